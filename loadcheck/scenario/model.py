@@ -1,0 +1,246 @@
+"""A scenario as frozen values: what to run, against what, how hard, and what must hold.
+
+Durations are seconds as floats (``_s``), rates are copies per second. Every value here has been
+checked; a :class:`Scenario` that exists can be run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One addition to, or replacement in, a step's request: an entry of the overlay.
+
+    Attributes:
+        step: The step it changes.
+        at: The place: ``body#/json/pointer``, ``query.NAME``, ``query.NAME#/json/pointer`` (a
+            parameter that holds JSON text), ``header.NAME``, ``path.NAME`` or ``cookie.NAME``.
+            A pointer that ends in ``/-`` appends (RFC 6901 section 4); missing objects and arrays
+            on the way are made.
+        value: What to put there; strings may hold expressions, also deep inside.
+    """
+
+    step: str
+    at: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Which workflow, and how its document is to be read.
+
+    Attributes:
+        document: Path of the Arazzo document.
+        name: What the user called it: a shipped name ("amplitude") or the path as written.
+        id: The ``workflowId``; None if the document has only one.
+        sources: Source description name → file or URL that stands in for its ``url``.
+        strict: Refuse what is accepted with a warning otherwise.
+    """
+
+    document: Path
+    name: str
+    id: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Who receives the load.
+
+    Attributes:
+        kind: "emulator": the embedded one, started and stopped by the run. "live": the servers of
+            the OpenAPI descriptions, or those in ``servers``.
+        servers: Source description name → base URL that stands in for the described servers.
+        emulator: Configuration of the embedded emulator, as the emulator itself defines it:
+            every key of ``[target]`` other than ``kind`` and ``servers``.
+        transport: "wire" is the fast path, "httpx" knows proxies, redirects and HTTP/2.
+    """
+
+    kind: Literal["emulator", "live"]
+    servers: Mapping[str, str] = field(default_factory=dict)
+    emulator: Mapping[str, Any] = field(default_factory=dict)
+    transport: Literal["wire", "httpx"] = "wire"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One workflow input.
+
+    Attributes:
+        value: Any JSON value; strings may be or hold expressions (``$copy.userId``).
+        secret: Whether it came from the environment, and so must appear nowhere.
+        env: Name of the environment variable it came from, or None.
+    """
+
+    value: Any
+    secret: bool = False
+    env: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stretch of an open load: the rate goes linearly from ``rate`` to ``end_rate``."""
+
+    name: str
+    duration_s: float
+    rate: float
+    end_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLoad:
+    """Copies arrive on a schedule, whether or not earlier ones have been answered.
+
+    Attributes:
+        stages: At least one; a constant rate is one stage.
+        arrivals: "constant": evenly spaced. "poisson": independent, exponential gaps.
+        max_in_flight: Copies that may be under way; one that falls due beyond is skipped, counted.
+    """
+
+    stages: tuple[Stage, ...]
+    arrivals: Literal["constant", "poisson"] = "constant"
+    max_in_flight: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedLoad:
+    """A fixed number of copies is under way; the next starts when one ends.
+
+    Attributes:
+        concurrency: Copies in flight.
+        copies: How many in all; None if the duration decides.
+        duration_s: How long copies are started; None if the number decides.
+    """
+
+    concurrency: int
+    copies: int | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What to do with an attempt that failed, where the workflow document itself does not say.
+
+    Attributes:
+        attempts: Attempts in all, the first included; 1 switches retries off.
+        backoff_s: Wait before the second attempt; doubled for each further one.
+        max_backoff_s: The longest wait. A ``Retry-After`` of the answer overrules the backoff.
+        on: What is retried: "timeout", "connection", and status codes or classes ("429", "5xx").
+    """
+
+    attempts: int = 5
+    backoff_s: float = 0.1
+    max_backoff_s: float = 5.0
+    on: tuple[str, ...] = ("429", "5xx", "timeout", "connection")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Deadlines of one attempt and of the end of the load.
+
+    Attributes:
+        connect_s: To open a connection.
+        request_s: From the first byte written to the last byte read.
+        drain_s: For copies under way when the last one has started; what is still out then is
+            indeterminate.
+    """
+
+    connect_s: float = 5.0
+    request_s: float = 10.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How a number is read off the observer step.
+
+    Attributes:
+        value: Runtime expression that gives it, e.g. ``$response.body#/data/seriesCollapsed/0/0``.
+        overlay: Edits of the observer step's request that this count needs and others do not.
+    """
+
+    value: str
+    overlay: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """How the service is asked what arrived.
+
+    Attributes:
+        enabled: False sends load only; consistency is then ``unknown``.
+        ingest: The per-copy step whose outcome is the copy's; None: the workflow's only one.
+        step: The observer step; None: the workflow's only one.
+        acknowledged: A condition beyond the step's own success criteria without which an answer
+            of the ingest step does not count as an acknowledgement; None if there is none.
+        uniques: Where the unique-user count stands.
+        totals: Where the event count stands; None if the service has none.
+        bypass: Edits that get a query past the service's result cache.
+        cache: Whether ``bypass`` is used.
+        every_s: Pause between two observations.
+        quiet_s: The count has settled when it has not moved for this long.
+        deadline_s: After the last acknowledgement, how long to wait for the count to settle.
+        timeout_s: Deadline of one query.
+    """
+
+    enabled: bool = True
+    ingest: str | None = None
+    step: str | None = None
+    acknowledged: str | None = None
+    uniques: Count | None = None
+    totals: Count | None = None
+    bypass: tuple[Edit, ...] = ()
+    cache: Literal["bypass", "respect"] = "bypass"
+    every_s: float = 1.0
+    quiet_s: float = 10.0
+    deadline_s: float = 60.0
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything a run is told.
+
+    Attributes:
+        name: Short name, part of the results file's name: letters, digits, "-" and "_".
+        description: One line for people.
+        file: The file as the user named it.
+        seed: Seed of everything random; None: drawn at the start and recorded.
+        overlay: Edits of the workflow's requests, the profile's first.
+        thresholds: Expressions that must hold, each as written.
+        document: The scenario as run, profile and overrides merged in, as JSON; secrets are
+            ``{"env": NAME}``, never values.
+        lines: Dotted key → line in ``file``, for problems found after parsing.
+    """
+
+    name: str
+    description: str
+    file: str
+    workflow: Workflow
+    target: Target
+    inputs: Mapping[str, Input]
+    load: OpenLoad | ClosedLoad
+    retry: Retry
+    timeouts: Timeouts
+    verify: Verify
+    overlay: tuple[Edit, ...]
+    thresholds: tuple[str, ...]
+    seed: int | None
+    document: Mapping[str, Any]
+    lines: Mapping[str, int]
+
+    def line(self, key: str) -> int | None:
+        """Return the line of ``key``, or of the nearest key above it that has one."""
+        while key:
+            if key in self.lines:
+                return self.lines[key]
+            key = key.rpartition(".")[0]
+        return None

@@ -1,0 +1,161 @@
+"""What crosses the border between a plan and the transport that carries it.
+
+A plan is sans-IO: its copy is a generator that yields :class:`Request` and :class:`Pause` and is
+sent the :class:`Exchange` that came of the request. Any driver can run it: callbacks on a socket,
+an ``httpx`` client, or a test with a virtual clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Origin(NamedTuple):
+    """Where a request goes: scheme ("http" or "https"), host name or address, and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class Request(NamedTuple):
+    """One rendered HTTP request.
+
+    Attributes:
+        step: Index of the step in :attr:`Plan.steps`.
+        origin: Where to connect.
+        head: The HTTP/1.1 request line and header fields, each line ended by CRLF, ``Host``
+            included; without ``Content-Length``, ``Connection`` and the empty line, which the
+            transport adds (RFC 9112 section 2.1).
+        body: The payload, b"" if there is none.
+    """
+
+    step: int
+    origin: Origin
+    head: bytes
+    body: bytes
+
+    @property
+    def method(self) -> str:
+        """The request method."""
+        return self.head[: self.head.index(b" ")].decode("ascii")
+
+    @property
+    def target(self) -> str:
+        """The request target in origin form: path and query."""
+        return self.head[: self.head.index(b"\r\n")].split(b" ")[1].decode("ascii")
+
+    @property
+    def url(self) -> str:
+        """The absolute URL."""
+        return f"{self.origin}{self.target}"
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The header fields in order, names as written."""
+        lines = self.head.decode("latin-1").split("\r\n")[1:-1]
+        return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+
+class Pause(NamedTuple):
+    """The plan waits before its next request, after a failure or as a retry action says."""
+
+    seconds: float
+
+
+class Failure(enum.Enum):
+    """Why there is no answer to judge."""
+
+    CONNECT = "connect"
+    """No connection: refused, unresolvable, TLS failed. No byte of the request was written."""
+    TIMEOUT = "timeout"
+    """The request was written, the answer did not come in time."""
+    LOST = "lost"
+    """The connection ended after the request was written and before the answer was complete."""
+    UNREADABLE = "unreadable"
+    """What came back is not HTTP, or larger than allowed."""
+
+
+class Exchange:
+    """One attempt of one step: the request and what came of it.
+
+    The transport fills in everything but :attr:`success` and :attr:`reason`, which the plan sets
+    when it judges the answer by the step's success criteria.
+
+    Attributes:
+        request: What was sent.
+        sent_ns: Monotonic instant at which the request was handed to the socket; 0 if it never was.
+        done_ns: Monotonic instant at which the answer was complete or the attempt failed.
+        status: HTTP status code; 0 if there was no answer.
+        headers: Header fields of the answer, names in lower case.
+        body: Payload of the answer, content coding removed.
+        failure: Why there is no answer; None if there is one.
+        detail: The failure in words, for a person.
+        success: Whether all success criteria of the step held.
+        reason: The first criterion that did not hold, or the failure; "" on success.
+    """
+
+    __slots__ = (
+        "_json",
+        "body",
+        "detail",
+        "done_ns",
+        "failure",
+        "headers",
+        "reason",
+        "request",
+        "sent_ns",
+        "status",
+        "success",
+    )
+
+    _UNREAD = object()
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        sent_ns: int = 0,
+        done_ns: int = 0,
+        status: int = 0,
+        headers: list[tuple[bytes, bytes]] | None = None,
+        body: bytes = b"",
+        failure: Failure | None = None,
+        detail: str = "",
+    ) -> None:
+        self.request = request
+        self.sent_ns = sent_ns
+        self.done_ns = done_ns
+        self.status = status
+        self.headers = [] if headers is None else headers
+        self.body = body
+        self.failure = failure
+        self.detail = detail
+        self.success = False
+        self.reason = ""
+        self._json: Any = Exchange._UNREAD
+
+    def json(self) -> Any:
+        """Return the body read as JSON, parsed once.
+
+        Raises:
+            ValueError: The body is not JSON.
+        """
+        if self._json is Exchange._UNREAD:
+            self._json = orjson.loads(self.body)
+        return self._json
+
+    def header(self, name: str) -> str | None:
+        """Return the first header field of that name, compared without case, or None."""
+        wanted = name.lower().encode("latin-1")
+        for key, value in self.headers:
+            if key == wanted:
+                return value.decode("latin-1")
+        return None
