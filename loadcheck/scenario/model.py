@@ -9,9 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from loadcheck.errors import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a value was written.
+
+    Attributes:
+        file: The scenario or profile as the user named it, or the override: ``--set seed=7``.
+        line: The line in that file, counted from 1; None for an override.
+        key: The dotted key as it counts in that file: list entries are numbered from 0.
+    """
+
+    file: str
+    line: int | None
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +36,8 @@ class Edit:
     """One addition to, or replacement in, a step's request: an entry of the overlay.
 
     Attributes:
-        step: The step it changes.
+        step: The step it changes; "" in :class:`Verify` for the observer step, where the scenario
+            does not name it.
         at: The place: ``body#/json/pointer``, ``query.NAME``, ``query.NAME#/json/pointer`` (a
             parameter that holds JSON text), ``header.NAME``, ``path.NAME`` or ``cookie.NAME``.
             A pointer that ends in ``/-`` appends (RFC 6901 section 4); missing objects and arrays
@@ -60,7 +78,7 @@ class Target:
             the OpenAPI descriptions, or those in ``servers``.
         servers: Source description name → base URL that stands in for the described servers.
         emulator: Configuration of the embedded emulator, as the emulator itself defines it:
-            every key of ``[target]`` other than ``kind`` and ``servers``.
+            every key of ``[target]`` other than ``kind``, ``servers`` and ``transport``.
         transport: "wire" is the fast path, "httpx" knows proxies, redirects and HTTP/2.
     """
 
@@ -78,11 +96,18 @@ class Input:
         value: Any JSON value; strings may be or hold expressions (``$copy.userId``).
         secret: Whether it came from the environment, and so must appear nowhere.
         env: Name of the environment variable it came from, or None.
+        hidden: What must appear nowhere: the values read from the environment, and those made of
+            them.
     """
 
     value: Any
     secret: bool = False
     env: str | None = None
+    hidden: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        value = "<secret>" if self.secret else repr(self.value)
+        return f"Input(value={value}, secret={self.secret}, env={self.env!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +244,7 @@ class Scenario:
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
         lines: Dotted key → line in ``file``, for problems found after parsing.
+        places: Dotted key → where it was written, be it ``file``, the profile or an override.
     """
 
     name: str
@@ -236,6 +262,29 @@ class Scenario:
     seed: int | None
     document: Mapping[str, Any]
     lines: Mapping[str, int]
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every value that must appear in no file, log or message."""
+        return frozenset().union(*(entry.hidden for entry in self.inputs.values()))
+
+    def problem(self, key: str, message: str, remedy: str = "") -> Problem:
+        """Return a problem with the value at ``key``, telling where that value was written.
+
+        List entries are numbered from 0 (``thresholds.2``). Where nothing was written at ``key``,
+        the nearest table above it is named.
+        """
+        above, rest = key, ""
+        while above and above not in self.places:
+            above, _, last = above.rpartition(".")
+            rest = f".{last}{rest}"
+        place = self.places.get(above)
+        if place is None:
+            return Problem(message=message, file=self.file, key=key, remedy=remedy)
+        return Problem(
+            message=message, file=place.file, line=place.line, key=place.key + rest, remedy=remedy
+        )
 
     def line(self, key: str) -> int | None:
         """Return the line of ``key``, or of the nearest key above it that has one."""

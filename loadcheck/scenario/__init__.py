@@ -1,0 +1,42 @@
+"""What to run, against what, how hard, and what must hold: a TOML file as frozen values.
+
+:func:`load` reads one, with the profile of its workflow and the user's overrides, and reports
+every problem at once.
+"""
+
+from loadcheck.scenario.duration import format_duration, parse_duration
+from loadcheck.scenario.loader import load
+from loadcheck.scenario.model import (
+    ClosedLoad,
+    Count,
+    Edit,
+    Input,
+    OpenLoad,
+    Place,
+    Retry,
+    Scenario,
+    Stage,
+    Target,
+    Timeouts,
+    Verify,
+    Workflow,
+)
+
+__all__ = [
+    "ClosedLoad",
+    "Count",
+    "Edit",
+    "Input",
+    "OpenLoad",
+    "Place",
+    "Retry",
+    "Scenario",
+    "Stage",
+    "Target",
+    "Timeouts",
+    "Verify",
+    "Workflow",
+    "format_duration",
+    "load",
+    "parse_duration",
+]

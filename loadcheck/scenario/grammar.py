@@ -1,0 +1,71 @@
+"""Every key that a scenario may hold, table by table, and the limits of its numbers."""
+
+from __future__ import annotations
+
+TOP = frozenset(
+    {
+        "name",
+        "description",
+        "seed",
+        "workflow",
+        "target",
+        "inputs",
+        "load",
+        "retry",
+        "timeouts",
+        "verify",
+        "thresholds",
+        "overlay",
+    }
+)
+NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
+
+WORKFLOW = frozenset({"document", "id", "sources", "strict", "profile"})
+TARGET = frozenset({"kind", "servers", "transport"})
+OPEN_LOAD = frozenset({"rate", "duration", "stages", "arrivals", "max_in_flight"})
+CLOSED_LOAD = frozenset({"concurrency", "copies", "duration"})
+LOAD = frozenset({"model"}) | OPEN_LOAD | CLOSED_LOAD
+STAGE = frozenset({"name", "duration", "rate", "ramp_to"})
+RETRY = frozenset({"attempts", "backoff", "max_backoff", "on"})
+TIMEOUTS = frozenset({"connect", "request", "drain"})
+VERIFY = frozenset(
+    {
+        "enabled",
+        "ingest",
+        "step",
+        "acknowledged",
+        "uniques",
+        "totals",
+        "bypass",
+        "cache",
+        "every",
+        "quiet",
+        "deadline",
+        "timeout",
+    }
+)
+COUNT = frozenset({"value", "overlay"})
+EDIT = frozenset({"step", "at", "value"})
+OBSERVER_EDIT = EDIT - {"step"}
+
+TABLES = {
+    "workflow": WORKFLOW,
+    "target": TARGET,
+    "load": LOAD,
+    "retry": RETRY,
+    "timeouts": TIMEOUTS,
+    "verify": VERIFY,
+}
+"""The tables at the top whose keys are fixed."""
+
+MAX_RATE = 1_000_000
+"""Copies per second; ten times what one process can send."""
+MAX_DURATION_S = 7 * 86_400.0
+"""A week."""
+MAX_COPIES = 1_000_000_000
+MAX_IN_FLIGHT = 1_000_000
+MAX_STAGES = 1000
+MAX_ATTEMPTS = 100
+MAX_SEED = 2**63 - 1
+"""The largest integer that TOML promises to carry."""
+MAX_NAME_LENGTH = 80

@@ -1,0 +1,81 @@
+"""Workflow inputs: values of the scenario, and credentials from the environment."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.scenario.model import Input
+from loadcheck.scenario.reader import Report, Table, json, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadcheck.scenario.tree import Node
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FROM_ENVIRONMENT = frozenset({"env", "default"})
+_BASIC = frozenset({"username", "password"})
+
+
+def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
+    """Read ``[inputs]``.
+
+    A table with the key ``env`` is the value of that environment variable, or its ``default``; one
+    with the key ``basic`` is ``base64(username:password)``, the credentials of HTTP Basic
+    authentication (RFC 7617 section 2). Any other value is taken as it stands.
+    """
+    table = top.table("inputs", None)
+    if table is None:
+        return {}
+    return {name: _input(node, environment, top.report) for name, node in table.entries.items()}
+
+
+def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
+    entries = node.value if isinstance(node.value, dict) else {}
+    if "env" in entries:
+        return _variable(node, environment, report)
+    if "basic" in entries:
+        return _basic(node, environment, report)
+    return Input(value=json(node, report))
+
+
+def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
+    table = Table(node, report, known=_FROM_ENVIRONMENT)
+    default: Any = json(table["default"], report) if "default" in table else None
+    name = table.text("env")
+    if name is None:
+        return Input(value=None)
+    if not _VARIABLE.fullmatch(name):  # not shown: it may be the secret itself
+        expected = "expected the name of an environment variable: letters, digits and _"
+        report.add(table["env"], "not a name", expected)
+        return Input(value=None)
+    value = environment.get(name, "")
+    if value:
+        return Input(value=value, secret=True, env=name, hidden=frozenset({value}))
+    if "default" not in table:
+        state = "is empty" if name in environment else "is not set"
+        report.add(table["env"], f"the environment variable {name} {state}", f"export {name}=…")
+    return Input(value=default, env=name)
+
+
+def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:
+    outer = Table(node, report, known={"basic"})
+    table = outer.table("basic", _BASIC)
+    if table is None:
+        return Input(value=None)
+    parts: list[Input] = []
+    for name in ("username", "password"):
+        if not table.require(name, 'expected a string or { env = "NAME" }'):
+            continue
+        part = table[name]
+        if isinstance(part.value, dict):
+            parts.append(_variable(part, environment, report))
+        else:
+            parts.append(Input(value=text(part, report)))
+    credentials = ":".join(str(part.value) for part in parts)
+    value = base64.b64encode(credentials.encode()).decode("ascii")
+    hidden = frozenset().union(*(part.hidden for part in parts))
+    secret = any(part.secret for part in parts)
+    return Input(value=value, secret=secret, hidden=hidden | {value} if secret else hidden)

@@ -1,0 +1,122 @@
+"""Which document and which profile ``workflow = …`` means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadcheck.errors import did_you_mean
+from loadcheck.scenario import grammar
+from loadcheck.scenario.model import Workflow
+from loadcheck.scenario.reader import Report, Table, text
+from loadcheck.scenario.tree import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LIBRARY = Path(__file__).resolve().parent.parent / "library"
+_DOCUMENT = "workflow.yml"
+_PROFILE = "profile.toml"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the workflows that come with the package: name → folder."""
+    return {path.parent.name: path.parent for path in sorted(_LIBRARY.glob(f"*/{_PROFILE}"))}
+
+
+def as_table(workflow: Node) -> Node:
+    """Return ``workflow`` as a table: the short form is its document alone."""
+    if isinstance(workflow.value, dict):
+        return workflow
+    return Node({"document": workflow}, workflow.place)
+
+
+def find_profile(workflow: Node, folder: Path, report: Report) -> Path | None:
+    """Return the path of the profile that ``workflow`` names, or that comes with its document.
+
+    Args:
+        workflow: The scenario's ``workflow`` as a table.
+        folder: The scenario's own, which relative paths start from.
+        report: Takes the problem of a profile that is named and not there.
+    """
+    entries = workflow.value if isinstance(workflow.value, dict) else {}
+    named = entries.get("profile")
+    if named is not None:
+        written = text(named, report)
+        if written is None:
+            return None
+        home = shipped().get(written)
+        path = home / _PROFILE if home else folder / written
+        if path.is_file():
+            return path
+        report.add(named, f"no profile at {path}", _nearest(path, written))
+        return None
+    document = entries.get("document")
+    home = shipped().get(document.value) if document and isinstance(document.value, str) else None
+    return home / _PROFILE if home else None
+
+
+def read_workflow(top: Table, folder: Path) -> Workflow | None:
+    """Read ``workflow``; None if it was reported."""
+    if not top.require("workflow", _expected()):
+        return None
+    table = Table(as_table(top["workflow"]), top.report, known=grammar.WORKFLOW)
+    workflow_id, strict = table.text("id"), table.flag("strict")
+    sources = table.table("sources", None)
+    stand_ins = (
+        {name: _source(node, folder, top.report) for name, node in sources.entries.items()}
+        if sources
+        else {}
+    )
+    name = table.text("document") if table.require("document", _expected()) else None
+    document = _document(table["document"], name, folder, top.report) if name else None
+    if name is None or document is None:
+        return None
+    return Workflow(
+        document=document,
+        name=name,
+        id=workflow_id,
+        sources={name: source for name, source in stand_ins.items() if source},
+        strict=bool(strict),
+    )
+
+
+def _document(node: Node, name: str, folder: Path, report: Report) -> Path | None:
+    home = shipped().get(name)
+    if home is not None:
+        return home / _DOCUMENT
+    path = folder / name
+    if path.is_file():
+        return path
+    report.add(node, f"no workflow document at {path}", _nearest(path, name, shipped()))
+    return None
+
+
+def _source(node: Node, folder: Path, report: Report) -> str | None:
+    """Return the URL or the path, which is relative to the scenario, that ``node`` holds."""
+    written = text(node, report)
+    if written is None or "://" in written:
+        return written
+    path = folder / written
+    if path.is_file():
+        return str(path)
+    report.add(node, f"no source description at {path}", _nearest(path, written))
+    return None
+
+
+def _nearest(path: Path, written: str, names: Iterable[str] = ()) -> str:
+    """Return the remedy for a file that is not there: the name nearest to it, if one is near."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        beside = []
+    for word, known in ((written, names), (path.name, beside)):
+        near = did_you_mean(word, known)
+        if near.startswith("did you mean"):
+            return near
+    return _expected() if names else "paths are relative to the scenario file"
+
+
+def _expected() -> str:
+    names = ", ".join(f'"{name}"' for name in shipped())
+    return f"expected the path of an Arazzo document, or a shipped workflow: {names}"

@@ -1,0 +1,188 @@
+"""From a scenario file, its profile and overrides to a :class:`Scenario`, or to every problem."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadcheck.errors import Problem, ScenarioError
+from loadcheck.scenario import grammar
+from loadcheck.scenario.inputs import read_inputs
+from loadcheck.scenario.library import as_table, find_profile, read_workflow
+from loadcheck.scenario.loads import read_load
+from loadcheck.scenario.model import Retry, Scenario, Timeouts
+from loadcheck.scenario.overrides import Override, override, parse_override
+from loadcheck.scenario.reader import Report, Table, found, given
+from loadcheck.scenario.source import read
+from loadcheck.scenario.target import read_target
+from loadcheck.scenario.tree import Node, dotted, lay_over
+from loadcheck.scenario.verification import read_overlay, read_verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{grammar.MAX_NAME_LENGTH}}}")
+_RETRIED = re.compile(r"timeout|connection|[1-5](?:xx|\d\d)")
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    env: Mapping[str, str] = os.environ,
+) -> Scenario:
+    """Read the scenario at ``path``.
+
+    The profile of its workflow lies beneath it: tables merge, scalars and arrays replace, the
+    overlays of both apply. The overrides are put into what comes of that.
+
+    Args:
+        path: The file, as the user named it: messages call it so, and the paths in it are
+            relative to its folder.
+        overrides: ``PATH=VALUE`` each, as given to ``--set``: a dotted key (array entries by
+            number, from 0) and a TOML value; a bare word is a string.
+        env: Where ``{ env = "NAME" }`` looks.
+
+    Raises:
+        ScenarioError: Something in it cannot be used; every problem found is in it.
+    """
+    file = os.fspath(path)
+    folder = Path(file).parent
+    report = Report()
+    changes: list[Override] = []
+    for option in overrides:
+        parsed = parse_override(option)
+        if isinstance(parsed, Problem):
+            report.problems.append(parsed)
+        else:
+            changes.append(parsed)
+    try:
+        own = _with_workflow_table(read(Path(file), file))
+    except ScenarioError as error:
+        raise ScenarioError([*error.problems, *report.problems]) from None
+    document = _over_profile(own, changes, folder, report)
+    document, misfits = override(document, changes)
+    report.problems.extend(misfits)
+    return _scenario(_with_workflow_table(document), file, env, report)
+
+
+def _with_workflow_table(document: Node) -> Node:
+    entries = document.value if isinstance(document.value, dict) else {}
+    if "workflow" not in entries:
+        return document
+    return Node({**entries, "workflow": as_table(entries["workflow"])}, document.place)
+
+
+def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: Report) -> Node:
+    """Return the scenario with the profile of its workflow, as overridden, beneath it."""
+    chosen, _ = override(own, [change for change in changes if change.path[0] == "workflow"])
+    entries = chosen.value if isinstance(chosen.value, dict) else {}
+    if "workflow" not in entries:
+        return own
+    path = find_profile(as_table(entries["workflow"]), folder, report)
+    if path is None:
+        return own
+    try:
+        profile = read(path, str(path))
+    except ScenarioError as error:
+        report.problems.extend(error.problems)
+        return own
+    beneath = dict(profile.value) if isinstance(profile.value, dict) else {}
+    for name in grammar.NOT_IN_A_PROFILE & beneath.keys():
+        report.add(beneath.pop(name), "is not for a profile", "it belongs to the scenario")
+    return lay_over(Node(beneath, profile.place), own)
+
+
+def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:
+    top = Table(document, report, known=grammar.TOP)
+    workflow = read_workflow(top, Path(file).parent)
+    load = read_load(top)
+    target, inputs = read_target(top), read_inputs(top, env)
+    retry, timeouts = _retry(top), _timeouts(top)
+    verify, overlay = read_verify(top), read_overlay(top)
+    name, description = _name(top, file), top.text("description") or ""
+    seed = top.whole("seed", least=0, most=grammar.MAX_SEED)
+    thresholds = top.texts("thresholds") or ()
+    if report.problems or workflow is None or load is None:
+        problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
+        raise ScenarioError(problems)
+    places = {dotted(path): node.place for path, node in document.walk() if path}
+    return Scenario(
+        name=name,
+        description=" ".join(description.split()),
+        file=file,
+        workflow=workflow,
+        target=target,
+        inputs=inputs,
+        load=load,
+        retry=retry,
+        timeouts=timeouts,
+        verify=verify,
+        overlay=overlay,
+        thresholds=thresholds,
+        seed=seed,
+        document=document.plain(),
+        lines={key: at.line for key, at in places.items() if at.file == file and at.line},
+        places=places,
+    )
+
+
+def _name(top: Table, file: str) -> str:
+    if "name" not in top:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file).stem)
+        return stem.strip("-")[: grammar.MAX_NAME_LENGTH] or "scenario"
+    name = top.text("name") or ""
+    if name and not _NAME.fullmatch(name):
+        most = grammar.MAX_NAME_LENGTH
+        expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
+        top.report.add(top["name"], f"found {found(top['name'])}", expected)
+    return name
+
+
+def _retry(top: Table) -> Retry:
+    table = top.table("retry", grammar.RETRY)
+    if table is None:
+        return Retry()
+    backoff_s = table.duration("backoff", zero=True)
+    max_backoff_s = table.duration("max_backoff", zero=True)
+    if backoff_s is not None and max_backoff_s is not None and backoff_s > max_backoff_s:
+        remedy = "the first wait is longer than the longest"
+        table.report.contradiction(table["backoff"], table["max_backoff"], remedy)
+    if backoff_s is not None and max_backoff_s is None:
+        max_backoff_s = max(Retry().max_backoff_s, backoff_s)
+    if max_backoff_s is not None and backoff_s is None:
+        backoff_s = min(Retry().backoff_s, max_backoff_s)
+    return Retry(
+        **given(
+            attempts=table.whole("attempts", least=1, most=grammar.MAX_ATTEMPTS),
+            backoff_s=backoff_s,
+            max_backoff_s=max_backoff_s,
+            on=_retried(table),
+        )
+    )
+
+
+def _retried(table: Table) -> tuple[str, ...] | None:
+    entries = table.array("on", "strings")
+    if entries is None:
+        return None
+    expected = 'expected "timeout", "connection", a status code ("429") or a class ("5xx")'
+    for entry in entries:
+        if not isinstance(entry.value, str) or not _RETRIED.fullmatch(entry.value):
+            table.report.add(entry, f"found {found(entry)}", expected)
+    return tuple(dict.fromkeys(str(entry.value) for entry in entries))
+
+
+def _timeouts(top: Table) -> Timeouts:
+    table = top.table("timeouts", grammar.TIMEOUTS)
+    if table is None:
+        return Timeouts()
+    return Timeouts(
+        **given(
+            connect_s=table.duration("connect"),
+            request_s=table.duration("request"),
+            drain_s=table.duration("drain", zero=True),
+        )
+    )

@@ -1,0 +1,265 @@
+"""Typed reading of a table: every misfit is reported, none stops the reading."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.errors import Problem, did_you_mean
+from loadcheck.scenario import grammar
+from loadcheck.scenario.duration import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from loadcheck.scenario.tree import Node
+
+_SHOWN_LENGTH = 40
+_BEYOND_64_BITS = 2**64
+
+
+class Report:
+    """The problems found so far."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def add(self, node: Node, message: str, remedy: str = "") -> None:
+        """Report a problem with the value of ``node``, where it was written."""
+        place = node.place
+        self.problems.append(
+            Problem(message=message, file=place.file, line=place.line, key=place.key, remedy=remedy)
+        )
+
+    def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
+        """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
+        homes = [table for table, keys in grammar.TABLES.items() if name in keys]
+        if name in grammar.TOP - grammar.NOT_IN_A_PROFILE and "load" not in valid:
+            remedy = "it belongs at the top of the file, above the first [table]"
+        elif len(homes) == 1 and not grammar.TABLES[homes[0]] <= set(valid):
+            remedy = f"it belongs in [{homes[0]}]"
+        else:
+            remedy = did_you_mean(name, valid)
+        self.add(node, "unknown key", remedy)
+
+    def contradiction(self, node: Node, other: Node, remedy: str) -> None:
+        """Report that ``node`` cannot stand beside ``other``."""
+        place = other.place
+        where = f" (line {place.line})" if place.line and place.file == node.place.file else ""
+        if place.file != node.place.file:
+            where = f" ({place.file}:{place.line})" if place.line else f" ({place.file})"
+        self.add(node, f"contradicts {place.key}{where}", remedy)
+
+
+class Table:
+    """A table of which each key is read once, by its type.
+
+    Every getter returns None for a key that is absent or was reported.
+    """
+
+    def __init__(self, node: Node, report: Report, *, known: Collection[str] | None) -> None:
+        """Report unknown keys, unless any is allowed (``known`` is None), and a value of no table.
+
+        Args:
+            node: The table.
+            report: Takes the problems.
+            known: The keys that mean something here.
+        """
+        self.node = node
+        self.report = report
+        self.entries: dict[str, Node] = {}
+        if isinstance(node.value, dict):
+            self.entries = node.value
+        else:
+            report.add(node, f"found {found(node)}", "expected a table")
+        for name, entry in self.entries.items():
+            if known is not None and name not in known:
+                report.unknown(entry, name, known)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries
+
+    def __getitem__(self, name: str) -> Node:
+        return self.entries[name]
+
+    def get(self, name: str) -> Node | None:
+        """Return the value of ``name`` unread."""
+        return self.entries.get(name)
+
+    def require(self, name: str, expected: str) -> bool:
+        """Report ``name`` if it is missing; whether it is there."""
+        if name not in self.entries and isinstance(self.node.value, dict):
+            self.report.add(self.node, f'"{name}" is missing', expected)
+        return name in self.entries
+
+    def text(self, name: str) -> str | None:
+        """Return a string that is not empty."""
+        node = self.get(name)
+        return None if node is None else text(node, self.report)
+
+    def choice(self, name: str, words: Iterable[str]) -> Any:
+        """Return one of ``words``."""
+        node = self.get(name)
+        if node is None:
+            return None
+        words = tuple(words)
+        if isinstance(node.value, str) and node.value in words:
+            return node.value
+        near = did_you_mean(node.value, words) if isinstance(node.value, str) else ""
+        expected = "expected one of " + ", ".join(f'"{word}"' for word in words)
+        self.report.add(node, f"found {found(node)}", near if near.startswith("did") else expected)
+        return None
+
+    def flag(self, name: str) -> bool | None:
+        """Return true or false."""
+        node = self.get(name)
+        if node is None or isinstance(node.value, bool):
+            return None if node is None else bool(node.value)
+        self.report.add(node, f"found {found(node)}", "expected true or false")
+        return None
+
+    def rate(self, name: str, *, zero: bool = False) -> float | None:
+        """Return copies per second, greater than 0, or 0 where ``zero`` allows it."""
+        expected = (
+            f"expected a number of copies per second, {'0 or more' if zero else 'greater than 0'}"
+            f" and at most {grammar.MAX_RATE:,}"
+        )
+        node = self.get(name)
+        number = None if node is None else _number(node)
+        if node is None or (
+            number is not None and 0 <= number <= grammar.MAX_RATE and (zero or number > 0)
+        ):
+            return None if number is None else float(number)
+        self.report.add(node, f"found {found(node)}", expected)
+        return None
+
+    def whole(self, name: str, *, least: int, most: int) -> int | None:
+        """Return an integer from ``least`` to ``most``; ``1e6`` counts as one."""
+        node = self.get(name)
+        number = None if node is None else _number(node)
+        if node is None:
+            return None
+        if number is not None and least <= number <= most and number == int(number):
+            return int(number)
+        expected = f"expected a whole number from {least:,} to {most:,}"
+        self.report.add(node, f"found {found(node)}", expected)
+        return None
+
+    def duration(self, name: str, *, zero: bool = False) -> float | None:
+        """Return seconds, from a duration ("1h30m") or a number of seconds."""
+        node = self.get(name)
+        if node is None:
+            return None
+        seconds: float | None
+        if isinstance(node.value, str):
+            try:
+                seconds = parse_duration(node.value)
+            except ValueError:
+                seconds = None
+        else:
+            seconds = _number(node)
+        if seconds is not None and 0 <= seconds <= grammar.MAX_DURATION_S and (zero or seconds > 0):
+            return seconds
+        expected = 'expected a duration such as "500ms", "5s", "2m" or "1h30m"'
+        if seconds is not None:
+            most = format_duration(grammar.MAX_DURATION_S)
+            expected += f", {'0s or more' if zero else 'more than 0s'} and at most {most}"
+        self.report.add(node, f"found {found(node)}", expected)
+        return None
+
+    def array(self, name: str, of: str) -> list[Node] | None:
+        """Return the entries of an array; ``of`` tells in the plural what they are."""
+        node = self.get(name)
+        if node is None:
+            return None
+        if isinstance(node.value, list):
+            return node.value
+        self.report.add(node, f"found {found(node)}", f"expected an array of {of}")
+        return None
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """Return an array of strings that are not empty."""
+        entries = self.array(name, "strings")
+        if entries is None:
+            return None
+        read = [text(node, self.report) for node in entries]
+        return tuple(entry for entry in read if entry is not None)
+
+    def table(self, name: str, known: Collection[str] | None) -> Table | None:
+        """Return the table at ``name``."""
+        node = self.get(name)
+        return None if node is None else Table(node, self.report, known=known)
+
+    def tables(self, name: str, known: Collection[str]) -> list[Table] | None:
+        """Return the tables in the array at ``name``."""
+        entries = self.array(name, "tables")
+        if entries is None:
+            return None
+        return [Table(node, self.report, known=known) for node in entries]
+
+
+def text(node: Node, report: Report) -> str | None:
+    """Return the string that ``node`` is; report one that is empty, and all else."""
+    if isinstance(node.value, str) and node.value.strip():
+        return node.value
+    report.add(node, f"found {found(node)}", "expected a string that is not empty")
+    return None
+
+
+def json(node: Node, report: Report) -> Any:
+    """Return the plain value of ``node``; report what JSON cannot carry."""
+    for _, part in node.walk():
+        match part.value:
+            case datetime() | date() | time():
+                report.add(part, f"found {found(part)}", "JSON has none: write it in quotes")
+            case float() as number if not math.isfinite(number):
+                report.add(part, f"found {found(part)}", "expected a number that JSON can carry")
+            case int() as number if not -(2**63) <= number < _BEYOND_64_BITS:
+                report.add(part, "found a number of more than 64 bits", "write it in quotes")
+    return node.plain()
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that were written and are right; the model has a default for the rest."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def found(node: Node) -> str:
+    """Return in words what ``node`` is, for "found …"."""
+    match node.value:
+        case bool() as flag:
+            words = f"the boolean {str(flag).lower()}"
+        case int() as number if abs(number) >= _BEYOND_64_BITS:
+            words = "a number of more than 64 bits"
+        case int() | float() as number:
+            words = str(number)
+        case str() as text:
+            words = f'the string "{_shortened(text)}"' if text else "an empty string"
+        case list():
+            words = "an array"
+        case dict():
+            words = "a table"
+        case time():
+            words = "a time of day"
+        case _:
+            words = "a date"
+    return words
+
+
+def _shortened(word: str) -> str:
+    word = " ".join(word.split()) if word.strip() else word
+    return word if len(word) <= _SHOWN_LENGTH else word[: _SHOWN_LENGTH - 1] + "…"
+
+
+def _number(node: Node) -> int | float | None:
+    """Return the finite number that ``node`` is; a boolean is none."""
+    match node.value:
+        case bool():
+            return None
+        case int() as number if abs(number) < _BEYOND_64_BITS:
+            return number
+        case float() as number if math.isfinite(number):
+            return number
+        case _:
+            return None
