@@ -1,0 +1,15 @@
+"""The command line: one file a command, each of which parses, calls, prints and exits."""
+
+from __future__ import annotations
+
+import sys
+
+from loadcheck.cli.app import app
+from loadcheck.cli.exits import Exit, guarded
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    sys.exit(guarded(lambda: app(prog_name="loadcheck")) or Exit.PASS)

@@ -1,0 +1,117 @@
+"""Exit codes, and what is said when a command cannot go on."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+import traceback
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from loadcheck.errors import InputError, LoadcheckError, Problem
+
+if TYPE_CHECKING:
+    from loadcheck.pipeline import Finished
+
+_SHORTEST_SECRET = 4
+
+
+class Exit(enum.IntEnum):
+    """What the shell is told."""
+
+    PASS = 0
+    INCONSISTENT = 1
+    USAGE = 2
+    UNKNOWN = 3
+    REGRESSION = 4
+    THRESHOLD = 5
+    BUG = 70
+    INTERRUPTED = 130
+
+
+def exit_of(finished: Finished) -> Exit:
+    """Return the exit code of a run."""
+    from loadcheck.verify.verdict import Verdict  # noqa: PLC0415  # keeps --help quick
+
+    if finished.interrupted:
+        return Exit.INTERRUPTED
+    if finished.verdict is Verdict.PASS:
+        return Exit.PASS
+    if finished.verdict is Verdict.UNKNOWN:
+        return Exit.UNKNOWN
+    return Exit.INCONSISTENT if finished.consistent is Verdict.FAIL else Exit.THRESHOLD
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Call a command and turn what it raises into words on stderr and an exit code."""
+    try:
+        command()
+    except SystemExit as exit_:
+        return _code(exit_)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # the reader has gone: nothing more can be said, nor flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PASS
+    except BaseExceptionGroup as group:
+        return _explain(_innermost(group))
+    except Exception as error:  # noqa: BLE001  # the last stop
+        return _explain(error)
+    return Exit.PASS
+
+
+def tell(problem: Problem) -> None:
+    """Say one problem on stderr."""
+    print(f"{problem.severity}: {problem}", file=sys.stderr)  # noqa: T201
+
+
+def _explain(error: BaseException) -> int:
+    if isinstance(error, InputError):
+        for problem in error.problems:
+            tell(problem)
+        return Exit.USAGE
+    if isinstance(error, LoadcheckError):
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return Exit.UNKNOWN
+    if isinstance(error, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    text = "".join(traceback.format_exception(error))
+    print(  # noqa: T201
+        f"{hide(text, _environment())}\nThis is a bug in loadcheck; please report the lines above.",
+        file=sys.stderr,
+    )
+    return Exit.BUG
+
+
+def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception that a task group wrapped; an interrupt only if it is alone."""
+    plain = [error for error in _flat(group) if not isinstance(error, KeyboardInterrupt)]
+    return plain[0] if plain else KeyboardInterrupt()
+
+
+def _flat(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [inner for part in error.exceptions for inner in _flat(part)]
+    return [error]
+
+
+def hide(text: str, secrets: Collection[str]) -> str:
+    """Return a text with secrets replaced."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text
+
+
+def _environment() -> list[str]:
+    """Return the environment's values that look like credentials by their names."""
+    words = ("KEY", "SECRET", "TOKEN", "PASSWORD", "AUTH", "CREDENTIAL")
+    return [value for name, value in os.environ.items() if any(w in name.upper() for w in words)]
+
+
+def _code(exit_: SystemExit) -> int:
+    if exit_.code is None:
+        return Exit.PASS
+    return exit_.code if isinstance(exit_.code, int) else Exit.USAGE

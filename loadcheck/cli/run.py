@@ -1,0 +1,78 @@
+"""``loadcheck run``"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file (TOML).", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set load.rate=500. Repeatable."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The results file, or a directory for it.", show_default="results/"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a results file that is there.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of everything random.", min=0)
+    ] = None,
+    consent: Annotated[
+        bool,
+        typer.Option("--live", help="The load may leave this machine: real events, real users."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results document on stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress; the verdict in one line.")
+    ] = False,
+) -> None:
+    """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
+    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
+
+    import anyio  # noqa: PLC0415
+
+    from loadcheck import pipeline  # noqa: PLC0415
+    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+
+    loaded = scenarios.load(scenario, overrides=overrides or ())
+    into_directory = output is not None and (output.is_dir() or str(output).endswith("/"))
+    options = pipeline.Options(
+        results=output if output is not None and into_directory else Path("results"),
+        output=None if into_directory else output,
+        replace=force,
+        seed=seed,
+        consent=consent,
+    )
+    if quiet:
+        view = terminal.no_view
+    elif sys.stderr.isatty():
+        view = terminal.live_view
+    else:
+        view = terminal.line_view
+    finished = anyio.run(
+        partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
+    )
+    stream = sys.stderr if as_json else sys.stdout
+    if quiet:
+        terminal.print_headline(finished.document, path=finished.path, stream=stream)
+    else:
+        terminal.print_summary(finished.document, path=finished.path, stream=stream)
+    if as_json:
+        terminal.write_json(finished.document)
+    raise typer.Exit(exit_of(finished))

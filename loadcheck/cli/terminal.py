@@ -1,0 +1,79 @@
+"""What commands print, and where: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import anyio
+import orjson
+
+from loadcheck.report import live, terminal
+
+_REDRAW_S = 0.25
+_LINE_S = 2.0
+_NARROWEST = 60
+_WIDEST = 140
+
+
+def has_color(stream: TextIO) -> bool:
+    """Tell whether to colour a stream: a terminal, unless NO_COLOR (no-color.org) says not to."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def width() -> int:
+    """Return the columns to fill."""
+    return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((100, 24)).columns))
+
+
+def print_summary(document: Mapping[str, Any], *, path: Path, stream: TextIO) -> None:
+    """Print a result for a person."""
+    text = terminal.summary(document, color=has_color(stream), width=width(), path=str(path))
+    stream.write(text)
+
+
+def print_headline(document: Mapping[str, Any], *, path: Path, stream: TextIO) -> None:
+    """Print the verdict in one line."""
+    stream.write(f"{terminal.headline(document)}  {path}\n")
+
+
+def write_json(document: Mapping[str, Any]) -> None:
+    """Print a document on stdout."""
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+async def no_view(run: live.Running) -> None:
+    """Show nothing."""
+
+
+async def line_view(run: live.Running) -> None:
+    """Write a plain line every other second: for logs and pipes."""
+    while True:
+        await anyio.sleep(_LINE_S)
+        sys.stderr.write(f"{live.line(run)}\n")
+        sys.stderr.flush()
+
+
+async def live_view(run: live.Running) -> None:
+    """Draw a few lines over and over; they are wiped when the run has ended."""
+    color = has_color(sys.stderr)
+    drawn = 0
+    try:
+        while True:
+            rows = live.lines(run, color=color, width=width() - 1)
+            up = f"\x1b[{drawn}A" if drawn else ""
+            sys.stderr.write(up + "".join(f"\r{row}\x1b[K\n" for row in rows))
+            sys.stderr.flush()
+            drawn = len(rows)
+            await anyio.sleep(_REDRAW_S)
+    finally:
+        if drawn:
+            sys.stderr.write(f"\x1b[{drawn}A\r\x1b[J")
+            sys.stderr.flush()

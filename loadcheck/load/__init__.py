@@ -1,0 +1,1 @@
+"""Copies of a workflow, started when they are due, over the network."""

@@ -1,0 +1,177 @@
+"""Where a run's measurements come together while it goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from loadcheck.measure import Histogram, Ledger, Outcome, Timeline
+from loadcheck.workflow.exchange import Exchange
+from loadcheck.workflow.plan import Role, StepPlan
+
+_TOO_MANY_REQUESTS = 429
+
+
+class StepRecord:
+    """What was measured of one step.
+
+    Latencies of successful attempts are kept apart from those of failed ones, and a 429 is mixed
+    into neither: a refusal is quick and would flatter both.
+
+    Attributes:
+        step_id: The step.
+        service_time: Sent to done, of each successful attempt.
+        response_time: Due to done of each success, retries spanned; None for a step that has no due
+            time of its own.
+        failed: Sent to done of attempts that failed with anything but a 429.
+        throttled: Sent to done of attempts answered with 429.
+        attempts: Exchanges, sent or not.
+        succeeded: Attempts whose criteria held.
+        answers: How often each status code, or failure by name, came back.
+        reasons: The first words of why attempts failed, counted; at most 20 kinds.
+    """
+
+    __slots__ = (
+        "answers",
+        "attempts",
+        "failed",
+        "reasons",
+        "response_time",
+        "service_time",
+        "step_id",
+        "succeeded",
+        "throttled",
+    )
+
+    _MAX_REASONS = 20
+    _OTHER = "other reasons"
+
+    def __init__(self, step_id: str, *, has_due_time: bool) -> None:
+        self.step_id = step_id
+        self.service_time = Histogram()
+        self.response_time = Histogram() if has_due_time else None
+        self.failed = Histogram()
+        self.throttled = Histogram()
+        self.attempts = 0
+        self.succeeded = 0
+        self.answers: Counter[int | str] = Counter()
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, exchange: Exchange, due_ns: int | None = None) -> None:
+        """Enter one judged attempt, made by a copy that was due at ``due_ns``."""
+        self.attempts += 1
+        done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
+        if exchange.success:
+            self.succeeded += 1
+            self.answers[exchange.status] += 1
+            self.service_time.record(done_ns - sent_ns)
+            if self.response_time is not None and due_ns is not None:
+                self.response_time.record(done_ns - due_ns)
+            return
+        if exchange.failure is not None:
+            self.answers[exchange.failure.value] += 1
+        else:
+            self.answers[exchange.status] += 1
+        reason = exchange.reason or f"status {exchange.status}"
+        if reason not in self.reasons and len(self.reasons) >= self._MAX_REASONS:
+            reason = self._OTHER
+        self.reasons[reason] += 1
+        if sent_ns:
+            kept = self.throttled if exchange.status == _TOO_MANY_REQUESTS else self.failed
+            kept.record(done_ns - sent_ns)
+
+
+class Record:
+    """Everything measured in one run.
+
+    The counters run along with the ledger, because a bitmap's length is a walk over its containers.
+
+    Attributes:
+        steps: By index in the plan, observer steps too.
+        ingest: The step whose outcome is the copy's.
+        lateness: Due to sent of each copy's first request.
+        ledger: Which copies have which outcome.
+        timeline: What happened in each second.
+        due: Copies that have fallen due.
+        retries: Attempts beyond the first of a step.
+        in_flight: Copies under way now.
+        max_in_flight: The most that were under way at once.
+        load_ns: How long copies were started; 0 while they still are.
+        last_ack_ns: Monotonic instant of the last acknowledgement; 0 before there is one.
+        uniques: What the service counted last; None before it was asked.
+    """
+
+    def __init__(self, steps: Sequence[StepPlan], ingest: int) -> None:
+        self.steps = tuple(
+            StepRecord(step.step_id, has_due_time=step.role is Role.COPY and not step.dependent)
+            for step in steps
+        )
+        self.ingest = self.steps[ingest]
+        self.lateness = Histogram()
+        self.ledger = Ledger()
+        self.timeline = Timeline()
+        self.due = self.started = self.skipped = 0
+        self.acknowledged = self.rejected = self.indeterminate = 0
+        self.retries = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
+        self.load_ns = 0
+        self.last_ack_ns = 0
+        self.uniques: int | None = None
+        self._times = self.ingest.response_time or self.ingest.service_time
+        self._seen_times = self._times.counts()
+        self._seen_lateness = self.lateness.counts()
+
+    def start(self, number: int) -> None:
+        """Enter a copy before its first byte is sent."""
+        self.started += 1
+        self.ledger.started.add(number)
+        self.in_flight += 1
+        if self.in_flight > self.max_in_flight:
+            self.max_in_flight = self.in_flight
+
+    def skip(self, number: int) -> None:
+        """Enter a copy that is not sent, because too many are in flight."""
+        self.skipped += 1
+        self.ledger.skipped.add(number)
+
+    def settle(self, number: int, outcome: Outcome) -> None:
+        """Enter the outcome of a copy that has ended."""
+        self.in_flight -= 1
+        self.ledger.settle(number, outcome)
+        if outcome is Outcome.ACKNOWLEDGED:
+            self.acknowledged += 1
+        elif outcome is Outcome.REJECTED:
+            self.rejected += 1
+        else:
+            self.indeterminate += 1
+
+    def close(self) -> None:
+        """Enter what is still under way as indeterminate: the run ends without its answer."""
+        self.indeterminate += len(self.ledger.open())
+        self.in_flight = 0
+        self.ledger.close()
+
+    def close_second(self, second: int) -> None:
+        """Write the timeline's row of a second that has passed."""
+        times, lateness = self._seen_times, self._seen_lateness
+        self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
+        self.timeline.close_second(
+            second,
+            {
+                "due": self.due,
+                "started": self.started,
+                "skipped": self.skipped,
+                "acknowledged": self.acknowledged,
+                "rejected": self.rejected,
+                "indeterminate": self.indeterminate,
+                "retries": self.retries,
+            },
+            {"in_flight": self.in_flight, "uniques": self.uniques},
+            {
+                "p50_ms": self._times.percentile_ms(50, since=times),
+                "p99_ms": self._times.percentile_ms(99, since=times),
+                "max_ms": self._times.percentile_ms(100, since=times),
+                "lateness_p99_ms": self.lateness.percentile_ms(99, since=lateness),
+            },
+        )

@@ -1,0 +1,292 @@
+"""Starts copies when they are due and follows each to its end.
+
+A copy is a generator of the plan; the runner drives it by callbacks, so that a copy in flight costs
+neither a task nor a future. The schedule is absolute: a late start never moves a later one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+
+from loadcheck.load.outcome import Outcome, attempt_outcome, merge
+from loadcheck.workflow.exchange import Exchange, Pause, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from loadcheck.load.pacer import OpenPacer
+    from loadcheck.load.record import Record
+    from loadcheck.load.retry import Backoff
+    from loadcheck.load.transport import Transport
+    from loadcheck.workflow.plan import Plan
+
+_SPIN_NS = 1_500_000
+"""An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
+_BURST_NS = 500_000
+"""Copies that are due together are started for so long before answers are looked at."""
+_STEP_S = 0.1
+"""How soon a long wait notices that the run is stopping."""
+_ABORT_S = 10.0
+"""For an aborted transport to hand back what it had."""
+
+
+class Clock(Protocol):
+    """A monotonic clock in nanoseconds."""
+
+    def __call__(self) -> int: ...
+
+
+class Runner:
+    """One load: the copies, their retries, and where each of them ends.
+
+    Args:
+        plan: What a copy does.
+        ingest: Index of the step whose outcome is the copy's.
+        transport: Carries the requests.
+        record: Receives everything measured.
+        backoff: Decides about retries.
+        clock: Monotonic nanoseconds, of the same clock as the transport's.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        ingest: int,
+        transport: Transport,
+        record: Record,
+        backoff: Backoff,
+        clock: Clock = time.monotonic_ns,
+    ) -> None:
+        self._plan = plan
+        self._ingest = ingest
+        self._transport = transport
+        self._record = record
+        self._backoff = backoff
+        self._clock = clock
+        self._copies: set[_Copy] = set()
+        self._refill: Callable[[], None] | None = None
+        self._error: BaseException | None = None
+        self._stopping = anyio.Event()
+        self._draining = False
+        self._idle = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self.begin_ns = 0
+        self._begin_ms = 0
+
+    async def run_open(self, pacer: OpenPacer, *, max_in_flight: int, drain_s: float) -> None:
+        """Start each copy when the pacer says it is due; return when all have ended."""
+        async with anyio.create_task_group() as self._tasks:
+            self._begin()
+            await self._dispatch(pacer, max_in_flight)
+            self._record.load_ns = self._clock() - self.begin_ns
+            await self._drain(drain_s)
+            self._tasks.cancel_scope.cancel()
+        self._raise()
+
+    async def run_closed(
+        self, *, concurrency: int, copies: int | None, duration_s: float | None, drain_s: float
+    ) -> None:
+        """Keep ``concurrency`` copies in flight until the number or the time is used up."""
+        async with anyio.create_task_group() as self._tasks:
+            self._begin()
+            until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
+            number = 0
+
+            def refill() -> None:
+                nonlocal number
+                now = self._clock()
+                over = until_ns is not None and now >= until_ns
+                if over or self._stopping.is_set() or (copies is not None and number >= copies):
+                    self._stopping.set()
+                    return
+                self._record.due += 1
+                self._start(number, now)
+                number += 1
+
+            self._refill = refill
+            for _ in range(concurrency):
+                if not self._stopping.is_set():
+                    refill()
+            await self._stopping.wait()
+            self._refill = None
+            self._record.load_ns = self._clock() - self.begin_ns
+            await self._drain(drain_s)
+            self._tasks.cancel_scope.cancel()
+        self._raise()
+
+    def stop(self) -> None:
+        """Start no further copies; those under way are followed to their end."""
+        self._stopping.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Remember a fault of our own and end the run; :meth:`run_open` raises it."""
+        if self._error is None:
+            self._error = error
+        self._stopping.set()
+        self._idle.set()
+
+    # the schedule
+
+    def _begin(self) -> None:
+        self.begin_ns = self._clock()
+        self._begin_ms = time.time_ns() // 1_000_000
+
+    async def _dispatch(self, pacer: OpenPacer, max_in_flight: int) -> None:
+        record, clock = self._record, self._clock
+        begin_ns = looked_ns = self.begin_ns
+        number = 0
+        for chunk in pacer.chunks():
+            for offset_ns in chunk.tolist():
+                due_ns = begin_ns + offset_ns
+                now = clock()
+                if now < due_ns:
+                    await self._wait_until(due_ns)
+                    looked_ns = clock()
+                elif now - looked_ns > _BURST_NS:
+                    await anyio.sleep(0)
+                    looked_ns = clock()
+                if self._stopping.is_set():
+                    return
+                record.due += 1
+                if record.in_flight < max_in_flight:
+                    self._start(number, due_ns)
+                else:
+                    record.skip(number)
+                number += 1
+        await self._wait_until(begin_ns + int(pacer.duration_s * 1e9))
+
+    async def _wait_until(self, due_ns: int) -> None:
+        """Return when the instant has come, or the run is stopping."""
+        while (gap_ns := due_ns - self._clock()) > 0 and not self._stopping.is_set():
+            if gap_ns > _SPIN_NS:
+                await anyio.sleep(min((gap_ns - _SPIN_NS / 2) / 1e9, _STEP_S))
+            else:
+                await anyio.sleep(0)
+
+    async def _drain(self, drain_s: float) -> None:
+        """Wait for the copies under way; after ``drain_s`` give them up as they stand."""
+        self._draining = True
+        if self._copies and self._error is None:
+            with anyio.move_on_after(drain_s):
+                await self._idle.wait()
+        self._backoff.closed = True
+        for copy in [copy for copy in self._copies if copy.paused]:
+            copy.give_up()
+        if self._copies and self._error is None:
+            self._transport.abort()
+            with anyio.move_on_after(_ABORT_S):
+                await self._idle.wait()
+        if self._copies and self._error is None:
+            raise RuntimeError(f"{len(self._copies)} requests never came back from the transport")
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    # the copies
+
+    def _start(self, number: int, due_ns: int) -> None:
+        self._record.start(number)
+        time_ms = self._begin_ms + (due_ns - self.begin_ns) // 1_000_000
+        flow = self._plan.copy(number, time_ms, self._backoff)
+        copy = _Copy(self, number, due_ns, flow)
+        self._copies.add(copy)
+        copy.advance(None)
+
+    def pause(self, copy: _Copy, seconds: float) -> None:
+        """Let a copy go on after a while."""
+        assert self._tasks is not None
+        copy.paused = True
+        self._tasks.start_soon(self._resume, copy, seconds)
+
+    async def _resume(self, copy: _Copy, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        if copy.paused:
+            copy.paused = False
+            self._record.retries += 1
+            copy.advance(None)
+
+    def send(self, copy: _Copy, request: Request) -> None:
+        """Hand a copy's request to the transport."""
+        self._transport.submit(request, copy.answered)
+
+    def add(self, copy: _Copy, exchange: Exchange) -> None:
+        """Enter a judged attempt of a copy."""
+        record = self._record
+        if not copy.sent and exchange.sent_ns:
+            copy.sent = True
+            record.lateness.record(exchange.sent_ns - copy.due_ns)
+        step = exchange.request.step
+        record.steps[step].add(exchange, copy.due_ns)
+        if step == self._ingest:
+            copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
+            if exchange.success:
+                record.last_ack_ns = exchange.done_ns
+
+    def ended(self, copy: _Copy) -> None:
+        """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
+        self._copies.discard(copy)
+        self._record.settle(copy.number, copy.outcome or Outcome.REJECTED)
+        if self._refill is not None:
+            self._refill()
+        if self._draining and not self._copies:
+            self._idle.set()
+
+
+class _Copy:
+    """One copy under way."""
+
+    __slots__ = ("_flow", "_runner", "due_ns", "number", "outcome", "paused", "sent")
+
+    def __init__(
+        self,
+        runner: Runner,
+        number: int,
+        due_ns: int,
+        flow: Generator[Request | Pause, Exchange, bool],
+    ) -> None:
+        self._runner = runner
+        self._flow = flow
+        self.number = number
+        self.due_ns = due_ns
+        self.outcome: Outcome | None = None
+        self.paused = False
+        self.sent = False
+
+    def answered(self, exchange: Exchange) -> None:
+        """Take what came of the request: the transport's sink."""
+        self.advance(exchange)
+
+    def advance(self, exchange: Exchange | None) -> None:
+        """Let the flow judge the exchange and do what it asks for next.
+
+        An exception here is a fault of ours, and the transport must not meet it: the runner keeps
+        it and ends the run.
+        """
+        runner = self._runner
+        try:
+            try:
+                effect = self._flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+            except StopIteration:
+                effect = None
+            if exchange is not None:
+                runner.add(self, exchange)
+            if effect is None:
+                runner.ended(self)
+            elif type(effect) is Pause:
+                runner.pause(self, effect.seconds)
+            else:
+                runner.send(self, effect)
+        except BaseException as error:  # noqa: BLE001  # raised again by the runner
+            runner.fail(error)
+
+    def give_up(self) -> None:
+        """End a copy that waits for its next attempt, with what its attempts have proven."""
+        self.paused = False
+        self._flow.close()
+        self._runner.ended(self)

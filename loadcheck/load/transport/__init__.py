@@ -1,0 +1,31 @@
+"""How requests get onto the network and answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from loadcheck.workflow.exchange import Exchange, Request
+
+Sink = Callable[[Exchange], None]
+"""Receives the exchange that came of a request; called exactly once, never from ``submit``."""
+
+
+class Transport(Protocol):
+    """Carries requests. Every request that is submitted comes back to its sink, come what may.
+
+    Attributes:
+        open_connections: Connections open or being opened, for the live view.
+    """
+
+    @property
+    def open_connections(self) -> int: ...
+
+    def submit(self, request: Request, sink: Sink) -> None:
+        """Send a request as soon as a connection is free; returns at once."""
+
+    def abort(self) -> None:
+        """Give up whatever is under way; each of those requests still comes back, as lost."""
+
+
+__all__ = ["Sink", "Transport"]

@@ -1,0 +1,177 @@
+"""Latency histograms: HdrHistogram's buckets, filled many samples at a time.
+
+Samples are kept in a small buffer and put into their buckets by one vector operation, at about a
+tenth of the cost of recording each on its own. The buckets, their encoding and its readers are
+those of the ``hdrhistogram`` package.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+SIGNIFICANT_DIGITS = 3
+
+_BUFFERED = 1024
+_NS_PER_US = 1000
+
+Counts = npt.NDArray[np.uint64]
+
+
+class Histogram:
+    """A distribution of durations, recorded in nanoseconds and kept in microseconds.
+
+    Three significant digits between one microsecond and one hour. What lies above is not dropped
+    in silence, as ``HdrHistogram.record_value`` would: it is counted in :attr:`above_range`, and a
+    percentile that falls there is reported as the true maximum.
+    """
+
+    __slots__ = ("_above_range", "_buffer", "_counts", "_hdr", "_max_ns", "_min_ns")
+
+    def __init__(self) -> None:
+        self._hdr: Any = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+        self._counts: Counts = np.ctypeslib.as_array(self._hdr.counts)
+        self._buffer = array("q")
+        self._above_range = 0
+        self._min_ns = -1
+        self._max_ns = 0
+
+    def record(self, duration_ns: int) -> None:
+        """Add one sample; a negative one counts as zero."""
+        buffer = self._buffer
+        buffer.append(duration_ns)
+        if len(buffer) >= _BUFFERED:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Move the buffered samples into their buckets."""
+        if not self._buffer:
+            return
+        samples = np.maximum(np.frombuffer(self._buffer, dtype=np.int64), 0)
+        low, high = int(samples.min()), int(samples.max())
+        self._min_ns = low if self._min_ns < 0 else min(self._min_ns, low)
+        self._max_ns = max(self._max_ns, high)
+        micros = (samples + _NS_PER_US // 2) // _NS_PER_US
+        if high > HIGHEST_US * _NS_PER_US:
+            inside = micros <= HIGHEST_US
+            self._above_range += int(micros.size - np.count_nonzero(inside))
+            micros = micros[inside]
+        np.add.at(self._counts, self._indexes(micros), np.uint64(1))
+        del samples  # the view locks the buffer against resizing
+        self._buffer = array("q")
+
+    def _indexes(self, micros: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return each value's place in the counts array, as HdrHistogram lays it out."""
+        hdr = self._hdr
+        bit_length = np.frexp((micros | hdr.sub_bucket_mask).astype(np.float64))[1].astype(np.int64)
+        bucket = bit_length - (hdr.unit_magnitude + hdr.sub_bucket_half_count_magnitude + 1)
+        within = micros >> (bucket + hdr.unit_magnitude)
+        base = (bucket + 1) << hdr.sub_bucket_half_count_magnitude
+        indexes: npt.NDArray[np.int64] = base + within - hdr.sub_bucket_half_count
+        return indexes
+
+    @property
+    def count(self) -> int:
+        """Samples recorded, those above the range included."""
+        self._fold()
+        return int(self._counts.sum()) + self._above_range
+
+    @property
+    def above_range(self) -> int:
+        """Samples longer than the range holds."""
+        self._fold()
+        return self._above_range
+
+    @property
+    def max_ns(self) -> int:
+        """The longest sample, exact; 0 if there is none."""
+        self._fold()
+        return self._max_ns
+
+    @property
+    def min_ns(self) -> int:
+        """The shortest sample, exact; 0 if there is none."""
+        self._fold()
+        return max(self._min_ns, 0)
+
+    def counts(self) -> Counts:
+        """Return a copy of the bucket counts, to subtract from a later one: an interval."""
+        self._fold()
+        return self._counts.copy()
+
+    def percentile_ms(self, percentile: float, since: Counts | None = None) -> float | None:
+        """Return the duration that ``percentile`` percent of the samples do not exceed, in ms.
+
+        Nearest rank, the highest value its bucket stands for, and never above the true maximum.
+
+        Args:
+            percentile: 0 to 100.
+            since: Bucket counts taken earlier; only what came after them is looked at.
+
+        Returns:
+            None if there is no sample.
+        """
+        self._fold()
+        counts = self._counts if since is None else self._counts - since
+        total = int(counts.sum()) + (self._above_range if since is None else 0)
+        if total == 0:
+            return None
+        # rounded first, so that 99.9 % of 1000 is rank 999 in spite of binary fractions
+        rank = max(1, math.ceil(round(percentile * total / 100, 6)))
+        index = int(np.searchsorted(np.cumsum(counts), rank))
+        if index >= counts.size:
+            return self._max_ns / 1e6
+        value_us = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
+        return float(min(value_us * 1e3, self._max_ns) / 1e6)
+
+    def encode(self) -> str:
+        """Return the HdrHistogram V2 encoding, compressed and in base64; the unit is 1 µs."""
+        self._fold()
+        hdr = self._hdr
+        hdr.total_count = int(self._counts.sum())
+        hdr.min_value = max(self._min_ns, 0) // _NS_PER_US if hdr.total_count else 0
+        hdr.max_value = min(-(-self._max_ns // _NS_PER_US), HIGHEST_US)
+        return str(hdr.encode().decode("ascii"))
+
+    @classmethod
+    def decode(cls, text: str) -> Histogram:
+        """Read what :meth:`encode` wrote; extremes are then known to the bucket's width.
+
+        Raises:
+            ValueError: The text is no histogram in V2 encoding.
+        """
+        try:
+            source = HdrHistogram.decode(text.encode("ascii"))
+        except Exception as error:
+            raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
+        histogram = cls()
+        counts = np.ctypeslib.as_array(source.counts)
+        if counts.size != histogram._counts.size:
+            raise ValueError("an HdrHistogram of another range or precision")
+        histogram._counts[:] = counts
+        filled = np.flatnonzero(counts)
+        if filled.size:
+            low, high = int(filled[0]), int(filled[-1])
+            hdr = histogram._hdr
+            histogram._min_ns = int(hdr.get_value_from_index(low)) * _NS_PER_US
+            top = hdr.get_highest_equivalent_value(hdr.get_value_from_index(high))
+            histogram._max_ns = int(top) * _NS_PER_US
+        return histogram
+
+    def __add__(self, other: Histogram) -> Histogram:
+        merged = Histogram()
+        for part in (self, other):
+            part._fold()
+            merged._counts += part._counts
+            merged._above_range += part._above_range
+            merged._max_ns = max(merged._max_ns, part._max_ns)
+        known = [part._min_ns for part in (self, other) if part._min_ns >= 0]
+        merged._min_ns = min(known, default=-1)
+        return merged

@@ -1,0 +1,194 @@
+"""Puts a run into the shape of the results file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from loadcheck import __version__
+from loadcheck.result import SCHEMA
+
+if TYPE_CHECKING:
+    from loadcheck.load.record import Record, StepRecord
+    from loadcheck.measure import Histogram
+    from loadcheck.pipeline.figures import Rates
+    from loadcheck.pipeline.prepare import Prepared
+    from loadcheck.scenario.model import Scenario
+    from loadcheck.verify.observe import Observation
+    from loadcheck.verify.reconcile import Consistency
+    from loadcheck.workflow.plan import StepPlan
+
+_PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
+_SHORTEST_SECRET = 4
+_HIDDEN = "***"
+
+
+def intent(scenario: Scenario, prepared: Prepared, run_id: str, seed: int) -> dict[str, Any]:
+    """Return the document as it stands before the first request."""
+    return {
+        "schema": SCHEMA,
+        "verdict": "unknown",
+        "run": {
+            "id": run_id,
+            "phase": "intent",
+            "seed": seed,
+            "started_at": utc_now(),
+            "ended_at": None,
+            "interrupted": False,
+            "error": None,
+        },
+        "scenario": dict(scenario.document),
+        "workflow": {
+            "name": scenario.workflow.name,
+            "id": prepared.plan.workflow_id,
+            "sha256": hashlib.sha256(scenario.workflow.document.read_bytes()).hexdigest(),
+            "ingest": prepared.ingest.step_id,
+            "observer": prepared.observer.step_id if prepared.observer else None,
+        },
+        "environment": environment(),
+        "warnings": [str(problem) for problem in prepared.plan.warnings],
+    }
+
+
+def moving(record: Record, planned: int | None) -> dict[str, Any]:
+    """Return the sections that are saved again every second."""
+    return {
+        "copies": {
+            "planned": planned,
+            "started": record.started,
+            "skipped": record.skipped,
+            "acknowledged": record.acknowledged,
+            "rejected": record.rejected,
+            # what is still under way may or may not take effect: a killed run leaves it at that
+            "indeterminate": record.indeterminate + record.in_flight,
+        },
+        "ledger": record.ledger.to_json(),
+        "timeline": record.timeline.to_json(),
+    }
+
+
+def measured(
+    record: Record, steps: Sequence[StepPlan], rates: Rates, peak_rate: float | None
+) -> dict[str, Any]:
+    """Return the sections that describe the load."""
+    return {
+        "load": {
+            "asked_rate": rates.asked,
+            "peak_rate": peak_rate,
+            "reached_rate": rates.reached,
+            "reached_ratio": rates.ratio,
+            "duration_s": rates.duration_s,
+            "retries": record.retries,
+            "max_in_flight": record.max_in_flight,
+        },
+        "generator": {
+            "lateness": histogram(record.lateness),
+            "cpu_s": time.process_time(),
+            "peak_memory_bytes": _peak_memory_bytes(),
+        },
+        "steps": {
+            step.step_id: _step(measures, step)
+            for step, measures in zip(steps, record.steps, strict=True)
+        },
+    }
+
+
+def consistency(
+    seen: Consistency, observations: Sequence[Observation], begin_ns: int
+) -> dict[str, Any]:
+    """Return the section that holds the service's counts."""
+    return {
+        **seen.to_json(),
+        "observations": [
+            {
+                "asked_s": round((observation.asked_ns - begin_ns) / 1e9, 4),
+                "answered_s": round((observation.answered_ns - begin_ns) / 1e9, 4),
+                "uniques": observation.uniques,
+                "totals": observation.totals,
+                "error": observation.error,
+            }
+            for observation in observations
+        ],
+    }
+
+
+def histogram(times: Histogram) -> dict[str, Any]:
+    """Return the percentiles of a histogram and the histogram itself."""
+    return {
+        "count": times.count,
+        "p50_ms": times.percentile_ms(50),
+        "p90_ms": times.percentile_ms(90),
+        "p95_ms": times.percentile_ms(95),
+        "p99_ms": times.percentile_ms(99),
+        "p999_ms": times.percentile_ms(99.9),
+        "max_ms": times.percentile_ms(100),
+        "above_range": times.above_range,
+        "hdr": times.encode(),
+    }
+
+
+def _step(measures: StepRecord, step: StepPlan) -> dict[str, Any]:
+    times = measures.response_time
+    return {
+        "role": step.role.value,
+        "request": f"{step.method} {step.origin}{step.path}",
+        "attempts": measures.attempts,
+        "succeeded": measures.succeeded,
+        "answers": {str(answer): count for answer, count in measures.answers.items()},
+        "reasons": dict(measures.reasons),
+        "response_time": histogram(times) if times is not None else None,
+        "service_time": histogram(measures.service_time),
+        "failed": histogram(measures.failed),
+        "throttled": histogram(measures.throttled),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and machine: what a figure depends on, and nothing that names a person."""
+    return {
+        "loadcheck": __version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def utc_now() -> str:
+    """Return the present in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def redact(value: Any, hidden: Collection[str]) -> Any:
+    """Return a JSON value with every secret in it replaced.
+
+    A secret of fewer than four characters is only replaced where it is the whole string: inside
+    another it could not be told from the rest.
+    """
+    if isinstance(value, str):
+        if value in hidden:
+            return _HIDDEN
+        for secret in hidden:
+            if len(secret) >= _SHORTEST_SECRET and secret in value:
+                value = value.replace(secret, _HIDDEN)
+        return value
+    if isinstance(value, Mapping):
+        return {redact(key, hidden): redact(item, hidden) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(item, hidden) for item in value]
+    return value
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

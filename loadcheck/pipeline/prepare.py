@@ -1,0 +1,296 @@
+"""Everything that can be known, and refused, before the first byte is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from loadcheck.emulator import config as emulator_config
+from loadcheck.errors import (
+    ConsentError,
+    Problem,
+    ScenarioError,
+    WorkflowError,
+    did_you_mean,
+)
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.scenario.model import ClosedLoad, Count, OpenLoad, Scenario
+from loadcheck.verify import thresholds
+from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.identity import Run
+from loadcheck.workflow.plan import Plan, Query, Role, StepPlan
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+_ID_LENGTH = 12
+
+PLACEHOLDER_URL = "http://emulator:80"
+"""Where ``check`` says requests would go when the emulator has not been started."""
+PLACEHOLDER_TARGET = {"apiKey": "***", "secretKey": "***", "basicAuth": "***"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A scenario that has been compiled and found good.
+
+    Attributes:
+        plan: What a copy does.
+        ingest: The step whose outcome is the copy's.
+        observer: The step that tells what was counted; None when verification is off.
+        uniques, totals: Its compiled queries.
+        thresholds: The limits.
+        pacer: The schedule of an open load; None for a closed one.
+        isolation: How this run's users are told from others'.
+    """
+
+    plan: Plan
+    ingest: StepPlan
+    observer: StepPlan | None
+    uniques: Query | None
+    totals: Query | None
+    thresholds: tuple[thresholds.Threshold, ...]
+    pacer: OpenPacer | None
+    isolation: Literal["filter", "baseline"]
+
+    @property
+    def planned(self) -> int | None:
+        """Copies in all, if that is known beforehand."""
+        return self.pacer.planned if self.pacer else None
+
+
+def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str]) -> Run:
+    """Return the identity of a new run.
+
+    The query window goes from the day before to the day after everything that may happen, since
+    the project's time zone, which is not ours to know, decides the day.
+    """
+    run_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+    end = now + timedelta(seconds=_longest_s(scenario))
+    return Run(
+        id=run_id,
+        start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
+        end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
+        target=target,
+    )
+
+
+def _longest_s(scenario: Scenario) -> float:
+    load = scenario.load
+    if isinstance(load, OpenLoad):
+        loading_s = sum(stage.duration_s for stage in load.stages)
+    else:
+        loading_s = load.duration_s or 0.0
+    return loading_s + scenario.timeouts.drain_s + scenario.verify.deadline_s
+
+
+def prepare(
+    scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0
+) -> Prepared:
+    """Compile a scenario.
+
+    Args:
+        scenario: What to do.
+        run: Identity of the run, and what its target supplies.
+        servers: Base URLs that stand in for described servers; "*" for all.
+        seed: Seed of the arrivals.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    verify = scenario.verify
+    problems: list[Problem] = []
+    criteria = {}
+    if verify.acknowledged is not None and verify.ingest is not None:
+        criteria[verify.ingest] = [verify.acknowledged]
+    plan = compile_plan(
+        Settings(
+            document=scenario.workflow.document,
+            name=scenario.workflow.name,
+            workflow_id=scenario.workflow.id,
+            sources=scenario.workflow.sources,
+            servers={**scenario.target.servers, **servers},
+            strict=scenario.workflow.strict,
+            inputs={name: given.value for name, given in scenario.inputs.items()},
+            overlay=scenario.overlay,
+            run=run,
+            criteria=criteria,
+            secrets=secret_values(scenario, run),
+        )
+    )
+    ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
+    observer = uniques = totals = None
+    if verify.enabled:
+        observers = [step for step in plan.steps if step.role is Role.OBSERVER]
+        observer = _choose(scenario, "step", verify.step, observers, problems)
+        if verify.uniques is None:
+            problems.append(
+                _problem(
+                    scenario,
+                    "verify.uniques",
+                    "is missing: where in the observer step's answer is the count of users?",
+                    'e.g. uniques = "$response.body#/data/count", or enabled = false',
+                )
+            )
+        elif observer is not None:
+            uniques = _query(scenario, plan, observer, "uniques", verify.uniques)
+            if verify.totals is not None:
+                totals = _query(scenario, plan, observer, "totals", verify.totals)
+    limits, unparsable = thresholds.parse_all(
+        scenario.thresholds, [step.step_id for step in plan.steps]
+    )
+    problems += [
+        _problem(scenario, f"thresholds.{index}", problem.message, problem.remedy)
+        for index, problem in unparsable.items()
+    ]
+    problems += _emulator_problems(scenario)
+    if problems or ingest is None:
+        raise ScenarioError(problems)
+    filtered = observer is not None and "$run.id" in observer.uses
+    load = scenario.load
+    return Prepared(
+        plan=plan,
+        ingest=ingest,
+        observer=observer,
+        uniques=uniques,
+        totals=totals,
+        thresholds=limits,
+        pacer=OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
+        if isinstance(load, OpenLoad)
+        else None,
+        isolation="filter" if filtered else "baseline",
+    )
+
+
+def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
+    """Return every value that must appear nowhere."""
+    given = {str(value.value) for value in scenario.inputs.values() if value.secret}
+    return frozenset(given | set(run.target.values())) - {""}
+
+
+def planned_copies(scenario: Scenario, prepared: Prepared) -> int | None:
+    """Return how many copies the scenario asks for; None if time alone decides."""
+    if isinstance(scenario.load, ClosedLoad):
+        return scenario.load.copies
+    return prepared.planned
+
+
+def max_in_flight(scenario: Scenario) -> int:
+    """Return the most copies that may be under way at once."""
+    load = scenario.load
+    return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
+
+
+def require_consent(scenario: Scenario, prepared: Prepared, *, consent: bool) -> None:
+    """Refuse to leave this machine unless the user has said so.
+
+    Raises:
+        ConsentError: A request would go elsewhere and ``consent`` is false.
+    """
+    away = sorted({str(s.origin) for s in prepared.plan.steps if not is_loopback(s.origin.host)})
+    if not away or consent:
+        return
+    copies = planned_copies(scenario, prepared)
+    number = "an unlimited number of" if copies is None else f"{copies:,}"
+    raise ConsentError(
+        _problem(
+            scenario,
+            "target",
+            f"this run would send {number} events of as many new users to {', '.join(away)}",
+            "events cannot be taken back and users count against the plan; "
+            "add --live to say that it may",
+        )
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is certainly this machine: a loopback address, or "localhost"."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _ingests(steps: Sequence[StepPlan]) -> list[StepPlan]:
+    copies = [step for step in steps if step.role is Role.COPY]
+    writing = [step for step in copies if step.method not in _SAFE_METHODS]
+    return writing or copies
+
+
+def _choose(
+    scenario: Scenario,
+    key: str,
+    wanted: str | None,
+    candidates: Sequence[StepPlan],
+    problems: list[Problem],
+) -> StepPlan | None:
+    """Return the step that ``verify.<key>`` means: the named one, or the only one."""
+    path = f"verify.{key}"
+    names = [step.step_id for step in candidates]
+    role = "per-copy step that sends data" if key == "ingest" else "observer step"
+    if wanted is None and len(candidates) == 1:
+        return candidates[0]
+    if wanted is None:
+        problem = (
+            _problem(scenario, path, f"the workflow has {len(names)} such steps", _one_of(names))
+            if names
+            else _problem(scenario, path, f"the workflow has no {role}", "see loadcheck check")
+        )
+        problems.append(problem)
+        return None
+    for step in candidates:
+        if step.step_id == wanted:
+            return step
+    remedy = did_you_mean(wanted, names) if names else f"the workflow has no {role}"
+    problems.append(_problem(scenario, path, f'"{wanted}" is no {role}', remedy))
+    return None
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return "say which: " + ", ".join(names)
+
+
+def _query(
+    scenario: Scenario, plan: Plan, observer: StepPlan, name: str, count: Count
+) -> Query:
+    bypass = scenario.verify.bypass if scenario.verify.cache == "bypass" else ()
+    try:
+        return plan.query(
+            observer.step_id, edits=(*count.overlay, *bypass), values={name: count.value}
+        )
+    except WorkflowError as error:
+        raise ScenarioError(
+            Problem(
+                file=problem.file or scenario.file,
+                line=problem.line or scenario.line(f"verify.{name}"),
+                key=problem.key or f"verify.{name}",
+                message=problem.message,
+                remedy=problem.remedy,
+            )
+            for problem in error.problems
+        ) from error
+
+
+def _emulator_problems(scenario: Scenario) -> list[Problem]:
+    if scenario.target.kind != "emulator":
+        return []
+    try:
+        emulator_config.parse(scenario.target.emulator)
+    except emulator_config.ConfigError as error:
+        return [
+            _problem(scenario, f"target.{problem.path}", problem.message, problem.remedy)
+            for problem in error.problems
+        ]
+    return []
+
+
+def _problem(scenario: Scenario, key: str, message: str, remedy: str) -> Problem:
+    return Problem(
+        file=scenario.file, line=scenario.line(key), key=key, message=message, remedy=remedy
+    )

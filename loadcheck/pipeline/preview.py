@@ -1,0 +1,136 @@
+"""What a run would send, without sending it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.load.retry import Backoff
+from loadcheck.pipeline.document import redact
+from loadcheck.pipeline.prepare import (
+    PLACEHOLDER_TARGET,
+    PLACEHOLDER_URL,
+    is_loopback,
+    new_run,
+    planned_copies,
+    prepare,
+    secret_values,
+)
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.workflow.exchange import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from loadcheck.pipeline.prepare import Prepared
+
+
+def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
+    """Return what a scenario would send, as JSON.
+
+    Args:
+        scenario: The scenario.
+        seed: Seed of the arrivals.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    emulated = scenario.target.kind == "emulator"
+    run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET if emulated else {})
+    prepared = prepare(
+        scenario, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed
+    )
+    hidden = secret_values(scenario, run)
+    plan, verify = prepared.plan, scenario.verify
+    copies = planned_copies(scenario, prepared)
+    shown: dict[str, Any] = {
+        "scenario": scenario.name,
+        "description": scenario.description,
+        "target": scenario.target.kind,
+        "transport": scenario.target.transport,
+        "workflow": plan.workflow_id,
+        "steps": [
+            {
+                "step": step.step_id,
+                "role": step.role.value,
+                "request": f"{step.method} {step.origin}{step.path}",
+                "depends_on": sorted(step.uses),
+            }
+            for step in plan.steps
+        ],
+        "ingest": prepared.ingest.step_id,
+        "observer": prepared.observer.step_id if prepared.observer else None,
+        "isolation": prepared.isolation,
+        "load": _load(scenario, prepared) | {"copies": copies, "users": copies, "events": copies},
+        "thresholds": list(scenario.thresholds),
+        "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
+        "leaves_this_machine": not emulated
+        and not all(is_loopback(step.origin.host) for step in plan.steps),
+        "first_request": _first_request(prepared, hidden),
+        "first_query": _first_query(prepared, hidden),
+        "warnings": [str(problem) for problem in plan.warnings],
+    }
+    return shown
+
+
+def _load(scenario: Scenario, prepared: Prepared) -> dict[str, Any]:
+    load, pacer = scenario.load, prepared.pacer
+    if isinstance(load, ClosedLoad):
+        return {
+            "model": "closed",
+            "concurrency": load.concurrency,
+            "duration_s": load.duration_s,
+            "peak_rate": None,
+        }
+    assert isinstance(load, OpenLoad)
+    assert pacer is not None
+    return {
+        "model": "open",
+        "arrivals": load.arrivals,
+        "duration_s": pacer.duration_s,
+        "peak_rate": pacer.peak_rate,
+        "max_in_flight": load.max_in_flight,
+        "stages": [
+            {
+                "name": stage.name,
+                "duration_s": stage.duration_s,
+                "rate": stage.rate,
+                "end_rate": stage.end_rate,
+            }
+            for stage in load.stages
+        ],
+    }
+
+
+def _first_request(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any]:
+    once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
+    flow = prepared.plan.copy(0, time.time_ns() // 1_000_000, once)
+    request = next(flow)
+    flow.close()
+    assert isinstance(request, Request)
+    return _shown(request, hidden)
+
+
+def _first_query(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any] | None:
+    if prepared.uniques is None:
+        return None
+    flow = prepared.uniques.run(1)
+    request = next(flow)
+    flow.close()
+    assert isinstance(request, Request)
+    return _shown(request, hidden)
+
+
+def _shown(request: Request, hidden: Collection[str]) -> dict[str, Any]:
+    shown: dict[str, Any] = redact(
+        {
+            "method": request.method,
+            "url": request.url,
+            "headers": [[name, value] for name, value in request.headers],
+            "body": request.body.decode("utf-8", "replace"),
+            "bytes": len(request.head) + len(request.body),
+        },
+        hidden,
+    )
+    return shown

@@ -1,0 +1,1 @@
+"""A result as people read it. Returns text or bytes; printing is the caller's."""

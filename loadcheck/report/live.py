@@ -1,0 +1,127 @@
+"""A run while it goes on: a few lines that are drawn again and again, or one plain line.
+
+Drawn four times a second beside the load, so this is string formatting only: a table library
+would hold up the event loop for milliseconds, and they would show as latency.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from loadcheck.report import words
+
+_BAR = 30
+_DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_YELLOW, _GREEN = "\x1b[33m", "\x1b[32m"
+
+
+class Recorded(Protocol):
+    """The counters that are shown."""
+
+    started: int
+    skipped: int
+    acknowledged: int
+    rejected: int
+    indeterminate: int
+    retries: int
+    in_flight: int
+    uniques: int | None
+
+
+class Running(Protocol):
+    """The state of a run, as the pipeline keeps it."""
+
+    name: str
+    planned: int | None
+    duration_s: float | None
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def record(self) -> Recorded: ...
+    @property
+    def elapsed_s(self) -> float: ...
+    @property
+    def asked_rate(self) -> float | None: ...
+    @property
+    def trouble(self) -> str: ...
+    def latest(self, column: str) -> float | None: ...
+
+
+def lines(run: Running, *, color: bool, width: int) -> list[str]:
+    """Return the live view: always five lines, none longer than ``width`` columns."""
+    record = run.record
+    rate = run.latest("started")
+    paint = _Paint(color)
+    done = _done(run)
+    filled = round(_BAR * done)
+    bar = paint(_GREEN, "━" * filled) + paint(_DIM, "━" * (_BAR - filled))
+    total = f" of {words.count(run.planned)}" if run.planned is not None else ""
+    odd = record.rejected or record.indeterminate or record.skipped
+    counted = words.count(record.uniques)
+    rows = [
+        f"{paint(_BOLD, run.name)}  {bar}  {run.stage}  {words.clock(run.elapsed_s)}",
+        f"  sent       {words.count(record.started)}{total}   {words.count(record.in_flight)} in flight"
+        f"   rate {words.rate(rate)}" + _asked(run),
+        "  outcomes   "
+        f"{words.count(record.acknowledged)} acknowledged   "
+        + paint(
+            _YELLOW if odd else "",
+            f"{words.count(record.rejected)} rejected   {words.count(record.indeterminate)}"
+            f" indeterminate   {words.count(record.skipped)} skipped",
+        )
+        + f"   {words.count(record.retries)} retries",
+        f"  latency    p50 {words.duration(run.latest('p50_ms'))}   p99"
+        f" {words.duration(run.latest('p99_ms'))}   {paint(_DIM, 'in the last second')}",
+        f"  counted    {counted} unique users of {words.count(record.acknowledged)} acknowledged"
+        + (f"   {paint(_YELLOW, run.trouble)}" if run.trouble else ""),
+    ]
+    return [_clip(row, width) for row in rows]
+
+
+def line(run: Running) -> str:
+    """Return the state of a run in one plain line, for logs."""
+    record = run.record
+    return (
+        f"{words.clock(run.elapsed_s):>7}  {run.stage:<6}  started {record.started:,}"
+        f"  in flight {record.in_flight:,}  acknowledged {record.acknowledged:,}"
+        f"  rejected {record.rejected:,}  indeterminate {record.indeterminate:,}"
+        f"  skipped {record.skipped:,}  p50 {words.duration(run.latest('p50_ms'))}"
+        f"  p99 {words.duration(run.latest('p99_ms'))}  counted {words.count(record.uniques)}"
+        + (f"  ({run.trouble})" if run.trouble else "")
+    )
+
+
+class _Paint:
+    def __init__(self, color: bool) -> None:
+        self._color = color
+
+    def __call__(self, style: str, text: str) -> str:
+        return f"{style}{text}{_OFF}" if self._color and style else text
+
+
+def _done(run: Running) -> float:
+    if run.duration_s:
+        return min(1.0, run.elapsed_s / run.duration_s)
+    if run.planned:
+        return min(1.0, (run.record.started + run.record.skipped) / run.planned)
+    return 0.0
+
+
+def _asked(run: Running) -> str:
+    return "" if run.asked_rate is None else f", asked {words.rate(run.asked_rate)}"
+
+
+def _clip(text: str, width: int) -> str:
+    """Cut a line to the terminal's width; escape sequences take no room."""
+    room, shown, escape = width, [], False
+    for character in text:
+        if character == "\x1b":
+            escape = True
+        if escape:
+            shown.append(character)
+            escape = character != "m"
+        elif room > 0:
+            shown.append(character)
+            room -= 1
+    return "".join(shown)

@@ -1,0 +1,115 @@
+"""What a run would send, for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from loadcheck.report import words
+
+Preview = Mapping[str, Any]
+
+
+def text(preview: Preview) -> str:
+    """Return a preview as lines of plain text."""
+    lines = [f"{preview['scenario']}: {preview['description']}".rstrip(": "), ""]
+    lines += _rows(
+        ("workflow", preview["workflow"]),
+        *(
+            (
+                "" if index else "steps",
+                f"{step['step']}  {step['request']}  ({_role(preview, step)})",
+            )
+            for index, step in enumerate(preview["steps"])
+        ),
+        ("target", _target(preview)),
+        ("sends", _sends(preview["load"])),
+        *(
+            ("" if index else "stages", _stage(stage))
+            for index, stage in enumerate(preview["load"].get("stages", ()))
+        ),
+        ("verifies", _verifies(preview)),
+        *(
+            ("" if index else "thresholds", threshold)
+            for index, threshold in enumerate(preview["thresholds"])
+        ),
+    )
+    lines += ["", "first request", *_request(preview["first_request"])]
+    if preview["first_query"] is not None:
+        lines += ["", "first query", *_request(preview["first_query"])]
+    if preview["warnings"]:
+        lines += ["", *(f"warning: {warning}" for warning in preview["warnings"])]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(*rows: tuple[str, str]) -> list[str]:
+    return [f"  {name:<11} {value}" for name, value in rows]
+
+
+def _role(preview: Preview, step: Mapping[str, Any]) -> str:
+    if step["role"] == "per-copy":
+        ingest = ", its outcome is the copy's" if step["step"] == preview["ingest"] else ""
+        return f"in every copy{ingest}"
+    return "one query answers for all copies"
+
+
+def _target(preview: Preview) -> str:
+    if preview["target"] == "emulator":
+        return "the embedded emulator, started and stopped by the run"
+    if preview["leaves_this_machine"]:
+        return "leaves this machine: run it with --live"
+    return "servers on this machine"
+
+
+def _sends(load: Mapping[str, Any]) -> str:
+    copies = "copies" if load["copies"] is None else f"{words.count(load['copies'])} copies"
+    users = "" if load["copies"] is None else f" ({words.count(load['users'])} users and events)"
+    length = "" if load["duration_s"] is None else f" in {words.clock(load['duration_s'])}"
+    if load["model"] == "closed":
+        return f"{copies}{users}{length}, {load['concurrency']:,} in flight"
+    return (
+        f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']} arrivals,"
+        f" at most {load['max_in_flight']:,} in flight"
+    )
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    begin, end = words.rate(stage["rate"]), words.rate(stage["end_rate"])
+    speed = begin if begin == end else f"{begin} → {end}"
+    return f"{stage['name']}: {words.clock(stage['duration_s'])} at {speed}"
+
+
+def _verifies(preview: Preview) -> str:
+    if preview["observer"] is None:
+        return "nothing: consistency will be unknown"
+    settles = preview["settles"]
+    how = (
+        "counts this run's users only"
+        if preview["isolation"] == "filter"
+        else "takes away the count before the run: others who send this event disturb it"
+    )
+    return (
+        f"{preview['observer']} {how}; settled when still for {words.clock(settles['quiet_s'])},"
+        f" at most {words.clock(settles['deadline_s'])} after the last acknowledgement"
+    )
+
+
+def _request(request: Mapping[str, Any]) -> list[str]:
+    url, _, query = request["url"].partition("?")
+    lines = [f"  {request['method']} {url}"]
+    # one parameter a line, decoded: what it means, not how it is spelled on the wire
+    for index, parameter in enumerate(query.split("&") if query else ()):
+        lines.append(f"    {'&' if index else '?'} {unquote_plus(parameter)}")
+    lines += [f"  {name}: {value}" for name, value in request["headers"]]
+    if request["body"]:
+        lines += ["", *(f"  {line}" for line in _body(request["body"]))]
+    return lines
+
+
+def _body(body: str) -> list[str]:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False).splitlines()
+    except ValueError:
+        return body.splitlines()

@@ -1,0 +1,199 @@
+"""The summary of a results document for a terminal: the verdict first, then why."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from loadcheck.report import words
+
+_COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
+_MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
+_MAX_REASONS = 3
+
+Document = Mapping[str, Any]
+
+
+def summary(document: Document, *, color: bool, width: int, path: str = "") -> str:
+    """Return the summary of a results document.
+
+    Args:
+        document: A results document of any phase.
+        color: Whether to use terminal colours.
+        width: Columns of the terminal.
+        path: Where the document stands; shown at the end.
+    """
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    console.print(_headline(document))
+    console.print()
+    console.print(Padding(_totals(document), (0, 0, 0, 1)))
+    if "steps" in document:
+        console.print()
+        console.print(Padding(_latencies(document), (0, 0, 0, 1)))
+    failures = _failures(document)
+    if failures.row_count:
+        console.print()
+        console.print(Padding(failures, (0, 0, 0, 1)))
+    checks = _checks(document)
+    if checks.row_count:
+        console.print()
+        console.print(Padding(checks, (0, 0, 0, 1)))
+    for warning in document["warnings"]:
+        console.print(Padding(Text(f"! {warning}", style="yellow"), (0, 0, 0, 2)))
+    if path:
+        console.print()
+        console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
+    return buffer.getvalue()
+
+
+def headline(document: Document) -> str:
+    """Return the verdict in one line, without colour."""
+    return _headline(document).plain.strip()
+
+
+def _headline(document: Document) -> Text:
+    verdict, run = document["verdict"], document["run"]
+    text = Text()
+    text.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
+    text.append(f"  {document['scenario'].get('name', '')}", style="bold")
+    text.append(f"  {_because(document)}")
+    if run["phase"] != "complete":
+        text.append(f"  (the run was killed: {run['phase']})", style="yellow")
+    elif run["interrupted"]:
+        text.append("  (interrupted)", style="yellow")
+    return text
+
+
+def _because(document: Document) -> str:
+    """Return the reason for the verdict in a few words."""
+    verdict = document["verdict"]
+    if verdict == "pass":
+        seen = document["consistency"]
+        return f"all {words.count(document['copies']['acknowledged'])} acknowledged users counted" + (
+            "" if not seen["recovered_at_most"] else ", some only later"
+        )
+    worst = [f["check"] for f in document.get("findings", ()) if f["verdict"] == verdict]
+    worst += [t["expression"] for t in document.get("thresholds", ()) if t["verdict"] == verdict]
+    return ", ".join(worst)
+
+
+def _totals(document: Document) -> Table:
+    table = _grid()
+    copies, load = document["copies"], document.get("load")
+    if load:
+        sent = f"{words.count(copies['started'])} copies in {words.clock(load['duration_s'])}"
+        if load["asked_rate"] is not None:
+            sent += (
+                f"   asked {words.rate(load['asked_rate'])}, reached"
+                f" {words.rate(load['reached_rate'])} ({words.share(load['reached_ratio'])}),"
+                f" peak {words.rate(load['peak_rate'])}"
+            )
+        else:
+            sent += f"   {words.rate(load['reached_rate'])} with {load['max_in_flight']:,} in flight"
+    else:
+        sent = f"{words.count(copies['started'])} of {words.count(copies['planned'])} copies"
+    table.add_row("sent", sent)
+    outcomes = Text()
+    for name in ("acknowledged", "rejected", "indeterminate", "skipped"):
+        style = "" if name == "acknowledged" or not copies[name] else "yellow"
+        outcomes.append(f"{words.count(copies[name])} {name}   ", style=style)
+    if load:
+        outcomes.append(f"{words.count(load['retries'])} retries")
+    table.add_row("outcomes", outcomes)
+    seen = document.get("consistency")
+    if seen:
+        if seen["uniques"] is None:
+            counted = "not known"
+        else:
+            counted = f"{words.count(seen['uniques'])} unique users"
+            if seen["totals"] is not None:
+                counted += f", {words.count(seen['totals'])} events"
+            band = f"{words.count(seen['lower'])} … {words.count(seen['upper'])}"
+            expected = words.count(seen["lower"]) if seen["lower"] == seen["upper"] else band
+            counted += f"   expected {expected}"
+        table.add_row("counted", counted)
+    return table
+
+
+def _latencies(document: Document) -> Table:
+    table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
+    table.add_column("step")
+    table.add_column("")
+    for title in ("p50", "p90", "p99", "p99.9", "max", "samples"):
+        table.add_column(title, justify="right")
+    rows = []
+    for name, step in document["steps"].items():
+        kinds = [(kind, step[kind]) for kind in ("response_time", "service_time")]
+        kinds += [(kind, step[kind]) for kind in ("failed", "throttled")]
+        rows += [(name, kind, h) for kind, h in kinds if h is not None and h["count"]]
+    rows.append(("generator", "lateness", document["generator"]["lateness"]))
+    shown = ""
+    for name, kind, histogram in rows:
+        table.add_row(
+            name if name != shown else "",
+            Text(kind.replace("_", " "), style="dim"),
+            *(words.duration(histogram[f"{p}_ms"]) for p in ("p50", "p90", "p99", "p999", "max")),
+            words.count(histogram["count"]),
+        )
+        shown = name
+    return table
+
+
+def _failures(document: Document) -> Table:
+    """Return what went wrong most often, step by step."""
+    table = _grid()
+    for name, step in document.get("steps", {}).items():
+        ranked = sorted(step["reasons"].items(), key=lambda item: -item[1])
+        for reason, number in ranked[:_MAX_REASONS]:
+            table.add_row(name, Text(f"{words.count(number)} × {reason}", style="yellow"))
+        if len(ranked) > _MAX_REASONS:
+            rest = sum(number for _, number in ranked[_MAX_REASONS:])
+            table.add_row(name, f"{words.count(rest)} × other reasons: see the results file")
+    return table
+
+
+def _checks(document: Document) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for finding in document.get("findings", ()):
+        table.add_row(_mark(finding["verdict"]), finding["check"], finding["summary"])
+    for threshold in document.get("thresholds", ()):
+        measured = _measured(threshold["measured"], threshold["unit"])
+        table.add_row(_mark(threshold["verdict"]), "threshold", f"{threshold['expression']}   {measured}")
+    return table
+
+
+def _measured(value: float | None, unit: str) -> str:
+    if value is None:
+        return "no samples"
+    write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
+    return f"measured {write[unit](value)}"
+
+
+def _mark(verdict: str) -> Text:
+    return Text(f" {_MARKS[verdict]}", style=f"bold {_COLORS[verdict]}")
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    return table

@@ -1,0 +1,6 @@
+"""The results file: its schema, how it is written so that nothing is lost, how it is read."""
+
+from loadcheck.result.schema import SCHEMA, json_schema
+from loadcheck.result.store import ResultFile, default_name, read
+
+__all__ = ["SCHEMA", "ResultFile", "default_name", "json_schema", "read"]

@@ -1,0 +1,287 @@
+"""The shape of a results file, as a JSON Schema (draft 2020-12) and as a check against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loadcheck.measure import timeline
+
+SCHEMA = "loadcheck.result/1"
+
+_MAX_PROBLEMS = 10
+
+_Schema = dict[str, Any]
+
+
+def _object(
+    description: str, properties: dict[str, _Schema], optional: tuple[str, ...] = ()
+) -> _Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+    }
+
+
+def _number(description: str) -> _Schema:
+    return {"type": "number", "minimum": 0, "description": description}
+
+
+def _maybe(schema: _Schema) -> _Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _count(description: str) -> _Schema:
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def _text(description: str) -> _Schema:
+    return {"type": "string", "description": description}
+
+
+def _flag(description: str) -> _Schema:
+    return {"type": "boolean", "description": description}
+
+
+_VERDICT = {"enum": ["pass", "fail", "unknown"], "description": "No evidence is unknown."}
+
+_PERCENTILES = {
+    f"{name}_ms": _maybe(_number(f"{text}, in milliseconds; null without samples"))
+    for name, text in {
+        "p50": "The median",
+        "p90": "The 90th percentile",
+        "p95": "The 95th percentile",
+        "p99": "The 99th percentile",
+        "p999": "The 99.9th percentile",
+        "max": "The longest",
+    }.items()
+}
+
+
+def _histogram(description: str) -> _Schema:
+    return _object(
+        description,
+        {
+            "count": _count("Samples."),
+            **_PERCENTILES,
+            "above_range": _count("Samples longer than the histogram's hour; in count and max."),
+            "hdr": _text("HdrHistogram V2 encoding, compressed, base64; the unit is 1 µs."),
+        },
+    )
+
+
+def _step() -> _Schema:
+    return _object(
+        "One step of the workflow.",
+        {
+            "role": {"enum": ["per-copy", "observer"], "description": "Who runs it, how often."},
+            "request": _text("Method and URL."),
+            "attempts": _count("Requests, retries and those that could not be sent included."),
+            "succeeded": _count("Attempts whose success criteria held."),
+            "answers": {
+                "type": "object",
+                "description": "Attempts by status code or kind of failure.",
+                "additionalProperties": {"type": "integer"},
+            },
+            "reasons": {
+                "type": "object",
+                "description": "Failed attempts by reason.",
+                "additionalProperties": {"type": "integer"},
+            },
+            "response_time": {
+                "anyOf": [
+                    _histogram("Due to done of each success, retries spanned."),
+                    {"type": "null", "description": "The step has no due time of its own."},
+                ]
+            },
+            "service_time": _histogram("Sent to done of each successful attempt."),
+            "failed": _histogram("Sent to done of failed attempts, 429 excepted."),
+            "throttled": _histogram("Sent to done of attempts answered with 429."),
+        },
+    )
+
+
+def _consistency() -> _Schema:
+    return _object(
+        "What the service counted against what was sent. null: not known.",
+        {
+            "uniques": {"type": ["integer", "null"], "description": "Users of this run counted."},
+            "totals": _maybe(_count("Events of this run counted.")),
+            "lower": _count("Users acknowledged: at least so many must be counted."),
+            "upper": _count("Users acknowledged or indeterminate: at most so many can be."),
+            "lost_at_least": _maybe(_count("Acknowledged users that are certainly missing.")),
+            "recovered_at_most": _maybe(_count("Indeterminate copies that may have arrived.")),
+            "unexpected": _maybe(_count("Users counted beyond the upper bound.")),
+            "duplicated": _maybe(_count("Events counted beyond one per counted user.")),
+            "settled": _flag("Whether the count had come to rest."),
+            "waited_s": _maybe(_number("From the last acknowledgement to the final count.")),
+            "baseline": _maybe(_count("What the same query counted before the run.")),
+            "isolation": {
+                "enum": ["filter", "baseline"],
+                "description": "How this run's users are told from others'.",
+            },
+            "observations": {
+                "type": "array",
+                "description": "Every answer to the observer step, in order.",
+                "items": _object(
+                    "One answer.",
+                    {
+                        "asked_s": {"type": "number", "description": "Since the load began."},
+                        "answered_s": {"type": "number", "description": "Since the load began."},
+                        "uniques": _maybe(_count("Users counted, as the service told it.")),
+                        "totals": _maybe(_count("Events counted.")),
+                        "error": _text("Why the answer is no evidence; empty if it is."),
+                    },
+                ),
+            },
+        },
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of a results file."""
+    numbers = {"type": ["number", "null"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "loadcheck results file",
+        **_object(
+            "One run. Saved as intent before the first request, with the ledger every second while "
+            "it runs, and with the verdict at its end.",
+            {
+                "schema": {"const": SCHEMA, "description": "Name and version of this format."},
+                "verdict": _VERDICT,
+                "run": _object(
+                    "The run itself.",
+                    {
+                        "id": _text("12 characters, part of every user id."),
+                        "phase": {
+                            "enum": ["intent", "running", "complete"],
+                            "description": "How far the file got: a killed run stays at running.",
+                        },
+                        "seed": {"type": "integer", "description": "Seed of everything random."},
+                        "started_at": _text("UTC, ISO 8601."),
+                        "ended_at": _maybe(_text("UTC, ISO 8601; null while it runs.")),
+                        "interrupted": _flag("Whether it was stopped by a signal."),
+                        "error": _maybe(_text("What ended the run early, if anything did.")),
+                    },
+                ),
+                "copies": _object(
+                    "Copies of the workflow, one user each.",
+                    {
+                        "planned": _maybe(_count("By the schedule; null if time alone decides.")),
+                        "started": _count("Begun."),
+                        "skipped": _count("Due while max_in_flight were under way; never sent."),
+                        "acknowledged": _count("The service said yes."),
+                        "rejected": _count("Certainly without effect."),
+                        "indeterminate": _count("May or may not have taken effect."),
+                    },
+                ),
+                "load": _object(
+                    "Rates asked for and reached.",
+                    {
+                        "asked_rate": _maybe(_number("Mean, copies/s; null for a closed load.")),
+                        "peak_rate": _maybe(_number("The highest asked for, copies/s.")),
+                        "reached_rate": _number("Copies started per second of load."),
+                        "reached_ratio": _maybe(_number("Reached over asked, 1 is all.")),
+                        "duration_s": _number("How long copies were started."),
+                        "retries": _count("Attempts beyond the first."),
+                        "max_in_flight": _count("The most copies under way at once."),
+                    },
+                ),
+                "generator": _object(
+                    "How well the generator itself did.",
+                    {
+                        "lateness": _histogram("Due to sent of each copy's first request."),
+                        "cpu_s": _number("Processor time of the generator."),
+                        "peak_memory_bytes": _count("The most memory it held, resident."),
+                    },
+                ),
+                "steps": {
+                    "type": "object",
+                    "description": "By step id.",
+                    "additionalProperties": _step(),
+                },
+                "consistency": _consistency(),
+                "thresholds": {
+                    "type": "array",
+                    "items": _object(
+                        "One limit.",
+                        {
+                            "expression": _text("As written."),
+                            "measured": {**numbers, "description": "null without samples."},
+                            "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
+                            "verdict": _VERDICT,
+                        },
+                    ),
+                },
+                "findings": {
+                    "type": "array",
+                    "items": _object(
+                        "What one check says.",
+                        {
+                            "check": _text("Name of the check."),
+                            "verdict": _VERDICT,
+                            "summary": _text("A sentence with the numbers."),
+                            "evidence": {"type": "object"},
+                        },
+                    ),
+                },
+                "warnings": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "What a reader should know before trusting the figures.",
+                },
+                "timeline": _object(
+                    "Columns, one value a second since the load began.",
+                    {
+                        name: {"type": "array", "items": numbers}
+                        for name in (
+                            "second",
+                            *timeline.COUNTS,
+                            *timeline.LEVELS,
+                            *timeline.FIGURES,
+                        )
+                    },
+                ),
+                "ledger": _object(
+                    "Copy numbers by outcome: Roaring bitmaps, portable format, base64.",
+                    {
+                        name: _text("A set of copy numbers.")
+                        for name in (
+                            "started",
+                            "skipped",
+                            "acknowledged",
+                            "rejected",
+                            "indeterminate",
+                        )
+                    },
+                ),
+                "scenario": {"type": "object", "description": "As run; secrets are not in it."},
+                "workflow": {"type": "object", "description": "The document and its steps."},
+                "environment": {"type": "object", "description": "Versions and machine."},
+            },
+            optional=(
+                "load",
+                "generator",
+                "steps",
+                "consistency",
+                "thresholds",
+                "findings",
+                "timeline",
+            ),
+        ),
+    }
+
+
+def problems(document: Any) -> list[tuple[str, str]]:
+    """Return where a document departs from the schema: dotted path and message, at most ten."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  # slow to import
+
+    found = []
+    for error in Draft202012Validator(json_schema()).iter_errors(document):
+        path = ".".join(str(part) for part in error.absolute_path)
+        found.append((path, error.message[:200]))
+        if len(found) == _MAX_PROBLEMS:
+            break
+    return sorted(found)

@@ -1,0 +1,134 @@
+"""Writes results so that a reader sees the old file or the new one, and reads them back."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from loadcheck.errors import Problem, ResultFileError
+from loadcheck.result.schema import SCHEMA
+
+_MAX_FILE_BYTES = 1 << 30
+_VERSION = re.compile(r"loadcheck\.result/(\d+)")
+
+
+def default_name(scenario: str, started: datetime, run_id: str) -> str:
+    """Return ``<scenario>-<UTC time>-<run id>.json``; names sort by time within a scenario."""
+    return f"{scenario}-{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.json"
+
+
+class ResultFile:
+    """One results file, written again and again while a run goes on.
+
+    Attributes:
+        path: Where it stands.
+    """
+
+    def __init__(self, path: Path, *, replace: bool = False) -> None:
+        """Claim the place.
+
+        Raises:
+            ResultFileError: The directory cannot be made or written, or a file is there already
+                and ``replace`` is false.
+        """
+        self.path = path
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writable = os.access(path.parent, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise _unusable(path, f"cannot be written: {_reason(error)}", _ELSEWHERE) from error
+        if path.is_dir() or not writable:
+            what = "is a directory" if path.is_dir() else "is in a directory that cannot be written"
+            raise _unusable(path, what, _ELSEWHERE)
+        if path.exists() and not replace:
+            raise _unusable(path, "exists already", "choose another --output, or add --force")
+
+    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
+        """Put a document in the file's place in one step.
+
+        Args:
+            document: The whole results document.
+            durable: Wait until it would outlive a power cut, not only this process.
+
+        Raises:
+            ResultFileError: The disk is full, or the file cannot be written.
+        """
+        data = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+        try:
+            with self._beside.open("wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            self._beside.replace(self.path)
+        except OSError as error:
+            self._beside.unlink(missing_ok=True)
+            raise _unusable(self.path, f"cannot be written: {_reason(error)}", "") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a results document, checked as far as its readers rely on it.
+
+    Raises:
+        ResultFileError: It is missing, truncated, of something else, or of a later version.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise _unusable(path, f"is {size:,} bytes long", "a results file is below 1 GiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, f"cannot be read: {_reason(error)}", "") from error
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        line = data[: error.pos].count(b"\n") + 1
+        remedy = "the file is empty" if not data.strip() else "it may be truncated or edited by hand"
+        problem = Problem(
+            file=str(path), line=line, message=f"is not JSON: {error.msg}", remedy=remedy
+        )
+        raise ResultFileError(problem) from error
+    return _checked(path, document)
+
+
+def _checked(path: Path, document: Any) -> dict[str, Any]:
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != SCHEMA:
+        match = _VERSION.fullmatch(found) if isinstance(found, str) else None
+        if match:
+            raise _unusable(
+                path, f'has the schema "{found}"', f'this version reads "{SCHEMA}"', key="schema"
+            )
+        raise _unusable(
+            path,
+            "is no results file of loadcheck",
+            f'expected an object with "schema": "{SCHEMA}"',
+            key="schema",
+        )
+    from loadcheck.result.schema import problems  # noqa: PLC0415  # jsonschema is slow to import
+
+    wrong = problems(document)
+    if wrong:
+        raise ResultFileError(
+            Problem(file=str(path), key=key, message=message, remedy="was it edited by hand?")
+            for key, message in wrong
+        )
+    assert isinstance(document, dict)
+    return document
+
+
+_ELSEWHERE = "choose another place with --output"
+
+
+def _unusable(path: Path, message: str, remedy: str, key: str = "") -> ResultFileError:
+    return ResultFileError(Problem(file=str(path), key=key, message=message, remedy=remedy))
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
