@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from loadcheck.errors import did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Workflow
 from loadcheck.scenario.reader import Report, Table, text
+from loadcheck.scenario.source import is_file, nearest, nearest_file
 from loadcheck.scenario.tree import Node
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _LIBRARY = Path(__file__).resolve().parent.parent / "library"
 _DOCUMENT = "workflow.yml"
 _PROFILE = "profile.toml"
+_RELATIVE = "paths are relative to the scenario file"
 
 
 def shipped() -> dict[str, Path]:
@@ -47,9 +44,9 @@ def find_profile(workflow: Node, folder: Path, report: Report) -> Path | None:
             return None
         home = shipped().get(written)
         path = home / _PROFILE if home else folder / written
-        if path.is_file():
+        if is_file(path):
             return path
-        report.add(named, f"no profile at {path}", _nearest(path, written))
+        report.add(named, f"no profile at {path}", nearest_file(path) or _RELATIVE)
         return None
     document = entries.get("document")
     home = shipped().get(document.value) if document and isinstance(document.value, str) else None
@@ -62,12 +59,7 @@ def read_workflow(top: Table, folder: Path) -> Workflow | None:
         return None
     table = Table(as_table(top["workflow"]), top.report, known=grammar.WORKFLOW)
     workflow_id, strict = table.text("id"), table.flag("strict")
-    sources = table.table("sources", None)
-    stand_ins = (
-        {name: _source(node, folder, top.report) for name, node in sources.entries.items()}
-        if sources
-        else {}
-    )
+    sources = _sources(table, folder)
     name = table.text("document") if table.require("document", _expected()) else None
     document = _document(table["document"], name, folder, top.report) if name else None
     if name is None or document is None:
@@ -76,7 +68,7 @@ def read_workflow(top: Table, folder: Path) -> Workflow | None:
         document=document,
         name=name,
         id=workflow_id,
-        sources={name: source for name, source in stand_ins.items() if source},
+        sources=sources,
         strict=bool(strict),
     )
 
@@ -86,10 +78,22 @@ def _document(node: Node, name: str, folder: Path, report: Report) -> Path | Non
     if home is not None:
         return home / _DOCUMENT
     path = folder / name
-    if path.is_file():
+    if is_file(path):
         return path
-    report.add(node, f"no workflow document at {path}", _nearest(path, name, shipped()))
+    report.add(
+        node,
+        f"no workflow document at {path}",
+        nearest(name, shipped()) or nearest_file(path) or _expected(),
+    )
     return None
+
+
+def _sources(workflow: Table, folder: Path) -> dict[str, str]:
+    table = workflow.table("sources", None)
+    if table is None:
+        return {}
+    sources = {name: _source(node, folder, table.report) for name, node in table.entries.items()}
+    return {name: source for name, source in sources.items() if source is not None}
 
 
 def _source(node: Node, folder: Path, report: Report) -> str | None:
@@ -98,23 +102,10 @@ def _source(node: Node, folder: Path, report: Report) -> str | None:
     if written is None or "://" in written:
         return written
     path = folder / written
-    if path.is_file():
+    if is_file(path):
         return str(path)
-    report.add(node, f"no source description at {path}", _nearest(path, written))
+    report.add(node, f"no source description at {path}", nearest_file(path) or _RELATIVE)
     return None
-
-
-def _nearest(path: Path, written: str, names: Iterable[str] = ()) -> str:
-    """Return the remedy for a file that is not there: the name nearest to it, if one is near."""
-    try:
-        beside = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        beside = []
-    for word, known in ((written, names), (path.name, beside)):
-        near = did_you_mean(word, known)
-        if near.startswith("did you mean"):
-            return near
-    return _expected() if names else "paths are relative to the scenario file"
 
 
 def _expected() -> str:

@@ -108,12 +108,13 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
     table.require("duration", _DURATION)
     if "ramp_to" not in table:
         table.require("rate", "expected rate, ramp_to or both")
+    duration_s = table.duration("duration") or 0.0
     before = earlier[-1].end_rate if earlier else 0.0
     start, end = table.rate("rate", zero=True), table.rate("ramp_to", zero=True)
     rate = before if start is None else start
     return Stage(
         name=name,
-        duration_s=table.duration("duration") or 0.0,
+        duration_s=duration_s,
         rate=rate,
         end_rate=rate if end is None else end,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario.model import Place
-from loadcheck.scenario.positions import MAX_DEPTH
+from loadcheck.scenario.positions import MAX_DEPTH, TooDeepError, locate
 from loadcheck.scenario.tree import Node, dotted, grow
 
 if TYPE_CHECKING:
@@ -40,18 +40,24 @@ class Override:
 
 def parse_override(option: str) -> Override | Problem:
     """Read ``PATH=VALUE``: a dotted TOML key and a TOML value; a bare word is a string."""
+    try:
+        option.encode()
+    except UnicodeEncodeError:  # how Python stands in for bytes of an argument that are not UTF-8
+        shown = option.encode("utf-8", "replace").decode()
+        return Problem(message="is not UTF-8", file=f"--set {shown}")
     source = f"--set {option}"
     match = _PATH.match(option)
-    if match is None or not option.startswith("=", match.end()):
+    path = _path(match[0]) if match and option.startswith("=", match.end()) else None
+    if match is None or path is None:
         message = "the part before = is not a dotted key" if "=" in option else "there is no ="
         return Problem(message=message, file=source, remedy=_EXPECTED)
-    path = tuple(_unquoted(part) for part in _PART.findall(match[0]))
-    if len(path) > MAX_DEPTH:
-        return Problem(message="nested too deeply", file=source)
     text = option[match.end() + 1 :].strip()
     try:
+        locate(f"value = {text}")
         read = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError) as error:
+    except TooDeepError:
+        return Problem(message="the value nests too deeply", file=source, key=dotted(path))
+    except ValueError as error:
         if text[:1] in ("[", "{", '"', "'"):
             reason = str(error).partition(" (at ")[0]
             message = f"the value is not TOML: {reason[:1].lower()}{reason[1:]}"
@@ -61,6 +67,21 @@ def parse_override(option: str) -> Override | Problem:
     if len(read) > 1 or isinstance(value, datetime | date | time):
         value = text
     return Override(source=source, path=path, value=value)
+
+
+def _path(key: str) -> tuple[str, ...] | None:
+    """Return the parts of a dotted key; None if it is none, or is too long."""
+    if len(_PART.findall(key)) > MAX_DEPTH:
+        return None
+    try:
+        value: Any = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return None
+    path = []
+    while isinstance(value, dict):
+        [(part, value)] = value.items()
+        path.append(part)
+    return tuple(path)
 
 
 def override(document: Node, overrides: Sequence[Override]) -> tuple[Node, list[Problem]]:
@@ -101,12 +122,3 @@ def _put(node: Node | None, change: Override, depth: int) -> Node:
 def _misfit(change: Override, message: str, remedy: str = "") -> ScenarioError:
     key = dotted(change.path)
     return ScenarioError(Problem(message=message, file=change.source, key=key, remedy=remedy))
-
-
-def _unquoted(part: str) -> str:
-    if part[0] not in "\"'":
-        return part
-    try:
-        return str(tomllib.loads(f"key = {part}")["key"])
-    except tomllib.TOMLDecodeError:
-        return part[1:-1]

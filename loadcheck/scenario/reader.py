@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.duration import format_duration, parse_duration
+from loadcheck.scenario.source import nearest
+from loadcheck.scenario.tree import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -35,8 +37,8 @@ class Report:
     def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
         """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
         homes = [table for table, keys in grammar.TABLES.items() if name in keys]
-        if name in grammar.TOP - grammar.NOT_IN_A_PROFILE and "load" not in valid:
-            remedy = "it belongs at the top of the file, above the first [table]"
+        if name in grammar.TOP and valid != grammar.TOP:
+            remedy = "it belongs at the top, above the first [table]"
         elif len(homes) == 1 and not grammar.TABLES[homes[0]] <= set(valid):
             remedy = f"it belongs in [{homes[0]}]"
         else:
@@ -106,9 +108,9 @@ class Table:
         words = tuple(words)
         if isinstance(node.value, str) and node.value in words:
             return node.value
-        near = did_you_mean(node.value, words) if isinstance(node.value, str) else ""
+        near = nearest(node.value, words) if isinstance(node.value, str) else ""
         expected = "expected one of " + ", ".join(f'"{word}"' for word in words)
-        self.report.add(node, f"found {found(node)}", near if near.startswith("did") else expected)
+        self.report.add(node, f"found {found(node)}", near or expected)
         return None
 
     def flag(self, name: str) -> bool | None:
@@ -212,7 +214,7 @@ def json(node: Node, report: Report) -> Any:
     for _, part in node.walk():
         match part.value:
             case datetime() | date() | time():
-                report.add(part, f"found {found(part)}", "JSON has none: write it in quotes")
+                report.add(part, f"found {found(part)}", "JSON has no dates: write it in quotes")
             case float() as number if not math.isfinite(number):
                 report.add(part, f"found {found(part)}", "expected a number that JSON can carry")
             case int() as number if not -(2**63) <= number < _BEYOND_64_BITS:
@@ -235,7 +237,7 @@ def found(node: Node) -> str:
         case int() | float() as number:
             words = str(number)
         case str() as text:
-            words = f'the string "{_shortened(text)}"' if text else "an empty string"
+            words = f"the string {quoted(_shortened(text))}" if text else "an empty string"
         case list():
             words = "an array"
         case dict():

@@ -6,11 +6,12 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-from loadcheck.errors import Problem, ScenarioError
+from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.scenario.positions import MAX_DEPTH, TooDeepError, locate
 from loadcheck.scenario.tree import dotted, grow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from loadcheck.scenario.positions import Repeat
@@ -20,7 +21,7 @@ MAX_BYTES = 1_000_000
 """The largest scenario file that is read: far beyond any written by hand."""
 
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
-_UNQUOTED = re.compile(r"=\s*(?P<word>[^\s\"'\[{#,][^\"'\[{#,]*?)\s*(?:#.*)?$")
+_UNQUOTED = re.compile(r"""=\s*[^\s"'\[{#]""")
 
 
 def read(path: Path, file: str) -> Node:
@@ -37,8 +38,9 @@ def read(path: Path, file: str) -> Node:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise ScenarioError(Problem(message=f"cannot be read: {reason}", file=file)) from None
+        message = f"cannot be read: {(error.strerror or 'no reason given').lower()}"
+        remedy = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise ScenarioError(Problem(message=message, file=file, remedy=remedy)) from None
     if len(content) > MAX_BYTES:
         raise ScenarioError(
             Problem(
@@ -59,6 +61,29 @@ def read(path: Path, file: str) -> Node:
             )
         ) from None
     return parse(text, file)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether ``path`` is a file that the user may see; a name too long for one is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a remedy that names the one of ``names`` nearest to ``name``, "" if none is near."""
+    remedy = did_you_mean(name, names)
+    return remedy if remedy.startswith("did you mean") else ""
+
+
+def nearest_file(path: Path) -> str:
+    """Return a remedy that names the file beside ``path`` with the nearest name, "" if none is."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
+    except OSError:
+        return ""
+    return nearest(path.name, beside)
 
 
 def parse(text: str, file: str) -> Node:
@@ -99,10 +124,14 @@ def _syntax_problem(text: str, file: str, error: str, repeat: Repeat | None) -> 
         )
     reason = _WHERE.sub("", error)
     reason = reason[:1].lower() + reason[1:]
-    unquoted = _UNQUOTED.search(lines[line - 1])
     return Problem(
         message=f"is not TOML: {reason}, column {column}",
         file=file,
         line=line,
-        remedy=f'text stands in quotes: "{unquoted["word"]}"' if unquoted else "",
+        remedy="text stands in quotes" if _is_bare_word(reason, lines[line - 1]) else "",
     )
+
+
+def _is_bare_word(reason: str, line: str) -> bool:
+    expected = reason.startswith(("invalid value", "expected newline"))
+    return expected and _UNQUOTED.search(line) is not None

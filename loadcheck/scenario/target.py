@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from loadcheck.errors import did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Target
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
+from loadcheck.scenario.source import nearest
 
 if TYPE_CHECKING:
     from loadcheck.scenario.tree import Node
@@ -28,8 +28,8 @@ def read_target(top: Table) -> Target:
     rest = {name: node for name, node in table.entries.items() if name not in grammar.TARGET}
     if kind == "live":
         for name, node in rest.items():
-            near = did_you_mean(name, grammar.TARGET)
-            if near.startswith("did you mean"):
+            near = nearest(name, grammar.TARGET)
+            if near:
                 table.report.add(node, "unknown key", near)
             else:
                 remedy = "it configures the embedded emulator"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -50,10 +51,12 @@ class Node:
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return ``path`` as a TOML key, quoted where needed; array entries are numbered from 0."""
-    return ".".join(
-        part if _BARE_KEY.fullmatch(part) else '"' + part.replace('"', '\\"') + '"'
-        for part in map(str, path)
-    )
+    return ".".join(part if _BARE_KEY.fullmatch(part) else quoted(part) for part in map(str, path))
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` in quotes, control characters escaped."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def grow(
