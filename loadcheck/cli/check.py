@@ -1,4 +1,4 @@
-"""``loadcheck check``"""
+"""The command ``loadcheck check``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def check(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set load.rate=500. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value, e.g. --set load.rate=500. Repeatable.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,

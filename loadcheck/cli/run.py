@@ -1,4 +1,4 @@
-"""``loadcheck run``"""
+"""The command ``loadcheck run``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ def run(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set load.rate=500. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value, e.g. --set load.rate=500. Repeatable.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The results file, or a directory for it.", show_default="results/"
+            "--output",
+            "-o",
+            help="The results file, or a directory for it.",
+            show_default="results/",
         ),
     ] = None,
     force: Annotated[

@@ -1,4 +1,4 @@
-"""``loadcheck schema``"""
+"""The command ``loadcheck schema``."""
 
 from __future__ import annotations
 

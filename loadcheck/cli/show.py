@@ -1,4 +1,4 @@
-"""``loadcheck show``"""
+"""The command ``loadcheck show``."""
 
 from __future__ import annotations
 

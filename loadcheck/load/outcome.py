@@ -5,6 +5,7 @@ from __future__ import annotations
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Exchange, Failure
 
+_CLIENT_ERRORS = range(400, 500)
 _REQUEST_TIMEOUT = 408
 _SERVICE_UNAVAILABLE = 503
 
@@ -25,7 +26,7 @@ def attempt_outcome(exchange: Exchange) -> Outcome:
     if exchange.failure is not None:
         return Outcome.INDETERMINATE
     status = exchange.status
-    if status == _SERVICE_UNAVAILABLE or (400 <= status < 500 and status != _REQUEST_TIMEOUT):
+    if status == _SERVICE_UNAVAILABLE or (status in _CLIENT_ERRORS and status != _REQUEST_TIMEOUT):
         return Outcome.REJECTED
     return Outcome.INDETERMINATE
 

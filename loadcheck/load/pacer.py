@@ -25,13 +25,16 @@ class StageLike(Protocol):
     """A stretch of time in which the rate goes linearly from ``rate`` to ``end_rate``."""
 
     @property
-    def name(self) -> str: ...
+    def duration_s(self) -> float:
+        """Its length, above zero."""
+
     @property
-    def duration_s(self) -> float: ...
+    def rate(self) -> float:
+        """Copies per second at its beginning."""
+
     @property
-    def rate(self) -> float: ...
-    @property
-    def end_rate(self) -> float: ...
+    def end_rate(self) -> float:
+        """Copies per second at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

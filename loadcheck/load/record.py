@@ -127,8 +127,7 @@ class Record:
         self.started += 1
         self.ledger.started.add(number)
         self.in_flight += 1
-        if self.in_flight > self.max_in_flight:
-            self.max_in_flight = self.in_flight
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def skip(self, number: int) -> None:
         """Enter a copy that is not sent, because too many are in flight."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
+from anyio.lowlevel import checkpoint
 
 from loadcheck.load.outcome import Outcome, attempt_outcome, merge
 from loadcheck.workflow.exchange import Exchange, Pause, Request
@@ -34,12 +36,6 @@ _ABORT_S = 10.0
 """For an aborted transport to hand back what it had."""
 
 
-class Clock(Protocol):
-    """A monotonic clock in nanoseconds."""
-
-    def __call__(self) -> int: ...
-
-
 class Runner:
     """One load: the copies, their retries, and where each of them ends.
 
@@ -60,7 +56,7 @@ class Runner:
         transport: Transport,
         record: Record,
         backoff: Backoff,
-        clock: Clock = time.monotonic_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._plan = plan
         self._ingest = ingest
@@ -148,7 +144,7 @@ class Runner:
                     await self._wait_until(due_ns)
                     looked_ns = clock()
                 elif now - looked_ns > _BURST_NS:
-                    await anyio.sleep(0)
+                    await checkpoint()
                     looked_ns = clock()
                 if self._stopping.is_set():
                     return
@@ -166,7 +162,7 @@ class Runner:
             if gap_ns > _SPIN_NS:
                 await anyio.sleep(min((gap_ns - _SPIN_NS / 2) / 1e9, _STEP_S))
             else:
-                await anyio.sleep(0)
+                await checkpoint()
 
     async def _drain(self, drain_s: float) -> None:
         """Wait for the copies under way; after ``drain_s`` give them up as they stand."""

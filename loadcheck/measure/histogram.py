@@ -172,6 +172,7 @@ class Histogram:
             merged._counts += part._counts
             merged._above_range += part._above_range
             merged._max_ns = max(merged._max_ns, part._max_ns)
-        known = [part._min_ns for part in (self, other) if part._min_ns >= 0]
-        merged._min_ns = min(known, default=-1)
+            if part._min_ns >= 0:
+                unset = merged._min_ns < 0
+                merged._min_ns = part._min_ns if unset else min(merged._min_ns, part._min_ns)
         return merged

@@ -95,6 +95,6 @@ class Ledger:
                 setattr(ledger, column, BitMap.deserialize(data))
             except KeyError:
                 raise ValueError(f"ledger: {column} is missing") from None
-            except (binascii.Error, ValueError, TypeError) as error:
+            except (binascii.Error, ValueError, TypeError, IndexError) as error:
                 raise ValueError(f"ledger.{column}: not a serialized bitmap") from error
         return ledger

@@ -73,7 +73,7 @@ class RunFigures:
             "indeterminate": record.indeterminate if record.started else None,
             "retries": record.retries if record.started else None,
             "uniques": seen.uniques,
-            # what has not come to rest may still come: only a settled count proves that none is lost
+            # only a settled count proves that none is lost
             "lost": seen.lost_at_least if seen.settled or seen.lost_at_least else None,
             "recovered": seen.recovered_at_most,
             "unexpected": seen.unexpected,

@@ -88,9 +88,7 @@ def _longest_s(scenario: Scenario) -> float:
     return loading_s + scenario.timeouts.drain_s + scenario.verify.deadline_s
 
 
-def prepare(
-    scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0
-) -> Prepared:
+def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0) -> Prepared:
     """Compile a scenario.
 
     Args:
@@ -256,9 +254,7 @@ def _one_of(names: Sequence[str]) -> str:
     return "say which: " + ", ".join(names)
 
 
-def _query(
-    scenario: Scenario, plan: Plan, observer: StepPlan, name: str, count: Count
-) -> Query:
+def _query(scenario: Scenario, plan: Plan, observer: StepPlan, name: str, count: Count) -> Query:
     bypass = scenario.verify.bypass if scenario.verify.cache == "bypass" else ()
     try:
         return plan.query(

@@ -152,9 +152,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> Finished:
 class _Book:
     """The results document of a run, and the file that it is saved to."""
 
-    def __init__(
-        self, file: ResultFile, intent: dict[str, Any], hidden: frozenset[str]
-    ) -> None:
+    def __init__(self, file: ResultFile, intent: dict[str, Any], hidden: frozenset[str]) -> None:
         self.file = file
         self.document: dict[str, Any] = document.redact(intent, hidden)
         self.trouble: str | None = None
@@ -497,4 +495,3 @@ def _seed(scenario: Scenario, options: Options) -> int:
         if given is not None:
             return given
     return secrets.randbits(32)
-

@@ -36,45 +36,53 @@ class Running(Protocol):
     duration_s: float | None
 
     @property
-    def stage(self) -> str: ...
+    def stage(self) -> str:
+        """Where it is, in a word."""
+
     @property
-    def record(self) -> Recorded: ...
+    def record(self) -> Recorded:
+        """What has been counted."""
+
     @property
-    def elapsed_s(self) -> float: ...
+    def elapsed_s(self) -> float:
+        """Seconds since the load began."""
+
     @property
-    def asked_rate(self) -> float | None: ...
+    def asked_rate(self) -> float | None:
+        """What the schedule asks for now, per second; None for a closed load."""
+
     @property
-    def trouble(self) -> str: ...
-    def latest(self, column: str) -> float | None: ...
+    def trouble(self) -> str:
+        """Why the last query had no answer; "" if it had one."""
+
+    def latest(self, column: str) -> float | None:
+        """Return a timeline column's value in the last full second."""
 
 
 def lines(run: Running, *, color: bool, width: int) -> list[str]:
     """Return the live view: always five lines, none longer than ``width`` columns."""
     record = run.record
-    rate = run.latest("started")
     paint = _Paint(color)
-    done = _done(run)
-    filled = round(_BAR * done)
+    filled = round(_BAR * _done(run))
     bar = paint(_GREEN, "━" * filled) + paint(_DIM, "━" * (_BAR - filled))
-    total = f" of {words.count(run.planned)}" if run.planned is not None else ""
-    odd = record.rejected or record.indeterminate or record.skipped
-    counted = words.count(record.uniques)
+    total = "" if run.planned is None else f" of {words.count(run.planned)}"
+    asked = "" if run.asked_rate is None else f", asked {words.rate(run.asked_rate)}"
+    rate = f"rate {words.rate(run.latest('started'))}{asked}"
+    bad = (
+        f"{words.count(record.rejected)} rejected   {words.count(record.indeterminate)}"
+        f" indeterminate   {words.count(record.skipped)} skipped"
+    )
+    if record.rejected or record.indeterminate or record.skipped:
+        bad = paint(_YELLOW, bad)
+    acknowledged = f"{words.count(record.acknowledged)} acknowledged"
+    percentiles = " ".join(f"{p} {words.duration(run.latest(f'{p}_ms'))}  " for p in ("p50", "p99"))
+    trouble = f"   {paint(_YELLOW, run.trouble)}" if run.trouble else ""
     rows = [
         f"{paint(_BOLD, run.name)}  {bar}  {run.stage}  {words.clock(run.elapsed_s)}",
-        f"  sent       {words.count(record.started)}{total}   {words.count(record.in_flight)} in flight"
-        f"   rate {words.rate(rate)}" + _asked(run),
-        "  outcomes   "
-        f"{words.count(record.acknowledged)} acknowledged   "
-        + paint(
-            _YELLOW if odd else "",
-            f"{words.count(record.rejected)} rejected   {words.count(record.indeterminate)}"
-            f" indeterminate   {words.count(record.skipped)} skipped",
-        )
-        + f"   {words.count(record.retries)} retries",
-        f"  latency    p50 {words.duration(run.latest('p50_ms'))}   p99"
-        f" {words.duration(run.latest('p99_ms'))}   {paint(_DIM, 'in the last second')}",
-        f"  counted    {counted} unique users of {words.count(record.acknowledged)} acknowledged"
-        + (f"   {paint(_YELLOW, run.trouble)}" if run.trouble else ""),
+        f"  sent       {words.count(record.started)}{total}   {record.in_flight:,} in flight   {rate}",
+        f"  outcomes   {acknowledged}   {bad}   {words.count(record.retries)} retries",
+        f"  latency    {percentiles}{paint(_DIM, 'in the last second')}",
+        f"  counted    {words.count(record.uniques)} unique users of {acknowledged}{trouble}",
     ]
     return [_clip(row, width) for row in rows]
 
@@ -106,10 +114,6 @@ def _done(run: Running) -> float:
     if run.planned:
         return min(1.0, (run.record.started + run.record.skipped) / run.planned)
     return 0.0
-
-
-def _asked(run: Running) -> str:
-    return "" if run.asked_rate is None else f", asked {words.rate(run.asked_rate)}"
 
 
 def _clip(text: str, width: int) -> str:

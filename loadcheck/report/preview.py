@@ -70,8 +70,8 @@ def _sends(load: Mapping[str, Any]) -> str:
     if load["model"] == "closed":
         return f"{copies}{users}{length}, {load['concurrency']:,} in flight"
     return (
-        f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']} arrivals,"
-        f" at most {load['max_in_flight']:,} in flight"
+        f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']}"
+        f" arrivals, at most {load['max_in_flight']:,} in flight"
     )
 
 

@@ -85,8 +85,9 @@ def _because(document: Document) -> str:
     verdict = document["verdict"]
     if verdict == "pass":
         seen = document["consistency"]
-        return f"all {words.count(document['copies']['acknowledged'])} acknowledged users counted" + (
-            "" if not seen["recovered_at_most"] else ", some only later"
+        return (
+            f"all {words.count(document['copies']['acknowledged'])} acknowledged users counted"
+            + ("" if not seen["recovered_at_most"] else ", some only later")
         )
     worst = [f["check"] for f in document.get("findings", ()) if f["verdict"] == verdict]
     worst += [t["expression"] for t in document.get("thresholds", ()) if t["verdict"] == verdict]
@@ -105,7 +106,9 @@ def _totals(document: Document) -> Table:
                 f" peak {words.rate(load['peak_rate'])}"
             )
         else:
-            sent += f"   {words.rate(load['reached_rate'])} with {load['max_in_flight']:,} in flight"
+            sent += (
+                f"   {words.rate(load['reached_rate'])} with {load['max_in_flight']:,} in flight"
+            )
     else:
         sent = f"{words.count(copies['started'])} of {words.count(copies['planned'])} copies"
     table.add_row("sent", sent)
@@ -177,7 +180,9 @@ def _checks(document: Document) -> Table:
         table.add_row(_mark(finding["verdict"]), finding["check"], finding["summary"])
     for threshold in document.get("thresholds", ()):
         measured = _measured(threshold["measured"], threshold["unit"])
-        table.add_row(_mark(threshold["verdict"]), "threshold", f"{threshold['expression']}   {measured}")
+        table.add_row(
+            _mark(threshold["verdict"]), "threshold", f"{threshold['expression']}   {measured}"
+        )
     return table
 
 

@@ -89,7 +89,9 @@ def read(path: Path) -> dict[str, Any]:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         line = data[: error.pos].count(b"\n") + 1
-        remedy = "the file is empty" if not data.strip() else "it may be truncated or edited by hand"
+        remedy = (
+            "the file is empty" if not data.strip() else "it may be truncated or edited by hand"
+        )
         problem = Problem(
             file=str(path), line=line, message=f"is not JSON: {error.msg}", remedy=remedy
         )

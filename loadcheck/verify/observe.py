@@ -154,9 +154,7 @@ class Observer:
             with_totals = await self.ask(totals=True)
             if with_totals.is_evidence:
                 last = with_totals
-        return Settlement(
-            last=last, settled=settled, waited_s=(self._clock() - since_ns) / 1e9
-        )
+        return Settlement(last=last, settled=settled, waited_s=(self._clock() - since_ns) / 1e9)
 
     def _pause_s(self) -> float:
         """Return the pause before the next question: longer after each refusal in a row."""

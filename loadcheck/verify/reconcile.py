@@ -77,9 +77,8 @@ def reconcile(
         isolation: How this run's users are told from others'.
     """
     lower, upper = sent.acknowledged, sent.acknowledged + sent.indeterminate
-    last = settlement.last if settlement else None
-    unheard = last is None or last.uniques is None
-    if unheard or (baseline is None and isolation == "baseline"):
+    unverified = _unverified(sent, settlement, baseline, isolation)
+    if unverified is not None:
         nothing = Consistency(
             uniques=None,
             totals=None,
@@ -94,8 +93,9 @@ def reconcile(
             baseline=baseline,
             isolation=isolation,
         )
-        return nothing, [_unverified(sent, settlement, baseline_missing=not unheard)]
+        return nothing, [unverified]
     assert settlement is not None
+    last = settlement.last
     assert last is not None
     assert last.uniques is not None
     before = baseline or 0
@@ -138,19 +138,10 @@ def _findings(seen: Consistency, sent: Sent) -> list[Finding]:
             Finding(
                 check="isolation",
                 verdict=Verdict.PASS,
-                summary=f"The query cannot tell this run's users from others': the {seen.baseline:,}"
-                " counted before the run were taken away, and whoever else sent this event since "
-                "then is counted as ours. Add the run id to the event and to the query's filter.",
-                evidence={"baseline": seen.baseline},
-            )
-        )
-    elif seen.baseline:
-        findings.append(
-            Finding(
-                check="control",
-                verdict=Verdict.UNKNOWN,
-                summary=f"The query counted {seen.baseline:,} users of this run before it began: "
-                "its filter does not do what it should, and its counts prove nothing.",
+                summary="The query cannot tell this run's users from others': the "
+                f"{seen.baseline:,} counted before the run were taken away, and whoever else sent "
+                "this event since then is counted as ours. Add the run id to the event and to the "
+                "query's filter.",
                 evidence={"baseline": seen.baseline},
             )
         )
@@ -244,16 +235,35 @@ def _duplicated(seen: Consistency) -> Finding:
     )
 
 
-def _unverified(sent: Sent, settlement: Settlement | None, *, baseline_missing: bool) -> Finding:
+def _unverified(
+    sent: Sent,
+    settlement: Settlement | None,
+    baseline: int | None,
+    isolation: Literal["filter", "baseline"],
+) -> Finding | None:
+    """Return why the counts prove nothing; None if they do."""
     if settlement is None:
-        why = "the service was not asked (verify.enabled is false)"
-    elif baseline_missing:
-        why = "the count before the run could not be had, and the query has no filter for this run"
-    else:
+        why = "the service was not asked after the load"
+    elif settlement.last is None or settlement.last.uniques is None:
         why = "no query asked after the last acknowledgement was answered with a count"
+    elif baseline is None and isolation == "baseline":
+        why = "the count before the run could not be had, and the query has no filter for this run"
+    elif baseline and isolation == "filter":
+        why = (
+            f"the query counted {baseline:,} users of this run before it began, so its filter for "
+            "the run does not work"
+        )
+    else:
+        return None
     return Finding(
         check="unverified",
         verdict=Verdict.UNKNOWN,
-        summary=f"Whether the {sent.acknowledged:,} acknowledged users arrived is not known: {why}.",
-        evidence={"acknowledged": sent.acknowledged, "started": sent.started},
+        summary=f"Whether the {sent.acknowledged:,} acknowledged users arrived is unknown: {why}.",
+        evidence={
+            "started": sent.started,
+            "acknowledged": sent.acknowledged,
+            "indeterminate": sent.indeterminate,
+            "rejected": sent.rejected,
+            "baseline": baseline,
+        },
     )

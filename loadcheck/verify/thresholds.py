@@ -160,9 +160,7 @@ def parse(expression: str, steps: Collection[str]) -> Threshold | Problem:
     units = _UNITS[metric.kind]
     if match["unit"] not in units:
         said = f'the unit "{match["unit"]}"' if match["unit"] else "no unit"
-        return Problem(
-            message=f'"{expression}" has {said}', remedy=f"expected {metric.kind.value}"
-        )
+        return Problem(message=f'"{expression}" has {said}', remedy=f"expected {metric.kind.value}")
     return Threshold(
         expression=expression,
         metric=metric,

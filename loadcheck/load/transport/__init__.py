@@ -12,14 +12,7 @@ Sink = Callable[[Exchange], None]
 
 
 class Transport(Protocol):
-    """Carries requests. Every request that is submitted comes back to its sink, come what may.
-
-    Attributes:
-        open_connections: Connections open or being opened, for the live view.
-    """
-
-    @property
-    def open_connections(self) -> int: ...
+    """Carries requests. Every request that is submitted comes back to its sink, come what may."""
 
     def submit(self, request: Request, sink: Sink) -> None:
         """Send a request as soon as a connection is free; returns at once."""

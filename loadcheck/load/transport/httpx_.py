@@ -1,4 +1,4 @@
-"""Requests through httpx: for observer queries, proxies, redirects and HTTP/2, at a tenth the pace."""
+"""Requests through httpx, at a tenth of the pace: for queries, proxies and what wire cannot do."""
 
 from __future__ import annotations
 
@@ -46,11 +46,6 @@ class HttpxTransport:
         self._request_s = request_s
         self._scopes: set[anyio.CancelScope] = set()
         self._closing = False
-
-    @property
-    def open_connections(self) -> int:
-        """Requests under way: httpx keeps the number of its connections to itself."""
-        return len(self._scopes)
 
     def submit(self, request: Request, sink: Sink) -> None:
         """Send a request in a task of its own."""

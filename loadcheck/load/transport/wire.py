@@ -66,11 +66,6 @@ class WireTransport:
         self.active: dict[_Connection, None] = {}
         self._closing = False
 
-    @property
-    def open_connections(self) -> int:
-        """Connections open or being opened."""
-        return sum(pool.open + pool.opening for pool in self._pools.values())
-
     def submit(self, request: Request, sink: Sink) -> None:
         """Send at once over an idle connection, or queue for the next that opens or is free."""
         if self._closing:
@@ -84,8 +79,7 @@ class WireTransport:
             pool.idle.pop().send(request, sink, self._request_ns)
             return
         pool.waiting.append((request, sink, _now_ns() + self._waiting_ns))
-        if pool.opening < len(pool.waiting) and pool.open + pool.opening < self._max_connections:
-            self._open(pool)
+        self._open_more(pool)
 
     def abort(self) -> None:
         """Fail every request under way and refuse to open further connections."""
@@ -103,9 +97,12 @@ class WireTransport:
             while pool.idle:
                 pool.idle.pop().close()
 
-    def _open(self, pool: _Pool) -> None:
-        pool.opening += 1
-        self._tasks.start_soon(self._connect, pool)
+    def _open_more(self, pool: _Pool) -> None:
+        """Open a connection if more requests wait than connections are on their way."""
+        room = pool.open + pool.opening < self._max_connections
+        if room and pool.opening < len(pool.waiting) and not self._closing:
+            pool.opening += 1
+            self._tasks.start_soon(self._connect, pool)
 
     async def _connect(self, pool: _Pool) -> None:
         """Open one connection and give it the request that has waited longest."""
@@ -126,9 +123,7 @@ class WireTransport:
                 _unsent(pool.waiting.popleft(), f"cannot connect to {origin}: {_reason(error)}")
         finally:
             pool.opening -= 1
-        if pool.waiting and not self._closing and pool.opening < len(pool.waiting):
-            if pool.open + pool.opening < self._max_connections:
-                self._open(pool)
+        self._open_more(pool)
 
     def ready(self, connection: _Connection, pool: _Pool) -> None:
         """Take back a connection that can carry another request."""
@@ -145,8 +140,7 @@ class WireTransport:
         pool.open -= 1
         if connection in pool.idle:
             pool.idle.remove(connection)
-        if pool.waiting and not self._closing and pool.opening < len(pool.waiting):
-            self._open(pool)
+        self._open_more(pool)
 
     async def watch_deadlines(self) -> None:
         """Fail what has waited too long; runs until cancelled."""
@@ -183,6 +177,7 @@ class _Connection(asyncio.Protocol):
         "_pool",
         "_sink",
         "_status",
+        "_surplus",
         "_transport",
         "_until_close",
         "deadline_ns",
@@ -204,6 +199,7 @@ class _Connection(asyncio.Protocol):
         self._body: bytes | list[bytes] = b""
         self._body_bytes = 0
         self._complete = False
+        self._surplus = False
         self._keep_alive = False
         self._until_close = False
 
@@ -225,14 +221,16 @@ class _Connection(asyncio.Protocol):
             self.give_up(Failure.UNREADABLE, "the server switched protocols")
             return
         except httptools.HttpParserError as error:
-            if self._complete:
-                self._keep_alive = False
-            else:
+            self._surplus = self._complete
+            if not self._complete:
                 self.give_up(Failure.UNREADABLE, f"not an HTTP/1.1 answer: {error}")
                 return
         if self._complete:
             self._finish()
-        elif self._head_bytes > MAX_HEAD_BYTES or self._body_bytes > MAX_BODY_BYTES:
+            return
+        if not self._status:
+            self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES or self._body_bytes > MAX_BODY_BYTES:
             self.give_up(Failure.UNREADABLE, "the answer is larger than allowed")
 
     def eof_received(self) -> bool:
@@ -251,14 +249,19 @@ class _Connection(asyncio.Protocol):
     # what the parser calls
 
     def on_message_begin(self) -> None:
-        if not self._complete:
+        if self._complete:
+            # a second answer to one request: it must not be taken for the next request's
+            self._surplus = True
+        else:
             self._reset()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
-        self._head_bytes += len(name) + len(value)
+        if not self._surplus:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._surplus:
+            return
         self._status = self._parser.get_status_code()
         self._keep_alive = self._parser.should_keep_alive()
         if self._status >= _FIRST_FINAL_STATUS and not self._keep_alive:
@@ -266,6 +269,8 @@ class _Connection(asyncio.Protocol):
             self._until_close = not names & {b"content-length", b"transfer-encoding"}
 
     def on_body(self, data: bytes) -> None:
+        if self._surplus:
+            return
         self._body_bytes += len(data)
         if not self._body:
             self._body = data
@@ -317,7 +322,7 @@ class _Connection(asyncio.Protocol):
         exchange.status = self._status
         exchange.headers = self._headers
         exchange.body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
-        if self._keep_alive:
+        if self._keep_alive and not self._surplus:
             self._owner.ready(self, self._pool)
         else:
             self.close()

@@ -1,0 +1,302 @@
+"""The runner under virtual time: a fake transport, trio's clock, and plans of a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.record import Record
+from loadcheck.load.retry import Backoff
+from loadcheck.load.runner import Runner
+from loadcheck.load.transport import Sink
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
+from loadcheck.workflow.plan import Role, StepPlan
+
+ORIGIN = Origin("http", "127.0.0.1", 80)
+
+Answering = Callable[[Request, int], tuple[float, int]]
+"""Request and how many came before it → seconds to answer, status (0: connection lost)."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    duration_s: float
+    rate: float
+    end_rate: float
+
+
+def step(index: int, step_id: str, *, dependent: bool = False) -> StepPlan:
+    return StepPlan(
+        step_id=step_id,
+        index=index,
+        role=Role.COPY,
+        method="POST",
+        origin=ORIGIN,
+        path="/",
+        uses=frozenset(),
+        dependent=dependent,
+    )
+
+
+class OneStep:
+    """A plan with one step, retried as the policy says."""
+
+    steps = (step(0, "send"),)
+
+    def copy(
+        self, number: int, time_ms: int, retry: Backoff
+    ) -> Generator[Request | Pause, Exchange, bool]:
+        request = Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", str(number).encode())
+        attempt = 1
+        while True:
+            exchange = yield request
+            exchange.success = exchange.status == 200
+            if exchange.success:
+                return True
+            wait = retry(exchange, attempt)
+            if wait is None:
+                return False
+            yield Pause(wait)
+            attempt += 1
+
+
+class TwoSteps:
+    """A plan whose second step follows the first."""
+
+    steps = (step(0, "send"), step(1, "confirm", dependent=True))
+
+    def copy(
+        self, number: int, time_ms: int, retry: Backoff
+    ) -> Generator[Request | Pause, Exchange, bool]:
+        for index in (0, 1):
+            exchange = yield Request(index, ORIGIN, b"POST / HTTP/1.1\r\n", str(number).encode())
+            exchange.success = exchange.status == 200
+            if not exchange.success:
+                return False
+        return True
+
+
+class FakeTransport:
+    """Answers after some virtual seconds."""
+
+    def __init__(self, nursery: trio.Nursery, answering: Answering) -> None:
+        self._nursery = nursery
+        self._answering = answering
+        self._scopes: list[trio.CancelScope] = []
+        self.sent: list[tuple[float, bytes]] = []
+
+    def submit(self, request: Request, sink: Sink) -> None:
+        self._nursery.start_soon(self._answer, request, sink)
+
+    async def _answer(self, request: Request, sink: Sink) -> None:
+        exchange = Exchange(request, sent_ns=now_ns())
+        seconds, status = self._answering(request, len(self.sent))
+        self.sent.append((trio.current_time(), request.body))
+        with trio.CancelScope() as scope:
+            self._scopes.append(scope)
+            await trio.sleep(seconds)
+            exchange.status = status
+        exchange.done_ns = now_ns()
+        if scope.cancelled_caught or status == 0:
+            exchange.failure = Failure.LOST
+        sink(exchange)
+
+    def abort(self) -> None:
+        for scope in self._scopes:
+            scope.cancel()
+
+
+def now_ns() -> int:
+    return round(trio.current_time() * 1e9)
+
+
+@dataclass
+class Ran:
+    record: Record
+    transport: FakeTransport
+    began_s: float
+    took_s: float
+
+
+def run(
+    plan: Any,
+    answering: Answering,
+    *,
+    rate: float = 10,
+    duration_s: float = 10,
+    max_in_flight: int = 1000,
+    drain_s: float = 30,
+    attempts: int = 3,
+    closed: dict[str, Any] | None = None,
+    beside: Callable[[Runner], Any] | None = None,
+) -> Ran:
+    async def main() -> Ran:
+        async with trio.open_nursery() as nursery:
+            transport = FakeTransport(nursery, answering)
+            record = Record(plan.steps, 0)
+            backoff = Backoff(
+                attempts=attempts, backoff_s=1, max_backoff_s=1, on=("5xx", "429"), seed=1
+            )
+            runner = Runner(
+                plan,
+                ingest=0,
+                transport=transport,
+                record=record,
+                backoff=backoff,
+                clock=now_ns,
+            )
+            began = trio.current_time()
+            if beside is not None:
+                nursery.start_soon(beside, runner)
+            if closed is not None:
+                await runner.run_closed(**closed, drain_s=drain_s)
+            else:
+                pacer = OpenPacer(stages=[Stage(duration_s, rate, rate)])
+                await runner.run_open(pacer, max_in_flight=max_in_flight, drain_s=drain_s)
+            took = trio.current_time() - began
+            nursery.cancel_scope.cancel()
+        record.close()
+        return Ran(record, transport, began, took)
+
+    result: Ran = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    return result
+
+
+def at_once(request: Request, before: int) -> tuple[float, int]:
+    return 0.001, 200
+
+
+def test_copies_start_when_due_although_none_has_been_answered() -> None:
+    ran = run(OneStep(), lambda *_: (60, 200), rate=10, duration_s=10, drain_s=100)
+    starts = [instant - ran.began_s for instant, _ in ran.transport.sent]
+    assert starts == pytest.approx([n / 10 for n in range(100)], abs=0.002)
+    assert ran.record.max_in_flight == 100
+    assert ran.record.acknowledged == 100
+
+
+def test_response_time_begins_when_due_service_time_when_sent() -> None:
+    ran = run(OneStep(), lambda *_: (0.25, 200))
+    send = ran.record.steps[0]
+    assert send.response_time is not None
+    assert send.service_time.percentile_ms(50) == pytest.approx(250, rel=0.01)
+    assert send.response_time.percentile_ms(50) == pytest.approx(250, rel=0.02)
+    assert send.response_time.count == send.service_time.count == 100
+
+
+def test_what_falls_due_beyond_max_in_flight_is_skipped_and_counted() -> None:
+    ran = run(OneStep(), lambda *_: (60, 200), rate=10, duration_s=10, max_in_flight=30, drain_s=99)
+    assert (ran.record.due, ran.record.started, ran.record.skipped) == (100, 30, 70)
+    assert list(ran.record.ledger.skipped) == list(range(30, 100))
+    assert ran.record.max_in_flight == 30
+
+
+def test_a_retry_sends_the_same_bytes_and_its_copy_is_acknowledged_once() -> None:
+    def flaky(request: Request, before: int) -> tuple[float, int]:
+        return 0.1, 503 if before == 0 else 200
+
+    ran = run(OneStep(), flaky, rate=1, duration_s=1)
+    assert [body for _, body in ran.transport.sent] == [b"0", b"0"]
+    assert (ran.record.acknowledged, ran.record.retries) == (1, 1)
+    response = ran.record.steps[0].response_time
+    assert response is not None
+    # two attempts of 0.1 s and a wait of 0.5 to 1 s
+    assert 0.7e3 <= (response.percentile_ms(50) or 0) <= 1.21e3
+
+
+@pytest.mark.parametrize(
+    ("status", "column"),
+    [(503, "rejected"), (429, "rejected"), (500, "indeterminate"), (0, "indeterminate")],
+)
+def test_a_target_that_refuses_for_ever(status: int, column: str) -> None:
+    ran = run(OneStep(), lambda *_: (0.01, status))
+    assert getattr(ran.record, column) == 100
+    assert ran.record.acknowledged == 0
+    assert ran.record.steps[0].service_time.count == 0
+
+
+def test_429_is_mixed_into_neither_histogram() -> None:
+    ran = run(OneStep(), lambda *_: (0.01, 429), attempts=1)
+    send = ran.record.steps[0]
+    assert (send.throttled.count, send.failed.count, send.service_time.count) == (100, 0, 0)
+
+
+def test_copies_still_out_when_the_drain_is_over_are_indeterminate() -> None:
+    ran = run(OneStep(), lambda *_: (1000, 200), drain_s=5)
+    assert ran.took_s == pytest.approx(15, abs=0.1)
+    assert ran.record.indeterminate == 100
+    assert ran.record.in_flight == 0
+
+
+def test_copies_that_wait_for_a_retry_when_the_drain_is_over_keep_what_is_proven() -> None:
+    ran = run(OneStep(), lambda *_: (0.1, 503), attempts=10_000, drain_s=5)
+    assert ran.record.rejected == 100
+
+
+def test_stop_ends_the_schedule_and_follows_what_is_under_way() -> None:
+    async def stop(runner: Runner) -> None:
+        await trio.sleep(3.05)
+        runner.stop()
+
+    ran = run(OneStep(), lambda *_: (2, 200), beside=stop)
+    assert ran.record.started == 31
+    assert ran.record.acknowledged == 31
+    assert ran.took_s < 6
+
+
+def test_a_second_step_has_no_due_time_of_its_own() -> None:
+    ran = run(TwoSteps(), lambda *_: (0.1, 200))
+    first, second = ran.record.steps
+    assert first.response_time is not None
+    assert second.response_time is None
+    assert second.service_time.count == 100
+
+
+def test_the_outcome_is_the_ingest_steps_whatever_follows() -> None:
+    def second_fails(request: Request, before: int) -> tuple[float, int]:
+        return 0.1, 200 if request.step == 0 else 500
+
+    ran = run(TwoSteps(), second_fails)
+    assert ran.record.acknowledged == 100
+
+
+@pytest.mark.parametrize(
+    ("closed", "started", "took_s"),
+    [
+        ({"concurrency": 4, "copies": 20, "duration_s": None}, 20, 5),
+        ({"concurrency": 4, "copies": None, "duration_s": 3.5}, 16, 4),
+        ({"concurrency": 4, "copies": 1000, "duration_s": 1.5}, 8, 2),
+        ({"concurrency": 10, "copies": 3, "duration_s": None}, 3, 1),
+    ],
+)
+def test_a_closed_load_keeps_its_copies_in_flight(
+    closed: dict[str, Any], started: int, took_s: float
+) -> None:
+    ran = run(OneStep(), lambda *_: (1, 200), closed=closed)
+    assert ran.record.started == ran.record.acknowledged == started
+    assert ran.took_s == pytest.approx(took_s, abs=0.05)
+    assert ran.record.max_in_flight <= closed["concurrency"]
+
+
+def test_a_fault_of_ours_ends_the_run_and_is_raised() -> None:
+    class Broken(OneStep):
+        def copy(
+            self, number: int, time_ms: int, retry: Backoff
+        ) -> Generator[Request | Pause, Exchange, bool]:
+            yield Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", b"")
+            raise ZeroDivisionError
+
+    with pytest.raises(BaseException) as caught:
+        run(Broken(), at_once)
+    assert "ZeroDivisionError" in repr(caught.value)
+
+
+def test_an_hour_of_load_in_a_moment() -> None:
+    ran = run(OneStep(), at_once, rate=1, duration_s=3600)
+    assert ran.record.acknowledged == 3600
+    assert (ran.record.lateness.percentile_ms(100) or 0) < 3

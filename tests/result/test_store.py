@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import orjson
+import pytest
+
+from loadcheck.errors import ResultFileError
+from loadcheck.measure import Ledger, Timeline
+from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read
+
+
+def smallest() -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "verdict": "unknown",
+        "run": {
+            "id": "abc",
+            "phase": "running",
+            "seed": 1,
+            "started_at": "2026-01-01T00:00:00Z",
+            "ended_at": None,
+            "interrupted": False,
+            "error": None,
+        },
+        "copies": {
+            "planned": 1,
+            "started": 0,
+            "skipped": 0,
+            "acknowledged": 0,
+            "rejected": 0,
+            "indeterminate": 0,
+        },
+        "timeline": Timeline().to_json(),
+        "ledger": Ledger().to_json(),
+        "warnings": [],
+        "scenario": {},
+        "workflow": {},
+        "environment": {},
+    }
+
+
+def test_the_name_sorts_by_time_and_is_in_utc() -> None:
+    started = datetime(2026, 3, 1, 1, 2, 3, tzinfo=timezone(timedelta(hours=2)))
+    assert default_name("burst", started, "k3f9") == "burst-20260228T230203Z-k3f9.json"
+    assert default_name("x", datetime(2026, 1, 1, tzinfo=UTC), "r").startswith("x-20260101T000000Z")
+
+
+def test_what_is_saved_is_read_and_the_directory_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "result.json"
+    ResultFile(path).save(smallest())
+    assert read(path) == smallest()
+    assert os.listdir(path.parent) == ["result.json"]
+
+
+def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text("precious")
+    with pytest.raises(ResultFileError, match="exists already; .*--force"):
+        ResultFile(path)
+    assert path.read_text() == "precious"
+    ResultFile(path, replace=True).save(smallest())
+    assert read(path)["schema"] == SCHEMA
+
+
+def test_a_directory_is_no_results_file(tmp_path: Path) -> None:
+    with pytest.raises(ResultFileError, match="is a directory"):
+        ResultFile(tmp_path, replace=True)
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    file = ResultFile(path)
+    file.save(smallest())
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultFileError, match="no space left on device"):
+        file.save(smallest() | {"verdict": "pass"})
+    assert read(path)["verdict"] == "unknown"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not JSON.*the file is empty"),
+        ('{"schema": "loadcheck.result/1",\n "verd', ":2: is not JSON.*truncated"),
+        ("[]", "no results file of loadcheck"),
+        ('{"hello": 1}', "no results file of loadcheck"),
+        ('{"schema": "loadcheck.result/9"}', 'has the schema "loadcheck.result/9"; this version'),
+        ('{"schema": "loadcheck.result/1"}', "edited by hand"),
+    ],
+)
+def test_what_is_no_result_is_refused_with_the_reason(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(ResultFileError, match=message):
+        read(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResultFileError, match="nothing.json: cannot be read: no such file"):
+        read(tmp_path / "nothing.json")
+
+
+def test_a_value_edited_by_hand_is_named_by_its_path(tmp_path: Path) -> None:
+    document = smallest()
+    document["copies"] = {**document["copies"], "started": "many"}  # type: ignore[dict-item]
+    path = tmp_path / "result.json"
+    path.write_bytes(orjson.dumps(document))
+    with pytest.raises(ResultFileError, match="copies.started: 'many' is not of type"):
+        read(path)
+
+
+def test_the_schema_is_a_valid_schema() -> None:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+
+    Draft202012Validator.check_schema(json_schema())

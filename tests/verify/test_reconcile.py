@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.reconcile import Sent, reconcile
+from loadcheck.verify.verdict import Verdict, worst
+
+
+def sent(acknowledged: int, indeterminate: int = 0, rejected: int = 0) -> Sent:
+    return Sent(
+        started=acknowledged + indeterminate + rejected,
+        acknowledged=acknowledged,
+        indeterminate=indeterminate,
+        rejected=rejected,
+    )
+
+
+def counted(uniques: int, totals: int | None = None, *, settled: bool = True) -> Settlement:
+    last = Observation(asked_ns=1, answered_ns=2, uniques=uniques, totals=totals)
+    return Settlement(last=last, settled=settled, waited_s=3.0)
+
+
+def verdict(
+    sent_: Sent,
+    settlement: Settlement | None,
+    baseline: int | None = 0,
+    isolation: Literal["filter", "baseline"] = "filter",
+) -> Verdict:
+    _, findings = reconcile(sent_, settlement, baseline=baseline, isolation=isolation)
+    return worst(finding.verdict for finding in findings)
+
+
+def test_everything_counted_once_is_a_pass() -> None:
+    seen, findings = reconcile(sent(100), counted(100, 100), baseline=0, isolation="filter")
+    assert (seen.lost_at_least, seen.unexpected, seen.duplicated) == (0, 0, 0)
+    assert {finding.verdict for finding in findings} == {Verdict.PASS}
+
+
+@pytest.mark.parametrize("lost", [1, 7, 99, 100])
+def test_missing_users_are_lost(lost: int) -> None:
+    seen, findings = reconcile(sent(100), counted(100 - lost), baseline=0, isolation="filter")
+    assert seen.lost_at_least == lost
+    assert findings[0].verdict is Verdict.FAIL
+    assert f"{lost:,} of 100" in findings[0].summary
+
+
+def test_users_beyond_the_upper_bound_are_unexpected() -> None:
+    seen, _ = reconcile(sent(100, 5, 20), counted(108), baseline=0, isolation="filter")
+    assert (seen.unexpected, seen.recovered_at_most) == (3, 5)
+    assert verdict(sent(100, 5, 20), counted(108)) is Verdict.FAIL
+
+
+def test_events_beyond_users_are_duplicates() -> None:
+    seen, _ = reconcile(sent(100), counted(100, 104), baseline=0, isolation="filter")
+    assert seen.duplicated == 4
+    assert verdict(sent(100), counted(100, 104)) is Verdict.FAIL
+
+
+def test_within_the_band_the_indeterminate_ones_may_have_been_recovered() -> None:
+    seen, findings = reconcile(sent(100, 10), counted(104), baseline=0, isolation="filter")
+    assert (seen.lost_at_least, seen.recovered_at_most, seen.unexpected) == (0, 4, 0)
+    assert worst(finding.verdict for finding in findings) is Verdict.PASS
+    assert "could hide" in findings[0].summary
+
+
+@pytest.mark.parametrize(
+    "settlement",
+    [
+        None,
+        Settlement(last=None, settled=False, waited_s=60),
+        counted(100, settled=False),
+    ],
+    ids=["not asked", "no answer", "still moving"],
+)
+def test_without_evidence_it_is_unknown(settlement: Settlement | None) -> None:
+    assert verdict(sent(100), settlement) is Verdict.UNKNOWN
+
+
+def test_missing_past_the_deadline_is_lost_although_the_count_still_moved() -> None:
+    assert verdict(sent(100), counted(90, settled=False)) is Verdict.FAIL
+
+
+def test_nothing_acknowledged_is_unknown() -> None:
+    assert verdict(sent(0), counted(0)) is Verdict.UNKNOWN
+    assert verdict(sent(0, rejected=10), counted(0)) is Verdict.UNKNOWN
+
+
+def test_without_a_filter_the_count_before_is_taken_away_and_the_weakness_said() -> None:
+    seen, findings = reconcile(sent(100), counted(150, 900), baseline=50, isolation="baseline")
+    assert (seen.uniques, seen.lost_at_least, seen.duplicated) == (100, 0, None)
+    assert "cannot tell this run's users" in findings[-1].summary
+    assert verdict(sent(100), counted(150), None, "baseline") is Verdict.UNKNOWN
+
+
+def test_a_filter_that_counts_users_before_they_were_sent_proves_nothing() -> None:
+    assert verdict(sent(100), counted(100), 3, "filter") is Verdict.UNKNOWN
+
+
+@given(
+    acknowledged=st.integers(0, 50),
+    indeterminate=st.integers(0, 20),
+    rejected=st.integers(0, 20),
+    data=st.data(),
+)
+def test_no_truth_is_contradicted(
+    acknowledged: int, indeterminate: int, rejected: int, data: st.DataObject
+) -> None:
+    """Whatever was lost, recovered or a phantom: the bounds hold, and a pass hides no sure loss."""
+    lost = data.draw(st.integers(0, acknowledged))
+    recovered = data.draw(st.integers(0, indeterminate))
+    phantoms = data.draw(st.integers(0, rejected))
+    uniques = acknowledged - lost + recovered + phantoms
+    given_sent = sent(acknowledged, indeterminate, rejected)
+    seen, findings = reconcile(given_sent, counted(uniques), baseline=0, isolation="filter")
+    assert seen.lost_at_least is not None
+    assert seen.unexpected is not None
+    assert seen.lost_at_least <= lost
+    assert seen.unexpected <= phantoms
+    said = worst(finding.verdict for finding in findings)
+    if said is Verdict.PASS and indeterminate == 0 and phantoms == 0:
+        assert lost == 0
+    if said is Verdict.FAIL:
+        assert lost or phantoms
