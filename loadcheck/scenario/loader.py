@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
+from loadcheck.scenario.attempts import read_retry, read_timeouts
 from loadcheck.scenario.inputs import read_inputs
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.loads import read_load
-from loadcheck.scenario.model import Retry, Scenario, Timeouts
+from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.overrides import Override, override, parse_override
-from loadcheck.scenario.reader import Report, Table, found, given
+from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.source import read
 from loadcheck.scenario.target import read_target
 from loadcheck.scenario.tree import Node, dotted, lay_over
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{grammar.MAX_NAME_LENGTH}}}")
-_RETRIED = re.compile(r"timeout|connection|[1-5](?:xx|\d\d)")
 
 
 def load(
@@ -100,7 +100,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     workflow = read_workflow(top, Path(file).parent)
     load = read_load(top)
     target, inputs = read_target(top), read_inputs(top, env)
-    retry, timeouts = _retry(top), _timeouts(top)
+    retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed", least=0, most=grammar.MAX_SEED)
@@ -139,50 +139,3 @@ def _name(top: Table, file: str) -> str:
         expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
         top.report.add(top["name"], f"found {found(top['name'])}", expected)
     return name
-
-
-def _retry(top: Table) -> Retry:
-    table = top.table("retry", grammar.RETRY)
-    if table is None:
-        return Retry()
-    backoff_s = table.duration("backoff", zero=True)
-    max_backoff_s = table.duration("max_backoff", zero=True)
-    if backoff_s is not None and max_backoff_s is not None and backoff_s > max_backoff_s:
-        remedy = "the first wait is longer than the longest"
-        table.report.contradiction(table["backoff"], table["max_backoff"], remedy)
-    if backoff_s is not None and max_backoff_s is None:
-        max_backoff_s = max(Retry().max_backoff_s, backoff_s)
-    if max_backoff_s is not None and backoff_s is None:
-        backoff_s = min(Retry().backoff_s, max_backoff_s)
-    return Retry(
-        **given(
-            attempts=table.whole("attempts", least=1, most=grammar.MAX_ATTEMPTS),
-            backoff_s=backoff_s,
-            max_backoff_s=max_backoff_s,
-            on=_retried(table),
-        )
-    )
-
-
-def _retried(table: Table) -> tuple[str, ...] | None:
-    entries = table.array("on", "strings")
-    if entries is None:
-        return None
-    expected = 'expected "timeout", "connection", a status code ("429") or a class ("5xx")'
-    for entry in entries:
-        if not isinstance(entry.value, str) or not _RETRIED.fullmatch(entry.value):
-            table.report.add(entry, f"found {found(entry)}", expected)
-    return tuple(dict.fromkeys(str(entry.value) for entry in entries))
-
-
-def _timeouts(top: Table) -> Timeouts:
-    table = top.table("timeouts", grammar.TIMEOUTS)
-    if table is None:
-        return Timeouts()
-    return Timeouts(
-        **given(
-            connect_s=table.duration("connect"),
-            request_s=table.duration("request"),
-            drain_s=table.duration("drain", zero=True),
-        )
-    )

@@ -92,6 +92,7 @@ def _stages(table: Table) -> tuple[Stage, ...]:
     if len(entries) > grammar.MAX_STAGES:
         message, remedy = f"has {len(entries):,} stages", f"expected at most {grammar.MAX_STAGES:,}"
         table.report.add(table["stages"], message, remedy)
+        return ()
     stages: list[Stage] = []
     for entry in entries:
         stages.append(_stage(entry, stages))

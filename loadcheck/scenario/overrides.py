@@ -51,6 +51,8 @@ def parse_override(option: str) -> Override | Problem:
     if match is None or path is None:
         message = "the part before = is not a dotted key" if "=" in option else "there is no ="
         return Problem(message=message, file=source, remedy=_EXPECTED)
+    if path[0] == "inputs":  # people do give credentials so: they are not repeated
+        source = f"--set {match[0].strip()}=…"
     text = option[match.end() + 1 :].strip()
     try:
         locate(f"value = {text}")

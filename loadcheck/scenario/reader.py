@@ -116,32 +116,34 @@ class Table:
     def flag(self, name: str) -> bool | None:
         """Return true or false."""
         node = self.get(name)
-        if node is None or isinstance(node.value, bool):
-            return None if node is None else bool(node.value)
+        if node is None:
+            return None
+        if isinstance(node.value, bool):
+            return node.value
         self.report.add(node, f"found {found(node)}", "expected true or false")
         return None
 
     def rate(self, name: str, *, zero: bool = False) -> float | None:
         """Return copies per second, greater than 0, or 0 where ``zero`` allows it."""
+        node = self.get(name)
+        if node is None:
+            return None
+        number = _number(node)
+        if number is not None and 0 <= number <= grammar.MAX_RATE and (zero or number > 0):
+            return float(number)
         expected = (
             f"expected a number of copies per second, {'0 or more' if zero else 'greater than 0'}"
             f" and at most {grammar.MAX_RATE:,}"
         )
-        node = self.get(name)
-        number = None if node is None else _number(node)
-        if node is None or (
-            number is not None and 0 <= number <= grammar.MAX_RATE and (zero or number > 0)
-        ):
-            return None if number is None else float(number)
         self.report.add(node, f"found {found(node)}", expected)
         return None
 
     def whole(self, name: str, *, least: int, most: int) -> int | None:
         """Return an integer from ``least`` to ``most``; ``1e6`` counts as one."""
         node = self.get(name)
-        number = None if node is None else _number(node)
         if node is None:
             return None
+        number = _number(node)
         if number is not None and least <= number <= most and number == int(number):
             return int(number)
         expected = f"expected a whole number from {least:,} to {most:,}"
@@ -162,7 +164,7 @@ class Table:
         else:
             seconds = _number(node)
         if seconds is not None and 0 <= seconds <= grammar.MAX_DURATION_S and (zero or seconds > 0):
-            return seconds
+            return float(seconds)
         expected = 'expected a duration such as "500ms", "5s", "2m" or "1h30m"'
         if seconds is not None:
             most = format_duration(grammar.MAX_DURATION_S)

@@ -34,9 +34,12 @@ def read_target(top: Table) -> Target:
             else:
                 remedy = "it configures the embedded emulator"
                 table.report.contradiction(node, table["kind"], remedy)
-    elif "servers" in table and ("kind" not in table or kind == "emulator"):
+    elif "servers" in table and (kind == "emulator" or "kind" not in table):
         remedy = 'the embedded emulator has its own address; servers belong to kind = "live"'
-        table.report.add(table["servers"], "the target is the emulator", remedy)
+        if "kind" in table:
+            table.report.contradiction(table["servers"], table["kind"], remedy)
+        else:
+            table.report.add(table["servers"], "the target is the emulator", remedy)
     servers = table.table("servers", None)
     return Target(
         kind=kind or "emulator",

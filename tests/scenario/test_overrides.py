@@ -114,6 +114,13 @@ def test_what_does_not_fit(option: str, expected: str) -> None:
     assert apply(option) == (DOCUMENT, [f"--set {option}: {expected}"])
 
 
+def test_the_value_of_an_input_is_not_repeated() -> None:
+    assert apply("inputs.key=[hunter2", "inputs.a=1", "inputs.a.b=hunter2")[1] == [
+        "--set inputs.key=…: inputs.key: the value is not TOML: invalid value",
+        "--set inputs.a.b=…: inputs.a.b: inputs.a is neither a table nor an array",
+    ]
+
+
 def test_an_argument_that_is_not_utf8() -> None:
     assert apply("name=\udcff") == (DOCUMENT, ["--set name=?: is not UTF-8"])
 

@@ -234,6 +234,9 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
         ("[target]\nservers = { api = 'http://localhost' }",
          [("7: target.servers: the target is the emulator; the embedded emulator has its own "
           'address; servers belong to kind = "live"')]),
+        ("[target]\nkind = 'emulator'\nservers = {}",
+         [("8: target.servers: contradicts target.kind (line 7); the embedded emulator has its "
+           'own address; servers belong to kind = "live"')]),
         ("[target]\nkind = 'live'\ntransprt = 'httpx'\nvisibility_delay = '1s'",
          ['8: target.transprt: unknown key; did you mean "transport"?',
           ("9: target.visibility_delay: contradicts target.kind (line 7); it configures the "
