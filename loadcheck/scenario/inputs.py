@@ -62,9 +62,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
 
 def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:
     outer = Table(node, report, known={"basic"})
-    table = outer.table("basic", _BASIC)
-    if table is None:
-        return Input(value=None)
+    table = Table(outer["basic"], report, known=_BASIC)
     parts: list[Input] = []
     for name in ("username", "password"):
         if not table.require(name, 'expected a string or { env = "NAME" }'):

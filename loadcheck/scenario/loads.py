@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Stage
-from loadcheck.scenario.reader import found, given
+from loadcheck.scenario.reader import Table, found, given
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from loadcheck.scenario.reader import Table
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MODELS = (
@@ -25,8 +23,8 @@ def read_load(top: Table) -> OpenLoad | ClosedLoad | None:
     """Read ``[load]``; None if it was reported."""
     if not top.require("load", "expected a table [load]"):
         return None
-    table = top.table("load", grammar.LOAD)
-    if table is None or not table.require("model", _MODELS):
+    table = Table(top["load"], top.report, known=grammar.LOAD)
+    if not table.require("model", _MODELS):
         return None
     match table.choice("model", ("open", "closed")):
         case "open":

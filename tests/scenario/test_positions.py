@@ -215,6 +215,13 @@ def test_every_value_of_a_document_is_found_in_its_line(text: str) -> None:
             assert lines[path] == value
 
 
+@pytest.mark.parametrize("end", ['"\\q" = 1', "[b", "b 1", "b = ", "b = 'x", "? = 1"])
+def test_it_stops_where_the_text_is_not_toml(end: str) -> None:
+    found = locate(f"a = 1\n{end}\nc = 1\n")
+    assert found.lines[("a",)] == 1
+    assert ("c",) not in found.lines
+
+
 @given(st.text(alphabet="ab.=[]{}\",#'\\\n 1", max_size=60))
 def test_what_is_not_toml_is_left_to_tomllib(text: str) -> None:
     found = locate(text)
