@@ -1,0 +1,189 @@
+"""The configuration as frozen values. Times are milliseconds (``_ms``), sizes bytes (``_bytes``)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import random
+
+Side = Literal["uploads", "queries", "all"]
+_Z99 = 2.3263478740408408  # the 99th percentile of the standard normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class DelayDistribution:
+    """How long something takes.
+
+    Attributes:
+        kind: "fixed": always ``first_ms``. "uniform": between ``first_ms`` and ``second_ms``.
+            "lognormal": heavy-tailed, with median ``first_ms`` and 99th percentile ``second_ms``.
+        first_ms: See ``kind``.
+        second_ms: See ``kind``; unused if fixed.
+    """
+
+    kind: Literal["fixed", "uniform", "lognormal"]
+    first_ms: float
+    second_ms: float = 0.0
+
+    def sample_ms(self, chance: random.Random) -> float:
+        """Draw one delay."""
+        if self.kind == "fixed":
+            return self.first_ms
+        if self.kind == "uniform":
+            return chance.uniform(self.first_ms, self.second_ms)
+        sigma = math.log(self.second_ms / self.first_ms) / _Z99
+        return chance.lognormvariate(math.log(self.first_ms), sigma)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which of its subjects a fault hits: requests, events or users, in the order of arrival.
+
+    Attributes:
+        rate: Each with this probability, from 0 to 1; None: not by chance.
+        count: This many of them; None: no fixed number.
+        among: With ``count``: chosen at random among so many first ones.
+        first: With ``count``: in a row, from this number on, the first of all being 0.
+        after_ms: The time window begins so long after the first upload.
+        lasting_ms: Length of the time window; None: for ever.
+        every_ms: The window comes again at this interval; None: once.
+    """
+
+    rate: float | None = None
+    count: int | None = None
+    among: int | None = None
+    first: int = 0
+    after_ms: float = 0.0
+    lasting_ms: float | None = None
+    every_ms: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether a time window limits the selection."""
+        return self.after_ms > 0 or self.lasting_ms is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One way to misbehave; :data:`loadcheck.emulator.config.faults.KINDS` tells what each does.
+
+    Attributes:
+        kind: Which way.
+        selection: Which requests, events or users it hits.
+        seed: Makes its choice repeatable.
+        on: Whether uploads, queries or both are hit; only some kinds let it be chosen.
+        status: The HTTP status it answers with, where it answers.
+        delay: How long it holds up, where it does.
+        number: Copies to add (``duplicate``), or the ``events_ingested`` to claim (``miscount``).
+    """
+
+    kind: str
+    selection: Selection
+    seed: int
+    on: Side = "uploads"
+    status: int = 0
+    delay: DelayDistribution | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLimits:
+    """The limits of one ingestion endpoint; None switches one off.
+
+    Attributes:
+        max_bytes: Size of the serialized request, after decompression.
+        max_events: Events in one request.
+        user_events_per_s: Rate of one user or one device, averaged over ``window_s``.
+        window_s: Over which the rate is averaged.
+        user_events_per_day: Of one user or device in a rolling day of one-hour steps.
+        project_events_per_s: Rate of all events of the project.
+        project_requests_per_s: Rate of all requests of the project.
+    """
+
+    max_bytes: int | None
+    max_events: int | None
+    user_events_per_s: int | None
+    window_s: int
+    user_events_per_day: int | None
+    project_events_per_s: int | None
+    project_requests_per_s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryLimits:
+    """The limits of the Dashboard REST API; None switches one off.
+
+    Attributes:
+        concurrent: Queries under way at once, over all endpoints.
+        cost_per_5_minutes: Sum of the costs of the queries of five minutes.
+        cost_per_hour: The same of an hour.
+        user_concurrent: Requests to usersearch and useractivity under way at once.
+        user_requests_per_hour: Requests to each of them in an hour.
+        deletion_requests_per_s: Deletion requests in a second.
+        max_intervals: Whether the windows of the intervals (2, 7, 365 days, …) are enforced.
+    """
+
+    concurrent: int | None
+    cost_per_5_minutes: int | None
+    cost_per_hour: int | None
+    user_concurrent: int | None
+    user_requests_per_hour: int | None
+    deletion_requests_per_s: int | None
+    max_intervals: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxonomyLimits:
+    """How many names a project has room for; beyond them stored, but never queryable."""
+
+    event_types: int | None
+    event_properties: int | None
+    user_properties: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorConfig:
+    """Everything the emulator is told.
+
+    Attributes:
+        api_key: Of the one project it has.
+        secret_key: Of that project, for the Dashboard REST API.
+        seed: Of everything random.
+        visibility: From the acknowledgement of an event until queries count it.
+        time_zone: IANA name of the project's time zone, which decides its days.
+        limits_name: "documented", "off" or "custom": what to call the limits.
+        httpapi: Limits of ``/2/httpapi``.
+        batch: Limits of ``/batch``.
+        queries: Limits of the query endpoints.
+        taxonomy: Limits of the number of names.
+        cache: Whether results of queries are cached for the documented ages.
+        short_ids: "strip" as documented, or "refuse" as ``/2/httpapi`` was seen to.
+        empty_result: What a query that finds nothing answers: a series of zeros, or no series.
+        blocked_event_types: Acknowledged, but not stored.
+        inactive_event_types: Not counted by ``_active``.
+        silenced_devices: Devices whose events are refused.
+        block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
+        faults: Ways to misbehave.
+    """
+
+    api_key: str
+    secret_key: str
+    seed: int
+    visibility: DelayDistribution
+    time_zone: str
+    limits_name: str
+    httpapi: UploadLimits
+    batch: UploadLimits
+    queries: QueryLimits
+    taxonomy: TaxonomyLimits
+    cache: bool
+    short_ids: Literal["strip", "refuse"]
+    empty_result: Literal["zeros", "empty"]
+    blocked_event_types: frozenset[str] = frozenset()
+    inactive_event_types: frozenset[str] = frozenset()
+    silenced_devices: frozenset[str] = frozenset()
+    block_bots: bool = False
+    faults: tuple[Fault, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Misbehaving on purpose, and the truth about it."""

@@ -1,0 +1,254 @@
+"""Applies the faults to requests, events and queries on their way through the emulator."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from loadcheck.emulator.faults.selector import Selector
+from loadcheck.emulator.faults.truth import TruthRecord
+from loadcheck.emulator.http.message import Answer, Delivery, json_answer
+
+if TYPE_CHECKING:
+    from loadcheck.emulator.config import Fault
+    from loadcheck.emulator.config.model import Side
+
+_FOR_EVER_MS = 24 * 3_600_000.0
+_BEFORE = ("refuse", "throttle", "error_before_commit", "reset_before_commit")
+_AFTER = (
+    "miscount",
+    "error_after_commit",
+    "late_ack",
+    "truncated_json",
+    "malformed_json",
+    "reset_during_answer",
+    "reset_after_commit",
+)
+_HOLDING = ("slow", "stall")
+_ERRORS = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    413: "Payload too large",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+
+
+class ActiveFault:
+    """One fault at work: its choice so far and the truth about it."""
+
+    __slots__ = ("chance", "condemned", "fault", "kind", "known", "origin_ms", "selector", "truth")
+
+    def __init__(self, fault: Fault, origin_ms: int | None) -> None:
+        self.fault = fault
+        self.kind = fault.kind
+        self.selector = Selector(fault.selection, fault.seed)
+        self.chance = random.Random(fault.seed)  # noqa: S311 - repeatable, not secret
+        self.truth = TruthRecord()
+        self.origin_ms = origin_ms
+        self.known: set[str] = set()
+        self.condemned: set[str] = set()
+
+    def elapsed_ms(self, now_ms: int) -> int:
+        """Return how long ago the origin of the windows was; -1 before it."""
+        return -1 if self.origin_ms is None else now_ms - self.origin_ms
+
+    def picks(self, now_ms: int) -> bool:
+        """Return whether the next subject is hit."""
+        return self.selector.picks(self.elapsed_ms(now_ms))
+
+    def delay_ms(self) -> float:
+        """Draw the delay."""
+        delay = self.fault.delay
+        return 0.0 if delay is None else delay.sample_ms(self.chance)
+
+    def picks_user(self, user: str, now_ms: int) -> bool:
+        """Return whether an event of this user is hit: all of a user's events, or none."""
+        selection = self.fault.selection
+        if selection.rate is None and selection.count is None:
+            return self.picks(now_ms)
+        if user not in self.known:
+            if self.selector.window_start_ms(self.elapsed_ms(now_ms)) is None:
+                return False
+            self.known.add(user)
+            if self.picks(now_ms):
+                self.condemned.add(user)
+        return user in self.condemned
+
+
+class Injector:
+    """All faults at work.
+
+    Attributes:
+        active: Whether there is any: the hot path asks nothing else.
+        faults: Those at work, in the order in which they were given.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = [ActiveFault(fault, None) for fault in faults]
+        self.active = bool(self.faults)
+
+    def replace(self, faults: Iterable[Fault], now_ms: int) -> None:
+        """Put others to work; their windows begin now. The truth about the former ones is gone."""
+        self.faults = [ActiveFault(fault, now_ms) for fault in faults]
+        self.active = bool(self.faults)
+
+    def started(self, now_ms: int) -> None:
+        """Begin the windows with the first upload."""
+        for fault in self.faults:
+            if fault.origin_ms is None:
+                fault.origin_ms = now_ms
+
+    def of(self, *kinds: str, side: Side | None = None) -> Iterator[ActiveFault]:
+        """Return the faults of these kinds that hit this side."""
+        return (
+            fault
+            for fault in self.faults
+            if fault.kind in kinds and (side is None or fault.fault.on in (side, "all"))
+        )
+
+    # ---- requests
+
+    def before(self, side: Side, now_ms: int, users: Iterable[str | None]) -> Answer | None:
+        """Return the answer to a request that gets no further, or None if it does."""
+        for fault in self.of(*_BEFORE, side=side):
+            if fault.picks(now_ms):
+                fault.truth.add(now_ms, users)
+                answer = _refusal(fault, side)
+                if fault.kind == "reset_before_commit":
+                    answer.delivery = Delivery.NONE
+                return answer
+        return None
+
+    def after(self, side: Side, now_ms: int, users: Iterable[str | None], answer: Answer) -> Answer:
+        """Return what becomes of the answer to a request that was taken."""
+        users = list(users)
+        for fault in self.of(*_AFTER, side=side):
+            if answer.status == 200 and fault.picks(now_ms):  # noqa: PLR2004
+                fault.truth.add(now_ms, users)
+                answer = _spoilt(fault, answer, side)
+        return answer
+
+    def hold(self, side: Side, now_ms: int, users: Iterable[str | None], answer: Answer) -> Answer:
+        """Return the answer with the delays it suffers, whatever it says."""
+        for fault in self.of(*_HOLDING, side=side):
+            elapsed = fault.elapsed_ms(now_ms)
+            if fault.picks(now_ms):
+                fault.truth.add(now_ms, users)
+                if fault.kind == "slow":
+                    answer.delay_ms += fault.delay_ms()
+                else:
+                    left = fault.selector.window_left_ms(elapsed)
+                    answer.delay_ms += _FOR_EVER_MS if left is None else left
+        return answer
+
+    # ---- events
+
+    def drops(self, user: str, now_ms: int) -> bool:
+        """Return whether an accepted event of this user is thrown away."""
+        dropped = False
+        for fault in self.of("drop"):
+            if fault.picks_user(user, now_ms):
+                fault.truth.add(now_ms, (user,))
+                dropped = True
+        return dropped
+
+    def copies(self, user: str, now_ms: int) -> int:
+        """Return how many times too often an event is stored."""
+        return sum(
+            self._hit(fault, user, now_ms).fault.number
+            for fault in self.of("duplicate")
+            if fault.picks(now_ms)
+        )
+
+    def lateness_ms(self, user: str, now_ms: int) -> float:
+        """Return how much longer than others an event takes until queries see it."""
+        return sum(
+            self._hit(fault, user, now_ms).delay_ms()
+            for fault in self.of("late_visibility")
+            if fault.picks(now_ms)
+        )
+
+    def _hit(self, fault: ActiveFault, user: str, now_ms: int) -> ActiveFault:
+        fault.truth.add(now_ms, (user,))
+        return fault
+
+    # ---- queries
+
+    def seen_until_ms(self, now_ms: int) -> int:
+        """Return up to when events that became visible are seen by a query."""
+        until = now_ms
+        for fault in self.of("frozen_counts"):
+            start = fault.selector.window_start_ms(fault.elapsed_ms(now_ms))
+            if start is not None and fault.origin_ms is not None:
+                fault.truth.add(now_ms, (None,))
+                until = min(until, fault.origin_ms + int(start))
+        return until
+
+    def serves_stale(self, now_ms: int) -> bool:
+        """Return whether a query is answered with the first result it ever had."""
+        for fault in self.of("stale_cache"):
+            if fault.selector.window_start_ms(fault.elapsed_ms(now_ms)) is not None:
+                fault.truth.add(now_ms, (None,))
+                return True
+        return False
+
+
+def _refusal(fault: ActiveFault, side: Side) -> Answer:
+    status = 429 if fault.kind == "throttle" else fault.fault.status
+    return _error(status, side)
+
+
+def _error(status: int, side: Side) -> Answer:
+    error = _ERRORS.get(status, "Error")
+    if side == "queries":
+        details = "Too Many Requests: Exceeded rate limit" if status == 429 else error  # noqa: PLR2004
+        return json_answer(
+            status,
+            {
+                "error": {
+                    "http_code": status,
+                    "type": "unspecified",
+                    "message": "Unspecified Error",
+                    "metadata": {"details": details},
+                }
+            },
+        )
+    if status == 429:  # noqa: PLR2004
+        return json_answer(
+            status,
+            {
+                "code": 429,
+                "error": "Too many requests for some devices and users",
+                "eps_threshold": 0,
+                "throttled_devices": {},
+                "throttled_users": {},
+                "throttled_events": [],
+            },
+        )
+    return json_answer(status, {"code": status, "error": error})
+
+
+def _spoilt(fault: ActiveFault, answer: Answer, side: Side) -> Answer:
+    if fault.kind == "error_after_commit":
+        return _error(fault.fault.status, side)
+    if fault.kind == "late_ack":
+        answer.delay_ms += fault.delay_ms()
+    elif fault.kind == "truncated_json":
+        answer.body = answer.body[: len(answer.body) // 2]
+    elif fault.kind == "malformed_json":
+        answer.body = b"<html><body>OK</body></html>"
+    elif fault.kind == "reset_during_answer":
+        answer.delivery = Delivery.HALF
+    elif fault.kind == "reset_after_commit":
+        answer.delivery = Delivery.NONE
+    elif fault.kind == "miscount":
+        content: dict[str, Any] = orjson.loads(answer.body)
+        answer.body = orjson.dumps(content | {"events_ingested": fault.fault.number})
+    return answer

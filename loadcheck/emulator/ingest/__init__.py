@@ -1,0 +1,1 @@
+"""Uploads: their fields, their limits, and what is said to those refused."""

@@ -1,0 +1,144 @@
+"""Puts accepted events into the store: deduplication, identity, properties."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.emulator.ingest.fields import CORE, TYPES
+from loadcheck.emulator.ingest.userstate import UserStates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadcheck.emulator.config import EmulatorConfig
+    from loadcheck.emulator.store.events import EventStore, Shape
+
+_MAX_GROUP_TYPES = 5
+_MAX_GROUP_VALUES = 10
+_MAX_LAYOUTS = 10_000
+_BROWSER = "mozilla/"  # what every real browser's user agent begins with
+_NO_PROPERTIES: dict[str, Any] = {}
+
+
+class Committer:
+    """Stores events one by one.
+
+    Attributes:
+        duplicates: Events discarded because they came before.
+        filtered: Events discarded by a filter of the project, although acknowledged.
+    """
+
+    def __init__(self, config: EmulatorConfig, store: EventStore) -> None:
+        self._store = store
+        self._visibility = config.visibility
+        self._fixed_ms = int(config.visibility.first_ms)
+        self._fixed = config.visibility.kind == "fixed"
+        self._chance = random.Random(config.seed)  # noqa: S311 - repeatable, not secret
+        self._blocked = config.blocked_event_types
+        self._block_bots = config.block_bots
+        self._states = UserStates()
+        # the shape of plain events, by the names of their fields and properties
+        self._layouts: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Shape, list[str]]] = {}
+        self._event_ids: set[tuple[int, int, int]] = set()
+        self.duplicates = 0
+        self.filtered = 0
+
+    def commit(
+        self, event: dict[str, Any], now_ms: int, *, shift_ms: int = 0, late_ms: float = 0.0
+    ) -> None:
+        """Store one event that passed all checks, unless it came before.
+
+        Args:
+            event: The event; its ``device_id`` and ``user_id`` are usable or absent.
+            now_ms: When the server got it.
+            shift_ms: What the client's clock is behind, added to the event's time.
+            late_ms: What it takes longer than others to become visible.
+        """
+        get = event.get
+        if (self._blocked and get("event_type") in self._blocked) or (
+            self._block_bots and _is_bot(get("user_agent"))
+        ):
+            self.filtered += 1
+            return
+        store = self._store
+        user_id, device_id = get("user_id"), get("device_id")
+        user = -1 if user_id is None else store.users.add(user_id)
+        device = -1 if device_id is None else store.devices.add(device_id)
+        # an absent device_id is derived from the user [D], so it is told apart by the user
+        source = device if device >= 0 else -1 - user
+        time, event_id, insert_id = get("time"), get("event_id"), get("insert_id")
+        # [D] Track progress: a deduplication key beside insert_id
+        event_key = None if event_id is None or time is None else (event_id, time, source)
+        if event_key is not None and event_key in self._event_ids:
+            self.duplicates += 1
+            return
+        inserted = -1
+        if insert_id is not None:
+            inserted = store.insert_ids.add(insert_id, source, now_ms)
+            if inserted < 0:
+                self.duplicates += 1
+                return
+        if event_key is not None:
+            self._event_ids.add(event_key)
+        if user >= 0 and device >= 0:
+            store.own(device, user)
+        delay_ms = self._fixed_ms if self._fixed else self._visibility.sample_ms(self._chance)
+        shape, values = self._properties(event, user if user >= 0 else -1 - device)
+        store.append(
+            user,
+            device,
+            store.types.add(event["event_type"]),
+            now_ms if time is None else time + shift_ms,
+            now_ms,
+            now_ms + int(delay_ms + late_ms),
+            inserted,
+            shape,
+            values,
+        )
+
+    def _properties(self, event: dict[str, Any], user: int) -> tuple[Shape, list[Any]]:
+        """Return the shape of an event and its values in the shape's order."""
+        properties = event.get("event_properties") or _NO_PROPERTIES
+        if (
+            "user_properties" in event
+            or "groups" in event
+            or (self._states and user in self._states)
+        ):
+            pairs = dict(self._pairs(event, properties, user))
+            return self._store.shape_for(tuple(pairs)), list(pairs.values())
+        key = (tuple(event), tuple(properties))
+        layout = self._layouts.get(key)
+        if layout is None:
+            others = [name for name in event if name in TYPES and name not in CORE]
+            keys = [f"e:{name}" for name in properties] + [f"f:{name}" for name in others]
+            layout = (self._store.shape_for(tuple(keys)), others)
+            if len(self._layouts) < _MAX_LAYOUTS:
+                self._layouts[key] = layout
+        shape, others = layout
+        values = list(properties.values())
+        for name in others:
+            values.append(event[name])  # noqa: PERF401 - mostly there are none
+        return shape, values
+
+    def _pairs(
+        self, event: dict[str, Any], properties: dict[str, Any], user: int
+    ) -> Iterator[tuple[str, Any]]:
+        changes = event.get("user_properties")
+        if changes:
+            self._states.update(user, changes)
+        for name, value in properties.items():
+            yield f"e:{name}", value
+        for name, value in event.items():
+            if name in TYPES and name not in CORE:
+                yield f"f:{name}", value
+        for name, value in self._states.of(user).items():
+            yield f"u:{name}", value
+        # excess groups are ignored [D]
+        for name, value in list((event.get("groups") or {}).items())[:_MAX_GROUP_TYPES]:
+            yield f"g:{name}", value[:_MAX_GROUP_VALUES] if type(value) is list else value
+
+
+def _is_bot(user_agent: str | None) -> bool:
+    """Return whether a user agent, if one was sent, is no browser's [D] Block bot web traffic."""
+    return user_agent is not None and not user_agent.lower().startswith(_BROWSER)

@@ -1,0 +1,101 @@
+"""The emulator as a child process, which ends with its parent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.abc
+import orjson
+
+_START_S = 30.0
+_STOP_S = 5.0
+
+
+class EmulatorStartError(Exception):
+    """The embedded emulator did not start; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An emulator that serves.
+
+    Attributes:
+        url: Base URL of all its endpoints.
+        api_key: Of its project.
+        secret_key: Of its project, for queries.
+        control: Base URL of its control endpoint.
+        pid: Process id.
+    """
+
+    url: str
+    api_key: str
+    secret_key: str = field(repr=False)
+    control: str
+    pid: int
+    _process: anyio.abc.Process = field(repr=False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.returncode is None
+
+
+@asynccontextmanager
+async def embedded(config: Mapping[str, Any]) -> AsyncIterator[Running]:
+    """Run an emulator in a process of its own for the length of a block.
+
+    Args:
+        config: What :func:`loadcheck.emulator.config.parse` takes.
+
+    Raises:
+        EmulatorStartError: It refused the configuration, or ended, or did not answer in time.
+    """
+    process = await anyio.open_process(
+        [sys.executable, "-m", "loadcheck.emulator", "--embedded"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None,
+    )
+    try:
+        yield await _greet(process, config)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _stop(process)
+
+
+async def _greet(process: anyio.abc.Process, config: Mapping[str, Any]) -> Running:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answer = b""
+    try:
+        with anyio.fail_after(_START_S):
+            await process.stdin.send(orjson.dumps(config) + b"\n")
+            while not answer.endswith(b"\n"):
+                answer += await process.stdout.receive()
+    except TimeoutError:
+        raise EmulatorStartError(f"it did not answer within {_START_S:g} s") from None
+    except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
+        code = await process.wait()
+        raise EmulatorStartError(f"it ended with exit code {code}") from None
+    said = orjson.loads(answer)
+    if "error" in said:
+        raise EmulatorStartError(said["error"])
+    return Running(**said, _process=process)
+
+
+async def _stop(process: anyio.abc.Process) -> None:
+    """Close its stdin, which ends it; kill it if it does not."""
+    assert process.stdin is not None
+    with anyio.move_on_after(_STOP_S):
+        await process.stdin.aclose()
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+    await process.aclose()

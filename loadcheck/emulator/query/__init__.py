@@ -1,0 +1,1 @@
+"""The Dashboard REST API: what is asked, what it costs, and the count."""

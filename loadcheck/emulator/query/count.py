@@ -1,0 +1,244 @@
+"""The count itself: events to series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadcheck.emulator.query.groups import Groups, group
+from loadcheck.emulator.query.parameters import PROPERTY_METRICS, Performed, Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from loadcheck.emulator.query.intervals import Axis
+    from loadcheck.emulator.query.parameters import EventQuery, Segment
+    from loadcheck.emulator.query.view import View
+
+    Rows = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+    TypeMask = Callable[[str, NDArray[np.int32]], Mask]
+
+_LARGEST_BITMAP = 1 << 26
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of the chart.
+
+    Attributes:
+        segment: Index of its segment.
+        event: Index of its event.
+        label: Values of the properties that split it; () if none does.
+        values: One a interval.
+        collapsed: Over the whole range: not the sum where users are counted.
+    """
+
+    segment: int
+    event: int
+    label: tuple[str, ...]
+    values: list[Number]
+    collapsed: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The result of a query, and whether groups were left out of it."""
+
+    series: list[Series]
+    pruned: bool
+
+
+class Counter:
+    """Counts one query on one view.
+
+    Args:
+        view: The events.
+        axis: The intervals.
+        seen_until_ms: Events that become visible later are not there.
+        is_type: Which events an event type of a query means, ``_active`` and ``_all`` included.
+    """
+
+    def __init__(self, view: View, axis: Axis, seen_until_ms: int, is_type: TypeMask) -> None:
+        self._view = view
+        self._axis = axis
+        self._bounds = np.array(axis.bounds_ms, dtype=np.int64)
+        self._is_type = is_type
+        inside = (view.times >= self._bounds[0]) & (view.times < self._bounds[-1])
+        self._rows: Rows = np.flatnonzero(inside & (view.visible <= seen_until_ms))
+
+    def chart(self, query: Segmentation) -> Chart:
+        """Count."""
+        found: list[Series] = []
+        pruned = False
+        for segment_number, segment in enumerate(query.segments):
+            members = self._members(segment)
+            for number, event in enumerate(query.events):
+                rows = self._of_event(event, members)
+                if query.active_only:
+                    rows = self._active_only(rows)
+                lines, cut = self._lines(rows, event, query, members)
+                found += [
+                    Series(segment_number, number, label, values, collapsed)
+                    for label, values, collapsed in lines
+                ]
+                pruned = pruned or cut
+        return Chart(found, pruned)
+
+    # ---- which events
+
+    def _members(self, segment: Segment) -> Rows:
+        """Return the events of a segment: of the users, with the properties, that it names."""
+        rows = self._rows
+        for entry in segment.filters:
+            column = self._view.columns[entry.key]
+            rows = rows[entry.mask(column, column.codes[rows])]
+        for clause in segment.performed:
+            rows = rows[self._performed(clause)[self._view.people[rows]]]
+        return rows
+
+    def _performed(self, clause: Performed) -> Mask:
+        """Return for every user whether they performed an event so and so often."""
+        rows = self._of_event(clause.event, self._rows)
+        times = np.bincount(self._view.people[rows], minlength=self._view.population)
+        match clause.op:
+            case "is" | "=":
+                return times == clause.times
+            case "is not" | "!=":
+                return times != clause.times
+            case "<" | "less":
+                return times < clause.times
+            case "<=" | "less or equal":
+                return times <= clause.times
+            case ">" | "greater":
+                return times > clause.times
+            case _:
+                return times >= clause.times
+
+    def _of_event(self, event: EventQuery, rows: Rows) -> Rows:
+        rows = rows[self._is_type(event.event_type, self._view.types[rows])]
+        for entry in event.filters:
+            column = self._view.columns[entry.key]
+            rows = rows[entry.mask(column, column.codes[rows])]
+        return rows
+
+    def _active_only(self, rows: Rows) -> Rows:
+        """Keep the events of users with an active event in the same interval."""
+        active = self._rows[self._is_type("_active", self._view.types[self._rows])]
+        span = self._view.population
+        wanted = self._steps(active) * span + self._view.people[active]
+        return rows[np.isin(self._steps(rows) * span + self._view.people[rows], wanted)]
+
+    def _steps(self, rows: Rows) -> Rows:
+        """Return the number of the interval of each event."""
+        return np.searchsorted(self._bounds, self._view.times[rows], side="right") - 1
+
+    # ---- how many
+
+    def _lines(
+        self, rows: Rows, event: EventQuery, query: Segmentation, members: Rows
+    ) -> tuple[list[tuple[tuple[str, ...], list[Number], Number]], bool]:
+        keys = (*event.group_by, *query.group_by)
+        measured = None
+        if query.metric in PROPERTY_METRICS and query.metric != "histogram":
+            measured, keys = keys[0], keys[1:]
+        groups = group(self._view, rows, keys)
+        values, collapsed = self._measure(groups, query, measured, members)
+        order = np.lexsort((np.arange(len(collapsed)), -collapsed))
+        kept = order[: query.limit]
+        whole = query.metric not in ("average", "pct_dau", "sums", "value_avg")
+        lines = [
+            (
+                groups.labels[place],
+                _plain(values[place], whole),
+                _plain(collapsed[[place]], whole)[0],
+            )
+            for place in kept.tolist()
+        ]
+        return lines, len(order) > len(kept)
+
+    def _measure(
+        self, groups: Groups, query: Segmentation, measured: str | None, members: Rows
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the values of each group, by interval and over all."""
+        rows, codes, size = groups.rows, groups.codes, len(groups.labels)
+        steps, length = self._steps(rows), len(self._axis.labels)
+        cells = codes * length + steps
+        if query.metric in ("totals", "histogram"):
+            return _sums(cells, None, size, length), _sums(codes, None, size, 1)[:, 0]
+        if measured is not None:
+            weights = self._numbers(measured, rows)
+            sums = _sums(cells, weights, size, length)
+            whole = _sums(codes, weights, size, 1)[:, 0]
+            if query.metric == "sums":
+                return sums, whole
+            counted = ~np.isnan(weights)
+            counts = _sums(cells[counted], None, size, length)
+            return _ratio(sums, counts), _ratio(whole, _sums(codes[counted], None, size, 1)[:, 0])
+        people = self._view.people[rows]
+        uniques = self._distinct(cells, people, size * length).reshape(size, length)
+        whole = self._distinct(codes, people, size)
+        if query.metric == "average":
+            totals = _sums(cells, None, size, length)
+            return _ratio(totals, uniques), _ratio(_sums(codes, None, size, 1)[:, 0], whole)
+        if query.metric == "pct_dau":
+            active = members[self._is_type("_active", self._view.types[members])]
+            present = self._view.people[active]
+            daily = self._distinct(self._steps(active), present, length)
+            overall = self._distinct(np.zeros(len(active), dtype=np.int64), present, 1)
+            return 100 * _ratio(uniques, daily[None, :]), 100 * _ratio(whole, overall)
+        return uniques, whole
+
+    def _distinct(self, cells: Rows, people: Rows, size: int) -> NDArray[np.float64]:
+        """Return how many different people there are in each cell."""
+        span = max(self._view.population, 1)
+        if size * span <= _LARGEST_BITMAP:
+            seen = np.zeros(size * span, dtype=bool)
+            seen[cells * span + people] = True
+            return np.count_nonzero(seen.reshape(size, span), axis=1).astype(np.float64)
+        pairs = np.unique(cells.astype(np.int64) * span + people)
+        return np.bincount(pairs // span, minlength=size).astype(np.float64)
+
+    def _numbers(self, key: str, rows: Rows) -> NDArray[np.float64]:
+        """Return a property as numbers, NaN where it is none."""
+        column = self._view.columns[key]
+        codes = column.codes[rows]
+        distinct, places = np.unique(codes, return_inverse=True)
+        numbers = [
+            _number(column.value(code)) if code >= 0 else np.nan for code in distinct.tolist()
+        ]
+        return np.array(numbers, dtype=np.float64)[places]
+
+
+def _sums(
+    cells: Rows, weights: NDArray[np.float64] | None, size: int, length: int
+) -> NDArray[np.float64]:
+    if weights is not None:
+        weights = np.nan_to_num(weights)
+    sums = np.bincount(cells, weights, minlength=size * length)
+    return sums.astype(np.float64).reshape(size, length)
+
+
+def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quotient, 0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else float("nan")
+    except ValueError:
+        return float("nan")
+
+
+def _plain(values: NDArray[np.float64], whole: bool) -> list[Number]:
+    if whole:
+        return [int(value) for value in values]
+    return [float(value) for value in values]

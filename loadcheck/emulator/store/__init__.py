@@ -1,0 +1,1 @@
+"""Where events are kept: compact columns instead of objects, under 400 bytes for a user."""
