@@ -1,0 +1,16 @@
+"""Arazzo documents compiled to plans that need no network to run."""
+
+from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.plan import Answer, Flow, Plan, Query, RetryPolicy, Role, StepPlan
+
+__all__ = [
+    "Answer",
+    "Flow",
+    "Plan",
+    "Query",
+    "RetryPolicy",
+    "Role",
+    "Settings",
+    "StepPlan",
+    "compile_plan",
+]

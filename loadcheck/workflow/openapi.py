@@ -1,0 +1,213 @@
+"""OpenAPI descriptions (3.0 and 3.1), as far as a request is made from them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from loadcheck.workflow.exchange import Origin
+from loadcheck.workflow.pointer import look_up, parse_pointer
+from loadcheck.workflow.values import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadcheck.workflow.document import Document
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_VARIABLE = re.compile(r"\{([^{}]+)\}")
+_MAX_REFERENCES: Final = 20
+
+
+class DescriptionError(ValueError):
+    """An OpenAPI description does not say what a request needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A parameter as an operation describes it.
+
+    Attributes:
+        name: Its name.
+        where: path, query, header or cookie.
+        required: Whether a request must have it.
+        style: How arrays and objects are written.
+        explode: Whether each item of an array is a parameter of its own.
+        content_type: The media type its value is written in, "" for the style.
+    """
+
+    name: str
+    where: str
+    required: bool = False
+    style: str
+    explode: bool
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation of a description.
+
+    Attributes:
+        method: In upper case.
+        path: Path template below the server's.
+        parameters: By place and name.
+        content_types: Media types of its request body.
+        body_required: Whether a request must have a body.
+        servers: Its servers' URLs, the first first; empty if the description names none.
+    """
+
+    method: str
+    path: str
+    parameters: Mapping[tuple[str, str], Parameter]
+    content_types: tuple[str, ...]
+    body_required: bool
+    servers: tuple[str, ...]
+
+
+class Description:
+    """An OpenAPI document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.operation_ids: dict[str, tuple[str, str]] = {}
+        self.repeated: set[str] = set()
+        for path, method, operation in self._operations():
+            name = operation.get("operationId")
+            if isinstance(name, str):
+                if name in self.operation_ids:
+                    self.repeated.add(name)
+                self.operation_ids.setdefault(name, (path, method))
+
+    def by_id(self, operation_id: str) -> Operation:
+        """Return the operation with this ``operationId``, which must be there."""
+        return self.at(*self.operation_ids[operation_id])
+
+    def at(self, path: str, method: str) -> Operation:
+        """Return the operation of a path and a method in lower case.
+
+        Raises:
+            DescriptionError: There is none, or what it says cannot be used.
+        """
+        item = self._resolved(look_up(self.document.root, ("paths", path)))
+        operation = item.get(method) if isinstance(item, dict) else None
+        if not isinstance(item, dict) or not isinstance(operation, dict):
+            raise DescriptionError(f"there is no {method.upper()} {path}")
+        parameters: dict[tuple[str, str], Parameter] = {}
+        for raw in (*_items(item, "parameters"), *_items(operation, "parameters")):
+            parameter = _parameter(self._resolved(raw))
+            if parameter is not None:
+                parameters[parameter.where, parameter.name] = parameter
+        body = self._resolved(operation.get("requestBody"))
+        content = body.get("content") if isinstance(body, dict) else None
+        return Operation(
+            method=method.upper(),
+            path=path,
+            parameters=parameters,
+            content_types=tuple(content) if isinstance(content, dict) else (),
+            body_required=isinstance(body, dict) and body.get("required") is True,
+            servers=tuple(self._servers(operation, item)),
+        )
+
+    def _servers(self, operation: Any, item: Any) -> Iterator[str]:
+        for holder in (operation, item, self.document.root):
+            servers = _items(holder, "servers")
+            if servers:
+                yield from (_server_url(server) for server in servers if isinstance(server, dict))
+                return
+
+    def _operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        paths = self.document.root.get("paths") if isinstance(self.document.root, dict) else None
+        for path, raw in paths.items() if isinstance(paths, dict) else ():
+            item = self._resolved(raw)
+            for method in METHODS if isinstance(item, dict) else ():
+                operation = item.get(method)
+                if isinstance(operation, dict):
+                    yield path, method, operation
+
+    def _resolved(self, value: Any) -> Any:
+        for _ in range(_MAX_REFERENCES):
+            reference = value.get("$ref") if isinstance(value, dict) else None
+            if not isinstance(reference, str):
+                return value
+            if not reference.startswith("#"):
+                raise DescriptionError(f'the reference "{reference}" leads to another file')
+            found = look_up(self.document.root, parse_pointer(reference[1:]))
+            if found is MISSING:
+                raise DescriptionError(f'the reference "{reference}" leads nowhere')
+            value = found
+        raise DescriptionError("references go round in a circle")
+
+
+def _items(holder: Any, name: str) -> list[Any]:
+    items = holder.get(name) if isinstance(holder, dict) else None
+    return items if isinstance(items, list) else []
+
+
+def _parameter(raw: Any) -> Parameter | None:
+    if not isinstance(raw, dict):
+        return None
+    name, where = raw.get("name"), raw.get("in")
+    if not isinstance(name, str) or where not in {"path", "query", "header", "cookie"}:
+        return None
+    style = raw.get("style", "form" if where in {"query", "cookie"} else "simple")
+    content = raw.get("content")
+    return Parameter(
+        name=name,
+        where=where,
+        required=raw.get("required") is True or where == "path",
+        style=style,
+        explode=bool(raw.get("explode", style == "form")),
+        content_type=next(iter(content), "") if isinstance(content, dict) else "",
+    )
+
+
+def default_parameter(name: str, where: str) -> Parameter:
+    """Return a parameter that no operation describes, in the default style of its place."""
+    style = "form" if where in {"query", "cookie"} else "simple"
+    return Parameter(name=name, where=where, style=style, explode=style == "form")
+
+
+def _server_url(server: Any) -> str:
+    variables = server.get("variables")
+
+    def default(match: re.Match[str]) -> str:
+        variable = variables.get(match[1]) if isinstance(variables, dict) else None
+        value = variable.get("default") if isinstance(variable, dict) else None
+        return match[0] if value is None else str(value)
+
+    return _VARIABLE.sub(default, str(server.get("url", "")))
+
+
+def split_base(url: str, location: str) -> tuple[Origin, str]:
+    """Return origin and path prefix of a base URL.
+
+    Args:
+        url: The URL; a relative one starts from ``location``.
+        location: Where the description came from.
+
+    Raises:
+        DescriptionError: It is no http or https URL.
+    """
+    if "://" not in url and "://" in location:
+        url = urljoin(location, url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise DescriptionError(f'"{url}" is no URL') from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or _VARIABLE.search(url):
+        raise DescriptionError(f'"{url}" is no http or https URL')
+    origin = Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+    return origin, parts.path.rstrip("/")
+
+
+def host_field(origin: Origin) -> str:
+    """Return the value of ``Host`` (RFC 9110 section 7.2)."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    default = _DEFAULT_PORTS[origin.scheme] == origin.port
+    return host if default else f"{host}:{origin.port}"

@@ -1,0 +1,91 @@
+"""Additions to a step's request that the document leaves out: the scenario's overlay.
+
+An edit names a place in the request, ``body#/json/pointer``, ``query.NAME``,
+``query.NAME#/json/pointer`` (a parameter that holds JSON text), ``header.NAME``, ``path.NAME`` or
+``cookie.NAME``, and the value to put there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from loadcheck.workflow.pointer import parse_pointer
+from loadcheck.workflow.values import Dynamic, Text, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_AT = re.compile(r"(?:(body)|(query|header|path|cookie)\.([^#]+))(?:#(.*))?", re.DOTALL)
+
+
+class Edit(Protocol):
+    """One addition to, or replacement in, a step's request."""
+
+    @property
+    def step(self) -> str:
+        """The ``stepId`` it changes; "" where the caller names the step."""
+
+    @property
+    def at(self) -> str:
+        """The place in the request."""
+
+    @property
+    def value(self) -> Any:
+        """What to put there; strings may hold expressions, also deep inside."""
+
+
+class Place(NamedTuple):
+    """The place of an edit: ``where`` is body, query, header, path or cookie."""
+
+    where: str
+    name: str
+    pointer: tuple[str, ...] | None
+
+
+def parse_place(at: str) -> Place:
+    """Read the place of an edit.
+
+    Raises:
+        ValueError: It is not one of the six forms.
+    """
+    match = _AT.fullmatch(at)
+    pointer = None if match is None or match[4] is None else parse_pointer(match[4])
+    if match is None or (match[1] and pointer is None):
+        raise ValueError(
+            'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", '
+            '"header.NAME", "path.NAME" or "cookie.NAME"'
+        )
+    return Place(match[1] or match[2], match[3] or "", pointer)
+
+
+def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:
+    """Return ``tree`` with ``value`` at ``pointer``; ``tree`` itself stays as it is.
+
+    Missing objects and arrays on the way are made: an array where the next token is ``-`` or 0.
+    ``-`` appends (RFC 6901 section 4).
+
+    Raises:
+        ValueError: The pointer leads through a scalar, past the end of an array, or into a value
+            that is known only when a copy runs.
+    """
+    if not pointer:
+        return value
+    token, rest = pointer[0], pointer[1:]
+    if tree is None:
+        tree = [] if token in {"-", "0"} else {}
+    if isinstance(tree, dict):
+        return {**tree, token: put(tree.get(token), rest, value)}
+    if isinstance(tree, list):
+        index = len(tree) if token == "-" else _index(token)
+        if index is None or index > len(tree):
+            raise ValueError(f'"{token}" is no index of an array of {len(tree)}')
+        old = tree[index] if index < len(tree) else None
+        return [*tree[:index], put(old, rest, value), *tree[index + 1 :]]
+    if isinstance(tree, Dynamic | Text):
+        raise ValueError(f'nothing can be added to "{tree}", known only when a copy runs')
+    raise ValueError(f'there is no "{token}" in {describe(tree)}')
+
+
+def _index(token: str) -> int | None:
+    return int(token) if re.fullmatch(r"0|[1-9][0-9]*", token) else None

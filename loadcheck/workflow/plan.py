@@ -1,0 +1,192 @@
+"""A workflow compiled for a scenario: what each copy sends, and how it is judged."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.workflow.flow import (
+    Flow,
+    Journey,
+    Machine,
+    RetryPolicy,
+    Step,
+    judge,
+    no_retry,
+    run,
+    run_step,
+)
+from loadcheck.workflow.identity import insert_id, user_id
+from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, UnsendableError
+
+if TYPE_CHECKING:
+    from loadcheck.errors import Problem
+    from loadcheck.workflow.exchange import Exchange, Origin
+    from loadcheck.workflow.overlay import Edit
+
+__all__ = ["Answer", "Flow", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
+
+
+class Role(enum.Enum):
+    """Who runs a step."""
+
+    COPY = "per-copy"
+    """Every copy: its request depends on the copy, or it precedes a step whose request does."""
+    OBSERVER = "observer"
+    """The reconciliation: it needs run-wide inputs only, so one query answers for all copies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """What the outside may know of a step that sends a request.
+
+    Attributes:
+        step_id: Its name; ``workflowId.stepId`` where a step of another workflow has the same.
+        index: Its place in :attr:`Plan.steps`, and in :attr:`Request.step`.
+        role: Who runs it.
+        method: The request method.
+        origin: Where it goes.
+        path: Path template, for display.
+        uses: The expressions of our own that its request depends on, through inputs and outputs.
+        dependent: It follows another per-copy step, so it has no due time of its own.
+    """
+
+    step_id: str
+    index: int
+    role: Role
+    method: str
+    origin: Origin
+    path: str
+    uses: frozenset[str]
+    dependent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one query gave.
+
+    Attributes:
+        success: Whether the step's success criteria held.
+        values: Value name → what its expression gave, None for nothing.
+        exchange: The query, or the step before it that failed.
+    """
+
+    success: bool
+    values: dict[str, Any]
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Query:
+    """An observer step, compiled with edits of its own.
+
+    Attributes:
+        step_id: The observer step.
+        machine: Its workflow.
+        before: Steps whose outputs the query needs.
+        step: The step, its request edited.
+        values: Value name → what gives it from the answer.
+    """
+
+    step_id: str
+    machine: Machine
+    before: tuple[Step, ...]
+    step: Step
+    values: tuple[tuple[str, Evaluate], ...]
+
+    def run(self, number: int) -> Flow[Answer]:
+        """Ask once, without retries.
+
+        Args:
+            number: ``$query.number``.
+
+        Raises:
+            UnsendableError: The steps before it have not given what the query needs.
+        """
+        frame = self.machine.blank.copy()
+        frame[Slot.QUERY] = number
+        frame[Slot.WORKFLOWS] = Journey()
+        for step in self.before:
+            success = yield from run_step(self.machine, step, frame, no_retry)
+            if not success:
+                return Answer(success=False, values=self._nothing(), exchange=frame[0])
+        if self.step.render is None:
+            raise UnsendableError(f"{self.step_id} sends no request")
+        exchange = yield self.step.render(frame)
+        frame[0] = exchange
+        if not judge(self.step, frame, exchange):
+            return Answer(success=False, values=self._nothing(), exchange=exchange)
+        found = {name: evaluate(frame) for name, evaluate in self.values}
+        values = {name: None if value is MISSING else value for name, value in found.items()}
+        return Answer(success=True, values=values, exchange=exchange)
+
+    def _nothing(self) -> dict[str, Any]:
+        return dict.fromkeys(name for name, _ in self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """A workflow compiled once for a scenario; running it touches no YAML.
+
+    Attributes:
+        workflow_id: Its ``workflowId``.
+        title: The document's title.
+        steps: Every step that sends a request, in document order, of all workflows reached.
+        warnings: What was accepted although the specification has it otherwise.
+        unsent: Why requests could not be made, with how often; grows while copies run.
+    """
+
+    workflow_id: str
+    title: str
+    steps: tuple[StepPlan, ...]
+    warnings: tuple[Problem, ...]
+    unsent: Counter[str]
+    _machine: Machine = field(repr=False)
+    _end: int = field(repr=False)
+    _run_id: str = field(repr=False)
+    _journey: bool = field(repr=False)
+    _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
+
+    def copy(self, number: int, time_ms: int, retry: RetryPolicy) -> Flow[bool]:
+        """Return the run of one copy.
+
+        Every exchange sent in is judged: its ``success`` and ``reason`` are set.
+
+        Args:
+            number: The copy's number, from 0.
+            time_ms: When it was due, in milliseconds since 1970.
+            retry: Asked when a step fails and no failure action of the document matches.
+
+        Returns:
+            A flow whose result says whether the workflow's per-copy part succeeded.
+        """
+        return run(self._machine, self._frame(number, time_ms), retry, self._end)
+
+    def query(
+        self, step_id: str, *, edits: Sequence[Edit] = (), values: Mapping[str, str]
+    ) -> Query:
+        """Compile a query of a step that needs run-wide inputs only.
+
+        Args:
+            step_id: The step.
+            edits: Applied to its request after the overlay.
+            values: Value name → runtime expression, or JSONPath on the body of the answer.
+
+        Raises:
+            WorkflowError: There is no such step, it depends on a copy, or an edit or an expression
+                is wrong.
+        """
+        return self._query(step_id, edits, values)
+
+    def _frame(self, number: int, time_ms: int) -> Frame:
+        frame = self._machine.blank.copy()
+        frame[Slot.NUMBER] = number
+        frame[Slot.TIME] = time_ms
+        frame[Slot.USER] = user_id(self._run_id, number)
+        frame[Slot.INSERT] = insert_id(self._run_id, number)
+        if self._journey:
+            frame[Slot.WORKFLOWS] = Journey()
+        return frame

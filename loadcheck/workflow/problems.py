@@ -1,0 +1,103 @@
+"""Collecting what is wrong with a document, so that all of it is reported at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from loadcheck.errors import Problem
+from loadcheck.workflow.pointer import format_pointer
+
+if TYPE_CHECKING:
+    from loadcheck.workflow.document import Document
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_MASK = "<secret>"
+
+
+class Report:
+    """Takes problems, keeps their order, and keeps secrets out of them.
+
+    Args:
+        strict: Make every warning an error.
+        secrets: Values that must appear in no problem.
+    """
+
+    def __init__(self, *, strict: bool = False, secrets: frozenset[str] = frozenset()) -> None:
+        self._strict = strict
+        self._secrets = sorted((text for text in secrets if text), key=len, reverse=True)
+        self._problems: dict[Problem, None] = {}
+
+    def add(self, problem: Problem) -> None:
+        """Take a problem, once."""
+        if self._strict or problem.severity == "error":
+            severity = "error"
+        else:
+            severity = "warning"
+        clean = Problem(
+            message=self._hide(problem.message),
+            file=problem.file,
+            line=problem.line,
+            key=self._hide(problem.key),
+            remedy=self._hide(problem.remedy),
+            section=problem.section,
+            severity="error" if severity == "error" else "warning",
+        )
+        self._problems.setdefault(clean)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything taken so far."""
+        return tuple(self._problems)
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The errors among them."""
+        return tuple(problem for problem in self._problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """The warnings among them."""
+        return tuple(problem for problem in self._problems if problem.severity == "warning")
+
+    def _hide(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        return text
+
+
+class Scribe:
+    """Reports problems of one document, by the path of the place in it."""
+
+    def __init__(self, report: Report, document: Document) -> None:
+        self.report = report
+        self.document = document
+
+    def error(self, path: Path, message: str, remedy: str = "", section: str = "") -> None:
+        """Report an error at ``path``."""
+        self.report.add(self._problem(path, message, remedy, section))
+
+    def warn(self, path: Path, message: str, remedy: str = "", section: str = "") -> None:
+        """Report what is accepted although the specification has it otherwise."""
+        problem = self._problem(path, message, remedy, section)
+        self.report.add(
+            Problem(
+                message=problem.message,
+                file=problem.file,
+                line=problem.line,
+                key=problem.key,
+                remedy=problem.remedy,
+                section=problem.section,
+                severity="warning",
+            )
+        )
+
+    def _problem(self, path: Path, message: str, remedy: str, section: str) -> Problem:
+        return Problem(
+            message=message,
+            file=self.document.name,
+            line=self.document.line(path),
+            key=format_pointer(path),
+            remedy=remedy,
+            section=section,
+        )

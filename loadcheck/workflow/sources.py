@@ -1,0 +1,124 @@
+"""Source descriptions: finding and reading the documents that a workflow is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import unquote, urljoin, urlsplit
+
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.document import Document, parse_document, read_document
+from loadcheck.workflow.openapi import Description, DescriptionError
+
+if TYPE_CHECKING:
+    from loadcheck.workflow.problems import Scribe
+
+SECTION: Final = "Source Description Object"
+
+Fetch: TypeAlias = Callable[[str], bytes]
+"""Reads a URL; raises OSError if it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """A source description that was read.
+
+    Attributes:
+        name: Its name in the Arazzo document.
+        fields: Its fields there.
+        document: What it describes.
+        description: The OpenAPI description, None if it is an Arazzo document.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    document: Document
+    description: Description | None
+
+
+def load_sources(
+    scribe: Scribe, overrides: Mapping[str, str], fetch: Fetch | None
+) -> dict[str, Source | None]:
+    """Read every source description of a document; None stands for one that was reported.
+
+    Args:
+        scribe: Of the Arazzo document; takes problems.
+        overrides: Source name → file or URL that stands in for its ``url``.
+        fetch: Reads URLs.
+    """
+    document = scribe.document
+    raw = document.root.get("sourceDescriptions") if isinstance(document.root, dict) else None
+    sources: dict[str, Source | None] = {}
+    for index, entry in enumerate(raw if isinstance(raw, list) else ()):
+        path = ("sourceDescriptions", index)
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            continue
+        url = overrides.get(name, entry.get("url"))
+        sources[name] = None
+        if not isinstance(url, str):
+            continue
+        mapped = name in overrides
+        try:
+            content = _read(url, document, fetch, mapped=mapped)
+            sources[name] = _source(name, entry, content)
+        except WorkflowError as error:
+            for problem in error.problems:
+                inside = f"{problem.file}:{problem.line}: " if problem.line else f"{problem.file}: "
+                remedy = problem.remedy or "" if mapped else _remedy(name)
+                scribe.error(
+                    (*path, "url"),
+                    f'source description "{name}": {inside}{problem.message}',
+                    remedy,
+                    SECTION,
+                )
+        except DescriptionError as error:
+            scribe.error((*path, "url"), f'source description "{name}": {error}', "", SECTION)
+    for name in overrides:
+        if name not in sources:
+            scribe.error(
+                ("sourceDescriptions",),
+                f'no source description "{name}" to stand in for',
+                did_you_mean(name, sources),
+                SECTION,
+            )
+    return sources
+
+
+def _remedy(name: str) -> str:
+    return f'map it to a file: workflow.sources.{name} = "path"'
+
+
+def _read(url: str, document: Document, fetch: Fetch | None, *, mapped: bool) -> Document:
+    base = document.location
+    if not mapped and "://" not in url and "://" in base:
+        url = urljoin(base, url)
+    parts = urlsplit(url)
+    if parts.scheme in {"http", "https"}:
+        if fetch is None:
+            raise WorkflowError(Problem(message="is not on this machine", file=url))
+        try:
+            content = fetch(url)
+        except OSError as error:
+            raise WorkflowError(Problem(message=f"cannot be fetched: {error}", file=url)) from None
+        return parse_document(content, name=url, location=url)
+    local = unquote(parts.path) if parts.scheme == "file" else url
+    path = Path(local) if mapped else Path(base).parent / local
+    return read_document(path, local)
+
+
+def _source(name: str, fields: Mapping[str, Any], document: Document) -> Source:
+    root = document.root
+    if not isinstance(root, dict):
+        raise WorkflowError(Problem(message="is no object", file=document.name, line=1))
+    kind = fields.get("type") or ("arazzo" if "arazzo" in root else "openapi")
+    version = root.get("arazzo" if kind == "arazzo" else "openapi")
+    known = ("1.0.",) if kind == "arazzo" else ("3.0.", "3.1.")
+    if not isinstance(version, str) or not version.startswith(known):
+        expected = " or ".join(f"{prefix}x" for prefix in known)
+        message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
+        raise WorkflowError(Problem(message=message, file=document.name, line=1))
+    description = None if kind == "arazzo" else Description(document)
+    return Source(name=name, fields=fields, document=document, description=description)

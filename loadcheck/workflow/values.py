@@ -1,0 +1,255 @@
+"""Values of a request or an input, as far as they are known before a copy runs.
+
+A *value* is plain JSON whose leaves may also be :class:`Dynamic` (an expression whose value a copy
+brings) or :class:`Text` (a string with such expressions embedded). What a copy brings stands in
+its *frame*, a list: :class:`Slot` says where.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import orjson
+
+Frame: TypeAlias = list[Any]
+Evaluate: TypeAlias = Callable[[Frame], Any]
+
+
+class Missing(enum.Enum):
+    """The type of :data:`MISSING`."""
+
+    MISSING = "no value"
+
+
+MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+"""What an expression gives that leads nowhere. Never sent, never null."""
+
+
+class Slot(enum.IntEnum):
+    """Where in a frame a value stands; outputs of steps follow after these."""
+
+    EXCHANGE = 0
+    NUMBER = 1
+    TIME = 2
+    USER = 3
+    INSERT = 4
+    QUERY = 5
+    INPUTS = 6
+    WORKFLOWS = 7
+    OUTPUTS = 8
+    FREE = 9
+
+
+class UnsendableError(Exception):
+    """A request cannot be made: a value that it needs is not there, or cannot stand where it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dynamic:
+    """An expression whose value is known only when a copy runs.
+
+    Attributes:
+        text: The expression as written.
+        evaluate: Gives its value in a frame, or ``MISSING``.
+        uses: What it depends on: expressions of our own (``$copy.userId``), and the outputs and
+            inputs that lead to more of them.
+        optional: The member or parameter that holds it is left out if it has no value.
+    """
+
+    text: str
+    evaluate: Evaluate
+    uses: frozenset[str] = frozenset()
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+    def require(self, frame: Frame) -> Any:
+        """Return the value.
+
+        Raises:
+            UnsendableError: There is none.
+        """
+        value = self.evaluate(frame)
+        if value is MISSING:
+            raise UnsendableError(f"{self.text} has no value")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A value inside a text that is known already."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quoted:
+    """An expression inside a string literal of a JSON text: its value is escaped there."""
+
+    dynamic: Dynamic
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Text:
+    """A string with expressions embedded.
+
+    Attributes:
+        parts: Literal text, and values in between.
+    """
+
+    parts: tuple[str | Dynamic, ...]
+
+    def __str__(self) -> str:
+        return "".join(part if isinstance(part, str) else f"{{{part}}}" for part in self.parts)
+
+    def require(self, frame: Frame) -> str:
+        """Return the text in a frame.
+
+        Raises:
+            UnsendableError: An expression in it has no value.
+        """
+        return "".join(
+            part if isinstance(part, str) else as_text(part.require(frame)) for part in self.parts
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JsonText:
+    """A string that is JSON text, with expressions embedded.
+
+    Attributes:
+        parts: Literal text, and values in between; a bare one is written as JSON.
+    """
+
+    parts: tuple[str | Quoted | Dynamic, ...]
+
+    def __str__(self) -> str:
+        return "".join(
+            part
+            if isinstance(part, str)
+            else f"{{{part.dynamic if isinstance(part, Quoted) else part}}}"
+            for part in self.parts
+        )
+
+    def require(self, frame: Frame) -> str:
+        """Return the text in a frame.
+
+        Raises:
+            UnsendableError: An expression in it has no value.
+        """
+        return "".join(
+            part
+            if isinstance(part, str)
+            else quote_json(part.dynamic.require(frame))
+            if isinstance(part, Quoted)
+            else orjson.dumps(part.require(frame)).decode()
+            for part in self.parts
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Json:
+    """A value that is written as JSON text where a string stands: in a parameter.
+
+    Attributes:
+        tree: The value.
+    """
+
+    tree: Any
+
+    def __str__(self) -> str:
+        return "JSON text"
+
+    def require(self, frame: Frame) -> str:
+        """Return the text in a frame.
+
+        Raises:
+            UnsendableError: An expression in it has no value.
+        """
+        return orjson.dumps(evaluate(self.tree, frame)).decode()
+
+
+def as_text(value: Any) -> str:
+    """Return a JSON value as it stands inside a string: strings as they are, the rest as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def quote_json(value: Any) -> str:
+    """Return a JSON value as it stands inside a string literal of a JSON text."""
+    return orjson.dumps(as_text(value)).decode()[1:-1]
+
+
+def dynamics(value: Any) -> Iterator[Dynamic]:
+    """Find every expression in a value that is left to be evaluated."""
+    if isinstance(value, Dynamic):
+        yield value
+    elif isinstance(value, Text):
+        yield from (part for part in value.parts if isinstance(part, Dynamic))
+    elif isinstance(value, JsonText):
+        for part in value.parts:
+            if not isinstance(part, str):
+                yield part.dynamic if isinstance(part, Quoted) else part
+    elif isinstance(value, Json):
+        yield from dynamics(value.tree)
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from dynamics(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from dynamics(member)
+
+
+def uses_of(value: Any) -> frozenset[str]:
+    """Return what a value depends on."""
+    return frozenset().union(*(dynamic.uses for dynamic in dynamics(value)))
+
+
+def evaluate(value: Any, frame: Frame) -> Any:
+    """Return a value with every expression in it evaluated; optional ones are left out.
+
+    Raises:
+        UnsendableError: An expression that is not optional has no value.
+    """
+    if isinstance(value, Dynamic | Text | JsonText | Json):
+        return value.require(frame)
+    if isinstance(value, dict):
+        return {
+            name: evaluate(member, frame)
+            for name, member in value.items()
+            if not is_absent(member, frame)
+        }
+    if isinstance(value, list):
+        return [evaluate(member, frame) for member in value if not is_absent(member, frame)]
+    return value
+
+
+def is_absent(value: Any, frame: Frame) -> bool:
+    """Say whether a member is to be left out of its object or array."""
+    return isinstance(value, Dynamic) and value.optional and value.evaluate(frame) is MISSING
+
+
+def describe(value: Any) -> str:
+    """Return the JSON type of a value in words, for messages."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an object" if isinstance(value, dict) else "an array"
+
+
+def as_dynamic(value: Any) -> Dynamic | None:
+    """Return one expression for a value that has some inside; None if all of it is known."""
+    if isinstance(value, Dynamic):
+        return value
+    uses = uses_of(value)
+    if not uses and next(dynamics(value), None) is None:
+        return None
+    return Dynamic(text=str(value), evaluate=lambda frame: evaluate(value, frame), uses=uses)
