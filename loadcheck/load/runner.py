@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadcheck.load.transport import Transport
     from loadcheck.workflow.plan import Plan
 
-_SPIN_NS = 1_500_000
+SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
 _BURST_NS = 500_000
 """Copies that are due together are started for so long before answers are looked at."""
@@ -46,6 +46,8 @@ class Runner:
         record: Receives everything measured.
         backoff: Decides about retries.
         clock: Monotonic nanoseconds, of the same clock as the transport's.
+        spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
+            clock that sleeps exactly.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Runner:
         record: Record,
         backoff: Backoff,
         clock: Callable[[], int] = time.monotonic_ns,
+        spin_ns: int = SPIN_NS,
     ) -> None:
         self._plan = plan
         self._ingest = ingest
@@ -64,6 +67,7 @@ class Runner:
         self._record = record
         self._backoff = backoff
         self._clock = clock
+        self._spin_ns = spin_ns
         self._copies: set[_Copy] = set()
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
@@ -159,8 +163,8 @@ class Runner:
     async def _wait_until(self, due_ns: int) -> None:
         """Return when the instant has come, or the run is stopping."""
         while (gap_ns := due_ns - self._clock()) > 0 and not self._stopping.is_set():
-            if gap_ns > _SPIN_NS:
-                await anyio.sleep(min((gap_ns - _SPIN_NS / 2) / 1e9, _STEP_S))
+            if gap_ns > self._spin_ns:
+                await anyio.sleep(min((gap_ns - self._spin_ns / 2) / 1e9, _STEP_S))
             else:
                 await checkpoint()
 

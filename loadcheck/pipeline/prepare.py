@@ -101,11 +101,16 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         InputError: With every problem found.
     """
     verify = scenario.verify
-    problems: list[Problem] = []
+    problems = _emulator_problems(scenario)
     criteria = {}
-    if verify.acknowledged is not None and verify.ingest is not None:
-        criteria[verify.ingest] = [verify.acknowledged]
-    plan = compile_plan(
+    if verify.acknowledged is not None:
+        if verify.ingest is None:
+            remedy = "name the step that it is about in verify.ingest"
+            problems.append(scenario.problem("verify.acknowledged", "has no step", remedy))
+        else:
+            criteria[verify.ingest] = [verify.acknowledged]
+    plan = _compile(
+        problems,
         Settings(
             document=scenario.workflow.document,
             name=scenario.workflow.name,
@@ -118,7 +123,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
             run=run,
             criteria=criteria,
             secrets=secret_values(scenario, run),
-        )
+        ),
     )
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
     observer = uniques = totals = None
@@ -127,8 +132,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         observer = _choose(scenario, "step", verify.step, observers, problems)
         if verify.uniques is None:
             problems.append(
-                _problem(
-                    scenario,
+                scenario.problem(
                     "verify.uniques",
                     "is missing: where in the observer step's answer is the count of users?",
                     'e.g. uniques = "$response.body#/data/count", or enabled = false',
@@ -142,10 +146,9 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         scenario.thresholds, [step.step_id for step in plan.steps]
     )
     problems += [
-        _problem(scenario, f"thresholds.{index}", problem.message, problem.remedy)
+        scenario.problem(f"thresholds.{index}", problem.message, problem.remedy)
         for index, problem in unparsable.items()
     ]
-    problems += _emulator_problems(scenario)
     if problems or ingest is None:
         raise ScenarioError(problems)
     filtered = observer is not None and "$run.id" in observer.uses
@@ -164,10 +167,17 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
     )
 
 
+def _compile(problems: list[Problem], settings: Settings) -> Plan:
+    """Compile, and if that fails tell what was found before as well."""
+    try:
+        return compile_plan(settings)
+    except WorkflowError as error:
+        raise ScenarioError([*problems, *error.problems]) from error
+
+
 def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
     """Return every value that must appear nowhere."""
-    given = {str(value.value) for value in scenario.inputs.values() if value.secret}
-    return frozenset(given | set(run.target.values())) - {""}
+    return (scenario.secrets | frozenset(run.target.values())) - {""}
 
 
 def planned_copies(scenario: Scenario, prepared: Prepared) -> int | None:
@@ -195,8 +205,7 @@ def require_consent(scenario: Scenario, prepared: Prepared, *, consent: bool) ->
     copies = planned_copies(scenario, prepared)
     number = "an unlimited number of" if copies is None else f"{copies:,}"
     raise ConsentError(
-        _problem(
-            scenario,
+        scenario.problem(
             "target",
             f"this run would send {number} events of as many new users to {', '.join(away)}",
             "events cannot be taken back and users count against the plan; "
@@ -236,9 +245,9 @@ def _choose(
         return candidates[0]
     if wanted is None:
         problem = (
-            _problem(scenario, path, f"the workflow has {len(names)} such steps", _one_of(names))
+            scenario.problem(path, f"the workflow has {len(names)} such steps", _one_of(names))
             if names
-            else _problem(scenario, path, f"the workflow has no {role}", "see loadcheck check")
+            else scenario.problem(path, f"the workflow has no {role}", "see loadcheck check")
         )
         problems.append(problem)
         return None
@@ -246,7 +255,7 @@ def _choose(
         if step.step_id == wanted:
             return step
     remedy = did_you_mean(wanted, names) if names else f"the workflow has no {role}"
-    problems.append(_problem(scenario, path, f'"{wanted}" is no {role}', remedy))
+    problems.append(scenario.problem(path, f'"{wanted}" is no {role}', remedy))
     return None
 
 
@@ -262,13 +271,9 @@ def _query(scenario: Scenario, plan: Plan, observer: StepPlan, name: str, count:
         )
     except WorkflowError as error:
         raise ScenarioError(
-            Problem(
-                file=problem.file or scenario.file,
-                line=problem.line or scenario.line(f"verify.{name}"),
-                key=problem.key or f"verify.{name}",
-                message=problem.message,
-                remedy=problem.remedy,
-            )
+            problem
+            if problem.file
+            else scenario.problem(f"verify.{name}", problem.message, problem.remedy)
             for problem in error.problems
         ) from error
 
@@ -280,13 +285,7 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
         emulator_config.parse(scenario.target.emulator)
     except emulator_config.ConfigError as error:
         return [
-            _problem(scenario, f"target.{problem.path}", problem.message, problem.remedy)
+            scenario.problem(f"target.{problem.path}", problem.message, problem.remedy)
             for problem in error.problems
         ]
     return []
-
-
-def _problem(scenario: Scenario, key: str, message: str, remedy: str) -> Problem:
-    return Problem(
-        file=scenario.file, line=scenario.line(key), key=key, message=message, remedy=remedy
-    )

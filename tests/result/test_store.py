@@ -52,7 +52,7 @@ def test_what_is_saved_is_read_and_the_directory_is_made(tmp_path: Path) -> None
     path = tmp_path / "deep" / "result.json"
     ResultFile(path).save(smallest())
     assert read(path) == smallest()
-    assert os.listdir(path.parent) == ["result.json"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_litter(
     with pytest.raises(ResultFileError, match="no space left on device"):
         file.save(smallest() | {"verdict": "pass"})
     assert read(path)["verdict"] == "unknown"
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from loadcheck.workflow.plan import Answer
 
 from loadcheck.verify.observe import Observation, Observer, Settlement
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
-from loadcheck.workflow.plan import Answer
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"")
 

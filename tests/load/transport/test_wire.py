@@ -92,13 +92,16 @@ async def exchange_with(answer: bytes, *, close: bool = False, cut: int = 0) -> 
         return await send(wire, origin)
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+LENGTH = OK + b"Content-Length: 5\r\n\r\nhello"
 ANSWERS = {
-    "length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
-    "trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+    "length": LENGTH,
+    "chunked": CHUNKED + b"2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
+    "trailers": CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n\r\n",
     "no reason": b"HTTP/1.1 200\r\ncontent-length:5\r\n\r\nhello",
-    "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-    "hints": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\n" + LENGTH,
+    "hints": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + LENGTH,
 }
 
 

@@ -1,0 +1,170 @@
+"""Signals in the middle of a run: nothing that was sent is forgotten, nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+
+from loadcheck.measure import Ledger
+from tests.cli.conftest import Loadcheck
+
+LONG = ["--set", "load.duration=60", "--set", "load.rate=500"]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> Any:
+    """Return the first true value of a condition."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def document(loadcheck: Loadcheck) -> dict[str, Any]:
+    (path,) = [p for p in loadcheck.results() if p.suffix == ".json"]
+    read: dict[str, Any] = orjson.loads(path.read_bytes())
+    return read
+
+
+def started(loadcheck: Loadcheck) -> int:
+    """Return how many copies the results file says were started."""
+    return int(document(loadcheck)["copies"]["started"]) if loadcheck.results() else 0
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_the_load_and_the_verdict_is_still_told(
+    loadcheck: Loadcheck, smoke: Path, number: signal.Signals
+) -> None:
+    process = loadcheck.start("run", smoke, *LONG)
+    wait_for(lambda: started(loadcheck) > 100)
+    emulator = children(process)
+    assert emulator
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    result = document(loadcheck)
+    copies = result["copies"]
+    assert result["run"]["phase"] == "complete"
+    assert result["run"]["interrupted"] is True
+    assert 100 < copies["started"] < 30_000
+    assert copies["acknowledged"] == copies["started"]
+    assert result["consistency"]["uniques"] == copies["started"]
+    assert result["verdict"] == "pass"
+    assert "interrupted" in stdout
+    wait_for(lambda: gone(emulator))
+
+
+def test_two_signals_save_at_once(loadcheck: Loadcheck, smoke: Path) -> None:
+    # events become visible only after an hour: without the second signal it would wait for them
+    process = loadcheck.start(
+        "run",
+        smoke,
+        *LONG,
+        *("--set", "target.visibility_delay=1h", "--set", "verify.deadline=10m"),
+        *("--set", "verify.quiet=5m"),
+    )
+    wait_for(lambda: started(loadcheck) > 100)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
+    result = document(loadcheck)
+    assert result["run"]["phase"] == "complete"
+    assert result["verdict"] == "unknown"
+    assert result["copies"]["acknowledged"] > 100
+
+
+def test_kill_leaves_a_file_that_is_a_second_old_and_no_emulator(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    process = loadcheck.start("run", smoke, *LONG)
+    began = time.monotonic()
+    wait_for(lambda: started(loadcheck) > 1000)
+    emulator = children(process)
+    time.sleep(1.7)
+    process.kill()
+    ran_s = time.monotonic() - began
+    process.communicate()
+    wait_for(lambda: gone(emulator))
+    result = document(loadcheck)
+    assert result["run"]["phase"] == "running"
+    assert result["verdict"] == "unknown"
+    # at most the last second is missing, and what the interpreter took to start
+    assert result["copies"]["started"] > 500 * (ran_s - 1.5) - 1500
+    ledger = Ledger.from_json(result["ledger"])
+    assert len(ledger.started) == result["copies"]["started"]
+    shown = loadcheck("show", loadcheck.results()[0])
+    assert shown.code == 0
+    assert "UNKNOWN" in shown.stdout
+    assert "killed" in shown.stdout
+
+
+def test_the_intent_is_on_disk_before_the_first_request(loadcheck: Loadcheck, smoke: Path) -> None:
+    process = loadcheck.start("run", smoke, *LONG)
+    wait_for(loadcheck.results)
+    intent = document(loadcheck)
+    assert intent["run"]["phase"] in ("intent", "running")
+    assert intent["run"]["id"]
+    assert intent["scenario"]["load"]["rate"] == 500
+    process.kill()
+    process.communicate()
+
+
+def test_a_terminal_sees_a_live_view_that_is_wiped_at_the_end(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    main, side = pty.openpty()
+    process = loadcheck.start("run", smoke, stdout=side, stderr=side, env={"TERM": "xterm"})
+    os.close(side)
+    seen = b""
+    while True:
+        try:
+            seen += os.read(main, 65536)
+        except OSError:
+            break
+    process.wait(timeout=30)
+    os.close(main)
+    text = seen.decode()
+    assert process.returncode == 0
+    assert "in flight" in text
+    assert "\x1b[5A\r\x1b[J" in text
+    assert "PASS" in text.rpartition("\x1b[J")[2]
+
+
+def test_no_color_is_honoured_on_a_terminal(loadcheck: Loadcheck, smoke: Path) -> None:
+    main, side = pty.openpty()
+    process = loadcheck.start(
+        "run", smoke, "--quiet", stdout=side, stderr=side, env={"TERM": "xterm", "NO_COLOR": "1"}
+    )
+    os.close(side)
+    seen = b""
+    while True:
+        try:
+            seen += os.read(main, 65536)
+        except OSError:
+            break
+    process.wait(timeout=30)
+    os.close(main)
+    assert b"\x1b[" not in seen
