@@ -45,7 +45,7 @@ def intent(scenario: Scenario, prepared: Prepared, run_id: str, seed: int) -> di
             "interrupted": False,
             "error": None,
         },
-        "scenario": dict(scenario.document),
+        "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
             "id": prepared.plan.workflow_id,

@@ -59,7 +59,8 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
     if path:
         console.print()
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
-    return buffer.getvalue()
+    # the table library fills lines with blanks up to the width
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
 def headline(document: Document) -> str:

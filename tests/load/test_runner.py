@@ -237,7 +237,9 @@ def test_copies_still_out_when_the_drain_is_over_are_indeterminate() -> None:
 
 def test_copies_that_wait_for_a_retry_when_the_drain_is_over_keep_what_is_proven() -> None:
     ran = run(OneStep(), lambda *_: (0.1, 503), attempts=10_000, drain_s=5)
-    assert ran.record.rejected == 100
+    # whose attempt is under way at that moment may still take effect; the others certainly not
+    assert ran.record.rejected + ran.record.indeterminate == 100
+    assert ran.record.rejected > 80
 
 
 def test_stop_ends_the_schedule_and_follows_what_is_under_way() -> None:
