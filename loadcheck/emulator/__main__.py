@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
-import resource
+import secrets
 import signal
 import sys
 from typing import Any
@@ -19,7 +18,8 @@ from typing import Any
 import orjson
 
 from loadcheck.emulator.config import ConfigError, parse
-from loadcheck.emulator.http.server import listening
+from loadcheck.emulator.control import Control
+from loadcheck.emulator.serve import run, serving
 from loadcheck.emulator.service import Emulator
 
 _HOST = "127.0.0.1"
@@ -38,54 +38,46 @@ def main(arguments: list[str]) -> int:
     except (ConfigError, orjson.JSONDecodeError) as error:
         _say({"error": str(error)})
         return _USAGE_ERROR
-    _allow_many_connections()
-    gc.freeze()  # what is there by now stays: the collector need not look at it again
-    run = _serve(Emulator(config))
-    if sys.platform == "win32":
-        asyncio.run(run)
-    else:
-        import uvloop  # noqa: PLC0415 - not there on Windows
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run)
+    run(_serve(Emulator(config)))
     return 0
 
 
 async def _serve(emulator: Emulator) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    async with listening(emulator.router, _HOST, 0) as url:
+    # a path nobody can guess: what can move the clock is not for the clients under test
+    control = f"/control/{secrets.token_urlsafe(12)}"
+    Control(emulator).install(emulator.router, control)
+    async with serving(emulator, _HOST, 0) as url:
         _say(
             {
                 "url": url,
                 "api_key": emulator.config.api_key,
                 "secret_key": emulator.config.secret_key,
                 "pid": os.getpid(),
-                "control": f"{url}/control",
+                "control": url + control,
             }
         )
-        descriptor = sys.stdin.fileno()
-        os.set_blocking(descriptor, False)
+        await _end_of_stdin()
 
-        def readable() -> None:
-            if not os.read(descriptor, 65536):
-                loop.remove_reader(descriptor)
-                ended.set()
 
-        loop.add_reader(descriptor, readable)
-        await ended.wait()
+async def _end_of_stdin() -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = sys.stdin.fileno()
+
+    def readable() -> None:
+        if not os.read(descriptor, 65536):
+            loop.remove_reader(descriptor)
+            ended.set()
+
+    os.set_blocking(descriptor, False)
+    loop.add_reader(descriptor, readable)
+    await ended.wait()
 
 
 def _say(content: dict[str, Any]) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.buffer.write(orjson.dumps(content) + b"\n")
         sys.stdout.buffer.flush()
-
-
-def _allow_many_connections() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
+from typing import Any
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
@@ -11,44 +11,133 @@ from loadcheck.emulator.http.message import Answer, Request
 from loadcheck.emulator.http.router import Router
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.upload import Uploads
-from loadcheck.emulator.query.dashboard import Dashboard, parameters
-from loadcheck.emulator.query.parameters import read_segmentation
-from loadcheck.emulator.query.segmentation import Charts
+from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.pages.openapi import description
+from loadcheck.emulator.pages.status import status_page
+from loadcheck.emulator.query.budget import Budget, Slots, Spending
+from loadcheck.emulator.query.dashboard import Dashboard
+from loadcheck.emulator.query.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store.events import EventStore
+from loadcheck.emulator.store.taxonomy import Taxonomy
+from loadcheck.emulator.users.deletions import Deletions
+from loadcheck.emulator.users.events_list import EventsList
+from loadcheck.emulator.users.export import Export
+from loadcheck.emulator.users.people import People
+from loadcheck.emulator.users.search import UserActivity, UserSearch
+
+_HOUR_MS = 3_600_000
 
 
 class Emulator:
     """One project of Amplitude.
 
     Attributes:
+        config: What it was told.
+        clock: Its time.
+        injector: Its faults.
         router: Answers requests.
     """
 
-    def __init__(self, config: EmulatorConfig, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: EmulatorConfig, clock: Clock | None = None, journal: Journal | None = None
+    ) -> None:
         self.config = config
         self.clock = clock or Clock()
-        self.store = EventStore()
         self.injector = Injector(config.faults)
-        self.committer = Committer(config, self.store)
-        self.dashboard = Dashboard(config, self.clock, self.injector)
-        self.charts = Charts(config, self.store)
         self.router = Router()
-        for path, batch in (("/2/httpapi", False), ("/batch", True)):
-            uploads = Uploads(
+        self._store = EventStore()
+        self._committer = Committer(config, self._store)
+        if journal is not None:
+            self._committer.restore(journal)
+        people = People(self._store)
+        self._deletions = Deletions(
+            self._store,
+            people,
+            Spending(config.queries.deletion_requests_per_s, 1000),
+            self.clock,
+        )
+        self._dashboard = Dashboard(
+            config, self.clock, self.injector, before=self._deletions.run_due
+        )
+        self._budget = Budget(
+            config.queries.cost_per_5_minutes, config.queries.cost_per_hour, self.clock
+        )
+        self._uploads = {
+            path: Uploads(
                 config,
-                batch=batch,
+                batch=path == "/batch",
                 clock=self.clock,
-                committer=self.committer,
+                committer=self._committer,
                 injector=self.injector,
             )
+            for path in ("/2/httpapi", "/batch")
+        }
+        for path, uploads in self._uploads.items():
             self.router.add("POST", path, uploads)
-        self.router.add(
-            "GET", "/api/2/events/segmentation", self.dashboard.guarded(self._segmentation)
-        )
+        self._route_queries(people)
+        self._route_users(people)
+        self.router.add("GET", "/", self._page)
+        self.router.add("GET", "/openapi.json", self._openapi)
 
-    async def _segmentation(self, request: Request) -> Answer:
-        query = read_segmentation(parameters(request))
-        x_axis = self.charts.axis(query)
-        seen_until_ms = self.injector.seen_until_ms(self.clock.now_ms())
-        content = await self.charts.chart(query, x_axis, seen_until_ms)
-        return Answer(200, orjson.dumps(content))
+    def _route_queries(self, people: People) -> None:
+        config, store = self.config, self._store
+        slots = Slots(config.queries.concurrent)  # over all endpoints [D]
+        taxonomy = Taxonomy(config.taxonomy, store)
+        segmentation = SegmentationEndpoint(
+            config,
+            store=store,
+            taxonomy=taxonomy,
+            clock=self.clock,
+            injector=self.injector,
+            budget=self._budget,
+        )
+        events = EventsList(
+            config, store=store, taxonomy=taxonomy, clock=self.clock, budget=self._budget
+        )
+        export = Export(config, store=store, people=people, clock=self.clock)
+        guarded = self._dashboard.guarded
+        self.router.add("GET", "/api/2/events/segmentation", guarded(segmentation, slots))
+        self.router.add("GET", "/api/2/events/list", guarded(events, slots))
+        self.router.add("GET", "/api/2/export", guarded(export, slots))
+
+    def _route_users(self, people: People) -> None:
+        limits, store, clock = self.config.queries, self._store, self.clock
+        guarded = self._dashboard.guarded
+        search = UserSearch(people, Spending(limits.user_requests_per_hour, _HOUR_MS), clock)
+        activity = UserActivity(
+            store, people, Spending(limits.user_requests_per_hour, _HOUR_MS), clock
+        )
+        slots = Slots(limits.user_concurrent)
+        self.router.add("GET", "/api/2/usersearch", guarded(search, slots))
+        self.router.add("GET", "/api/2/useractivity", guarded(activity, slots))
+        path = "/api/2/deletions/users"
+        unlimited = Slots(None)
+        self.router.add("POST", path, guarded(self._deletions.post, unlimited))
+        self.router.add("GET", path, guarded(self._deletions.get, unlimited))
+        self.router.add("DELETE", f"{path}/{{}}/{{}}", guarded(self._deletions.delete, unlimited))
+
+    def state(self) -> dict[str, Any]:
+        """Return what has arrived and what became of it."""
+        uploads = self._uploads.items()
+        return {
+            "now_ms": self.clock.now_ms(),
+            "users": len(self._store.users),
+            "devices": len(self._store.devices),
+            "events": len(self._store),
+            "duplicates": self._committer.duplicates,
+            "filtered": self._committer.filtered,
+            "uploads": {path: entry.requests for path, entry in uploads},
+            "acknowledged": {path: entry.acknowledged for path, entry in uploads},
+            "refused": {path: entry.refusals for path, entry in uploads},
+            "queries": self._dashboard.requests,
+            "queries_refused": self._dashboard.refusals,
+            "cost": dict(zip(("5 minutes", "hour"), self._budget.spent, strict=True)),
+        }
+
+    def _page(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
+        types = self._store.counts_by_type()
+        page = status_page(self.config, self.state(), types, self.injector.faults)
+        return Answer(200, page.encode(), b"text/html; charset=utf-8")
+
+    def _openapi(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
+        return Answer(200, description(self.config))

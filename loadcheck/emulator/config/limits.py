@@ -83,7 +83,8 @@ def _base(word: str) -> tuple[UploadLimits, UploadLimits, QueryLimits, TaxonomyL
 
 def _lifted(limits: _Table) -> _Table:
     names = [entry.name for entry in dataclasses.fields(limits) if entry.name not in _SIZES]
-    return dataclasses.replace(limits, **dict.fromkeys(names))
+    changes: dict[str, Any] = dict.fromkeys(names)
+    return dataclasses.replace(limits, **changes)
 
 
 def _changed(top: Reader, key: str, limits: _Table) -> _Table:

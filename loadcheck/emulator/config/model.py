@@ -1,4 +1,4 @@
-"""The configuration as frozen values. Times are milliseconds (``_ms``), sizes bytes (``_bytes``)."""
+"""The configuration as frozen values; times in milliseconds (``_ms``), sizes in bytes."""
 
 from __future__ import annotations
 
@@ -165,6 +165,7 @@ class EmulatorConfig:
         blocked_event_types: Acknowledged, but not stored.
         inactive_event_types: Not counted by ``_active``.
         silenced_devices: Devices whose events are refused.
+        export_lag_ms: How long after its end an hour can be exported.
         block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
         faults: Ways to misbehave.
     """
@@ -185,5 +186,6 @@ class EmulatorConfig:
     blocked_event_types: frozenset[str] = frozenset()
     inactive_event_types: frozenset[str] = frozenset()
     silenced_devices: frozenset[str] = frozenset()
+    export_lag_ms: float = 2 * 3_600_000.0
     block_bots: bool = False
     faults: tuple[Fault, ...] = field(default=())

@@ -28,6 +28,7 @@ _KEYS = (
     "blocked_event_types",
     "inactive_event_types",
     "silenced_devices",
+    "export_lag",
     "block_bots",
     "faults",
 )
@@ -65,6 +66,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         blocked_event_types=frozenset(top.texts("blocked_event_types")),
         inactive_event_types=frozenset(top.texts("inactive_event_types")),
         silenced_devices=frozenset(top.texts("silenced_devices")),
+        export_lag_ms=top.duration_ms("export_lag", 2 * 3_600_000.0),  # [D] Export API
         block_bots=top.flag("block_bots", default=False),
         faults=read_faults(top, seed),
     )

@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         try:
             answer = pending if isinstance(pending, Answer) else await pending
-        except Exception:
+        except Exception:  # noqa: BLE001 - a bug here must not look like a lost connection
             _log.exception("%s %s failed", request.method, request.path)
             answer = json_answer(500, {"code": 500, "error": "Internal Server Error"})
         if answer.delay_ms:

@@ -12,26 +12,15 @@ from loadcheck.emulator.ingest.fields import (
     forbidden,
     too_deep,
 )
+from loadcheck.emulator.ingest.refusal import EventProblems
 
 if TYPE_CHECKING:
     from loadcheck.emulator.ingest.refusal import Indexes
 
 _IDS = ("user_id", "device_id")
+_TABLES = ("event_properties", "user_properties", "groups", "group_properties")
+_NOTHING: dict[str, Any] = {}
 _type_of = TYPES.get
-
-
-class EventProblems:
-    """What is wrong with the events of one upload, by field and index."""
-
-    __slots__ = ("invalid", "lengths", "missing")
-
-    def __init__(self) -> None:
-        self.invalid: Indexes = {}
-        self.missing: Indexes = {}
-        self.lengths: Indexes = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.invalid or self.missing or self.lengths)
 
 
 def check_events(events: list[Any], *, min_id_length: int, strip: bool) -> EventProblems | None:
@@ -45,40 +34,34 @@ def check_events(events: list[Any], *, min_id_length: int, strip: bool) -> Event
     """
     problems: EventProblems | None = None
     for index, event in enumerate(events):
-        if type(event) is not dict:
-            problems = problems or EventProblems()
-            problems.invalid.setdefault("event", []).append(index)
+        if type(event) is dict and _plain(event, min_id_length):
             continue
-        for name, value in event.items():
-            expected = _type_of(name)
-            if expected is None or type(value) is expected:
-                continue
-            if not fits(value, expected):
-                problems = problems or EventProblems()
-                problems.invalid.setdefault(name, []).append(index)
-        if not _plain(event, min_id_length):
-            problems = _examine(event, index, min_id_length, problems, strip=strip)
-    return problems
+        problems = problems or EventProblems()
+        if type(event) is dict:
+            _examine(event, index, min_id_length, problems, strip=strip)
+        else:
+            _note(problems.invalid, "event", index)
+    return problems or None
 
 
 def _plain(event: dict[str, Any], min_id_length: int) -> bool:
-    """Return whether an event has nothing that would need a closer look: most do not."""
+    """Return whether an event is fine and needs no closer look: most do not."""
+    for name, value in event.items():
+        expected = _type_of(name)
+        if expected is not None and type(value) is not expected:
+            return False
     get = event.get
-    user_id = get("user_id")
-    time = get("time", 0)
-    properties = get("event_properties", ())
+    user_id = get("user_id", "")
     return (
-        type(user_id) is str
-        and min_id_length <= len(user_id) <= MAX_TEXT
+        min_id_length <= len(user_id) <= MAX_TEXT
         and not forbidden(user_id)
         and bool(get("event_type"))
-        and type(time) is int
-        and 0 <= time <= LATEST_MS
+        and 0 <= get("time", 0) <= LATEST_MS
         and "device_id" not in event
         and "user_properties" not in event
         and "groups" not in event
         and "group_properties" not in event
-        and (type(properties) is not dict or not _nested(properties))
+        and not _nested(get("event_properties", _NOTHING))
     )
 
 
@@ -91,49 +74,46 @@ def _nested(properties: dict[str, Any]) -> bool:
 
 
 def _examine(
-    event: dict[str, Any],
-    index: int,
-    min_id_length: int,
-    problems: EventProblems | None,
-    *,
-    strip: bool,
-) -> EventProblems | None:
-    found = EventProblems()
+    event: dict[str, Any], index: int, min_id_length: int, problems: EventProblems, *, strip: bool
+) -> None:
+    for name, value in event.items():
+        expected = _type_of(name)
+        if expected is not None and type(value) is not expected and not fits(value, expected):
+            _note(problems.invalid, name, index)
     if not event.get("event_type"):
-        found.missing["event_type"] = [index]
-    short = []
-    for name in _IDS:
+        _note(problems.missing, "event_type", index)
+    time = event.get("time")
+    if type(time) is int and not 0 <= time <= LATEST_MS:
+        _note(problems.invalid, "time", index)
+    for name in _TABLES:
         value = event.get(name)
-        if type(value) is not str:
-            continue
+        if type(value) is dict and too_deep(value):
+            _note(problems.invalid, name, index)
+    _examine_ids(event, index, min_id_length, problems, strip=strip)
+
+
+def _examine_ids(
+    event: dict[str, Any], index: int, min_id_length: int, problems: EventProblems, *, strip: bool
+) -> None:
+    given = [name for name in _IDS if event.get(name) is not None]
+    texts = {name: event[name] for name in given if type(event[name]) is str}
+    for name, value in texts.items():
         if forbidden(value) or len(value) > MAX_TEXT:
-            found.invalid[name] = [index]
-        elif len(value) < min_id_length:
-            short.append(name)
-    left = [name for name in _IDS if event.get(name) is not None and name not in short]
-    if short and (not strip or not left):
-        found.lengths.update({name: [index] for name in short})
-    elif not left:
-        found.missing["user_id"] = [index]  # [U]: which of the two is named
+            _note(problems.invalid, name, index)
+    short = [
+        name for name, value in texts.items() if len(value) < min_id_length and not forbidden(value)
+    ]
+    if not given:
+        _note(problems.missing, "user_id", index)  # [U]: which of the two is named
+    elif short and (not strip or len(short) == len(given)):
+        for name in short:
+            _note(problems.lengths, name, index)
     else:
         for name in short:
             del event[name]
-    time = event.get("time")
-    if type(time) is int and not 0 <= time <= LATEST_MS:
-        found.invalid["time"] = [index]
-    for name in ("event_properties", "user_properties", "groups", "group_properties"):
-        value = event.get(name)
-        if type(value) is dict and too_deep(value):
-            found.invalid[name] = [index]
-    if not found:
-        return problems
-    problems = problems or EventProblems()
-    for mine, theirs in (
-        (problems.invalid, found.invalid),
-        (problems.missing, found.missing),
-        (problems.lengths, found.lengths),
-    ):
-        for name, indexes in theirs.items():
-            listed = mine.setdefault(name, [])
-            listed.extend(new for new in indexes if new not in listed)
-    return problems
+
+
+def _note(problems: Indexes, name: str, index: int) -> None:
+    listed = problems.setdefault(name, [])
+    if index not in listed[-1:]:
+        listed.append(index)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadcheck.emulator.config import EmulatorConfig
+    from loadcheck.emulator.journal import Journal
     from loadcheck.emulator.store.events import EventStore, Shape
 
 _MAX_GROUP_TYPES = 5
@@ -43,6 +44,13 @@ class Committer:
         self._event_ids: set[tuple[int, int, int]] = set()
         self.duplicates = 0
         self.filtered = 0
+        self._journal: Journal | None = None
+
+    def restore(self, journal: Journal) -> None:
+        """Store the events of a journal, and take down all further ones in it."""
+        for received_ms, shift_ms, delay_ms, event in journal.events():
+            self._store_event(event, received_ms, shift_ms, delay_ms)
+        self._journal = journal
 
     def commit(
         self, event: dict[str, Any], now_ms: int, *, shift_ms: int = 0, late_ms: float = 0.0
@@ -55,12 +63,21 @@ class Committer:
             shift_ms: What the client's clock is behind, added to the event's time.
             late_ms: What it takes longer than others to become visible.
         """
+        delay_ms = self._fixed_ms if self._fixed else self._visibility.sample_ms(self._chance)
+        delay_ms = int(delay_ms + late_ms)
+        if self._store_event(event, now_ms, shift_ms, delay_ms) and self._journal is not None:
+            self._journal.add(event, now_ms, shift_ms, delay_ms)
+
+    def _store_event(
+        self, event: dict[str, Any], now_ms: int, shift_ms: int, delay_ms: int
+    ) -> bool:
+        """Store one event and return whether it was new."""
         get = event.get
         if (self._blocked and get("event_type") in self._blocked) or (
             self._block_bots and _is_bot(get("user_agent"))
         ):
             self.filtered += 1
-            return
+            return False
         store = self._store
         user_id, device_id = get("user_id"), get("device_id")
         user = -1 if user_id is None else store.users.add(user_id)
@@ -72,18 +89,17 @@ class Committer:
         event_key = None if event_id is None or time is None else (event_id, time, source)
         if event_key is not None and event_key in self._event_ids:
             self.duplicates += 1
-            return
+            return False
         inserted = -1
         if insert_id is not None:
             inserted = store.insert_ids.add(insert_id, source, now_ms)
             if inserted < 0:
                 self.duplicates += 1
-                return
+                return False
         if event_key is not None:
             self._event_ids.add(event_key)
         if user >= 0 and device >= 0:
             store.own(device, user)
-        delay_ms = self._fixed_ms if self._fixed else self._visibility.sample_ms(self._chance)
         shape, values = self._properties(event, user if user >= 0 else -1 - device)
         store.append(
             user,
@@ -91,11 +107,12 @@ class Committer:
             store.types.add(event["event_type"]),
             now_ms if time is None else time + shift_ms,
             now_ms,
-            now_ms + int(delay_ms + late_ms),
+            now_ms + delay_ms,
             inserted,
             shape,
             values,
         )
+        return True
 
     def _properties(self, event: dict[str, Any], user: int) -> tuple[Shape, list[Any]]:
         """Return the shape of an event and its values in the shape's order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 MAX_TEXT = 1024
 MAX_DEPTH = 40
@@ -82,7 +83,7 @@ def fits(value: object, expected: type) -> bool:
 
 def too_deep(value: object, levels: int = MAX_DEPTH) -> bool:
     """Return whether objects and lists are nested deeper than allowed [D] HTTP V2 API."""
-    layer = [value]
+    layer: list[Any] = [value]
     for _ in range(levels):
         layer = [
             inner

@@ -10,6 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Indexes = dict[str, list[int]]
+"""Field → indexes of the events in which it is wrong."""
+
+
+class EventProblems:
+    """What is wrong with the events of one upload, by field and index."""
+
+    __slots__ = ("invalid", "lengths", "missing")
+
+    def __init__(self) -> None:
+        self.invalid: Indexes = {}
+        self.missing: Indexes = {}
+        self.lengths: Indexes = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.invalid or self.missing or self.lengths)
 
 
 def bad_request(error: str, **details: Any) -> Answer:
@@ -27,16 +42,14 @@ def too_large() -> Answer:
     return json_answer(413, {"code": 413, "error": "Payload too large"})
 
 
-def bad_events(
-    invalid: Indexes, missing: Indexes, lengths: Indexes, *, all_indexes: bool
-) -> Answer:
+def bad_events(problems: EventProblems, *, all_indexes: bool) -> Answer:
     """Refuse events: which fields of which are wrong.
 
     ``/2/httpapi`` lists the first bad index per field, ``/batch`` all of them [D], conflicting.
     """
-    if missing:
+    if problems.missing:
         error = "Request missing required field"
-    elif invalid:
+    elif problems.invalid:
         error = "Invalid field values on some events"
     else:
         error = "Invalid id length for user_id or device_id"  # [S]
@@ -47,11 +60,11 @@ def bad_events(
     body: dict[str, Any] = {
         "code": 400,
         "error": error,
-        "events_with_invalid_fields": shown(invalid),
-        "events_with_missing_fields": shown(missing),
+        "events_with_invalid_fields": shown(problems.invalid),
+        "events_with_missing_fields": shown(problems.missing),
     }
-    if lengths:
-        body["events_with_invalid_id_lengths"] = shown(lengths)  # undocumented [S]
+    if problems.lengths:
+        body["events_with_invalid_id_lengths"] = shown(problems.lengths)  # undocumented [S]
     return json_answer(400, body)
 
 
@@ -60,7 +73,6 @@ def silenced(
     *,
     devices: Sequence[str],
     events: Sequence[int],
-    over_quota: Mapping[str, int],
 ) -> Answer:
     """Refuse events of silenced devices."""
     return json_answer(
@@ -69,10 +81,42 @@ def silenced(
             "code": 400,
             "error": "Events silenced for device_id",
             "eps_threshold": threshold,
-            "exceeded_daily_quota_devices": over_quota,
-            "silenced_devices": devices,
-            "silenced_events": events,
+            "exceeded_daily_quota_devices": {},
+            "silenced_devices": list(devices),
+            "silenced_events": list(events),
             "throttled_devices": {},
             "throttled_events": [],
         },
     )
+
+
+def throttled(
+    threshold: int,
+    *,
+    batch: bool,
+    fast: Mapping[str, Mapping[str, int]] | None = None,
+    over: Mapping[str, Mapping[str, int]] | None = None,
+    events: Sequence[int] = (),
+) -> Answer:
+    """Refuse events beyond a rate limit; no id is named where the project as a whole is meant.
+
+    Args:
+        threshold: Events per second that one id may send.
+        batch: Whether it is ``/batch``, which tells daily quotas apart [D].
+        fast: Ids beyond the rate, and theirs: for "users" and for "devices".
+        over: Ids beyond the day's quota, and their events.
+        events: Indexes of the events concerned.
+    """
+    fast, over = fast or {}, over or {}
+    body: dict[str, Any] = {
+        "code": 429,
+        "error": "Too many requests for some devices and users",
+        "eps_threshold": threshold,
+        "throttled_devices": fast.get("devices", {}),
+        "throttled_users": fast.get("users", {}),
+        "throttled_events": list(events),
+    }
+    if batch or any(over.values()):  # SDKs read them on both [S]
+        body["exceeded_daily_quota_users"] = over.get("users", {})
+        body["exceeded_daily_quota_devices"] = over.get("devices", {})
+    return json_answer(429, body)

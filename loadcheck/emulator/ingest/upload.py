@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import zlib
+import datetime as dt
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from loadcheck.emulator.http.message import Answer
 from loadcheck.emulator.ingest import refusal
 from loadcheck.emulator.ingest.check import check_events
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.fields import MIN_ID_LENGTH
+from loadcheck.emulator.ingest.payload import RefusedError, UsersOf, read_payload
+from loadcheck.emulator.ingest.throttle import Throttle
 
 if TYPE_CHECKING:
     from loadcheck.emulator.clock import Clock
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from loadcheck.emulator.http.message import Request
 
 _SHIFT_BEYOND_MS = 60_000  # [D] User data lookup
-_GZIP = 16 + zlib.MAX_WBITS
 _ANSWER = b'{"code":200,"events_ingested":%d,"payload_size_bytes":%d,"server_upload_time":%d}'
 
 
@@ -50,10 +48,21 @@ class Uploads:
         self._strip = batch or config.short_ids == "strip"
         self._clock = clock
         self._commit = committer.commit
+        self._silenced = config.silenced_devices
+        limited = any(
+            limit is not None
+            for limit in (
+                self._limits.user_events_per_s,
+                self._limits.user_events_per_day,
+                self._limits.project_events_per_s,
+                self._limits.project_requests_per_s,
+            )
+        )
+        self._throttle = Throttle(self._limits, batch=batch) if limited else None
         self._injector = injector
         self.requests = 0
         self.acknowledged = 0
-        self.refusals: dict[int, int] = {}
+        self.refusals: dict[str, int] = {}
 
     def __call__(self, request: Request) -> Answer:
         """Answer an upload."""
@@ -64,18 +73,16 @@ class Uploads:
         else:
             answer = self._take(request, now_ms)
         if answer.status != 200:  # noqa: PLR2004
-            self.refusals[answer.status] = self.refusals.get(answer.status, 0) + 1
+            status = str(answer.status)
+            self.refusals[status] = self.refusals.get(status, 0) + 1
         return answer
 
     def _take(self, request: Request, now_ms: int) -> Answer:
-        read = self._read(request)
-        if isinstance(read, Answer):
-            return read
-        payload, size = read
-        events = payload["events"]
-        refused = self._check(payload, events)
-        if refused is not None:
-            return refused
+        try:
+            payload, size = read_payload(request, self._limits.max_bytes)
+            events = self._events(payload, now_ms)
+        except RefusedError as refused:
+            return refused.answer
         shift_ms = _shift_ms(payload, now_ms) if "client_upload_time" in payload else 0
         if self._injector.active:
             self._commit_faulty(events, now_ms, shift_ms)
@@ -87,65 +94,47 @@ class Uploads:
         self.acknowledged += len(events)
         return Answer(200, _ANSWER % (len(events), size, now_ms))
 
-    def _read(self, request: Request) -> tuple[dict[str, Any], int] | Answer:
-        """Return the payload and its size, or the answer that refuses it."""
-        if b"json" not in request.header(b"content-type").lower():
-            # mandatory [D]; how another one is refused is [U]
-            return refusal.bad_request("Invalid JSON request body")
-        most = self._limits.max_bytes
-        body: bytes | None = request.body
-        if request.header(b"content-encoding").lower() == b"gzip" and body:
-            try:
-                body = _decompressed(body, most)
-            except zlib.error:
-                return refusal.bad_request("Invalid JSON request body")
-        # the cap counts what was serialized, so the bytes after decompression [U]
-        if request.overflow or body is None or (most is not None and len(body) > most):
-            return refusal.too_large()
-        if not body:
-            return refusal.bad_request("Missing request body")
-        try:
-            payload = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return refusal.bad_request("Invalid JSON request body")
-        if type(payload) is not dict:
-            return refusal.bad_request("Invalid JSON request body")
-        return self._identified(payload) or (payload, len(body))
-
-    def _identified(self, payload: dict[str, Any]) -> Answer | None:
+    def _events(self, payload: dict[str, Any], now_ms: int) -> list[dict[str, Any]]:
+        """Return the events of a payload if it may pass as a whole."""
         api_key = payload.get("api_key")
         if api_key is None:
-            return refusal.bad_request("Request missing required field", missing_field="api_key")
+            raise RefusedError(_missing("api_key"))
         if api_key != self._api_key:
-            return refusal.bad_key(str(api_key))
-        if not payload.get("events"):
-            return refusal.bad_request("Request missing required field", missing_field="events")
-        if type(payload["events"]) is not list:
-            return refusal.bad_request("Invalid event JSON")
-        return None
-
-    def _check(self, payload: dict[str, Any], events: list[Any]) -> Answer | None:
+            raise RefusedError(refusal.bad_key(str(api_key)))
+        events = payload.get("events")
+        if not events:
+            raise RefusedError(_missing("events"))
+        if type(events) is not list:
+            raise RefusedError(refusal.bad_request("Invalid event JSON"))
         most = self._limits.max_events
         if most is not None and len(events) > most:  # exactly as many as the cap: [U], taken
-            return refusal.too_large()
-        least = MIN_ID_LENGTH
-        if "options" in payload:
-            options = payload["options"]
-            if type(options) is dict and type(options.get("min_id_length")) is int:
-                least = options["min_id_length"]
+            raise RefusedError(refusal.too_large())
+        least = _min_id_length(payload["options"]) if "options" in payload else MIN_ID_LENGTH
         problems = check_events(events, min_id_length=least, strip=self._strip)
         if problems is not None:
-            return refusal.bad_events(
-                problems.invalid, problems.missing, problems.lengths, all_indexes=self._batch
-            )
-        return None
+            raise RefusedError(refusal.bad_events(problems, all_indexes=self._batch))
+        refused = self._silenced_by(events) if self._silenced else None
+        if refused is None and self._throttle is not None:
+            refused = self._throttle.refuse(events, now_ms)
+        if refused is not None:
+            raise RefusedError(refused)
+        return events
+
+    def _silenced_by(self, events: list[dict[str, Any]]) -> Answer | None:
+        listed = [
+            index for index, event in enumerate(events) if event.get("device_id") in self._silenced
+        ]
+        if not listed:
+            return None
+        devices = sorted({events[index]["device_id"] for index in listed})
+        return refusal.silenced(self._limits.user_events_per_s or 0, devices=devices, events=listed)
 
     # ---- with faults
 
     def _faulty(self, request: Request, now_ms: int) -> Answer:
         injector = self._injector
         injector.started(now_ms)
-        users = _Users(request)
+        users = UsersOf(request)
         answer = injector.before("uploads", now_ms, users)
         if answer is None:
             answer = self._take(request, now_ms)
@@ -165,40 +154,24 @@ class Uploads:
                 self._commit(again, now_ms, shift_ms=shift_ms, late_ms=late_ms)
 
 
-class _Users:
-    """The users of a request, read only if a fault hit it."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    def __iter__(self) -> Any:
-        try:
-            body: bytes | None = self._request.body
-            if self._request.header(b"content-encoding").lower() == b"gzip" and body:
-                body = _decompressed(body, None)
-            events = orjson.loads(body or b"")["events"]
-            users = [event.get("user_id") or event.get("device_id") for event in events]
-        except (ValueError, TypeError, KeyError, AttributeError, zlib.error):
-            users = []
-        return iter([user if type(user) is str else None for user in users] or [None])
+def _missing(field: str) -> Answer:
+    return refusal.bad_request("Request missing required field", missing_field=field)
 
 
-def _decompressed(body: bytes, most: int | None) -> bytes | None:
-    """Return a gzip body decompressed, or None if that is larger than allowed."""
-    reader = zlib.decompressobj(_GZIP)
-    if most is None:
-        return reader.decompress(body)
-    data = reader.decompress(body, most + 1)
-    return None if len(data) > most else data
+def _min_id_length(options: object) -> int:
+    """Return ``options.min_id_length``; what is no number of characters is ignored [U]."""
+    if type(options) is dict and type(options.get("min_id_length")) is int:
+        return max(int(options["min_id_length"]), 1)
+    return MIN_ID_LENGTH
 
 
 def _shift_ms(payload: dict[str, Any], now_ms: int) -> int:
     """Return what the client's clock is behind the server's, if by more than a minute [D]."""
     try:
-        sent = datetime.datetime.fromisoformat(payload["client_upload_time"])
+        sent = dt.datetime.fromisoformat(payload["client_upload_time"])
     except (TypeError, ValueError):
         return 0
     if sent.tzinfo is None:
-        sent = sent.replace(tzinfo=datetime.UTC)
+        sent = sent.replace(tzinfo=dt.UTC)
     shift = now_ms - int(sent.timestamp() * 1000)
     return shift if abs(shift) > _SHIFT_BEYOND_MS else 0

@@ -56,29 +56,30 @@ class UserStates:
 
 
 def _apply(state: dict[str, Any], operation: str, name: str, operand: Any) -> None:
-    if operation == "$set":
-        state[name] = operand
-    elif operation == "$setOnce":
-        state.setdefault(name, operand)
-    elif operation == "$unset":
-        state.pop(name, None)
-    elif operation == "$add":
-        known = state.get(name, 0)
-        if isinstance(known, int | float) and isinstance(operand, int | float):
-            state[name] = known + operand
-    else:
-        listed, given = _as_list(state.get(name, [])), _as_list(operand)
-        if operation == "$append":
-            state[name] = listed + given
-        elif operation == "$prepend":
-            state[name] = given + listed
-        elif operation == "$postInsert":
-            state[name] = listed + [value for value in given if value not in listed]
-        elif operation == "$preInsert":
-            state[name] = [value for value in given if value not in listed] + listed
-        elif operation == "$remove":
-            state[name] = [value for value in listed if value not in given]
+    known = state.get(name)
+    match operation:
+        case "$set":
+            state[name] = operand
+        case "$setOnce":
+            state.setdefault(name, operand)
+        case "$unset":
+            state.pop(name, None)
+        case "$add":
+            if isinstance(known, int | float | None) and isinstance(operand, int | float):
+                state[name] = (known or 0) + operand
+        case _:
+            state[name] = _joined(operation, _as_list(known), _as_list(operand))
+
+
+def _joined(operation: str, known: list[Any], given: list[Any]) -> list[Any]:
+    if operation == "$remove":
+        return [value for value in known if value not in given]
+    if operation in ("$preInsert", "$postInsert"):
+        given = [value for value in given if value not in known]
+    return given + known if operation in ("$prepend", "$preInsert") else known + given
 
 
 def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
     return list(value) if type(value) is list else [value]

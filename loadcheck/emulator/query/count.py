@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +19,26 @@ if TYPE_CHECKING:
     from loadcheck.emulator.query.parameters import EventQuery, Segment
     from loadcheck.emulator.query.view import View
 
-    Rows = NDArray[np.int64]
+    Rows = NDArray[np.integer[Any]]
     Mask = NDArray[np.bool_]
     TypeMask = Callable[[str, NDArray[np.int32]], Mask]
 
 _LARGEST_BITMAP = 1 << 26
+_TIMES: dict[str, np.ufunc] = {
+    "is": np.equal,
+    "=": np.equal,
+    "is not": np.not_equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "less": np.less,
+    "<=": np.less_equal,
+    "less or equal": np.less_equal,
+    ">": np.greater,
+    "greater": np.greater,
+    ">=": np.greater_equal,
+    "greater or equal": np.greater_equal,
+}
+"""How the second form of a segment may compare the number of times."""
 Number = int | float
 
 
@@ -106,19 +121,8 @@ class Counter:
         """Return for every user whether they performed an event so and so often."""
         rows = self._of_event(clause.event, self._rows)
         times = np.bincount(self._view.people[rows], minlength=self._view.population)
-        match clause.op:
-            case "is" | "=":
-                return times == clause.times
-            case "is not" | "!=":
-                return times != clause.times
-            case "<" | "less":
-                return times < clause.times
-            case "<=" | "less or equal":
-                return times <= clause.times
-            case ">" | "greater":
-                return times > clause.times
-            case _:
-                return times >= clause.times
+        wanted: Mask = _TIMES[clause.op](times, clause.times)
+        return wanted
 
     def _of_event(self, event: EventQuery, rows: Rows) -> Rows:
         rows = rows[self._is_type(event.event_type, self._view.types[rows])]
@@ -200,9 +204,11 @@ class Counter:
         if size * span <= _LARGEST_BITMAP:
             seen = np.zeros(size * span, dtype=bool)
             seen[cells * span + people] = True
-            return np.count_nonzero(seen.reshape(size, span), axis=1).astype(np.float64)
-        pairs = np.unique(cells.astype(np.int64) * span + people)
-        return np.bincount(pairs // span, minlength=size).astype(np.float64)
+            counts = np.count_nonzero(seen.reshape(size, span), axis=1)
+        else:
+            pairs = np.unique(cells.astype(np.int64) * span + people)
+            counts = np.bincount(pairs // span, minlength=size)
+        return np.asarray(counts, dtype=np.float64)
 
     def _numbers(self, key: str, rows: Rows) -> NDArray[np.float64]:
         """Return a property as numbers, NaN where it is none."""

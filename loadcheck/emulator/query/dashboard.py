@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from loadcheck.emulator.config import EmulatorConfig
     from loadcheck.emulator.faults.injector import Injector
     from loadcheck.emulator.http.message import Answer, Request
+    from loadcheck.emulator.query.budget import Slots
 
 Parameters = Mapping[str, str]
 Endpoint = Callable[..., Awaitable["Answer"]]
@@ -25,29 +27,54 @@ _NOBODY = (None,)
 class Dashboard:
     """Guards the query endpoints.
 
+    Args:
+        config: Whose credentials count.
+        clock: Tells the faults the time.
+        injector: The faults.
+        before: Brings the store up to date before it is asked.
+
     Attributes:
         requests: Queries that came.
         refusals: Those refused, by status.
     """
 
-    def __init__(self, config: EmulatorConfig, clock: Clock, injector: Injector) -> None:
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        clock: Clock,
+        injector: Injector,
+        before: Callable[[], None],
+    ) -> None:
         self._credentials = f"{config.api_key}:{config.secret_key}".encode()
         self._clock = clock
         self._injector = injector
+        self._before = before
         self.requests = 0
-        self.refusals: dict[int, int] = {}
+        self.refusals: dict[str, int] = {}
 
-    def guarded(self, endpoint: Endpoint) -> Endpoint:
+    def guarded(self, endpoint: Endpoint, slots: Slots, cost: int = 1) -> Endpoint:
         """Return a handler that lets only authorized requests through to an endpoint.
 
-        The endpoint takes the parameters of the query, and those of the path.
+        Args:
+            endpoint: Takes the request and the parameters of its path.
+            slots: How many may be under way, shared with other endpoints.
+            cost: What is named where none is free.
         """
 
         async def handler(request: Request, *values: str) -> Answer:
             self.requests += 1
-            answer = await self._faulty(endpoint, request, values)
+            if not self._authorized(request):
+                # 401 in descriptions by others, 403 in one connector [U]
+                answer = error_answer(401, "Invalid API key or secret key")
+            else:
+                try:
+                    with slots.taken(cost):
+                        answer = await self._faulty(endpoint, request, values)
+                except QueryError as error:
+                    answer = error_answer(error.status, str(error))
             if answer.status >= 400:  # noqa: PLR2004
-                self.refusals[answer.status] = self.refusals.get(answer.status, 0) + 1
+                status = str(answer.status)
+                self.refusals[status] = self.refusals.get(status, 0) + 1
             return answer
 
         return handler
@@ -55,26 +82,20 @@ class Dashboard:
     async def _faulty(
         self, endpoint: Endpoint, request: Request, values: tuple[str, ...]
     ) -> Answer:
+        self._before()
         injector = self._injector
         if not injector.active:
-            return await self._answer(endpoint, request, values)
+            return await endpoint(request, *values)
         now_ms = self._clock.now_ms()
         answer = injector.before("queries", now_ms, _NOBODY)
         if answer is None:
-            answer = await self._answer(endpoint, request, values)
+            answer = await endpoint(request, *values)
             answer = injector.after("queries", now_ms, _NOBODY, answer)
-        return injector.hold("queries", now_ms, _NOBODY, answer)
-
-    async def _answer(
-        self, endpoint: Endpoint, request: Request, values: tuple[str, ...]
-    ) -> Answer:
-        if not self._authorized(request):
-            # 401 in descriptions by others, 403 in one connector [U]
-            return error_answer(401, "Invalid API key or secret key")
-        try:
-            return await endpoint(request, *values)
-        except QueryError as error:
-            return error_answer(error.status, str(error))
+        answer = injector.hold("queries", now_ms, _NOBODY, answer)
+        # waited for here and not by the connection: a slow query holds its slot
+        delay_ms, answer.delay_ms = answer.delay_ms, 0.0
+        await asyncio.sleep(delay_ms / 1000)
+        return answer
 
     def _authorized(self, request: Request) -> bool:
         scheme, _, coded = request.header(b"authorization").partition(b" ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,16 +27,16 @@ class Groups:
         labels: The values that make up each group; those seen, in alphabetical order.
     """
 
-    rows: NDArray[np.int64]
+    rows: NDArray[np.integer[Any]]
     codes: NDArray[np.int64]
     labels: list[tuple[str, ...]]
 
 
-def group(view: View, rows: NDArray[np.int64], keys: Sequence[str]) -> Groups:
+def group(view: View, rows: NDArray[np.integer[Any]], keys: Sequence[str]) -> Groups:
     """Split events by properties; without any they are one group."""
     if not keys:
         return Groups(rows, np.zeros(len(rows), dtype=np.int64), [()])
-    parts = []
+    parts: list[tuple[NDArray[np.int64], list[str]]] = []
     for key in keys:
         rows, kept, codes, labels = _split(view.columns[key], rows)
         parts = [(earlier[kept], names) for earlier, names in parts]
@@ -56,8 +56,8 @@ def group(view: View, rows: NDArray[np.int64], keys: Sequence[str]) -> Groups:
 
 
 def _split(
-    column: Column, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[str]]:
+    column: Column, rows: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64], NDArray[np.int64], list[str]]:
     """Return the rows, which of the given ones each was, their codes, and what these mean."""
     codes = column.codes[rows]
     distinct, places = np.unique(codes, return_inverse=True)

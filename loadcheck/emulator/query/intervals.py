@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
+import re
 import zoneinfo
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,8 @@ from loadcheck.emulator.query.error import QueryError
 
 Interval = Literal[-300000, -3600000, 1, 7, 30]
 INTERVALS: tuple[Interval, ...] = (-300000, -3600000, 1, 7, 30)
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
+_DAY_FORM = re.compile("[0-9]{8}")
 # [D] Dashboard REST API and Limits; Limits says 1 day for real-time
 _LONGEST_DAYS = {-300000: 2, -3600000: 7, 1: 365, 7: 52 * 7, 30: 36 * 31}
 
@@ -31,30 +33,30 @@ class Axis:
     days: int
 
 
-def zone(name: str) -> datetime.tzinfo:
+def zone(name: str) -> dt.tzinfo:
     """Return a time zone; UTC is known even without a time zone database."""
-    return datetime.UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
+    return dt.UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
 
 
-def read_day(text: str, name: str) -> datetime.date:
+def read_day(text: str, name: str) -> dt.date:
     """Return the day that a parameter names.
 
     Raises:
         QueryError: It is missing, or not YYYYMMDD.
     """
-    try:
-        if len(text) != 8:  # noqa: PLR2004
-            raise ValueError
-        return datetime.datetime.strptime(text, "%Y%m%d").replace(tzinfo=datetime.UTC).date()
-    except ValueError:
-        raise QueryError(f"{name} must be a date of the form YYYYMMDD") from None
+    if _DAY_FORM.fullmatch(text):
+        try:
+            return dt.date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        except ValueError:
+            pass
+    raise QueryError(f"{name} must be a date of the form YYYYMMDD")
 
 
 def axis(
-    start: datetime.date,
-    end: datetime.date,
+    start: dt.date,
+    end: dt.date,
     interval: Interval,
-    where: datetime.tzinfo,
+    where: dt.tzinfo,
     *,
     enforce_windows: bool,
 ) -> Axis:
@@ -75,9 +77,7 @@ def axis(
     if interval < 0:
         starts = list(range(first, last, -interval))
         form = "%Y-%m-%dT%H:%M:00"  # without a zone [U-obs]
-        labels = [
-            datetime.datetime.fromtimestamp(begin / 1000, where).strftime(form) for begin in starts
-        ]
+        labels = [dt.datetime.fromtimestamp(begin / 1000, where).strftime(form) for begin in starts]
         return Axis((*starts, last), tuple(labels), days)
     dates = _dates(start, end, interval)
     # the first week or month counts only from the day asked for [U]
@@ -85,7 +85,7 @@ def axis(
     return Axis((*starts, last), tuple(date.isoformat() for date in dates), days)
 
 
-def _dates(start: datetime.date, end: datetime.date, interval: Interval) -> list[datetime.date]:
+def _dates(start: dt.date, end: dt.date, interval: Interval) -> list[dt.date]:
     """Return the day on which each interval begins: days, weeks from Monday on, or months."""
     if interval == 1:
         return [start + _DAY * number for number in range((end - start).days + 1)]
@@ -100,6 +100,6 @@ def _dates(start: datetime.date, end: datetime.date, interval: Interval) -> list
     return dates
 
 
-def _midnight_ms(date: datetime.date, where: datetime.tzinfo) -> int:
-    midnight = datetime.datetime.combine(date, datetime.time(), where)
+def _midnight_ms(date: dt.date, where: dt.tzinfo) -> int:
+    midnight = dt.datetime.combine(date, dt.time(), where)
     return int(midnight.timestamp() * 1000)

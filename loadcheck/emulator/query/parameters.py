@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -72,8 +72,8 @@ class Segmentation:
     events: tuple[EventQuery, ...]
     metric: Metric
     active_only: bool
-    start: datetime.date
-    end: datetime.date
+    start: dt.date
+    end: dt.date
     interval: Interval
     segments: tuple[Segment, ...]
     group_by: tuple[str, ...]
@@ -137,7 +137,7 @@ def read_segmentation(query: Mapping[str, str]) -> Segmentation:
         active_only=who == "active",
         start=read_day(query.get("start", ""), "start"),
         end=read_day(query.get("end", ""), "end"),
-        interval=cast("Interval", interval),
+        interval=interval,
         segments=segments or (Segment(),),
         group_by=group_by,
         limit=limit,
@@ -229,7 +229,10 @@ _BUILT_IN = {
     "ip_address": "ip",
     "DMA": "dma",
 }
-_FIELDS = ["app_version", "platform", "os_name", "os_version", "device_brand", "device_manufacturer", "device_model", "carrier", "country", "region", "city", "dma", "language", "ip", "idfa", "idfv", "adid", "library", "start_version"]
+_FIELDS = (
+    "app_version platform os_name os_version device_brand device_manufacturer device_model "
+    "carrier country region city dma language ip idfa idfv adid library"
+)
 
 
 def _user_key(name: str) -> str:
@@ -239,7 +242,7 @@ def _user_key(name: str) -> str:
     if name in ("user_id", "device_id"):
         return name
     field = _BUILT_IN.get(name, name)
-    return f"f:{field}" if field in _FIELDS else f"u:{name}"
+    return f"f:{field}" if field in _FIELDS.split() else f"u:{name}"
 
 
 def _segments(text: str) -> tuple[Segment, ...]:

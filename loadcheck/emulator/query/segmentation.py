@@ -1,53 +1,95 @@
-"""``GET /api/2/events/segmentation``."""
+"""``GET /api/2/events/segmentation``: budget, cache, count, and the answer's shape."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadcheck.emulator.query.count import Chart, Counter, Series
+from loadcheck.emulator.http.message import json_answer
+from loadcheck.emulator.query.cache import ResultCache, lifetime_ms
+from loadcheck.emulator.query.count import Counter
+from loadcheck.emulator.query.dashboard import parameters
 from loadcheck.emulator.query.intervals import axis, zone
+from loadcheck.emulator.query.parameters import read_segmentation
 from loadcheck.emulator.query.view import View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from loadcheck.emulator.clock import Clock
     from loadcheck.emulator.config import EmulatorConfig
+    from loadcheck.emulator.faults.injector import Injector
+    from loadcheck.emulator.http.message import Answer, Request
+    from loadcheck.emulator.query.budget import Budget
+    from loadcheck.emulator.query.count import Chart
     from loadcheck.emulator.query.intervals import Axis
     from loadcheck.emulator.query.parameters import Segmentation
     from loadcheck.emulator.store.events import EventStore
+    from loadcheck.emulator.store.taxonomy import Taxonomy
 
 _INLINE_EVENTS = 50_000  # fewer are counted faster than a thread is woken
 _PROPERTY_UPDATES = ("$identify", "$groupidentify")
 
 
-class Charts:
-    """Answers segmentation queries from the store."""
+class SegmentationEndpoint:
+    """Answers segmentation queries from the store, or from the cache."""
 
-    def __init__(self, config: EmulatorConfig, store: EventStore) -> None:
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        *,
+        store: EventStore,
+        taxonomy: Taxonomy,
+        clock: Clock,
+        injector: Injector,
+        budget: Budget,
+    ) -> None:
         self._config = config
         self._store = store
+        self._taxonomy = taxonomy
+        self._clock = clock
+        self._injector = injector
+        self._budget = budget
         self._zone = zone(config.time_zone)
+        self._cache = ResultCache()
 
-    def axis(self, query: Segmentation) -> Axis:
-        """Return the intervals of a query.
+    async def __call__(self, request: Request) -> Answer:
+        """Answer a query.
 
         Raises:
-            QueryError: They are more than the API allows.
+            QueryError: It is malformed, or over a limit.
         """
-        return axis(
+        query = read_segmentation(parameters(request))
+        x_axis = axis(
             query.start,
             query.end,
             query.interval,
             self._zone,
             enforce_windows=self._config.queries.max_intervals,
         )
+        self._budget.spend(query.cost)
+        now_ms = self._clock.now_ms()
+        cached = self._cache.get(query)
+        stale = self._injector.serves_stale(now_ms)
+        if cached is not None and (
+            stale or (self._config.cache and now_ms - cached.computed_ms < self._lifetime_ms(query))
+        ):
+            return _answer(query, cached.content, cached.computed_ms, now_ms, cached=True)
+        seen_until_ms = self._injector.seen_until_ms(now_ms)
+        content = await self._count(query, x_axis, seen_until_ms)
+        self._cache.put(query, now_ms, content)
+        return _answer(query, content, now_ms, now_ms, cached=False)
 
-    async def chart(self, query: Segmentation, x_axis: Axis, seen_until_ms: int) -> dict[str, Any]:
-        """Count, in a thread where it takes long, and return the ``data`` of the answer."""
-        view = View(self._store, query.keys)
+    def _lifetime_ms(self, query: Segmentation) -> int:
+        now = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, self._zone)
+        return lifetime_ms(query, now.date())
+
+    async def _count(self, query: Segmentation, x_axis: Axis, seen_until_ms: int) -> dict[str, Any]:
+        """Count, in a thread where it takes long."""
+        view = View(self._store, query.keys, self._taxonomy)
         counter = Counter(view, x_axis, seen_until_ms, self._is_type)
         if len(view.types) < _INLINE_EVENTS:
             chart = counter.chart(query)
@@ -59,27 +101,31 @@ class Charts:
     def _is_type(self, name: str, types: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Return which of these event types a query means by ``name``."""
         known = self._store.types
+        shown: NDArray[np.bool_]
         if name not in ("_active", "_all"):
-            return types == known.find(name)
+            number = known.find(name)
+            shown = types == (number if self._taxonomy.queryable_type(number) else -1)
+            return shown
         hidden = set(_PROPERTY_UPDATES)
         if name == "_active":
             hidden |= self._config.inactive_event_types
-        return ~np.isin(types, [known.find(other) for other in hidden])
+        shown = ~np.isin(types, [known.find(other) for other in hidden])
+        return shown
 
     def _shown(self, chart: Chart, query: Segmentation, x_axis: Axis) -> dict[str, Any]:
         series = chart.series
         if self._config.empty_result == "empty" and not any(line.collapsed for line in series):
             series = []
-        grouped = any(line.label for line in series)
-        labels: list[Any] = [
-            [line.event, _joined(line)] if grouped else line.event if len(query.events) > 1 else 0
-            for line in series
-        ]
+        grouped = bool(query.group_by) or any(event.group_by for event in query.events)
         return {
             "data": {
                 "series": [line.values for line in series],
-                # numbers and pairs as clients see them [U-obs]; the documents show texts
-                "seriesLabels": labels,
+                # numbers and pairs as clients see them [U-obs]; the documents show texts.
+                # How two properties are joined is [U].
+                "seriesLabels": [
+                    [line.event, "; ".join(line.label)] if grouped else line.event
+                    for line in series
+                ],
                 "seriesMeta": [
                     {"segmentIndex": line.segment, "eventIndex": line.event} for line in series
                 ],
@@ -90,5 +136,19 @@ class Charts:
         }
 
 
-def _joined(line: Series) -> str:
-    return "; ".join(line.label)  # how two properties are joined is [U]
+def _answer(
+    query: Segmentation, content: dict[str, Any], computed_ms: int, now_ms: int, *, cached: bool
+) -> Answer:
+    """Return the answer with what saved charts tell of their making [U-obs]."""
+    return json_answer(
+        200,
+        content
+        | {
+            "timeComputed": computed_ms,
+            "wasCached": cached,
+            "cacheFreshness": "cached" if cached else "fresh",
+            "millisSinceComputed": now_ms - computed_ms,
+            "minSampleRate": 1.0,
+            "novaCost": query.cost,
+        },
+    )

@@ -12,6 +12,7 @@ from loadcheck.emulator.store.values import Values, label_of
 if TYPE_CHECKING:
     from loadcheck.emulator.store.events import EventStore, Ints
     from loadcheck.emulator.store.strings import StringIndex
+    from loadcheck.emulator.store.taxonomy import Taxonomy
 
 NONE = "(none)"
 
@@ -97,13 +98,15 @@ class View:
         columns: The properties asked for.
     """
 
-    def __init__(self, store: EventStore, keys: Iterable[str]) -> None:
+    def __init__(self, store: EventStore, keys: Iterable[str], taxonomy: Taxonomy) -> None:
         self.types = np.array(store.type, dtype=np.int32)
         self.times = np.array(store.time, dtype=np.int64)
         self.visible = np.array(store.visible, dtype=np.int64)
         self.people = store.identities()
         self.population = len(store.users) + len(store.devices)
-        self.columns: dict[str, Column] = {key: _column(store, key) for key in keys}
+        self.columns: dict[str, Column] = {
+            key: _column(store, key if taxonomy.queryable_property(key) else "") for key in keys
+        }
 
 
 def _column(store: EventStore, key: str) -> Column:

@@ -45,6 +45,9 @@ class EventStore:
             where no later device has one.
     """
 
+    ERASED = 2**63 - 1
+    """When events become visible that were deleted."""
+
     def __init__(self) -> None:
         self.users = StringIndex()
         self.devices = StringIndex()
@@ -106,6 +109,11 @@ class EventStore:
         for column, value in zip(shape.columns, values, strict=True):
             column.append(add(value))
 
+    def erase(self, rows: Iterable[int]) -> None:
+        """Make events invisible for ever."""
+        for row in rows:
+            self.visible[row] = self.ERASED
+
     def own(self, device: int, user: int) -> None:
         """Note that a user was seen on a device; the first one counts."""
         owners = self.owners
@@ -129,6 +137,12 @@ class EventStore:
             owned = owners[devices]
             users[anonymous] = np.where(owned >= 0, owned, len(self.users) + devices)
         return users
+
+    def counts_by_type(self) -> list[tuple[str, int]]:
+        """Return the event types and how many events of each there are, the most first."""
+        counts = np.bincount(np.array(self.type, dtype=np.int32), minlength=len(self.types))
+        order = np.argsort(-counts, kind="stable").tolist()
+        return [(self.types[number], int(counts[number])) for number in order]
 
     def column(self, key: str) -> Ints:
         """Return for every event the number of its value of a property, -1 where it has none."""

@@ -38,8 +38,9 @@ class ProbingTable:
         return number
 
     def _resize(self, size: int) -> None:
-        """Place all entries anew in one sweep: in the order of their home slots each goes to the
-        first free slot, which is its home or the one after its predecessor's.
+        """Place all entries anew, in one sweep in the order of their home slots.
+
+        Each goes to the first free slot: its home, or the one after its predecessor's.
         """
         self.mask = size - 1
         self._limit = size // 2

@@ -1,0 +1,1 @@
+"""What the emulator shows of itself: a page for people, a description for programs."""

@@ -1,0 +1,163 @@
+"""``/``: what has arrived, and which limits and faults are on."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.emulator.config.faults import KINDS
+
+if TYPE_CHECKING:
+    from loadcheck.emulator.config import DelayDistribution, EmulatorConfig, Fault
+    from loadcheck.emulator.faults.injector import ActiveFault
+
+_MOST_TYPES = 20
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --dim: #777; --alarm: #c4320a; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 66rem; padding: 0 1rem }
+h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1rem; margin: 2rem 0 .5rem }
+p { color: var(--dim); margin: .2rem 0 1rem }
+table { border-collapse: collapse; width: 100% } td, th { padding: .3rem .8rem .3rem 0;
+border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
+th { font-weight: 500; color: var(--dim) } .n { text-align: right;
+font-variant-numeric: tabular-nums } th.n, td.n { padding-right: 0; padding-left: .8rem }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .8rem }
+.card { background: var(--soft); border-radius: .5rem; padding: .7rem 1rem }
+.card b { display: block; font-size: 1.5rem; font-weight: 600;
+font-variant-numeric: tabular-nums } .card span { color: var(--dim) }
+code { font: 13px ui-monospace, monospace } .on { color: var(--alarm); font-weight: 600 }
+"""
+
+
+def status_page(
+    config: EmulatorConfig,
+    state: Mapping[str, Any],
+    types: Sequence[tuple[str, int]],
+    faults: Sequence[ActiveFault],
+) -> str:
+    """Return the page; it reloads itself."""
+    now = dt.datetime.fromtimestamp(state["now_ms"] / 1000, dt.UTC)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Amplitude emulator</title>
+<meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="2">
+<style>{_STYLE}</style></head><body>
+<h1>Amplitude emulator</h1>
+<p>{now:%Y-%m-%d %H:%M:%S} UTC by its clock · project time zone {escape(config.time_zone)} ·
+<a href="/openapi.json">OpenAPI</a></p>
+{_cards(state)}
+<h2>Requests</h2>
+{_requests(state)}
+<h2>Event types</h2>
+{_types(types)}
+<h2>Limits</h2>
+{_limits(config, state)}
+<h2>Faults</h2>
+{_faults(faults)}
+</body></html>
+"""
+
+
+def _cards(state: Mapping[str, Any]) -> str:
+    shown = [
+        ("users", state["users"]),
+        ("devices", state["devices"]),
+        ("events stored", state["events"]),
+        ("duplicates discarded", state["duplicates"]),
+        ("filtered out", state["filtered"]),
+    ]
+    cards = "".join(f"<div class=card><b>{n:,}</b><span>{name}</span></div>" for name, n in shown)
+    return f"<div class=cards>{cards}</div>"
+
+
+def _requests(state: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            f"<code>POST {path}</code>",
+            f"{requests:,}",
+            f"{state['acknowledged'][path]:,}",
+            _refused(state["refused"][path]),
+        )
+        for path, requests in state["uploads"].items()
+    ]
+    queries = ("queries", f"{state['queries']:,}", "", _refused(state["queries_refused"]))
+    return _table(("", "requests", "events acknowledged", "refused"), [*rows, queries], "lnnn")
+
+
+def _refused(refusals: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} × {status}" for status, count in sorted(refusals.items())) or "0"
+
+
+def _types(types: Sequence[tuple[str, int]]) -> str:
+    if not types:
+        return "<p>None yet.</p>"
+    rows = [(escape(name), f"{count:,}") for name, count in types[:_MOST_TYPES]]
+    if len(types) > _MOST_TYPES:
+        rows.append((f"and {len(types) - _MOST_TYPES:,} more", ""))
+    return _table(("event type", "events"), rows, "ln")
+
+
+def _limits(config: EmulatorConfig, state: Mapping[str, Any]) -> str:
+    rows = [("visible after", _delay(config.visibility))]
+    rows.append(("result cache", "documented ages" if config.cache else "off"))
+    rows.append(("limits", escape(config.limits_name)))
+    tables = (("httpapi", config.httpapi), ("batch", config.batch), ("queries", config.queries))
+    for name, table in tables:
+        given = [
+            f"{entry.name} {getattr(table, entry.name):,}"
+            for entry in dataclasses.fields(table)
+            if entry.name != "window_s" and getattr(table, entry.name) is not None
+        ]
+        rows.append((f"<code>{name}</code>", escape(", ".join(given)) or "none"))
+    spent = ", ".join(f"{cost:,} in the last {name}" for name, cost in state["cost"].items())
+    rows.append(("query cost spent", spent))
+    return _table(("", ""), rows, "ll")
+
+
+def _delay(delay: DelayDistribution) -> str:
+    if delay.kind == "fixed":
+        return f"{delay.first_ms:,.0f} ms"
+    names = ("median", "p99") if delay.kind == "lognormal" else ("from", "to")
+    return f"{names[0]} {delay.first_ms:,.0f} ms, {names[1]} {delay.second_ms:,.0f} ms"
+
+
+def _faults(faults: Sequence[ActiveFault]) -> str:
+    if not faults:
+        return "<p>None: it behaves.</p>"
+    rows = [
+        (
+            f"<span class=on>{entry.kind}</span>",
+            f"{escape(KINDS[entry.kind].does)}<br><code>{escape(_chosen(entry.fault))}</code>",
+            f"{entry.truth.hits:,}",
+        )
+        for entry in faults
+    ]
+    return _table(("fault", "what it does, and to whom", "hits"), rows, "lln")
+
+
+def _chosen(fault: Fault) -> str:
+    given = {
+        entry.name: getattr(fault.selection, entry.name)
+        for entry in dataclasses.fields(fault.selection)
+    }
+    chosen = [
+        f"{name} = {value:,}"
+        for name, value in given.items()
+        if value or (value == 0 and name == "rate")
+    ]
+    return ", ".join(chosen) or "all"
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]], columns: str) -> str:
+    def line(tag: str, cells: Iterable[str]) -> str:
+        return "".join(
+            f"<{tag}{' class=n' if kind == 'n' else ''}>{cell}</{tag}>"
+            for cell, kind in zip(cells, columns, strict=True)
+        )
+
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    names = list(head)
+    top = f"<tr>{line('th', names)}</tr>" if any(names) else ""
+    return f"<table>{top}{body}</table>"

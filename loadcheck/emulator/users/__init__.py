@@ -1,0 +1,1 @@
+"""Endpoints about single users and events: search, activity, export, deletion."""
