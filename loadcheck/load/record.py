@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from loadcheck.measure import Histogram, Ledger, Outcome, Timeline
 from loadcheck.workflow.exchange import Exchange
@@ -28,12 +29,14 @@ class StepRecord:
         attempts: Exchanges, sent or not.
         succeeded: Attempts whose criteria held.
         answers: How often each status code, or failure by name, came back.
-        reasons: The first words of why attempts failed, counted; at most 20 kinds.
+        reasons: Why attempts failed, counted; at most 20 kinds.
+        examples: The beginning of the first failed answer's body, by status code.
     """
 
     __slots__ = (
         "answers",
         "attempts",
+        "examples",
         "failed",
         "reasons",
         "response_time",
@@ -45,6 +48,7 @@ class StepRecord:
 
     _MAX_REASONS = 20
     _OTHER = "other reasons"
+    _EXAMPLE_BYTES = 300
 
     def __init__(self, step_id: str, *, has_due_time: bool) -> None:
         self.step_id = step_id
@@ -56,6 +60,7 @@ class StepRecord:
         self.succeeded = 0
         self.answers: Counter[int | str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.examples: dict[int, str] = {}
 
     def add(self, exchange: Exchange, due_ns: int | None = None) -> None:
         """Enter one judged attempt, made by a copy that was due at ``due_ns``."""
@@ -70,15 +75,27 @@ class StepRecord:
             return
         if exchange.failure is not None:
             self.answers[exchange.failure.value] += 1
+            reason = exchange.reason
         else:
             self.answers[exchange.status] += 1
-        reason = exchange.reason or f"status {exchange.status}"
+            reason = f"{_named(exchange.status)}: {exchange.reason}"
+            if exchange.status not in self.examples:
+                beginning = exchange.body[: self._EXAMPLE_BYTES]
+                self.examples[exchange.status] = beginning.decode("utf-8", "replace")
         if reason not in self.reasons and len(self.reasons) >= self._MAX_REASONS:
             reason = self._OTHER
         self.reasons[reason] += 1
         if sent_ns:
             kept = self.throttled if exchange.status == _TOO_MANY_REQUESTS else self.failed
             kept.record(done_ns - sent_ns)
+
+
+def _named(status: int) -> str:
+    """Return a status code with its name, where it has one."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 class Record:

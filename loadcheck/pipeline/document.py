@@ -144,6 +144,7 @@ def _step(measures: StepRecord, step: StepPlan) -> dict[str, Any]:
         "succeeded": measures.succeeded,
         "answers": {str(answer): count for answer, count in measures.answers.items()},
         "reasons": dict(measures.reasons),
+        "examples": {str(status): body for status, body in measures.examples.items()},
         "response_time": histogram(times) if times is not None else None,
         "service_time": histogram(measures.service_time),
         "failed": histogram(measures.failed),

@@ -64,7 +64,7 @@ def lines(run: Running, *, color: bool, width: int) -> list[str]:
     record = run.record
     paint = _Paint(color)
     filled = round(_BAR * _done(run))
-    bar = paint(_GREEN, "━" * filled) + paint(_DIM, "━" * (_BAR - filled))
+    bar = paint(_GREEN, "━" * filled) + paint(_DIM, "╌" * (_BAR - filled))
     total = "" if run.planned is None else f" of {words.count(run.planned)}"
     asked = "" if run.asked_rate is None else f", asked {words.rate(run.asked_rate)}"
     rate = f"rate {words.rate(run.latest('started'))}{asked}"

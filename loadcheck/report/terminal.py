@@ -16,6 +16,7 @@ from loadcheck.report import words
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _MAX_REASONS = 3
+_EXAMPLE = 160
 
 Document = Mapping[str, Any]
 
@@ -83,16 +84,25 @@ def _headline(document: Document) -> Text:
 
 def _because(document: Document) -> str:
     """Return the reason for the verdict in a few words."""
-    verdict = document["verdict"]
+    verdict, copies = document["verdict"], document["copies"]
+    seen = document.get("consistency", {})
     if verdict == "pass":
-        seen = document["consistency"]
-        return (
-            f"all {words.count(document['copies']['acknowledged'])} acknowledged users counted"
-            + ("" if not seen["recovered_at_most"] else ", some only later")
-        )
-    worst = [f["check"] for f in document.get("findings", ()) if f["verdict"] == verdict]
-    worst += [t["expression"] for t in document.get("thresholds", ()) if t["verdict"] == verdict]
-    return ", ".join(worst)
+        return f"all {words.count(copies['acknowledged'])} acknowledged users counted"
+    reasons = []
+    if seen.get("lost_at_least"):
+        of = words.count(copies["acknowledged"])
+        reasons.append(f"{words.count(seen['lost_at_least'])} of {of} acknowledged users lost")
+    for name in ("unexpected", "duplicated"):
+        if seen.get(name):
+            reasons.append(f"{words.count(seen[name])} {name}")
+    if not reasons:
+        reasons += [f["check"] for f in document.get("findings", ()) if f["verdict"] == verdict]
+    thresholds = document.get("thresholds", ())
+    missed = sum(threshold["verdict"] == verdict for threshold in thresholds)
+    if missed:
+        what = "broken" if verdict == "fail" else "without evidence"
+        reasons.append(f"{missed} of {len(thresholds)} thresholds {what}")
+    return ", ".join(reasons)
 
 
 def _totals(document: Document) -> Table:
@@ -169,6 +179,9 @@ def _failures(document: Document) -> Table:
         if len(ranked) > _MAX_REASONS:
             rest = sum(number for _, number in ranked[_MAX_REASONS:])
             table.add_row(name, f"{words.count(rest)} × other reasons: see the results file")
+        for status, body in list(step["examples"].items())[:1]:
+            text = " ".join(body.split())[:_EXAMPLE]
+            table.add_row(name, Text(f"a {status} said: {text or 'nothing'}", style="dim"))
     return table
 
 

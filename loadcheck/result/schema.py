@@ -89,6 +89,11 @@ def _step() -> _Schema:
                 "description": "Failed attempts by reason.",
                 "additionalProperties": {"type": "integer"},
             },
+            "examples": {
+                "type": "object",
+                "description": "The beginning of the first failed answer's body, by status code.",
+                "additionalProperties": {"type": "string"},
+            },
             "response_time": {
                 "anyOf": [
                     _histogram("Due to done of each success, retries spanned."),

@@ -53,11 +53,13 @@ class Settlement:
             None if there is none.
         settled: Whether the count reached the upper bound, or stood still for the quiet period.
         waited_s: From the last acknowledgement to the end of the wait.
+        error: Why the last answer that is no evidence is none; "" if all were.
     """
 
     last: Observation | None
     settled: bool
     waited_s: float
+    error: str = ""
 
 
 class Observer:
@@ -137,8 +139,10 @@ class Observer:
         last: Observation | None = None
         moved_ns = since_ns
         settled = False
+        error = ""
         while True:
             observation = await self.ask()
+            error = observation.error or error
             now = self._clock()
             if observation.is_evidence and observation.asked_ns >= since_ns:
                 if last is None or observation.uniques != last.uniques:
@@ -154,7 +158,8 @@ class Observer:
             with_totals = await self.ask(totals=True)
             if with_totals.is_evidence:
                 last = with_totals
-        return Settlement(last=last, settled=settled, waited_s=(self._clock() - since_ns) / 1e9)
+        waited_s = (self._clock() - since_ns) / 1e9
+        return Settlement(last=last, settled=settled, waited_s=waited_s, error=error)
 
     def _pause_s(self) -> float:
         """Return the pause before the next question: longer after each refusal in a row."""

@@ -246,6 +246,8 @@ def _unverified(
         why = "the service was not asked after the load"
     elif settlement.last is None or settlement.last.uniques is None:
         why = "no query asked after the last acknowledgement was answered with a count"
+        if settlement.error:
+            why += f" ({settlement.error})"
     elif baseline is None and isolation == "baseline":
         why = "the count before the run could not be had, and the query has no filter for this run"
     elif baseline and isolation == "filter":
@@ -255,10 +257,15 @@ def _unverified(
         )
     else:
         return None
+    subject = (
+        f"Whether the {sent.acknowledged:,} acknowledged users arrived"
+        if sent.acknowledged
+        else "No copy was acknowledged, and what arrived all the same"
+    )
     return Finding(
         check="unverified",
         verdict=Verdict.UNKNOWN,
-        summary=f"Whether the {sent.acknowledged:,} acknowledged users arrived is unknown: {why}.",
+        summary=f"{subject} is unknown: {why}.",
         evidence={
             "started": sent.started,
             "acknowledged": sent.acknowledged,

@@ -37,7 +37,7 @@ duration = "1s"
         (
             "[target]",
             'thresholds = [\n  "lost == 0",\n  "los == 0",\n]\n[target]',
-            ["bad.toml:4: thresholds.2", 'did you mean "lost"?'],
+            ["bad.toml:4: thresholds.1", 'did you mean "lost"?'],
         ),
         (
             "[target]",
