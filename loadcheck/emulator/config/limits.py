@@ -62,11 +62,10 @@ def read_limits(top: Reader) -> Limits:
     table = top.sub("limits")
     assert table is not None
     table.only({"base", "httpapi", "batch", "queries", "taxonomy"})
-    httpapi, batch, queries, taxonomy = _base(
-        table.choice("base", ("documented", "off"), "documented")
-    )
+    word = table.choice("base", ("documented", "off"), "documented")
+    httpapi, batch, queries, taxonomy = _base(word)
     return (
-        "custom",
+        f"{word}, with changes",
         _changed(table, "httpapi", httpapi),
         _changed(table, "batch", batch),
         _changed(table, "queries", queries),

@@ -154,7 +154,7 @@ class EmulatorConfig:
         seed: Of everything random.
         visibility: From the acknowledgement of an event until queries count it.
         time_zone: IANA name of the project's time zone, which decides its days.
-        limits_name: "documented", "off" or "custom": what to call the limits.
+        limits_name: What to call the limits: "documented" or "off", with changes or without.
         httpapi: Limits of ``/2/httpapi``.
         batch: Limits of ``/batch``.
         queries: Limits of the query endpoints.

@@ -44,7 +44,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
     top.only(_KEYS)
     seed = top.integer("seed", 0)
     limits_name, httpapi, batch, queries, taxonomy = read_limits(top)
-    default_cache = "documented" if limits_name == "documented" else "off"
+    default_cache = "documented" if limits_name.startswith("documented") else "off"
     config = EmulatorConfig(
         api_key=top.text("api_key", secrets.token_hex(16)),
         secret_key=top.text("secret_key", secrets.token_hex(16)),

@@ -106,9 +106,10 @@ def _limits(config: EmulatorConfig, state: Mapping[str, Any]) -> str:
     tables = (("httpapi", config.httpapi), ("batch", config.batch), ("queries", config.queries))
     for name, table in tables:
         given = [
-            f"{entry.name} {getattr(table, entry.name):,}"
+            f"{entry.name.replace('_', ' ')} {getattr(table, entry.name):,}"
             for entry in dataclasses.fields(table)
-            if entry.name != "window_s" and getattr(table, entry.name) is not None
+            if entry.name not in ("window_s", "max_intervals")
+            and getattr(table, entry.name) is not None
         ]
         rows.append((f"<code>{name}</code>", escape(", ".join(given)) or "none"))
     spent = ", ".join(f"{cost:,} in the last {name}" for name, cost in state["cost"].items())

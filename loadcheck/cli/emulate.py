@@ -1,0 +1,86 @@
+"""The command ``loadcheck emulate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadcheck.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadcheck.emulator.config import EmulatorConfig
+
+
+def emulate(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
+    ] = 8765,
+    api_key: Annotated[
+        str | None, typer.Option(help="API key of the project.", show_default="drawn at random")
+    ] = None,
+    secret_key: Annotated[
+        str | None, typer.Option(help="Its secret key.", show_default="drawn at random")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file that says how it behaves: the keys of a scenario's \\[target].",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="SQLite file that keeps the events across restarts.", show_default=False),
+    ] = None,
+) -> None:
+    """Run the Amplitude emulator on its own, until Ctrl-C."""
+    from loadcheck.emulator.journal import JournalError  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.emulator.standalone import greeting, serve  # noqa: PLC0415
+
+    keys = {"api_key": api_key, "secret_key": secret_key}
+    given = {name: key for name, key in keys.items() if key is not None}
+    checked = _checked(config, given)
+
+    def ready(url: str) -> None:
+        sys.stdout.write(greeting(checked, url))
+        sys.stdout.flush()
+
+    try:
+        serve(checked, host, port, data=data, ready=ready)
+    except JournalError as error:
+        raise InputError(Problem(message=str(error), key="--data")) from None
+    except OSError as error:
+        message = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        raise InputError(
+            Problem(message=message, remedy="choose another with --port, or 0 for any free one")
+        ) from None
+
+
+def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:
+    from loadcheck.emulator.config import ConfigError, parse  # noqa: PLC0415
+    from loadcheck.scenario.source import read  # noqa: PLC0415
+    from loadcheck.scenario.tree import dotted  # noqa: PLC0415
+
+    written = None if path is None else read(path, str(path))
+    table = {} if written is None else written.plain()
+    try:
+        return parse({**table, **given})
+    except ConfigError as error:
+        walked = () if written is None else written.walk()
+        lines = {dotted(place): node.place.line for place, node in walked}
+        raise InputError(
+            Problem(
+                message=problem.message,
+                file="" if path is None else str(path),
+                line=lines.get(problem.path),
+                key=problem.path,
+                remedy=problem.remedy,
+            )
+            for problem in error.problems
+        ) from None
