@@ -68,6 +68,7 @@ def lines(run: Running, *, color: bool, width: int) -> list[str]:
     total = "" if run.planned is None else f" of {words.count(run.planned)}"
     asked = "" if run.asked_rate is None else f", asked {words.rate(run.asked_rate)}"
     rate = f"rate {words.rate(run.latest('started'))}{asked}"
+    flight = f"{record.in_flight:,} in flight"
     bad = (
         f"{words.count(record.rejected)} rejected   {words.count(record.indeterminate)}"
         f" indeterminate   {words.count(record.skipped)} skipped"
@@ -79,7 +80,7 @@ def lines(run: Running, *, color: bool, width: int) -> list[str]:
     trouble = f"   {paint(_YELLOW, run.trouble)}" if run.trouble else ""
     rows = [
         f"{paint(_BOLD, run.name)}  {bar}  {run.stage}  {words.clock(run.elapsed_s)}",
-        f"  sent       {words.count(record.started)}{total}   {record.in_flight:,} in flight   {rate}",
+        f"  sent       {words.count(record.started)}{total}   {flight}   {rate}",
         f"  outcomes   {acknowledged}   {bad}   {words.count(record.retries)} retries",
         f"  latency    {percentiles}{paint(_DIM, 'in the last second')}",
         f"  counted    {words.count(record.uniques)} unique users of {acknowledged}{trouble}",

@@ -179,9 +179,10 @@ def _failures(document: Document) -> Table:
         if len(ranked) > _MAX_REASONS:
             rest = sum(number for _, number in ranked[_MAX_REASONS:])
             table.add_row(name, f"{words.count(rest)} × other reasons: see the results file")
-        for status, body in list(step["examples"].items())[:1]:
-            text = " ".join(body.split())[:_EXAMPLE]
-            table.add_row(name, Text(f"a {status} said: {text or 'nothing'}", style="dim"))
+        if step["examples"]:
+            status, body = next(iter(step["examples"].items()))
+            text = " ".join(body.split())[:_EXAMPLE] or "nothing"
+            table.add_row(name, Text(f"a {status} said: {text}", style="dim"))
     return table
 
 
