@@ -1,6 +1,7 @@
 """Arazzo documents compiled to plans that need no network to run."""
 
 from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.lint import lint
 from loadcheck.workflow.plan import Answer, Flow, Plan, Query, RetryPolicy, Role, StepPlan
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "Settings",
     "StepPlan",
     "compile_plan",
+    "lint",
 ]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from loadcheck.errors import Problem, WorkflowError, did_you_mean
-from loadcheck.workflow.document import Document, read_document
-from loadcheck.workflow.expressions import ExpressionError, parse_expression
-from loadcheck.workflow.inputs import check_inputs, declared_inputs, default_inputs, resolve_schema
+from loadcheck.errors import WorkflowError, did_you_mean
+from loadcheck.workflow.books import Book, Shelf
+from loadcheck.workflow.document import read_document
+from loadcheck.workflow.identity import Run, insert_id, user_id
+from loadcheck.workflow.inputs import InputSchema, check_inputs, check_names, sample
 from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.plan import Plan, Query, Role, StepPlan
-from loadcheck.workflow.problems import Report, Scribe
-from loadcheck.workflow.request import RequestError, compile_request
-from loadcheck.workflow.scope import Scope
-from loadcheck.workflow.sources import Fetch, load_sources
-from loadcheck.workflow.units import Unit
-from loadcheck.workflow.values import MISSING, Evaluate, as_dynamic, evaluate
+from loadcheck.workflow.plan import Plan, Role, StepPlan
+from loadcheck.workflow.problems import Report
+from loadcheck.workflow.program import Given, Program
+from loadcheck.workflow.queries import QueryCompiler
+from loadcheck.workflow.resolve import Resolver
+from loadcheck.workflow.roles import close, end_of_copy, reached, symbol
+from loadcheck.workflow.scope import Face, Scope
+from loadcheck.workflow.sources import Fetch
+from loadcheck.workflow.values import MISSING, Frame, Slot
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from loadcheck.workflow import model
+    from loadcheck.workflow.units import Unit
 
-    from loadcheck.workflow.identity import Run
+EXAMPLE_TIME_MS: Final = 1_700_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,7 @@ class Settings:
     Attributes:
         document: Path of the Arazzo document.
         name: The document as the user named it, for messages.
+        run: What is the same for every copy.
         workflow_id: Which of its workflows; None if it has only one.
         sources: Source description name → file or URL that stands in for its ``url``.
         servers: Source description name → base URL that stands in for the described servers; the
@@ -39,7 +46,6 @@ class Settings:
         strict: Refuse what is accepted with a warning otherwise.
         inputs: Values of the workflow's inputs; strings may hold expressions of our own.
         overlay: Edits of the steps' requests.
-        run: What is the same for every copy.
         criteria: Step → conditions that must hold beside its success criteria.
         secrets: Values that must appear in no problem.
         query: "after": observer steps are run by the reconciliation alone. "each": by every copy
@@ -68,183 +74,139 @@ def compile_plan(settings: Settings) -> Plan:
     Raises:
         WorkflowError: The document, a description or a setting is not usable; holds every problem.
     """
-    return _Compiler(settings, read_document(settings.document, settings.name)).plan()
-
-
-class _Compiler:
-    def __init__(self, settings: Settings, document: Document) -> None:
-        self._settings = settings
-        hidden = settings.secrets | frozenset(settings.run.target.values())
-        self._report = Report(strict=settings.strict, secrets=hidden)
-        self._scribe = Scribe(self._report, document)
-        self._root = document.root if isinstance(document.root, dict) else {}
-
-    def plan(self) -> Plan:
-        settings = self._settings
-        sources = load_sources(self._scribe, settings.sources, settings.fetch)
-        index, raw = self._chosen()
-        path = ("workflows", index)
-        schema = resolve_schema(raw.get("inputs"), self._root)
-        declared = declared_inputs(schema)
-        values, noted = self._inputs(schema, (*path, "inputs"))
-        scope = Scope(
-            key=str(raw.get("workflowId")),
+    hidden = settings.secrets | frozenset(settings.run.target.values())
+    report = Report(strict=settings.strict, secrets=hidden)
+    shelf = Shelf(report, settings.sources, settings.fetch)
+    book = shelf.open(read_document(settings.document, settings.name))
+    shelf.check_overrides(book)
+    workflow = _chosen(book, settings.workflow_id)
+    if workflow is None:
+        raise WorkflowError(report.problems)
+    inputs, noted = _inputs(settings, book, workflow)
+    overlay: dict[str, list[Edit]] = {}
+    for edit in settings.overlay:
+        overlay.setdefault(edit.step, []).append(edit)
+    program = Program(
+        Given(
             run=settings.run,
-            declared=declared,
-            inputs=values,
-            noted=noted,
-            outputs={
-                str(step.get("stepId")): tuple(step.get("outputs", ()))
-                for step in raw.get("steps", ())
-            },
-            results=tuple(raw.get("outputs", ())),
-            sources={name: source.fields for name, source in sources.items() if source},
-            components=self._root.get("components"),
-        )
-        unit = Unit(
-            key=scope.key,
-            raw=raw,
-            path=path,
-            scope=scope,
-            scribe=self._scribe,
-            sources=sources,
             servers=settings.servers,
-            report=self._report,
+            inputs=inputs,
+            noted=noted,
+            overlay=overlay,
+            criteria=settings.criteria,
         )
-        self._unit = unit
-        unit.compile(0, settings.overlay, settings.criteria)
-        self._raise()
-        return self._planned(unit)
+    )
+    main = program.add(book, workflow, main=True)
+    program.compile()
+    if report.errors:
+        raise WorkflowError(report.problems)
+    return _plan(settings, report, program, main)
 
-    def _raise(self) -> None:
-        if self._report.errors:
-            raise WorkflowError(self._report.problems)
 
-    def _chosen(self) -> tuple[int, Mapping[str, Any]]:
-        workflows = self._root.get("workflows")
-        listed = workflows if isinstance(workflows, list) else []
-        ids = [str(raw.get("workflowId")) for raw in listed if isinstance(raw, dict)]
-        wanted = self._settings.workflow_id
-        if wanted is None and len(ids) == 1:
-            return 0, listed[0]
-        if wanted in ids:
-            return ids.index(wanted), listed[ids.index(wanted)]
-        if wanted is None:
-            message = "which of its workflows is meant is not said" if ids else "it has no workflow"
-            remedy = f"set workflow.id to one of {', '.join(ids)}" if ids else ""
-        else:
-            message, remedy = f'there is no workflow "{wanted}"', did_you_mean(wanted, ids)
-        self._scribe.error(("workflows",), message, remedy)
-        raise WorkflowError(self._report.problems)
+def _chosen(book: Book, wanted: str | None) -> model.Workflow | None:
+    names = tuple(book.workflows)
+    if wanted is None and len(names) == 1:
+        return book.workflows[names[0]]
+    if wanted in book.workflows:
+        return book.workflows[wanted]
+    if wanted is not None:
+        message, remedy = f'there is no workflow "{wanted}"', did_you_mean(wanted, names)
+    elif names:
+        message = "the document has several workflows"
+        remedy = f"say which one is meant by workflow.id: {', '.join(names)}"
+    else:
+        return None
+    book.scribe.error(("workflows",), message, remedy)
+    return None
 
-    def _inputs(
-        self, schema: Any, path: tuple[str | int, ...]
-    ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
-        """Return the values of the inputs, defaults applied, checked with copy 0 as an example."""
-        from loadcheck.workflow.resolve import Resolver
 
-        scope = Scope(key="", run=self._settings.run, declared={}, inputs={}, outputs={})
-        resolver = Resolver(scope, self._scribe, own=True)
-        values = dict(default_inputs(schema))
-        noted: dict[str, frozenset[str]] = {}
-        for name, raw in self._settings.inputs.items():
-            secret = isinstance(raw, str) and raw in self._settings.secrets
-            scope.noted.clear()
-            values[name] = raw if secret else resolver.value(raw, path)
+def _inputs(
+    settings: Settings, book: Book, workflow: model.Workflow
+) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
+    """Resolve the inputs and check them, with copy 0 as an example."""
+    scope = Scope(face=Face(key="", inputs={}, outputs={}), run=settings.run)
+    resolver = Resolver(scope, book.scribe, own=True)
+    path = (*workflow.path, "inputs")
+    values: dict[str, Any] = {}
+    noted: dict[str, frozenset[str]] = {}
+    for name, raw in settings.inputs.items():
+        scope.noted.clear()
+        secret = isinstance(raw, str) and raw in settings.secrets
+        value = raw if secret else resolver.value(raw, path)
+        if value is not MISSING:
+            values[name] = value
             noted[name] = frozenset(scope.noted)
-        values = {name: value for name, value in values.items() if value is not MISSING}
-        frame = [MISSING, 0, 0, "lc-000000000000-0000000", "000000000000-0", 0, {}, {}, {}]
-        sample = {name: evaluate(value, frame) for name, value in values.items()}
-        check_inputs(schema, sample, self._scribe, path)
-        return values, noted
+    root = book.scribe.document.root
+    schema = InputSchema(workflow.inputs, root)
+    schema.check_schema(book.scribe, path)
+    declared = dict(schema.declared)
+    for name in workflow.depends_on:
+        other = book.workflows.get(name)
+        declared |= {} if other is None else InputSchema(other.inputs, root).declared
+    check_names(settings.inputs, declared, book.scribe, path)
+    check_inputs(
+        schema, {**schema.defaults, **sample(values, _example(settings.run))}, book.scribe, path
+    )
+    return values, noted
 
-    def _planned(self, unit: Unit) -> Plan:
-        uses = _closed(unit)
-        per_copy = [
-            any(word.startswith("$copy.") for word in uses[step.step_id]) for step in unit.steps
-        ]
-        last = max(
-            (place for place, is_copy in enumerate(per_copy) if is_copy), default=len(per_copy) - 1
+
+def _example(run: Run) -> Frame:
+    """Return the frame of copy 0, without anything that an answer would have to bring."""
+    frame: Frame = [MISSING] * Slot.FREE
+    frame[Slot.NUMBER] = 0
+    frame[Slot.TIME] = EXAMPLE_TIME_MS
+    frame[Slot.USER] = user_id(run.id, 0)
+    frame[Slot.INSERT] = insert_id(run.id, 0)
+    return frame
+
+
+def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> Plan:
+    words = close(program.units.values())
+    end = end_of_copy(main, words)
+    if end is None:
+        main.book.scribe.warn(
+            main.path_of_inputs,
+            "no request differs from copy to copy: every step is run by every copy",
+            'give an input the value "$copy.userId"',
         )
-        end = len(unit.steps) if self._settings.query == "each" else last + 1
-        steps = []
-        for place, step in enumerate(unit.steps):
-            if step.draft is None:
-                continue
-            steps.append(
-                StepPlan(
-                    step_id=step.step_id,
-                    index=step.index,
-                    role=Role.COPY if place < end else Role.OBSERVER,
-                    method=step.draft.operation.method,
-                    origin=step.draft.origin,
-                    path=step.draft.base + step.draft.operation.path,
-                    uses=frozenset(word for word in uses[step.step_id] if word.startswith("$")),
-                    dependent=0 < place < end,
-                )
+    if settings.query == "each" or end is None:
+        end = len(main.steps)
+    per_copy = reached(main.steps[:end], main)
+    keys = {step.name: (unit, step) for unit in program.units.values() for step in unit.steps}
+    steps = []
+    for unit, step in (keys[step.name] for step in program.steps):
+        draft = step.draft
+        if draft is None:
+            continue
+        copy = step.index in per_copy
+        steps.append(
+            StepPlan(
+                step_id=step.name,
+                index=step.index,
+                role=Role.COPY if copy else Role.OBSERVER,
+                method=draft.operation.method,
+                origin=draft.origin,
+                path=draft.base + draft.operation.path,
+                uses=frozenset(word for word in words[symbol(unit, step)] if word[0] == "$"),
+                dependent=copy and step.index > min(per_copy),
             )
-        info = self._root.get("info")
-        return Plan(
-            workflow_id=unit.key,
-            title=str(info.get("title", "")) if isinstance(info, dict) else "",
-            steps=tuple(steps),
-            warnings=self._report.warnings,
-            unsent=unit.machine.unsent,
-            _machine=unit.machine,
-            _end=end,
-            _run_id=self._settings.run.id,
-            _journey=any(step.step.on_success or step.step.on_failure for step in unit.steps),
-            _query=self._query,
         )
-
-    def _query(self, step_id: str, edits: Sequence[Edit], values: Mapping[str, str]) -> Query:
-        unit = self._unit
-        known = {step.step_id: step for step in unit.steps if step.draft is not None}
-        if step_id not in known:
-            message, remedy = f'there is no step "{step_id}"', did_you_mean(step_id, known)
-            raise WorkflowError(Problem(message=message, file=self._settings.name, remedy=remedy))
-        chosen = known[step_id]
-        report = Report(secrets=self._settings.secrets)
-        unit.report = report
-        draft = unit.edited(chosen.draft, edits, step_id)
-        found: list[tuple[str, Evaluate]] = []
-        for name, text in values.items():
-            try:
-                value = unit.scope.resolve(parse_expression(text))
-            except ExpressionError as error:
-                report.add(Problem(message=error.message, key=name, remedy=error.remedy))
-                continue
-            dynamic = as_dynamic(value)
-            if dynamic is not None:
-                found.append((name, dynamic.evaluate))
-        try:
-            template = compile_request(draft)
-        except RequestError as error:
-            report.add(Problem(message=str(error), key=step_id))
-        if report.errors:
-            raise WorkflowError(report.problems)
-        from dataclasses import replace
-
-        return Query(
-            step_id=step_id,
-            machine=unit.machine,
-            before=(),
-            step=replace(chosen.step, render=template.render),
-            values=tuple(found),
-        )
-
-
-def _closed(unit: Unit) -> dict[str, frozenset[str]]:
-    """Return what each step depends on, through the outputs of others."""
-    uses = {step.step_id: step.uses for step in unit.steps}
-    changed = True
-    while changed:
-        changed = False
-        for name, words in uses.items():
-            more = words.union(
-                *(uses[word.partition("/")[2]] for word in words if word.startswith("step:"))
-            )
-            if more != words:
-                uses[name] = more
-                changed = True
-    return uses
+    if report.errors:
+        raise WorkflowError(report.problems)
+    unsent: Counter[str] = Counter()
+    for unit in program.units.values():
+        unit.machine.unsent = unsent
+    inlined = main.scope.inputs is not None
+    return Plan(
+        workflow_id=main.model.workflow_id,
+        title=main.book.content.title,
+        steps=tuple(steps),
+        warnings=report.warnings,
+        unsent=unsent,
+        _machine=main.machine,
+        _end=end,
+        _run_id=settings.run.id,
+        _inputs=None if inlined else program.entry(main, main.path_of_inputs),
+        _journey=len(program.units) > 1 or any(step.jumps for step in main.machine.steps),
+        _query=QueryCompiler(program, main, words, settings.secrets),
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from loadcheck.workflow.expressions import (
     CONDITION,
@@ -67,7 +67,7 @@ def compile_condition(
         outcome = truth(constant)
         return lambda _: outcome, uses
     if parser.boolean:
-        return evaluate, uses
+        return cast("Callable[[Frame], bool]", evaluate), uses
     return lambda frame: truth(evaluate(frame)), uses
 
 
@@ -93,7 +93,9 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
     if isinstance(left, list):
-        return len(left) == len(right) and all(map(same, left, right))
+        return len(left) == len(right) and all(
+            same(*pair) for pair in zip(left, right, strict=True)
+        )
     if isinstance(left, str):
         return left.casefold() == right.casefold()
     return bool(left == right)

@@ -5,22 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import jsonpath_rfc9535
 import orjson
 
-from loadcheck.errors import did_you_mean
 from loadcheck.workflow.conditions import SECTION, compare, compile_condition
 from loadcheck.workflow.expressions import ExpressionError, parse_expression
 from loadcheck.workflow.pointer import compile_pointer
 from loadcheck.workflow.values import MISSING, Frame, as_dynamic, as_text
 
 if TYPE_CHECKING:
-    from loadcheck.workflow.problems import Path
+    from loadcheck.workflow import model
     from loadcheck.workflow.resolve import Resolver
-
-TYPES: Final = ("simple", "regex", "jsonpath", "xpath")
 
 _SINGULAR = re.compile(
     r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)"
@@ -45,30 +42,14 @@ class Criterion:
     uses: frozenset[str]
 
 
-def compile_criterion(raw: Any, path: Path, resolver: Resolver) -> Criterion | None:
-    """Compile a Criterion Object; None if it was reported."""
-    scribe = resolver.scribe
-    kind = raw.get("type", "simple")
-    if isinstance(kind, dict):
-        kind = kind.get("type")
-    condition = raw.get("condition")
-    if not isinstance(condition, str):
-        return None
+def compile_criterion(raw: model.Criterion, resolver: Resolver) -> Criterion | None:
+    """Compile a criterion; None if what is wrong with it was reported."""
     try:
-        if kind == "simple":
-            return simple(condition, resolver)
-        if kind == "xpath":
-            message, remedy = "xpath is not supported", "use jsonpath, or simple with a pointer"
-            scribe.error((*path, "type"), message, remedy, SECTION)
-            return None
-        if kind not in TYPES:
-            scribe.error(
-                (*path, "type"), f'unknown type "{kind}"', did_you_mean(str(kind), TYPES), SECTION
-            )
-            return None
-        return _in_context(raw, kind, condition, path, resolver)
+        if raw.type == "simple":
+            return simple(raw.condition, resolver)
+        return _in_context(raw, resolver)
     except ExpressionError as error:
-        scribe.error((*path, "condition"), error.message, error.remedy, SECTION)
+        resolver.scribe.error((*raw.path, "condition"), error.message, error.remedy, SECTION)
         return None
 
 
@@ -82,22 +63,12 @@ def simple(condition: str, resolver: Resolver) -> Criterion:
     return Criterion(text=condition, holds=holds, uses=uses)
 
 
-def _in_context(
-    raw: Any, kind: str, condition: str, path: Path, resolver: Resolver
-) -> Criterion | None:
-    context = raw.get("context")
-    if not isinstance(context, str):
-        message = f"a {kind} criterion without context"
-        resolver.scribe.error(path, message, "expected context: $response.body", SECTION)
-        return None
-    value = resolver.expression(parse_expression(context), (*path, "context"))
+def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
+    condition, context = raw.condition, raw.context or ""
+    value = resolver.expression(parse_expression(context), (*raw.path, "context"))
     dynamic = as_dynamic(value)
-    test = (
-        _regex(condition)
-        if kind == "regex"
-        else _jsonpath(condition, context, (*path, "condition"), resolver)
-    )
-    text = f"{condition} ({kind} on {context})"
+    test = _regex(condition) if raw.type == "regex" else _jsonpath(raw, context, resolver)
+    text = f"{condition} ({raw.type} on {context})"
     if dynamic is None:
         outcome = value is not MISSING and test(value)
         return Criterion(text=text, holds=lambda _: outcome, uses=frozenset())
@@ -118,9 +89,8 @@ def _regex(pattern: str) -> Callable[[Any], bool]:
     return lambda value: search(as_text(value)) is not None
 
 
-def _jsonpath(
-    condition: str, context: str, path: Path, resolver: Resolver
-) -> Callable[[Any], bool]:
+def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
+    condition = raw.condition
     singular = _SINGULAR.fullmatch(condition)
     if singular is None or singular["operator"] is None:
         return compile_jsonpath_test(condition)
@@ -129,7 +99,7 @@ def _jsonpath(
     name, literal = singular["operator"], singular["literal"]
     suggestion = f"{context}#{pointer} {name} {literal.replace(chr(34), chr(39))}"
     resolver.scribe.warn(
-        path,
+        (*raw.path, "condition"),
         f'"{condition}" is no JSONPath: a comparison stands only in a filter (RFC 9535)',
         f'write "{suggestion}" with type simple, or "$[?{condition.strip()}]"',
         SECTION,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
+Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
 
 MAX_JUMPS: Final = 1000
 """Transfers of control (goto, calls, steps run before a retry) that one copy may make."""
@@ -52,7 +53,7 @@ class Action:
         criteria: All must hold for it to be taken.
         step: Index of the step to go to, or to run before a retry; None: not a step.
         workflow: The workflow to go to, or to run before a retry.
-        inputs: That workflow's inputs.
+        inputs: Gives that workflow's inputs.
         retry_after_s: Wait before a retry.
         retry_limit: How many retries in all.
     """
@@ -61,7 +62,7 @@ class Action:
     criteria: tuple[Criterion, ...] = ()
     step: int | None = None
     workflow: Machine | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs | None = None
     retry_after_s: float = 0.0
     retry_limit: int = 1
 
@@ -85,12 +86,18 @@ class Step:
     step_id: str
     render: Callable[[Frame], Request] | None = None
     call: Machine | None = None
-    inputs: Callable[[Frame], dict[str, Any]] | None = None
+    inputs: Inputs | None = None
     once: bool = False
     criteria: tuple[Criterion, ...] = ()
     outputs: tuple[tuple[int, Evaluate], ...] = ()
     on_success: tuple[Action, ...] = ()
     on_failure: tuple[Action, ...] = ()
+
+    @property
+    def jumps(self) -> bool:
+        """Whether an action of it transfers control."""
+        actions = (*self.on_success, *self.on_failure)
+        return any(action.step is not None or action.workflow is not None for action in actions)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -172,22 +179,18 @@ def run(machine: Machine, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bo
             success = action is None
         for slot, evaluate in step.outputs:
             frame[slot] = evaluate(frame)
-        if success:
-            action = _matching(step.on_success, frame) if step.on_success else None
+        if success and step.on_success:
+            action = _matching(step.on_success, frame)
         if action is None:
             position += 1
             continue
-        if action.kind == "end":
-            return success
-        if not frame[Slot.WORKFLOWS].jump():
-            machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
-            return False
-        if action.workflow is None:
-            position = end if action.step is None else action.step
-            continue
-        frame = enter(action.workflow, frame, action.inputs)
-        machine, position = action.workflow, 0
-        steps, end = machine.steps, len(machine.steps)
+        entered = None if action.kind == "end" else _transfer(machine, step, action, frame)
+        if entered is None:
+            return success and action.kind == "end"
+        position = action.step or 0
+        if action.workflow is not None:
+            machine, frame = action.workflow, entered
+            steps, end = machine.steps, len(machine.steps)
     return True
 
 
@@ -205,6 +208,24 @@ def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
         return False
     exchange.success = True
     return True
+
+
+def _transfer(machine: Machine, step: Step, action: Action, frame: Frame) -> Frame | None:
+    """Return the frame in which the run goes on behind a goto; None if it may not."""
+    if not frame[Slot.WORKFLOWS].jump():
+        machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
+        return None
+    if action.workflow is None:
+        return frame
+    return _entered(action.workflow, step, action.inputs, frame)
+
+
+def _entered(target: Machine, step: Step, inputs: Inputs | None, frame: Frame) -> Frame | None:
+    try:
+        return enter(target, frame, {} if inputs is None else inputs(frame))
+    except UnsendableError as error:
+        target.unsent[f"{step.step_id}: {error}"] += 1
+        return None
 
 
 def _make(machine: Machine, step: Step, frame: Frame) -> Request | None:
@@ -230,27 +251,20 @@ def _recover(
     used: dict[int, int] = {}
     while True:
         found, action = _failure_action(step.on_failure, frame, used)
-        if action is not None and action.kind != "retry":
-            return action
-        if action is not None:
-            wait: float | None = retry_after_s(exchange) if exchange is not None else None
-            wait = action.retry_after_s if wait is None else wait
-            if action.step is not None or action.workflow is not None:
-                ready = yield from _before_retry(machine, action, frame, retry)
-                if not ready:
-                    return _GIVE_UP
-                made = _make(machine, step, frame)
-                request = request if made == request else made
-        else:
+        if action is None:
             wait = None if found or exchange is None else retry(exchange, attempt)
+        elif action.kind != "retry":
+            return action
+        else:
+            wait = _delay_s(action, exchange)
+            ready, request = yield from _prepare(machine, step, action, request, frame, retry)
+            wait = wait if ready else None
         if wait is None:
             return _GIVE_UP
         if wait > 0:
             yield Pause(wait)
         attempt += 1
         if request is None:
-            if step.render is not None:
-                return _GIVE_UP
             success = yield from _call(step, frame, retry)
         else:
             exchange = yield request
@@ -260,14 +274,36 @@ def _recover(
             return None
 
 
-def _before_retry(machine: Machine, action: Action, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
-    """Run the step or workflow that a retry refers to."""
-    if not frame[Slot.WORKFLOWS].jump():
-        return False
+def _delay_s(action: Action, exchange: Exchange | None) -> float:
+    asked = None if exchange is None else retry_after_s(exchange)
+    return action.retry_after_s if asked is None else asked
+
+
+def _prepare(
+    machine: Machine,
+    step: Step,
+    action: Action,
+    request: Request | None,
+    frame: Frame,
+    retry: RetryPolicy,
+) -> Flow[tuple[bool, Request | None]]:
+    """Run what a retry refers to; return whether to retry, and the request then.
+
+    The request stays the very same unless an output that it holds has changed.
+    """
     if action.workflow is not None:
-        inner = enter(action.workflow, frame, action.inputs)
-        return (yield from run(action.workflow, inner, retry, len(action.workflow.steps)))
-    return (yield from run_step(machine, machine.steps[action.step or 0], frame, retry))
+        inner = yield from _nested(action.workflow, step, action.inputs, frame, retry)
+        ready = inner is not None
+    elif action.step is not None:
+        ready = _transfer(machine, step, action, frame) is not None
+        if ready:
+            ready = yield from run_step(machine, machine.steps[action.step], frame, retry)
+    else:
+        return True, request
+    if not ready or step.render is None:
+        return ready, request
+    made = _make(machine, step, frame)
+    return made is not None, request if made == request else made
 
 
 def run_step(machine: Machine, step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
@@ -291,23 +327,31 @@ def _call(step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
     target, journey = step.call, frame[Slot.WORKFLOWS]
     if target is None or (step.once and target.key in journey.workflows):
         return True
-    if not journey.jump() or journey.depth >= MAX_DEPTH:
-        target.unsent[f"{step.step_id}: workflows call each other too often or too deeply"] += 1
+    inner = yield from _nested(target, step, step.inputs, frame, retry)
+    if inner is None:
         return False
-    try:
-        inputs = {} if step.inputs is None else step.inputs(frame)
-    except UnsendableError as error:
-        target.unsent[f"{step.step_id}: {error}"] += 1
-        return False
-    inner = enter(target, frame, inputs)
-    journey.depth += 1
-    success = yield from run(target, inner, retry, len(target.steps))
-    journey.depth -= 1
     frame[0] = inner[0]
     outputs = {name: evaluate(inner) for name, evaluate in target.outputs}
     frame[Slot.OUTPUTS] = outputs
-    journey.workflows[target.key] = (dict(inputs), outputs)
-    return success and all(criterion.holds(frame) for criterion in step.criteria)
+    journey.workflows[target.key] = (dict(inner[Slot.INPUTS]), outputs)
+    return all(criterion.holds(frame) for criterion in step.criteria)
+
+
+def _nested(
+    target: Machine, step: Step, inputs: Inputs | None, frame: Frame, retry: RetryPolicy
+) -> Flow[Frame | None]:
+    """Run a workflow to its end; return its frame, None if it failed."""
+    journey = frame[Slot.WORKFLOWS]
+    if not journey.jump() or journey.depth >= MAX_DEPTH:
+        target.unsent[f"{step.step_id}: workflows call each other too often or too deeply"] += 1
+        return None
+    inner = _entered(target, step, inputs, frame)
+    if inner is None:
+        return None
+    journey.depth += 1
+    success = yield from run(target, inner, retry, len(target.steps))
+    journey.depth -= 1
+    return inner if success else None
 
 
 def _matching(actions: tuple[Action, ...], frame: Frame) -> Action | None:

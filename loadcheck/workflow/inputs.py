@@ -1,81 +1,193 @@
-"""Workflow inputs: a JSON Schema, checked with its defaults applied (Arazzo, "Workflow Object")."""
+"""Workflow inputs: a JSON Schema, with its defaults (Arazzo 1.0.1, "Workflow Object")."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.pointer import look_up, parse_pointer
-from loadcheck.workflow.values import MISSING
+from loadcheck.workflow.values import MISSING, UnsendableError, as_dynamic, evaluate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadcheck.workflow.flow import Inputs
     from loadcheck.workflow.problems import Path, Scribe
+    from loadcheck.workflow.values import Dynamic, Frame
 
-SECTION: Final = "Workflow Object, inputs"
-_MAX_REFERENCES: Final = 20
+SECTION: Final = "Workflow Object"
+
+_MAX_DEPTH: Final = 20
 
 
-def resolve_schema(raw: Any, root: Any) -> Any:
-    """Follow the references that an inputs schema may be, within its document."""
-    for _ in range(_MAX_REFERENCES):
-        reference = raw.get("$ref") if isinstance(raw, Mapping) else None
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return raw
+class InputSchema:
+    """The schema of a workflow's inputs.
+
+    Args:
+        raw: The schema; anything but an object declares nothing.
+        root: The document that its references lead into.
+    """
+
+    def __init__(self, raw: Any, root: Any) -> None:
+        schema = _inlined(raw, root, 0)
+        self._schema: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
+        properties = self._schema.get("properties")
+        self._properties = properties if isinstance(properties, Mapping) else {}
+
+    @property
+    def declared(self) -> dict[str, bool]:
+        """The inputs, each with whether it is required."""
+        names = dict.fromkeys(self._properties, False)
+        required = self._schema.get("required")
+        for name in required if isinstance(required, list) else ():
+            if isinstance(name, str):
+                names[name] = True
+        return names
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The inputs that have a default, with it."""
+        return {
+            name: entry["default"]
+            for name, entry in self._properties.items()
+            if isinstance(entry, Mapping) and "default" in entry
+        }
+
+    def misfits(self, name: str, value: Any) -> list[str]:
+        """Say in what an input does not fit its schema."""
+        validator = self._validators.get(name)
+        return (
+            [] if validator is None else [error.message for error in validator.iter_errors(value)]
+        )
+
+    def fits(self, name: str, value: Any) -> bool:
+        """Say whether an input fits its schema."""
+        validator = self._validators.get(name)
+        return validator is None or bool(validator.is_valid(value))
+
+    @cached_property
+    def _validators(self) -> dict[str, Any]:
+        from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # noqa: PLC0415 -- slow
+
+        return {
+            name: Draft202012Validator(entry)
+            for name, entry in self._properties.items()
+            if isinstance(entry, Mapping | bool)
+        }
+
+    def check_schema(self, scribe: Scribe, path: Path) -> None:
+        """Report what is wrong with the schema itself."""
+        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 -- slow
+
         try:
-            raw = look_up(root, parse_pointer(reference[1:]))
-        except ValueError:
-            return MISSING
-    return MISSING
-
-
-def declared_inputs(schema: Any) -> dict[str, bool]:
-    """Return the names of the inputs and whether each is required."""
-    if not isinstance(schema, Mapping):
-        return {}
-    properties = schema.get("properties")
-    required = schema.get("required")
-    names = dict.fromkeys(properties if isinstance(properties, Mapping) else (), False)
-    for name in required if isinstance(required, list) else ():
-        if isinstance(name, str):
-            names[name] = True
-    return names
-
-
-def default_inputs(schema: Any) -> dict[str, Any]:
-    """Return the inputs that have a default."""
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    return {
-        name: entry["default"]
-        for name, entry in (properties.items() if isinstance(properties, Mapping) else ())
-        if isinstance(entry, Mapping) and "default" in entry
-    }
-
-
-def check_inputs(schema: Any, values: Mapping[str, Any], scribe: Scribe, path: Path) -> None:
-    """Report every input that is missing, unknown or does not fit its schema."""
-    declared = declared_inputs(schema)
-    for name, required in declared.items():
-        if required and name not in values:
+            Draft202012Validator.check_schema(self._schema)
+        except SchemaError as error:
             scribe.error(
-                path, f'the input "{name}" is required and has no value',
-                f"give it one: inputs.{name} = …", SECTION,
-            )  # fmt: skip
-    for name in values:
-        if name not in declared:
-            remedy = did_you_mean(name, declared) or "the workflow declares none"
-            scribe.error(path, f'there is no input "{name}"', remedy, SECTION)
-    if not isinstance(schema, Mapping):
-        return
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 -- slow to import
-
-    properties = schema.get("properties")
-    for name, value in values.items():
-        entry = properties.get(name) if isinstance(properties, Mapping) else None
-        if entry is None:
-            continue
-        validator = Draft202012Validator({**entry})
-        for error in validator.iter_errors(value):
-            scribe.error(
-                (*path, "properties", name), f'the input "{name}": {error.message}', "", SECTION
+                (*path, *error.path), f"no valid JSON Schema: {error.message}", "", SECTION
             )
+
+
+def check_inputs(
+    schema: InputSchema, values: Mapping[str, Any], scribe: Scribe, path: Path
+) -> None:
+    """Report the inputs that are missing and those that do not fit.
+
+    Args:
+        schema: What is asked for.
+        values: What is given; what is known only when a copy runs is not checked.
+        scribe: Takes problems.
+        path: Where the inputs are asked for or given.
+    """
+    for name, required in schema.declared.items():
+        if required and name not in values:
+            scribe.error(path, f'the input "{name}" is required and has no value', "", SECTION)
+    for name, value in values.items():
+        if as_dynamic(value) is None:
+            for message in schema.misfits(name, value):
+                scribe.error(path, f'the input "{name}": {message}', "", SECTION)
+
+
+def check_names(names: Iterable[str], declared: Iterable[str], scribe: Scribe, path: Path) -> None:
+    """Report inputs that are given and not declared."""
+    known = set(declared)
+    for name in names:
+        if name not in known:
+            remedy = did_you_mean(name, known) or "none is declared"
+            scribe.error(path, f'there is no input "{name}"', remedy, SECTION)
+
+
+def compile_inputs(schema: InputSchema, values: Mapping[str, Any], name: str) -> Inputs:
+    """Return what gives the inputs of a workflow in the frame of whoever calls it.
+
+    An optional input without a value is left out. A required one, or one that does not fit its
+    schema, makes the workflow fail before anything is sent.
+
+    Args:
+        schema: The inputs that it declares.
+        values: Their values, resolved; defaults are added.
+        name: The workflow, for messages.
+    """
+    declared = schema.declared
+    given = {**schema.defaults, **values}
+    known = {key: value for key, value in given.items() if as_dynamic(value) is None}
+    late = [
+        (key, dynamic, declared.get(key, False))
+        for key, value in given.items()
+        if (dynamic := as_dynamic(value)) is not None
+    ]
+    return _closure(known, late, schema.fits, name) if late else lambda _: known
+
+
+def _closure(
+    known: dict[str, Any],
+    late: list[tuple[str, Dynamic, bool]],
+    fits: Callable[[str, Any], bool],
+    workflow: str,
+) -> Inputs:
+    def inputs(frame: Frame) -> dict[str, Any]:
+        found = dict(known)
+        for name, dynamic, required in late:
+            value = dynamic.evaluate(frame)
+            if value is MISSING:
+                if required:
+                    raise UnsendableError(f'the input "{name}" of {workflow} has no value')
+            elif fits(name, value):
+                found[name] = value
+            else:
+                raise UnsendableError(f'the input "{name}" of {workflow} does not fit its schema')
+        return found
+
+    return inputs
+
+
+def sample(values: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+    """Return inputs as they are in a frame, where they can be known there."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            found[name] = evaluate(value, frame)
+        except UnsendableError:
+            continue
+    return found
+
+
+def _inlined(schema: Any, root: Any, depth: int) -> Any:
+    """Return a schema with the references into its document replaced by what they mean."""
+    if depth > _MAX_DEPTH:
+        return {}
+    if isinstance(schema, list):
+        return [_inlined(item, root, depth) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        try:
+            found = look_up(root, parse_pointer(reference[1:]))
+        except ValueError:
+            found = MISSING
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        inner = _inlined({} if found is MISSING else found, root, depth + 1)
+        return {**inner, **rest} if isinstance(inner, Mapping) else inner
+    return {name: _inlined(value, root, depth) for name, value in schema.items()}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.openapi import DescriptionError, Operation, split_base
 from loadcheck.workflow.pointer import parse_pointer
 
 if TYPE_CHECKING:
+    from loadcheck.workflow import model
     from loadcheck.workflow.exchange import Origin
     from loadcheck.workflow.problems import Path, Scribe
     from loadcheck.workflow.sources import Source
@@ -24,8 +25,7 @@ _OPERATION_PATH = re.compile(
 
 
 def find_operation(
-    raw: Mapping[str, Any],
-    path: Path,
+    step: model.Step,
     sources: Mapping[str, Source | None],
     servers: Mapping[str, str],
     scribe: Scribe,
@@ -35,22 +35,18 @@ def find_operation(
     None if the step has no operation, or if what is wrong with it was reported.
     """
     try:
-        if "operationId" in raw:
-            found = _by_id(str(raw["operationId"]), (*path, "operationId"), sources, scribe)
-        elif "operationPath" in raw:
-            found = _by_path(str(raw["operationPath"]), (*path, "operationPath"), sources, scribe)
-        else:
-            return None
+        found = None
+        if step.operation_id is not None:
+            found = _by_id(step.operation_id, (*step.path, "operationId"), sources, scribe)
+        elif step.operation_path is not None:
+            found = _by_path(step.operation_path, (*step.path, "operationPath"), sources, scribe)
         if found is None:
             return None
         source, operation = found
-        server = servers.get(source.name, servers.get("*"))
-        if server is None and not operation.servers:
-            raise DescriptionError(f'source description "{source.name}" names no server')
-        url = operation.servers[0] if server is None else server
+        url = servers.get(source.name) or servers.get("*") or next(iter(operation.servers), "/")
         return operation, *split_base(url, source.document.location)
     except DescriptionError as error:
-        scribe.error(path, str(error), "", SECTION)
+        scribe.error(step.path, str(error), "", SECTION)
         return None
 
 

@@ -8,15 +8,17 @@ An edit names a place in the request, ``body#/json/pointer``, ``query.NAME``,
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from loadcheck.workflow.pointer import parse_pointer
-from loadcheck.workflow.values import Dynamic, Text, describe
+from loadcheck.workflow.values import Dynamic, JsonText, Text, describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _AT = re.compile(r"(?:(body)|(query|header|path|cookie)\.([^#]+))(?:#(.*))?", re.DOTALL)
+_BEHIND_LAST: Final = frozenset({"-"})
+_FIRST: Final = frozenset({"-", "0"})
 
 
 class Edit(Protocol):
@@ -73,19 +75,22 @@ def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:
         return value
     token, rest = pointer[0], pointer[1:]
     if tree is None:
-        tree = [] if token in {"-", "0"} else {}
+        tree = [] if token in _FIRST else {}
     if isinstance(tree, dict):
         return {**tree, token: put(tree.get(token), rest, value)}
     if isinstance(tree, list):
-        index = len(tree) if token == "-" else _index(token)
+        index = _index(token, len(tree))
         if index is None or index > len(tree):
             raise ValueError(f'"{token}" is no index of an array of {len(tree)}')
         old = tree[index] if index < len(tree) else None
         return [*tree[:index], put(old, rest, value), *tree[index + 1 :]]
-    if isinstance(tree, Dynamic | Text):
-        raise ValueError(f'nothing can be added to "{tree}", known only when a copy runs')
-    raise ValueError(f'there is no "{token}" in {describe(tree)}')
+    known = not isinstance(tree, Dynamic | Text | JsonText)
+    what = describe(tree) if known else f'"{tree}", known only when a copy runs'
+    raise ValueError(f'there is no place "{token}" in {what}')
 
 
-def _index(token: str) -> int | None:
+def _index(token: str, size: int) -> int | None:
+    """Return the index that a token means in an array; "-" is the one behind the last."""
+    if token in _BEHIND_LAST:
+        return size
     return int(token) if re.fullmatch(r"0|[1-9][0-9]*", token) else None

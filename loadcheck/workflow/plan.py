@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from loadcheck.workflow.flow import (
     Flow,
+    Inputs,
     Journey,
     Machine,
     RetryPolicy,
     Step,
+    enter,
     judge,
     no_retry,
     run,
@@ -80,22 +82,37 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Level:
+    """One workflow on the way to the step that a query asks.
+
+    Attributes:
+        machine: The workflow.
+        before: Steps whose outputs are needed.
+        call: The step that calls the next workflow on the way; None in the last one.
+    """
+
+    machine: Machine
+    before: tuple[Step, ...]
+    call: Step | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Query:
     """An observer step, compiled with edits of its own.
 
     Attributes:
         step_id: The observer step.
-        machine: Its workflow.
-        before: Steps whose outputs the query needs.
+        levels: The workflows on the way to it, its own the last.
         step: The step, its request edited.
         values: Value name → what gives it from the answer.
+        inputs: Gives the inputs of the first workflow, where they are not part of it.
     """
 
     step_id: str
-    machine: Machine
-    before: tuple[Step, ...]
+    levels: tuple[Level, ...]
     step: Step
     values: tuple[tuple[str, Evaluate], ...]
+    inputs: Inputs | None = None
 
     def run(self, number: int) -> Flow[Answer]:
         """Ask once, without retries.
@@ -106,22 +123,35 @@ class Query:
         Raises:
             UnsendableError: The steps before it have not given what the query needs.
         """
-        frame = self.machine.blank.copy()
+        frame = self.levels[0].machine.blank.copy()
         frame[Slot.QUERY] = number
         frame[Slot.WORKFLOWS] = Journey()
-        for step in self.before:
-            success = yield from run_step(self.machine, step, frame, no_retry)
-            if not success:
-                return Answer(success=False, values=self._nothing(), exchange=frame[0])
+        if self.inputs is not None:
+            frame[Slot.INPUTS] = self.inputs(frame)
+        for level in self.levels:
+            for step in level.before:
+                success = yield from run_step(level.machine, step, frame, no_retry)
+                if not success:
+                    return self._failed(frame, step)
+            call = level.call
+            if call is not None and call.call is not None:
+                inputs = {} if call.inputs is None else call.inputs(frame)
+                frame = enter(call.call, frame, inputs)
         if self.step.render is None:
             raise UnsendableError(f"{self.step_id} sends no request")
         exchange = yield self.step.render(frame)
-        frame[0] = exchange
+        frame[Slot.EXCHANGE] = exchange
         if not judge(self.step, frame, exchange):
             return Answer(success=False, values=self._nothing(), exchange=exchange)
         found = {name: evaluate(frame) for name, evaluate in self.values}
         values = {name: None if value is MISSING else value for name, value in found.items()}
         return Answer(success=True, values=values, exchange=exchange)
+
+    def _failed(self, frame: Frame, step: Step) -> Answer:
+        exchange = frame[Slot.EXCHANGE]
+        if exchange is MISSING:
+            raise UnsendableError(f"{step.step_id}, before {self.step_id}, could not be sent")
+        return Answer(success=False, values=self._nothing(), exchange=exchange)
 
     def _nothing(self) -> dict[str, Any]:
         return dict.fromkeys(name for name, _ in self.values)
@@ -147,6 +177,7 @@ class Plan:
     _machine: Machine = field(repr=False)
     _end: int = field(repr=False)
     _run_id: str = field(repr=False)
+    _inputs: Inputs | None = field(repr=False)
     _journey: bool = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
 
@@ -189,4 +220,6 @@ class Plan:
         frame[Slot.INSERT] = insert_id(self._run_id, number)
         if self._journey:
             frame[Slot.WORKFLOWS] = Journey()
+        if self._inputs is not None:
+            frame[Slot.INPUTS] = self._inputs(frame)
         return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, TypeAlias
 
 from loadcheck.errors import Problem
@@ -30,18 +31,12 @@ class Report:
 
     def add(self, problem: Problem) -> None:
         """Take a problem, once."""
-        if self._strict or problem.severity == "error":
-            severity = "error"
-        else:
-            severity = "warning"
-        clean = Problem(
+        clean = dataclasses.replace(
+            problem,
             message=self._hide(problem.message),
-            file=problem.file,
-            line=problem.line,
             key=self._hide(problem.key),
             remedy=self._hide(problem.remedy),
-            section=problem.section,
-            severity="error" if severity == "error" else "warning",
+            severity="error" if self._strict else problem.severity,
         )
         self._problems.setdefault(clean)
 
@@ -80,17 +75,7 @@ class Scribe:
     def warn(self, path: Path, message: str, remedy: str = "", section: str = "") -> None:
         """Report what is accepted although the specification has it otherwise."""
         problem = self._problem(path, message, remedy, section)
-        self.report.add(
-            Problem(
-                message=problem.message,
-                file=problem.file,
-                line=problem.line,
-                key=problem.key,
-                remedy=problem.remedy,
-                section=problem.section,
-                severity="warning",
-            )
-        )
+        self.report.add(dataclasses.replace(problem, severity="warning"))
 
     def _problem(self, path: Path, message: str, remedy: str, section: str) -> Problem:
         return Problem(

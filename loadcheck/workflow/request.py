@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -101,6 +101,16 @@ class Draft:
             except ValueError as error:
                 raise RequestError(f"{edit.at}: {error}") from None
         return draft
+
+    def lacking(self) -> Iterator[str]:
+        """Name what the description requires and the request does not have."""
+        headers = {name.lower() for where, name in self.values if where == "header"}
+        for (where, name), parameter in self.operation.parameters.items():
+            given = name.lower() in headers if where == "header" else (where, name) in self.values
+            if parameter.required and not given and where != "path":
+                yield f'the {where} parameter "{name}"'
+        if self.operation.body_required and self.body is MISSING:
+            yield "a body"
 
     def _edit(self, edit: Edit, value: Any) -> None:
         where, name, pointer = parse_place(edit.at)

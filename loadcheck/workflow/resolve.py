@@ -12,7 +12,7 @@ from loadcheck.workflow.expressions import (
     parse_expression,
 )
 from loadcheck.workflow.templates import Bare, join_template, split_template
-from loadcheck.workflow.values import MISSING, Dynamic, JsonText, Known, Text
+from loadcheck.workflow.values import MISSING, Dynamic, JsonText, Known, Text, as_dynamic
 
 if TYPE_CHECKING:
     from loadcheck.workflow.problems import Path, Scribe
@@ -92,12 +92,12 @@ class Resolver:
             value = self.expression(expression, path)
             if value is MISSING:
                 raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
-            parts.append(value if isinstance(value, Dynamic) else Known(value))
+            parts.append(as_dynamic(value) or Known(value))
         return join_template(parts)
 
     def _bare(self, bare: Bare, raw: str, path: Path) -> Expression | None:
         braced = raw.replace(bare.text, f"{{{bare.text}}}")
-        if bare.name in self.scope.declared:
+        if bare.name in self.scope.face.inputs:
             self.scribe.warn(
                 path,
                 f'"{bare.text}" inside a longer string stands without braces',

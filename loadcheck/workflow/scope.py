@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import orjson
 
 from loadcheck.errors import did_you_mean
-from loadcheck.workflow.expressions import Expression, ExpressionError
+from loadcheck.workflow.expressions import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.pointer import compile_pointer, look_up
-from loadcheck.workflow.values import MISSING, Dynamic, Evaluate, Frame, Slot, Text
+from loadcheck.workflow.values import MISSING, Dynamic, Evaluate, Frame, Slot, as_dynamic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,58 +28,94 @@ _COPY_SLOTS = {
     "number": Slot.NUMBER,
     "time": Slot.TIME,
 }
+_NEEDS_ANSWER = frozenset({"url", "method", "statusCode", "request", "response"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Face:
+    """What other workflows may refer to of a workflow.
+
+    Attributes:
+        key: Names it among all workflows of the plan.
+        inputs: Input name → whether it is required.
+        outputs: Output name → its expression.
+        wanted: Names of the outputs that somebody reads.
+    """
+
+    key: str
+    inputs: Mapping[str, bool]
+    outputs: Mapping[str, str]
+    wanted: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepFace:
+    """What expressions may refer to of a step: its outputs, those of the workflow it calls."""
+
+    outputs: Mapping[str, str]
+    call: Face | None = None
 
 
 class Scope:
     """Resolves expressions to values, or to what will give their value in a frame.
 
     Args:
-        key: Names the workflow among all that are compiled; part of what values depend on.
+        face: The workflow itself.
         run: What is the same for every copy.
-        declared: Input name → whether it is required.
-        inputs: Values of the inputs where they are known at compile time; None if the frame
-            brings them.
-        outputs: Step id → names of its outputs.
-        results: Names of the workflow's own outputs.
+        steps: Its steps.
+        inputs: Values of its inputs where they are known at compile time; None if the frame brings
+            them.
+        noted: Input name → run-wide expressions of our own that its value was made of.
+        workflows: The workflows of its document.
         sources: Source description name → its fields.
         components: The document's ``components``.
-        noted: Input name → run-wide expressions of our own that its value was made of.
+
+    Attributes:
+        here: The step whose strings are being resolved, None between steps.
+        answered: Whether they are resolved after the step's answer.
+        template: Path template of that step's request.
+        noted: Run-wide expressions of our own that were resolved since it was last cleared.
+        wanted: Outputs of steps that somebody reads → their slot in the frame.
+        inputs: As given.
+        steps: As given.
     """
 
     def __init__(
         self,
         *,
-        key: str,
+        face: Face,
         run: Run,
-        declared: Mapping[str, bool],
-        inputs: Mapping[str, Any] | None,
-        outputs: Mapping[str, Iterable[str]],
-        results: Iterable[str] = (),
+        steps: Mapping[str, StepFace] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        noted: Mapping[str, frozenset[str]] | None = None,
+        workflows: Mapping[str, Face] | None = None,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
         components: Any = None,
-        noted: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
-        self.key = key
+        self.face = face
         self._run = run
-        self.declared = declared
-        self._inputs = inputs
-        self._outputs = {step: tuple(names) for step, names in outputs.items()}
-        self._results = tuple(results)
-        self._sources = sources or {}
-        self._components = components
+        self.steps = steps or {}
+        self.inputs = inputs
         self._noted_inputs = noted or {}
+        self._workflows = workflows or {}
+        self._sources = sources or {}
+        self._components = components or {}
+        self._resolving: list[str] = []
+        self.here: str | None = None
+        self.answered = True
+        self.template = ""
         self.noted: set[str] = set()
         self.wanted: dict[tuple[str, str], int] = {}
         self._resolvers: Mapping[str, Callable[[Expression], Any]] = {
             "url": lambda e: _from_exchange(e, lambda exchange: exchange.request.url),
             "method": lambda e: _from_exchange(e, lambda exchange: exchange.request.method),
             "statusCode": lambda e: _from_exchange(e, _status),
-            "request": _request,
+            "request": self._request,
             "response": _response,
             "inputs": self._input,
             "outputs": self._output,
             "steps": self._step_output,
-            "workflows": self._workflow_output,
+            "workflows": self._workflow_value,
             "sourceDescriptions": self._source,
             "components": self._component,
             "copy": _copy,
@@ -92,72 +133,127 @@ class Scope:
         """Return the value of an expression, a :class:`Dynamic`, or ``MISSING``.
 
         Raises:
-            ExpressionError: It refers to something that is not declared.
+            ExpressionError: It refers to something that is not declared, or not known here.
         """
+        if expression.root in _NEEDS_ANSWER and not self.answered:
+            raise ExpressionError(
+                f'"{expression.text}" is not known before the step has been answered',
+                "a request may refer to $inputs and to outputs of steps",
+            )
         return self._resolvers[expression.root](expression)
 
     def _input(self, expression: Expression) -> Any:
-        name, rest = _longest(expression, self.declared, "input")
-        if self._inputs is None:
-            depends = frozenset({f"input:{self.key}/{name}"})
+        name, rest = _longest(expression, self.face.inputs, "input")
+        if self.inputs is None:
+            depends = frozenset({f"input:{self.face.key}/{name}"})
             inputs = itemgetter(Slot.INPUTS)
 
             def evaluate(frame: Frame) -> Any:
                 return inputs(frame).get(name, MISSING)
 
-            optional = not self.declared[name]
+            optional = not self.face.inputs[name]
             return _dynamic(expression, evaluate, rest, uses=depends, optional=optional)
         self.noted |= self._noted_inputs.get(name, frozenset())
-        value = self._inputs.get(name, MISSING)
-        return self._reach(expression, value, rest)
-
-    def _reach(self, expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
-        tokens = rest + _tokens(expression)
-        for index, token in enumerate(tokens):
-            if isinstance(value, Dynamic):
-                return _dynamic(
-                    expression, value.evaluate, tokens[index:], uses=value.uses, whole=False
-                )
-            if isinstance(value, Text):
-                raise ExpressionError(f"{expression.text}: nothing is inside a string")
-            value = look_up(value, (token,))
-        return value
+        return _reach(expression, self.inputs.get(name, MISSING), rest)
 
     def _output(self, expression: Expression) -> Any:
-        name, rest = _longest(expression, self._results, "output")
+        step = self.steps.get(self.here or "")
+        name = expression.names[0]
+        if step is not None and self.here is not None and name in step.outputs:
+            return self._slot(expression, self.here, name, ())
+        if step is not None and step.call is not None:
+            return self._called(expression, step.call)
+        name, rest = _longest(expression, self.face.outputs, "output")
+        if name in self._resolving:
+            raise ExpressionError(f'the output "{name}" refers to itself')
+        self._resolving.append(name)
+        try:
+            value = self.resolve(parse_expression(self.face.outputs[name]))
+        finally:
+            self._resolving.pop()
+        return _reach(expression, value, rest)
+
+    def _called(self, expression: Expression, call: Face) -> Dynamic:
+        """Return an output of the workflow that the step at hand has just called."""
+        name, rest = _longest(expression, call.outputs, f'output of workflow "{call.key}"')
+        call.wanted.add(name)
         outputs = itemgetter(Slot.OUTPUTS)
 
         def evaluate(frame: Frame) -> Any:
-            return outputs(frame).get(name, MISSING)
+            found = outputs(frame)
+            return MISSING if found is MISSING else found.get(name, MISSING)
 
-        return _dynamic(expression, evaluate, rest, uses=frozenset({f"outputs:{self.key}"}))
+        return _dynamic(expression, evaluate, rest, uses=frozenset({f"workflow:{call.key}"}))
 
     def _step_output(self, expression: Expression) -> Any:
-        step = expression.names[0]
-        if step not in self._outputs:
-            raise ExpressionError(f'there is no step "{step}"', did_you_mean(step, self._outputs))
-        name, rest = _longest(expression, self._outputs[step], f'output of step "{step}"')
-        slot = self.wanted.setdefault((step, name), Slot.FREE + len(self.wanted))
-        depends = frozenset({f"step:{self.key}/{step}"})
+        step_id = expression.names[0]
+        if step_id not in self.steps:
+            raise ExpressionError(
+                f'there is no step "{step_id}"', did_you_mean(step_id, self.steps)
+            )
+        step = self.steps[step_id]
+        names = {**(step.call.outputs if step.call else {}), **step.outputs}
+        name, rest = _longest(expression, names, f'output of step "{step_id}"')
+        return self._slot(expression, step_id, name, rest)
+
+    def _slot(
+        self, expression: Expression, step_id: str, name: str, rest: tuple[str, ...]
+    ) -> Dynamic:
+        slot = self.wanted.setdefault((step_id, name), Slot.FREE + len(self.wanted))
+        depends = frozenset({f"step:{self.face.key}/{step_id}"})
         return _dynamic(expression, itemgetter(slot), rest, uses=depends)
 
-    def _workflow_output(self, expression: Expression) -> Any:
-        raise ExpressionError(f"{expression.text}: no such workflow")
+    def _workflow_value(self, expression: Expression) -> Any:
+        workflow_id, kind, _ = expression.names
+        if workflow_id not in self._workflows:
+            remedy = did_you_mean(workflow_id, self._workflows)
+            raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
+        face = self._workflows[workflow_id]
+        declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
+        name, rest = _longest(expression, declared, f'{kind[:-1]} of workflow "{workflow_id}"')
+        if kind == "outputs":
+            face.wanted.add(name)
+        index = 0 if kind == "inputs" else 1
+        key = face.key
+
+        def evaluate(frame: Frame) -> Any:
+            journey = frame[Slot.WORKFLOWS]
+            done = None if journey is MISSING else journey.workflows.get(key)
+            return MISSING if done is None else done[index].get(name, MISSING)
+
+        return _dynamic(expression, evaluate, rest, uses=frozenset({f"workflow:{key}"}))
+
+    def _request(self, expression: Expression) -> Dynamic:
+        part = expression.names[0]
+        if part == "body":
+            return _dynamic(expression, _request_body(whole=not _tokens(expression)))
+        name = expression.names[1]
+        if part == "header":
+            return _from_exchange(expression, lambda exchange: _header(exchange, name))
+        if part == "query":
+            return _from_exchange(expression, lambda exchange: _query_value(exchange, name))
+        variables = re.findall(r"\{([^{}]+)\}", self.template)
+        if name not in variables:
+            remedy = did_you_mean(name, variables)
+            raise ExpressionError(f'the path {self.template} has no "{name}"', remedy)
+        return _from_exchange(expression, _path_reader(self.template, name))
 
     def _source(self, expression: Expression) -> Any:
-        name, field = expression.names
+        name, entry = expression.names
         if name not in self._sources:
             remedy = did_you_mean(name, self._sources)
             raise ExpressionError(f'there is no source description "{name}"', remedy)
-        if field not in self._sources[name]:
-            remedy = did_you_mean(field, self._sources[name])
-            raise ExpressionError(f'source description "{name}" has no "{field}"', remedy)
-        return self._sources[name][field]
+        if entry not in self._sources[name]:
+            remedy = did_you_mean(entry, self._sources[name])
+            raise ExpressionError(f'the source description "{name}" has no "{entry}"', remedy)
+        return self._sources[name][entry]
 
     def _component(self, expression: Expression) -> Any:
-        value = look_up(self._components, expression.names)
+        value = look_up(self._components, (expression.names[0], *expression.names[1].split(".")))
         if value is MISSING:
-            raise ExpressionError(f"{expression.text} is not there")
+            kind = self._components.get(expression.names[0])
+            remedy = did_you_mean(expression.names[1], kind if isinstance(kind, dict) else ())
+            raise ExpressionError(f'"{expression.text}" leads nowhere', remedy)
         return value
 
     def _run_value(self, expression: Expression) -> Any:
@@ -172,6 +268,22 @@ class Scope:
             raise ExpressionError(f'the target supplies no "{name}"', remedy)
         self.noted.add(expression.text)
         return self._run.target[name]
+
+
+def _reach(expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
+    """Follow the rest of an expression into a value, known or not."""
+    tokens = rest + _tokens(expression)
+    for index, token in enumerate(tokens):
+        if isinstance(value, dict | list):
+            value = look_up(value, (token,))
+            continue
+        dynamic = as_dynamic(value)
+        if dynamic is None:
+            return MISSING
+        return _dynamic(
+            expression, dynamic.evaluate, tokens[index:], uses=dynamic.uses, whole=False
+        )
+    return value
 
 
 def _tokens(expression: Expression) -> tuple[str, ...]:
@@ -223,8 +335,41 @@ def _status(exchange: Exchange) -> Any:
     return exchange.status or MISSING
 
 
-def _request(expression: Expression) -> Any:
-    raise ExpressionError(f"{expression.text}: not known here")
+def _request_body(*, whole: bool) -> Evaluate:
+    def evaluate(frame: Frame) -> Any:
+        body = frame[Slot.EXCHANGE].request.body
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            return body.decode("utf-8", "replace") if whole and body else MISSING
+
+    return evaluate
+
+
+def _header(exchange: Exchange, name: str) -> Any:
+    fields = {known.lower(): value for known, value in reversed(exchange.request.headers)}
+    return fields.get(name, MISSING)
+
+
+def _query_value(exchange: Exchange, name: str) -> Any:
+    query = urlsplit(exchange.request.target).query
+    return parse_qs(query, keep_blank_values=True).get(name, [MISSING])[0]
+
+
+def _path_reader(template: str, name: str) -> Callable[[Exchange], Any]:
+    pieces = re.split(r"\{([^{}]+)\}", template)
+    pattern = re.compile(
+        "".join(
+            re.escape(piece) if index % 2 == 0 else "([^/?]*)" if piece == name else "[^/?]*"
+            for index, piece in enumerate(pieces)
+        )
+    )
+
+    def read(exchange: Exchange) -> Any:
+        match = pattern.match(urlsplit(exchange.request.target).path)
+        return MISSING if match is None else unquote(match[1])
+
+    return read
 
 
 def _response(expression: Expression) -> Dynamic:

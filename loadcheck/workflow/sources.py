@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
-from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.document import Document, parse_document, read_document
 from loadcheck.workflow.openapi import Description, DescriptionError
 
 if TYPE_CHECKING:
+    from loadcheck.workflow.model import SourceReference
     from loadcheck.workflow.problems import Scribe
 
 SECTION: Final = "Source Description Object"
@@ -39,51 +40,36 @@ class Source:
 
 
 def load_sources(
-    scribe: Scribe, overrides: Mapping[str, str], fetch: Fetch | None
+    references: Iterable[SourceReference],
+    scribe: Scribe,
+    overrides: Mapping[str, str],
+    fetch: Fetch | None,
 ) -> dict[str, Source | None]:
     """Read every source description of a document; None stands for one that was reported.
 
     Args:
+        references: The source descriptions.
         scribe: Of the Arazzo document; takes problems.
         overrides: Source name → file or URL that stands in for its ``url``.
         fetch: Reads URLs.
     """
-    document = scribe.document
-    raw = document.root.get("sourceDescriptions") if isinstance(document.root, dict) else None
     sources: dict[str, Source | None] = {}
-    for index, entry in enumerate(raw if isinstance(raw, list) else ()):
-        path = ("sourceDescriptions", index)
-        name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(name, str):
-            continue
-        url = overrides.get(name, entry.get("url"))
-        sources[name] = None
-        if not isinstance(url, str):
-            continue
+    for reference in references:
+        name = reference.name
         mapped = name in overrides
+        place = (*reference.path, "url")
+        sources[name] = None
         try:
-            content = _read(url, document, fetch, mapped=mapped)
-            sources[name] = _source(name, entry, content)
+            url = overrides.get(name, reference.url)
+            sources[name] = _source(reference, _read(url, scribe.document, fetch, mapped=mapped))
         except WorkflowError as error:
             for problem in error.problems:
-                inside = f"{problem.file}:{problem.line}: " if problem.line else f"{problem.file}: "
-                remedy = problem.remedy or "" if mapped else _remedy(name)
-                scribe.error(
-                    (*path, "url"),
-                    f'source description "{name}": {inside}{problem.message}',
-                    remedy,
-                    SECTION,
-                )
+                where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+                message = f'source description "{name}": {where}: {problem.message}'
+                remedy = problem.remedy or ("" if mapped else _remedy(name))
+                scribe.error(place, message, remedy, SECTION)
         except DescriptionError as error:
-            scribe.error((*path, "url"), f'source description "{name}": {error}', "", SECTION)
-    for name in overrides:
-        if name not in sources:
-            scribe.error(
-                ("sourceDescriptions",),
-                f'no source description "{name}" to stand in for',
-                did_you_mean(name, sources),
-                SECTION,
-            )
+            scribe.error(place, f'source description "{name}": {error}', "", SECTION)
     return sources
 
 
@@ -109,16 +95,18 @@ def _read(url: str, document: Document, fetch: Fetch | None, *, mapped: bool) ->
     return read_document(path, local)
 
 
-def _source(name: str, fields: Mapping[str, Any], document: Document) -> Source:
+def _source(reference: SourceReference, document: Document) -> Source:
     root = document.root
     if not isinstance(root, dict):
         raise WorkflowError(Problem(message="is no object", file=document.name, line=1))
-    kind = fields.get("type") or ("arazzo" if "arazzo" in root else "openapi")
-    version = root.get("arazzo" if kind == "arazzo" else "openapi")
+    kind = reference.type or ("arazzo" if "arazzo" in root else "openapi")
+    version = root.get(kind)
     known = ("1.0.",) if kind == "arazzo" else ("3.0.", "3.1.")
     if not isinstance(version, str) or not version.startswith(known):
         expected = " or ".join(f"{prefix}x" for prefix in known)
         message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
         raise WorkflowError(Problem(message=message, file=document.name, line=1))
     description = None if kind == "arazzo" else Description(document)
-    return Source(name=name, fields=fields, document=document, description=description)
+    return Source(
+        name=reference.name, fields=reference.fields, document=document, description=description
+    )

@@ -22,7 +22,7 @@ from loadcheck.workflow.expressions import (
 from loadcheck.workflow.values import Dynamic, JsonText, Known, Quoted, Text, as_text, quote_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 _Part = TypeVar("_Part")
 
@@ -86,22 +86,26 @@ def join_template(parts: list[str | Known | Dynamic]) -> str | Text | JsonText:
     """Return the string that the parts make, as far as it is known."""
     marked = _as_json(parts)
     if marked is None:
-        folded = _fold([as_text(part.value) if isinstance(part, Known) else part for part in parts])
-        if len(folded) <= 1 and all(isinstance(part, str) for part in folded):
-            return "".join(part for part in folded if isinstance(part, str))
-        return Text(tuple(folded))
-    pieces: list[str | Quoted | Dynamic] = []
-    for part, inside in marked:
-        if isinstance(part, Known):
-            pieces.append(quote_json(part.value) if inside else orjson.dumps(part.value).decode())
-        elif isinstance(part, Dynamic) and inside:
-            pieces.append(Quoted(part))
-        else:
-            pieces.append(part)
-    folded_json = _fold(pieces)
-    if all(isinstance(piece, str) for piece in folded_json):
-        return "".join(piece for piece in folded_json if isinstance(piece, str))
-    return JsonText(tuple(folded_json))
+        text = tuple(
+            _fold(as_text(part.value) if isinstance(part, Known) else part for part in parts)
+        )
+        return _known(text) if _is_known(text) else Text(text)
+    pieces: tuple[str | Quoted | Dynamic, ...] = tuple(_fold(_json_piece(*pair) for pair in marked))
+    return _known(pieces) if _is_known(pieces) else JsonText(pieces)
+
+
+def _json_piece(part: str | Known | Dynamic, inside: bool) -> str | Quoted | Dynamic:
+    if isinstance(part, Known):
+        return quote_json(part.value) if inside else orjson.dumps(part.value).decode()
+    return Quoted(part) if inside and isinstance(part, Dynamic) else part
+
+
+def _is_known(parts: Iterable[object]) -> bool:
+    return all(isinstance(part, str) for part in parts)
+
+
+def _known(parts: Iterable[object]) -> str:
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def json_tree(value: str | JsonText) -> object:
@@ -185,9 +189,9 @@ def _ends_inside(text: str, *, inside: bool) -> bool:
             inside = True
 
 
-def _fold(parts: Sequence[_Part]) -> list[_Part]:
+def _fold(parts: Iterable[str | _Part]) -> list[str | _Part]:
     """Join neighbouring literals."""
-    folded: list[_Part] = []
+    folded: list[str | _Part] = []
     for part in parts:
         last = folded[-1] if folded else None
         if isinstance(part, str) and isinstance(last, str):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadcheck.errors import Problem, did_you_mean
+from loadcheck.workflow.bodies import gather_body
 from loadcheck.workflow.criteria import Criterion, compile_criterion, simple
 from loadcheck.workflow.expressions import ExpressionError
-from loadcheck.workflow.flow import Action, Machine, Step
+from loadcheck.workflow.flow import Action, Inputs, Machine, Step
+from loadcheck.workflow.inputs import InputSchema, check_inputs, check_names, compile_inputs
 from loadcheck.workflow.operations import find_operation
 from loadcheck.workflow.request import Draft, RequestError, compile_request
 from loadcheck.workflow.resolve import Resolver
-from loadcheck.workflow.values import MISSING, as_dynamic, uses_of
+from loadcheck.workflow.values import MISSING, Evaluate, as_dynamic, uses_of
 
 if TYPE_CHECKING:
+    from loadcheck.workflow import model as arazzo
+    from loadcheck.workflow.books import Book
     from loadcheck.workflow.overlay import Edit
-    from loadcheck.workflow.problems import Path, Report, Scribe
+    from loadcheck.workflow.problems import Path
     from loadcheck.workflow.scope import Scope
-    from loadcheck.workflow.sources import Source
 
 STEP: Final = "Step Object"
+SUCCESS: Final = "Success Action Object"
+
+Entry: TypeAlias = "Callable[[Unit, Path], Inputs]"
+"""Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,199 +36,285 @@ class StepUnit:
     """A step while its workflow is compiled.
 
     Attributes:
-        step_id: Its name.
+        name: Its name among the steps of all workflows.
+        model: What the document says; None for a workflow that another depends on.
         path: Where it stands in the document.
-        raw: What the document says.
+        target: The workflow that it calls.
         index: Its place in the plan; -1 if it sends no request.
-        draft: Its request, overlay applied, not yet compiled.
-        uses: What its request depends on.
+        draft: Its request with the overlay applied.
+        uses: What its request, or the inputs of its call, depend on.
         step: What runs.
     """
 
-    step_id: str
+    name: str
+    model: arazzo.Step | None
     path: Path
-    raw: Mapping[str, Any]
+    target: Unit | None = None
     index: int = -1
     draft: Draft | None = None
     uses: frozenset[str] = frozenset()
     step: Step
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Unit:
     """A workflow while it is compiled.
 
-    Args:
-        key: Names it among all workflows of the plan.
-        raw: The Workflow Object.
-        path: Where it stands in the document.
-        resolver: Resolves its strings.
-        own: Resolves strings that may hold expressions of our own too.
-        sources: The document's source descriptions.
+    Attributes:
+        book: Its document.
+        model: What the document says.
+        scope: What its expressions refer to.
+        machine: What runs.
+        steps: The workflows that it depends on, then its steps.
+        targets: ``workflowId`` as written in an action → the workflow.
+        input_uses: Input name → what the values depend on that it is called with.
+        result_uses: What its outputs depend on.
     """
 
-    def __init__(
-        self,
-        *,
-        key: str,
-        raw: Mapping[str, Any],
-        path: Path,
-        scope: Scope,
-        scribe: Scribe,
-        sources: Mapping[str, Source | None],
-        servers: Mapping[str, str],
-        report: Report,
-    ) -> None:
-        self.key = key
-        self.raw = raw
-        self.path = path
-        self.scope = scope
-        self.scribe = scribe
-        self.report = report
-        self.sources = sources
-        self.servers = servers
-        self.resolver = Resolver(scope, scribe)
-        self.own = Resolver(scope, scribe, own=True)
-        self.machine = Machine(key=key)
-        self.steps: list[StepUnit] = []
+    book: Book
+    model: arazzo.Workflow
+    schema: InputSchema
+    scope: Scope
+    machine: Machine
+    steps: list[StepUnit] = field(default_factory=list)
+    targets: dict[str, Unit] = field(default_factory=dict)
+    input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
+    result_uses: frozenset[str] = frozenset()
+    _filled: set[tuple[str, str]] = field(default_factory=set)
 
-    def compile(
-        self,
-        first: int,
-        overlay: Iterable[Edit],
-        criteria: Mapping[str, Sequence[str]],
-    ) -> int:
-        """Compile the steps; return the index after the last."""
-        index = first
-        edits: dict[str, list[Edit]] = {}
-        for edit in overlay:
-            edits.setdefault(edit.step, []).append(edit)
-        raw_steps = self.raw.get("steps")
-        for number, raw in enumerate(raw_steps if isinstance(raw_steps, list) else ()):
-            path = (*self.path, "steps", number)
-            step_id = str(raw.get("stepId"))
-            unit = StepUnit(step_id=step_id, path=path, raw=raw, step=Step(step_id=step_id))
-            self.steps.append(unit)
-            draft = self._draft(raw, path, index)
-            if draft is not None:
-                unit.index = index
-                index += 1
-                unit.draft = self.edited(draft, edits.get(step_id, []), step_id)
-                self._render(unit)
-            unit.step.criteria = tuple(self._criteria(raw, path, criteria.get(step_id, ())))
-        for name in (*edits, *criteria):
-            if name not in {unit.step_id for unit in self.steps}:
-                remedy = did_you_mean(name, (unit.step_id for unit in self.steps))
-                self.report.add(Problem(message=f'there is no step "{name}"', remedy=remedy))
+    @property
+    def key(self) -> str:
+        """Its name among all workflows of the plan."""
+        return self.scope.face.key
+
+    @property
+    def path_of_inputs(self) -> Path:
+        """Where its inputs are declared."""
+        return (*self.model.path, "inputs")
+
+    def gather(
+        self, servers: Mapping[str, str], overlay: Mapping[str, Sequence[Edit]], entry: Entry
+    ) -> None:
+        """Gather and compile the requests and calls of all steps."""
         for unit in self.steps:
-            self._actions(unit)
-        self._outputs()
+            step = unit.model
+            if step is None:
+                if unit.target is not None:
+                    unit.step.inputs = entry(unit.target, unit.path)
+                    unit.step.call = unit.target.machine
+                continue
+            self._at(unit, answered=False)
+            if step.workflow_id is not None:
+                self._call(unit, step)
+                continue
+            draft = self._draft(unit, step, servers)
+            if draft is not None:
+                unit.draft = self.edited(draft, overlay.get(unit.name, ()), unit.name)
+                self._render(unit, unit.draft)
+        self.scope.here = None
+
+    def link(self, criteria: Mapping[str, Sequence[str]], entry: Entry) -> None:
+        """Compile criteria and actions."""
+        for unit in self.steps:
+            step = unit.model
+            if step is None:
+                continue
+            self._at(unit, answered=True)
+            compiled = [*self._criteria(step.criteria), *self._extra(criteria.get(unit.name, ()))]
+            unit.step.criteria = tuple(compiled)
+            for own, general, name in (
+                (step.on_success, self.model.on_success, "on_success"),
+                (step.on_failure, self.model.on_failure, "on_failure"),
+            ):
+                named = {action.name for action in own}
+                actions = (*own, *(action for action in general if action.name not in named))
+                self._warn_of_idle_goto(unit, actions if name == "on_success" else ())
+                setattr(unit.step, name, tuple(self._actions(actions, entry)))
+        self.scope.here = None
+
+    def fill(self) -> bool:
+        """Compile the outputs that somebody reads by now; return whether there were new ones."""
+        new = [wanted for wanted in self.scope.wanted if wanted not in self._filled]
+        for step_id, name in new:
+            self._filled.add((step_id, name))
+            unit = next(unit for unit in self.steps if unit.step.step_id == step_id and unit.model)
+            self._at(unit, answered=True)
+            outputs = unit.model.outputs if unit.model else {}
+            text = outputs.get(name, f"$outputs.{name}")
+            value = self._output(text, (*unit.path, "outputs", name))
+            slot = self.scope.wanted[step_id, name]
+            unit.uses |= uses_of(value)
+            unit.step.outputs = (*unit.step.outputs, (slot, _evaluate(value)))
+        self.scope.here = None
+        have = {name for name, _ in self.machine.outputs}
+        more = [name for name in self.scope.face.wanted if name not in have]
+        for name in more:
+            path = (*self.model.path, "outputs", name)
+            value = self._output(self.model.outputs[name], path)
+            self.result_uses |= uses_of(value)
+            self.machine.outputs = (*self.machine.outputs, (name, _evaluate(value)))
+        return bool(new or more)
+
+    def finish(self) -> None:
+        """Make the machine ready to run."""
         self.machine.steps = tuple(unit.step for unit in self.steps)
         self.machine.blank = [MISSING] * self.scope.frame_size
-        return index
 
-    def edited(self, draft: Draft, edits: Iterable[Edit], step_id: str) -> Draft:
+    def check_outputs(self) -> None:
+        """Report what is wrong with outputs that nobody reads."""
+        resolver = self._resolver
+        for unit in self.steps:
+            self._at(unit, answered=True)
+            for name, text in (unit.model.outputs if unit.model else {}).items():
+                resolver.value(text, (*unit.path, "outputs", name))
+        self.scope.here = None
+        for name, text in self.model.outputs.items():
+            resolver.value(text, (*self.model.path, "outputs", name))
+
+    def edited(self, draft: Draft, edits: Iterable[Edit], name: str) -> Draft:
         """Return a request with edits applied; what is wrong with them is reported."""
+        resolver = Resolver(self.scope, self.book.scribe, own=True)
+        self.scope.answered = False
         self.scope.noted.clear()
         for edit in edits:
-            value = self.own.value(edit.value, self.path)
+            value = resolver.value(edit.value, self.model.path)
             try:
                 draft = draft.edited([(edit, value)])
             except RequestError as error:
-                self.report.add(Problem(message=str(error), key=f"overlay of {step_id}"))
+                problem = Problem(message=str(error), key=f"overlay of step {name}")
+                self.book.scribe.report.add(problem)
         draft.noted |= self.scope.noted
         return draft
 
-    def _render(self, unit: StepUnit) -> None:
-        if unit.draft is None:
-            return
-        try:
-            template = compile_request(unit.draft)
-        except RequestError as error:
-            self.scribe.error(unit.path, str(error), "", STEP)
-            return
-        unit.step.render = template.render
-        unit.uses = template.uses
+    @property
+    def _resolver(self) -> Resolver:
+        return Resolver(self.scope, self.book.scribe)
 
-    def _draft(self, raw: Mapping[str, Any], path: Path, index: int) -> Draft | None:
-        found = find_operation(raw, path, self.sources, self.servers, self.scribe)
+    def _at(self, unit: StepUnit, *, answered: bool) -> None:
+        self.scope.here = unit.step.step_id if unit.model else None
+        self.scope.answered = answered
+        draft = unit.draft
+        self.scope.template = "" if draft is None else draft.base + draft.operation.path
+
+    def _draft(self, unit: StepUnit, step: arazzo.Step, servers: Mapping[str, str]) -> Draft | None:
+        found = find_operation(step, self.book.sources, servers, self.book.scribe)
+        resolver = self._resolver
+        self.scope.noted.clear()
+        merged = {
+            (parameter.where or "", parameter.name): parameter
+            for parameter in (*self.model.parameters, *step.parameters)
+        }
+        values = {
+            key: resolver.value(parameter.value, parameter.value_path)
+            for key, parameter in merged.items()
+        }
+        body = MISSING if step.body is None else gather_body(step.body, resolver)
         if found is None:
             return None
         operation, origin, base = found
-        draft = Draft(index=index, operation=operation, origin=origin, base=base)
+        return Draft(
+            index=unit.index,
+            operation=operation,
+            origin=origin,
+            base=base,
+            values={key: value for key, value in values.items() if value is not MISSING},
+            body=body,
+            content_type="" if step.body is None else step.body.content_type,
+            noted=frozenset(self.scope.noted),
+        )
+
+    def _render(self, unit: StepUnit, draft: Draft) -> None:
+        try:
+            template = compile_request(draft)
+        except RequestError as error:
+            self.book.scribe.error(unit.path, str(error), "", STEP)
+            return
+        for what in draft.lacking():
+            message = f"{draft.operation.method} {draft.operation.path} requires {what}"
+            self.book.scribe.warn(unit.path, message, "the step gives none", STEP)
+        unit.step.render = template.render
+        unit.uses = template.uses
+
+    def _call(self, unit: StepUnit, step: arazzo.Step) -> None:
+        resolver = self._resolver
         self.scope.noted.clear()
-        merged: dict[tuple[str, str], tuple[Any, Path]] = {}
-        for holder, place in ((self.raw, self.path), (raw, path)):
-            listed = holder.get("parameters")
-            for number, parameter in enumerate(listed if isinstance(listed, list) else ()):
-                key = (str(parameter.get("in")), str(parameter.get("name")))
-                merged[key] = (parameter.get("value"), (*place, "parameters", number, "value"))
-        for key, (value, place) in merged.items():
-            resolved = self.resolver.value(value, place)
-            if resolved is not MISSING:
-                draft.values[key] = resolved
-        body = raw.get("requestBody")
-        if isinstance(body, Mapping):
-            draft.content_type = str(body.get("contentType", ""))
-            draft.body = self.resolver.value(
-                body.get("payload", MISSING), (*path, "requestBody", "payload")
-            )
-        draft.noted = frozenset(self.scope.noted)
-        return draft
+        values: dict[str, Any] = {}
+        for parameter in step.parameters:
+            value = resolver.value(parameter.value, parameter.value_path)
+            if value is not MISSING:
+                values[parameter.name] = value
+        target = unit.target
+        if target is None:
+            return
+        scribe = self.book.scribe
+        check_names((p.name for p in step.parameters), target.schema.declared, scribe, unit.path)
+        check_inputs(target.schema, {**target.schema.defaults, **values}, scribe, unit.path)
+        noted = frozenset(self.scope.noted)
+        for name, value in values.items():
+            known = target.input_uses.get(name, frozenset())
+            target.input_uses[name] = known | uses_of(value) | noted
+        unit.uses = frozenset().union(*map(uses_of, values.values()))
+        unit.step.inputs = compile_inputs(target.schema, values, f'workflow "{target.key}"')
+        unit.step.call = target.machine
 
-    def _criteria(
-        self, raw: Mapping[str, Any], path: Path, extra: Sequence[str]
-    ) -> Iterator[Criterion]:
-        yield from self._compiled(raw.get("successCriteria"), (*path, "successCriteria"))
-        for condition in extra:
-            try:
-                yield simple(condition, self.own)
-            except ExpressionError as error:
-                self.report.add(
-                    Problem(message=error.message, key="verify.acknowledged", remedy=error.remedy)
-                )
-
-    def _compiled(self, raw: Any, path: Path) -> Iterator[Criterion]:
-        for number, entry in enumerate(raw if isinstance(raw, list) else ()):
-            criterion = compile_criterion(entry, (*path, number), self.resolver)
+    def _criteria(self, models: Iterable[arazzo.Criterion]) -> Iterator[Criterion]:
+        for raw in models:
+            criterion = compile_criterion(raw, self._resolver)
             if criterion is not None:
                 yield criterion
 
-    def _actions(self, unit: StepUnit) -> None:
-        unit.step.on_success = tuple(self._action_list(unit, "onSuccess"))
-        unit.step.on_failure = tuple(self._action_list(unit, "onFailure"))
+    def _extra(self, conditions: Iterable[str]) -> Iterator[Criterion]:
+        for condition in conditions:
+            try:
+                yield simple(condition, Resolver(self.scope, self.book.scribe, own=True))
+            except ExpressionError as error:
+                problem = Problem(message=error.message, key="acknowledged", remedy=error.remedy)
+                self.book.scribe.report.add(problem)
 
-    def _action_list(self, unit: StepUnit, name: str) -> Iterator[Action]:
-        raw = unit.raw.get(name)
-        path = (*unit.path, name)
-        positions = {other.step_id: place for place, other in enumerate(self.steps)}
-        for number, entry in enumerate(raw if isinstance(raw, list) else ()):
-            target = entry.get("stepId")
-            if target is not None and target not in positions:
-                remedy = did_you_mean(str(target), positions)
-                message = f'there is no step "{target}"'
-                self.scribe.error(
-                    (*path, number, "stepId"), message, remedy, "Success Action Object"
-                )
+    def _actions(self, models: Iterable[arazzo.Action], entry: Entry) -> Iterator[Action]:
+        positions = {
+            unit.step.step_id: place for place, unit in enumerate(self.steps) if unit.model
+        }
+        for raw in models:
+            if raw.step_id is not None and raw.step_id not in positions:
+                path = (*raw.path, "stepId")
+                message = f'there is no step "{raw.step_id}" in the workflow'
+                self.book.scribe.error(path, message, did_you_mean(raw.step_id, positions), SUCCESS)
                 continue
+            target = None if raw.workflow_id is None else self.targets.get(raw.workflow_id)
             yield Action(
-                kind=entry.get("type"),
-                criteria=tuple(self._compiled(entry.get("criteria"), (*path, number, "criteria"))),
-                step=positions.get(target),
-                retry_after_s=float(entry.get("retryAfter", 0)),
-                retry_limit=int(entry.get("retryLimit", 1)),
+                kind=raw.type,
+                criteria=tuple(self._criteria(raw.criteria)),
+                step=None if raw.step_id is None else positions[raw.step_id],
+                workflow=None if target is None else target.machine,
+                inputs=None if target is None else entry(target, raw.path),
+                retry_after_s=raw.retry_after_s,
+                retry_limit=raw.retry_limit,
             )
 
-    def _outputs(self) -> None:
-        """Compile the step outputs that somebody reads; reading one may ask for another."""
-        done: set[tuple[str, str]] = set()
-        while missing := [wanted for wanted in self.scope.wanted if wanted not in done]:
-            for step_id, name in missing:
-                done.add((step_id, name))
-                unit = next(unit for unit in self.steps if unit.step_id == step_id)
-                path = (*unit.path, "outputs", name)
-                value = self.resolver.value(unit.raw["outputs"][name], path)
-                slot = self.scope.wanted[step_id, name]
-                dynamic = as_dynamic(value)
-                evaluate = (lambda _, fixed=value: fixed) if dynamic is None else dynamic.evaluate
-                unit.uses |= uses_of(value)
-                unit.step.outputs = (*unit.step.outputs, (slot, evaluate))
+    def _warn_of_idle_goto(self, unit: StepUnit, actions: Sequence[arazzo.Action]) -> None:
+        """Warn of a goto that is meant as a gate and holds nothing back."""
+        following = self.steps[self.steps.index(unit) + 1 :]
+        if not following or following[0].model is None:
+            return
+        for place, action in enumerate(actions):
+            if action.type != "goto" or action.step_id != following[0].step.step_id:
+                continue
+            stops = [later for later in actions[place + 1 :] if not later.criteria]
+            if action.criteria and not stops:
+                self.book.scribe.warn(
+                    action.path,
+                    f'the goto "{action.name}" names the step that follows anyway: '
+                    "its criteria hold nothing back",
+                    "to stop there, make them successCriteria of the step, "
+                    "or add an action of type end without criteria behind it",
+                    SUCCESS,
+                )
+
+    def _output(self, text: str, path: Path) -> Any:
+        return self._resolver.value(text, path)
+
+
+def _evaluate(value: Any) -> Evaluate:
+    dynamic = as_dynamic(value)
+    return (lambda _: value) if dynamic is None else dynamic.evaluate

@@ -8,7 +8,7 @@ its *frame*, a list: :class:`Slot` says where.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -44,7 +44,7 @@ class Slot(enum.IntEnum):
 
 
 class UnsendableError(Exception):
-    """A request cannot be made: a value that it needs is not there, or cannot stand where it should."""
+    """A request cannot be made: a value that it needs is missing or cannot stand there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,20 +187,19 @@ def dynamics(value: Any) -> Iterator[Dynamic]:
     """Find every expression in a value that is left to be evaluated."""
     if isinstance(value, Dynamic):
         yield value
-    elif isinstance(value, Text):
-        yield from (part for part in value.parts if isinstance(part, Dynamic))
-    elif isinstance(value, JsonText):
-        for part in value.parts:
-            if not isinstance(part, str):
-                yield part.dynamic if isinstance(part, Quoted) else part
-    elif isinstance(value, Json):
-        yield from dynamics(value.tree)
-    elif isinstance(value, dict):
-        for member in value.values():
-            yield from dynamics(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from dynamics(member)
+    elif isinstance(value, Quoted):
+        yield value.dynamic
+    elif not isinstance(value, str | int | float | None):
+        for part in _parts(value):
+            yield from dynamics(part)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Json):
+        return (value.tree,)
+    if isinstance(value, dict):
+        return value.values()
+    return value.parts if isinstance(value, Text | JsonText) else value
 
 
 def uses_of(value: Any) -> frozenset[str]:

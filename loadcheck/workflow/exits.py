@@ -1,0 +1,110 @@
+"""Workflows that could never end, found before they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from loadcheck.workflow.books import Book
+    from loadcheck.workflow.flow import Action
+    from loadcheck.workflow.units import StepUnit, Unit
+
+WORKFLOW: Final = "Workflow Object"
+SUCCESS: Final = "Success Action Object"
+
+
+def check_dependencies(book: Book) -> None:
+    """Report a circle in ``dependsOn`` within a document."""
+    finished: set[str] = set()
+    for start in book.workflows:
+        chain: list[str] = []
+        _follow(book, start, chain, finished)
+
+
+def _follow(book: Book, name: str, chain: list[str], finished: set[str]) -> None:
+    """Walk depth first, without recursion: a document may chain thousands of workflows."""
+    waiting: list[tuple[str, bool]] = [(name, False)]
+    while waiting:
+        current, leaving = waiting.pop()
+        if leaving:
+            chain.pop()
+            finished.add(current)
+        elif current in chain:
+            circle = " → ".join((*chain[chain.index(current) :], current))
+            path = (*book.workflows[current].path, "dependsOn")
+            book.scribe.error(path, f"dependsOn goes round in a circle: {circle}", "", WORKFLOW)
+        elif current not in finished and current in book.workflows:
+            chain.append(current)
+            waiting.append((current, True))
+            waiting += [(other, False) for other in book.workflows[current].depends_on]
+
+
+def check_exits(units: Iterable[Unit]) -> None:
+    """Report every step from which, if all goes well, its workflow can never end.
+
+    A path that only a failure opens does not count as an exit: it would be taken by none of the
+    copies of a healthy target.
+    """
+    listed = list(units)
+    ending: set[str] = set()
+    endless: dict[str, list[StepUnit]] = {}
+    while True:
+        endless = {unit.key: list(_endless(unit, ending)) for unit in listed}
+        more = {
+            unit.key for unit in listed if not unit.steps or unit.steps[0] not in endless[unit.key]
+        }
+        if more == ending:
+            break
+        ending = more
+    for unit in listed:
+        for step in endless[unit.key][:1]:
+            unit.book.scribe.error(
+                step.path,
+                f'the workflow "{unit.model.workflow_id}" can never end from step '
+                f'"{step.step.step_id}": goto and calls lead round in a circle',
+                "give one of its actions criteria, or an action of type end",
+                SUCCESS,
+            )
+
+
+def _endless(unit: Unit, ending: set[str]) -> Iterator[StepUnit]:
+    """Yield the steps from which no path leads to the end, given the workflows that can end."""
+    count = len(unit.steps)
+    machines = {target.machine.key: target.key for target in unit.targets.values()}
+    exits = {count}
+    changed = True
+    while changed:
+        changed = False
+        for place in range(count - 1, -1, -1):
+            if place not in exits and any(
+                target in exits
+                for target in _successors(unit.steps[place], place, count, ending, machines)
+            ):
+                exits.add(place)
+                changed = True
+    yield from (step for place, step in enumerate(unit.steps) if place not in exits)
+
+
+def _successors(
+    step: StepUnit, place: int, count: int, ending: set[str], machines: dict[str, str]
+) -> Iterator[int]:
+    if step.target is not None and step.target.key not in ending:
+        return
+    for action in step.step.on_success:
+        yield from _goes_to(action, count, ending, machines)
+        if not action.criteria:
+            return
+    yield place + 1
+
+
+def _goes_to(
+    action: Action, count: int, ending: set[str], machines: dict[str, str]
+) -> Iterator[int]:
+    if action.kind == "end":
+        yield count
+    elif action.step is not None:
+        yield action.step
+    elif action.workflow is not None and machines.get(action.workflow.key) in ending:
+        yield count

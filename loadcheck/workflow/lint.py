@@ -1,0 +1,59 @@
+"""Checking an Arazzo document against the specification, without a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from loadcheck.errors import Problem, WorkflowError
+from loadcheck.workflow.books import Shelf
+from loadcheck.workflow.document import read_document
+from loadcheck.workflow.identity import Run
+from loadcheck.workflow.problems import Report
+from loadcheck.workflow.program import Given, Program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadcheck.workflow.sources import Fetch
+
+_NOWHERE = {"*": "http://127.0.0.1"}
+
+
+def lint(
+    document: Path,
+    *,
+    name: str = "",
+    sources: Mapping[str, str] | None = None,
+    strict: bool = False,
+    fetch: Fetch | None = None,
+) -> tuple[Problem, ...]:
+    """Return everything that is wrong with a document, each with line, path and section.
+
+    Every workflow of the document is compiled, whether or not a scenario would reach it. What is
+    accepted although the specification has it otherwise is a warning.
+
+    Args:
+        document: Path of the Arazzo document.
+        name: The document as the user named it; its path if "".
+        sources: Source description name → file or URL that stands in for its ``url``.
+        strict: Make warnings errors.
+        fetch: Reads source descriptions that are URLs.
+    """
+    report = Report(strict=strict)
+    try:
+        shelf = Shelf(report, sources or {}, fetch)
+        book = shelf.open(read_document(document, name or str(document)))
+        shelf.check_overrides(book)
+        run = Run(id="000000000000", start_day="20000101", end_day="20000103")
+        program = Program(Given(run=run, servers=_NOWHERE))
+        for workflow in book.workflows.values():
+            unit = program.add(book, workflow)
+            unit.schema.check_schema(book.scribe, unit.path_of_inputs)
+        program.compile()
+        for unit in program.units.values():
+            unit.check_outputs()
+    except WorkflowError as error:
+        for problem in error.problems:
+            report.add(problem)
+    return report.problems

@@ -1,0 +1,177 @@
+"""Compiling queries: an observer step on its own, with edits and values of the reconciliation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.criteria import compile_jsonpath
+from loadcheck.workflow.expressions import ExpressionError, parse_expression
+from loadcheck.workflow.plan import Level, Query
+from loadcheck.workflow.problems import Report, Scribe
+from loadcheck.workflow.request import RequestError, compile_request
+from loadcheck.workflow.roles import COPY, symbol
+from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, as_dynamic, uses_of
+
+if TYPE_CHECKING:
+    from loadcheck.workflow.flow import Step
+    from loadcheck.workflow.overlay import Edit
+    from loadcheck.workflow.program import Program
+    from loadcheck.workflow.units import StepUnit, Unit
+
+
+class QueryCompiler:
+    """Compiles queries of one program; see :meth:`Plan.query`.
+
+    Args:
+        program: The compiled workflows.
+        main: The workflow of the plan.
+        words: What each step depends on.
+        secrets: Values that must appear in no problem.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        main: Unit,
+        words: Mapping[str, frozenset[str]],
+        secrets: frozenset[str],
+    ) -> None:
+        self._program = program
+        self._main = main
+        self._words = words
+        self._secrets = secrets
+
+    def __call__(self, step_id: str, edits: Sequence[Edit], values: Mapping[str, str]) -> Query:
+        """Compile a query.
+
+        Raises:
+            WorkflowError: It cannot be asked; holds every problem.
+        """
+        report = Report(secrets=self._secrets)
+        chain = self._chain(step_id)
+        unit, step = chain[-1]
+        file = unit.book.scribe.document.name
+        used = self._words[symbol(unit, step)]
+        per_copy = sorted(word for word in used if word.startswith(COPY))
+        if per_copy:
+            message = f'the step "{step_id}" depends on the copy by {", ".join(per_copy)}'
+            remedy = "an observer step is asked once for all copies"
+            report.add(Problem(message=message, file=file, remedy=remedy))
+        scribe = unit.book.scribe
+        unit.book.scribe = Scribe(report, scribe.document)
+        try:
+            found = tuple(self._values(unit, step, values, report))
+            draft = None if step.draft is None else unit.edited(step.draft, edits, step_id)
+        finally:
+            unit.book.scribe = scribe
+        compiled = step.step
+        try:
+            if draft is not None:
+                compiled = dataclasses.replace(step.step, render=compile_request(draft).render)
+        except RequestError as error:
+            report.add(Problem(message=f'step "{step_id}": {error}', file=file))
+        if report.errors:
+            raise WorkflowError(report.problems)
+        extra = frozenset() if draft is None else uses_of(list(draft.values.values()))
+        return Query(
+            step_id=step_id,
+            levels=tuple(self._levels(chain, extra)),
+            step=compiled,
+            values=found,
+            inputs=None
+            if self._main.scope.inputs is not None
+            else self._program.entry(self._main, self._main.path_of_inputs),
+        )
+
+    def _chain(self, step_id: str) -> list[tuple[Unit, StepUnit]]:
+        """Return the calls that lead from the plan's workflow to a step, and the step."""
+        waiting: list[list[tuple[Unit, StepUnit]]] = [
+            [(self._main, step)] for step in self._main.steps
+        ]
+        seen = {self._main.key}
+        while waiting:
+            chain = waiting.pop(0)
+            step = chain[-1][1]
+            if step.name == step_id and step.draft is not None:
+                return chain
+            if step.target is not None and step.target.key not in seen:
+                seen.add(step.target.key)
+                waiting += [[*chain, (step.target, inner)] for inner in step.target.steps]
+        names = [step.name for step in self._program.steps]
+        message = f'there is no step "{step_id}" that sends a request'
+        file = self._main.book.scribe.document.name
+        raise WorkflowError(
+            Problem(message=message, file=file, remedy=did_you_mean(step_id, names))
+        )
+
+    def _values(
+        self, unit: Unit, step: StepUnit, values: Mapping[str, str], report: Report
+    ) -> list[tuple[str, Evaluate]]:
+        scope = unit.scope
+        scope.here, scope.answered = step.step.step_id, True
+        size = scope.frame_size
+        found: list[tuple[str, Evaluate]] = []
+        for name, text in values.items():
+            try:
+                found.append((name, _value(unit, text)))
+            except ExpressionError as error:
+                report.add(
+                    Problem(message=error.message, key=f"value of {name}", remedy=error.remedy)
+                )
+        while unit.fill():
+            pass
+        if scope.frame_size > size:
+            unit.finish()
+        return found
+
+    def _levels(self, chain: list[tuple[Unit, StepUnit]], extra: frozenset[str]) -> list[Level]:
+        levels = []
+        for place, (unit, step) in enumerate(chain):
+            last = place == len(chain) - 1
+            before = self._before(unit, step, step.uses | extra if last else step.uses)
+            levels.append(
+                Level(machine=unit.machine, before=before, call=None if last else step.step)
+            )
+        return levels
+
+    def _before(self, unit: Unit, step: StepUnit, uses: frozenset[str]) -> tuple[Step, ...]:
+        """Return the steps of a workflow whose outputs a step needs, in order."""
+        needed = set(uses)
+        size = -1
+        while size != len(needed):
+            size = len(needed)
+            for other in unit.steps:
+                if symbol(unit, other) in needed:
+                    needed |= other.uses
+        return tuple(
+            other.step
+            for other in unit.steps
+            if other is not step
+            and (
+                symbol(unit, other) in needed
+                or (other.target is not None and f"workflow:{other.target.key}" in needed)
+            )
+        )
+
+
+def _value(unit: Unit, text: str) -> Evaluate:
+    """Return what reads a value off an answer: a runtime expression, or JSONPath on the body."""
+    if text.startswith(("$.", "$[")) or text == "$":
+        find = compile_jsonpath(text)
+
+        def evaluate(frame: Frame) -> Any:
+            try:
+                nodes = find(frame[Slot.EXCHANGE].json())
+            except ValueError:
+                return MISSING
+            if len(nodes) > 1:
+                return nodes
+            return nodes[0] if nodes else MISSING
+
+        return evaluate
+    value = unit.scope.resolve(parse_expression(text))
+    dynamic = as_dynamic(value)
+    return (lambda _: value) if dynamic is None else dynamic.evaluate
