@@ -54,7 +54,7 @@ class Backoff:
         after = retry_after_s(exchange)
         if after is not None:
             return min(after, MAX_RETRY_AFTER_S)
-        wait_s = min(self._backoff_s * 2 ** (attempt - 1), self._max_backoff_s)
+        wait_s: float = min(self._backoff_s * 2 ** (attempt - 1), self._max_backoff_s)
         return wait_s * (1 - self._random() / 2)
 
     def _retryable(self, exchange: Exchange) -> bool:

@@ -14,7 +14,8 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.outcome import Outcome, attempt_outcome, merge
+from loadcheck.load.outcome import attempt_outcome, merge
+from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ class _Copy:
                 runner.add(self, exchange)
             if effect is None:
                 runner.ended(self)
-            elif type(effect) is Pause:
+            elif isinstance(effect, Pause):
                 runner.pause(self, effect.seconds)
             else:
                 runner.send(self, effect)

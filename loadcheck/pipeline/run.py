@@ -8,7 +8,7 @@ import gc
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ _GC_THRESHOLD = 50_000
 _LATE_MS = 10.0
 """A 99th percentile of lateness from which on a reader is warned."""
 
-Watch = Callable[[Progress], Awaitable[None]]
+Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
 
 
@@ -477,7 +477,7 @@ async def _transports(scenario: Scenario) -> AsyncIterator[tuple[Transport, Http
 
 
 @contextlib.contextmanager
-def _calm_collector() -> Any:
+def _calm_collector() -> Iterator[None]:
     """Keep the garbage collector's long passes out of the load: a pause would look like latency."""
     thresholds = gc.get_threshold()
     gc.collect()

@@ -92,9 +92,11 @@ def _because(document: Document) -> str:
     if seen.get("lost_at_least"):
         of = words.count(copies["acknowledged"])
         reasons.append(f"{words.count(seen['lost_at_least'])} of {of} acknowledged users lost")
-    for name in ("unexpected", "duplicated"):
-        if seen.get(name):
-            reasons.append(f"{words.count(seen[name])} {name}")
+    reasons += [
+        f"{words.count(seen[name])} {name}"
+        for name in ("unexpected", "duplicated")
+        if seen.get(name)
+    ]
     if not reasons:
         reasons += [f["check"] for f in document.get("findings", ()) if f["verdict"] == verdict]
     thresholds = document.get("thresholds", ())

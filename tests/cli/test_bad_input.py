@@ -122,7 +122,8 @@ def test_a_secret_appears_nowhere(loadcheck: Loadcheck, tmp_path: Path) -> None:
     Path(tmp_path, "secret.toml").write_text(
         GOOD.replace("emulator", "live").replace(
             "[inputs]",
-            'servers = { httpV2Api = "http://127.0.0.1:9", dashboardRestApi = "http://127.0.0.1:9" }\n'
+            'servers.httpV2Api = "http://127.0.0.1:9"\n'
+            'servers.dashboardRestApi = "http://127.0.0.1:9"\n'
             '[inputs]\napiKey = { env = "LC_KEY" }\nbasicAuth = { basic = { username = '
             '{ env = "LC_KEY" }, password = { env = "LC_SECRET" } } }',
         )

@@ -84,7 +84,7 @@ uniques = "$response.body#/data/seriesCollapsed/0/0/value"
     scenario.write_text(
         smoke.read_text().replace(
             'workflow = "amplitude"',
-            f'workflow = {{ document = "{shipped / "workflow.yml"}", profile = "profile.toml" }}\n#',
+            f'workflow.document = "{shipped}/workflow.yml"\nworkflow.profile = "profile.toml"\n#',
         )
     )
     ended = loadcheck("run", scenario, *service, "--set", 'thresholds=["lost == 0"]')
