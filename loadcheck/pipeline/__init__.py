@@ -2,6 +2,7 @@
 
 from loadcheck.pipeline.prepare import Prepared, prepare
 from loadcheck.pipeline.progress import Phase, Progress
-from loadcheck.pipeline.run import Finished, Options, run
+from loadcheck.pipeline.run import Options, run
+from loadcheck.pipeline.work import Finished
 
 __all__ = ["Finished", "Options", "Phase", "Prepared", "Progress", "prepare", "run"]

@@ -1,0 +1,318 @@
+"""One run between its intent and its verdict: what it sends, hears and concludes."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from loadcheck.load.record import Record
+from loadcheck.load.retry import Backoff
+from loadcheck.load.runner import Runner
+from loadcheck.load.seconds import each_second
+from loadcheck.load.transport import Transport
+from loadcheck.load.transport.httpx_ import HttpxTransport
+from loadcheck.pipeline import document
+from loadcheck.pipeline.book import Book
+from loadcheck.pipeline.figures import Rates, RunFigures
+from loadcheck.pipeline.prepare import Prepared, planned_copies
+from loadcheck.pipeline.progress import Phase, Progress
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.verify.observe import Observation, Observer, Settlement
+from loadcheck.verify.reconcile import Sent, reconcile
+from loadcheck.verify.verdict import Finding, Verdict, worst
+
+_GC_THRESHOLD = 50_000
+_LATE_MS = 10.0
+"""A 99th percentile of lateness from which on a reader is warned."""
+
+Watch = Callable[[Progress], Coroutine[Any, Any, None]]
+"""Shows a run to somebody; called once, cancelled when the run has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A run that has ended.
+
+    Attributes:
+        document: The results document, as saved.
+        path: Where it was saved.
+        consistent: What the counts prove.
+        verdict: What everything together proves.
+        interrupted: Whether a signal ended it early.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    consistent: Verdict
+    verdict: Verdict
+    interrupted: bool
+
+
+class Work:
+    """The state of one run between its intent and its verdict."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        prepared: Prepared,
+        book: Book,
+        transport: Transport,
+        asking: HttpxTransport,
+        seed: int,
+        run_id: str,
+    ) -> None:
+        self._scenario = scenario
+        self._prepared = prepared
+        self._book = book
+        self._transport = transport
+        self._planned = planned_copies(scenario, prepared)
+        self._record = record = Record(prepared.plan.steps, prepared.ingest.index)
+        retry = scenario.retry
+        self._runner = Runner(
+            prepared.plan,
+            ingest=prepared.ingest.index,
+            transport=transport,
+            record=record,
+            backoff=Backoff(
+                attempts=retry.attempts,
+                backoff_s=retry.backoff_s,
+                max_backoff_s=retry.max_backoff_s,
+                on=retry.on,
+                seed=seed,
+            ),
+        )
+        load = scenario.load
+        self._progress = Progress(
+            name=scenario.name,
+            run_id=run_id,
+            record=record,
+            planned=self._planned,
+            pacer=prepared.pacer,
+            duration_s=prepared.pacer.duration_s
+            if prepared.pacer
+            else (load.duration_s if isinstance(load, ClosedLoad) else None),
+        )
+        self._observer = (
+            Observer(
+                uniques=prepared.uniques,
+                totals=prepared.totals,
+                send=asking.send,
+                every_s=scenario.verify.every_s,
+                seen=self._seen,
+                sent=lambda exchange: record.steps[exchange.request.step].add(exchange),
+            )
+            if prepared.uniques is not None
+            else None
+        )
+        self._baseline: int | None = None
+        self._settlement: Settlement | None = None
+        self._interrupted = False
+
+    async def through(self, watch: Watch) -> None:
+        """Do everything that needs the network, up to the second interrupt."""
+        self._book.document.update(document.moving(self._record, self._planned))
+        await self._book.save("intent", durable=True)
+        async with anyio.create_task_group() as around:
+            around.start_soon(watch, self._progress)
+            with anyio.CancelScope() as scope:
+                around.start_soon(self._heed_signals, scope)
+                await self._ask_before()
+                await self._load()
+                await self._settle()
+            around.cancel_scope.cancel()
+        self._progress.phase = Phase.DONE
+        self._record.close()
+
+    async def finish(self) -> Finished:
+        """Judge what was recorded, and save it."""
+        record, book = self._record, self._book
+        seen, findings = reconcile(
+            Sent(
+                started=record.started,
+                acknowledged=record.acknowledged,
+                indeterminate=record.indeterminate,
+                rejected=record.rejected,
+            ),
+            self._settlement,
+            baseline=self._baseline,
+            isolation=self._prepared.isolation,
+        )
+        if book.trouble is not None:
+            findings.append(
+                Finding(
+                    check="target", verdict=Verdict.UNKNOWN, summary=f"{book.trouble.capitalize()}."
+                )
+            )
+        consistent = worst(finding.verdict for finding in findings)
+        rates = self._rates()
+        figures = RunFigures(record=record, consistency=seen, rates=rates)
+        judged = [threshold.judge(figures) for threshold in self._prepared.thresholds]
+        verdict = worst([consistent, *(judgement.verdict for judgement in judged)])
+        pacer = self._prepared.pacer
+        observations = self._observer.observations if self._observer else ()
+        book.document["run"] |= {
+            "ended_at": document.utc_now(),
+            "interrupted": self._interrupted,
+            "error": book.trouble,
+        }
+        book.document |= document.moving(record, self._planned)
+        book.enter(
+            {
+                "verdict": verdict.value,
+                **document.measured(
+                    record, self._prepared.plan.steps, rates, pacer.peak_rate if pacer else None
+                ),
+                "consistency": document.consistency(seen, observations, self._runner.begin_ns),
+                "thresholds": [judgement.to_json() for judgement in judged],
+                "findings": [finding.to_json() for finding in findings],
+                "warnings": [*book.document["warnings"], *self._warnings()],
+            }
+        )
+        await book.save("complete", durable=True)
+        return Finished(
+            document=book.document,
+            path=book.file.path,
+            consistent=consistent,
+            verdict=verdict,
+            interrupted=self._interrupted,
+        )
+
+    # the stretches of a run
+
+    async def _ask_before(self) -> None:
+        if self._observer is not None:
+            observation = await self._observer.ask()
+            self._baseline = observation.uniques
+
+    async def _load(self) -> None:
+        scenario, runner, progress = self._scenario, self._runner, self._progress
+        if self._interrupted:
+            return
+        progress.phase = Phase.LOAD
+        load, drain_s = scenario.load, scenario.timeouts.drain_s
+        async with anyio.create_task_group() as beside:
+            progress.begin_ns = time.monotonic_ns()
+            beside.start_soon(self._keep_time, progress.begin_ns)
+            if self._observer is not None:
+                beside.start_soon(self._observer.watch)
+            with _calm_collector():
+                if isinstance(load, OpenLoad):
+                    assert self._prepared.pacer is not None
+                    await runner.run_open(
+                        self._prepared.pacer, max_in_flight=load.max_in_flight, drain_s=drain_s
+                    )
+                else:
+                    await runner.run_closed(
+                        concurrency=load.concurrency,
+                        copies=load.copies,
+                        duration_s=load.duration_s,
+                        drain_s=drain_s,
+                    )
+            beside.cancel_scope.cancel()
+        elapsed_s = (time.monotonic_ns() - progress.begin_ns) / 1e9
+        if elapsed_s > len(self._record.timeline):
+            self._record.close_second(int(elapsed_s))
+
+    async def _settle(self) -> None:
+        self._progress.phase = Phase.SETTLE
+        record, verify = self._record, self._scenario.verify
+        if self._observer is None:
+            return
+        before = self._baseline or 0
+        self._settlement = await self._observer.settle(
+            upper=before + record.acknowledged + record.indeterminate,
+            since_ns=record.last_ack_ns or time.monotonic_ns(),
+            quiet_s=verify.quiet_s,
+            deadline_s=verify.deadline_s,
+        )
+
+    # what goes on beside them
+
+    async def _keep_time(self, begin_ns: int) -> None:
+        """Close the timeline's seconds and save what is known so far."""
+        async with anyio.create_task_group() as saving:
+            busy = False
+
+            async def save() -> None:
+                nonlocal busy
+                self._book.document.update(document.moving(self._record, self._planned))
+                try:
+                    await self._book.save("running", durable=False)
+                finally:
+                    busy = False
+
+            def close(second: int) -> None:
+                nonlocal busy
+                self._record.close_second(second)
+                if not busy:
+                    busy = True
+                    saving.start_soon(save)
+
+            await each_second(begin_ns, close)
+
+    async def _heed_signals(self, scope: anyio.CancelScope) -> None:
+        """The first signal ends the load, the second ends the waiting."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                if self._interrupted:
+                    scope.cancel()
+                self._interrupted = self._progress.interrupted = True
+                self._runner.stop()
+
+    def _seen(self, observation: Observation) -> None:
+        self._progress.observation = observation
+        if observation.uniques is not None:
+            self._record.uniques = observation.uniques - (self._baseline or 0)
+
+    def _rates(self) -> Rates:
+        record, pacer = self._record, self._prepared.pacer
+        duration_s = record.load_ns / 1e9
+        if pacer is None or not duration_s:
+            asked = None
+        else:
+            stretch_s = min(duration_s, pacer.duration_s)
+            asked = pacer.expected_at(stretch_s) / stretch_s
+        return Rates(
+            asked=asked,
+            reached=record.started / duration_s if duration_s else 0.0,
+            duration_s=duration_s,
+        )
+
+    def _warnings(self) -> list[str]:
+        record = self._record
+        warnings = []
+        if record.skipped:
+            warnings.append(
+                f"{record.skipped:,} copies fell due while {record.max_in_flight:,} were in flight"
+                " and were not sent: raise load.max_in_flight or ask for a lower rate"
+            )
+        late_ms = record.lateness.percentile_ms(99)
+        if late_ms is not None and late_ms > _LATE_MS:
+            warnings.append(
+                f"copies were sent late by the generator itself: lateness p99 {late_ms:.1f} ms;"
+                " response times include it"
+            )
+        return warnings
+
+
+@contextlib.contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Keep the garbage collector's long passes out of the load: a pause would look like latency."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
