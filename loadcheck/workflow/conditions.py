@@ -93,11 +93,10 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
     if isinstance(left, list):
-        return len(left) == len(right) and all(
-            same(*pair) for pair in zip(left, right, strict=True)
-        )
+        pairs = zip(left, right, strict=False)
+        return len(left) == len(right) and all(same(one, other) for one, other in pairs)
     if isinstance(left, str):
-        return left.casefold() == right.casefold()
+        return bool(left.casefold() == right.casefold())
     return bool(left == right)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadcheck.errors import Problem, WorkflowError
-from loadcheck.workflow.composer import Array, ComposeError, Object, compose
+from loadcheck.workflow.composer import compose
+from loadcheck.workflow.json_text import NotJsonError, compose_json
+from loadcheck.workflow.tree import Array, Object, TreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,8 +85,17 @@ def parse_document(content: bytes, *, name: str, location: str) -> Document:
         line = content.count(b"\n", 0, error.start) + 1
         raise WorkflowError(Problem(message="not UTF-8", file=name, line=line)) from None
     try:
-        root = compose(text)
-    except ComposeError as error:
+        root = _root(text)
+    except TreeError as error:
         problem = Problem(message=error.message, file=name, line=error.line, remedy=error.remedy)
         raise WorkflowError(problem) from None
     return Document(name=name, location=location, root=root)
+
+
+def _root(text: str) -> Any:
+    if text.lstrip()[:1] in {"{", "["}:
+        try:
+            return compose_json(text)
+        except NotJsonError:
+            pass  # a YAML document may begin so, too
+    return compose(text)

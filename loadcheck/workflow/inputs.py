@@ -69,7 +69,7 @@ class InputSchema:
 
     @cached_property
     def _validators(self) -> dict[str, Any]:
-        from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # noqa: PLC0415 -- slow
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 -- slow
 
         return {
             name: Draft202012Validator(entry)
