@@ -23,11 +23,14 @@ def check(
 ) -> None:
     """Validate a scenario and show what it would send, without sending it."""
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.exits import keep_secret  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
 
-    shown = preview(scenarios.load(scenario, overrides=overrides or ()))
+    loaded = scenarios.load(scenario, overrides=overrides or ())
+    keep_secret(loaded.secrets)
+    shown = preview(loaded)
     if as_json:
         write_json(shown)
     else:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loadcheck.pipeline import Finished
 
 _SHORTEST_SECRET = 4
+_secrets: set[str] = set()
 
 
 class Exit(enum.IntEnum):
@@ -62,6 +63,11 @@ def guarded(command: Callable[[], object]) -> int:
     return Exit.PASS
 
 
+def keep_secret(values: Collection[str]) -> None:
+    """Let no traceback show these values, should there be one."""
+    _secrets.update(value for value in values if len(value) >= _SHORTEST_SECRET)
+
+
 def tell(problem: Problem) -> None:
     """Say one problem on stderr."""
     print(f"{problem.severity}: {problem}", file=sys.stderr)  # noqa: T201
@@ -78,8 +84,10 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return Exit.INTERRUPTED
     text = "".join(traceback.format_exception(error))
+    for secret in _secrets:
+        text = text.replace(secret, "***")
     print(  # noqa: T201
-        f"{hide(text, _environment())}\nThis is a bug in loadcheck; please report the lines above.",
+        f"{text}\nThis is a bug in loadcheck; please report the lines above.",
         file=sys.stderr,
     )
     return Exit.BUG
@@ -95,20 +103,6 @@ def _flat(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [inner for part in error.exceptions for inner in _flat(part)]
     return [error]
-
-
-def hide(text: str, secrets: Collection[str]) -> str:
-    """Return a text with secrets replaced."""
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "***")
-    return text
-
-
-def _environment() -> list[str]:
-    """Return the environment's values that look like credentials by their names."""
-    words = ("KEY", "SECRET", "TOKEN", "PASSWORD", "AUTH", "CREDENTIAL")
-    return [value for name, value in os.environ.items() if any(w in name.upper() for w in words)]
 
 
 def _code(exit_: SystemExit) -> int:

@@ -53,9 +53,10 @@ def run(
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.cli.exits import exit_of, keep_secret  # noqa: PLC0415
 
     loaded = scenarios.load(scenario, overrides=overrides or ())
+    keep_secret(loaded.secrets)
     into_directory = output is not None and (output.is_dir() or str(output).endswith("/"))
     options = pipeline.Options(
         results=output if output is not None and into_directory else Path("results"),

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from loadcheck.cli.exits import Exit, guarded, keep_secret
+from loadcheck.errors import InputError, Problem, TargetError
+
+
+def raising(error: BaseException) -> int:
+    def command() -> None:
+        raise error
+
+    return guarded(command)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError(Problem(message="bad")), Exit.USAGE),
+        (ExceptionGroup("tasks", [InputError(Problem(message="bad"))]), Exit.USAGE),
+        (TargetError("it did not start"), Exit.UNKNOWN),
+        (KeyboardInterrupt(), Exit.INTERRUPTED),
+        (BaseExceptionGroup("tasks", [KeyboardInterrupt()]), Exit.INTERRUPTED),
+        (BaseExceptionGroup("tasks", [KeyboardInterrupt(), ValueError("x")]), Exit.BUG),
+        (ZeroDivisionError(), Exit.BUG),
+        (SystemExit(3), Exit.UNKNOWN),
+        (SystemExit(), Exit.PASS),
+    ],
+)
+def test_what_ends_a_command_has_an_exit_code(error: BaseException, code: Exit) -> None:
+    assert raising(error) == code
+
+
+def test_every_problem_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    raising(InputError([Problem(message="one", file="a", line=3), Problem(message="two")]))
+    assert capsys.readouterr().err == "error: a:3: one\nerror: two\n"
+
+
+def test_a_traceback_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    keep_secret({"hunter2-hunter2"})
+    assert raising(RuntimeError("the key hunter2-hunter2 broke it")) == Exit.BUG
+    said = capsys.readouterr().err
+    assert "hunter2" not in said
+    assert "the key *** broke it" in said
+    assert "bug in loadcheck" in said
