@@ -31,8 +31,10 @@ class ProbingTable:
         """Add an entry where probing ended and return its number."""
         number = len(self.hashes)
         self.hashes.append(key_hash)
-        if number >= self._limit or position >= len(self.slots) - 1:
+        if number >= self._limit:
             self._resize((self.mask + 1) * 2)
+        elif position >= len(self.slots) - 1:
+            self._resize(self.mask + 1)  # for a longer tail
         else:
             self.slots[position] = number + 1
         return number
@@ -48,8 +50,8 @@ class ProbingTable:
         order = np.argsort(homes, kind="stable")
         steps = np.arange(len(homes))
         places = np.maximum.accumulate(homes[order] - steps) + steps
-        last = int(places[-1]) if len(places) else 0
-        slots = np.zeros(max(size + _TAIL, last + 2), dtype=np.int32)
+        end = max(size, int(places[-1]) + 1) if len(places) else size
+        slots = np.zeros(end + _TAIL, dtype=np.int32)
         slots[places] = order + 1
         self.slots = array("i")
         self.slots.frombytes(slots.tobytes())

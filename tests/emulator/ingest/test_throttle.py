@@ -1,0 +1,107 @@
+"""Rate limits: per user, per device, per day, and for the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Make, Project
+
+from typing import Any
+
+import pytest
+
+EVENT = {"user_id": "user-1", "event_type": "probe"}
+NO_PROJECT = {"project_events_per_s": "off", "project_requests_per_s": "off"}
+
+
+def limited(make: Make, **limits: Any) -> Project:
+    both = {"httpapi": NO_PROJECT | limits, "batch": NO_PROJECT | limits}
+    return make(limits={"base": "documented", **both})
+
+
+def test_a_user_is_throttled_beyond_the_averaged_rate(make: Make) -> None:
+    project = limited(make)
+    assert project.upload(*[EVENT] * 900)["code"] == 200  # 30 a second over 30 seconds
+    other = {"user_id": "user-2", "event_type": "probe"}
+    assert project.upload(other, EVENT) == {
+        "code": 429,
+        "error": "Too many requests for some devices and users",
+        "eps_threshold": 30,
+        "throttled_devices": {},
+        "throttled_users": {"user-1": 31},
+        "throttled_events": [1],
+    }
+    assert project.upload(other)["code"] == 200
+    project.move(seconds=30)
+    assert project.upload(EVENT)["code"] == 200
+
+
+def test_a_refused_upload_is_not_counted_nor_stored(make: Make) -> None:
+    project = limited(make, user_events_per_s=1, window_s=1)
+    project.upload(EVENT)
+    assert project.upload(EVENT)["code"] == 429
+    project.move(seconds=1)
+    assert project.upload(EVENT)["code"] == 200
+    assert project.count(m="totals") == 2
+
+
+def test_a_device_is_throttled_too(make: Make) -> None:
+    project = limited(make, user_events_per_s=1, window_s=1)
+    device = {"device_id": "device-1", "event_type": "probe"}
+    answer = project.upload(device, device, path="/batch")
+    assert answer["throttled_devices"] == {"device-1": 2}
+    assert answer["throttled_users"] == {}
+    assert answer["throttled_events"] == [0, 1]
+    assert answer["exceeded_daily_quota_devices"] == {}
+
+
+def test_the_daily_quota_of_httpapi(make: Make) -> None:
+    project = limited(make, user_events_per_day=2)
+    project.upload(EVENT, EVENT)
+    answer = project.upload(EVENT)
+    assert answer["code"] == 429
+    assert answer["exceeded_daily_quota_users"] == {"user-1": 3}
+    project.move(hours=23, minutes=59)
+    assert project.upload(EVENT)["code"] == 429
+    project.move(hours=1)
+    assert project.upload(EVENT)["code"] == 200
+
+
+def test_the_daily_quota_of_batch_counts_only_once_an_id_was_too_fast(make: Make) -> None:
+    project = limited(make, user_events_per_day=2, user_events_per_s=3, window_s=1)
+
+    def upload(count: int) -> Any:
+        project.move(seconds=1)
+        return project.upload(*[EVENT] * count, path="/batch")
+
+    assert upload(3)["code"] == 200
+    assert upload(4)["throttled_users"] == {"user-1": 4}
+    assert upload(2)["code"] == 200
+    assert upload(1)["exceeded_daily_quota_users"] == {"user-1": 3}
+
+
+@pytest.mark.parametrize("limits", [{"project_requests_per_s": 2}, {"project_events_per_s": 2}])
+def test_the_project_has_a_ceiling_that_names_nobody(make: Make, limits: Any) -> None:
+    project = make(limits={"base": "documented", "httpapi": limits})
+    codes = [project.user(f"user-{number}")["code"] for number in range(4)]
+    assert codes == [200, 200, 429, 429]
+    answer = project.user("user-5")
+    assert (answer["throttled_users"], answer["throttled_events"]) == ({}, [])
+    assert project.upload(EVENT, path="/batch")["code"] == 200  # counted per endpoint
+    project.move(seconds=1)
+    assert project.user("user-6")["code"] == 200
+
+
+def test_the_documented_limits(make: Make) -> None:
+    project = make(limits="documented")
+    codes = [project.user(f"user-{number}")["code"] for number in range(101)]
+    assert codes == [200] * 100 + [429]
+    project.move(seconds=1)
+    events = [{"user_id": f"user-{number}", "event_type": "probe"} for number in range(1001)]
+    assert project.upload(*events)["code"] == 429
+    assert project.upload(*events[1:])["code"] == 200
+
+
+def test_off_means_off(project: Project) -> None:
+    assert {project.upload(*[EVENT] * 2000)["code"] for _ in range(5)} == {200}
