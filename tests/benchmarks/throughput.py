@@ -21,7 +21,7 @@ from tests.benchmarks.harness import ROOT, arguments, report
 
 _CONNECTIONS = 64
 _OPEN_RATE = 40_000
-_SCENARIO = """\
+SCENARIO = """\
 name = "throughput"
 workflow = "amplitude"
 [target]
@@ -68,7 +68,7 @@ def loadcheck(load: str) -> Peer:
 
         text = load.format(seconds=seconds, connections=connections)
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "throughput.toml").write_text(_SCENARIO.format(port=port, load=text))
+            Path(folder, "throughput.toml").write_text(SCENARIO.format(port=port, load=text))
             command = [*core, sys.executable, "-m", "loadcheck", "run", "throughput.toml"]
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             subprocess.run(
