@@ -5,26 +5,42 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from loadcheck.workflow.encode import percent
 from loadcheck.workflow.overlay import put
 from loadcheck.workflow.pointer import parse_pointer
+from loadcheck.workflow.resolve import Resolver
 from loadcheck.workflow.templates import json_tree
 from loadcheck.workflow.values import MISSING, JsonText, Text
 
 if TYPE_CHECKING:
     from loadcheck.workflow import model
     from loadcheck.workflow.problems import Scribe
-    from loadcheck.workflow.resolve import Resolver
 
 REPLACEMENT: Final = "Payload Replacement Object"
 
 
-def gather_body(body: model.Body, resolver: Resolver) -> Any:
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+def media_type(field: str) -> str:
+    """Return the media type in a ``Content-Type`` field, without its parameters."""
+    return field.partition(";")[0].strip().lower()
+
+
+def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
     """Return the payload with its replacements, ``MISSING`` if there is none.
 
-    Problems are reported.
+    Args:
+        body: What the document says. Problems with it are reported.
+        content_type: The content type of the request; what is put into the string of a form is
+            percent-encoded.
+        resolver: Resolves its strings.
     """
     payload = MISSING
-    if body.payload is not MISSING:
+    if isinstance(body.payload, str) and media_type(content_type) == FORM:
+        encoding = Resolver(resolver.scope, resolver.scribe, encode=percent)
+        payload = encoding.string(body.payload, (*body.path, "payload"))
+    elif body.payload is not MISSING:
         payload = resolver.value(body.payload, (*body.path, "payload"))
     for replacement in body.replacements:
         value = resolver.value(replacement.value, (*replacement.path, "value"))

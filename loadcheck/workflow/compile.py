@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from loadcheck.errors import WorkflowError, did_you_mean
 from loadcheck.workflow.books import Book, Shelf
 from loadcheck.workflow.document import read_document
-from loadcheck.workflow.identity import Run, insert_id, user_id
+from loadcheck.workflow.identity import Run
 from loadcheck.workflow.inputs import InputSchema, check_inputs, check_names, sample
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.plan import Plan, Role, StepPlan
@@ -144,19 +144,15 @@ def _inputs(
         other = book.workflows.get(name)
         declared |= {} if other is None else InputSchema(other.inputs, root).declared
     check_names(settings.inputs, declared, book.scribe, path)
-    check_inputs(
-        schema, {**schema.defaults, **sample(values, _example(settings.run))}, book.scribe, path
-    )
+    check_inputs(schema, {**schema.defaults, **sample(values, _example())}, book.scribe, path)
     return values, noted
 
 
-def _example(run: Run) -> Frame:
+def _example() -> Frame:
     """Return the frame of copy 0, without anything that an answer would have to bring."""
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = 0
     frame[Slot.TIME] = EXAMPLE_TIME_MS
-    frame[Slot.USER] = user_id(run.id, 0)
-    frame[Slot.INSERT] = insert_id(run.id, 0)
     return frame
 
 
@@ -205,7 +201,6 @@ def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> P
         unsent=unsent,
         _machine=main.machine,
         _end=end,
-        _run_id=settings.run.id,
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
         _journey=len(program.units) > 1 or any(step.jumps for step in main.machine.steps),
         _query=QueryCompiler(program, main, words, settings.secrets),

@@ -18,7 +18,7 @@ from loadcheck.workflow.expressions import (
     ExpressionError,
     scan_expression,
 )
-from loadcheck.workflow.values import MISSING, Dynamic, Evaluate, Frame, Slot, as_dynamic
+from loadcheck.workflow.values import MISSING, Dynamic, Evaluate, Frame, as_dynamic
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -267,8 +267,8 @@ def _comparison(name: str, left: Node, right: Node) -> Node:
     if get_left is None and get_right is None:
         return None, compare(name, fixed_left, fixed_right)
     if get_left is not None and get_right is None and type(fixed_right) in {int, float}:
-        if fixed_left == "status":
-            return (lambda frame: _status(frame, relate, fixed_right)), None
+        if fixed_left == "status" and name == "==":
+            return (lambda frame: frame[0].status == fixed_right), None
 
         def number(frame: Frame) -> bool:
             value = get_left(frame)
@@ -286,8 +286,3 @@ def _comparison(name: str, left: Node, right: Node) -> Node:
         )
 
     return general, None
-
-
-def _status(frame: Frame, relate: Callable[[Any, Any], bool], expected: float) -> bool:
-    status = frame[Slot.EXCHANGE].status
-    return relate(status, expected) if status else relate is operator.ne

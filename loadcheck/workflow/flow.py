@@ -94,6 +94,11 @@ class Step:
     on_failure: tuple[Action, ...] = ()
 
     @property
+    def follows(self) -> bool:
+        """Whether there is something to do behind it."""
+        return bool(self.outputs or self.on_success)
+
+    @property
     def jumps(self) -> bool:
         """Whether an action of it transfers control."""
         actions = (*self.on_success, *self.on_failure)
@@ -163,24 +168,23 @@ def run(machine: Machine, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bo
     position = 0
     while position < end:
         step = steps[position]
+        exchange = request = None
         if step.render is None:
-            exchange = request = None
             success = yield from _call(step, frame, retry)
         else:
-            request = _make(machine, step, frame)
-            if request is None:
+            try:
+                request = step.render(frame)
+            except UnsendableError as error:
+                machine.unsent[f"{step.step_id}: {error}"] += 1
                 return False
-            exchange = yield request
-            frame[0] = exchange
+            frame[0] = exchange = yield request
             success = judge(step, frame, exchange)
         action = None
         if not success:
             action = yield from _recover(machine, step, frame, request, exchange, retry)
             success = action is None
-        for slot, evaluate in step.outputs:
-            frame[slot] = evaluate(frame)
-        if success and step.on_success:
-            action = _matching(step.on_success, frame)
+        if step.follows:
+            action = _follow(step, frame, action, success=success)
         if action is None:
             position += 1
             continue
@@ -192,6 +196,13 @@ def run(machine: Machine, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bo
             machine, frame = action.workflow, entered
             steps, end = machine.steps, len(machine.steps)
     return True
+
+
+def _follow(step: Step, frame: Frame, action: Action | None, *, success: bool) -> Action | None:
+    """Store the outputs of a step; return what to do next."""
+    for slot, evaluate in step.outputs:
+        frame[slot] = evaluate(frame)
+    return _matching(step.on_success, frame) if success else action
 
 
 def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:

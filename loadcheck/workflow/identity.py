@@ -41,3 +41,12 @@ def user_id(run_id: str, number: int) -> str:
 def insert_id(run_id: str, number: int) -> str:
     """Return the deduplication key of copy ``number``, the same in every retry."""
     return f"{run_id}-{number}"
+
+
+def formats(run_id: str) -> dict[str, str]:
+    """Return printf-style formats that make the ids of a copy from its number.
+
+    They give what :func:`user_id` and :func:`insert_id` give, faster where bytes are rendered.
+    """
+    run = run_id.replace("%", "%%")
+    return {"userId": f"lc-{run}-%07d", "insertId": f"{run}-%d"}

@@ -21,7 +21,6 @@ from loadcheck.workflow.flow import (
     run,
     run_step,
 )
-from loadcheck.workflow.identity import insert_id, user_id
 from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, UnsendableError
 
 if TYPE_CHECKING:
@@ -176,7 +175,6 @@ class Plan:
     unsent: Counter[str]
     _machine: Machine = field(repr=False)
     _end: int = field(repr=False)
-    _run_id: str = field(repr=False)
     _inputs: Inputs | None = field(repr=False)
     _journey: bool = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
@@ -216,8 +214,6 @@ class Plan:
         frame = self._machine.blank.copy()
         frame[Slot.NUMBER] = number
         frame[Slot.TIME] = time_ms
-        frame[Slot.USER] = user_id(self._run_id, number)
-        frame[Slot.INSERT] = insert_id(self._run_id, number)
         if self._journey:
             frame[Slot.WORKFLOWS] = Journey()
         if self._inputs is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from loadcheck.workflow.bodies import FORM, media_type
 from loadcheck.workflow.encode import (
     Render,
     Segment,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FRAMING: Final = {"content-length", "connection", "transfer-encoding"}
 _PATH_VARIABLE = re.compile(r"\{([^{}]+)\}")
-_FORM: Final = "application/x-www-form-urlencoded"
 
 
 class RequestError(ValueError):
@@ -308,14 +308,14 @@ def _body(draft: Draft) -> tuple[list[Segment], str]:
     if draft.body is MISSING:
         return [b""], ""
     given = draft.content_type or next(iter(draft.operation.content_types), "")
-    kind = given.partition(";")[0].strip().lower()
+    kind = media_type(given)
     value = draft.body
     if not kind:
         kind = given = "text/plain" if isinstance(value, str | Text) else "application/json"
     if kind == "application/json" or kind.endswith("+json"):
         text = isinstance(value, str | Text | JsonText)
         return (text_segments(value, utf8) if text else json_segments(value)), given
-    if kind == _FORM:
+    if kind == FORM:
         return _form(value), given
     if kind.startswith("multipart/"):
         raise RequestError(f'a body of "{kind}" is not supported')

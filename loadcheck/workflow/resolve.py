@@ -12,9 +12,11 @@ from loadcheck.workflow.expressions import (
     parse_expression,
 )
 from loadcheck.workflow.templates import Bare, join_template, split_template
-from loadcheck.workflow.values import MISSING, Dynamic, JsonText, Known, Text, as_dynamic
+from loadcheck.workflow.values import MISSING, Dynamic, JsonText, Known, Text, as_dynamic, as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadcheck.workflow.problems import Path, Scribe
     from loadcheck.workflow.scope import Scope
 
@@ -26,12 +28,21 @@ class Resolver:
         scope: What expressions refer to.
         scribe: Takes problems.
         own: Whether expressions of our own (``$copy.userId``) are known.
+        encode: Applied to values that are known already, where they are put into a string.
     """
 
-    def __init__(self, scope: Scope, scribe: Scribe, *, own: bool = False) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        scribe: Scribe,
+        *,
+        own: bool = False,
+        encode: Callable[[str], bytes] | None = None,
+    ) -> None:
         self.scope = scope
         self.scribe = scribe
         self._own = own
+        self._encode = encode
 
     def value(self, raw: Any, path: Path) -> Any:
         """Return a JSON value with every string in it resolved.
@@ -92,8 +103,11 @@ class Resolver:
             value = self.expression(expression, path)
             if value is MISSING:
                 raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
-            parts.append(as_dynamic(value) or Known(value))
+            parts.append(as_dynamic(value) or self._known(value))
         return join_template(parts)
+
+    def _known(self, value: Any) -> Known | str:
+        return Known(value) if self._encode is None else self._encode(as_text(value)).decode()
 
     def _bare(self, bare: Bare, raw: str, path: Path) -> Expression | None:
         braced = raw.replace(bare.text, f"{{{bare.text}}}")

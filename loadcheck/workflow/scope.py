@@ -13,8 +13,9 @@ import orjson
 
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions import Expression, ExpressionError, parse_expression
+from loadcheck.workflow.identity import formats, insert_id, user_id
 from loadcheck.workflow.pointer import compile_pointer, look_up
-from loadcheck.workflow.values import MISSING, Dynamic, Evaluate, Frame, Slot, as_dynamic
+from loadcheck.workflow.values import MISSING, Dynamic, Evaluate, Frame, Pattern, Slot, as_dynamic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from loadcheck.workflow.exchange import Exchange
     from loadcheck.workflow.identity import Run
 
-_COPY_SLOTS = {
-    "userId": Slot.USER,
-    "insertId": Slot.INSERT,
-    "number": Slot.NUMBER,
-    "time": Slot.TIME,
-}
 _NEEDS_ANSWER = frozenset({"url", "method", "statusCode", "request", "response"})
 
 
@@ -118,7 +113,7 @@ class Scope:
             "workflows": self._workflow_value,
             "sourceDescriptions": self._source,
             "components": self._component,
-            "copy": _copy,
+            "copy": self._copy,
             "run": self._run_value,
             "query": _query,
             "target": self._target,
@@ -256,6 +251,27 @@ class Scope:
             raise ExpressionError(f'"{expression.text}" leads nowhere', remedy)
         return value
 
+    def _copy(self, expression: Expression) -> Dynamic:
+        name, run_id = expression.names[0], self._run.id
+        if name in {"number", "time"}:
+            slot = Slot.NUMBER if name == "number" else Slot.TIME
+            evaluate: Evaluate = itemgetter(slot)
+            pattern = Pattern("%d", slot, string=False)
+        else:
+            identify = user_id if name == "userId" else insert_id
+            pattern = Pattern(formats(run_id)[name], Slot.NUMBER, string=True)
+
+            def evaluate(frame: Frame) -> Any:
+                return identify(run_id, frame[Slot.NUMBER])
+
+        plain = run_id.isascii() and run_id.isalnum()
+        return Dynamic(
+            text=expression.text,
+            evaluate=evaluate,
+            uses=frozenset({expression.text}),
+            pattern=pattern if plain else None,
+        )
+
     def _run_value(self, expression: Expression) -> Any:
         run = self._run
         self.noted.add(expression.text)
@@ -376,16 +392,18 @@ def _response(expression: Expression) -> Dynamic:
     if expression.names[0] == "header":
         name = expression.names[1]
         return _from_exchange(expression, lambda exchange: _or_missing(exchange.header(name)))
-    if not _tokens(expression):
+    tokens = _tokens(expression)
+    if not tokens:
         return _from_exchange(expression, _whole_body)
-    return _dynamic(expression, _json_body)
+    reach = compile_pointer(tokens)
 
+    def evaluate(frame: Frame) -> Any:
+        try:
+            return reach(frame[Slot.EXCHANGE].json())
+        except ValueError:
+            return MISSING
 
-def _json_body(frame: Frame) -> Any:
-    try:
-        return frame[0].json()
-    except ValueError:
-        return MISSING
+    return Dynamic(text=expression.text, evaluate=evaluate)
 
 
 def _whole_body(exchange: Exchange) -> Any:
@@ -397,11 +415,6 @@ def _whole_body(exchange: Exchange) -> Any:
 
 def _or_missing(value: Any) -> Any:
     return MISSING if value is None else value
-
-
-def _copy(expression: Expression) -> Dynamic:
-    slot = _COPY_SLOTS[expression.names[0]]
-    return _dynamic(expression, itemgetter(slot), uses=frozenset({expression.text}))
 
 
 def _query(expression: Expression) -> Dynamic:

@@ -208,7 +208,11 @@ class Unit:
             key: resolver.value(parameter.value, parameter.value_path)
             for key, parameter in merged.items()
         }
-        body = MISSING if step.body is None else gather_body(step.body, resolver)
+        described = found[0].content_types if found is not None else ()
+        body, content_type = MISSING, ""
+        if step.body is not None:
+            content_type = step.body.content_type or next(iter(described), "")
+            body = gather_body(step.body, content_type, resolver)
         if found is None:
             return None
         operation, origin, base = found
@@ -219,7 +223,7 @@ class Unit:
             base=base,
             values={key: value for key, value in values.items() if value is not MISSING},
             body=body,
-            content_type="" if step.body is None else step.body.content_type,
+            content_type=content_type,
             noted=frozenset(self.scope.noted),
         )
 

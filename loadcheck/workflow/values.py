@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import orjson
 
@@ -28,19 +28,32 @@ MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
 """What an expression gives that leads nowhere. Never sent, never null."""
 
 
-class Slot(enum.IntEnum):
+class Slot:
     """Where in a frame a value stands; outputs of steps follow after these."""
 
-    EXCHANGE = 0
-    NUMBER = 1
-    TIME = 2
-    USER = 3
-    INSERT = 4
-    QUERY = 5
-    INPUTS = 6
-    WORKFLOWS = 7
-    OUTPUTS = 8
-    FREE = 9
+    EXCHANGE: Final = 0
+    NUMBER: Final = 1
+    TIME: Final = 2
+    QUERY: Final = 3
+    INPUTS: Final = 4
+    WORKFLOWS: Final = 5
+    OUTPUTS: Final = 6
+    FREE: Final = 7
+
+
+class Pattern(NamedTuple):
+    """How a value is written that a number in the frame decides.
+
+    Attributes:
+        format: A printf-style format with one place for the number; what it makes is letters,
+            digits and "-", so it needs no escaping anywhere.
+        slot: Where the number stands.
+        string: Whether the value is a string, so that JSON puts it in quotes.
+    """
+
+    format: str
+    slot: int
+    string: bool
 
 
 class UnsendableError(Exception):
@@ -57,12 +70,14 @@ class Dynamic:
         uses: What it depends on: expressions of our own (``$copy.userId``), and the outputs and
             inputs that lead to more of them.
         optional: The member or parameter that holds it is left out if it has no value.
+        pattern: How it is written, where the copy's number or time alone decides.
     """
 
     text: str
     evaluate: Evaluate
     uses: frozenset[str] = frozenset()
     optional: bool = False
+    pattern: Pattern | None = None
 
     def __str__(self) -> str:
         return self.text

@@ -1,0 +1,259 @@
+"""What a compiled copy costs beside a hand-written one, and how fast a large document compiles.
+
+    python -m tests.benchmarks.workflow [--json] [--seconds 5]
+
+Both copies send the two steps of the shipped Amplitude workflow, one after the other, to a driver
+that answers at once. They take turns in short stretches, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from loadcheck.workflow import Settings, compile_plan
+from loadcheck.workflow.document import read_document
+from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
+from loadcheck.workflow.identity import Run, insert_id, user_id
+from tests.benchmarks.harness import ROOT, arguments, report
+
+AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
+RUN = Run(
+    id="benchmark000",
+    start_day="20260101",
+    end_day="20260103",
+    target={"apiKey": "key", "basicAuth": "a2V5OnNlY3JldA=="},
+)
+ORIGIN = Origin("http", "127.0.0.1", 8080)
+ANSWERS = (
+    b'{"code":200,"events_ingested":1,"payload_size_bytes":210,"server_upload_time":1767225600000}',
+    b'{"data":{"series":[[1]],"seriesLabels":[0],"seriesCollapsed":[[{"value":1}]],"xValues":["a"]}}',
+)
+STRETCH = 2_000
+STEPS = 200
+
+Copy = Callable[[int, int], Generator[Request | Pause, Exchange, bool]]
+
+
+class Edit(NamedTuple):
+    step: str
+    at: str
+    value: Any
+
+
+def compiled() -> Copy:
+    profile = tomllib.loads((AMPLITUDE / "profile.toml").read_text(encoding="utf-8"))
+    plan = compile_plan(
+        Settings(
+            document=AMPLITUDE / "workflow.yml",
+            name="amplitude",
+            run=RUN,
+            servers={"*": str(ORIGIN)},
+            inputs={**profile["inputs"], "eventType": "probe", "eventProperties": {"plan": "free"}},
+            overlay=[Edit(**edit) for edit in profile["overlay"]],
+            criteria={"uploadEvents": [profile["verify"]["acknowledged"]]},
+            query="each",
+        )
+    )
+    return lambda number, time_ms: plan.copy(number, time_ms, give_up)
+
+
+def give_up(_exchange: Exchange, _attempt: int, /) -> None:
+    return None
+
+
+def handwritten() -> Copy:
+    """What somebody would write who knows this one workflow and wants it fast."""
+    sent = []
+    for number in range(1):
+        flow = compiled()(number, 0)
+        sent.append(flow.send(None))  # type: ignore[arg-type]  # None starts it
+        sent.append(flow.send(answer(sent[0])))
+    upload_head, query_head = (request.head for request in sent if isinstance(request, Request))
+
+    def copy(number: int, time_ms: int) -> Generator[Request | Pause, Exchange, bool]:
+        body = orjson.dumps(
+            {
+                "api_key": "key",
+                "events": [
+                    {
+                        "user_id": user_id(RUN.id, number),
+                        "event_type": "probe",
+                        "event_properties": {"plan": "free", "loadcheck_run": RUN.id},
+                        "insert_id": insert_id(RUN.id, number),
+                        "time": time_ms,
+                    }
+                ],
+            }
+        )
+        exchange = yield Request(0, ORIGIN, upload_head, body)
+        if exchange.failure is not None or exchange.status != 200:
+            exchange.reason = f"status {exchange.status}"
+            return False
+        if exchange.json().get("events_ingested") != 1:
+            exchange.reason = "not ingested"
+            return False
+        exchange.success = True
+        exchange = yield Request(1, ORIGIN, query_head, b"")
+        if exchange.failure is not None or exchange.status != 200:
+            exchange.reason = f"status {exchange.status}"
+            return False
+        exchange.success = True
+        return True
+
+    return copy
+
+
+def answer(request: Request | Pause) -> Exchange:
+    assert isinstance(request, Request)
+    return Exchange(request, sent_ns=1, done_ns=2, status=200, body=ANSWERS[request.step])
+
+
+def stretch(copy: Copy, first: int) -> float:
+    """Return the seconds that a copy takes, its driver included."""
+    start = time.perf_counter()
+    for number in range(first, first + STRETCH):
+        flow = copy(number, 1_767_225_600_000)
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(answer(request))
+        except StopIteration as stop:
+            assert stop.value is True
+    return (time.perf_counter() - start) / STRETCH
+
+
+def driver(first: int) -> float:
+    """Return the seconds that the driver takes for two requests of a copy."""
+    requests = [Request(step, ORIGIN, b"", b"") for step in (0, 1)]
+    start = time.perf_counter()
+    for _ in range(first, first + STRETCH):
+        for request in requests:
+            answer(request)
+    return (time.perf_counter() - start) / STRETCH
+
+
+def turns(seconds: float) -> dict[str, float]:
+    ours, theirs = compiled(), handwritten()
+    times: dict[str, list[float]] = {"compiled": [], "handwritten": [], "driver": []}
+    ratios = []
+    end = time.perf_counter() + seconds
+    first = 0
+    while time.perf_counter() < end or not ratios:
+        for name, measure in (
+            ("compiled", lambda: stretch(ours, first)),
+            ("handwritten", lambda: stretch(theirs, first)),
+            ("driver", lambda: driver(first)),
+        ):
+            times[name].append(measure())
+        ratios.append(times["compiled"][-1] / times["handwritten"][-1])
+        first += STRETCH
+    medians = {f"{name}_us": statistics.median(values) * 1e6 for name, values in times.items()}
+    return {**medians, "overhead": statistics.median(ratios) - 1}
+
+
+def large_document() -> str:
+    step = """
+  - stepId: step{number}
+    description: One of many, as long as steps are in real documents.
+    operationId: $sourceDescriptions.api.create
+    parameters:
+    - name: user
+      in: query
+      value: $inputs.userId
+    - name: X-Trace
+      in: header
+      value: trace-{{$inputs.userId}}
+    requestBody:
+      contentType: application/json
+      payload:
+        user: $inputs.userId
+        items:
+        - count: 1
+          after: $steps.step0.outputs.id
+    successCriteria:
+    - condition: $statusCode == 200
+    outputs:
+      id: $response.body#/id"""
+    steps = "".join(step.format(number=number) for number in range(STEPS))
+    return f"""arazzo: 1.0.1
+info:
+  title: Large
+  version: '1'
+sourceDescriptions:
+- name: api
+  url: api.yml
+workflows:
+- workflowId: large
+  inputs:
+    type: object
+    properties:
+      userId:
+        type: string
+  steps:{steps}
+"""
+
+
+DESCRIPTION = """openapi: 3.1.0
+info:
+  title: Api
+  version: '1'
+servers:
+- url: http://127.0.0.1:8080
+paths:
+  /items:
+    post:
+      operationId: create
+      responses:
+        '200':
+          description: Made.
+"""
+
+
+def compile_large() -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "large.yml")
+        path.write_text(large_document(), encoding="utf-8")
+        Path(folder, "api.yml").write_text(DESCRIPTION, encoding="utf-8")
+        settings = Settings(
+            document=path, name="large.yml", run=RUN, inputs={"userId": "$copy.userId"}
+        )
+        whole, reading = [], []
+        for _ in range(5):
+            start = time.perf_counter()
+            plan = compile_plan(settings)
+            whole.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            read_document(path, "large.yml")
+            reading.append(time.perf_counter() - start)
+            assert len(plan.steps) == STEPS
+        return {"compile_s": statistics.median(whole), "read_s": statistics.median(reading)}
+
+
+def main() -> None:
+    options = arguments(__doc__ or "", seconds=5.0)
+    figures = {**turns(options.seconds), **compile_large()}
+    report(
+        figures,
+        [
+            ("what", "measured", "must reach"),
+            ("compiled copy, two steps", f"{figures['compiled_us']:.2f} us", ""),
+            ("hand-written copy", f"{figures['handwritten_us']:.2f} us", ""),
+            ("of which the driver", f"{figures['driver_us']:.2f} us", ""),
+            ("more per compiled copy", f"{figures['overhead']:+.1%}", "at most +25 %"),
+            (f"document of {STEPS} steps", f"{figures['compile_s']:.3f} s", "under 0.2 s"),
+            ("of which reading YAML", f"{figures['read_s']:.3f} s", ""),
+        ],
+        as_json=options.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
