@@ -202,6 +202,8 @@ def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> P
         _machine=main.machine,
         _end=end,
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
-        _journey=len(program.units) > 1 or any(step.jumps for step in main.machine.steps),
+        _journey=any(
+            step.journeys for unit in program.units.values() for step in unit.machine.steps
+        ),
         _query=QueryCompiler(program, main, words, settings.secrets),
     )

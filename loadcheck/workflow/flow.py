@@ -99,8 +99,10 @@ class Step:
         return bool(self.outputs or self.on_success)
 
     @property
-    def jumps(self) -> bool:
-        """Whether an action of it transfers control."""
+    def journeys(self) -> bool:
+        """Whether it calls a workflow, or an action of it transfers control."""
+        if self.call is not None:
+            return True
         actions = (*self.on_success, *self.on_failure)
         return any(action.step is not None or action.workflow is not None for action in actions)
 

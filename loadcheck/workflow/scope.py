@@ -154,10 +154,10 @@ class Scope:
     def _output(self, expression: Expression) -> Any:
         step = self.steps.get(self.here or "")
         name = expression.names[0]
-        if step is not None and self.here is not None and name in step.outputs:
-            return self._slot(expression, self.here, name, ())
         if step is not None and step.call is not None:
             return self._called(expression, step.call)
+        if step is not None and self.here is not None and name in step.outputs:
+            return self._slot(expression, self.here, name, ())
         name, rest = _longest(expression, self.face.outputs, "output")
         if name in self._resolving:
             raise ExpressionError(f'the output "{name}" refers to itself')
