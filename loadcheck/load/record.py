@@ -107,6 +107,8 @@ class Record:
         steps: By index in the plan, observer steps too.
         ingest: The step whose outcome is the copy's.
         lateness: Due to sent of each copy's first request.
+        dispatch_lag: Due to started of each copy of an open load: the part of its lateness that is
+            the generator's alone, before it waits for a connection.
         ledger: Which copies have which outcome.
         timeline: What happened in each second.
         due: Copies that have fallen due.
@@ -125,6 +127,7 @@ class Record:
         )
         self.ingest = self.steps[ingest]
         self.lateness = Histogram()
+        self.dispatch_lag = Histogram()
         self.ledger = Ledger()
         self.timeline = Timeline()
         self.due = self.started = self.skipped = 0

@@ -147,14 +147,15 @@ class Runner:
                 now = clock()
                 if now < due_ns:
                     await self._wait_until(due_ns)
-                    looked_ns = clock()
+                    now = looked_ns = clock()
                 elif now - looked_ns > _BURST_NS:
                     await checkpoint()
-                    looked_ns = clock()
+                    now = looked_ns = clock()
                 if self._stopping.is_set():
                     return
                 record.due += 1
                 if record.in_flight < max_in_flight:
+                    record.dispatch_lag.record(now - due_ns)
                     self._start(number, due_ns)
                 else:
                     record.skip(number)

@@ -8,7 +8,6 @@ import os
 import platform
 import resource
 import sys
-import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from loadcheck import __version__
 from loadcheck.result import SCHEMA
 
 if TYPE_CHECKING:
+    from loadcheck.load.monitor import Monitor
     from loadcheck.load.record import Record, StepRecord
     from loadcheck.measure import Histogram
     from loadcheck.pipeline.figures import Rates
@@ -76,7 +76,11 @@ def moving(record: Record, planned: int | None) -> dict[str, Any]:
 
 
 def measured(
-    record: Record, steps: Sequence[StepPlan], rates: Rates, peak_rate: float | None
+    record: Record,
+    monitor: Monitor,
+    steps: Sequence[StepPlan],
+    rates: Rates,
+    peak_rate: float | None,
 ) -> dict[str, Any]:
     """Return the sections that describe the load."""
     return {
@@ -91,7 +95,11 @@ def measured(
         },
         "generator": {
             "lateness": histogram(record.lateness),
-            "cpu_s": time.process_time(),
+            "dispatch_lag": histogram(record.dispatch_lag),
+            "loop_lag": histogram(monitor.loop_lag),
+            "gc_pauses": histogram(monitor.gc_pauses),
+            "cpu_s": monitor.cpu_s,
+            "watched_s": monitor.watched_s,
             "peak_memory_bytes": _peak_memory_bytes(),
         },
         "steps": {

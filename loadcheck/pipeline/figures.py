@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from loadcheck.load.monitor import Monitor
     from loadcheck.load.record import Record, StepRecord
     from loadcheck.verify.reconcile import Consistency
     from loadcheck.verify.thresholds import Metric
@@ -36,6 +37,7 @@ class RunFigures:
     """Implements :class:`~loadcheck.verify.thresholds.Figures` for one run."""
 
     record: Record
+    monitor: Monitor
     consistency: Consistency
     rates: Rates
 
@@ -48,6 +50,15 @@ class RunFigures:
             steps = {step.step_id: step for step in self.record.steps}
             return self._step(steps[metric.scope], metric)
         return self._run(metric.name)
+
+    def own_delay(self, metric: Metric) -> float | None:
+        """Return how much of a latency may be the generator's own delay, in milliseconds."""
+        if metric.percentile is None or metric.scope == "lateness":
+            return None
+        loop_ms = self.monitor.loop_lag.percentile_ms(metric.percentile) or 0.0
+        if metric.time == "service_time":
+            return loop_ms
+        return max(loop_ms, self.record.dispatch_lag.percentile_ms(metric.percentile) or 0.0)
 
     def _step(self, step: StepRecord, metric: Metric) -> float | None:
         if metric.percentile is None:

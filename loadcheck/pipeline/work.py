@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
+from loadcheck.load.monitor import Monitor
 from loadcheck.load.record import Record
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
@@ -26,6 +27,7 @@ from loadcheck.pipeline.figures import Rates, RunFigures
 from loadcheck.pipeline.prepare import Prepared, planned_copies
 from loadcheck.pipeline.progress import Phase, Progress
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.verify.generator import judge_generator, void
 from loadcheck.verify.observe import Observation, Observer, Settlement
 from loadcheck.verify.reconcile import Sent, reconcile
 from loadcheck.verify.verdict import Finding, Verdict, worst
@@ -113,6 +115,7 @@ class Work:
             if prepared.uniques is not None
             else None
         )
+        self._monitor = Monitor()
         self._baseline: int | None = None
         self._settlement: Settlement | None = None
         self._interrupted = False
@@ -153,10 +156,19 @@ class Work:
                 )
             )
         consistent = worst(finding.verdict for finding in findings)
-        rates = self._rates()
-        figures = RunFigures(record=record, consistency=seen, rates=rates)
-        judged = [threshold.judge(figures) for threshold in self._prepared.thresholds]
-        verdict = worst([consistent, *(judgement.verdict for judgement in judged)])
+        rates, monitor = self._rates(), self._monitor
+        figures = RunFigures(record=record, monitor=monitor, consistency=seen, rates=rates)
+        judged = void(
+            [threshold.judge(figures) for threshold in self._prepared.thresholds], figures.own_delay
+        )
+        limited = judge_generator(
+            judged,
+            overrun=self._overrun(),
+            cpu_share=monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0,
+        )
+        if limited is not None:
+            findings.append(limited)
+        verdict = worst([*(f.verdict for f in findings), *(j.verdict for j in judged)])
         pacer = self._prepared.pacer
         observations = self._observer.observations if self._observer else ()
         book.document["run"] |= {
@@ -169,7 +181,11 @@ class Work:
             {
                 "verdict": verdict.value,
                 **document.measured(
-                    record, self._prepared.plan.steps, rates, pacer.peak_rate if pacer else None
+                    record,
+                    monitor,
+                    self._prepared.plan.steps,
+                    rates,
+                    pacer.peak_rate if pacer else None,
                 ),
                 "consistency": document.consistency(seen, observations, self._runner.begin_ns),
                 "thresholds": [judgement.to_json() for judgement in judged],
@@ -204,7 +220,8 @@ class Work:
             beside.start_soon(self._keep_time, progress.begin_ns)
             if self._observer is not None:
                 beside.start_soon(self._observer.watch)
-            with _calm_collector():
+            beside.start_soon(self._monitor.watch_loop)
+            with self._monitor.watching(), _calm_collector():
                 if isinstance(load, OpenLoad):
                     assert self._prepared.pacer is not None
                     await runner.run_open(
@@ -286,6 +303,11 @@ class Work:
             reached=record.started / duration_s if duration_s else 0.0,
             duration_s=duration_s,
         )
+
+    def _overrun(self) -> float | None:
+        """Return how long starting the copies took over how long it should have."""
+        pacer = self._prepared.pacer
+        return None if pacer is None else self._record.load_ns / 1e9 / pacer.duration_s
 
     def _warnings(self) -> list[str]:
         record = self._record

@@ -198,7 +198,11 @@ def json_schema() -> dict[str, Any]:
                     "How well the generator itself did.",
                     {
                         "lateness": _histogram("Due to sent of each copy's first request."),
-                        "cpu_s": _number("Processor time of the generator."),
+                        "dispatch_lag": _histogram("Due to started of each copy."),
+                        "loop_lag": _histogram("How much later than asked a task came to run."),
+                        "gc_pauses": _histogram("Passes of Python's garbage collector."),
+                        "cpu_s": _number("Processor time of the generator while it was watched."),
+                        "watched_s": _number("How long it was watched."),
                         "peak_memory_bytes": _count("The most memory it held, resident."),
                     },
                 ),
@@ -217,6 +221,11 @@ def json_schema() -> dict[str, Any]:
                             "measured": {**numbers, "description": "null without samples."},
                             "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
                             "verdict": _VERDICT,
+                            "own_delay_ms": {
+                                **numbers,
+                                "description": "The generator's own delay, where it makes the "
+                                "figure no evidence.",
+                            },
                         },
                     ),
                 },

@@ -116,11 +116,20 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A threshold and what came of it; ``measured`` has the unit of the limit."""
+    """A threshold and what came of it.
+
+    Attributes:
+        threshold: The threshold.
+        measured: The figure, in the unit of the limit; None without a sample.
+        verdict: What it came to.
+        own_delay_ms: The generator's own delay that makes the figure no evidence; None if it does
+            not.
+    """
 
     threshold: Threshold
     measured: float | None
     verdict: Verdict
+    own_delay_ms: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the judgement as the results file holds it."""
@@ -130,6 +139,7 @@ class Judged:
             "measured": self.measured,
             "unit": unit[self.threshold.metric.kind],
             "verdict": self.verdict.value,
+            "own_delay_ms": self.own_delay_ms,
         }
 
 

@@ -132,7 +132,13 @@ def test_a_threshold_without_samples_is_no_pass(loadcheck: Loadcheck, smoke: Pat
     ended = loadcheck("run", smoke, *sets(verify__enabled="false", thresholds='["lost == 0"]'))
     assert ended.code == 3
     assert ended.result["thresholds"] == [
-        {"expression": "lost == 0", "measured": None, "unit": "count", "verdict": "unknown"}
+        {
+            "expression": "lost == 0",
+            "measured": None,
+            "unit": "count",
+            "verdict": "unknown",
+            "own_delay_ms": None,
+        }
     ]
 
 

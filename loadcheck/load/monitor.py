@@ -1,0 +1,63 @@
+"""Watches the generator itself, so that its own faults are not taken for the target's."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from loadcheck.measure import Histogram
+
+_EVERY_NS = 10_000_000
+_RESOLUTION_NS = 1_000_000
+"""Timers of the event loop are good to a millisecond: what is below that is not lag."""
+
+
+class Monitor:
+    """What the generator did beside sending.
+
+    Attributes:
+        loop_lag: How much later than asked for a sleeping task came to run, beyond the millisecond
+            to which timers are good: what any answer may have waited before it was looked at. A
+            sample every 10 ms.
+        gc_pauses: Length of each pass of Python's garbage collector.
+        cpu_s: Processor time used while it was watched, in all threads.
+        watched_s: For how long it was watched.
+    """
+
+    def __init__(self) -> None:
+        self.loop_lag = Histogram()
+        self.gc_pauses = Histogram()
+        self.cpu_s = 0.0
+        self.watched_s = 0.0
+        self._pass_began_ns = 0
+
+    async def watch_loop(self) -> None:
+        """Sample the loop's lag; runs until cancelled."""
+        while True:
+            began_ns = time.monotonic_ns()
+            await anyio.sleep(_EVERY_NS / 1e9)
+            late_ns = time.monotonic_ns() - began_ns - _EVERY_NS
+            self.loop_lag.record(max(0, late_ns - _RESOLUTION_NS))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Time the collector's passes and the processor for the length of a block."""
+        cpu_s, began_s = time.process_time(), time.monotonic()
+        gc.callbacks.append(self._collected)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(self._collected)
+            self.cpu_s += time.process_time() - cpu_s
+            self.watched_s += time.monotonic() - began_s
+
+    def _collected(self, phase: str, _info: dict[str, int]) -> None:
+        now_ns = time.monotonic_ns()
+        if phase == "start":
+            self._pass_began_ns = now_ns
+        else:
+            self.gc_pauses.record(now_ns - self._pass_began_ns)
