@@ -1,20 +1,26 @@
-"""An emulator without a socket, and one in a process of its own."""
+"""An emulator without a socket, and the same one behind a socket."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import parse
+from loadcheck.emulator.control import Control
 from loadcheck.emulator.http.message import Answer, Request
+from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.serve import serving
 from loadcheck.emulator.service import Emulator
 
 API_KEY = "an-api-key-of-the-tests"
@@ -25,12 +31,12 @@ NOON = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)  # a Monday
 class Project:
     """One emulator whose clock stands still at noon of Monday, 2026-06-15, until it is moved."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, *, journal: Journal | None = None, **config: Any) -> None:
         self.clock = Clock()
         self.clock.stop()
         self.clock.set_to(int(NOON.timestamp() * 1000))
         keys = {"api_key": API_KEY, "secret_key": SECRET_KEY}
-        self.emulator = Emulator(parse(keys | config), self.clock)
+        self.emulator = Emulator(parse(keys | config), self.clock, journal)
 
     @property
     def now_ms(self) -> int:
@@ -126,3 +132,39 @@ def make() -> Make:
 def project() -> Project:
     """A project without limits, faults or delay."""
     return Project()
+
+
+class Served:
+    """A project behind a socket on loopback, with real time and a control endpoint."""
+
+    def __init__(self, project: Project, url: str) -> None:
+        self.project = project
+        self.url = url
+        self.port = int(url.rpartition(":")[2])
+        self.control = f"{url}/control"
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve projects, told what a scenario's ``[target]`` would tell them, until the test ends."""
+    with contextlib.ExitStack() as stack:
+        portal = stack.enter_context(
+            start_blocking_portal("asyncio", backend_options={"use_uvloop": True})
+        )
+
+        def serve(**config: Any) -> Served:
+            project = Project(**config)
+            project.clock.start()
+            Control(project.emulator).install(project.emulator.router, "/control")
+            url = stack.enter_context(
+                portal.wrap_async_context_manager(serving(project.emulator, "127.0.0.1", 0))
+            )
+            return Served(project, url)
+
+        yield serve

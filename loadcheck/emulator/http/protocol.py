@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         "_expects_continue",
         "_head_bytes",
         "_headers",
+        "_in_head",
         "_parser",
         "_paused",
         "_target",
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+        self._in_head = True
         self._expects_continue = False
 
     # ---- the event loop calls
@@ -89,12 +91,17 @@ class Connection(asyncio.Protocol):
         """Feed the parser, which calls the methods below."""
         if self._ending:
             return
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._ending = True  # no protocol to upgrade to: answered as HTTP/1.1, then closed
-        except (httptools.HttpParserError, _HeadTooLargeError) as error:
-            self._refuse(error)
+        except httptools.HttpParserError:
+            self._refuse(400, "Bad request")
+        else:
+            # the parser itself holds back what it has of a header field, without bounds
+            if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "Request header too large")
 
     def abort(self) -> None:
         """Close the connection without waiting for anything."""
@@ -106,18 +113,17 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Collect the request target; it may come in pieces."""
         self._target += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header field."""
         name = name.lower()
         self._headers.append((name, value))
-        self._count_head(len(name) + len(value))
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True
 
     def on_headers_complete(self) -> None:
         """Tell a client that waits for it to go on with the body (RFC 9110 section 10.1.1)."""
+        self._in_head = False
         if self._expects_continue and self._transport is not None and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -210,21 +216,8 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         transport.abort()
 
-    # ---- refusing
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise _HeadTooLargeError
-
-    def _refuse(self, error: Exception) -> None:
-        too_large = isinstance(error.__context__ or error, _HeadTooLargeError)
-        status, text = (431, "Request header too large") if too_large else (400, "Bad request")
+    def _refuse(self, status: int, text: str) -> None:
         if self._transport is not None and not self._busy:
             answer = json_answer(status, {"code": status, "error": text})
             self._transport.write(answer.encode(keep_alive=False))
         self._end()
-
-
-class _HeadTooLargeError(Exception):
-    """The request line and header fields exceed :data:`MAX_HEAD_BYTES`."""
