@@ -9,19 +9,14 @@ and with a server that stalls for one second of ten at 1,000/s, response-time pe
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests.benchmarks.delays import STALL_LASTS_S
-from tests.benchmarks.harness import ROOT, arguments, report
-from tests.benchmarks.throughput import SCENARIO
+from tests.benchmarks.harness import ROOT, arguments, cores, report, send_only
 
 _PERCENTILES = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0, "p999_ms": 99.9}
 _STALL_RATE = 1000
@@ -29,8 +24,7 @@ _STALL_RATE = 1000
 
 def run(kind: str, rate: int, seconds: float) -> tuple[dict[str, Any], list[int]]:
     """Return the results document of a run and the delays that its target planted."""
-    pinned = shutil.which("taskset") is not None and (os.cpu_count() or 1) > 1
-    ours, theirs = (["taskset", "-c", "0"], ["taskset", "-c", "1"]) if pinned else ([], [])
+    ours, theirs = cores()
     server = subprocess.Popen(
         [*theirs, sys.executable, "-m", "tests.benchmarks.delays", kind, "1"],
         cwd=ROOT,
@@ -41,18 +35,7 @@ def run(kind: str, rate: int, seconds: float) -> tuple[dict[str, Any], list[int]
     assert server.stdout is not None
     port = int(server.stdout.readline())
     load = f'model = "open"\nrate = {rate}\nduration = {seconds}\nmax_in_flight = 4000'
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "accuracy.toml").write_text(SCENARIO.format(port=port, load=load))
-        command = [*ours, sys.executable, "-m", "loadcheck", "run", "accuracy.toml", "--quiet"]
-        subprocess.run(
-            [*command, "--output", "result.json"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=False,
-            stdout=subprocess.DEVNULL,
-            timeout=seconds + 60,
-        )
-        document: dict[str, Any] = json.loads(Path(folder, "result.json").read_bytes())
+    document = send_only(port, load, ours)
     printed, _ = server.communicate(timeout=30)
     return document, json.loads(printed)
 

@@ -5,14 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+_SCENARIO = """\
+name = "benchmark"
+workflow = "amplitude"
+[target]
+kind = "live"
+servers = {{ httpV2Api = "http://127.0.0.1:{port}", dashboardRestApi = "http://127.0.0.1:{port}" }}
+[inputs]
+apiKey = "key"
+basicAuth = "a2V5OmtleQ=="
+eventType = "probe"
+eventProperties = {{ scenario = "bench" }}
+[load]
+{load}
+[verify]
+enabled = false
+"""
 
 
 def arguments(description: str, *, seconds: float | None = None) -> argparse.Namespace:
@@ -36,6 +54,56 @@ def loadcheck(*options: str, timeout_s: float = 900) -> dict[str, Any]:
             stdout=subprocess.DEVNULL,
         )
         document: dict[str, Any] = json.loads(path.read_bytes())
+        return document
+
+
+def cores() -> tuple[list[str], list[str]]:
+    """Return what to put before our command and before the target's, so that each has a core."""
+    if shutil.which("taskset") is None or (os.cpu_count() or 1) < 2:
+        return [], []
+    return ["taskset", "-c", "0"], ["taskset", "-c", "1"]
+
+
+@contextmanager
+def target(core: list[str]) -> Iterator[int]:
+    """Run the trivial server for the length of a block and yield its port."""
+    process = subprocess.Popen(
+        [*core, sys.executable, "-m", "tests.benchmarks.target"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.stdin.close()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+def send_only(port: int, load: str, core: list[str], *, timeout_s: float = 900) -> dict[str, Any]:
+    """Send a load to a server on this machine, verify nothing, return the results document.
+
+    Args:
+        port: The server's port.
+        load: The ``[load]`` table of the scenario.
+        core: What to put before the command.
+        timeout_s: When to give up.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "send.toml").write_text(_SCENARIO.format(port=port, load=load))
+        command = [*core, sys.executable, "-m", "loadcheck", "run", "send.toml", "--quiet"]
+        subprocess.run(
+            [*command, "--output", "result.json"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+            stdout=subprocess.DEVNULL,
+            timeout=timeout_s,
+        )
+        document: dict[str, Any] = json.loads(Path(folder, "result.json").read_bytes())
         return document
 
 

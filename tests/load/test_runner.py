@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from loadcheck.workflow.plan import Role, StepPlan
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.record import Record
@@ -17,6 +16,7 @@ from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
 from loadcheck.load.transport import Sink
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
+from loadcheck.workflow.plan import Role, StepPlan
 
 ORIGIN = Origin("http", "127.0.0.1", 80)
 
