@@ -7,13 +7,14 @@ neither a task nor a future. The schedule is absolute: a late start never moves 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
+from loadcheck.load.gate import Gate, Limit
 from loadcheck.load.outcome import attempt_outcome, merge
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Exchange, Pause, Request
@@ -49,6 +50,7 @@ class Runner:
         clock: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
+        limits: Step index → what it may ask of the service, for steps that are metered.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Runner:
         backoff: Backoff,
         clock: Callable[[], int] = time.monotonic_ns,
         spin_ns: int = SPIN_NS,
+        limits: Mapping[int, Limit] | None = None,
     ) -> None:
         self._plan = plan
         self._ingest = ingest
@@ -69,6 +72,9 @@ class Runner:
         self._backoff = backoff
         self._clock = clock
         self._spin_ns = spin_ns
+        self._gates = {
+            step: Gate(limit, transport.submit, clock) for step, limit in (limits or {}).items()
+        }
         self._copies: set[_Copy] = set()
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
@@ -81,20 +87,20 @@ class Runner:
 
     async def run_open(self, pacer: OpenPacer, *, max_in_flight: int, drain_s: float) -> None:
         """Start each copy when the pacer says it is due; return when all have ended."""
-        async with anyio.create_task_group() as self._tasks:
-            self._begin()
+        async with anyio.create_task_group() as tasks:
+            self._begin(tasks)
             await self._dispatch(pacer, max_in_flight)
             self._record.load_ns = self._clock() - self.begin_ns
             await self._drain(drain_s)
-            self._tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         self._raise()
 
     async def run_closed(
         self, *, concurrency: int, copies: int | None, duration_s: float | None, drain_s: float
     ) -> None:
         """Keep ``concurrency`` copies in flight until the number or the time is used up."""
-        async with anyio.create_task_group() as self._tasks:
-            self._begin()
+        async with anyio.create_task_group() as tasks:
+            self._begin(tasks)
             until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number = 0
 
@@ -117,7 +123,7 @@ class Runner:
             self._refill = None
             self._record.load_ns = self._clock() - self.begin_ns
             await self._drain(drain_s)
-            self._tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         self._raise()
 
     def stop(self) -> None:
@@ -133,7 +139,10 @@ class Runner:
 
     # the schedule
 
-    def _begin(self) -> None:
+    def _begin(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._tasks = tasks
+        for gate in self._gates.values():
+            tasks.start_soon(gate.serve)
         self.begin_ns = self._clock()
         self._begin_ms = time.time_ns() // 1_000_000
 
@@ -177,6 +186,8 @@ class Runner:
             with anyio.move_on_after(drain_s):
                 await self._idle.wait()
         self._backoff.closed = True
+        for gate in self._gates.values():
+            gate.close()
         for copy in [copy for copy in self._copies if copy.paused]:
             copy.give_up()
         if self._copies and self._error is None:
@@ -214,8 +225,10 @@ class Runner:
             copy.advance(None)
 
     def send(self, copy: _Copy, request: Request) -> None:
-        """Hand a copy's request to the transport."""
-        self._transport.submit(request, copy.answered)
+        """Hand a copy's request to the transport, through its step's gate if it has one."""
+        gate = self._gates.get(request.step) if self._gates else None
+        submit = self._transport.submit if gate is None else gate.submit
+        submit(request, copy.answered)
 
     def add(self, copy: _Copy, exchange: Exchange) -> None:
         """Enter a judged attempt of a copy."""

@@ -1,0 +1,93 @@
+"""Gates under virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import trio
+import trio.testing
+
+from loadcheck.load.gate import Gate, Limit
+from loadcheck.load.transport import Sink
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+
+
+def request(number: int) -> Request:
+    return Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"%d" % number)
+
+
+def pass_through(
+    limit: Limit, count: int, *, takes_s: float, close_after_s: float | None = None
+) -> tuple[list[float], list[Exchange], int]:
+    """Return when each of some requests was sent, what came back, and the most under way."""
+
+    async def main() -> tuple[list[float], list[Exchange], int]:
+        sent: list[float] = []
+        back: list[Exchange] = []
+        most = under_way = 0
+        began = trio.current_time()
+
+        async def answer(request: Request, sink: Sink) -> None:
+            nonlocal under_way
+            await trio.sleep(takes_s)
+            under_way -= 1
+            sink(Exchange(request, status=200))
+
+        async with trio.open_nursery() as nursery:
+
+            def submit(request: Request, sink: Sink) -> None:
+                nonlocal under_way, most
+                sent.append(trio.current_time() - began)
+                under_way += 1
+                most = max(most, under_way)
+                nursery.start_soon(answer, request, sink)
+
+            gate = Gate(limit, submit, lambda: round(trio.current_time() * 1e9))
+            nursery.start_soon(gate.serve)
+            for number in range(count):
+                gate.submit(request(number), back.append)
+            assert not back
+            if close_after_s is not None:
+                await trio.sleep(close_after_s)
+                gate.close()
+            with trio.fail_after(1000):
+                while len(back) < count:  # noqa: ASYNC110  # a sink is no place to wait in
+                    await trio.sleep(0.01)
+            assert gate.waiting == 0
+            nursery.cancel_scope.cancel()
+        return sent, back, most
+
+    run: Callable[..., tuple[list[float], list[Exchange], int]] = trio.run
+    return run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_no_more_than_the_limit_are_under_way_and_they_keep_their_order() -> None:
+    sent, back, most = pass_through(Limit(concurrency=3), 12, takes_s=1)
+    assert most == 3
+    assert sent == pytest.approx([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], abs=0.01)
+    # those sent together may come back in any order
+    numbers = [int(exchange.request.body) for exchange in back]
+    assert [sorted(numbers[n : n + 3]) for n in range(0, 12, 3)] == [
+        list(range(n, n + 3)) for n in range(0, 12, 3)
+    ]
+
+
+def test_a_rate_is_kept_however_many_come_at_once() -> None:
+    sent, _, _ = pass_through(Limit(rate=4), 9, takes_s=0.01)
+    assert sent == pytest.approx([n / 4 for n in range(9)], abs=0.01)
+
+
+def test_both_limits_hold_together() -> None:
+    sent, _, most = pass_through(Limit(concurrency=1, rate=10), 4, takes_s=1)
+    assert most == 1
+    assert sent == pytest.approx([0, 1, 2, 3], abs=0.02)
+
+
+def test_what_waits_when_it_closes_comes_back_as_never_sent() -> None:
+    sent, back, _ = pass_through(Limit(concurrency=1), 5, takes_s=10, close_after_s=1)
+    assert len(sent) == 1
+    assert sorted(str(exchange.failure) for exchange in back) == [str(Failure.CONNECT)] * 4 + [
+        "None"
+    ]
+    assert all(exchange.sent_ns == 0 for exchange in back if exchange.failure)
