@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from email.utils import format_datetime
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ def _name(request: Request) -> str:
 
 
 def answers(**statuses: list[int]) -> Callable[[Request], Reply]:
-    """Answer each step with its statuses in turn, the last one for ever; 200 where none is given."""
+    """Answer each step with its statuses in turn, the last one for ever; else with 200."""
     left = {
         name: itertools.chain(values, itertools.repeat(values[-1]))
         for name, values in statuses.items()

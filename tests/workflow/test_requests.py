@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
+import urllib.parse
 from typing import Any
 
 import orjson
 import pytest
 
 from loadcheck.workflow.exchange import Request
-from tests.workflow.workbench import OPENAPI, Bench, Edit, drive, give_up, workflow
-from tests.workflow.workbench import Reply as R
+from tests.workflow.workbench import OPENAPI, Bench, Edit, Reply, drive, give_up, workflow
 
 
 def first(bench: Bench, step: dict[str, Any], inputs: dict[str, Any] | None = None) -> Request:
     given = inputs or {}
     plan = bench.plan(workflow({"stepId": "s", **step}, inputs=[*given]), inputs=given)
-    return drive(plan.copy(0, 1_000, give_up), lambda _: R()).requests[0]
+    return drive(plan.copy(0, 1_000, give_up), lambda _: Reply()).requests[0]
 
 
 def query(bench: Bench, parameter: dict[str, Any], value: Any) -> str:
@@ -57,7 +57,7 @@ def test_query_parameters(
             workflow({"stepId": "s", "operationId": "search"}),
             overlay=[Edit("s", "query.p", value)],
         )
-        target = drive(plan.copy(0, 1_000, give_up), lambda _: R()).requests[0].target
+        target = drive(plan.copy(0, 1_000, give_up), lambda _: Reply()).requests[0].target
     else:
         target = query(bench, parameter, value)
     assert target == f"/v1/things?{written}"
@@ -118,7 +118,7 @@ def test_an_input_without_a_value_leaves_no_trace(bench: Bench) -> None:
         "requestBody": {"payload": {"a": 1, "b": "$inputs.gone", "c": ["$inputs.gone", 2]}},
     }
     plan = bench.plan(workflow({"stepId": "s", **step}, inputs=["gone"]))
-    request = drive(plan.copy(0, 0, give_up), lambda _: R()).requests[0]
+    request = drive(plan.copy(0, 0, give_up), lambda _: Reply()).requests[0]
     assert request.target == "/v1/things"
     assert b"Gone" not in request.head
     assert b"Cookie" not in request.head
@@ -138,11 +138,11 @@ def test_an_input_without_a_value_leaves_no_trace(bench: Bench) -> None:
         ("write", "text/csv; charset=utf-8", "a,b", "text/csv; charset=utf-8", b"a,b"),
         ("submit", "", {"a": "x y", "n": "$inputs.n", "l": [1, 2]},
          "application/x-www-form-urlencoded", b"a=x%20y&n=5&l=1&l=2"),
-        ("submit", "", "a={$inputs.s}&b=1", "application/x-www-form-urlencoded", b'a=q%22%26%20x&b=1'),
+        ("submit", "", "a={$inputs.s}&b=1", "application/x-www-form-urlencoded", b"a=q%22%26%20x&b=1"),
         ("search", "", None, None, b""),
     ],
 )  # fmt: skip
-def test_bodies(  # noqa: PLR0913 -- a table
+def test_bodies(
     bench: Bench,
     operation: str,
     content_type: str,
@@ -171,7 +171,7 @@ def test_what_a_copy_brings_is_encoded_in_a_form_string(bench: Bench) -> None:
             },
         )
     )
-    ride = drive(plan.copy(0, 0, give_up), lambda _: R(body={"t": "a&b=c"}))
+    ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(body={"t": "a&b=c"}))
     assert ride.requests[1].body == b"token=a%26b%3Dc&x=1"
 
 
@@ -253,13 +253,11 @@ def test_the_overlay_adds_to_the_request(bench: Bench) -> None:
             Edit("s", "cookie.c", "$copy.number"),
         ],
     )
-    request = drive(plan.copy(7, 99, give_up), lambda _: R()).requests[0]
+    request = drive(plan.copy(7, 99, give_up), lambda _: Reply()).requests[0]
     assert orjson.loads(request.body) == {
         "events": [{"props": {"k": 1, "run": "run0run0run0"}, "id": "run0run0run0-7"}],
         "new": [{"time": 99, "text": "t-7"}],
     }
-    import urllib.parse  # noqa: PLC0415 -- here only
-
     sent = dict(urllib.parse.parse_qsl(request.target.partition("?")[2]))
     assert json.loads(sent["e"]) == {
         "type": 'a"b',
@@ -315,7 +313,7 @@ def test_no_line_break_enters_a_header(bench: Bench, value: str) -> None:
             {"stepId": "t", "operationId": "search", "parameters": [late]},
         )
     )
-    ride = drive(plan.copy(0, 0, give_up), lambda _: R(body={"v": value}))
+    ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(body={"v": value}))
     assert ride.result is False
     assert len(ride.requests) == 1
     assert list(plan.unsent) == ["t: a header value holds a line break or NUL"]
@@ -339,7 +337,7 @@ def test_servers_can_stand_in(bench: Bench) -> None:
         ({"*": "http://a.test", "api": "https://b.test/x/"}, "https://b.test:443/x/things"),
     ):
         plan = bench.plan(workflow(step), servers=servers)
-        request = drive(plan.copy(0, 0, give_up), lambda _: R()).requests[0]
+        request = drive(plan.copy(0, 0, give_up), lambda _: Reply()).requests[0]
         assert request.url == url
 
 
