@@ -142,6 +142,8 @@ class Query:
         frame[Slot.EXCHANGE] = exchange
         if not judge(self.step, frame, exchange):
             return Answer(success=False, values=self._nothing(), exchange=exchange)
+        for slot, evaluate in self.step.outputs:
+            frame[slot] = evaluate(frame)
         found = {name: evaluate(frame) for name, evaluate in self.values}
         values = {name: None if value is MISSING else value for name, value in found.items()}
         return Answer(success=True, values=values, exchange=exchange)
@@ -176,6 +178,7 @@ class Plan:
     _machine: Machine = field(repr=False)
     _end: int = field(repr=False)
     _inputs: Inputs | None = field(repr=False)
+    _fill: Callable[[Frame], None] | None = field(repr=False)
     _journey: bool = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
 
@@ -214,6 +217,8 @@ class Plan:
         frame = self._machine.blank.copy()
         frame[Slot.NUMBER] = number
         frame[Slot.TIME] = time_ms
+        if self._fill is not None:
+            self._fill(frame)
         if self._journey:
             frame[Slot.WORKFLOWS] = Journey()
         if self._inputs is not None:

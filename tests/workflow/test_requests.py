@@ -138,7 +138,8 @@ def test_an_input_without_a_value_leaves_no_trace(bench: Bench) -> None:
         ("write", "text/csv; charset=utf-8", "a,b", "text/csv; charset=utf-8", b"a,b"),
         ("submit", "", {"a": "x y", "n": "$inputs.n", "l": [1, 2]},
          "application/x-www-form-urlencoded", b"a=x%20y&n=5&l=1&l=2"),
-        ("submit", "", "a={$inputs.s}&b=1", "application/x-www-form-urlencoded", b"a=q%22%26%20x&b=1"),
+        ("submit", "", "a={$inputs.s}&b=1",
+         "application/x-www-form-urlencoded", b"a=q%22%26%20x&b=1"),
         ("search", "", None, None, b""),
     ],
 )  # fmt: skip

@@ -1,0 +1,216 @@
+"""Reading YAML and JSON: what values mean, where they stand, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadcheck.errors import WorkflowError
+from loadcheck.workflow import composer
+from loadcheck.workflow.document import MAX_BYTES, Document, parse_document, read_document
+from loadcheck.workflow.tree import MAX_DEPTH
+
+
+def parsed(text: str | bytes) -> Document:
+    content = text.encode() if isinstance(text, str) else text
+    return parse_document(content, name="doc.yml", location="/doc.yml")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("1:30", "1:30"),
+        ("2026-01-01", "2026-01-01"),
+        ("1.0.1", "1.0.1"),
+        ("0123", 123),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-5", -5),
+        ("+5", 5),
+        ("1_000", "1_000"),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        ("true", True),
+        ("FALSE", False),
+        ("tRue", "tRue"),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("'5'", "5"),
+        ('"true"', "true"),
+        ("!!str 5", "5"),
+        ("!!int '5'", 5),
+        ("!!float 5", 5.0),
+        ("! 5", "5"),
+        ("|\n  a\n  b\n", "a\nb\n"),
+        (">-\n  a\n  b\n", "a b"),
+        ("[a, {b: c}]", ["a", {"b": "c"}]),
+        ("=", "="),
+        ("=5", "=5"),
+    ],
+)
+def test_scalars_of_the_core_schema(text: str, value: Any) -> None:
+    found = parsed(f"a: {text}\n").root["a"]
+    assert found == value
+    assert type(found) is type(value) or isinstance(value, list)
+
+
+def test_keys_are_strings_whatever_they_look_like() -> None:
+    assert parsed("200: a\ntrue: b\nnull: c\n").root == {"200": "a", "true": "b", "null": "c"}
+
+
+def test_the_line_of_every_value() -> None:
+    document = parsed("a: 1\nb:\n- x\n-\n  c: 2\n  d: [3,\n    4]\n")
+    assert [
+        document.line(path) for path in (("a",), ("b",), ("b", 0), ("b", 1), ("b", 1, "c"))
+    ] == [1, 2, 3, 5, 5]
+    assert document.line(("b", 1, "d", 1)) == 7
+    assert document.line(("b", 9, "nowhere")) == 2
+    assert document.line(()) == 1
+
+
+def test_an_anchor_is_shared() -> None:
+    root = parsed("a: &x {b: 1}\nc: *x\nd: [*x, &y z, *y]\n").root
+    assert root == {"a": {"b": 1}, "c": {"b": 1}, "d": [{"b": 1}, "z", "z"]}
+
+
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 3, 'the key "a" stands twice; first on line 1'),
+        ('{"a": 1,\n"a": 2}', 2, "stands twice"),
+        ("a: 1\n---\nb: 2\n", 2, "second document"),
+        ("a: !mine 1\n", 1, 'the tag "!mine" is not known'),
+        ("a: !!binary eA==\n", 1, "not known"),
+        ("a: !!int x\n", 1, '"x" is no int'),
+        ("? [a]\n: 1\n", 1, "a key that is no string"),
+        ("a: &x 1\n*x : 2\n", 2, "an alias as a key"),
+        ("a: *nowhere\n", 1, "has no anchor"),
+        ("a: {<<: {b: 1}}\n", 1, "merge key"),
+        ("a: .inf\n", 1, "no counterpart in JSON"),
+        ("a: -.INF\n", 1, "no counterpart in JSON"),
+        ("a: 99999999999999999999999999\n", 1, "beyond 64 bits"),
+        (f"a: {'9' * 100_000}\n", 1, "beyond 64 bits"),
+        (f"x: 1\na: {'[' * (MAX_DEPTH + 1)}\n", 2, "nested deeper"),
+        ("[" * 100_000, 1, "nested deeper"),
+        ('{"a":' * 100_000, 1, "nested deeper"),
+        (BOMB, 6, "aliases expanded"),
+        ("a: [1,\nb: 2\n", 3, "no valid YAML"),
+        ("a: b: c\n", 1, "no valid YAML"),
+        ("a:\n\t- b\n", 2, "no valid YAML"),
+        ("a: \x01\n", 1, "no valid YAML"),
+        ('{"a": "\\ud800"}', 1, "invalid escape"),
+        (b"a: 1\nb: \xff\n", 2, "not UTF-8"),
+    ],
+)
+def test_what_is_refused_names_its_line(text: str | bytes, line: int, says: str) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        parsed(text)
+    (problem,) = caught.value.problems
+    assert says in str(problem)
+    assert problem.line == line
+    assert problem.file == "doc.yml"
+
+
+def test_a_document_of_50_mb_is_refused_before_it_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "large.yml"
+    with path.open("wb") as file:
+        file.truncate(50 * 1024 * 1024)
+    with pytest.raises(WorkflowError, match="larger than 10 MB"):
+        read_document(path, "large.yml")
+    assert MAX_BYTES < 50 * 1024 * 1024
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WorkflowError, match="gone.yml: cannot be read: No such file"):
+        read_document(tmp_path / "gone.yml", "gone.yml")
+
+
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**63),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(st.characters(codec="utf-8")),
+    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+)
+
+
+@given(JSON.filter(lambda value: isinstance(value, dict | list)), st.sampled_from([None, 1, "\t"]))
+def test_json_is_read_as_json(value: Any, indent: Any) -> None:
+    assert parsed(json.dumps(value, indent=indent)).root == value
+    assert parsed(json.dumps(value, indent=indent, ensure_ascii=False)).root == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a" 1}',
+        '{"a": 1,}',
+        "[1 2]",
+        "[1,]",
+        '{"a": }',
+        "{,}",
+        '{"a": 1]',
+        "[}",
+        "{]",
+        "{1: 2",
+        "[01]",
+    ],
+)
+def test_broken_json_is_read_as_yaml_or_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 -- the standard library's word
+        json.loads(text)
+    try:
+        root = parsed(text).root
+    except WorkflowError as error:
+        assert error.problems[0].line in {1, 2}
+    else:
+        assert root is not None
+
+
+def test_lines_of_json() -> None:
+    document = parsed('\n{"a": [1,\n\n2], "b":\n{"c": "x\\ny"}}\n')
+    assert [document.line(path) for path in (("a", 0), ("a", 1), ("b",), ("b", "c"))] == [
+        2,
+        4,
+        4,
+        5,
+    ]
+
+
+def test_both_parsers_of_yaml_agree() -> None:
+    """libyaml, where its extension is installed, and the one in Python give the same events."""
+    shipped = Path(sys.modules["loadcheck"].__file__ or "").parent / "library"
+    for path in sorted(shipped.glob("**/*.yml")):
+        text = path.read_text(encoding="utf-8")
+        assert _events(text, native=True) == _events(text, native=False)
+
+
+def _events(text: str, *, native: bool) -> list[tuple[Any, ...]]:
+    return [
+        (
+            type(event).__name__,
+            event.start_mark.line,
+            getattr(event, "value", None),
+            bool(getattr(event, "style", None)),
+        )
+        for event in composer.events(text, native=native)
+    ]
