@@ -8,30 +8,63 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
+
+_DOCUMENTS = (".yml", ".yaml", ".json")
+
 
 def check(
-    scenario: Annotated[Path, typer.Argument(help="A scenario file (TOML).", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value, e.g. --set load.rate=500. Repeatable.",
-        ),
-    ] = None,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A scenario (TOML), or an Arazzo document.", show_default=False),
+    ],
+    sets: Sets = None,
+    sources: Sources = None,
+    servers: Servers = None,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Validate a scenario and show what it would send, without sending it."""
+    """Validate a scenario and show what it would send, without sending it.
+
+    Given an Arazzo document instead, lint it: every problem with its line, its path and the section
+    of the specification.
+    """
+    if file.suffix in _DOCUMENTS:
+        _lint(file, sources, strict=strict, as_json=as_json)
+        return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.exits import keep_secret  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
 
-    loaded = scenarios.load(scenario, overrides=overrides or ())
+    loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
     keep_secret(loaded.secrets)
     shown = preview(loaded)
     if as_json:
         write_json(shown)
     else:
         sys.stdout.write(report.text(shown))
+
+
+def _lint(file: Path, sources: list[str] | None, *, strict: bool, as_json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from loadcheck.cli.exits import Exit  # noqa: PLC0415
+    from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.pipeline.fetch import fetch  # noqa: PLC0415
+    from loadcheck.workflow import lint  # noqa: PLC0415
+
+    problems = lint(
+        file, name=str(file), sources=named_sources(sources), strict=strict, fetch=fetch
+    )
+    errors = sum(problem.severity == "error" for problem in problems)
+    if as_json:
+        write_json({"errors": errors, "problems": [asdict(problem) for problem in problems]})
+    else:
+        for problem in problems:
+            sys.stdout.write(f"{problem.severity}: {problem}\n")
+        warnings = len(problems) - errors
+        sys.stdout.write(f"{file}: {errors} errors, {warnings} warnings\n")
+    if errors:
+        raise typer.Exit(Exit.USAGE)

@@ -8,17 +8,15 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
+
 
 def run(
     scenario: Annotated[Path, typer.Argument(help="A scenario file (TOML).", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value, e.g. --set load.rate=500. Repeatable.",
-        ),
-    ] = None,
+    sets: Sets = None,
+    sources: Sources = None,
+    servers: Servers = None,
+    strict: Strict = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +53,7 @@ def run(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of, keep_secret  # noqa: PLC0415
 
-    loaded = scenarios.load(scenario, overrides=overrides or ())
+    loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
     keep_secret(loaded.secrets)
     into_directory = output is not None and (output.is_dir() or str(output).endswith("/"))
     options = pipeline.Options(

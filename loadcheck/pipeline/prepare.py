@@ -19,6 +19,7 @@ from loadcheck.errors import (
     did_you_mean,
 )
 from loadcheck.load.pacer import OpenPacer
+from loadcheck.pipeline.fetch import fetch
 from loadcheck.scenario.model import ClosedLoad, Count, OpenLoad, Scenario
 from loadcheck.verify import thresholds
 from loadcheck.workflow.compile import Settings, compile_plan
@@ -123,6 +124,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
             run=run,
             criteria=criteria,
             secrets=secret_values(scenario, run),
+            fetch=fetch,
         ),
     )
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)

@@ -1,0 +1,84 @@
+"""Options that change a scenario, as ``--set`` would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadcheck.errors import Problem, ScenarioError
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set load.rate=500. Repeatable."
+    ),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="NAME=FILE",
+        help="Read a source description of the workflow from here. Repeatable.",
+    ),
+]
+Servers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        metavar="NAME=URL",
+        help="Send the requests of a source description to here. Repeatable.",
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse what the specification has otherwise.")
+]
+
+
+def overrides(
+    sets: Sequence[str] | None,
+    sources: Sequence[str] | None,
+    servers: Sequence[str] | None,
+    *,
+    strict: bool,
+) -> list[str]:
+    """Return everything as overrides of a scenario, ``--set`` last.
+
+    Raises:
+        ScenarioError: An option is not of the form NAME=VALUE.
+    """
+    changes = [f"workflow.sources.{n}={json.dumps(v)}" for n, v in named_sources(sources).items()]
+    changes += [f"target.servers.{n}={json.dumps(v)}" for n, v in _named("--server", servers)]
+    if strict:
+        changes.append("workflow.strict=true")
+    return [*changes, *(sets or ())]
+
+
+def named_sources(sources: Sequence[str] | None) -> dict[str, str]:
+    """Return source descriptions by name; files are found from where the user stands.
+
+    Raises:
+        ScenarioError: An option is not of the form NAME=VALUE.
+    """
+    named = dict(_named("--source", sources))
+    return {
+        name: value if "://" in value else str(Path(value).absolute())
+        for name, value in named.items()
+    }
+
+
+def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
+    problems = []
+    named = []
+    for entry in entries or ():
+        name, equals, value = entry.partition("=")
+        if not (name and equals and value):
+            remedy = f"expected NAME={'FILE' if option == '--source' else 'URL'}"
+            problems.append(Problem(message=f"{option} {entry}", remedy=remedy))
+        named.append((name, value))
+    if problems:
+        raise ScenarioError(problems)
+    return named
