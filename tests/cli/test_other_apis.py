@@ -1,0 +1,84 @@
+"""Workflows that are not Amplitude's, and documents that are not ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
+from tests.workflow.influxdb_server import Store, application, serving
+
+REFERENCE = ROOT.parent / "shared" / "reference" / "amplitude-ingest-and-segment-workflow.yml"
+AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
+
+
+@pytest.mark.parametrize(("drop", "code"), [(0, 0), (3, 1)])
+def test_line_protocol_in_and_a_nested_count_out(
+    loadcheck: Loadcheck, drop: int, code: int
+) -> None:
+    with serving(application(Store(drop=drop, delay_s=0.2))) as url:
+        ended = loadcheck(
+            "run",
+            SCENARIOS / "influxdb.toml",
+            *("--server", f"influxdb={url}", "--set", "load.rate=100", "--set", "load.duration=2"),
+            *("--set", 'thresholds=["lost == 0"]'),
+        )
+    assert ended.code == code, ended.stdout + ended.stderr
+    seen = ended.result["consistency"]
+    assert (seen["lost_at_least"], seen["uniques"], seen["totals"]) == (
+        drop,
+        200 - drop,
+        200 - drop,
+    )
+    assert seen["isolation"] == "filter"
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference document is not here")
+def test_a_document_with_quirks_runs_unchanged_and_strict_refuses_it(
+    loadcheck: Loadcheck, smoke: Path, tmp_path: Path
+) -> None:
+    scenario = tmp_path / "reference.toml"
+    scenario.write_text(
+        smoke.read_text().replace(
+            'workflow = "amplitude"',
+            f'workflow.document = "{REFERENCE}"\nworkflow.profile = "amplitude"\n#',
+        )
+    )
+    sources = [
+        *("--source", f"httpV2Api={AMPLITUDE / 'http-v2-api.yml'}"),
+        *("--source", f"dashboardRestApi={AMPLITUDE / 'dashboard-rest-api.yml'}"),
+    ]
+    ended = loadcheck("run", scenario, *sources)
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert ended.result["consistency"]["uniques"] == 200
+    warnings = " ".join(ended.result["warnings"])
+    assert 'write "Basic {$inputs.basicAuth}"' in warnings
+    refused = loadcheck("run", scenario, *sources, "--strict")
+    assert refused.code == 2
+    assert len(refused.results) == 1
+
+
+def test_check_lints_a_document(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    assert loadcheck("check", AMPLITUDE / "workflow.yml", "--strict").code == 0
+    broken = tmp_path / "broken.yml"
+    text = (AMPLITUDE / "workflow.yml").read_text()
+    broken.write_text(text.replace("$inputs.userId", "$inputs.userID"))
+    sources = [
+        *("--source", f"httpV2Api={AMPLITUDE / 'http-v2-api.yml'}"),
+        *("--source", f"dashboardRestApi={AMPLITUDE / 'dashboard-rest-api.yml'}"),
+    ]
+    ended = loadcheck("check", "broken.yml", *sources)
+    assert ended.code == 2
+    assert "broken.yml:" in ended.stdout
+    assert "userID" in ended.stdout
+    assert "1 errors" in ended.stdout
+
+
+@pytest.mark.parametrize("option", [["--source", "nameonly"], ["--server", "=x"]])
+def test_an_option_without_its_value_is_refused(
+    loadcheck: Loadcheck, smoke: Path, option: list[str]
+) -> None:
+    ended = loadcheck("check", smoke, *option)
+    assert ended.code == 2
+    assert "expected NAME=" in ended.stderr
