@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,8 @@ class Buckets:
         mixed *= np.uint64(_MIX_2)
         mixed ^= mixed >> np.uint64(31)
         mixed //= np.uint64(BUCKETS**digit)
-        return (mixed % np.uint64(BUCKETS)).astype(np.int64)
+        found: Numbers = (mixed % np.uint64(BUCKETS)).astype(np.int64)
+        return found
 
     def _sequences(self, numbers: Numbers) -> Numbers:
         width = self.width
@@ -115,6 +117,34 @@ class Buckets:
             return sequence * width
         octave = max(0, sequence // _STEPS_PER_OCTAVE - 1)
         return (sequence - octave * _STEPS_PER_OCTAVE) << octave
+
+
+def filler(
+    buckets: Buckets, names: Collection[str], number: int, start: int
+) -> Callable[[list[Any]], None]:
+    """Return what puts a copy's buckets into a list, in the order of :data:`NAMES`.
+
+    Args:
+        buckets: The run's partitions.
+        names: Those that are needed.
+        number: Index of the copy's number in the list.
+        start: Index of the first bucket.
+    """
+    ordered = SEQUENCE in names
+    words = sorted({place(name)[0] for name in names if name != SEQUENCE})
+    slots = [
+        (word, slice(start + 1 + word * _DIGITS, start + 1 + (word + 1) * _DIGITS))
+        for word in words
+    ]
+
+    def fill(frame: list[Any]) -> None:
+        copy = frame[number]
+        if ordered:
+            frame[start] = buckets.sequence(copy)
+        for word, slot in slots:
+            frame[slot] = buckets.hashed(copy, word)
+
+    return fill
 
 
 def place(name: str) -> tuple[int, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from loadcheck.errors import WorkflowError, did_you_mean
 from loadcheck.workflow.books import Book, Shelf
+from loadcheck.workflow.buckets import NAMES, Buckets, filler
 from loadcheck.workflow.document import read_document
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.inputs import InputSchema, check_inputs, check_names, sample
@@ -144,16 +145,27 @@ def _inputs(
         other = book.workflows.get(name)
         declared |= {} if other is None else InputSchema(other.inputs, root).declared
     check_names(settings.inputs, declared, book.scribe, path)
-    check_inputs(schema, {**schema.defaults, **sample(values, _example())}, book.scribe, path)
+    example = _example(settings.run)
+    check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
     return values, noted
 
 
-def _example() -> Frame:
+def _example(run: Run) -> Frame:
     """Return the frame of copy 0, without anything that an answer would have to bring."""
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = 0
     frame[Slot.TIME] = EXAMPLE_TIME_MS
+    fill_all = filler(Buckets(run_id=run.id, copies=run.copies), NAMES, Slot.NUMBER, Slot.BUCKETS)
+    fill_all(frame)
     return frame
+
+
+def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | None:
+    """Return what puts the buckets of a copy into its frame; None if no step uses any."""
+    used = frozenset().union(*(step.uses for step in steps))
+    names = [name for name in NAMES if f"$copy.{name}" in used]
+    buckets = Buckets(run_id=run.id, copies=run.copies)
+    return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
 
 
 def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> Plan:
@@ -202,6 +214,7 @@ def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> P
         _machine=main.machine,
         _end=end,
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
+        _fill=_filler(settings.run, steps),
         _journey=any(
             step.journeys for unit in program.units.values() for step in unit.machine.steps
         ),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow import buckets
 from loadcheck.workflow.pointer import format_pointer, parse_pointer
 
 SECTION: Final = "Runtime Expressions"
@@ -21,13 +22,14 @@ STANDARD: Final = (
     "workflows", "sourceDescriptions", "components",
 )  # fmt: skip
 OWN: Final = ("copy", "run", "query", "target")
+OWN_REMEDY: Final = "what is loadcheck's own belongs in the scenario's inputs and overlay"
 
 _MESSAGE_PARTS: Final = {
     "request": ("header", "query", "path", "body"),
     "response": ("header", "body"),
 }
 _OWN_NAMES: Final = {
-    "copy": ("userId", "insertId", "number", "time"),
+    "copy": ("userId", "insertId", "number", "time", *buckets.NAMES),
     "run": ("id", "startDay", "endDay"),
     "query": ("number",),
 }
@@ -107,6 +109,11 @@ def is_expression(text: str, *, own: bool) -> bool:
     if match[1] in {"url", "method", "statusCode"}:
         return not rest
     return rest in {".", ""} and (match[1] in STANDARD or (own and match[1] in OWN))
+
+
+def is_own(text: str) -> bool:
+    """Say whether a text means to be an expression of our own, which no Arazzo document has."""
+    return is_expression(text, own=True) and not is_expression(text, own=False)
 
 
 def parse_expression(text: str) -> Expression:

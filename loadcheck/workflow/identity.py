@@ -1,7 +1,8 @@
 """Who a copy is: pure functions of the run and the copy's number, so nothing is stored.
 
 A scenario refers to these by expressions of their own, next to Arazzo's: ``$copy.userId``,
-``$copy.insertId``, ``$copy.number``, ``$copy.time`` differ per copy; ``$run.id``,
+``$copy.insertId``, ``$copy.number``, ``$copy.time`` and the buckets of
+:mod:`loadcheck.workflow.buckets` differ per copy; ``$run.id``,
 ``$run.startDay`` and ``$run.endDay`` are the same for a whole run; ``$query.number`` differs per
 query of the observer. ``$target.<name>`` is what the target itself supplies (the embedded
 emulator: ``apiKey`` and ``secretKey``).
@@ -25,12 +26,14 @@ class Run:
         start_day: First day of the query window, YYYYMMDD.
         end_day: Last day of the query window, YYYYMMDD.
         target: What the target supplies, by name. Its values are secrets.
+        copies: How many copies there will be; None if that is not known beforehand.
     """
 
     id: str
     start_day: str
     end_day: str
     target: Mapping[str, str] = field(default_factory=dict)
+    copies: int | None = None
 
 
 def user_id(run_id: str, number: int) -> str:

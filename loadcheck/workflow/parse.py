@@ -20,7 +20,7 @@ from loadcheck.workflow.model import (
     Workflow,
 )
 from loadcheck.workflow.reader import Reader
-from loadcheck.workflow.values import MISSING
+from loadcheck.workflow.values import MISSING, describe
 
 if TYPE_CHECKING:
     from loadcheck.workflow.problems import Path, Scribe
@@ -77,6 +77,9 @@ class _Parser:
         info = self._reader(root.raw.get("info", {}), ("info",), "Info Object", _INFO)
         if "info" in root:
             info.require("title", "version")
+        if not isinstance(info.raw.get("version", ""), str):
+            message = f'"version" is {describe(info.raw["version"])}'
+            self._scribe.warn(("info", "version"), message, "put it in quotes", info.section)
         sources = tuple(self._sources())
         workflows = tuple(self._workflows())
         self._check_components()

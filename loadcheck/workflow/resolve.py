@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loadcheck.workflow.expressions import (
+    OWN_REMEDY,
     SECTION,
     Expression,
     ExpressionError,
     is_expression,
+    is_own,
     parse_expression,
 )
 from loadcheck.workflow.templates import Bare, join_template, split_template
@@ -64,6 +66,10 @@ class Resolver:
         """Return what a string means; ``MISSING`` if it has no value or was reported."""
         if "$" not in raw:
             return raw
+        if not self._own and is_own(raw):
+            message = f'"{raw}" is no runtime expression of Arazzo'
+            self.scribe.error(path, message, OWN_REMEDY, SECTION)
+            return MISSING
         try:
             if is_expression(raw, own=self._own):
                 return self.expression(parse_expression(raw), path)

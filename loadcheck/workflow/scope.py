@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.buckets import NAMES, prefix
 from loadcheck.workflow.expressions import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.identity import formats, insert_id, user_id
 from loadcheck.workflow.pointer import compile_pointer, look_up
@@ -138,7 +139,7 @@ class Scope:
         return self._resolvers[expression.root](expression)
 
     def _input(self, expression: Expression) -> Any:
-        name, rest = _longest(expression, self.face.inputs, "input")
+        name, rest = _longest(expression, self.face.inputs, "the workflow has no input")
         if self.inputs is None:
             depends = frozenset({f"input:{self.face.key}/{name}"})
             inputs = itemgetter(Slot.INPUTS)
@@ -158,7 +159,7 @@ class Scope:
             return self._called(expression, step.call)
         if step is not None and self.here is not None and name in step.outputs:
             return self._slot(expression, self.here, name, ())
-        name, rest = _longest(expression, self.face.outputs, "output")
+        name, rest = _longest(expression, self.face.outputs, "the workflow has no output")
         if name in self._resolving:
             raise ExpressionError(f'the output "{name}" refers to itself')
         self._resolving.append(name)
@@ -170,7 +171,7 @@ class Scope:
 
     def _called(self, expression: Expression, call: Face) -> Dynamic:
         """Return an output of the workflow that the step at hand has just called."""
-        name, rest = _longest(expression, call.outputs, f'output of workflow "{call.key}"')
+        name, rest = _longest(expression, call.outputs, f'the workflow "{call.key}" has no output')
         call.wanted.add(name)
         outputs = itemgetter(Slot.OUTPUTS)
 
@@ -188,7 +189,7 @@ class Scope:
             )
         step = self.steps[step_id]
         names = {**(step.call.outputs if step.call else {}), **step.outputs}
-        name, rest = _longest(expression, names, f'output of step "{step_id}"')
+        name, rest = _longest(expression, names, f'the step "{step_id}" has no output')
         return self._slot(expression, step_id, name, rest)
 
     def _slot(
@@ -205,7 +206,9 @@ class Scope:
             raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
         face = self._workflows[workflow_id]
         declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
-        name, rest = _longest(expression, declared, f'{kind[:-1]} of workflow "{workflow_id}"')
+        name, rest = _longest(
+            expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
+        )
         if kind == "outputs":
             face.wanted.add(name)
         index = 0 if kind == "inputs" else 1
@@ -257,6 +260,9 @@ class Scope:
             slot = Slot.NUMBER if name == "number" else Slot.TIME
             evaluate: Evaluate = itemgetter(slot)
             pattern = Pattern("%d", slot, string=False)
+        elif name in NAMES:
+            pattern = Pattern(f"{prefix(name)}%d", Slot.BUCKETS + NAMES.index(name), string=True)
+            evaluate = _labelled(pattern)
         else:
             identify = user_id if name == "userId" else insert_id
             pattern = Pattern(formats(run_id)[name], Slot.NUMBER, string=True)
@@ -317,7 +323,7 @@ def _longest(
         if name in names:
             return name, tuple(words[length:])
     raise ExpressionError(
-        f'there is no {what} "{words[0]}"', did_you_mean(words[0], names) or "none is declared"
+        f'{what} "{words[0]}"', did_you_mean(words[0], names) or "none is declared"
     )
 
 
@@ -415,6 +421,14 @@ def _whole_body(exchange: Exchange) -> Any:
 
 def _or_missing(value: Any) -> Any:
     return MISSING if value is None else value
+
+
+def _labelled(pattern: Pattern) -> Evaluate:
+    def evaluate(frame: Frame) -> Any:
+        bucket = frame[pattern.slot]
+        return MISSING if bucket is MISSING else pattern.format % bucket
+
+    return evaluate
 
 
 def _query(expression: Expression) -> Dynamic:

@@ -14,9 +14,10 @@ import orjson
 
 from loadcheck.workflow.expressions import (
     EMBEDDED,
+    OWN_REMEDY,
     Expression,
     ExpressionError,
-    is_expression,
+    is_own,
     scan_expression,
 )
 from loadcheck.workflow.values import Dynamic, JsonText, Known, Quoted, Text, as_text, quote_json
@@ -58,10 +59,10 @@ def split_template(text: str, *, own: bool) -> list[str | Expression | Bare]:
         expression, end = scan_expression(text, opening.end(), EMBEDDED)
         if not text.startswith("}", end):
             raise ExpressionError(f'no "}}" closes "{{{expression.text}"')
-        if not own and not is_expression(expression.text, own=False):
+        if not own and is_own(expression.text):
             raise ExpressionError(
                 f'"{expression.text}" is no runtime expression of Arazzo',
-                "expressions of loadcheck belong in the scenario's inputs and overlay",
+                OWN_REMEDY,
             )
         parts += _bare(text[position : opening.start()])
         parts.append(expression)

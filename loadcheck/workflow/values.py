@@ -35,10 +35,11 @@ class Slot:
     NUMBER: Final = 1
     TIME: Final = 2
     QUERY: Final = 3
-    INPUTS: Final = 4
-    WORKFLOWS: Final = 5
-    OUTPUTS: Final = 6
-    FREE: Final = 7
+    BUCKETS: Final = 4  # as many as there are names of partitions
+    INPUTS: Final = 20
+    WORKFLOWS: Final = 21
+    OUTPUTS: Final = 22
+    FREE: Final = 23
 
 
 class Pattern(NamedTuple):
@@ -204,7 +205,7 @@ def dynamics(value: Any) -> Iterator[Dynamic]:
         yield value
     elif isinstance(value, Quoted):
         yield value.dynamic
-    elif not isinstance(value, str | int | float | None):
+    elif not isinstance(value, str | int | float | Missing | None):
         for part in _parts(value):
             yield from dynamics(part)
 

@@ -262,4 +262,4 @@ def test_payloads_that_only_look_like_expressions_are_sent_as_they_are(
 
 def test_an_undefined_output_is_told(bench: Bench) -> None:
     error = bench.refused(workflow(search("a"), create("$steps.a.outputs.gone")))
-    assert 'there is no output of step "a" "gone"' in str(error)
+    assert 'the step "a" has no output "gone"' in str(error)
