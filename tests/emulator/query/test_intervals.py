@@ -44,6 +44,14 @@ def test_hours_too(berlin: Project) -> None:
     assert found == {"2026-06-14T23:00:00": 1, "2026-06-15T00:00:00": 1}
 
 
+def test_the_last_day_ends_at_midnight(project: Project) -> None:
+    project.user("user-1", time=ms("2026-06-15T23:59:59.999+00:00"))
+    project.user("user-2", time=ms("2026-06-16T00:00:00+00:00"))
+    assert points(project) == {"2026-06-15": 1}
+    assert project.count() == 1
+    assert points(project, start=20260616, end=20260616) == {"2026-06-16": 1}
+
+
 def test_real_time(project: Project) -> None:
     project.user("user-1", time=ms("2026-06-15T10:14:59+00:00"))
     project.user("user-2", time=ms("2026-06-15T10:15:00+00:00"))
