@@ -108,7 +108,8 @@ class Buckets:
         # frexp's exponent is the bit length; exact below 2**53
         lengths = np.frexp(numbers.astype(np.float64))[1].astype(np.int64)
         octaves = np.maximum(lengths - 6, 0)
-        return np.minimum(octaves * _STEPS_PER_OCTAVE + (numbers >> octaves), SEQUENCES - 1)
+        found: Numbers = octaves * _STEPS_PER_OCTAVE + (numbers >> octaves)
+        return np.minimum(found, SEQUENCES - 1)
 
     def first(self, sequence: int) -> int:
         """Return the first copy of a bucket in send order; of the one behind the last: the end."""

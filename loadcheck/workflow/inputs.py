@@ -71,22 +71,30 @@ class InputSchema:
     def _validators(self) -> dict[str, Any]:
         from jsonschema import Draft202012Validator  # noqa: PLC0415 -- slow
 
+        if self._fault is not None:
+            return {}
         return {
             name: Draft202012Validator(entry)
             for name, entry in self._properties.items()
             if isinstance(entry, Mapping | bool)
         }
 
-    def check_schema(self, scribe: Scribe, path: Path) -> None:
-        """Report what is wrong with the schema itself."""
+    @cached_property
+    def _fault(self) -> tuple[Path, str] | None:
+        """Where the schema itself is wrong, and in what."""
         from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 -- slow
 
         try:
             Draft202012Validator.check_schema(self._schema)
         except SchemaError as error:
-            scribe.error(
-                (*path, *error.path), f"no valid JSON Schema: {error.message}", "", SECTION
-            )
+            return tuple(error.path), error.message
+        return None
+
+    def check_schema(self, scribe: Scribe, path: Path) -> None:
+        """Report what is wrong with the schema itself."""
+        if self._fault is not None:
+            below, message = self._fault
+            scribe.error((*path, *below), f"no valid JSON Schema: {message}", "", SECTION)
 
 
 def check_inputs(

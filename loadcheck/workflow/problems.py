@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from loadcheck.errors import Problem
@@ -26,7 +27,8 @@ class Report:
 
     def __init__(self, *, strict: bool = False, secrets: frozenset[str] = frozenset()) -> None:
         self._strict = strict
-        self._secrets = sorted((text for text in secrets if text), key=len, reverse=True)
+        spellings = {spelling for text in secrets if text for spelling in _spellings(text)}
+        self._secrets = sorted(spellings, key=len, reverse=True)
         self._problems: dict[Problem, None] = {}
 
     def add(self, problem: Problem) -> None:
@@ -59,6 +61,11 @@ class Report:
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
         return text
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """Return a text as it may stand in a message: as it is, and escaped as by Python or JSON."""
+    return text, repr(text)[1:-1], json.dumps(text)[1:-1]
 
 
 class Scribe:

@@ -13,7 +13,13 @@ from loadcheck.workflow.expressions import (
     is_own,
     parse_expression,
 )
-from loadcheck.workflow.templates import Bare, join_template, split_template
+from loadcheck.workflow.templates import (
+    Bare,
+    is_bare_text,
+    is_broken_json,
+    join_template,
+    split_template,
+)
 from loadcheck.workflow.values import MISSING, Dynamic, JsonText, Known, Text, as_dynamic, as_text
 
 if TYPE_CHECKING:
@@ -71,7 +77,7 @@ class Resolver:
             self.scribe.error(path, message, OWN_REMEDY, SECTION)
             return MISSING
         try:
-            if is_expression(raw, own=self._own):
+            if is_expression(raw, own=self._own) and not is_bare_text(raw):
                 return self.expression(parse_expression(raw), path)
             return self._template(raw, path)
         except ExpressionError as error:
@@ -110,7 +116,12 @@ class Resolver:
             if value is MISSING:
                 raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
             parts.append(as_dynamic(value) or self._known(value))
-        return join_template(parts)
+        value = join_template(parts)
+        if is_broken_json(parts):
+            raise ExpressionError(
+                f'"{raw}" looks like JSON text and is none', "check its quotes and brackets"
+            )
+        return value
 
     def _known(self, value: Any) -> Known | str:
         return Known(value) if self._encode is None else self._encode(as_text(value)).decode()

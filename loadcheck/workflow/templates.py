@@ -15,6 +15,7 @@ import orjson
 from loadcheck.workflow.expressions import (
     EMBEDDED,
     OWN_REMEDY,
+    VALUE,
     Expression,
     ExpressionError,
     is_own,
@@ -23,10 +24,11 @@ from loadcheck.workflow.expressions import (
 from loadcheck.workflow.values import Dynamic, JsonText, Known, Quoted, Text, as_text, quote_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _Part = TypeVar("_Part")
 
+_LIKE_JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
 _OPEN = re.compile(r"\{(?=\$[A-Za-z])")
 _BARE_INPUT = re.compile(r"(?<!\{)\$inputs\.([A-Za-z0-9_\-]+)")
 _PLACEHOLDER: Final = "\ue000{}\ue001"
@@ -81,6 +83,19 @@ def _bare(text: str) -> list[str | Expression | Bare]:
     if position < len(text):
         parts.append(text[position:])
     return parts
+
+
+def is_bare_text(text: str) -> bool:
+    """Say whether a text begins with an input that has no braces and goes on behind it."""
+    return text.startswith("$inputs.") and scan_expression(text, 0, VALUE)[1] < len(text)
+
+
+def is_broken_json(parts: Sequence[str | Known | Dynamic]) -> bool:
+    """Say whether the parts of a text begin as those of JSON text do, and make none."""
+    first = parts[0] if parts else ""
+    if not isinstance(first, str) or _LIKE_JSON.match(first) is None:
+        return False
+    return _as_json(parts) is None
 
 
 def join_template(parts: list[str | Known | Dynamic]) -> str | Text | JsonText:
@@ -152,7 +167,7 @@ def _fill(tree: object, slots: list[Dynamic], bare: set[int]) -> object:
 
 
 def _as_json(
-    parts: list[str | Known | Dynamic],
+    parts: Sequence[str | Known | Dynamic],
 ) -> list[tuple[str | Known | Dynamic, bool]] | None:
     """Say of each part whether it stands inside a string literal; None if this is no JSON text."""
     first = parts[0] if parts else ""

@@ -11,10 +11,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,6 +21,7 @@ from loadcheck.workflow.document import read_document
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
 from loadcheck.workflow.identity import Run, insert_id, user_id
 from tests.benchmarks.harness import ROOT, arguments, report
+from tests.workflow.workbench import AMPLITUDE_INPUTS, AMPLITUDE_OVERLAY
 
 AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
 RUN = Run(
@@ -42,23 +41,16 @@ STEPS = 200
 Copy = Callable[[int, int], Generator[Request | Pause, Exchange, bool]]
 
 
-class Edit(NamedTuple):
-    step: str
-    at: str
-    value: Any
-
-
 def compiled() -> Copy:
-    profile = tomllib.loads((AMPLITUDE / "profile.toml").read_text(encoding="utf-8"))
     plan = compile_plan(
         Settings(
             document=AMPLITUDE / "workflow.yml",
             name="amplitude",
             run=RUN,
             servers={"*": str(ORIGIN)},
-            inputs={**profile["inputs"], "eventType": "probe", "eventProperties": {"plan": "free"}},
-            overlay=[Edit(**edit) for edit in profile["overlay"]],
-            criteria={"uploadEvents": [profile["verify"]["acknowledged"]]},
+            inputs=AMPLITUDE_INPUTS,
+            overlay=AMPLITUDE_OVERLAY,
+            criteria={"uploadEvents": ["$response.body#/events_ingested == 1"]},
             query="each",
         )
     )

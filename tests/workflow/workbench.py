@@ -67,6 +67,36 @@ class Edit:
     value: Any
 
 
+def run_filter(operator: str, value: str) -> dict[str, Any]:
+    key = "loadcheck_run"
+    return {
+        "subprop_type": "event",
+        "subprop_key": key,
+        "subprop_op": operator,
+        "subprop_value": [value],
+    }
+
+
+# What a scenario for the shipped Amplitude workflow gives, in short.
+AMPLITUDE_INPUTS = {
+    "userId": "$copy.userId",
+    "start": "$run.startDay",
+    "end": "$run.endDay",
+    "apiKey": "$target.apiKey",
+    "basicAuth": "$target.basicAuth",
+    "eventType": "probe",
+    "eventProperties": {"plan": "free"},
+}
+AMPLITUDE_OVERLAY = (
+    Edit("uploadEvents", "body#/events/0/insert_id", "$copy.insertId"),
+    Edit("uploadEvents", "body#/events/0/time", "$copy.time"),
+    Edit("uploadEvents", "body#/events/0/event_properties/loadcheck_run", "$run.id"),
+    Edit("segmentEvent", "query.e#/filters/-", run_filter("is", "$run.id")),
+    Edit("segmentEvent", "query.i", "-3600000"),
+)
+AMPLITUDE_BYPASS = (Edit("", "query.e#/filters/-", run_filter("is not", "cache-{$query.number}")),)
+
+
 class Reply(NamedTuple):
     status: int = 200
     body: Any = None

@@ -1,0 +1,155 @@
+"""Inputs: their schema, defaults, expressions of our own, and secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from loadcheck.errors import WorkflowError
+from tests.workflow.workbench import Bench, Edit, Reply, drive, give_up, workflow
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["user"],
+    "properties": {
+        "user": {"type": "string", "minLength": 5},
+        "day": {"type": "string", "pattern": "^[0-9]{8}$"},
+        "count": {"type": "integer", "minimum": 1, "default": 3},
+        "tags": {"type": "array", "items": {"$ref": "#/components/inputs/tag"}},
+        "kind": {"enum": ["a", "b"]},
+    },
+}
+COMPONENTS = {"inputs": {"tag": {"type": "string", "maxLength": 2}, "whole": SCHEMA}}
+
+
+def step(payload: Any = "$inputs.user") -> dict[str, Any]:
+    return {"stepId": "s", "operationId": "create", "requestBody": {"payload": {"p": payload}}}
+
+
+def sent(bench: Bench, payload: Any, inputs: dict[str, Any], schema: Any = SCHEMA) -> Any:
+    plan = bench.plan(workflow(step(payload), inputs=schema), inputs=inputs, components=COMPONENTS)
+    request = drive(plan.copy(5, 77, give_up), lambda _: Reply()).requests[0]
+    return orjson.loads(request.body).get("p")
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, {"$ref": "#/components/inputs/whole"}])
+def test_defaults_are_applied(bench: Bench, schema: Any) -> None:
+    assert sent(bench, "$inputs.count", {"user": "anna-1"}, schema) == 3
+    assert sent(bench, "$inputs.count", {"user": "anna-1", "count": 9}, schema) == 9
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({}, 'the input "user" is required and has no value'),
+        ({"user": "x"}, "is too short"),
+        ({"user": 5}, "is not of type 'string'"),
+        ({"user": None}, "is not of type 'string'"),
+        ({"user": "anna-1", "day": "1 May"}, "does not match"),
+        ({"user": "anna-1", "count": 0}, "less than the minimum"),
+        ({"user": "anna-1", "count": "3"}, "is not of type 'integer'"),
+        ({"user": "anna-1", "tags": ["ok", "long"]}, "is too long"),
+        ({"user": "anna-1", "kind": "c"}, "is not one of"),
+        ({"user": "anna-1", "knd": "a"}, 'did you mean "kind"?'),
+        ({"user": "$copy.number"}, "is not of type 'string'"),
+        ({"user": "$copy.userid"}, 'did you mean "userId"?'),
+        ({"user": "$target.nothing"}, 'the target supplies no "nothing"'),
+        ({"user": "{$copy.userId"}, "closes"),
+    ],
+)
+def test_inputs_that_do_not_fit(bench: Bench, inputs: dict[str, Any], says: str) -> None:
+    error = bench.refused(workflow(step(), inputs=SCHEMA), inputs=inputs, components=COMPONENTS)
+    assert says in str(error)
+    assert error.problems[0].line
+    assert error.problems[0].key.startswith("/workflows/0/inputs")
+
+
+def test_all_of_them_are_told_at_once(bench: Bench) -> None:
+    error = bench.refused(
+        workflow(step("$inputs.nope"), inputs=SCHEMA),
+        inputs={"count": 0, "kind": "c", "more": 1},
+        components=COMPONENTS,
+        overlay=[Edit("x", "body#/a", 1)],
+    )
+    assert len(error.problems) == 6
+
+
+def test_a_schema_that_is_none(bench: Bench) -> None:
+    schema = {"type": "object", "properties": {"user": {"type": "text"}}}
+    error = bench.refused(workflow(step(), inputs=schema), inputs={"user": "anna"})
+    assert "no valid JSON Schema" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("$copy.userId", "lc-run0run0run0-0000005"),
+        ("$copy.insertId", "run0run0run0-5"),
+        ("$copy.number", 5),
+        ("$copy.time", 77),
+        ("$run.id", "run0run0run0"),
+        ("$run.startDay", "20260101"),
+        ("$run.endDay", "20260103"),
+        ("$target.apiKey", "key-of-the-target"),
+        ("u-{$copy.number}@{$run.id}", "u-5@run0run0run0"),
+        ({"deep": ["$copy.number", {"x": "{$copy.time}!"}]}, {"deep": [5, {"x": "77!"}]}),
+        ("$5.00", "$5.00"),
+        (None, None),
+    ],
+)
+def test_expressions_of_our_own(bench: Bench, value: Any, expected: Any) -> None:
+    plan = bench.plan(workflow(step("$inputs.v"), inputs=["v"]), inputs={"v": value})
+    request = drive(plan.copy(5, 77, give_up), lambda _: Reply()).requests[0]
+    assert orjson.loads(request.body) == {"p": expected}
+
+
+def test_a_member_of_an_input_by_pointer_and_inside_text(bench: Bench) -> None:
+    inputs = {"o": {"a": {"b": "$copy.number"}}, "s": "u-{$copy.number}"}
+    payload = ["$inputs.o#/a/b", "$inputs.o#/a", "x{$inputs.o#/a/b}", "<{$inputs.s}>", "$inputs.o"]
+    plan = bench.plan(workflow(step(payload), inputs=["o", "s"]), inputs=inputs)
+    request = drive(plan.copy(5, 77, give_up), lambda _: Reply()).requests[0]
+    assert orjson.loads(request.body)["p"] == [5, {"b": 5}, "x5", "<u-5>", {"a": {"b": 5}}]
+
+
+def test_a_secret_is_no_expression_and_appears_in_no_problem(bench: Bench) -> None:
+    secret = "$copy.userId"
+    plan = bench.plan(
+        workflow(step("$inputs.v"), inputs=["v"]),
+        inputs={"v": secret},
+        secrets=frozenset({secret}),
+    )
+    request = drive(plan.copy(5, 77, give_up), lambda _: Reply()).requests[0]
+    assert orjson.loads(request.body) == {"p": secret}
+
+
+@pytest.mark.parametrize("secret", ["hunter2hunter2", 'q"uote', "line\nbreak"])
+def test_no_problem_shows_a_secret(bench: Bench, secret: str) -> None:
+    schema = {"type": "object", "properties": {"v": {"type": "string", "maxLength": 3}}}
+    settings: dict[str, Any] = {"inputs": {"v": secret}, "secrets": frozenset({secret})}
+    error = bench.refused(workflow(step("$inputs.v"), inputs=schema), **settings)
+    assert "too long" in str(error)
+    shown = str(error) + repr(error.problems)
+    assert secret not in shown
+    assert repr(secret)[1:-1] not in shown
+    header = {"name": "X", "in": "header", "value": "$inputs.v"}
+    broken = {"stepId": "s", "operationId": "nope", "parameters": [header]}
+    assert secret not in str(bench.refused(workflow(broken, inputs=["v"]), **settings))
+
+
+def test_what_the_target_supplies_is_secret(bench: Bench) -> None:
+    schema = {"type": "object", "properties": {"v": {"type": "string", "maxLength": 3}}}
+    error = bench.refused(
+        workflow(step("$inputs.v"), inputs=schema), inputs={"v": "$target.apiKey"}
+    )
+    assert "key-of-the-target" not in str(error)
+
+
+def test_which_workflow(bench: Bench) -> None:
+    other = {**workflow(step("b")), "workflowId": "other"}
+    with pytest.raises(WorkflowError, match="several workflows; say which one is meant"):
+        bench.plan(workflow(step("a")), other)
+    with pytest.raises(WorkflowError, match='did you mean "other"'):
+        bench.plan(workflow(step("a")), other, workflow_id="ohter")
+    assert bench.plan(workflow(step("a")), other, workflow_id="other").workflow_id == "other"
