@@ -1,0 +1,93 @@
+"""What a browser shows."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Make, Project
+
+ROUTES = {
+    "/2/httpapi",
+    "/batch",
+    "/api/2/events/segmentation",
+    "/api/2/events/list",
+    "/api/2/usersearch",
+    "/api/2/useractivity",
+    "/api/2/export",
+    "/api/2/deletions/users",
+    "/api/2/deletions/users/{amplitude_id}/{day}",
+}
+
+
+def text(project: Project) -> str:
+    """The words of the page, its markup checked to be balanced."""
+    answer = project.request("GET", "/")
+    assert (answer.status, answer.content_type) == (200, b"text/html; charset=utf-8")
+    open_tags: list[str] = []
+    words: list[str] = []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            del attrs
+            if tag not in ("meta", "br"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+        def handle_data(self, data: str) -> None:
+            words.append(data)
+
+    Reader().feed(answer.body.decode())
+    assert not open_tags
+    return re.sub(r"\s+", " ", " ".join(words))
+
+
+def test_it_shows_what_has_arrived(project: Project) -> None:
+    assert "None yet." in text(project)
+    project.user("user-1", "<b>bold</b>", insert_id="i-1")
+    project.user("user-1", "<b>bold</b>", insert_id="i-1")
+    project.user("u")
+    shown = text(project)
+    assert "1 users" in shown
+    assert "1 duplicates discarded" in shown
+    assert "POST /2/httpapi 3 2 1 × 400" in shown
+    assert "<b>bold</b> 1" in shown
+    assert "None: it behaves." in shown
+
+
+def test_it_shows_limits_and_faults(make: Make) -> None:
+    project = make(
+        limits="documented",
+        visibility_delay={"min": "1s", "max": "2s"},
+        faults={"drop": {"count": 7, "among": 20}, "slow": {"rate": 0.5}},
+    )
+    project.user("user-1")
+    shown = text(project)
+    assert "from 1,000 ms, to 2,000 ms" in shown
+    assert "user events per s 30" in shown
+    assert "cost per 5 minutes 1,000" in shown
+    assert "count = 7, among = 20" in shown
+    assert "rate = 0.5" in shown
+
+
+def test_it_shows_no_key(project: Project) -> None:
+    answer = project.request("GET", "/")
+    description = project.request("GET", "/openapi.json")
+    for body in (answer.body, description.body):
+        assert b"of-the-tests" not in body
+
+
+def test_the_description_names_every_route(project: Project) -> None:
+    content = orjson.loads(project.request("GET", "/openapi.json").body)
+    assert content["openapi"] == "3.1.0"
+    assert content["paths"].keys() == ROUTES
+    for path, item in content["paths"].items():
+        for method in item:
+            concrete = path.format(amplitude_id=1, day="20260615")
+            assert project.request(method.upper(), concrete).status not in (404, 405)
