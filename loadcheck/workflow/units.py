@@ -81,11 +81,20 @@ class Unit:
     input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
     result_uses: frozenset[str] = frozenset()
     _filled: set[tuple[str, str]] = field(default_factory=set)
+    _places: dict[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """Its name among all workflows of the plan."""
         return self.scope.face.key
+
+    @property
+    def _positions(self) -> dict[str, int]:
+        """Step id → place among the steps; built when first asked for, all steps being there."""
+        if not self._places:
+            places = enumerate(self.steps)
+            self._places = {unit.step.step_id: place for place, unit in places if unit.model}
+        return self._places
 
     @property
     def path_of_inputs(self) -> Path:
@@ -137,7 +146,7 @@ class Unit:
         new = [wanted for wanted in self.scope.wanted if wanted not in self._filled]
         for step_id, name in new:
             self._filled.add((step_id, name))
-            unit = next(unit for unit in self.steps if unit.step.step_id == step_id and unit.model)
+            unit = self.steps[self._positions[step_id]]
             self._at(unit, answered=True)
             outputs = unit.model.outputs if unit.model else {}
             text = outputs.get(name, f"$outputs.{name}")
@@ -276,9 +285,7 @@ class Unit:
                 self.book.scribe.report.add(problem)
 
     def _actions(self, models: Iterable[arazzo.Action], entry: Entry) -> Iterator[Action]:
-        positions = {
-            unit.step.step_id: place for place, unit in enumerate(self.steps) if unit.model
-        }
+        positions = self._positions
         for raw in models:
             if raw.step_id is not None and raw.step_id not in positions:
                 path = (*raw.path, "stepId")
@@ -298,11 +305,12 @@ class Unit:
 
     def _warn_of_idle_goto(self, unit: StepUnit, actions: Sequence[arazzo.Action]) -> None:
         """Warn of a goto that is meant as a gate and holds nothing back."""
-        following = self.steps[self.steps.index(unit) + 1 :]
-        if not following or following[0].model is None:
+        place_behind = self._positions[unit.step.step_id] + 1
+        if place_behind == len(self.steps):
             return
+        behind = self.steps[place_behind].step.step_id
         for place, action in enumerate(actions):
-            if action.type != "goto" or action.step_id != following[0].step.step_id:
+            if action.type != "goto" or action.step_id != behind:
                 continue
             stops = [later for later in actions[place + 1 :] if not later.criteria]
             if action.criteria and not stops:
