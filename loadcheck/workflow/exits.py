@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from loadcheck.workflow.books import Book
-    from loadcheck.workflow.flow import Action
+    from loadcheck.workflow.machine import Action
     from loadcheck.workflow.units import StepUnit, Unit
 
 WORKFLOW: Final = "Workflow Object"

@@ -13,7 +13,7 @@ from loadcheck.workflow.values import MISSING, UnsendableError, as_dynamic, eval
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadcheck.workflow.flow import Inputs
+    from loadcheck.workflow.machine import Inputs
     from loadcheck.workflow.problems import Path, Scribe
     from loadcheck.workflow.values import Dynamic, Frame
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loadcheck.workflow.flow import (
+from loadcheck.workflow.flow import judge, run, run_step
+from loadcheck.workflow.machine import (
     Flow,
     Inputs,
     Journey,
@@ -16,10 +17,7 @@ from loadcheck.workflow.flow import (
     RetryPolicy,
     Step,
     enter,
-    judge,
     no_retry,
-    run,
-    run_step,
 )
 from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, UnsendableError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.books import find_workflow
 from loadcheck.workflow.exits import check_dependencies, check_exits
-from loadcheck.workflow.flow import MAX_DEPTH, Inputs, Machine, Step
 from loadcheck.workflow.inputs import InputSchema, check_inputs, compile_inputs
+from loadcheck.workflow.machine import MAX_DEPTH, Inputs, Machine, Step
 from loadcheck.workflow.scope import Scope, StepFace
 from loadcheck.workflow.units import StepUnit, Unit
 from loadcheck.workflow.values import uses_of

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.criteria import compile_jsonpath
+from loadcheck.workflow.draft import RequestError
 from loadcheck.workflow.expressions import ExpressionError, parse_expression
 from loadcheck.workflow.plan import Level, Query
 from loadcheck.workflow.problems import Report, Scribe
-from loadcheck.workflow.request import RequestError, compile_request
+from loadcheck.workflow.request import compile_request
 from loadcheck.workflow.roles import COPY, symbol
 from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, as_dynamic, uses_of
 
 if TYPE_CHECKING:
-    from loadcheck.workflow.flow import Step
+    from loadcheck.workflow.machine import Step
     from loadcheck.workflow.overlay import Edit
     from loadcheck.workflow.program import Program
     from loadcheck.workflow.units import StepUnit, Unit

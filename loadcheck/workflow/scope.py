@@ -16,7 +16,6 @@ from loadcheck.workflow.pointer import look_up
 from loadcheck.workflow.values import MISSING, Dynamic, Frame, Slot
 
 if TYPE_CHECKING:
-
     from loadcheck.workflow.identity import Run
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.workflow.bodies import gather_body
 from loadcheck.workflow.criteria import Criterion, compile_criterion, simple
+from loadcheck.workflow.draft import Draft, RequestError
 from loadcheck.workflow.expressions import ExpressionError
-from loadcheck.workflow.flow import Action, Inputs, Machine, Step
 from loadcheck.workflow.inputs import InputSchema, check_inputs, check_names, compile_inputs
+from loadcheck.workflow.machine import Action, Inputs, Machine, Step
 from loadcheck.workflow.operations import find_operation
-from loadcheck.workflow.request import Draft, RequestError, compile_request
+from loadcheck.workflow.request import compile_request
 from loadcheck.workflow.resolve import Resolver
 from loadcheck.workflow.values import MISSING, Evaluate, as_dynamic, uses_of
 

@@ -1,0 +1,31 @@
+"""How long an answer asks to wait."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadcheck.workflow.exchange import Exchange
+
+
+def retry_after_s(exchange: Exchange) -> float | None:
+    """Return how long the answer asks to wait (RFC 9110 section 10.2.3), None if it does not."""
+    value = exchange.header("retry-after")
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    at = _date(value)
+    if at is None:
+        return None
+    now = _date(exchange.header("date") or "")
+    return max(0.0, at - (time.time() if now is None else now))
+
+
+def _date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return None
