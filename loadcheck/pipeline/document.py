@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from loadcheck.measure import Histogram
     from loadcheck.pipeline.figures import Rates
     from loadcheck.pipeline.prepare import Prepared
+    from loadcheck.pipeline.verification import Verification, Verified
     from loadcheck.scenario.model import Scenario
     from loadcheck.verify.observe import Observation
     from loadcheck.verify.reconcile import Consistency
+    from loadcheck.workflow.identity import Run
     from loadcheck.workflow.plan import StepPlan
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
@@ -31,19 +33,24 @@ _SHORTEST_SECRET = 4
 _HIDDEN = "***"
 
 
-def intent(scenario: Scenario, prepared: Prepared, run_id: str, seed: int) -> dict[str, Any]:
+def intent(scenario: Scenario, prepared: Prepared, run: Run, seed: int) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
     return {
         "schema": SCHEMA,
         "verdict": "unknown",
         "run": {
-            "id": run_id,
+            "id": run.id,
             "phase": "intent",
             "seed": seed,
             "started_at": utc_now(),
             "ended_at": None,
             "interrupted": False,
             "error": None,
+            "load_began_at": None,
+            "start_day": run.start_day,
+            "end_day": run.end_day,
+            "copies": run.copies,
+            "scenario_file": scenario.file,
         },
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
@@ -110,21 +117,41 @@ def measured(
 
 
 def consistency(
-    seen: Consistency, observations: Sequence[Observation], begin_ns: int
+    seen: Consistency,
+    verification: Verification | None,
+    verified: Verified | None,
+    begin_ns: int,
 ) -> dict[str, Any]:
     """Return the section that holds the service's counts."""
+    lag = verified.visibility if verified else None
+    acknowledged_by = verification.acks.before if verification else None
     return {
         **seen.to_json(),
+        "visibility": lag.to_json() if lag is not None else None,
+        "localized": verified.localized if verified else None,
+        "controls": {
+            name: getattr(verified.controlled, name) if verified else None
+            for name in ("acknowledged", "visible", "unsent")
+        },
         "observations": [
-            {
-                "asked_s": round((observation.asked_ns - begin_ns) / 1e9, 4),
-                "answered_s": round((observation.answered_ns - begin_ns) / 1e9, 4),
-                "uniques": observation.uniques,
-                "totals": observation.totals,
-                "error": observation.error,
+            observed(observation, begin_ns)
+            | {
+                "acknowledged": acknowledged_by(observation.asked_ns) if acknowledged_by else None,
             }
-            for observation in observations
+            for observation in (verification.observer.observations if verification else ())
         ],
+    }
+
+
+def observed(observation: Observation, begin_ns: int) -> dict[str, Any]:
+    """Return one observation, its instants in seconds since the load began."""
+    return {
+        "asked_s": round((observation.asked_ns - begin_ns) / 1e9, 4),
+        "answered_s": round((observation.answered_ns - begin_ns) / 1e9, 4),
+        "as_of_s": round((observation.as_of_ns - begin_ns) / 1e9, 4),
+        "uniques": observation.uniques,
+        "totals": observation.totals,
+        "error": observation.error,
     }
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from loadcheck.load.record import Record, StepRecord
     from loadcheck.verify.reconcile import Consistency
     from loadcheck.verify.thresholds import Metric
+    from loadcheck.verify.visibility import Visibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +41,17 @@ class RunFigures:
     monitor: Monitor
     consistency: Consistency
     rates: Rates
+    lag: Visibility | None
 
     def measure(self, metric: Metric, /) -> float | None:
         """Return the figure in the unit of a threshold's limit; None if there is no sample."""
         if metric.scope == "lateness":
             assert metric.percentile is not None
             return self.record.lateness.percentile_ms(metric.percentile)
+        if metric.scope == "visible":
+            assert metric.percentile is not None
+            lag_s = self.lag.percentile_s(metric.percentile) if self.lag is not None else None
+            return None if lag_s is None else lag_s * 1e3
         if metric.scope:
             steps = {step.step_id: step for step in self.record.steps}
             return self._step(steps[metric.scope], metric)
@@ -53,7 +59,7 @@ class RunFigures:
 
     def own_delay(self, metric: Metric) -> float | None:
         """Return how much of a latency may be the generator's own delay, in milliseconds."""
-        if metric.percentile is None or metric.scope == "lateness":
+        if metric.percentile is None or metric.scope in ("lateness", "visible"):
             return None
         loop_ms = self.monitor.loop_lag.percentile_ms(metric.percentile) or 0.0
         if metric.time == "service_time":
@@ -84,8 +90,7 @@ class RunFigures:
             "indeterminate": record.indeterminate if record.started else None,
             "retries": record.retries if record.started else None,
             "uniques": seen.uniques,
-            # only a settled count proves that none is lost
-            "lost": seen.lost_at_least if seen.settled or seen.lost_at_least else None,
+            "lost": seen.lost,
             "recovered": seen.recovered_at_most,
             "unexpected": seen.unexpected,
             "duplicated": seen.duplicated,

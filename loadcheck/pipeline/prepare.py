@@ -19,12 +19,15 @@ from loadcheck.errors import (
     did_you_mean,
 )
 from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.retry import Backoff
+from loadcheck.pipeline import marks
 from loadcheck.pipeline.fetch import fetch
-from loadcheck.scenario.model import ClosedLoad, Count, OpenLoad, Scenario
+from loadcheck.pipeline.questions import Questions, Sisters
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify import thresholds
 from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.plan import Plan, Query, Role, StepPlan
+from loadcheck.workflow.plan import Plan, Role, StepPlan
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _ID_ALPHABET = string.ascii_lowercase + string.digits
@@ -43,7 +46,9 @@ class Prepared:
         plan: What a copy does.
         ingest: The step whose outcome is the copy's.
         observer: The step that tells what was counted; None when verification is off.
-        uniques, totals: Its compiled queries.
+        questions: What it can be asked; None when verification is off.
+        controls: The same workflow as another run, whose users are the controls; None if the query
+            cannot tell runs apart.
         thresholds: The limits.
         pacer: The schedule of an open load; None for a closed one.
         isolation: How this run's users are told from others'.
@@ -52,8 +57,8 @@ class Prepared:
     plan: Plan
     ingest: StepPlan
     observer: StepPlan | None
-    uniques: Query | None
-    totals: Query | None
+    questions: Questions | None
+    controls: Sisters | None
     thresholds: tuple[thresholds.Threshold, ...]
     pacer: OpenPacer | None
     isolation: Literal["filter", "baseline"]
@@ -64,11 +69,17 @@ class Prepared:
         return self.pacer.planned if self.pacer else None
 
 
-def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str]) -> Run:
+def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, seed: int) -> Run:
     """Return the identity of a new run.
 
     The query window goes from the day before to the day after everything that may happen, since
     the project's time zone, which is not ours to know, decides the day.
+
+    Args:
+        scenario: What to do.
+        now: The present.
+        target: What the target supplies.
+        seed: Seed of the arrivals, which decide how many copies there are.
     """
     run_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
     end = now + timedelta(seconds=_longest_s(scenario))
@@ -77,6 +88,7 @@ def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str]) -> Run
         start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
         end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
         target=target,
+        copies=_planned(scenario, seed),
     )
 
 
@@ -87,6 +99,15 @@ def _longest_s(scenario: Scenario) -> float:
     else:
         loading_s = load.duration_s or 0.0
     return loading_s + scenario.timeouts.drain_s + scenario.verify.deadline_s
+
+
+def _planned(scenario: Scenario, seed: int) -> int | None:
+    load = scenario.load
+    return load.copies if isinstance(load, ClosedLoad) else _pacer(load, seed).planned
+
+
+def _pacer(load: OpenLoad, seed: int) -> OpenPacer:
+    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
 
 
 def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0) -> Prepared:
@@ -104,31 +125,42 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
     verify = scenario.verify
     problems = _emulator_problems(scenario)
     criteria = {}
-    if verify.acknowledged is not None:
-        if verify.ingest is None:
-            remedy = "name the step that it is about in verify.ingest"
-            problems.append(scenario.problem("verify.acknowledged", "has no step", remedy))
-        else:
-            criteria[verify.ingest] = [verify.acknowledged]
-    plan = _compile(
-        problems,
-        Settings(
-            document=scenario.workflow.document,
-            name=scenario.workflow.name,
-            workflow_id=scenario.workflow.id,
-            sources=scenario.workflow.sources,
-            servers={**scenario.target.servers, **servers},
-            strict=scenario.workflow.strict,
-            inputs={name: given.value for name, given in scenario.inputs.items()},
-            overlay=scenario.overlay,
-            run=run,
-            criteria=criteria,
-            secrets=secret_values(scenario, run),
-            fetch=fetch,
-        ),
+    condition = marks.acknowledged(scenario)
+    needing = [
+        key
+        for key, used in (
+            ("verify.acknowledged", condition is not None),
+            ("verify.split", scenario.localizes),
+            ("load.events_per_copy", scenario.load.events_per_copy > 1),
+        )
+        if used
+    ]
+    if verify.ingest is None:
+        remedy = "name the step that it is about in verify.ingest"
+        problems += [scenario.problem(key, "has no step", remedy) for key in needing]
+    elif condition is not None:
+        criteria[verify.ingest] = [condition]
+    if scenario.load.events_per_copy > 1 and verify.repeat is None:
+        remedy = "tell in [verify.repeat] how a copy sends further events"
+        message = "the workflow's profile knows only one event a copy"
+        problems.append(scenario.problem("load.events_per_copy", message, remedy))
+    settings = Settings(
+        document=scenario.workflow.document,
+        name=scenario.workflow.name,
+        workflow_id=scenario.workflow.id,
+        sources=scenario.workflow.sources,
+        servers={**scenario.target.servers, **servers},
+        strict=scenario.workflow.strict,
+        inputs={name: given.value for name, given in scenario.inputs.items()},
+        overlay=marks.overlay(scenario, verify.ingest or ""),
+        run=run,
+        criteria=criteria,
+        secrets=secret_values(scenario, run),
+        fetch=fetch,
     )
+    plan = _compile(problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
-    observer = uniques = totals = None
+    observer = questions = None
     if verify.enabled:
         observers = [step for step in plan.steps if step.role is Role.OBSERVER]
         observer = _choose(scenario, "step", verify.step, observers, problems)
@@ -141,9 +173,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
                 )
             )
         elif observer is not None:
-            uniques = _query(scenario, plan, observer, "uniques", verify.uniques)
-            if verify.totals is not None:
-                totals = _query(scenario, plan, observer, "totals", verify.totals)
+            questions = Questions(scenario, plan, observer, run)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, [step.step_id for step in plan.steps]
     )
@@ -155,16 +185,17 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         raise ScenarioError(problems)
     filtered = observer is not None and "$run.id" in observer.uses
     load = scenario.load
+    sisters = None
+    if filtered and observer is not None and questions is not None:
+        sisters = Sisters(scenario, settings, observer)
     return Prepared(
         plan=plan,
         ingest=ingest,
         observer=observer,
-        uniques=uniques,
-        totals=totals,
+        questions=questions,
+        controls=sisters,
         thresholds=limits,
-        pacer=OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
-        if isinstance(load, OpenLoad)
-        else None,
+        pacer=_pacer(load, seed) if isinstance(load, OpenLoad) else None,
         isolation="filter" if filtered else "baseline",
     )
 
@@ -193,6 +224,18 @@ def max_in_flight(scenario: Scenario) -> int:
     """Return the most copies that may be under way at once."""
     load = scenario.load
     return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
+
+
+def backoff(scenario: Scenario, seed: int) -> Backoff:
+    """Return the scenario's answer to failed attempts."""
+    retry = scenario.retry
+    return Backoff(
+        attempts=retry.attempts,
+        backoff_s=retry.backoff_s,
+        max_backoff_s=retry.max_backoff_s,
+        on=retry.on,
+        seed=seed,
+    )
 
 
 def require_consent(scenario: Scenario, prepared: Prepared, *, consent: bool) -> None:
@@ -263,21 +306,6 @@ def _choose(
 
 def _one_of(names: Sequence[str]) -> str:
     return "say which: " + ", ".join(names)
-
-
-def _query(scenario: Scenario, plan: Plan, observer: StepPlan, name: str, count: Count) -> Query:
-    bypass = scenario.verify.bypass if scenario.verify.cache == "bypass" else ()
-    try:
-        return plan.query(
-            observer.step_id, edits=(*count.overlay, *bypass), values={name: count.value}
-        )
-    except WorkflowError as error:
-        raise ScenarioError(
-            problem
-            if problem.file
-            else scenario.problem(f"verify.{name}", problem.message, problem.remedy)
-            for problem in error.problems
-        ) from error
 
 
 def _emulator_problems(scenario: Scenario) -> list[Problem]:

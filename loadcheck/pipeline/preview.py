@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from loadcheck.load.retry import Backoff
+from loadcheck.pipeline import marks
 from loadcheck.pipeline.document import redact
 from loadcheck.pipeline.prepare import (
     PLACEHOLDER_TARGET,
@@ -18,12 +20,14 @@ from loadcheck.pipeline.prepare import (
     secret_values,
 )
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.workflow.buckets import partitions
 from loadcheck.workflow.exchange import Request
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from loadcheck.pipeline.prepare import Prepared
+    from loadcheck.workflow.identity import Run
 
 
 def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
@@ -37,7 +41,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         InputError: With every problem found.
     """
     emulated = scenario.target.kind == "emulator"
-    run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET if emulated else {})
+    run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET if emulated else {}, seed=seed)
     prepared = prepare(
         scenario, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed
     )
@@ -62,7 +66,13 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         "ingest": prepared.ingest.step_id,
         "observer": prepared.observer.step_id if prepared.observer else None,
         "isolation": prepared.isolation,
-        "load": _load(scenario, prepared) | {"copies": copies, "users": copies, "events": copies},
+        "load": _load(scenario, prepared)
+        | {
+            "copies": copies,
+            "users": copies,
+            "events": copies and copies * scenario.load.events_per_copy,
+        },
+        "buckets": _buckets(scenario, run, prepared, seed),
         "thresholds": list(scenario.thresholds),
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
         "leaves_this_machine": not emulated
@@ -113,13 +123,31 @@ def _first_request(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any
 
 
 def _first_query(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any] | None:
-    if prepared.uniques is None:
+    if prepared.questions is None:
         return None
-    flow = prepared.uniques.run(1)
+    flow = prepared.questions.uniques.run(1)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
     return _shown(request, hidden)
+
+
+def _buckets(scenario: Scenario, run: Run, prepared: Prepared, seed: int) -> dict[str, Any] | None:
+    """Return where buckets stand on an event, and how many bytes they add to a request."""
+    split = scenario.verify.split
+    if not scenario.localizes or split is None:
+        return None
+    plain = dataclasses.replace(
+        scenario, verify=dataclasses.replace(scenario.verify, localize=False)
+    )
+    emulated = scenario.target.kind == "emulator"
+    bare = prepare(plain, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed)
+    added = _first_request(prepared, ())["bytes"] - _first_request(bare, ())["bytes"]
+    names = partitions(scenario.verify.partitions)
+    return {
+        "places": [marks.place(edit, name) for name in names for edit in split.tag],
+        "added_bytes": added,
+    }
 
 
 def _shown(request: Request, hidden: Collection[str]) -> dict[str, Any]:

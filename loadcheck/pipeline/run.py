@@ -74,25 +74,27 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> Finished:
     target = PLACEHOLDER_TARGET if emulated else {}
     trial = prepare(
         scenario,
-        run=new_run(scenario, now, target),
+        run=new_run(scenario, now, target, seed=seed),
         servers={"*": PLACEHOLDER_URL} if emulated else {},
         seed=seed,
     )
     require_consent(scenario, trial, consent=options.consent or emulated)
     raise_open_file_limit(max_in_flight(scenario) + _SPARE_FILES)
     async with serving(scenario, seed) as emulator:
-        identity = new_run(scenario, now, supplied(emulator))
+        identity = new_run(scenario, now, supplied(emulator), seed=seed)
         prepared = prepare(
             scenario, run=identity, servers={"*": emulator.url} if emulator else {}, seed=seed
         )
         path = options.output or options.results / default_name(scenario.name, now, identity.id)
         book = Book(
             ResultFile(path, replace=options.replace),
-            document.intent(scenario, prepared, identity.id, seed),
+            document.intent(scenario, prepared, identity, seed),
             secret_values(scenario, identity),
         )
         async with transports(scenario) as (transport, asking):
-            work = Work(scenario, prepared, book, transport, asking, seed, identity.id)
+            work = Work(
+                scenario, prepared, book, transport, asking, seed, identity.id, identity.copies
+            )
             await work.through(watch)
         if emulator is not None and not emulator.alive:
             book.trouble = "the embedded emulator ended before the run did"

@@ -16,7 +16,6 @@ import anyio.abc
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.record import Record
-from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
 from loadcheck.load.seconds import each_second
 from loadcheck.load.transport import Transport
@@ -24,13 +23,15 @@ from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.pipeline import document
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
-from loadcheck.pipeline.prepare import Prepared, planned_copies
+from loadcheck.pipeline.prepare import Prepared, backoff, planned_copies
 from loadcheck.pipeline.progress import Phase, Progress
+from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.generator import judge_generator, void
-from loadcheck.verify.observe import Observation, Observer, Settlement
+from loadcheck.verify.observe import Observation
 from loadcheck.verify.reconcile import Sent, reconcile
 from loadcheck.verify.verdict import Finding, Verdict, worst
+from loadcheck.workflow.buckets import Buckets
 
 _GC_THRESHOLD = 50_000
 _LATE_MS = 10.0
@@ -71,6 +72,7 @@ class Work:
         asking: HttpxTransport,
         seed: int,
         run_id: str,
+        copies: int | None,
     ) -> None:
         self._scenario = scenario
         self._prepared = prepared
@@ -78,19 +80,12 @@ class Work:
         self._transport = transport
         self._planned = planned_copies(scenario, prepared)
         self._record = record = Record(prepared.plan.steps, prepared.ingest.index)
-        retry = scenario.retry
         self._runner = Runner(
             prepared.plan,
             ingest=prepared.ingest.index,
             transport=transport,
             record=record,
-            backoff=Backoff(
-                attempts=retry.attempts,
-                backoff_s=retry.backoff_s,
-                max_backoff_s=retry.max_backoff_s,
-                on=retry.on,
-                seed=seed,
-            ),
+            backoff=backoff(scenario, seed),
         )
         load = scenario.load
         self._progress = Progress(
@@ -103,21 +98,20 @@ class Work:
             if prepared.pacer
             else (load.duration_s if isinstance(load, ClosedLoad) else None),
         )
-        self._observer = (
-            Observer(
-                uniques=prepared.uniques,
-                totals=prepared.totals,
+        self._verification = (
+            Verification(
+                scenario,
+                prepared,
+                Buckets(run_id=run_id, copies=copies),
                 send=asking.send,
-                every_s=scenario.verify.every_s,
                 seen=self._seen,
                 sent=lambda exchange: record.steps[exchange.request.step].add(exchange),
+                seed=seed,
             )
-            if prepared.uniques is not None
+            if prepared.questions is not None
             else None
         )
         self._monitor = Monitor()
-        self._baseline: int | None = None
-        self._settlement: Settlement | None = None
         self._interrupted = False
 
     async def through(self, watch: Watch) -> None:
@@ -138,17 +132,16 @@ class Work:
     async def finish(self) -> Finished:
         """Judge what was recorded, and save it."""
         record, book = self._record, self._book
-        seen, findings = reconcile(
-            Sent(
-                started=record.started,
-                acknowledged=record.acknowledged,
-                indeterminate=record.indeterminate,
-                rejected=record.rejected,
-            ),
-            self._settlement,
-            baseline=self._baseline,
-            isolation=self._prepared.isolation,
-        )
+        verification, verified = self._verification, None
+        began_at = book.document["run"].get("load_began_at")
+        if verification is not None:
+            due = moments(record.timeline.column("due"), began_at)
+            verified = verification.conclude(self._sent(), due)
+            seen, findings = verified.consistency, verified.findings
+        else:
+            seen, findings = reconcile(
+                self._sent(), None, baseline=None, isolation=self._prepared.isolation
+            )
         if book.trouble is not None:
             findings.append(
                 Finding(
@@ -157,7 +150,13 @@ class Work:
             )
         consistent = worst(finding.verdict for finding in findings)
         rates, monitor = self._rates(), self._monitor
-        figures = RunFigures(record=record, monitor=monitor, consistency=seen, rates=rates)
+        figures = RunFigures(
+            record=record,
+            monitor=monitor,
+            consistency=seen,
+            rates=rates,
+            lag=verified.visibility if verified else None,
+        )
         judged = void(
             [threshold.judge(figures) for threshold in self._prepared.thresholds], figures.own_delay
         )
@@ -170,7 +169,6 @@ class Work:
             findings.append(limited)
         verdict = worst([*(f.verdict for f in findings), *(j.verdict for j in judged)])
         pacer = self._prepared.pacer
-        observations = self._observer.observations if self._observer else ()
         book.document["run"] |= {
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
@@ -187,7 +185,9 @@ class Work:
                     rates,
                     pacer.peak_rate if pacer else None,
                 ),
-                "consistency": document.consistency(seen, observations, self._runner.begin_ns),
+                "consistency": document.consistency(
+                    seen, verification, verified, self._runner.begin_ns
+                ),
                 "thresholds": [judgement.to_json() for judgement in judged],
                 "findings": [finding.to_json() for finding in findings],
                 "warnings": [*book.document["warnings"], *self._warnings()],
@@ -205,9 +205,8 @@ class Work:
     # the stretches of a run
 
     async def _ask_before(self) -> None:
-        if self._observer is not None:
-            observation = await self._observer.ask()
-            self._baseline = observation.uniques
+        if self._verification is not None:
+            await self._verification.before()
 
     async def _load(self) -> None:
         scenario, runner, progress = self._scenario, self._runner, self._progress
@@ -217,9 +216,11 @@ class Work:
         load, drain_s = scenario.load, scenario.timeouts.drain_s
         async with anyio.create_task_group() as beside:
             progress.begin_ns = time.monotonic_ns()
+            self._book.document["run"]["load_began_at"] = document.utc_now()
             beside.start_soon(self._keep_time, progress.begin_ns)
-            if self._observer is not None:
-                beside.start_soon(self._observer.watch)
+            if self._verification is not None:
+                beside.start_soon(self._verification.observer.watch)
+                beside.start_soon(self._verification.sample, lambda: self._record.acknowledged)
             beside.start_soon(self._monitor.watch_loop)
             with self._monitor.watching(), _calm_collector():
                 if isinstance(load, OpenLoad):
@@ -241,15 +242,18 @@ class Work:
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
-        record, verify = self._record, self._scenario.verify
-        if self._observer is None:
-            return
-        before = self._baseline or 0
-        self._settlement = await self._observer.settle(
-            upper=before + record.acknowledged + record.indeterminate,
-            since_ns=record.last_ack_ns or time.monotonic_ns(),
-            quiet_s=verify.quiet_s,
-            deadline_s=verify.deadline_s,
+        if self._verification is not None:
+            record = self._record
+            await self._verification.after(self._sent(), record.ledger, record.last_ack_ns)
+
+    def _sent(self) -> Sent:
+        record = self._record
+        return Sent(
+            started=record.started,
+            acknowledged=record.acknowledged,
+            indeterminate=record.indeterminate,
+            rejected=record.rejected,
+            events_per_copy=self._scenario.load.events_per_copy,
         )
 
     # what goes on beside them
@@ -288,7 +292,8 @@ class Work:
     def _seen(self, observation: Observation) -> None:
         self._progress.observation = observation
         if observation.uniques is not None:
-            self._record.uniques = observation.uniques - (self._baseline or 0)
+            before = self._verification.baseline if self._verification is not None else None
+            self._record.uniques = observation.uniques - (before or 0)
 
     def _rates(self) -> Rates:
         record, pacer = self._record, self._prepared.pacer

@@ -31,6 +31,7 @@ def text(preview: Preview) -> str:
             for index, stage in enumerate(preview["load"].get("stages", ()))
         ),
         ("verifies", _verifies(preview)),
+        *_names(preview),
         *(
             ("" if index else "thresholds", threshold)
             for index, threshold in enumerate(preview["thresholds"])
@@ -94,6 +95,18 @@ def _verifies(preview: Preview) -> str:
         f"{preview['observer']} {how}; settled when still for {words.clock(settles['quiet_s'])},"
         f" at most {words.clock(settles['deadline_s'])} after the last acknowledgement"
     )
+
+
+def _names(preview: Preview) -> list[tuple[str, str]]:
+    """Say what is added to every request so that the missing can be named."""
+    buckets = preview["buckets"]
+    if buckets is None:
+        return []
+    places = [place.rpartition("/")[2] for place in buckets["places"]]
+    return [
+        ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
+        ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
+    ]
 
 
 def _request(request: Mapping[str, Any]) -> list[str]:

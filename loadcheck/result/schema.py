@@ -116,16 +116,31 @@ def _consistency() -> _Schema:
             "lower": _count("Users acknowledged: at least so many must be counted."),
             "upper": _count("Users acknowledged or indeterminate: at most so many can be."),
             "lost_at_least": _maybe(_count("Acknowledged users that are certainly missing.")),
+            "lost_at_most": _maybe(_count("Acknowledged users that can be missing.")),
             "recovered_at_most": _maybe(_count("Indeterminate copies that may have arrived.")),
-            "unexpected": _maybe(_count("Users counted beyond the upper bound.")),
-            "duplicated": _maybe(_count("Events counted beyond one per counted user.")),
+            "unexpected": _maybe(_count("Users counted that were refused or never sent.")),
+            "duplicated": _maybe(_count("Events counted beyond those that were sent.")),
+            "missing_events": _maybe(_count("Events of counted users that are missing.")),
             "settled": _flag("Whether the count had come to rest."),
+            "overtaken": _maybe(
+                _flag("Whether users are counted who were sent after the missing; null: not asked.")
+            ),
             "waited_s": _maybe(_number("From the last acknowledgement to the final count.")),
             "baseline": _maybe(_count("What the same query counted before the run.")),
             "isolation": {
                 "enum": ["filter", "baseline"],
                 "description": "How this run's users are told from others'.",
             },
+            "visibility": _visibility(),
+            "localized": _localized(),
+            "controls": _object(
+                "Users whose fate is known. null: not asked.",
+                {
+                    "acknowledged": _maybe(_count("Control users acknowledged.")),
+                    "visible": _maybe(_count("Those that were counted.")),
+                    "unsent": _maybe(_count("Users counted of a run that never was.")),
+                },
+            ),
             "observations": {
                 "type": "array",
                 "description": "Every answer to the observer step, in order.",
@@ -134,6 +149,12 @@ def _consistency() -> _Schema:
                     {
                         "asked_s": {"type": "number", "description": "Since the load began."},
                         "answered_s": {"type": "number", "description": "Since the load began."},
+                        "as_of_s": {
+                            "type": "number",
+                            "description": "The instant whose state it tells, since the load began:"
+                            " earlier than asked_s if the answer came from a cache.",
+                        },
+                        "acknowledged": _maybe(_count("Copies acknowledged when it was asked.")),
                         "uniques": _maybe(_count("Users counted, as the service told it.")),
                         "totals": _maybe(_count("Events counted.")),
                         "error": _text("Why the answer is no evidence; empty if it is."),
@@ -141,7 +162,102 @@ def _consistency() -> _Schema:
                 ),
             },
         },
+        optional=(
+            "lost_at_most",
+            "missing_events",
+            "overtaken",
+            "visibility",
+            "localized",
+            "controls",
+        ),
     )
+
+
+def _visibility() -> _Schema:
+    lags = {
+        "p50_s": _maybe(_number("The median; null if infinite or without samples.")),
+        "p95_s": _maybe(_number("The 95th percentile.")),
+        "p99_s": _maybe(_number("The 99th percentile.")),
+        "max_s": _maybe(_number("The longest.")),
+    }
+    return {
+        "anyOf": [
+            _object(
+                "From the acknowledgement of a user until it is counted: upper bounds, in seconds. "
+                "Users never counted have an infinite lag, which is null.",
+                {
+                    **lags,
+                    "lower": _object("Lower bounds of the same.", lags),
+                    "resolution_s": _maybe(_number("How far the bounds lie apart at the most.")),
+                    "never": _count("Acknowledged users not counted by the last observation."),
+                    "samples": _count("Acknowledged users."),
+                },
+            ),
+            {"type": "null", "description": "No answer was evidence."},
+        ]
+    }
+
+
+def _localized() -> _Schema:
+    copy = {
+        "user_id": _text("As $copy.userId gives it."),
+        "copy": _count("Its number."),
+        "second": _count("Since the load began, in which it was sent."),
+        "sent_at": _maybe(_text("The same in UTC, ISO 8601, to the second.")),
+    }
+
+    def copies(description: str, **more: _Schema) -> _Schema:
+        item = _object("One copy.", {**copy, **more})
+        return {"type": "array", "description": description, "items": item}
+
+    return {
+        "anyOf": [
+            _object(
+                "Who is missing, was counted twice, or although refused: named from counts by "
+                "bucket. Nobody is named who could be innocent.",
+                {
+                    "lost": copies("Acknowledged users that are certainly missing."),
+                    "unexpected": copies("Refused users that were certainly counted."),
+                    "duplicated": copies(
+                        "Users with events too many.", events=_count("How many too many.")
+                    ),
+                    "windows": {
+                        "type": "array",
+                        "description": "Stretches of send order from which users are missing.",
+                        "items": _object(
+                            "One stretch, to the width of a bucket.",
+                            {
+                                "first_copy": _count("The first copy."),
+                                "last_copy": _count("The last one."),
+                                "from_s": _count("When the first was sent, since the load began."),
+                                "to_s": _count("By when the last was sent."),
+                                "from": _maybe(_text("from_s in UTC, ISO 8601.")),
+                                "to": _maybe(_text("to_s in UTC, ISO 8601.")),
+                                "lost": _count("Users certainly missing from it."),
+                                "sent": _count("Acknowledged users in it."),
+                            },
+                        ),
+                    },
+                    "ambiguous": _object(
+                        "What has no name: how many, among how many.",
+                        {
+                            "lost": _count("Missing users without a name."),
+                            "lost_suspects": _count("Users of whom one cannot say it."),
+                            "duplicated": _count("Events too many that belong to nobody yet."),
+                            "duplicated_suspects": _count("Users to whom they may belong."),
+                        },
+                    ),
+                    "recovered": _count("Indeterminate copies that were certainly counted."),
+                    "exact": _flag("Whether the fate of every acknowledged user is known."),
+                    "partitions": _count("Partitions asked for, the one by send order included."),
+                    "queries": _count("Group-by queries asked."),
+                    "cost": _count("What they cost by the service's measure."),
+                    "trouble": _text("Why there are no names, or not all; empty if there are."),
+                },
+            ),
+            {"type": "null", "description": "Nobody seemed to be missing, or nobody could ask."},
+        ]
+    }
 
 
 def json_schema() -> dict[str, Any]:
@@ -169,7 +285,21 @@ def json_schema() -> dict[str, Any]:
                         "ended_at": _maybe(_text("UTC, ISO 8601; null while it runs.")),
                         "interrupted": _flag("Whether it was stopped by a signal."),
                         "error": _maybe(_text("What ended the run early, if anything did.")),
+                        "load_began_at": _maybe(_text("UTC, ISO 8601; null before the load.")),
+                        "start_day": _text("First day of the query window, YYYYMMDD."),
+                        "end_day": _text("Last day of it."),
+                        "copies": _maybe(
+                            _count("Copies foreseen, which decide the buckets in send order.")
+                        ),
+                        "scenario_file": _text("As the user named it."),
                     },
+                    optional=(
+                        "load_began_at",
+                        "start_day",
+                        "end_day",
+                        "copies",
+                        "scenario_file",
+                    ),
                 ),
                 "copies": _object(
                     "Copies of the workflow, one user each.",

@@ -22,8 +22,10 @@ NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
 
 WORKFLOW = frozenset({"document", "id", "sources", "strict", "profile"})
 TARGET = frozenset({"kind", "servers", "transport"})
-OPEN_LOAD = frozenset({"rate", "duration", "stages", "arrivals", "max_in_flight"})
-CLOSED_LOAD = frozenset({"concurrency", "copies", "duration"})
+OPEN_LOAD = frozenset(
+    {"rate", "duration", "stages", "arrivals", "max_in_flight", "events_per_copy"}
+)
+CLOSED_LOAD = frozenset({"concurrency", "copies", "duration", "events_per_copy"})
 LOAD = frozenset({"model"}) | OPEN_LOAD | CLOSED_LOAD
 STAGE = frozenset({"name", "duration", "rate", "ramp_to"})
 RETRY = frozenset({"attempts", "backoff", "max_backoff", "on"})
@@ -42,8 +44,20 @@ VERIFY = frozenset(
         "quiet",
         "deadline",
         "timeout",
+        "evidence",
+        "localize",
+        "partitions",
+        "split",
+        "budget",
+        "export",
+        "repeat",
     }
 )
+EVIDENCE = frozenset({"pruned", "sample_rate", "cached", "age_ms"})
+SPLIT = frozenset({"labels", "values", "limit", "tag", "overlay"})
+BUDGET = frozenset({"cost", "window", "plain", "split", "per_day"})
+EXPORT = frozenset({"path", "event", "run", "fields"})
+REPEAT = frozenset({"event", "at", "value", "overlay"})
 COUNT = frozenset({"value", "overlay"})
 EDIT = frozenset({"step", "at", "value"})
 OBSERVER_EDIT = EDIT - {"step"}
@@ -66,6 +80,10 @@ MAX_COPIES = 1_000_000_000
 MAX_IN_FLIGHT = 1_000_000
 MAX_STAGES = 1000
 MAX_ATTEMPTS = 100
+MAX_PARTITIONS = 15
+MAX_ROWS = 1_000_000
+MAX_COST = 1_000_000_000
+MAX_EVENTS_PER_COPY = 1000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
 MAX_NAME_LENGTH = 80

@@ -55,6 +55,7 @@ def _open(table: Table) -> OpenLoad:
         **given(
             arrivals=table.choice("arrivals", ("constant", "poisson")),
             max_in_flight=table.whole("max_in_flight", least=1, most=grammar.MAX_IN_FLIGHT),
+            events_per_copy=_events(table),
         ),
     )
 
@@ -127,4 +128,9 @@ def _closed(table: Table) -> ClosedLoad:
         concurrency=table.whole("concurrency", least=1, most=grammar.MAX_IN_FLIGHT) or 1,
         copies=table.whole("copies", least=1, most=grammar.MAX_COPIES),
         duration_s=table.duration("duration"),
+        **given(events_per_copy=_events(table)),
     )
+
+
+def _events(table: Table) -> int | None:
+    return table.whole("events_per_copy", least=1, most=grammar.MAX_EVENTS_PER_COPY)

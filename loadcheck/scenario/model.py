@@ -128,11 +128,13 @@ class OpenLoad:
         stages: At least one; a constant rate is one stage.
         arrivals: "constant": evenly spaced. "poisson": independent, exponential gaps.
         max_in_flight: Copies that may be under way; one that falls due beyond is skipped, counted.
+        events_per_copy: Events that each copy sends of its user.
     """
 
     stages: tuple[Stage, ...]
     arrivals: Literal["constant", "poisson"] = "constant"
     max_in_flight: int = 2000
+    events_per_copy: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +145,13 @@ class ClosedLoad:
         concurrency: Copies in flight.
         copies: How many in all; None if the duration decides.
         duration_s: How long copies are started; None if the number decides.
+        events_per_copy: Events that each copy sends of its user.
     """
 
     concurrency: int
     copies: int | None = None
     duration_s: float | None = None
+    events_per_copy: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +201,102 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an answer of the observer step says about itself; read where it is there.
+
+    Attributes:
+        pruned: Expression that is true if groups were left out.
+        sample_rate: The share of events that was counted, 1 if all.
+        cached: Whether the answer was served from a cache.
+        age_ms: How long ago it was computed, in milliseconds.
+    """
+
+    pruned: str | None = None
+    sample_rate: str | None = None
+    cached: str | None = None
+    age_ms: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How events are marked with the buckets of their copy, and counted by bucket.
+
+    In every string ``{$partition}`` stands for the name of a partition.
+
+    Attributes:
+        labels: Expression for the labels of the rows.
+        values: Expression for their counts, in the same order.
+        limit: The most rows that the service returns.
+        tag: Edits of the ingest step that mark its events, made for every partition.
+        overlay: Edits of the observer step that group its answer by one partition.
+    """
+
+    labels: str
+    values: str
+    limit: int
+    tag: tuple[Edit, ...] = ()
+    overlay: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What the service lets its users ask.
+
+    Attributes:
+        cost: The sum of the costs of all queries in a window.
+        window_s: Its length.
+        plain: What a query costs.
+        split: What one costs that is grouped by a bucket.
+        per_day: Whether both are for each day of the range that is asked about.
+    """
+
+    cost: int
+    window_s: float
+    plain: int = 1
+    split: int = 1
+    per_day: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Where the service hands out the events themselves: a ZIP of gzipped JSON lines.
+
+    Attributes:
+        path: Path on the observer step's server; ``{$start}`` and ``{$end}`` stand for the first
+            and the last hour, YYYYMMDDTHH in UTC.
+        event: Place of the event in the ingest step's request: ``body#/json/pointer``.
+        run: Member that tells events of this run from others, as a JSON Pointer.
+        fields: JSON Pointer into the exported event → pointer into the event sent, for whatever
+            must come out as it went in.
+    """
+
+    path: str
+    event: str
+    run: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """How a copy sends further events of its user, for ``load.events_per_copy`` above 1.
+
+    In every string ``{$event}`` stands for the number of the event, from 1.
+
+    Attributes:
+        event: Place of the first event in the ingest step's request; edits of the overlay beneath
+            it are made to the further ones as well.
+        at: Place of a further one.
+        value: The event as the workflow has it.
+        overlay: Edits of a further event after all others, their pointers beginning at it.
+    """
+
+    event: str
+    at: str
+    value: Any
+    overlay: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
     """How the service is asked what arrived.
 
@@ -208,11 +308,20 @@ class Verify:
             of the ingest step does not count as an acknowledgement; None if there is none.
         uniques: Where the unique-user count stands.
         totals: Where the event count stands; None if the service has none.
+        evidence: What makes an answer no evidence.
+        localize: Whether events carry buckets, so that the missing can be named; None: on the
+            embedded emulator.
+        partitions: How many hashed buckets each event carries.
+        split: How buckets are put on events and counted; None if that is not possible.
+        budget: What the service lets its users ask; None if there is no limit.
+        export: Where the events themselves can be had; None if nowhere.
+        repeat: How a copy sends several events; None if it cannot.
         bypass: Edits that get a query past the service's result cache.
         cache: Whether ``bypass`` is used.
         every_s: Pause between two observations.
         quiet_s: The count has settled when it has not moved for this long.
-        deadline_s: After the last acknowledgement, how long to wait for the count to settle.
+        deadline_s: After the last acknowledgement, how long to wait for the count to settle, and
+            for users that are missing.
         timeout_s: Deadline of one query.
     """
 
@@ -222,6 +331,13 @@ class Verify:
     acknowledged: str | None = None
     uniques: Count | None = None
     totals: Count | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    localize: bool | None = None
+    partitions: int = 5
+    split: Split | None = None
+    budget: Budget | None = None
+    export: Export | None = None
+    repeat: Repeat | None = None
     bypass: tuple[Edit, ...] = ()
     cache: Literal["bypass", "respect"] = "bypass"
     every_s: float = 1.0
@@ -263,6 +379,14 @@ class Scenario:
     document: Mapping[str, Any]
     lines: Mapping[str, int]
     places: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def localizes(self) -> bool:
+        """Whether events carry buckets."""
+        verify = self.verify
+        if not verify.enabled or verify.split is None:
+            return False
+        return self.target.kind == "emulator" if verify.localize is None else verify.localize
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -6,7 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from loadcheck.scenario import grammar
-from loadcheck.scenario.model import Count, Edit, Verify
+from loadcheck.scenario.model import (
+    Budget,
+    Count,
+    Edit,
+    Evidence,
+    Export,
+    Repeat,
+    Split,
+    Verify,
+)
 from loadcheck.scenario.reader import Table, found, given, json, text
 
 if TYPE_CHECKING:
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
 
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 section 3
 _AT = re.compile(rf"body#{_POINTER}|query\.[^#]+(?:#{_POINTER})?|(?:header|path|cookie)\.[^#]+")
+_BENEATH = re.compile(_POINTER)
 _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
     '"path.NAME" or "cookie.NAME"'
@@ -51,6 +61,13 @@ def read_verify(top: Table) -> Verify:
             acknowledged=table.text("acknowledged"),
             uniques=_count(table, "uniques", step or ""),
             totals=_count(table, "totals", step or ""),
+            evidence=_evidence(table),
+            localize=_localize(table),
+            partitions=table.whole("partitions", least=1, most=grammar.MAX_PARTITIONS),
+            split=_split(table, step or ""),
+            budget=_budget(table),
+            export=_export(table),
+            repeat=_repeat(table),
             bypass=_observer_edits(table, "bypass", step or ""),
             cache=table.choice("cache", ("bypass", "respect")),
             every_s=table.duration("every"),
@@ -80,17 +97,99 @@ def _count(verify: Table, name: str, step: str) -> Count | None:
     )
 
 
+def _evidence(verify: Table) -> Evidence | None:
+    table = verify.table("evidence", grammar.EVIDENCE)
+    if table is None:
+        return None
+    return Evidence(**given(**{name: table.text(name) for name in grammar.EVIDENCE}))
+
+
+def _localize(verify: Table) -> bool | None:
+    wanted = verify.flag("localize")
+    if wanted and "split" not in verify:
+        remedy = "tell in [verify.split] how events are marked with buckets and counted by them"
+        verify.report.add(verify["localize"], "the workflow's profile has no buckets", remedy)
+    return wanted
+
+
+def _split(verify: Table, step: str) -> Split | None:
+    table = verify.table("split", grammar.SPLIT)
+    if table is None:
+        return None
+    table.require("labels", "expected a runtime expression for the labels of the rows")
+    table.require("values", "expected a runtime expression or JSONPath for their counts")
+    table.require("limit", "expected the most rows that the service returns")
+    return Split(
+        labels=table.text("labels") or "",
+        values=table.text("values") or "",
+        limit=table.whole("limit", least=2, most=grammar.MAX_ROWS) or 2,
+        tag=_observer_edits(table, "tag", verify.text("ingest") or "") or (),
+        overlay=_observer_edits(table, "overlay", step) or (),
+    )
+
+
+def _budget(verify: Table) -> Budget | None:
+    table = verify.table("budget", grammar.BUDGET)
+    if table is None:
+        return None
+    table.require("cost", "expected what all queries of a window may cost together")
+    table.require("window", 'expected the length of the window, e.g. "5m"')
+    most = grammar.MAX_COST
+    return Budget(
+        cost=table.whole("cost", least=1, most=most) or 1,
+        window_s=table.duration("window") or 1.0,
+        **given(
+            plain=table.whole("plain", least=0, most=most),
+            split=table.whole("split", least=0, most=most),
+            per_day=table.flag("per_day"),
+        ),
+    )
+
+
+def _export(verify: Table) -> Export | None:
+    table = verify.table("export", grammar.EXPORT)
+    if table is None:
+        return None
+    for name in ("path", "event", "run"):
+        table.require(name, "expected a string")
+    fields = table.table("fields", None)
+    entries = {} if fields is None else fields.entries
+    texts = {name: text(node, table.report) or "" for name, node in entries.items()}
+    return Export(
+        path=table.text("path") or "",
+        event=table.text("event") or "",
+        run=table.text("run") or "",
+        fields=texts,
+    )
+
+
+def _repeat(verify: Table) -> Repeat | None:
+    table = verify.table("repeat", grammar.REPEAT)
+    if table is None:
+        return None
+    for name in ("event", "at", "value"):
+        table.require(name, "expected where events stand in the ingest step's request")
+    entries = table.tables("overlay", grammar.OBSERVER_EDIT) or []
+    return Repeat(
+        event=table.text("event") or "",
+        at=table.text("at") or "",
+        value=_value(table.get("value"), table.report),
+        overlay=tuple(_edit(entry, "", place=_BENEATH) for entry in entries),
+    )
+
+
 def _observer_edits(table: Table, name: str, step: str) -> tuple[Edit, ...] | None:
     entries = table.tables(name, grammar.OBSERVER_EDIT)
     return None if entries is None else tuple(_edit(entry, step) for entry in entries)
 
 
-def _edit(table: Table, step: str) -> Edit:
-    table.require("at", _EXPECTED_AT)
+def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
+    expected = _EXPECTED_AT if place is _AT else 'expected "/json/pointer"'
+    table.require("at", expected)
     table.require("value", "expected what to put there")
     at = table.text("at")
-    if at is not None and not _AT.fullmatch(at):
-        table.report.add(table["at"], f"found {found(table['at'])}", _EXPECTED_AT)
+    if at is not None and not place.fullmatch(at):
+        table.report.add(table["at"], f"found {found(table['at'])}", expected)
     value = table.get("value")
     return Edit(step=step, at=at or "", value=_value(value, table.report))
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
-from loadcheck.workflow.exchange import Exchange, Pause, Request
-
 if TYPE_CHECKING:
-    from loadcheck.workflow.plan import Answer, Query
+    from loadcheck.verify.asking import Asker
+    from loadcheck.workflow.plan import Query
 
 _MAX_BACKOFF_S = 30.0
-
-Send = Callable[[Request], Awaitable[Exchange]]
+_TOTALS_EVERY = 5
+"""Of the questions during the load, how many go without asking for the events as well."""
+_TOTALS_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +23,10 @@ class Observation:
     """One answer to the observer step.
 
     Attributes:
-        asked_ns: Monotonic instant before the query was sent. Absence counts only for what was
-            acknowledged before it.
+        asked_ns: Monotonic instant before the query was sent.
         answered_ns: Monotonic instant at which the answer was complete.
+        as_of_ns: The instant whose state it tells at the least. Absence counts only for what was
+            acknowledged before it. Earlier than ``asked_ns`` if the answer came from a cache.
         uniques: Users counted; None if the answer is no evidence.
         totals: Events counted; None if not asked for, or no evidence.
         error: Why the answer is no evidence; "" if it is.
@@ -34,6 +34,7 @@ class Observation:
 
     asked_ns: int
     answered_ns: int
+    as_of_ns: int
     uniques: int | None = None
     totals: int | None = None
     error: str = ""
@@ -49,8 +50,8 @@ class Settlement:
     """How the wait for the count ended.
 
     Attributes:
-        last: The last observation that is evidence and was asked after the last acknowledgement;
-            None if there is none.
+        last: The last observation that is evidence and tells a state after the last
+            acknowledgement; None if there is none.
         settled: Whether the count reached the upper bound, or stood still for the quiet period.
         waited_s: From the last acknowledgement to the end of the wait.
         error: Why the last answer that is no evidence is none; "" if all were.
@@ -68,11 +69,10 @@ class Observer:
     Args:
         uniques: The compiled query for unique users.
         totals: The compiled query for events; None if the service has no such count.
-        send: Sends one request; never raises for the network's sake.
+        asker: Sends the questions.
+        cost: What each costs.
         every_s: Pause between two questions.
         seen: Called with each observation.
-        sent: Called with each exchange, for the step's histograms.
-        clock: Monotonic nanoseconds.
     """
 
     def __init__(
@@ -80,62 +80,80 @@ class Observer:
         *,
         uniques: Query,
         totals: Query | None,
-        send: Send,
+        asker: Asker,
         every_s: float,
         seen: Callable[[Observation], None],
-        sent: Callable[[Exchange], None],
-        clock: Callable[[], int] = time.monotonic_ns,
+        cost: int = 1,
     ) -> None:
         self._uniques = uniques
         self._totals = totals
-        self._send = send
+        self._asker = asker
+        self._cost = cost
         self._every_s = every_s
         self._seen = seen
-        self._sent = sent
-        self._clock = clock
-        self._number = 0
         self._failed = 0
         self.observations: list[Observation] = []
 
     async def ask(self, *, totals: bool = False) -> Observation:
         """Ask once for the uniques, and with ``totals`` for the events as well."""
-        asked_ns = self._clock()
-        count, error = await self._count(self._uniques, "uniques")
+        reply = await self._asker.ask(self._uniques, self._cost)
+        count, error = reply.count("uniques")
         events: int | None = None
+        as_of_ns, answered_ns = reply.as_of_ns, reply.answered_ns
         if totals and self._totals is not None and not error:
-            events, error = await self._count(self._totals, "totals")
+            second = await self._asker.ask(self._totals, self._cost)
+            events, error = second.count("totals")
+            as_of_ns, answered_ns = min(as_of_ns, second.as_of_ns), second.answered_ns
         observation = Observation(
-            asked_ns=asked_ns,
-            answered_ns=self._clock(),
+            asked_ns=reply.asked_ns,
+            answered_ns=answered_ns,
+            as_of_ns=as_of_ns,
             uniques=None if error else count,
             totals=events,
             error=error,
         )
-        self._failed = self._failed + 1 if error else 0
+        self.note(observation)
+        return observation
+
+    def note(self, observation: Observation) -> None:
+        """Keep an observation, also one that somebody else made."""
+        self._failed = self._failed + 1 if observation.error else 0
         self.observations.append(observation)
         self._seen(observation)
-        return observation
 
     async def watch(self) -> None:
         """Ask again and again; runs until cancelled."""
+        number = 0
         while True:
-            await self.ask()
+            number += 1
+            await self.ask(totals=number % _TOTALS_EVERY == 0)
             await anyio.sleep(self._pause_s())
 
     async def settle(
-        self, *, upper: int, since_ns: int, quiet_s: float, deadline_s: float
+        self,
+        *,
+        lower: int,
+        upper: int,
+        since_ns: int,
+        quiet_s: float,
+        deadline_s: float,
+        short: Callable[[], Awaitable[object]] | None = None,
     ) -> Settlement:
         """Ask until the count has settled or the deadline has passed.
 
-        Settled means: it is the upper bound, or it has not moved for ``quiet_s`` in answers to
-        questions asked after the last acknowledgement.
+        Settled means: it is the upper bound, or it has not moved for ``quiet_s`` in answers that
+        tell a state after the last acknowledgement. Users who are missing get until the deadline
+        all the same: nothing but time tells the late from the lost.
 
         Args:
-            upper: The most users that can have arrived, on top of what was counted before.
+            lower: The fewest users that must have arrived, on top of what was counted before.
+            upper: The most that can have.
             since_ns: Instant of the last acknowledgement.
             quiet_s: How long the count must stand still.
             deadline_s: When to stop waiting, counted from ``since_ns``.
+            short: Called once when users have been missing for a while.
         """
+        clock = self._asker.clock
         last: Observation | None = None
         moved_ns = since_ns
         settled = False
@@ -143,64 +161,42 @@ class Observer:
         while True:
             observation = await self.ask()
             error = observation.error or error
-            now = self._clock()
-            if observation.is_evidence and observation.asked_ns >= since_ns:
-                if last is None or observation.uniques != last.uniques:
-                    moved_ns = observation.asked_ns
-                last = observation
-                at_upper = observation.uniques == upper
-                settled = at_upper or observation.asked_ns - moved_ns >= quiet_s * 1e9
+            now = clock()
             waited_s = (now - since_ns) / 1e9
-            if settled or waited_s >= deadline_s:
+            if observation.uniques is not None and observation.as_of_ns >= since_ns:
+                if last is None or observation.uniques != last.uniques:
+                    moved_ns = observation.as_of_ns
+                last = observation
+                quiet = observation.as_of_ns - moved_ns >= quiet_s * 1e9
+                settled = observation.uniques == upper or quiet
+            missing = last is None or last.uniques is None or last.uniques < lower
+            if waited_s >= deadline_s or (settled and not missing):
                 break
+            if short is not None and missing and waited_s >= min(quiet_s, deadline_s / 3):
+                await short()
+                short = None
             await anyio.sleep(min(self._pause_s(), max(0.0, deadline_s - waited_s)))
         if last is not None and self._totals is not None:
-            with_totals = await self.ask(totals=True)
-            if with_totals.is_evidence:
-                last = with_totals
-        waited_s = (self._clock() - since_ns) / 1e9
+            last = await self._with_totals(last)
+        waited_s = (clock() - since_ns) / 1e9
         return Settlement(last=last, settled=settled, waited_s=waited_s, error=error)
+
+    async def _with_totals(self, last: Observation) -> Observation:
+        """Ask for the events as well, until two answers in a row agree."""
+        before: Observation | None = None
+        for _ in range(_TOTALS_TRIES):
+            found = await self.ask(totals=True)
+            if found.is_evidence and found.as_of_ns >= last.as_of_ns:
+                last = found
+                if before is not None and (before.uniques, before.totals) == (
+                    found.uniques,
+                    found.totals,
+                ):
+                    break
+                before = found
+            await anyio.sleep(min(self._pause_s(), 1.0))
+        return last
 
     def _pause_s(self) -> float:
         """Return the pause before the next question: longer after each refusal in a row."""
         return min(self._every_s * 2.0**self._failed, max(self._every_s, _MAX_BACKOFF_S))
-
-    async def _count(self, query: Query, name: str) -> tuple[int | None, str]:
-        """Return a count and "", or None and why the answer is no evidence."""
-        self._number += 1
-        answer = await self._run(query)
-        if not answer.success:
-            return None, answer.exchange.reason or f"status {answer.exchange.status}"
-        value = answer.values.get(name)
-        count = _whole(value)
-        if count is None:
-            found = "nothing" if value is None else repr(value)[:60]
-            return None, f"the answer holds no number of {name} where verify.{name} says: {found}"
-        return count, ""
-
-    async def _run(self, query: Query) -> Answer:
-        flow = query.run(self._number)
-        exchange: Exchange | None = None
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration as stop:
-                answer: Answer = stop.value
-                self._sent(answer.exchange)
-                return answer
-            if exchange is not None:
-                self._sent(exchange)
-            if isinstance(effect, Pause):
-                exchange = None
-                await anyio.sleep(effect.seconds)
-            else:
-                exchange = await self._send(effect)
-
-
-def _whole(value: Any) -> int | None:
-    """Return a JSON value as a count; None if it is no whole number of zero or more."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if value < 0 or value != int(value):
-        return None
-    return int(value)

@@ -2,16 +2,23 @@
 
 With an answer asked after the last acknowledgement, ``acknowledged ≤ uniques ≤ acknowledged +
 indeterminate`` must hold. Below: users were lost. Above: users were counted that nobody sent, or
-that were refused. Between: copies without a clear answer arrived all the same.
+that were refused. Between: copies without a clear answer arrived all the same, and may hide others
+that are missing; counts by bucket tell them apart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeGuard
 
+from loadcheck.verify.controls import Controlled, judge_controls
+from loadcheck.verify.localize import Localized
+from loadcheck.verify.naming import where
 from loadcheck.verify.observe import Settlement
 from loadcheck.verify.verdict import Finding, Verdict
+
+_UNHURT = Controlled()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +29,7 @@ class Sent:
     acknowledged: int
     indeterminate: int
     rejected: int
+    events_per_copy: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +41,14 @@ class Consistency:
         totals: Events of this run that it counted.
         lower, upper: The bounds that ``uniques`` must keep.
         lost_at_least: Acknowledged users that are certainly missing.
+        lost_at_most: Acknowledged users that can be missing.
         recovered_at_most: Indeterminate copies that may have arrived: the rest of the band.
-        unexpected: Users counted beyond the upper bound.
-        duplicated: Events counted beyond one per counted user.
+        unexpected: Users that were certainly counted though they were refused or never sent.
+        duplicated: Events counted beyond those that were sent.
+        missing_events: Events of counted users that are certainly missing.
         settled: Whether the count had come to rest.
+        overtaken: Whether the service shows users who were sent after those that are missing; None
+            if that was not looked at.
         waited_s: How long after the last acknowledgement the count was taken.
         baseline: What the same query counted before the run.
         isolation: How this run's users are told from others': by a filter in the query, or by
@@ -48,10 +60,13 @@ class Consistency:
     lower: int
     upper: int
     lost_at_least: int | None
+    lost_at_most: int | None
     recovered_at_most: int | None
     unexpected: int | None
     duplicated: int | None
+    missing_events: int | None
     settled: bool
+    overtaken: bool | None
     waited_s: float | None
     baseline: int | None
     isolation: Literal["filter", "baseline"]
@@ -60,6 +75,13 @@ class Consistency:
         """Return the figures as the results file holds them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    @property
+    def lost(self) -> int | None:
+        """Lost users, where that is proven: a count at rest, or certainly missing ones."""
+        if self.overtaken is False:
+            return None
+        return self.lost_at_least if self.settled or self.lost_at_least else None
+
 
 def reconcile(
     sent: Sent,
@@ -67,6 +89,9 @@ def reconcile(
     *,
     baseline: int | None,
     isolation: Literal["filter", "baseline"],
+    controlled: Controlled = _UNHURT,
+    localized: Localized | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> tuple[Consistency, list[Finding]]:
     """Return what the counts prove, and the findings that follow.
 
@@ -75,26 +100,49 @@ def reconcile(
         settlement: How the wait for the count ended; None if the service was not asked.
         baseline: The count before the run; None if it could not be had.
         isolation: How this run's users are told from others'.
+        controlled: What the control users showed.
+        localized: What the counts by bucket tell; None if nothing was asked.
+        told: The same in names and times, as :func:`loadcheck.verify.naming.tell` gives it.
     """
     lower, upper = sent.acknowledged, sent.acknowledged + sent.indeterminate
     unverified = _unverified(sent, settlement, baseline, isolation)
-    if unverified is not None:
+    controls = judge_controls(controlled)
+    if unverified is not None or controlled.leaking:
         nothing = Consistency(
             uniques=None,
             totals=None,
             lower=lower,
             upper=upper,
             lost_at_least=None,
+            lost_at_most=None,
             recovered_at_most=None,
             unexpected=None,
             duplicated=None,
+            missing_events=None,
             settled=False,
+            overtaken=None,
             waited_s=settlement.waited_s if settlement else None,
             baseline=baseline,
             isolation=isolation,
         )
-        return nothing, [unverified]
+        return nothing, [finding for finding in (unverified, controls) if finding is not None]
     assert settlement is not None
+    seen = _consistency(sent, settlement, localized or Localized(), baseline, isolation)
+    if controlled.acknowledged is not None:
+        seen = replace(seen, overtaken=not controlled.silent)
+    findings = _findings(seen, sent, localized, told)
+    if controls is not None:
+        findings.append(controls)
+    return seen, findings
+
+
+def _consistency(
+    sent: Sent,
+    settlement: Settlement,
+    found: Localized,
+    baseline: int | None,
+    isolation: Literal["filter", "baseline"],
+) -> Consistency:
     last = settlement.last
     assert last is not None
     assert last.uniques is not None
@@ -102,27 +150,41 @@ def reconcile(
     uniques = last.uniques - before
     # events before the run are at least as many as users, but how many more nobody asked
     totals = last.totals if before == 0 else None
-    consistency = Consistency(
+    lower, upper = sent.acknowledged, sent.acknowledged + sent.indeterminate
+    lost = max(0, lower - uniques, found.lost_at_least)
+    surplus = None if totals is None else totals - sent.events_per_copy * uniques
+    return Consistency(
         uniques=uniques,
         totals=totals,
         lower=lower,
         upper=upper,
-        lost_at_least=max(0, lower - uniques),
-        recovered_at_most=min(max(0, uniques - lower), sent.indeterminate),
-        unexpected=max(0, uniques - upper),
-        duplicated=None if totals is None else max(0, totals - uniques),
+        lost_at_least=lost,
+        lost_at_most=lost if found.exact else min(lower, max(lost, upper - uniques)),
+        recovered_at_most=found.recovered
+        if found.exact
+        else min(max(0, uniques - lower + lost), sent.indeterminate),
+        unexpected=max(0, uniques - upper, found.unexpected_at_least),
+        duplicated=None if surplus is None else max(0, surplus, found.duplicated_at_least),
+        missing_events=None if surplus is None else max(0, -surplus),
         settled=settlement.settled,
+        overtaken=None,
         waited_s=settlement.waited_s,
         baseline=baseline,
         isolation=isolation,
     )
-    return consistency, _findings(consistency, sent)
 
 
-def _findings(seen: Consistency, sent: Sent) -> list[Finding]:
-    findings = [_lost(seen, sent), _unexpected(seen)]
+def _findings(
+    seen: Consistency,
+    sent: Sent,
+    localized: Localized | None,
+    told: Mapping[str, Any] | None,
+) -> list[Finding]:
+    findings = [_lost(seen, sent, localized, told), _unexpected(seen, localized, told)]
     if seen.duplicated is not None:
-        findings.append(_duplicated(seen))
+        findings.append(_duplicated(seen, sent, told))
+    if seen.missing_events:
+        findings.append(_missing_events(seen, sent))
     if sent.acknowledged == 0:
         findings.append(
             Finding(
@@ -153,85 +215,164 @@ def _when(seen: Consistency) -> str:
     return f"{seen.waited_s:.1f} s after the last acknowledgement{rest}"
 
 
-def _lost(seen: Consistency, sent: Sent) -> Finding:
+def _lost(
+    seen: Consistency,
+    sent: Sent,
+    localized: Localized | None,
+    told: Mapping[str, Any] | None,
+) -> Finding:
     evidence = {
         "acknowledged": sent.acknowledged,
         "indeterminate": sent.indeterminate,
         "uniques": seen.uniques,
         "lost_at_least": seen.lost_at_least,
+        "lost_at_most": seen.lost_at_most,
         "settled": seen.settled,
+        "overtaken": seen.overtaken,
     }
     if seen.lost_at_least:
-        more = (
-            f" (at most {min(seen.lost_at_least + sent.indeterminate, sent.acknowledged):,}, as"
-            f" {sent.indeterminate:,} copies without a clear answer may hide some)"
-            if sent.indeterminate
-            else ""
-        )
-        return Finding(
-            check="lost",
-            verdict=Verdict.FAIL,
-            summary=f"At least {seen.lost_at_least:,} of {sent.acknowledged:,} acknowledged users "
-            f"are missing {_when(seen)}{more}.",
-            evidence=evidence,
-        )
-    band = (
-        f" Within the {sent.indeterminate:,} copies without a clear answer a loss could hide:"
-        f" {seen.recovered_at_most:,} of them were counted if none of the others is missing."
-        if sent.indeterminate
-        else ""
-    )
+        return _missing(seen, sent, localized, told, evidence)
+    exact = localized is not None and localized.exact
     if not seen.settled:
         return Finding(
             check="lost",
             verdict=Verdict.UNKNOWN,
-            summary=f"No loss is proven, but {_when(seen)}: raise verify.deadline.{band}",
+            summary=f"No loss is proven, but {_when(seen)}: raise verify.deadline, or ask again "
+            "later with loadcheck reconcile.",
             evidence=evidence,
         )
+    if seen.lost_at_most and not exact:
+        return Finding(
+            check="lost",
+            verdict=Verdict.UNKNOWN,
+            summary=f"{seen.uniques:,} users were counted {_when(seen)}, within the bounds of "
+            f"{seen.lower:,} acknowledged and {seen.upper:,} with those without a clear answer; so "
+            f"up to {seen.lost_at_most:,} could be missing behind as many that arrived unanswered"
+            f"{_untold(localized)}.",
+            evidence=evidence,
+        )
+    recovered = (
+        f" Of {sent.indeterminate:,} copies without a clear answer {seen.recovered_at_most:,} "
+        "arrived."
+        if sent.indeterminate
+        else ""
+    )
     return Finding(
         check="lost",
         verdict=Verdict.PASS if sent.acknowledged else Verdict.UNKNOWN,
-        summary=f"All {sent.acknowledged:,} acknowledged users were counted {_when(seen)}.{band}"
-        if sent.acknowledged
-        else "Nothing was acknowledged, so nothing can be missing.",
+        summary=f"All {sent.acknowledged:,} acknowledged users were counted {_when(seen)}."
+        f"{recovered}",
         evidence=evidence,
     )
 
 
-def _unexpected(seen: Consistency) -> Finding:
+def _missing(
+    seen: Consistency,
+    sent: Sent,
+    localized: Localized | None,
+    told: Mapping[str, Any] | None,
+    evidence: dict[str, Any],
+) -> Finding:
+    exact = seen.lost_at_most == seen.lost_at_least
+    number = f"{seen.lost_at_least:,}" if exact else f"At least {seen.lost_at_least:,}"
+    most = (
+        ""
+        if exact or seen.lost_at_most is None
+        else f" (at most {seen.lost_at_most:,}, as copies without a clear answer may hide some)"
+    )
+    if seen.overtaken is False:
+        return Finding(
+            check="lost",
+            verdict=Verdict.UNKNOWN,
+            summary=f"{number} of {sent.acknowledged:,} acknowledged users are missing "
+            f"{_when(seen)}{most}, and so is everybody sent later: whether they are lost or late "
+            "is not known. Ask again later with loadcheck reconcile.",
+            evidence=evidence,
+        )
+    trouble = f" Not all have a name: {localized.trouble}." if _troubled(localized) else ""
+    later = "" if seen.settled else " Ask again later with loadcheck reconcile."
+    return Finding(
+        check="lost",
+        verdict=Verdict.FAIL,
+        summary=f"{number} of {sent.acknowledged:,} acknowledged users are missing {_when(seen)}"
+        f"{most}{where(told)}.{trouble}{later}",
+        evidence=evidence,
+    )
+
+
+def _troubled(localized: Localized | None) -> TypeGuard[Localized]:
+    return localized is not None and bool(localized.trouble)
+
+
+def _untold(localized: Localized | None) -> str:
+    if localized is None:
+        return ". verify.localize = true tells them apart, and so does loadcheck reconcile --export"
+    why = localized.trouble or "counts by bucket do not decide it"
+    return f". {why[0].upper()}{why[1:]}: ask again with loadcheck reconcile --export"
+
+
+def _unexpected(
+    seen: Consistency, localized: Localized | None, told: Mapping[str, Any] | None
+) -> Finding:
     evidence = {"uniques": seen.uniques, "upper": seen.upper, "unexpected": seen.unexpected}
-    if seen.unexpected:
+    if not seen.unexpected:
         return Finding(
             check="unexpected",
-            verdict=Verdict.FAIL,
-            summary=f"{seen.unexpected:,} users were counted beyond the {seen.upper:,} that can "
-            "have arrived: refused copies were counted all the same, or somebody else sent them.",
+            verdict=Verdict.PASS,
+            summary="No user was counted that was not sent.",
             evidence=evidence,
         )
+    if localized is not None and localized.unexpected and told is not None:
+        first = told["unexpected"][0]["user_id"]
+        summary = (
+            f"{seen.unexpected:,} users were counted although the service refused them, the first "
+            f"{first}: a refusal has an effect, so clients that send again send twice."
+        )
+    else:
+        summary = (
+            f"{seen.unexpected:,} users were counted beyond the {seen.upper:,} that can have "
+            "arrived: refused copies were counted all the same, or somebody else sent them."
+        )
+    return Finding(check="unexpected", verdict=Verdict.FAIL, summary=summary, evidence=evidence)
+
+
+def _duplicated(seen: Consistency, sent: Sent, told: Mapping[str, Any] | None) -> Finding:
+    evidence = {"totals": seen.totals, "uniques": seen.uniques, "duplicated": seen.duplicated}
+    if not seen.duplicated:
+        return Finding(
+            check="duplicated",
+            verdict=Verdict.PASS,
+            summary="No event was counted twice.",
+            evidence=evidence,
+        )
+    named = told["duplicated"] if told is not None else ()
+    who = ""
+    if named:
+        first = named[0]["user_id"]
+        rest = told["ambiguous"]["duplicated"] if told is not None else 0
+        who = (
+            f" {len(named):,} users have them, the first {first}"
+            f"{f'; {rest:,} events could not be given to a user' if rest else ''}."
+        )
+    each = "one" if sent.events_per_copy == 1 else f"{sent.events_per_copy:,}"
     return Finding(
-        check="unexpected",
-        verdict=Verdict.PASS,
-        summary="No user was counted that was not sent.",
+        check="duplicated",
+        verdict=Verdict.FAIL,
+        summary=f"{seen.duplicated:,} events were counted beyond {each} per user "
+        f"({seen.totals:,} events of {seen.uniques:,} users): retries were not deduplicated, "
+        f"or the pipeline repeated them.{who}",
         evidence=evidence,
     )
 
 
-def _duplicated(seen: Consistency) -> Finding:
-    evidence = {"totals": seen.totals, "uniques": seen.uniques, "duplicated": seen.duplicated}
-    if seen.duplicated:
-        return Finding(
-            check="duplicated",
-            verdict=Verdict.FAIL,
-            summary=f"{seen.duplicated:,} events were counted beyond one per user "
-            f"({seen.totals:,} events of {seen.uniques:,} users): retries were not deduplicated, "
-            "or the pipeline repeated them.",
-            evidence=evidence,
-        )
+def _missing_events(seen: Consistency, sent: Sent) -> Finding:
     return Finding(
-        check="duplicated",
-        verdict=Verdict.PASS,
-        summary="No event was counted twice.",
-        evidence=evidence,
+        check="missing_events",
+        verdict=Verdict.FAIL,
+        summary=f"{seen.missing_events:,} events of counted users are missing: each sent "
+        f"{sent.events_per_copy:,}, and {seen.totals:,} were counted of {seen.uniques:,} users. "
+        "loadcheck reconcile --export tells which.",
+        evidence={"totals": seen.totals, "uniques": seen.uniques},
     )
 
 
@@ -245,7 +386,7 @@ def _unverified(
     if settlement is None:
         why = "the service was not asked after the load"
     elif settlement.last is None or settlement.last.uniques is None:
-        why = "no query asked after the last acknowledgement was answered with a count"
+        why = "no query asked after the last acknowledgement was answered with a count of its time"
         if settlement.error:
             why += f" ({settlement.error})"
     elif baseline is None and isolation == "baseline":

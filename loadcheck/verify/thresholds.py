@@ -1,4 +1,4 @@
-"""Limits that a run must keep: ``uploadEvents.p99 < 250ms``, ``error_rate < 0.1%``, ``lost == 0``.
+"""Limits that a run must keep: ``uploadEvents.p99 < 250ms``, ``lost == 0``, ``visible.p95 < 60s``.
 
 The grammar is ``METRIC OPERATOR VALUE[UNIT]``. A metric's kind decides which units are understood.
 A threshold whose metric has no sample is unknown: k6 lets it pass, and its users complain.
@@ -7,6 +7,7 @@ A threshold whose metric has no sample is unknown: k6 lets it pass, and its user
 from __future__ import annotations
 
 import enum
+import math
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -64,6 +65,7 @@ _GRAMMAR = re.compile(
     r"\s*(?P<value>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?P<unit>[a-zA-Z%/]*)\s*"
 )
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
+_OWN_SCOPES = ("lateness", "visible")
 _TIMES = ("response_time", "service_time")
 _STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
 
@@ -75,7 +77,8 @@ class Metric:
     Attributes:
         name: As written.
         kind: What it measures.
-        scope: A step id, "lateness", or "" for the run as a whole.
+        scope: A step id, "lateness", "visible" (acknowledged until counted), or "" for the run as
+            a whole.
         time: "response_time", "service_time", or "" for the headline one.
         percentile: 0 to 100; None if it is no statistic of a duration.
     """
@@ -136,7 +139,9 @@ class Judged:
         unit = {Kind.DURATION: "ms", Kind.RATIO: "ratio", Kind.RATE: "1/s", Kind.COUNT: "count"}
         return {
             "expression": self.threshold.expression,
-            "measured": self.measured,
+            "measured": None
+            if self.measured is None or math.isinf(self.measured)
+            else self.measured,
             "unit": unit[self.threshold.metric.kind],
             "verdict": self.verdict.value,
             "own_delay_ms": self.own_delay_ms,
@@ -197,13 +202,13 @@ def _metric(name: str, steps: Collection[str]) -> Metric | Problem:
     if name in _RUN_METRICS:
         return Metric(name=name, kind=_RUN_METRICS[name])
     # a step id may itself hold dots: take the longest one that fits
-    scopes = sorted((*steps, "lateness"), key=len, reverse=True)
+    scopes = sorted((*steps, *_OWN_SCOPES), key=len, reverse=True)
     scope = next((scope for scope in scopes if name.startswith(f"{scope}.")), None)
     if scope is None:
-        known = [*_RUN_METRICS, *(f"{scope}.p99" for scope in (*steps, "lateness"))]
+        known = [*_RUN_METRICS, *(f"{scope}.p99" for scope in (*steps, *_OWN_SCOPES))]
         return Problem(message=f'unknown metric "{name}"', remedy=did_you_mean(name, known))
     rest = name[len(scope) + 1 :]
-    if scope != "lateness":
+    if scope not in _OWN_SCOPES:
         if rest == "error_rate":
             return Metric(name=name, kind=Kind.RATIO, scope=scope)
         if rest == "rate":
@@ -211,8 +216,8 @@ def _metric(name: str, steps: Collection[str]) -> Metric | Problem:
     time = next((time for time in _TIMES if rest.startswith(f"{time}.")), "")
     statistic = rest[len(time) + 1 :] if time else rest
     percentile = _percentile(statistic)
-    if percentile is None or (time and scope == "lateness"):
-        known = [*_STATISTICS] if scope == "lateness" else [*_STATISTICS, "error_rate", "rate"]
+    if percentile is None or (time and scope in _OWN_SCOPES):
+        known = [*_STATISTICS] if scope in _OWN_SCOPES else [*_STATISTICS, "error_rate", "rate"]
         return Problem(
             message=f'unknown figure "{rest}" of {scope}', remedy=did_you_mean(rest, known)
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from loadcheck.workflow.plan import Answer
 
+from loadcheck.verify.asking import Asker
 from loadcheck.verify.observe import Observation, Observer, Settlement
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
+from loadcheck.workflow.plan import Answer
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"")
 
@@ -51,20 +52,26 @@ def observe(service: Service, use: Callable[[Observer], Any], *, totals: bool = 
         observer = Observer(
             uniques=FakeQuery("uniques"),  # type: ignore[arg-type]
             totals=FakeQuery("totals") if totals else None,  # type: ignore[arg-type]
-            send=send,
+            asker=Asker(send=send, sent=lambda _: None, clock=now_ns),
             every_s=1,
             seen=lambda _: None,
-            sent=lambda _: None,
-            clock=now_ns,
         )
         return await use(observer)
 
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def settle(service: Service, *, upper: int = 100, totals: bool = False) -> Settlement:
+def settle(
+    service: Service,
+    *,
+    lower: int = 80,
+    totals: bool = False,
+    short: Callable[[], Awaitable[object]] | None = None,
+) -> Settlement:
     async def use(observer: Observer) -> Settlement:
-        return await observer.settle(upper=upper, since_ns=now_ns(), quiet_s=10, deadline_s=60)
+        return await observer.settle(
+            lower=lower, upper=100, since_ns=now_ns(), quiet_s=10, deadline_s=60, short=short
+        )
 
     settlement: Settlement = observe(service, use, totals=totals)
     return settlement
@@ -82,6 +89,29 @@ def test_it_waits_while_the_count_moves_and_then_for_the_quiet_period() -> None:
     assert settlement.last is not None
     assert settlement.last.uniques == 90
     assert 39 < settlement.waited_s < 43
+
+
+def test_the_missing_get_until_the_deadline_even_if_the_count_stands_still() -> None:
+    settlement = settle(lambda t: (200, b"100" if t > 50 else b"70"))
+    assert settlement.settled
+    assert settlement.last is not None
+    assert settlement.last.uniques == 100
+    assert 50 < settlement.waited_s < 52
+    settlement = settle(lambda _: (200, b"70"))
+    assert settlement.settled
+    assert 60 <= settlement.waited_s < 62
+
+
+def test_controls_are_called_for_once_when_users_have_been_missing_for_a_while() -> None:
+    called = []
+
+    async def short() -> None:
+        called.append(trio.current_time())
+
+    settle(lambda _: (200, b"70"), short=short)
+    assert len(called) == 1
+    settle(lambda _: (200, b"90"), short=short)
+    assert len(called) == 1
 
 
 def test_a_count_that_never_rests_is_not_settled() -> None:
@@ -129,7 +159,7 @@ def test_an_answer_to_a_question_from_before_the_last_acknowledgement_does_not_c
     async def use(observer: Observer) -> Settlement:
         # the last acknowledgement lies five seconds ahead: until then nothing can settle
         return await observer.settle(
-            upper=100, since_ns=now_ns() + 5_000_000_000, quiet_s=1, deadline_s=60
+            lower=100, upper=100, since_ns=now_ns() + 5_000_000_000, quiet_s=1, deadline_s=60
         )
 
     settlement: Settlement = observe(lambda t: (200, b"100"), use)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadcheck.verify.controls import Controlled
+from loadcheck.verify.localize import Localized
 from loadcheck.verify.observe import Observation, Settlement
-from loadcheck.verify.reconcile import Sent, reconcile
+from loadcheck.verify.reconcile import Consistency, Sent, reconcile
 from loadcheck.verify.verdict import Verdict, worst
 
 
@@ -21,7 +24,7 @@ def sent(acknowledged: int, indeterminate: int = 0, rejected: int = 0) -> Sent:
 
 
 def counted(uniques: int, totals: int | None = None, *, settled: bool = True) -> Settlement:
-    last = Observation(asked_ns=1, answered_ns=2, uniques=uniques, totals=totals)
+    last = Observation(asked_ns=1, answered_ns=2, as_of_ns=1, uniques=uniques, totals=totals)
     return Settlement(last=last, settled=settled, waited_s=3.0)
 
 
@@ -61,11 +64,64 @@ def test_events_beyond_users_are_duplicates() -> None:
     assert verdict(sent(100), counted(100, 104)) is Verdict.FAIL
 
 
-def test_within_the_band_the_indeterminate_ones_may_have_been_recovered() -> None:
+def test_within_the_band_the_counts_alone_prove_nothing() -> None:
     seen, findings = reconcile(sent(100, 10), counted(104), baseline=0, isolation="filter")
-    assert (seen.lost_at_least, seen.recovered_at_most, seen.unexpected) == (0, 4, 0)
+    assert (seen.lost_at_least, seen.lost_at_most) == (0, 6)
+    assert (seen.recovered_at_most, seen.unexpected) == (4, 0)
+    assert worst(finding.verdict for finding in findings) is Verdict.UNKNOWN
+    assert "up to 6 could be missing" in findings[0].summary
+
+
+def test_at_the_upper_end_of_the_band_nobody_can_be_missing() -> None:
+    seen, findings = reconcile(sent(100, 10), counted(110), baseline=0, isolation="filter")
+    assert (seen.lost_at_least, seen.lost_at_most, seen.recovered_at_most) == (0, 0, 10)
     assert worst(finding.verdict for finding in findings) is Verdict.PASS
-    assert "could hide" in findings[0].summary
+
+
+def test_counts_by_bucket_decide_within_the_band() -> None:
+    def judged(found: Localized) -> tuple[Consistency, Verdict]:
+        seen, findings = reconcile(
+            sent(100, 10), counted(104), baseline=0, isolation="filter", localized=found
+        )
+        return seen, worst(finding.verdict for finding in findings)
+
+    seen, said = judged(Localized(recovered=4, lost_at_most=0))
+    assert (seen.lost_at_least, seen.recovered_at_most, said) == (0, 4, Verdict.PASS)
+    seen, said = judged(Localized(lost=(7, 9), recovered=6, lost_at_least=2, lost_at_most=2))
+    assert (seen.lost_at_least, seen.recovered_at_most, said) == (2, 6, Verdict.FAIL)
+    seen, said = judged(Localized(lost_suspects=3, lost_at_most=3))
+    assert said is Verdict.UNKNOWN
+
+
+def test_users_missing_from_a_service_that_shows_nobody_new_are_not_called_lost() -> None:
+    silent, alive = (Controlled(acknowledged=3, visible=n, unsent=0) for n in (0, 3))
+    for controlled, expected in ((silent, Verdict.UNKNOWN), (alive, Verdict.FAIL)):
+        seen, findings = reconcile(
+            sent(100), counted(90), baseline=0, isolation="filter", controlled=controlled
+        )
+        assert worst(finding.verdict for finding in findings) is expected
+        assert seen.lost == (None if controlled is silent else 10)
+
+
+def test_a_query_that_counts_users_of_a_run_that_never_was_proves_nothing() -> None:
+    seen, findings = reconcile(
+        sent(100),
+        counted(100),
+        baseline=0,
+        isolation="filter",
+        controlled=Controlled(unsent=5),
+    )
+    assert seen.uniques is None
+    assert worst(finding.verdict for finding in findings) is Verdict.UNKNOWN
+
+
+def test_several_events_a_copy_are_no_duplicates() -> None:
+    three = replace(sent(100), events_per_copy=3)
+    for events, duplicated, missing in ((300, 0, 0), (304, 4, 0), (295, 0, 5)):
+        seen, findings = reconcile(three, counted(100, events), baseline=0, isolation="filter")
+        assert (seen.duplicated, seen.missing_events) == (duplicated, missing)
+        failed = worst(finding.verdict for finding in findings) is Verdict.FAIL
+        assert failed is bool(duplicated or missing)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Says who is missing and when they were sent, in names and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loadcheck.workflow.identity import user_id
+
+if TYPE_CHECKING:
+    from loadcheck.verify.localize import Localized
+    from loadcheck.workflow.buckets import Buckets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """When copies were sent, to the second: copies start in the order of their numbers.
+
+    Attributes:
+        due: Copies that fell due in each second since the load began.
+        began_at: When it began; None if that is not known.
+    """
+
+    due: Sequence[int]
+    began_at: datetime | None
+
+    def second(self, number: int) -> int:
+        """Return the second since the load began in which a copy was sent."""
+        reached = np.cumsum(np.array(self.due, dtype=np.int64))
+        return int(np.searchsorted(reached, number, side="right"))
+
+    def clock(self, second: int) -> str | None:
+        """Return that second as UTC, ISO 8601; None if it is not known."""
+        if self.began_at is None:
+            return None
+        at = self.began_at + timedelta(seconds=second)
+        return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def tell(found: Localized, buckets: Buckets, moments: Moments) -> dict[str, Any]:
+    """Return what was found as the results file holds it."""
+    end = sum(moments.due)
+
+    def copy(number: int) -> dict[str, Any]:
+        second = moments.second(number)
+        return {
+            "user_id": user_id(buckets.run_id, number),
+            "copy": number,
+            "second": second,
+            "sent_at": moments.clock(second),
+        }
+
+    windows = []
+    for window in found.windows:
+        first, last = buckets.first(window.first), buckets.first(window.last + 1) - 1
+        last = max(first, min(last, end - 1) if end else last)
+        windows.append(
+            {
+                "first_copy": first,
+                "last_copy": last,
+                "from_s": moments.second(first),
+                "to_s": moments.second(last) + 1,
+                "from": moments.clock(moments.second(first)),
+                "to": moments.clock(moments.second(last) + 1),
+                "lost": window.lost,
+                "sent": window.sent,
+            }
+        )
+    return {
+        "lost": [copy(number) for number in found.lost],
+        "unexpected": [copy(number) for number in found.unexpected],
+        "duplicated": [
+            copy(number) | {"events": events} for number, events in sorted(found.duplicated.items())
+        ],
+        "windows": windows,
+        "ambiguous": {
+            "lost": found.lost_at_least - len(found.lost),
+            "lost_suspects": found.lost_suspects,
+            "duplicated": found.duplicated_unnamed,
+            "duplicated_suspects": found.duplicated_suspects,
+        },
+        "recovered": found.recovered,
+        "exact": found.exact,
+        "partitions": found.partitions,
+        "queries": found.queries,
+        "cost": found.cost,
+        "trouble": found.trouble,
+    }
+
+
+def where(told: Mapping[str, Any] | None) -> str:
+    """Return in words when the missing were sent and who they are; "" if that is not known."""
+    if told is None:
+        return ""
+    parts = [
+        f"{window['lost']:,} of them were sent {_between(window)}" for window in told["windows"][:3]
+    ]
+    rest = len(told["windows"]) - len(parts)
+    if rest > 0:
+        parts.append(f"there are {rest:,} more such windows")
+    text = f"; {', '.join(parts)}" if parts else ""
+    named = told["lost"]
+    if named:
+        first = named[0]["user_id"]
+        who = (
+            f"it is {first}" if len(named) == 1 else f"{len(named):,} are named, the first {first}"
+        )
+        text += f"; {who}"
+    return text
+
+
+def _between(window: Mapping[str, Any]) -> str:
+    copies = f"(copies {window['first_copy']:,} to {window['last_copy']:,})"
+    if window["from"] is None:
+        return f"in seconds {window['from_s']} to {window['to_s']} {copies}"
+    return f"between {window['from'][11:19]} and {window['to'][11:19]} UTC {copies}"
