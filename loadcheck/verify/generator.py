@@ -15,8 +15,9 @@ from loadcheck.verify.verdict import Finding, Verdict
 
 TOLERATED_SHARE = 0.1
 """Of a limit, that the generator's own delay at the same percentile may take."""
-TOLERATED_OVERRUN = 1.01
-"""Of its length, that starting a schedule's copies may take."""
+TOLERATED_OVERRUN = 0.01
+"""Of its length, by which starting a schedule's copies may take longer, beside half a second."""
+_HICCUP_S = 0.5
 
 OwnDelay = Callable[[Metric], float | None]
 """Metric → the generator's own delay at its percentile, in milliseconds."""
@@ -39,25 +40,25 @@ def _void(judgement: Judged, own_delay: OwnDelay) -> Judged:
 
 
 def judge_generator(
-    judged: Sequence[Judged], *, overrun: float | None, cpu_share: float
+    judged: Sequence[Judged], *, took_s: float, asked_s: float | None, cpu_share: float
 ) -> Finding | None:
     """Return what the generator's own state spoils; None if nothing.
 
     Args:
         judged: The thresholds, after :func:`void`.
-        overrun: How long starting the copies took, over how long it should have; None for a
-            closed load.
+        took_s: How long starting the copies took.
+        asked_s: How long it should have taken; None for a closed load.
         cpu_share: Processor time over time, 1 is a whole core.
     """
     voided = [judgement for judgement in judged if judgement.own_delay_ms is not None]
-    behind = overrun is not None and overrun > TOLERATED_OVERRUN
+    behind = asked_s is not None and took_s > asked_s * (1 + TOLERATED_OVERRUN) + _HICCUP_S
     if not voided and not behind:
         return None
     sentences = []
-    if behind and overrun is not None:
+    if behind:
         sentences.append(
-            f"The generator could not keep up: starting the copies took {overrun:.2f} times as long"
-            " as the schedule, so the target was not given the load that was asked for"
+            f"The generator could not keep up: it took {took_s:.1f} s to start what was to start in"
+            f" {asked_s:.1f} s, so the target was not given the load that was asked for"
         )
     if voided:
         worst_ms = max(judgement.own_delay_ms or 0.0 for judgement in voided)
@@ -72,7 +73,8 @@ def judge_generator(
         summary=". ".join(sentences)
         + f". It used {100 * cpu_share:.0f} % of a core: give it an idle one, or ask for less.",
         evidence={
-            "overrun": overrun,
+            "took_s": took_s,
+            "asked_s": asked_s,
             "cpu_share": cpu_share,
             "voided": [judgement.threshold.expression for judgement in voided],
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Loadcheck:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a command: warnings are errors there too."""
@@ -63,13 +64,21 @@ class Loadcheck:
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "loadcheck", *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(env),
             text=True,
             **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a test that failed has left running."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     def results(self) -> list[Path]:
         """Return the results files, oldest first."""
@@ -77,8 +86,10 @@ class Loadcheck:
 
 
 @pytest.fixture
-def loadcheck(tmp_path: Path) -> Loadcheck:
-    return Loadcheck(tmp_path)
+def loadcheck(tmp_path: Path) -> Iterator[Loadcheck]:
+    command = Loadcheck(tmp_path)
+    yield command
+    command.close()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.cli.conftest import Loadcheck
 LONG = ["--set", "load.duration=60", "--set", "load.rate=500"]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> Any:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> Any:
     """Return the first true value of a condition."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -100,19 +100,18 @@ def test_kill_leaves_a_file_that_is_a_second_old_and_no_emulator(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:
     process = loadcheck.start("run", smoke, *LONG)
-    began = time.monotonic()
     wait_for(lambda: started(loadcheck) > 1000)
     emulator = children(process)
     time.sleep(1.7)
     process.kill()
-    ran_s = time.monotonic() - began
+    killed_at = time.time()
     process.communicate()
     wait_for(lambda: gone(emulator))
     result = document(loadcheck)
     assert result["run"]["phase"] == "running"
     assert result["verdict"] == "unknown"
-    # at most the last second is missing, and what the interpreter took to start
-    assert result["copies"]["started"] > 500 * (ran_s - 1.5) - 1500
+    # at most the last second is missing, and what a busy machine may take to save
+    assert killed_at - loadcheck.results()[0].stat().st_mtime < 2
     ledger = Ledger.from_json(result["ledger"])
     assert len(ledger.started) == result["copies"]["started"]
     shown = loadcheck("show", loadcheck.results()[0])

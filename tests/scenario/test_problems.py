@@ -31,7 +31,7 @@ URL = "expected an http:// or https:// URL with a host, and no more than a path"
 MODELS = (
     'expected "open" (rate and duration, or stages) or "closed" (concurrency; copies or duration)'
 )
-DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amplitude"'
+DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amplitude", "influxdb"'
 
 
 @pytest.mark.parametrize(

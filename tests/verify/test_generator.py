@@ -47,21 +47,21 @@ def test_what_is_no_passed_latency_is_left_alone(
 
 def test_a_generator_that_was_not_the_limit_is_not_spoken_of() -> None:
     after = void([judged("send.p99 < 250ms", 100.0)], lambda _: 1.0)
-    assert judge_generator(after, overrun=1.0, cpu_share=0.9) is None
-    assert judge_generator(after, overrun=None, cpu_share=1.0) is None
+    assert judge_generator(after, took_s=10.5, asked_s=10, cpu_share=0.9) is None
+    assert judge_generator(after, took_s=99, asked_s=None, cpu_share=1.0) is None
 
 
 def test_a_generator_that_fell_behind_says_so() -> None:
-    finding = judge_generator([], overrun=1.5, cpu_share=0.99)
+    finding = judge_generator([], took_s=15, asked_s=10, cpu_share=0.99)
     assert finding is not None
     assert finding.verdict is Verdict.UNKNOWN
-    assert "1.50 times as long" in finding.summary
+    assert "took 15.0 s to start what was to start in 10.0 s" in finding.summary
     assert "99 % of a core" in finding.summary
 
 
 def test_voided_thresholds_are_named() -> None:
     after = void([judged("send.p99 < 250ms", 100.0)], lambda _: 80.0)
-    finding = judge_generator(after, overrun=1.0, cpu_share=0.5)
+    finding = judge_generator(after, took_s=10, asked_s=10, cpu_share=0.5)
     assert finding is not None
     assert "80.0 ms" in finding.summary
     assert finding.evidence["voided"] == ["send.p99 < 250ms"]
