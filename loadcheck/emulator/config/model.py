@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Mapping
 
 Side = Literal["uploads", "queries", "all"]
 _Z99 = 2.3263478740408408  # the 99th percentile of the standard normal distribution
@@ -164,6 +165,7 @@ class EmulatorConfig:
         empty_result: What a query that finds nothing answers: a series of zeros, or no series.
         blocked_event_types: Acknowledged, but not stored.
         inactive_event_types: Not counted by ``_active``.
+        custom_events: Name → the event types it stands for, asked for as ``ce:Name``.
         silenced_devices: Devices whose events are refused.
         export_lag_ms: How long after its end an hour can be exported.
         block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
@@ -185,6 +187,7 @@ class EmulatorConfig:
     empty_result: Literal["zeros", "empty"]
     blocked_event_types: frozenset[str] = frozenset()
     inactive_event_types: frozenset[str] = frozenset()
+    custom_events: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     silenced_devices: frozenset[str] = frozenset()
     export_lag_ms: float = 2 * 3_600_000.0
     block_bots: bool = False

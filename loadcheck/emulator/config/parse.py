@@ -27,6 +27,7 @@ _KEYS = (
     "empty_result",
     "blocked_event_types",
     "inactive_event_types",
+    "custom_events",
     "silenced_devices",
     "export_lag",
     "block_bots",
@@ -65,6 +66,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         ),
         blocked_event_types=frozenset(top.texts("blocked_event_types")),
         inactive_event_types=frozenset(top.texts("inactive_event_types")),
+        custom_events=_custom_events(top),
         silenced_devices=frozenset(top.texts("silenced_devices")),
         export_lag_ms=top.duration_ms("export_lag", 2 * 3_600_000.0),  # [D] Export API
         block_bots=top.flag("block_bots", default=False),
@@ -86,6 +88,11 @@ def parse_faults(table: Mapping[str, Any], seed: int) -> tuple[Fault, ...]:
     if top.problems:
         raise ConfigError(top.problems)
     return faults
+
+
+def _custom_events(top: Reader) -> dict[str, tuple[str, ...]]:
+    table = top.sub("custom_events")
+    return {} if table is None else {name: table.texts(name) for name in table.table}
 
 
 def _time_zone(top: Reader) -> str:

@@ -11,6 +11,7 @@ import orjson
 from loadcheck.emulator.faults.selector import Selector
 from loadcheck.emulator.faults.truth import TruthRecord
 from loadcheck.emulator.http.message import Answer, Delivery, json_answer
+from loadcheck.emulator.store.strings import StringIndex
 
 if TYPE_CHECKING:
     from loadcheck.emulator.config import Fault
@@ -52,8 +53,8 @@ class ActiveFault:
         self.chance = random.Random(fault.seed)  # noqa: S311 - repeatable, not secret
         self.truth = TruthRecord()
         self.origin_ms = origin_ms
-        self.known: set[str] = set()
-        self.condemned: set[str] = set()
+        self.known = StringIndex()
+        self.condemned: set[int] = set()
 
     def elapsed_ms(self, now_ms: int) -> int:
         """Return how long ago the origin of the windows was; -1 before it."""
@@ -73,13 +74,14 @@ class ActiveFault:
         selection = self.fault.selection
         if selection.rate is None and selection.count is None:
             return self.picks(now_ms)
-        if user not in self.known:
+        number = self.known.find(user)
+        if number < 0:
             if self.selector.window_start_ms(self.elapsed_ms(now_ms)) is None:
                 return False
-            self.known.add(user)
+            number = self.known.add(user)
             if self.picks(now_ms):
-                self.condemned.add(user)
-        return user in self.condemned
+                self.condemned.add(number)
+        return number in self.condemned
 
 
 class Injector:

@@ -103,8 +103,10 @@ class SegmentationEndpoint:
         known = self._store.types
         shown: NDArray[np.bool_]
         if name not in ("_active", "_all"):
-            number = known.find(name)
-            shown = types == (number if self._taxonomy.queryable_type(number) else -1)
+            custom = name.removeprefix("ce:")
+            names = (name,) if custom == name else self._config.custom_events.get(custom, ())
+            numbers = [known.find(entry) for entry in names]
+            shown = np.isin(types, [n for n in numbers if self._taxonomy.queryable_type(n)])
             return shown
         hidden = set(_PROPERTY_UPDATES)
         if name == "_active":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import textwrap
+import tomllib
 from typing import Any
 
 import pytest
 
+from loadcheck.emulator import config
 from loadcheck.emulator.config import ConfigError, parse, parse_faults
 from loadcheck.emulator.config.duration import milliseconds
 
@@ -104,6 +108,15 @@ def test_faults_that_cannot_be(faults: dict[str, Any], path: str, words: str) ->
     found = problems({"faults": faults})
     assert list(found) == [path]
     assert words in found[path]
+
+
+def test_the_example_in_the_documentation_holds_every_key() -> None:
+    _, _, example = (config.__doc__ or "").partition("code-block:: toml\n")
+    table = tomllib.loads(textwrap.dedent(example.partition("\nThe kinds")[0]))
+    parsed = parse(table)
+    assert len(parsed.faults) == 8
+    assert parsed.custom_events == {"Bought": ("buy", "subscribe")}
+    assert table.keys() == set(importlib.import_module("loadcheck.emulator.config.parse")._KEYS)
 
 
 def test_faults_of_a_kind_may_be_several() -> None:

@@ -69,6 +69,28 @@ def test_all_and_active(make: Make) -> None:
     assert project.count("ping", n="active") == 0
 
 
+def test_custom_events(make: Make) -> None:
+    project = make(custom_events={"Bought": ["buy", "subscribe"]})
+    for user, event_type in (("user-1", "buy"), ("user-2", "subscribe"), ("user-3", "look")):
+        project.user(user, event_type)
+    assert project.count("ce:Bought") == 2
+    assert project.count("ce:Sold") == 0
+
+
+def test_many_events_are_counted_in_a_thread(project: Project) -> None:
+    for first in range(0, 60_000, 2000):
+        events = [
+            {"user_id": f"user-{number}", "event_type": "probe", "event_properties": {"n": number}}
+            for number in range(first, first + 2000)
+        ]
+        project.upload(*events)
+    assert project.count() == 60_000
+    project.user("user-1")
+    assert (project.count(), project.count(m="totals")) == (60_000, 60_001)
+    condition = {"subprop_type": "event", "subprop_key": "n", "subprop_op": "less"}
+    assert project.count(filters=[condition | {"subprop_value": ["100"]}]) == 100
+
+
 def test_the_shape_that_clients_see(busy: Project) -> None:
     body = busy.chart(start=20260614, end=20260615)
     assert body == {
