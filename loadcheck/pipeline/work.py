@@ -160,15 +160,16 @@ class Work:
         judged = void(
             [threshold.judge(figures) for threshold in self._prepared.thresholds], figures.own_delay
         )
+        pacer = self._prepared.pacer
         limited = judge_generator(
             judged,
-            overrun=self._overrun(),
+            took_s=rates.duration_s,
+            asked_s=pacer.duration_s if pacer else None,
             cpu_share=monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0,
         )
         if limited is not None:
             findings.append(limited)
         verdict = worst([*(f.verdict for f in findings), *(j.verdict for j in judged)])
-        pacer = self._prepared.pacer
         book.document["run"] |= {
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
@@ -308,11 +309,6 @@ class Work:
             reached=record.started / duration_s if duration_s else 0.0,
             duration_s=duration_s,
         )
-
-    def _overrun(self) -> float | None:
-        """Return how long starting the copies took over how long it should have."""
-        pacer = self._prepared.pacer
-        return None if pacer is None else self._record.load_ns / 1e9 / pacer.duration_s
 
     def _warnings(self) -> list[str]:
         record = self._record

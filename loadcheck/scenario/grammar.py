@@ -16,6 +16,7 @@ TOP = frozenset(
         "verify",
         "thresholds",
         "overlay",
+        "limits",
     }
 )
 NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
@@ -33,6 +34,7 @@ TIMEOUTS = frozenset({"connect", "request", "drain"})
 VERIFY = frozenset(
     {
         "enabled",
+        "query",
         "ingest",
         "step",
         "acknowledged",
@@ -58,6 +60,7 @@ SPLIT = frozenset({"labels", "values", "limit", "tag", "overlay"})
 BUDGET = frozenset({"cost", "window", "plain", "split", "per_day"})
 EXPORT = frozenset({"path", "event", "run", "fields"})
 REPEAT = frozenset({"event", "at", "value", "overlay"})
+LIMIT = frozenset({"concurrency", "rate"})
 COUNT = frozenset({"value", "overlay"})
 EDIT = frozenset({"step", "at", "value"})
 OBSERVER_EDIT = EDIT - {"step"}

@@ -12,6 +12,7 @@ from loadcheck.scenario import grammar
 from loadcheck.scenario.attempts import read_retry, read_timeouts
 from loadcheck.scenario.inputs import read_inputs
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
+from loadcheck.scenario.limits import read_limits
 from loadcheck.scenario.loads import read_load
 from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.overrides import Override, override, parse_override
@@ -102,6 +103,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     target, inputs = read_target(top), read_inputs(top, env)
     retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)
+    limits = read_limits(top)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed", least=0, most=grammar.MAX_SEED)
     thresholds = top.texts("thresholds") or ()
@@ -126,6 +128,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         document=document.plain(),
         lines={key: at.line for key, at in places.items() if at.file == file and at.line},
         places=places,
+        limits=limits,
     )
 
 

@@ -297,11 +297,26 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What one step may ask of the service, over all copies.
+
+    Attributes:
+        concurrency: Requests under way at once; None for as many as come.
+        rate: Requests per second; None for as many as come.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
     """How the service is asked what arrived.
 
     Attributes:
         enabled: False sends load only; consistency is then ``unknown``.
+        query: "after": the observer step is asked by loadcheck alone, for all copies. "each": every
+            copy runs it too, as the workflow literally says.
         ingest: The per-copy step whose outcome is the copy's; None: the workflow's only one.
         step: The observer step; None: the workflow's only one.
         acknowledged: A condition beyond the step's own success criteria without which an answer
@@ -326,6 +341,7 @@ class Verify:
     """
 
     enabled: bool = True
+    query: Literal["after", "each"] = "after"
     ingest: str | None = None
     step: str | None = None
     acknowledged: str | None = None
@@ -357,6 +373,7 @@ class Scenario:
         seed: Seed of everything random; None: drawn at the start and recorded.
         overlay: Edits of the workflow's requests, the profile's first.
         thresholds: Expressions that must hold, each as written.
+        limits: Step → what it may ask of the service.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
         lines: Dotted key → line in ``file``, for problems found after parsing.
@@ -379,6 +396,7 @@ class Scenario:
     document: Mapping[str, Any]
     lines: Mapping[str, int]
     places: Mapping[str, Place] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
 
     @property
     def localizes(self) -> bool:

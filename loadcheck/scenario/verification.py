@@ -56,6 +56,7 @@ def read_verify(top: Table) -> Verify:
     return Verify(
         **given(
             enabled=table.flag("enabled"),
+            query=table.choice("query", ("after", "each")),
             ingest=table.text("ingest"),
             step=step,
             acknowledged=table.text("acknowledged"),
