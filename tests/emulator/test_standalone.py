@@ -18,22 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVE = """
-import sys
-from pathlib import Path
-from loadcheck.emulator.config import parse
-from loadcheck.emulator.standalone import greeting, serve
-
-config = parse({"api_key": "key-12345", "secret_key": "secret-12345"})
-data = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-serve(config, "127.0.0.1", 0, data=data, ready=lambda url: print(greeting(config, url), flush=True))
-"""
+COMMAND = [sys.executable, "-m", "loadcheck", "emulate", "--port", "0"]
+KEYS = ["--api-key", "key-12345", "--secret-key", "secret-12345"]
 
 
 @contextmanager
 def running(*arguments: str, end: signal.Signals = signal.SIGINT) -> Iterator[str]:
     """Serve for the length of a block, which gets what was printed."""
-    command = [sys.executable, "-c", SERVE, *arguments]
+    command = [*COMMAND, *KEYS, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed = ""
@@ -68,11 +60,11 @@ def test_the_curl_lines_work_as_printed() -> None:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_data_outlives_the_process(tmp_path: Path, end: signal.Signals) -> None:
     data = str(tmp_path / "data.sqlite")
-    with running(data, end=end) as printed:
+    with running("--data", data, end=end) as printed:
         events = [{"user_id": "user-1", "event_type": "probe", "insert_id": "i-1"}]
         payload = {"api_key": "key-12345", "events": events}
         httpx.post(f"{url_in(printed)}/2/httpapi", json=payload).raise_for_status()
-    with running(data, end=end) as printed:
+    with running("--data", data, end=end) as printed:
         httpx.post(f"{url_in(printed)}/2/httpapi", json=payload).raise_for_status()
         auth = ("key-12345", "secret-12345")
         listed = httpx.get(f"{url_in(printed)}/api/2/events/list", auth=auth).json()["data"]
@@ -82,3 +74,40 @@ def test_data_outlives_the_process(tmp_path: Path, end: signal.Signals) -> None:
 def test_it_has_no_control_endpoint() -> None:
     with running() as printed:
         assert httpx.get(f"{url_in(printed)}/control/state").status_code == 404
+
+
+def test_a_configuration_that_cannot_be_used_is_told_by_line(tmp_path: Path) -> None:
+    config = tmp_path / "emulator.toml"
+    config.write_text(
+        'visibility_dely = "2s"\n[faults]\ndrop = { count = 9, among = 3 }\n', encoding="utf-8"
+    )
+    ended = subprocess.run(
+        [*COMMAND, "--config", str(config)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    first, second = ended.stderr.splitlines()
+    assert first.endswith('toml:1: visibility_dely: unknown key; did you mean "visibility_delay"?')
+    assert "toml:3: faults.drop.count: 9 is more than among = 3" in second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1 port 0"),
+        (["--data", "/nowhere/data.sqlite"], "unable to open database file"),
+        (["--config", "/nowhere/emulator.toml"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_had_is_told(arguments: list[str], words: str) -> None:
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_example_of_a_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "emulator.toml"
+    config.write_text('limits = "documented"\n', encoding="utf-8")
+    with running("--config", str(config)) as printed:
+        assert "documented, cache as documented" in printed
