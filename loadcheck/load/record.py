@@ -106,6 +106,7 @@ class Record:
     Attributes:
         steps: By index in the plan, observer steps too.
         ingest: The step whose outcome is the copy's.
+        queries: Our own queries of a step that copies run as well; None if none does.
         lateness: Due to sent of each copy's first request.
         dispatch_lag: Due to started of each copy of an open load: the part of its lateness that is
             the generator's alone, before it waits for a connection.
@@ -120,12 +121,18 @@ class Record:
         uniques: What the service counted last; None before it was asked.
     """
 
-    def __init__(self, steps: Sequence[StepPlan], ingest: int) -> None:
+    def __init__(self, steps: Sequence[StepPlan], ingest: int, observer: int | None = None) -> None:
         self.steps = tuple(
             StepRecord(step.step_id, has_due_time=step.role is Role.COPY and not step.dependent)
             for step in steps
         )
         self.ingest = self.steps[ingest]
+        shared = observer is not None and steps[observer].role is Role.COPY
+        self.queries = (
+            StepRecord(f"{steps[observer].step_id}@observer", has_due_time=False)
+            if shared and observer is not None
+            else None
+        )
         self.lateness = Histogram()
         self.dispatch_lag = Histogram()
         self.ledger = Ledger()
@@ -141,6 +148,11 @@ class Record:
         self._times = self.ingest.response_time or self.ingest.service_time
         self._seen_times = self._times.counts()
         self._seen_lateness = self.lateness.counts()
+
+    def asked(self, exchange: Exchange) -> None:
+        """Enter a query of our own, apart from those that copies make of the same step."""
+        kept = self.steps[exchange.request.step] if self.queries is None else self.queries
+        kept.add(exchange)
 
     def start(self, number: int) -> None:
         """Enter a copy before its first byte is sent."""

@@ -110,10 +110,18 @@ def measured(
             "peak_memory_bytes": _peak_memory_bytes(),
         },
         "steps": {
-            step.step_id: _step(measures, step)
-            for step, measures in zip(steps, record.steps, strict=True)
+            measures.step_id: _step(measures, step)
+            for step, measures in [*zip(steps, record.steps, strict=True), *_queries(record, steps)]
         },
     }
+
+
+def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, StepRecord]]:
+    """Return our own queries of a step that copies run as well, which are kept apart."""
+    if record.queries is None:
+        return []
+    step_id = record.queries.step_id.removesuffix("@observer")
+    return [(step, record.queries) for step in steps if step.step_id == step_id]
 
 
 def consistency(

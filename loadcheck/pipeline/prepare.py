@@ -18,6 +18,7 @@ from loadcheck.errors import (
     WorkflowError,
     did_you_mean,
 )
+from loadcheck.load.gate import Limit
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
 from loadcheck.pipeline import marks
@@ -155,6 +156,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         overlay=marks.overlay(scenario, verify.ingest or ""),
         run=run,
         criteria=criteria,
+        query=verify.query,
         secrets=secret_values(scenario, run),
         fetch=fetch,
     )
@@ -162,7 +164,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
     observer = questions = None
     if verify.enabled:
-        observers = [step for step in plan.steps if step.role is Role.OBSERVER]
+        observers = [step for step in plan.steps if _is_observer(scenario, step, ingest)]
         observer = _choose(scenario, "step", verify.step, observers, problems)
         if verify.uniques is None:
             problems.append(
@@ -174,6 +176,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
             )
         elif observer is not None:
             questions = Questions(scenario, plan, observer, run)
+    problems += _misplaced_limits(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, [step.step_id for step in plan.steps]
     )
@@ -200,6 +203,23 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
     )
 
 
+def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:
+    """Tell whether one query of a step answers for all copies."""
+    if scenario.verify.query == "after":
+        return step.role is Role.OBSERVER
+    return step is not ingest and not any(used.startswith("$copy.") for used in step.uses)
+
+
+def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
+    """Return a problem for each limit of something that no copy runs."""
+    names = [step.step_id for step in plan.steps if step.role is Role.COPY]
+    return [
+        scenario.problem(f"limits.{name}", "is no step that copies run", did_you_mean(name, names))
+        for name in scenario.limits
+        if name not in names
+    ]
+
+
 def _compile(problems: list[Problem], settings: Settings) -> Plan:
     """Compile, and if that fails tell what was found before as well."""
     try:
@@ -224,6 +244,18 @@ def max_in_flight(scenario: Scenario) -> int:
     """Return the most copies that may be under way at once."""
     load = scenario.load
     return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
+
+
+def limits_of(scenario: Scenario, plan: Plan) -> dict[int, Limit]:
+    """Return what metered steps may ask of the service, by index of the step."""
+    by_name = scenario.limits
+    return {
+        step.index: Limit(
+            concurrency=by_name[step.step_id].concurrency, rate=by_name[step.step_id].rate
+        )
+        for step in plan.steps
+        if step.step_id in by_name
+    }
 
 
 def backoff(scenario: Scenario, seed: int) -> Backoff:

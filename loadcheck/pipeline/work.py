@@ -23,7 +23,7 @@ from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.pipeline import document
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
-from loadcheck.pipeline.prepare import Prepared, backoff, planned_copies
+from loadcheck.pipeline.prepare import Prepared, backoff, limits_of, planned_copies
 from loadcheck.pipeline.progress import Phase, Progress
 from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
@@ -79,13 +79,18 @@ class Work:
         self._book = book
         self._transport = transport
         self._planned = planned_copies(scenario, prepared)
-        self._record = record = Record(prepared.plan.steps, prepared.ingest.index)
+        self._record = record = Record(
+            prepared.plan.steps,
+            prepared.ingest.index,
+            prepared.observer.index if prepared.observer else None,
+        )
         self._runner = Runner(
             prepared.plan,
             ingest=prepared.ingest.index,
             transport=transport,
             record=record,
             backoff=backoff(scenario, seed),
+            limits=limits_of(scenario, prepared.plan),
         )
         load = scenario.load
         self._progress = Progress(
@@ -105,7 +110,7 @@ class Work:
                 Buckets(run_id=run_id, copies=copies),
                 send=asking.send,
                 seen=self._seen,
-                sent=lambda exchange: record.steps[exchange.request.step].add(exchange),
+                sent=record.asked,
                 seed=seed,
             )
             if prepared.questions is not None

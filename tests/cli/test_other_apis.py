@@ -82,3 +82,33 @@ def test_an_option_without_its_value_is_refused(
     ended = loadcheck("check", smoke, *option)
     assert ended.code == 2
     assert "expected NAME=" in ended.stderr
+
+
+def test_the_query_in_every_copy_as_the_document_literally_says(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    ended = loadcheck(
+        "run",
+        smoke,
+        *("--set", "verify.query=each", "--set", "load.rate=20", "--set", "load.duration=2"),
+        *("--set", "limits.segmentEvent={concurrency=2, rate=15}"),
+    )
+    assert ended.code == 0, ended.stdout + ended.stderr
+    result = ended.result
+    assert result["copies"]["acknowledged"] == 40
+    steps = result["steps"]
+    assert steps["segmentEvent"]["role"] == "per-copy"
+    assert steps["segmentEvent"]["succeeded"] == 40
+    assert steps["segmentEvent"]["response_time"] is None
+    assert steps["segmentEvent@observer"]["succeeded"] >= 2
+    # 40 queries at 15 a second cannot be over with the two seconds of load
+    assert result["load"]["max_in_flight"] > 5
+
+
+def test_a_limit_of_something_that_no_copy_runs_is_refused(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    ended = loadcheck("check", smoke, "--set", "limits.segmentEvent={rate=1}")
+    assert ended.code == 2
+    assert "limits.segmentEvent" in ended.stderr
+    assert "is no step that copies run" in ended.stderr
