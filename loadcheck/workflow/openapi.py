@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.pointer import look_up, parse_pointer
-from loadcheck.workflow.values import MISSING
+from loadcheck.workflow.pointer import look_up
+from loadcheck.workflow.references import Load, ReferenceProblemError, References
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,6 @@ METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "t
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
-_MAX_REFERENCES: Final = 20
 
 
 class DescriptionError(ValueError):
@@ -70,10 +69,20 @@ class Operation:
 
 
 class Description:
-    """An OpenAPI document."""
+    """An OpenAPI document.
 
-    def __init__(self, document: Document) -> None:
+    Args:
+        document: The document.
+        load: Reads other files that it refers to.
+
+    Attributes:
+        operation_ids: ``operationId`` → path and method in lower case.
+        repeated: Those that more than one operation has.
+    """
+
+    def __init__(self, document: Document, load: Load) -> None:
         self.document = document
+        self._references = References(load)
         self.operation_ids: dict[str, tuple[str, str]] = {}
         self.repeated: set[str] = set()
         for path, method, operation in self._operations():
@@ -84,7 +93,13 @@ class Description:
                 self.operation_ids.setdefault(name, (path, method))
 
     def by_id(self, operation_id: str) -> Operation:
-        """Return the operation with this ``operationId``, which must be there."""
+        """Return the operation with this ``operationId``, which must be there.
+
+        Raises:
+            DescriptionError: Several have it, or what it says cannot be used.
+        """
+        if operation_id in self.repeated:
+            raise DescriptionError(f'several operations have the operationId "{operation_id}"')
         return self.at(*self.operation_ids[operation_id])
 
     def at(self, path: str, method: str) -> Operation:
@@ -93,16 +108,16 @@ class Description:
         Raises:
             DescriptionError: There is none, or what it says cannot be used.
         """
-        item = self._resolved(look_up(self.document.root, ("paths", path)))
+        item, home = self._resolved(look_up(self.document.root, ("paths", path)), self.document)
         operation = item.get(method) if isinstance(item, dict) else None
         if not isinstance(item, dict) or not isinstance(operation, dict):
             raise DescriptionError(f"there is no {method.upper()} {path}")
         parameters: dict[tuple[str, str], Parameter] = {}
         for raw in (*_items(item, "parameters"), *_items(operation, "parameters")):
-            parameter = _parameter(self._resolved(raw))
+            parameter = _parameter(self._resolved(raw, home)[0])
             if parameter is not None:
                 parameters[parameter.where, parameter.name] = parameter
-        body = self._resolved(operation.get("requestBody"))
+        body, _ = self._resolved(operation.get("requestBody"), home)
         content = body.get("content") if isinstance(body, dict) else None
         return Operation(
             method=method.upper(),
@@ -123,24 +138,20 @@ class Description:
     def _operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         paths = self.document.root.get("paths") if isinstance(self.document.root, dict) else None
         for path, raw in paths.items() if isinstance(paths, dict) else ():
-            item = self._resolved(raw)
+            try:
+                item, _ = self._resolved(raw, self.document)
+            except DescriptionError:
+                continue  # told once a step asks for this path
             for method in METHODS if isinstance(item, dict) else ():
                 operation = item.get(method)
                 if isinstance(operation, dict):
                     yield path, method, operation
 
-    def _resolved(self, value: Any) -> Any:
-        for _ in range(_MAX_REFERENCES):
-            reference = value.get("$ref") if isinstance(value, dict) else None
-            if not isinstance(reference, str):
-                return value
-            if not reference.startswith("#"):
-                raise DescriptionError(f'the reference "{reference}" leads to another file')
-            found = look_up(self.document.root, parse_pointer(reference[1:]))
-            if found is MISSING:
-                raise DescriptionError(f'the reference "{reference}" leads nowhere')
-            value = found
-        raise DescriptionError("references go round in a circle")
+    def _resolved(self, value: Any, home: Document) -> tuple[Any, Document]:
+        try:
+            return self._references.resolve(value, home)
+        except ReferenceProblemError as error:
+            raise DescriptionError(str(error)) from None
 
 
 def _items(holder: Any, name: str) -> list[Any]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.document import Document, parse_document, read_document
-from loadcheck.workflow.openapi import Description, DescriptionError
+from loadcheck.workflow.openapi import Description
 
 if TYPE_CHECKING:
     from loadcheck.workflow.model import SourceReference
@@ -61,15 +61,14 @@ def load_sources(
         sources[name] = None
         try:
             url = overrides.get(name, reference.url)
-            sources[name] = _source(reference, _read(url, scribe.document, fetch, mapped=mapped))
+            document = _read(url, scribe.document, fetch, mapped=mapped)
+            sources[name] = _source(reference, document, fetch)
         except WorkflowError as error:
             for problem in error.problems:
                 where = f"{problem.file}:{problem.line}" if problem.line else problem.file
                 message = f'source description "{name}": {where}: {problem.message}'
                 remedy = problem.remedy or ("" if mapped else _remedy(name))
                 scribe.error(place, message, remedy, SECTION)
-        except DescriptionError as error:
-            scribe.error(place, f'source description "{name}": {error}', "", SECTION)
     return sources
 
 
@@ -95,7 +94,7 @@ def _read(url: str, document: Document, fetch: Fetch | None, *, mapped: bool) ->
     return read_document(path, local)
 
 
-def _source(reference: SourceReference, document: Document) -> Source:
+def _source(reference: SourceReference, document: Document, fetch: Fetch | None) -> Source:
     root = document.root
     if not isinstance(root, dict):
         raise WorkflowError(Problem(message="is no object", file=document.name, line=1))
@@ -106,7 +105,11 @@ def _source(reference: SourceReference, document: Document) -> Source:
         expected = " or ".join(f"{prefix}x" for prefix in known)
         message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
         raise WorkflowError(Problem(message=message, file=document.name, line=1))
-    description = None if kind == "arazzo" else Description(document)
+
+    def load(url: str, home: Document) -> Document:
+        return _read(url, home, fetch, mapped=False)
+
+    description = None if kind == "arazzo" else Description(document, load)
     return Source(
         name=reference.name, fields=reference.fields, document=document, description=description
     )
