@@ -139,6 +139,14 @@ class Verification:
             await self._ask_controls(sent)
             if self._suspects(sent) and self._scenario.localizes:
                 await self.localize(ledger, since_ns, sent.events_per_copy)
+                if self.localized and self.localized.lost_at_least and self._controls is None:
+                    # hidden behind others that arrived: they too get until the deadline
+                    await self._send_controls()
+                    while time.monotonic_ns() < since_ns + int(verify.deadline_s * 1e9):
+                        await anyio.sleep(self.pause_s)
+                        await self.observer.ask()
+                    await self._ask_controls(sent)
+                    await self.localize(ledger, since_ns, sent.events_per_copy)
 
     async def localize(self, ledger: Ledger, since_ns: int, events_per_copy: int) -> None:
         """Ask by bucket who is missing or was counted twice."""

@@ -196,16 +196,18 @@ def _checks(document: Document) -> Table:
     for finding in document.get("findings", ()):
         table.add_row(_mark(finding["verdict"]), finding["check"], finding["summary"])
     for threshold in document.get("thresholds", ()):
-        measured = _measured(threshold["measured"], threshold["unit"])
+        measured = _measured(threshold)
         table.add_row(
             _mark(threshold["verdict"]), "threshold", f"{threshold['expression']}   {measured}"
         )
     return table
 
 
-def _measured(value: float | None, unit: str) -> str:
+def _measured(threshold: Mapping[str, Any]) -> str:
+    value, unit = threshold["measured"], threshold["unit"]
     if value is None:
-        return "no samples"
+        # a lag without end is no number in JSON
+        return "measured no end" if threshold["verdict"] == "fail" else "no samples"
     write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
     return f"measured {write[unit](value)}"
 

@@ -101,11 +101,11 @@ def eliminate(
                 kept = ~(low | high)[bucket]
                 alive[group] = alive[group][kept]
                 columns[group] = [column[kept] for column in columns[group]]
-    named = _joined(lost)
+    named = np.sort(_joined(lost))
     return Elimination(
         lost=named,
         suspects=alive[0],
-        landed=_joined(landed),
+        landed=np.sort(_joined(landed)),
         open=alive[1],
         lost_at_least=named.size + max(int(np.maximum(d, 0).sum()) for d in rest),
         lost_at_most=named.size + _most(columns[0], columns[1], rest),
@@ -218,4 +218,4 @@ def _most(known: list[Ints], maybe: list[Ints], rest: list[Ints]) -> int:
 
 
 def _joined(parts: list[Ints]) -> Ints:
-    return np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)

@@ -351,7 +351,7 @@ def _duplicated(seen: Consistency, sent: Sent, told: Mapping[str, Any] | None) -
         first = named[0]["user_id"]
         rest = told["ambiguous"]["duplicated"] if told is not None else 0
         who = (
-            f" {len(named):,} users have them, the first {first}"
+            f" {_users(len(named))} them, the first {first}"
             f"{f'; {rest:,} events could not be given to a user' if rest else ''}."
         )
     each = "one" if sent.events_per_copy == 1 else f"{sent.events_per_copy:,}"
@@ -363,6 +363,10 @@ def _duplicated(seen: Consistency, sent: Sent, told: Mapping[str, Any] | None) -
         f"or the pipeline repeated them.{who}",
         evidence=evidence,
     )
+
+
+def _users(number: int) -> str:
+    return "One user has" if number == 1 else f"{number:,} users have"
 
 
 def _missing_events(seen: Consistency, sent: Sent) -> Finding:
