@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from loadcheck.emulator.ingest.fields import CORE, TYPES
+from loadcheck.emulator.ingest.fields import CORE, LATEST_MS, TYPES
 from loadcheck.emulator.ingest.userstate import UserStates
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Committer:
             user,
             device,
             store.types.add(event["event_type"]),
-            now_ms if time is None else time + shift_ms,
+            now_ms if time is None else _shifted(time, shift_ms),
             now_ms,
             now_ms + delay_ms,
             inserted,
@@ -154,6 +154,10 @@ class Committer:
         # excess groups are ignored [D]
         for name, value in list((event.get("groups") or {}).items())[:_MAX_GROUP_TYPES]:
             yield f"g:{name}", value[:_MAX_GROUP_VALUES] if type(value) is list else value
+
+
+def _shifted(time: int, shift_ms: int) -> int:
+    return min(max(time + shift_ms, 0), LATEST_MS) if shift_ms else time
 
 
 def _is_bot(user_agent: str | None) -> bool:

@@ -13,6 +13,7 @@ from loadcheck.emulator.query.error import QueryError
 Interval = Literal[-300000, -3600000, 1, 7, 30]
 INTERVALS: tuple[Interval, ...] = (-300000, -3600000, 1, 7, 30)
 _DAY = dt.timedelta(days=1)
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # a day more or less is still a date
 _DAY_FORM = re.compile("[0-9]{8}")
 # [D] Dashboard REST API and Limits; Limits says 1 day for real-time
 _LONGEST_DAYS = {-300000: 2, -3600000: 7, 1: 365, 7: 52 * 7, 30: 36 * 31}
@@ -44,7 +45,7 @@ def read_day(text: str, name: str) -> dt.date:
     Raises:
         QueryError: It is missing, or not YYYYMMDD.
     """
-    if _DAY_FORM.fullmatch(text):
+    if _DAY_FORM.fullmatch(text) and _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR:
         try:
             return dt.date(int(text[:4]), int(text[4:6]), int(text[6:]))
         except ValueError:

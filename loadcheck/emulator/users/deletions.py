@@ -125,8 +125,8 @@ class Deletions:
         """
         today = self._today()
         job = self._jobs.get(read_day(day.replace("-", ""), "JOB_START_DAY"))
-        person = int(amplitude_id) if amplitude_id.isascii() and amplitude_id.isdigit() else -1
-        if job is None or person not in job.people:
+        person = self._people.numbered(amplitude_id)
+        if job is None or person is None or person not in job.people:
             raise QueryError("no such deletion", _NOT_FOUND)
         if job.status(today) != "staging":
             raise QueryError("it can no longer be revoked")
@@ -143,11 +143,11 @@ class Deletions:
             else:
                 unknown.append(str(user_id))
         for amplitude_id in _listed(content, "amplitude_ids"):
-            text = str(amplitude_id)
-            if text.isascii() and text.isdigit() and self._people.known(int(text)):
-                found.append(int(text))
+            person = self._people.numbered(str(amplitude_id))
+            if person is None:
+                unknown.append(str(amplitude_id))
             else:
-                unknown.append(text)
+                found.append(person)
         return found, unknown
 
     def _today(self) -> dt.date:

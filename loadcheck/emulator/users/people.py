@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from loadcheck.emulator.store.events import EventStore
 
 _FIRST = 100_000_000_000
+_MOST_DIGITS = 19
 
 
 class People:
@@ -71,10 +72,17 @@ class People:
         person = number + len(self._store.users) if device else number
         return np.flatnonzero(self._store.identities() == person)
 
+    def numbered(self, text: str) -> int | None:
+        """Return the Amplitude id that a text is, or None if nobody has it."""
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+            return None
+        return int(text) if self.known(int(text)) else None
+
     def named(self, text: str) -> list[int]:
         """Return who is called so: Amplitude id, user id, or device id."""
-        if text.isascii() and text.isdigit() and self.known(int(text)):
-            return [int(text)]
+        person = self.numbered(text)
+        if person is not None:
+            return [person]
         user = self._store.users.find(text)
         if user >= 0:
             return [self.of_user(user)]

@@ -74,10 +74,9 @@ class UserActivity:
         direction = query.get("direction", "latest")
         if direction not in ("latest", "earliest"):
             raise QueryError('direction must be "latest" or "earliest"')
-        text = query.get("user", "")
-        if not (text.isascii() and text.isdigit() and self._people.known(int(text))):
+        person = self._people.numbered(query.get("user", ""))
+        if person is None:
             raise QueryError("user must be the Amplitude ID of a user of this project")
-        person = int(text)
         rows = self._people.rows(person)
         rows = rows[np.array(self._store.visible, dtype=np.int64)[rows] <= self._clock.now_ms()]
         rows = rows[np.argsort(np.array(self._store.time, dtype=np.int64)[rows], kind="stable")]

@@ -157,6 +157,15 @@ def test_time_is_shifted_where_the_clients_clock_is_wrong(project: Project) -> N
     assert dict(zip(data["xValues"], data["series"][0], strict=True))["2026-06-15T12:00:00"] == 1
 
 
+def test_a_shift_does_not_leave_the_calendar(project: Project) -> None:
+    event = {"user_id": "user-1", "event_type": "probe"}
+    for time, sent in ((0, "9999-01-01"), (253402300799999, "1970-01-01")):
+        project.upload(event | {"time": time}, client_upload_time=sent)
+    person = project.ask("/api/2/usersearch", user="user-1")[1]["matches"][0]["amplitude_id"]
+    events = project.ask("/api/2/useractivity", user=person)[1]["events"]
+    assert [event["event_time"][:4] for event in events] == ["9999", "1970"]
+
+
 def test_time_is_not_shifted_by_less_than_a_minute(project: Project) -> None:
     event = {"user_id": "user-1", "event_type": "probe", "time": project.now_ms - 3_600_000}
     project.upload(event, client_upload_time="2026-06-15T11:59:00.000Z")

@@ -58,6 +58,8 @@ def test_unknown_credentials(project: Project, authorization: str) -> None:
         ({"i": "day"}, "i must be a whole number"),
         ({"start": "2026-06-15"}, "start must be a date"),
         ({"start": "20261315"}, "start must be a date"),
+        ({"start": "99991231", "end": "99991231"}, "start must be a date"),
+        ({"start": "00010101", "end": "00010101"}, "start must be a date"),
         ({"end": ""}, "end must be a date"),
         ({"end": "20260614"}, "end must not be before start"),
         ({"limit": "1001"}, "limit must be from 1 to 1000"),

@@ -74,7 +74,13 @@ def test_activity_is_paged(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"user": "user-1"}, {"user": 7}, {"user": 100_000_000_000, "limit": -1}],
+    [
+        {},
+        {"user": "user-1"},
+        {"user": "9" * 5000},
+        {"user": 7},
+        {"user": 100_000_000_000, "limit": -1},
+    ],
 )
 def test_activity_refuses(project: Project, parameters: dict[str, Any]) -> None:
     project.user("user-1")
