@@ -43,6 +43,7 @@ class EventStore:
         insert_ids: The ``insert_id``s of the last days and older.
         owners: For every device the first user seen on it, -1 for none; shorter than ``devices``
             where no later device has one.
+        erased: How many events were deleted.
     """
 
     ERASED = 2**63 - 1
@@ -65,6 +66,7 @@ class EventStore:
         self.shape = array("i")
         self.place = array("i")
         self.shapes: list[Shape] = []
+        self.erased = 0
         self._shape_of: dict[tuple[str, ...], Shape] = {}
 
     def __len__(self) -> int:
@@ -113,6 +115,7 @@ class EventStore:
         """Make events invisible for ever."""
         for row in rows:
             self.visible[row] = self.ERASED
+            self.erased += 1
 
     def own(self, device: int, user: int) -> None:
         """Note that a user was seen on a device; the first one counts."""

@@ -138,7 +138,7 @@ class Deletions:
         unknown: list[str] = []
         for user_id in _listed(content, "user_ids"):
             user = self._store.users.find(str(user_id))
-            if user >= 0:
+            if user >= 0 and self._people.known(self._people.of_user(user)):
                 found.append(self._people.of_user(user))
             else:
                 unknown.append(str(user_id))

@@ -26,6 +26,7 @@ class People:
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
+        self._left: tuple[tuple[int, int], NDArray[np.bool_]] | None = None
 
     def of_row(self, row: int) -> int:
         """Return the Amplitude id that an event came with, before any merging."""
@@ -53,7 +54,25 @@ class People:
         names = self._store.devices if device else self._store.users
         if not 0 <= number < len(names):
             return False
-        return not device or self.of_device(number) == amplitude_id
+        if device and self.of_device(number) != amplitude_id:
+            return False
+        return not self._store.erased or bool(self._with_events()[self._person(amplitude_id)])
+
+    def _person(self, amplitude_id: int) -> int:
+        """Return the number by which the store counts a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        return number + len(self._store.users) if device else number
+
+    def _with_events(self) -> NDArray[np.bool_]:
+        """Return for every person whether deletions left them an event."""
+        store = self._store
+        state = (len(store), store.erased)
+        if self._left is None or self._left[0] != state:
+            left = np.zeros(len(store.users) + len(store.devices), dtype=bool)
+            kept = np.array(store.visible, dtype=np.int64) != store.ERASED
+            left[store.identities()[kept]] = True
+            self._left = (state, left)
+        return self._left[1]
 
     def merged(self, amplitude_id: int) -> list[int]:
         """Return the ids of the devices whose anonymous events count for a person."""
@@ -68,9 +87,7 @@ class People:
 
     def rows(self, amplitude_id: int) -> NDArray[np.int64]:
         """Return the events that count for a person."""
-        number, device = divmod(amplitude_id - _FIRST, 2)
-        person = number + len(self._store.users) if device else number
-        return np.flatnonzero(self._store.identities() == person)
+        return np.flatnonzero(self._store.identities() == self._person(amplitude_id))
 
     def numbered(self, text: str) -> int | None:
         """Return the Amplitude id that a text is, or None if nobody has it."""
@@ -83,14 +100,14 @@ class People:
         person = self.numbered(text)
         if person is not None:
             return [person]
-        user = self._store.users.find(text)
-        if user >= 0:
-            return [self.of_user(user)]
-        device = self._store.devices.find(text)
-        return [self.of_device(device)] if device >= 0 else []
+        user, device = self._store.users.find(text), self._store.devices.find(text)
+        if user < 0 and device < 0:
+            return []
+        person = self.of_user(user) if user >= 0 else self.of_device(device)
+        return [person] if self.known(person) else []
 
     def beginning(self, prefix: str) -> Iterator[int]:
         """Return whose user id begins so."""
         for number, name in enumerate(self._store.users):
-            if name.startswith(prefix):
+            if name.startswith(prefix) and self.known(self.of_user(number)):
                 yield self.of_user(number)

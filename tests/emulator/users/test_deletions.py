@@ -59,6 +59,23 @@ def test_a_job_runs_from_staging_to_done(users: Project) -> None:
     assert send(users, "GET", f"{PATH}?start_day=2026-07-16&end_day=2026-07-31")[1] == []
 
 
+def test_who_is_gone_is_found_no_more_until_they_come_again(users: Project) -> None:
+    users.upload({"device_id": "device-1", "event_type": "probe"})
+    gone = [person(users, "user-1"), person(users, "device-1")]
+    send(users, "POST", PATH, {"amplitude_ids": gone})
+    users.move(days=30)
+    for name in ("user-1", "device-1", *map(str, gone)):
+        assert users.ask("/api/2/usersearch", user=name)[1]["type"] == "nomatch"
+    matches = users.ask("/api/2/usersearch", user="user")[1]["matches"]
+    assert [match["user_id"] for match in matches] == ["user-0", "user-2"]
+    assert users.ask("/api/2/useractivity", user=gone[0])[0] == 400
+    assert send(users, "POST", PATH, {"user_ids": ["user-1"]})[0] == 400
+    users.user("user-1", time=users.now_ms)
+    assert person(users, "user-1") == gone[0]
+    events = users.ask("/api/2/useractivity", user=gone[0])[1]["events"]
+    assert len(events) == 1
+
+
 def test_somebody_can_be_taken_out_until_three_days_before(users: Project) -> None:
     people = [person(users, "user-0"), person(users, "user-1")]
     send(users, "POST", PATH, {"amplitude_ids": people})
