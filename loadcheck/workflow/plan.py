@@ -23,7 +23,7 @@ from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, Unsendable
 
 if TYPE_CHECKING:
     from loadcheck.errors import Problem
-    from loadcheck.workflow.exchange import Exchange, Origin
+    from loadcheck.workflow.exchange import Exchange, Origin, Request
     from loadcheck.workflow.overlay import Edit
 
 __all__ = ["Answer", "Flow", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
@@ -100,7 +100,8 @@ class Query:
     Attributes:
         step_id: The observer step.
         levels: The workflows on the way to it, its own the last.
-        step: The step, its request edited.
+        step: The step.
+        render: Makes its request, with the query's edits.
         values: Value name → what gives it from the answer.
         inputs: Gives the inputs of the first workflow, where they are not part of it.
     """
@@ -108,6 +109,7 @@ class Query:
     step_id: str
     levels: tuple[Level, ...]
     step: Step
+    render: Callable[[Frame], Request]
     values: tuple[tuple[str, Evaluate], ...]
     inputs: Inputs | None = None
 
@@ -118,42 +120,50 @@ class Query:
             number: ``$query.number``.
 
         Raises:
-            UnsendableError: The steps before it have not given what the query needs.
+            UnsendableError: Not even a step before it could be sent.
         """
         frame = self.levels[0].machine.blank.copy()
         frame[Slot.QUERY] = number
         frame[Slot.WORKFLOWS] = Journey()
-        if self.inputs is not None:
-            frame[Slot.INPUTS] = self.inputs(frame)
-        for level in self.levels:
-            for step in level.before:
-                success = yield from run_step(level.machine, step, frame, no_retry)
-                if not success:
-                    return self._failed(frame, step)
-            call = level.call
-            if call is not None and call.call is not None:
-                inputs = {} if call.inputs is None else call.inputs(frame)
-                frame = enter(call.call, frame, inputs)
-        if self.step.render is None:
-            raise UnsendableError(f"{self.step_id} sends no request")
-        exchange = yield self.step.render(frame)
+        asked: list[Exchange] = []
+        try:
+            frame = yield from self._approach(frame, asked)
+            request = self.render(frame)
+        except UnsendableError as error:
+            if not asked:
+                raise
+            asked[-1].reason = asked[-1].reason or str(error)
+            return self._failed(asked[-1])
+        exchange = yield request
         frame[Slot.EXCHANGE] = exchange
         if not judge(self.step, frame, exchange):
-            return Answer(success=False, values=self._nothing(), exchange=exchange)
+            return self._failed(exchange)
         for slot, evaluate in self.step.outputs:
             frame[slot] = evaluate(frame)
         found = {name: evaluate(frame) for name, evaluate in self.values}
         values = {name: None if value is MISSING else value for name, value in found.items()}
         return Answer(success=True, values=values, exchange=exchange)
 
-    def _failed(self, frame: Frame, step: Step) -> Answer:
-        exchange = frame[Slot.EXCHANGE]
-        if exchange is MISSING:
-            raise UnsendableError(f"{step.step_id}, before {self.step_id}, could not be sent")
-        return Answer(success=False, values=self._nothing(), exchange=exchange)
+    def _approach(self, frame: Frame, asked: list[Exchange]) -> Flow[Frame]:
+        """Run what the query needs; return the frame of its workflow."""
+        if self.inputs is not None:
+            frame[Slot.INPUTS] = self.inputs(frame)
+        for level in self.levels:
+            for step in level.before:
+                success = yield from run_step(level.machine, step, frame, no_retry)
+                if frame[Slot.EXCHANGE] is not MISSING:
+                    asked.append(frame[Slot.EXCHANGE])
+                if not success:
+                    raise UnsendableError(f"the step {step.step_id} before it failed")
+            call = level.call
+            if call is not None and call.call is not None:
+                inputs = {} if call.inputs is None else call.inputs(frame)
+                frame = enter(call.call, frame, inputs)
+        return frame
 
-    def _nothing(self) -> dict[str, Any]:
-        return dict.fromkeys(name for name, _ in self.values)
+    def _failed(self, exchange: Exchange) -> Answer:
+        values = dict.fromkeys(name for name, _ in self.values)
+        return Answer(success=False, values=values, exchange=exchange)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -199,6 +209,8 @@ class Plan:
         self, step_id: str, *, edits: Sequence[Edit] = (), values: Mapping[str, str]
     ) -> Query:
         """Compile a query of a step that needs run-wide inputs only.
+
+        To be called before the first copy runs: a query may need outputs that no copy has stored.
 
         Args:
             step_id: The step.

@@ -116,14 +116,18 @@ class Program:
             unit.gather(given.servers, given.overlay, self.entry)
         for unit in self.units.values():
             unit.link(given.criteria, self.entry)
+        self.fill()
+        for book in {id(unit.book): unit.book for unit in self.units.values()}.values():
+            check_dependencies(book)
+        check_exits(self.units.values())
+
+    def fill(self) -> None:
+        """Compile the outputs that are read by now; to be called while nothing runs."""
         filled = True
         while filled:
             filled = sum(unit.fill() for unit in self.units.values()) > 0
         for unit in self.units.values():
             unit.finish()
-        for book in {id(unit.book): unit.book for unit in self.units.values()}.values():
-            check_dependencies(book)
-        check_exits(self.units.values())
 
     def _depend(self, unit: Unit, name: str, path: Path) -> None:
         found = find_workflow(unit.book, name, path, "Workflow Object")

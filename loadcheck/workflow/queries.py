@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ from loadcheck.workflow.draft import RequestError
 from loadcheck.workflow.expressions import ExpressionError, parse_expression
 from loadcheck.workflow.plan import Level, Query
 from loadcheck.workflow.problems import Report, Scribe
-from loadcheck.workflow.request import compile_request
+from loadcheck.workflow.request import RequestTemplate, compile_request
 from loadcheck.workflow.roles import COPY, symbol
-from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, as_dynamic, uses_of
+from loadcheck.workflow.values import MISSING, Evaluate, Frame, Slot, as_dynamic
 
 if TYPE_CHECKING:
     from loadcheck.workflow.machine import Step
@@ -61,31 +60,37 @@ class QueryCompiler:
             message = f'the step "{step_id}" depends on the copy by {", ".join(per_copy)}'
             remedy = "an observer step is asked once for all copies"
             report.add(Problem(message=message, file=file, remedy=remedy))
+        found = tuple(self._values(unit, step, values, report))
+        template = self._template(unit, step, edits, report)
+        if template is None or report.errors:
+            raise WorkflowError(report.problems)
+        self._program.fill()
+        inlined = self._main.scope.inputs is not None
+        return Query(
+            step_id=step_id,
+            levels=tuple(self._levels(chain, template.uses)),
+            step=step.step,
+            render=template.render,
+            values=found,
+            inputs=None if inlined else self._program.entry(self._main, self._main.path_of_inputs),
+        )
+
+    def _template(
+        self, unit: Unit, step: StepUnit, edits: Sequence[Edit], report: Report
+    ) -> RequestTemplate | None:
+        """Compile the step's request with edits; None if what is wrong was reported."""
+        if step.draft is None:
+            return None
         scribe = unit.book.scribe
         unit.book.scribe = Scribe(report, scribe.document)
         try:
-            found = tuple(self._values(unit, step, values, report))
-            draft = None if step.draft is None else unit.edited(step.draft, edits, step_id)
+            return compile_request(unit.edited(step.draft, edits, step.name))
+        except RequestError as error:
+            message = f'step "{step.name}": {error}'
+            report.add(Problem(message=message, file=scribe.document.name))
+            return None
         finally:
             unit.book.scribe = scribe
-        compiled = step.step
-        try:
-            if draft is not None:
-                compiled = dataclasses.replace(step.step, render=compile_request(draft).render)
-        except RequestError as error:
-            report.add(Problem(message=f'step "{step_id}": {error}', file=file))
-        if report.errors:
-            raise WorkflowError(report.problems)
-        extra = frozenset() if draft is None else uses_of(list(draft.values.values()))
-        return Query(
-            step_id=step_id,
-            levels=tuple(self._levels(chain, extra)),
-            step=compiled,
-            values=found,
-            inputs=None
-            if self._main.scope.inputs is not None
-            else self._program.entry(self._main, self._main.path_of_inputs),
-        )
 
     def _chain(self, step_id: str) -> list[tuple[Unit, StepUnit]]:
         """Return the calls that lead from the plan's workflow to a step, and the step."""
@@ -113,7 +118,6 @@ class QueryCompiler:
     ) -> list[tuple[str, Evaluate]]:
         scope = unit.scope
         scope.here, scope.answered = step.step.step_id, True
-        size = scope.frame_size
         found: list[tuple[str, Evaluate]] = []
         for name, text in values.items():
             try:
@@ -122,10 +126,6 @@ class QueryCompiler:
                 report.add(
                     Problem(message=error.message, key=f"value of {name}", remedy=error.remedy)
                 )
-        while unit.fill():
-            pass
-        if scope.frame_size > size:
-            unit.finish()
         return found
 
     def _levels(self, chain: list[tuple[Unit, StepUnit]], extra: frozenset[str]) -> list[Level]:

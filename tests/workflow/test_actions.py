@@ -85,6 +85,12 @@ def test_all_success_criteria_must_hold_and_the_first_that_does_not_is_the_reaso
     assert done.exchanges[0].reason == "$response.body#/n == 2 does not hold"
 
 
+def test_criteria_decide_alone_what_is_a_success(bench: Bench) -> None:
+    criteria = [{"condition": "$statusCode == 404"}]
+    assert ride(bench, step("a", successCriteria=criteria))(a=[404]).result is True
+    assert ride(bench, step("a", successCriteria=criteria))(a=[200]).result is False
+
+
 def test_a_failed_transport_is_no_success_whatever_the_criteria(bench: Bench) -> None:
     plan = bench.plan(workflow(step("a", successCriteria=[{"condition": "true"}])))
     done = drive(plan.copy(0, 0, give_up), lambda _: Reply(failure=Failure.TIMEOUT))
@@ -243,6 +249,16 @@ def test_a_retry_may_run_another_step_first(bench: Bench) -> None:
     assert names(done) == ["login", "call", "login", "call", "login", "call"]
     assert [target.count("t=3") for target in done.targets][-1] == 1
     assert done.result is True
+
+
+def test_a_step_run_before_a_retry_leaves_the_request_the_very_same(bench: Bench) -> None:
+    wake = step("wake")
+    call = step("call", onFailure=[on("wake it", "retry", stepId="wake")])
+    call["parameters"].append({"name": "u", "in": "query", "value": "$inputs.u"})
+    plan = bench.plan(workflow(wake, call, inputs=["u"]), inputs={"u": "$copy.userId"})
+    done = drive(plan.copy(0, 0, give_up), answers(call=[500, 200]))
+    assert names(done) == ["wake", "call", "wake", "call"]
+    assert done.requests[1] is done.requests[3]
 
 
 def test_the_policy_is_asked_where_the_document_is_silent(bench: Bench) -> None:

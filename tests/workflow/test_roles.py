@@ -165,6 +165,36 @@ def test_a_query_runs_what_it_needs_first(bench: Bench) -> None:
     assert refused.result.exchange is refused.exchanges[0]
 
 
+def test_a_query_whose_first_steps_give_nothing_is_a_failed_one(bench: Bench) -> None:
+    plan = planned(
+        bench,
+        step("login", **TOKEN),
+        step("a", "$inputs.user"),
+        step("q", "$steps.login.outputs.token"),
+    )
+    query = plan.query("q", values={"n": "$response.body#/n"})
+    ride = drive(query.run(1), lambda _: Reply(200, {}))
+    assert (ride.result.success, ride.result.values) == (False, {"n": None})
+    assert ride.result.exchange is ride.exchanges[0]
+    assert ride.exchanges[0].reason == "$steps.login.outputs.token has no value"
+
+
+def test_a_query_needs_what_its_edits_and_its_body_need(bench: Bench) -> None:
+    body = {"requestBody": {"payload": {"t": "$steps.two.outputs.id"}}, "operationId": "create"}
+    plan = planned(
+        bench,
+        step("one", **TOKEN),
+        step("two", **ID),
+        step("a", "$inputs.user"),
+        {**step("q"), **body},
+    )
+    query = plan.query("q", edits=[Edit("", "header.T", "$steps.one.outputs.token")], values={})
+    ride = drive(query.run(1), lambda _: Reply(200, {"token": "t", "id": 5}))
+    assert names(ride.requests) == ["one", "two", "q"]
+    assert ride.requests[2].body == b'{"t":5}'
+    assert dict(ride.requests[2].headers)["T"] == "t"
+
+
 BODY = {"data": {"rows": [[{"value": 7}], [{"value": 8}]]}, "text": "x", "null": None}
 
 
