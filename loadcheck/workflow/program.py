@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.actions import SUCCESS
 from loadcheck.workflow.books import find_workflow
 from loadcheck.workflow.exits import check_dependencies, check_exits
 from loadcheck.workflow.inputs import InputSchema, check_inputs, compile_inputs
@@ -165,7 +166,7 @@ class Program:
                 if name is None or name in unit.targets:
                     continue
                 path = (*action.path, "workflowId")
-                found = find_workflow(unit.book, name, path, "Success Action Object")
+                found = find_workflow(unit.book, name, path, SUCCESS)
                 if found is not None:
                     unit.targets[name] = self.add(*found)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadcheck.errors import Problem, did_you_mean
+from loadcheck.workflow.actions import FAILURE, SUCCESS, effective, warn_of_idle_goto
 from loadcheck.workflow.bodies import gather_body
 from loadcheck.workflow.criteria import Criterion, compile_criterion, simple
 from loadcheck.workflow.draft import Draft, RequestError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from loadcheck.workflow.scope import Scope
 
 STEP: Final = "Step Object"
-SUCCESS: Final = "Success Action Object"
 
 Entry: TypeAlias = "Callable[[Unit, Path], Inputs]"
 """Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
@@ -132,14 +132,14 @@ class Unit:
             self._at(unit, answered=True)
             compiled = [*self._criteria(step.criteria), *self._extra(criteria.get(unit.name, ()))]
             unit.step.criteria = tuple(compiled)
-            for own, general, name in (
-                (step.on_success, self.model.on_success, "on_success"),
-                (step.on_failure, self.model.on_failure, "on_failure"),
-            ):
-                named = {action.name for action in own}
-                actions = (*own, *(action for action in general if action.name not in named))
-                self._warn_of_idle_goto(unit, actions if name == "on_success" else ())
-                setattr(unit.step, name, tuple(self._actions(actions, entry)))
+            on_success = effective(step.on_success, self.model.on_success)
+            on_failure = effective(step.on_failure, self.model.on_failure)
+            place_behind = self._positions[step.step_id] + 1
+            if place_behind < len(self.steps):
+                behind = self.steps[place_behind].step.step_id
+                warn_of_idle_goto(on_success, behind, self.book.scribe)
+            unit.step.on_success = tuple(self._actions(on_success, entry, SUCCESS))
+            unit.step.on_failure = tuple(self._actions(on_failure, entry, FAILURE))
         self.scope.here = None
 
     def fill(self) -> bool:
@@ -154,7 +154,11 @@ class Unit:
             value = self._output(text, (*unit.path, "outputs", name))
             slot = self.scope.wanted[step_id, name]
             unit.uses |= uses_of(value)
-            unit.step.outputs = (*unit.step.outputs, (slot, _evaluate(value)))
+            stored = (slot, _evaluate(value))
+            if f"step:{self.key}/{step_id}" in uses_of(value):  # needs another one of the step
+                unit.step.outputs = (*unit.step.outputs, stored)
+            else:
+                unit.step.outputs = (stored, *unit.step.outputs)
         self.scope.here = None
         have = {name for name, _ in self.machine.outputs}
         more = [name for name in self.scope.face.wanted if name not in have]
@@ -285,13 +289,15 @@ class Unit:
                 problem = Problem(message=error.message, key="acknowledged", remedy=error.remedy)
                 self.book.scribe.report.add(problem)
 
-    def _actions(self, models: Iterable[arazzo.Action], entry: Entry) -> Iterator[Action]:
+    def _actions(
+        self, models: Iterable[arazzo.Action], entry: Entry, section: str
+    ) -> Iterator[Action]:
         positions = self._positions
         for raw in models:
             if raw.step_id is not None and raw.step_id not in positions:
                 path = (*raw.path, "stepId")
                 message = f'there is no step "{raw.step_id}" in the workflow'
-                self.book.scribe.error(path, message, did_you_mean(raw.step_id, positions), SUCCESS)
+                self.book.scribe.error(path, message, did_you_mean(raw.step_id, positions), section)
                 continue
             target = None if raw.workflow_id is None else self.targets.get(raw.workflow_id)
             yield Action(
@@ -303,26 +309,6 @@ class Unit:
                 retry_after_s=raw.retry_after_s,
                 retry_limit=raw.retry_limit,
             )
-
-    def _warn_of_idle_goto(self, unit: StepUnit, actions: Sequence[arazzo.Action]) -> None:
-        """Warn of a goto that is meant as a gate and holds nothing back."""
-        place_behind = self._positions[unit.step.step_id] + 1
-        if place_behind == len(self.steps):
-            return
-        behind = self.steps[place_behind].step.step_id
-        for place, action in enumerate(actions):
-            if action.type != "goto" or action.step_id != behind:
-                continue
-            stops = [later for later in actions[place + 1 :] if not later.criteria]
-            if action.criteria and not stops:
-                self.book.scribe.warn(
-                    action.path,
-                    f'the goto "{action.name}" names the step that follows anyway: '
-                    "its criteria hold nothing back",
-                    "to stop there, make them successCriteria of the step, "
-                    "or add an action of type end without criteria behind it",
-                    SUCCESS,
-                )
 
     def _output(self, text: str, path: Path) -> Any:
         return self._resolver.value(text, path)

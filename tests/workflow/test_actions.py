@@ -293,6 +293,16 @@ def test_workflow_level_actions_hold_for_every_step_that_does_not_overrule_them(
     assert (names(done), done.result) == (["a", "b"], False)
 
 
+def test_an_action_overrules_the_workflows_of_the_same_name_even_if_it_does_not_match(
+    bench: Bench,
+) -> None:
+    fields = {"failureActions": [on("again", "retry")]}
+    own = on("again", "retry", "$statusCode == 503")
+    run = ride(bench, step("a", onFailure=[own]), fields=fields)
+    assert len(run(a=[503]).requests) == 2
+    assert len(run(a=[500]).requests) == 1
+
+
 def test_actions_and_parameters_from_components(bench: Bench) -> None:
     components = {
         "parameters": {"page": {"name": "page", "in": "query", "value": 1}},

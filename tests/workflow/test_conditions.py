@@ -39,7 +39,11 @@ def holds(condition: str, status: int = 200) -> bool:
     )
     test, _ = compile_condition(condition, scope.resolve)
     frame: list[Any] = [MISSING] * Slot.FREE
-    reply = Reply(status, BODY, headers=[("x-count", "12"), ("content-type", "text/Plain")])
+    reply = Reply(
+        status,
+        BODY,
+        headers=[("x-count", "12"), ("content-type", "text/Plain"), ("x-flag", "True")],
+    )
     frame[Slot.EXCHANGE] = reply.exchange(None)  # type: ignore[arg-type]  # nothing was sent
     return test(frame)
 
@@ -99,6 +103,9 @@ def holds(condition: str, status: int = 200) -> bool:
         ("$response.header.x-count == '12'", True),
         ("$response.header.content-type == 'text/plain'", True),
         ("$response.header.absent == null", True),
+        ("$response.header.x-flag == true", True),
+        ("$response.header.x-flag == false", False),
+        ("$response.body#/text == true", False),
         ("$response.body#/n > $inputs.limit", True),
         ("$inputs.a.b.c == 'DEEP'", True),
         ("($response.body#/n == 5)", True),

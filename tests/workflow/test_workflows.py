@@ -140,7 +140,7 @@ def test_the_inputs_of_a_call_are_checked_before_the_run(
         ("ab", False, "does not fit its schema"),
         (5, False, "does not fit its schema"),
         (None, False, "does not fit its schema"),
-        (..., False, "has no value"),
+        (..., False, 'the input "user" of workflow "login" has no value'),
     ],
 )
 def test_inputs_that_a_copy_brings_are_checked_before_anything_is_sent(
@@ -435,6 +435,17 @@ def test_request_and_source_expressions(bench: Bench) -> None:
         "source": "api.json",
     }
     assert orjson.loads(ride.requests[2].body) == ["GET", 201]
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_an_output_may_be_made_of_another_of_its_step(bench: Bench, names: str) -> None:
+    outputs = {"a": "$response.body#/x", "b": "$steps.one.outputs.a#/y"}
+    one = request_step("one", outputs={name: outputs[name] for name in names})
+    body = {"payload": [f"$steps.one.outputs.{name}" for name in names]}
+    two = {"stepId": "two", "operationId": "create", "requestBody": body}
+    plan = bench.plan(workflow(one, two))
+    ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(200, {"x": {"y": 5}}))
+    assert sorted(orjson.loads(ride.requests[1].body), key=str) == [5, {"y": 5}]
 
 
 def test_an_answer_is_not_known_before_it_is_there(bench: Bench) -> None:
