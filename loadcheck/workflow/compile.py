@@ -139,7 +139,6 @@ def _inputs(
             noted[name] = frozenset(scope.noted)
     root = book.scribe.document.root
     schema = InputSchema(workflow.inputs, root)
-    schema.check_schema(book.scribe, path)
     declared = dict(schema.declared)
     for name in workflow.depends_on:
         other = book.workflows.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.openapi import DescriptionError, Operation, split_base
@@ -121,7 +122,7 @@ def _by_path(
     tokens: tuple[str, ...] = ()
     if match is not None:
         try:
-            tokens = parse_pointer(match["pointer"])
+            tokens = parse_pointer(unquote(match["pointer"]))  # a fragment is percent-encoded
         except ValueError:
             tokens = ()
     if match is None or len(tokens) != 3 or tokens[0] != "paths":  # noqa: PLR2004 -- paths, path, method

@@ -81,6 +81,7 @@ class Program:
         self._depth += 1
         root = book.scribe.document.root
         schema = InputSchema(workflow.inputs, root)
+        schema.check_schema(book.scribe, (*workflow.path, "inputs"))
         given = self._given
         inputs = {**schema.defaults, **given.inputs} if main and given.inputs is not None else None
         scope = Scope(

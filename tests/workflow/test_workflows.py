@@ -374,7 +374,7 @@ def test_several_sources_of_operations(bench: Bench) -> None:
         {"stepId": "a", "operationId": "$sourceDescriptions.two.search"},
         {
             "stepId": "b",
-            "operationPath": "{$sourceDescriptions.api.url}#/paths/~1things~1{id}/get",
+            "operationPath": "{$sourceDescriptions.api.url}#/paths/~1things~1%7Bid%7D/get",
             "parameters": [{"name": "id", "in": "path", "value": "x"}],
         },
     ]
