@@ -10,6 +10,7 @@ import typer
 from loadcheck import __version__
 from loadcheck.cli.check import check
 from loadcheck.cli.emulate import emulate
+from loadcheck.cli.reconcile import reconcile
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
 from loadcheck.cli.show import show
@@ -39,5 +40,5 @@ def _loadcheck(
     """A load generator that proves its load arrived."""
 
 
-for _command in (run, check, show, emulate, schema):
+for _command in (run, check, show, reconcile, emulate, schema):
     app.command()(_command)

@@ -13,6 +13,7 @@ from loadcheck.errors import InputError, LoadcheckError, Problem
 
 if TYPE_CHECKING:
     from loadcheck.pipeline import Finished
+    from loadcheck.pipeline.later import Asked
 
 _SHORTEST_SECRET = 4
 _secrets: set[str] = set()
@@ -31,8 +32,8 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-def exit_of(finished: Finished) -> Exit:
-    """Return the exit code of a run."""
+def exit_of(finished: Finished | Asked) -> Exit:
+    """Return the exit code of a run, or of asking again about one."""
     from loadcheck.verify.verdict import Verdict  # noqa: PLC0415  # keeps --help quick
 
     if finished.interrupted:

@@ -47,6 +47,7 @@ def intent(scenario: Scenario, prepared: Prepared, run: Run, seed: int) -> dict[
             "interrupted": False,
             "error": None,
             "load_began_at": None,
+            "baseline": None,
             "start_day": run.start_day,
             "end_day": run.end_day,
             "copies": run.copies,

@@ -31,6 +31,7 @@ from loadcheck.workflow.exchange import Exchange
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.prepare import Prepared
+    from loadcheck.pipeline.questions import Sisters
     from loadcheck.scenario.model import Scenario
 
 _SAMPLE_S = 0.05
@@ -148,6 +149,34 @@ class Verification:
                     await self._ask_controls(sent)
                     await self.localize(ledger, since_ns, sent.events_per_copy)
 
+    async def later(self, sent: Sent, ledger: Ledger, controls: int | None) -> None:
+        """Ask about a run that ended a while ago.
+
+        Args:
+            sent: The ledger's numbers.
+            ledger: Who was sent.
+            controls: Control users that the run itself had acknowledged; None if it sent none.
+        """
+        verify, before = self._scenario.verify, self.baseline or 0
+        since_ns = time.monotonic_ns()
+        filtered = self._prepared.isolation == "filter" and not before
+        self.settlement = await self.observer.settle(
+            lower=before + sent.acknowledged,
+            upper=before + sent.acknowledged + sent.indeterminate,
+            since_ns=since_ns,
+            quiet_s=verify.quiet_s,
+            deadline_s=1.5 * verify.quiet_s + 2 * self.pause_s,
+        )
+        if not filtered or self.settlement.last is None:
+            return
+        if controls is not None and self._prepared.controls is not None:
+            self._controls = self._compile_controls(self._prepared.controls)
+            self._controls.acknowledged = controls
+            self._controls.at_ns = since_ns
+        await self._ask_controls(sent)
+        if self._suspects(sent) and self._scenario.localizes:
+            await self.localize(ledger, since_ns, sent.events_per_copy)
+
     async def localize(self, ledger: Ledger, since_ns: int, events_per_copy: int) -> None:
         """Ask by bucket who is missing or was counted twice."""
         split = self._scenario.verify.split
@@ -216,11 +245,14 @@ class Verification:
 
     async def _send_controls(self) -> None:
         """Send the control users: somebody is missing."""
-        if self._prepared.controls is None:
-            return
-        plan, questions = self._prepared.controls.questions(_CONTROL)
-        _, unsent = self._prepared.controls.questions(_UNSENT)
-        self._controls = Controls(
+        if self._prepared.controls is not None:
+            self._controls = self._compile_controls(self._prepared.controls)
+            await self._controls.send()
+
+    def _compile_controls(self, sisters: Sisters) -> Controls:
+        plan, questions = sisters.questions(_CONTROL)
+        _, unsent = sisters.questions(_UNSENT)
+        return Controls(
             copy=lambda number: plan.copy(
                 number, time.time_ns() // 1_000_000, backoff(self._scenario, self._seed)
             ),
@@ -231,7 +263,6 @@ class Verification:
             send=self._send,
             cost=questions.cost,
         )
-        await self._controls.send()
 
     async def _ask_controls(self, sent: Sent) -> None:
         """Ask for the control users; they get as long to become visible as the others had."""

@@ -213,6 +213,7 @@ class Work:
     async def _ask_before(self) -> None:
         if self._verification is not None:
             await self._verification.before()
+            self._book.document["run"]["baseline"] = self._verification.baseline
 
     async def _load(self) -> None:
         scenario, runner, progress = self._scenario, self._runner, self._progress

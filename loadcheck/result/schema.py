@@ -286,6 +286,7 @@ def json_schema() -> dict[str, Any]:
                         "interrupted": _flag("Whether it was stopped by a signal."),
                         "error": _maybe(_text("What ended the run early, if anything did.")),
                         "load_began_at": _maybe(_text("UTC, ISO 8601; null before the load.")),
+                        "baseline": _maybe(_count("What was counted before the run.")),
                         "start_day": _text("First day of the query window, YYYYMMDD."),
                         "end_day": _text("Last day of it."),
                         "copies": _maybe(
@@ -295,6 +296,7 @@ def json_schema() -> dict[str, Any]:
                     },
                     optional=(
                         "load_began_at",
+                        "baseline",
                         "start_day",
                         "end_day",
                         "copies",
@@ -342,6 +344,28 @@ def json_schema() -> dict[str, Any]:
                     "additionalProperties": _step(),
                 },
                 "consistency": _consistency(),
+                "reconciliations": {
+                    "type": "array",
+                    "description": "Each time the service was asked again about the run.",
+                    "items": _object(
+                        "One time.",
+                        {
+                            "at": _text("UTC, ISO 8601."),
+                            "verdict": _VERDICT,
+                            "uniques": {"type": ["integer", "null"]},
+                            "totals": {"type": ["integer", "null"]},
+                            "lost_at_least": _maybe(_count("Users certainly missing then.")),
+                            "unsaved": _count(
+                                "Copies that may have been sent after the last save of a run that "
+                                "was killed; indeterminate."
+                            ),
+                            "export": {
+                                "type": ["object", "null"],
+                                "description": "What the comparison event by event found.",
+                            },
+                        },
+                    ),
+                },
                 "thresholds": {
                     "type": "array",
                     "items": _object(
@@ -413,6 +437,7 @@ def json_schema() -> dict[str, Any]:
                 "thresholds",
                 "findings",
                 "timeline",
+                "reconciliations",
             ),
         ),
     }

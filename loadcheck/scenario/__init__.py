@@ -5,7 +5,7 @@ every problem at once.
 """
 
 from loadcheck.scenario.duration import format_duration, parse_duration
-from loadcheck.scenario.loader import load
+from loadcheck.scenario.loader import load, restore
 from loadcheck.scenario.model import (
     ClosedLoad,
     Count,
@@ -39,4 +39,5 @@ __all__ = [
     "format_duration",
     "load",
     "parse_duration",
+    "restore",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
@@ -19,7 +19,7 @@ from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.source import read
 from loadcheck.scenario.target import read_target
-from loadcheck.scenario.tree import Node, dotted, lay_over
+from loadcheck.scenario.tree import Node, dotted, grow, lay_over
 from loadcheck.scenario.verification import read_overlay, read_verify
 
 if TYPE_CHECKING:
@@ -67,6 +67,22 @@ def load(
     document, misfits = override(document, changes)
     report.problems.extend(misfits)
     return _scenario(_with_workflow_table(document), file, env, report)
+
+
+def restore(
+    document: Mapping[str, Any], file: str, *, env: Mapping[str, str] = os.environ
+) -> Scenario:
+    """Return the scenario of a stored run.
+
+    Args:
+        document: :attr:`Scenario.document`, as the results file has it.
+        file: The scenario file as the user named it: paths are relative to its folder.
+        env: Where credentials are looked up again.
+
+    Raises:
+        ScenarioError: A variable is not set any more, a file is gone.
+    """
+    return _scenario(_with_workflow_table(grow(dict(document), file=file)), file, env, Report())
 
 
 def _with_workflow_table(document: Node) -> Node:

@@ -106,6 +106,12 @@ class Threshold:
     operator: str
     limit: float
 
+    @property
+    def unit(self) -> str:
+        """The unit of the limit, as the results file names it."""
+        unit = {Kind.DURATION: "ms", Kind.RATIO: "ratio", Kind.RATE: "1/s", Kind.COUNT: "count"}
+        return unit[self.metric.kind]
+
     def judge(self, figures: Figures) -> Judged:
         """Compare the measured figure with the limit."""
         measured = figures.measure(self.metric)
@@ -136,13 +142,12 @@ class Judged:
 
     def to_json(self) -> dict[str, Any]:
         """Return the judgement as the results file holds it."""
-        unit = {Kind.DURATION: "ms", Kind.RATIO: "ratio", Kind.RATE: "1/s", Kind.COUNT: "count"}
         return {
             "expression": self.threshold.expression,
             "measured": None
             if self.measured is None or math.isinf(self.measured)
             else self.measured,
-            "unit": unit[self.threshold.metric.kind],
+            "unit": self.threshold.unit,
             "verdict": self.verdict.value,
             "own_delay_ms": self.own_delay_ms,
         }

@@ -1,0 +1,54 @@
+"""The command ``loadcheck reconcile``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def reconcile(
+    result: Annotated[Path, typer.Argument(help="A results file.", show_default=False)],
+    consent: Annotated[
+        bool, typer.Option("--live", help="The queries may leave this machine.")
+    ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
+            show_default=False,
+        ),
+    ] = None,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Download the events and compare them one by one: exact."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results document on stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the verdict in one line.")
+    ] = False,
+) -> None:
+    """Ask the service again about a stored run, also one that was killed; update its verdict."""
+    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
+
+    import anyio  # noqa: PLC0415
+
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.pipeline.later import Again, again  # noqa: PLC0415
+
+    options = Again(consent=consent, server=server, export=export)
+    asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
+    stream = sys.stderr if as_json else sys.stdout
+    if quiet:
+        terminal.print_headline(asked.document, path=asked.path, stream=stream)
+    else:
+        terminal.print_summary(asked.document, path=asked.path, stream=stream)
+    if as_json:
+        terminal.write_json(asked.document)
+    raise typer.Exit(exit_of(asked))

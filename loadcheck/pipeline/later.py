@@ -1,0 +1,266 @@
+"""Asks again about a stored run, from its results file alone."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pyroaring import BitMap
+
+from loadcheck import scenario as scenarios
+from loadcheck.errors import ConsentError, InputError, Problem
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.measure import Ledger
+from loadcheck.pipeline import document as documents
+from loadcheck.pipeline import exported
+from loadcheck.pipeline.prepare import Prepared, is_loopback, prepare, secret_values
+from loadcheck.pipeline.settled import Settled, rejudge
+from loadcheck.pipeline.verification import Verification, Verified, moments
+from loadcheck.result import ResultFile, read
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify.export import Compared
+from loadcheck.verify.naming import Moments
+from loadcheck.verify.reconcile import Sent
+from loadcheck.verify.verdict import Verdict
+from loadcheck.workflow.buckets import Buckets
+from loadcheck.workflow.identity import Run
+
+_UNSAVED_SECONDS = 10
+"""A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
+_KEY, _SECRET = "AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY"  # names of variables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What a user says beside the results file.
+
+    Attributes:
+        consent: The queries may leave this machine.
+        server: Base URL that stands in for all servers, credentials in it if it needs its own.
+        export: Download the events and compare them one by one.
+    """
+
+    consent: bool = False
+    server: str | None = None
+    export: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What asking again came to.
+
+    Attributes:
+        document: The results document, as saved.
+        path: Where.
+        consistent: What the counts, or the events, prove.
+        verdict: What everything together proves.
+        interrupted: Never; as :class:`~loadcheck.pipeline.work.Finished` has it.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    consistent: Verdict
+    verdict: Verdict
+    interrupted: bool = False
+
+
+async def again(path: Path, options: Again) -> Asked:
+    """Ask the service again about a stored run, and save what it says beside what it said.
+
+    Raises:
+        InputError: The file cannot be used, or the service cannot be reached any more.
+    """
+    document = read(path)
+    scenario = _scenario(path, document)
+    run, servers = _run(path, document, scenario, options)
+    prepared = prepare(scenario, run=run, servers=servers, seed=document["run"]["seed"])
+    if prepared.questions is None:
+        raise InputError(_problem(path, "scenario.verify.enabled", "the run was not verified"))
+    _require_consent(path, prepared, options)
+    ledger = Ledger.from_json(document["ledger"])
+    ledger.close()
+    unsaved = _unsaved(document, ledger)
+    ledger.indeterminate |= unsaved
+    sent = Sent(
+        started=len(ledger.started) + len(unsaved),
+        acknowledged=len(ledger.acknowledged),
+        indeterminate=len(ledger.indeterminate),
+        rejected=len(ledger.rejected),
+        events_per_copy=scenario.load.events_per_copy,
+    )
+    began_at = document["run"].get("load_began_at")
+    due = moments(document["timeline"]["due"], began_at)
+    async with httpx_transport(
+        max_connections=2,
+        connect_s=scenario.timeouts.connect_s,
+        request_s=scenario.verify.timeout_s,
+        use_proxies=scenario.target.kind == "live",
+    ) as transport:
+        verification = Verification(
+            scenario,
+            prepared,
+            Buckets(run_id=run.id, copies=run.copies),
+            send=transport.send,
+            sent=lambda _: None,
+            seen=lambda _: None,
+            seed=document["run"]["seed"],
+        )
+        verification.baseline = _baseline(document)
+        controls = document.get("consistency", {}).get("controls") or {}
+        await verification.later(sent, ledger, controls.get("acknowledged"))
+    verified = verification.conclude(sent, due)
+    compared = None
+    if options.export:
+        compared = await _export(path, scenario, prepared, run, ledger, document)
+    settled = rejudge(
+        document,
+        Settled(sent=sent, verified=verified, compared=compared),
+        prepared.thresholds,
+        now=documents.utc_now(),
+        unsaved=len(unsaved),
+        told=_told(run, due, compared),
+    )
+    _enter_observations(settled.document, verification, verified, began_at)
+    hidden = secret_values(scenario, run)
+    saved = documents.redact(settled.document, hidden)
+    ResultFile(path, replace=True).save(saved)
+    return Asked(document=saved, path=path, consistent=settled.consistent, verdict=settled.verdict)
+
+
+def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
+    if "timeline" not in document:
+        raise InputError(_problem(path, "run.phase", "the run was killed before it sent anything"))
+    file = document["run"].get("scenario_file") or str(path)
+    return scenarios.restore(document["scenario"], file)
+
+
+def _run(
+    path: Path, document: Mapping[str, Any], scenario: Scenario, options: Again
+) -> tuple[Run, dict[str, str]]:
+    """Return the identity of the stored run, and the servers to ask."""
+    stored = document["run"]
+    started = datetime.fromisoformat(stored["started_at"])
+    target: dict[str, str] = {}
+    servers: dict[str, str] = {}
+    if options.server is not None:
+        url, target = _server(options.server)
+        servers = {"*": url, **dict.fromkeys(scenario.target.servers, url)}
+    if scenario.target.kind == "emulator":
+        if options.server is None:
+            remedy = (
+                "what it held is gone; a standalone one that kept the events (loadcheck emulate "
+                "--data FILE) can be asked with --server URL"
+            )
+            message = "the run's embedded emulator ended with it"
+            raise InputError(_problem(path, "scenario.target.kind", message, remedy))
+        if not target:
+            remedy = f"put them into the URL, http://KEY:SECRET@HOST, or into {_KEY} and {_SECRET}"
+            raise InputError(Problem(key="--server", message="needs credentials", remedy=remedy))
+    day = timedelta(days=1)
+    return (
+        Run(
+            id=stored["id"],
+            start_day=stored.get("start_day") or f"{started - day:%Y%m%d}",
+            end_day=stored.get("end_day") or f"{started + day:%Y%m%d}",
+            target=target,
+            copies=stored.get("copies"),
+        ),
+        servers,
+    )
+
+
+def _server(server: str) -> tuple[str, dict[str, str]]:
+    """Return the base URL without its credentials, and what the target supplies by them."""
+    url = urlsplit(server)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        remedy = "expected an http:// or https:// URL"
+        raise InputError(Problem(key="--server", message="is no such URL", remedy=remedy))
+    key = unquote(url.username or "") or os.environ.get(_KEY, "")
+    secret = unquote(url.password or "") or os.environ.get(_SECRET, "")
+    bare = urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
+    if not key or not secret:
+        return bare, {}
+    pair = base64.b64encode(f"{key}:{secret}".encode()).decode("ascii")
+    return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
+
+
+def _require_consent(path: Path, prepared: Prepared, options: Again) -> None:
+    observer = prepared.observer
+    assert observer is not None
+    if options.consent or is_loopback(observer.origin.host):
+        return
+    message = f"this would send queries to {observer.origin}"
+    raise ConsentError(_problem(path, "scenario.target", message, "add --live to say that it may"))
+
+
+def _baseline(document: Mapping[str, Any]) -> int | None:
+    stored = document.get("consistency", {}).get("baseline")
+    baseline = document["run"].get("baseline") if stored is None else stored
+    return None if baseline is None else int(baseline)
+
+
+def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
+    """Return the copies that a killed run may have sent after its last save."""
+    if document["run"]["phase"] == "complete":
+        return BitMap()
+    touched = ledger.started | ledger.skipped
+    first = touched.max() + 1 if touched else 0
+    planned = document["copies"]["planned"]
+    if planned is None:
+        peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
+        planned = first + _UNSAVED_SECONDS * max(peak, 1)
+    return BitMap(range(first, planned)) if planned > first else BitMap()
+
+
+async def _export(
+    path: Path,
+    scenario: Scenario,
+    prepared: Prepared,
+    run: Run,
+    ledger: Ledger,
+    document: Mapping[str, Any],
+) -> Compared:
+    if scenario.verify.export is None:
+        message = "the workflow's profile does not say where events can be exported"
+        raise InputError(_problem(path, "scenario.verify.export", message))
+    begin = datetime.fromisoformat(document["run"]["started_at"])
+    seconds = len(document["timeline"]["second"])
+    end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
+    with exported.in_folder() as folder:
+        archive = await exported.download(scenario, prepared, begin, end, Path(folder))
+        return await exported.compare(scenario, prepared, run.id, ledger, archive)
+
+
+def _told(run: Run, due: Moments, compared: Compared | None) -> dict[str, Any] | None:
+    return None if compared is None else exported.tell(compared, run.id, due)
+
+
+def _enter_observations(
+    document: dict[str, Any],
+    verification: Verification,
+    verified: Verified,
+    began_at: str | None,
+) -> None:
+    """Append the new observations, on the time scale of the old ones."""
+    began = datetime.now(UTC) if began_at is None else datetime.fromisoformat(began_at)
+    ago_ns = int((datetime.now(UTC) - began).total_seconds() * 1e9)
+    begin_ns = time.monotonic_ns() - ago_ns
+    section = document["consistency"]
+    section["observations"] = [
+        *section.get("observations", ()),
+        *(
+            documents.observed(observation, begin_ns) | {"acknowledged": verified.consistency.lower}
+            for observation in verification.observer.observations
+        ),
+    ]
+
+
+def _problem(path: Path, key: str, message: str, remedy: str = "") -> Problem:
+    return Problem(file=str(path), key=key, message=message, remedy=remedy)

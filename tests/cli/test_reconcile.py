@@ -1,0 +1,216 @@
+"""``loadcheck reconcile``: from the results file alone, later, exact with the export."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from loadcheck.result import read
+from tests.cli.conftest import Loadcheck
+
+KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """An emulator that outlives the runs against it."""
+
+    url: str
+    control: str
+
+    def options(self, **values: object) -> list[str]:
+        """Return the options that send a scenario to it, and further values."""
+        url = f'"{self.url}"'
+        values = {
+            "target": f'{{kind="live", servers={{httpV2Api={url}, dashboardRestApi={url}}}}}',
+            "inputs.apiKey": '{env="AMPLITUDE_API_KEY"}',
+            "inputs.basicAuth": '{basic={username={env="AMPLITUDE_API_KEY"}, '
+            'password={env="AMPLITUDE_SECRET_KEY"}}}',
+            "verify.localize": "true",
+            "verify.deadline": "2s",
+            "thresholds": '["lost == 0"]',
+            **values,
+        }
+        return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+
+    def call(self, method: str, path: str, **body: object) -> Any:
+        request = urllib.request.Request(
+            f"{self.control}/{path}", method=method, data=json.dumps(body).encode() or None
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return orjson.loads(answer.read())
+
+    def later(self, time_: str) -> None:
+        """Move its clock ahead."""
+        self.call("POST", "clock", advance=time_)
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    config = {
+        "visibility_delay": "100ms",
+        "api_key": KEYS["AMPLITUDE_API_KEY"],
+        "secret_key": KEYS["AMPLITUDE_SECRET_KEY"],
+        **getattr(request, "param", {}),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "loadcheck.emulator", "--embedded"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(orjson.dumps(config) + b"\n")
+    process.stdin.flush()
+    ready = orjson.loads(process.stdout.readline())
+    yield Service(ready["url"], ready["control"])
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+def document(loadcheck: Loadcheck) -> dict[str, Any]:
+    (path,) = loadcheck.results()
+    return read(path)
+
+
+@pytest.mark.parametrize("service", [{"visibility_delay": "1h"}], indirect=True)
+def test_what_was_not_visible_in_time_is_found_later(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    ran = loadcheck("run", smoke, *service.options(), env=KEYS)
+    assert ran.code == 3, ran.stdout + ran.stderr
+    first = ran.result
+    assert first["verdict"] == "unknown"
+    assert first["consistency"]["overtaken"] is False
+    service.later("2h")
+    asked = loadcheck("reconcile", ran.results[0], env=KEYS)
+    assert asked.code == 0, asked.stdout + asked.stderr
+    now = document(loadcheck)
+    assert now["verdict"] == "pass"
+    assert now["consistency"]["uniques"] == 200
+    assert now["thresholds"][0]["verdict"] == "pass"
+    assert len(now["reconciliations"]) == 1
+    assert now["reconciliations"][0]["uniques"] == 200
+    more = now["consistency"]["observations"]
+    assert len(more) > len(first["consistency"]["observations"])
+    assert more[-1]["asked_s"] > first["consistency"]["observations"][-1]["asked_s"]
+    for secret in KEYS.values():
+        assert secret not in ran.results[0].read_text()
+
+
+def test_a_killed_run_is_judged_from_what_it_had_saved(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    process = loadcheck.start(
+        "run",
+        smoke,
+        *service.options(**{"load.rate": 300, "load.duration": "20s", "thresholds": "[]"}),
+        env=KEYS,
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not (
+        loadcheck.results() and document(loadcheck)["copies"]["started"] > 600
+    ):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert document(loadcheck)["run"]["phase"] == "running"
+    asked = loadcheck("reconcile", loadcheck.results()[0], env=KEYS)
+    now = document(loadcheck)
+    (entry,) = now["reconciliations"]
+    # all that was acknowledged is there; what came after the last save is indeterminate
+    assert now["consistency"]["lost_at_least"] == 0
+    assert entry["unsaved"] > 0
+    assert now["consistency"]["uniques"] >= now["copies"]["acknowledged"] > 0
+    assert now["consistency"]["uniques"] <= now["consistency"]["upper"]
+    assert now["verdict"] in ("pass", "unknown"), asked.stdout
+    assert asked.code in (0, 3)
+
+
+def test_the_export_decides_event_by_event(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    service.call("PUT", "faults", drop={"count": 3, "first": 10}, duplicate={"count": 2})
+    ran = loadcheck("run", smoke, *service.options(), env=KEYS)
+    assert ran.code == 1, ran.stdout + ran.stderr
+    truth = {fault["kind"]: fault for fault in service.call("GET", "truth")}
+    early = loadcheck("reconcile", ran.results[0], "--export", env=KEYS)
+    assert early.code == 2
+    assert "two hours" in early.stderr
+    service.later("4h")
+    asked = loadcheck("reconcile", ran.results[0], "--export", env=KEYS)
+    assert asked.code == 1, asked.stdout + asked.stderr
+    found = document(loadcheck)["reconciliations"][-1]["export"]
+    assert (found["lost"], found["duplicated"], found["altered"], found["unexpected"]) == (
+        3,
+        2,
+        0,
+        0,
+    )
+    assert found["events"] == 199
+    lost = {copy["user_id"] for copy in found["lost_copies"]}
+    assert lost == set(truth["drop"]["user_ids"])
+    assert lost == {copy["user_id"] for copy in ran.result["consistency"]["localized"]["lost"]}
+    twice = {copy["user_id"] for copy in found["duplicated_copies"]}
+    assert twice == set(truth["duplicate"]["user_ids"])
+
+
+def test_several_events_a_copy_are_told_apart(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    ran = loadcheck("run", smoke, *service.options(**{"load.events_per_copy": 3}), env=KEYS)
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert ran.result["consistency"]["totals"] == 600
+    service.later("4h")
+    asked = loadcheck("reconcile", ran.results[0], "--export", env=KEYS)
+    assert asked.code == 0, asked.stdout + asked.stderr
+    assert document(loadcheck)["reconciliations"][-1]["export"]["events"] == 600
+
+
+def test_a_run_on_the_embedded_emulator_cannot_be_asked_again(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    ran = loadcheck("run", smoke)
+    before = ran.results[0].read_bytes()
+    asked = loadcheck("reconcile", ran.results[0])
+    assert asked.code == 2
+    assert "ended with it" in asked.stderr
+    assert "--server" in asked.stderr
+    assert ran.results[0].read_bytes() == before
+
+
+def test_another_server_may_be_named_and_credentials_are_needed_for_it(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    ran = loadcheck("run", smoke)
+    missing = loadcheck("reconcile", ran.results[0], "--server", service.url)
+    assert missing.code == 2
+    assert "needs credentials" in missing.stderr
+    # it answers, and it has never heard of the run
+    asked = loadcheck("reconcile", ran.results[0], "--server", service.url, env=KEYS)
+    assert asked.code == 1, asked.stdout + asked.stderr
+    assert document(loadcheck)["consistency"]["uniques"] == 0
+
+
+def test_a_service_that_is_gone_leaves_the_verdict_unknown(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    ran = loadcheck("run", smoke)
+    asked = loadcheck(
+        "reconcile", ran.results[0], "--server", "http://127.0.0.1:1", "--quiet", env=KEYS
+    )
+    assert asked.code == 3, asked.stderr
+    assert document(loadcheck)["verdict"] == "unknown"
+    assert "127.0.0.1" in json.dumps(document(loadcheck)["findings"])
