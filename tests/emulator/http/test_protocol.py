@@ -71,6 +71,8 @@ def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
     with served.connect() as wire:
         wire.sendall(HEAD + LENGTH + BODY + others * 100)
         found = answers(wire, 201)
+        wire.sendall(HEAD + LENGTH + BODY)  # it reads on after it had to stop
+        assert answers(wire, 1)[0].startswith(b"HTTP/1.1 200")
     statuses = [int(answer[9:12]) for answer in found]
     assert statuses == [200] + [404, 200] * 100
 

@@ -13,12 +13,25 @@ from typing import Any
 import pytest
 
 EVENT = '{"event_type":"probe"}'
+WRONG = (
+    b"a:b",
+    b"an-api-key-of-the-tests",
+    b"an-api-key-of-the-tests:",
+    b"an-api-key-of-the-tests:another-secret-key",
+    b"another-key:a-secret-key-of-the-tests",
+)
 DAYS = {"start": "20260615", "end": "20260615"}
 
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Basic", "Basic !!!", "Bearer token", "Basic " + base64.b64encode(b"a:b").decode()],
+    [
+        "",
+        "Basic",
+        "Basic !!!",
+        "Bearer token",
+        *(f"Basic {base64.b64encode(pair).decode()}" for pair in WRONG),
+    ],
 )
 def test_unknown_credentials(project: Project, authorization: str) -> None:
     for path in ("events/segmentation", "events/list", "usersearch", "useractivity", "export"):

@@ -80,7 +80,7 @@ def test_somebody_can_be_taken_out_until_three_days_before(users: Project) -> No
     people = [person(users, "user-0"), person(users, "user-1")]
     send(users, "POST", PATH, {"amplitude_ids": people})
     users.move(days=27)
-    assert send(users, "DELETE", f"{PATH}/{people[0]}/2026-07-15")[0] == 200
+    assert send(users, "DELETE", f"{PATH}/{people[0]}/2026%2D07-15")[0] == 200
     assert send(users, "DELETE", f"{PATH}/{people[0]}/2026-07-15")[0] == 404
     users.move(days=1)
     assert send(users, "DELETE", f"{PATH}/{people[1]}/2026-07-15")[0] == 400
