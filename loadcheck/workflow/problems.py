@@ -44,18 +44,22 @@ class Report:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Everything taken so far."""
-        return tuple(self._problems)
+        """Everything taken so far, file by file in the order of their lines."""
+        files = {problem.file: None for problem in self._problems}
+        places = {file: place for place, file in enumerate(files)}
+        return tuple(
+            sorted(self._problems, key=lambda problem: (places[problem.file], problem.line or 0))
+        )
 
     @property
     def errors(self) -> tuple[Problem, ...]:
         """The errors among them."""
-        return tuple(problem for problem in self._problems if problem.severity == "error")
+        return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """The warnings among them."""
-        return tuple(problem for problem in self._problems if problem.severity == "warning")
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
