@@ -74,7 +74,7 @@ def _headline(document: Document) -> Text:
     text = Text()
     text.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
     text.append(f"  {document['scenario'].get('name', '')}", style="bold")
-    text.append(f"  {_because(document)}")
+    text.append(f"  {because(document)}")
     if run["phase"] != "complete":
         text.append(f"  (the run was killed: {run['phase']})", style="yellow")
     elif run["interrupted"]:
@@ -82,7 +82,7 @@ def _headline(document: Document) -> Text:
     return text
 
 
-def _because(document: Document) -> str:
+def because(document: Document) -> str:
     """Return the reason for the verdict in a few words."""
     verdict, copies = document["verdict"], document["copies"]
     seen = document.get("consistency", {})
@@ -196,14 +196,13 @@ def _checks(document: Document) -> Table:
     for finding in document.get("findings", ()):
         table.add_row(_mark(finding["verdict"]), finding["check"], finding["summary"])
     for threshold in document.get("thresholds", ()):
-        measured = _measured(threshold)
-        table.add_row(
-            _mark(threshold["verdict"]), "threshold", f"{threshold['expression']}   {measured}"
-        )
+        text = f"{threshold['expression']}   {measured(threshold)}"
+        table.add_row(_mark(threshold["verdict"]), "threshold", text)
     return table
 
 
-def _measured(threshold: Mapping[str, Any]) -> str:
+def measured(threshold: Mapping[str, Any]) -> str:
+    """Return what a threshold was compared with, in words."""
     value, unit = threshold["measured"], threshold["unit"]
     if value is None:
         # a lag without end is no number in JSON
