@@ -72,11 +72,14 @@ def run(
     finished = anyio.run(
         partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
     )
+    path = finished.path if finished.unsaved is None else None
     stream = sys.stderr if as_json else sys.stdout
     if quiet:
-        terminal.print_headline(finished.document, path=finished.path, stream=stream)
+        terminal.print_headline(finished.document, path=path, stream=stream)
     else:
-        terminal.print_summary(finished.document, path=finished.path, stream=stream)
+        terminal.print_summary(finished.document, path=path, stream=stream)
     if as_json:
         terminal.write_json(finished.document)
+    if finished.unsaved is not None:
+        raise finished.unsaved
     raise typer.Exit(exit_of(finished))

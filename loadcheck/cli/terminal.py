@@ -32,15 +32,15 @@ def width() -> int:
     return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((100, 24)).columns))
 
 
-def print_summary(document: Mapping[str, Any], *, path: Path, stream: TextIO) -> None:
+def print_summary(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print a result for a person."""
-    text = terminal.summary(document, color=has_color(stream), width=width(), path=str(path))
+    text = terminal.summary(document, color=has_color(stream), width=width(), path=str(path or ""))
     stream.write(text)
 
 
-def print_headline(document: Mapping[str, Any], *, path: Path, stream: TextIO) -> None:
+def print_headline(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print the verdict in one line."""
-    stream.write(f"{terminal.headline(document)}  {path}\n")
+    stream.write(f"{terminal.headline(document)}  {path or ''}".rstrip() + "\n")
 
 
 def write_json(document: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
+from loadcheck.errors import ResultFileError
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.record import Record
 from loadcheck.load.runner import Runner
@@ -51,6 +52,7 @@ class Finished:
         consistent: What the counts prove.
         verdict: What everything together proves.
         interrupted: Whether a signal ended it early.
+        unsaved: Why the document is not on disk; None if it is.
     """
 
     document: Mapping[str, Any]
@@ -58,6 +60,7 @@ class Finished:
     consistent: Verdict
     verdict: Verdict
     interrupted: bool
+    unsaved: ResultFileError | None
 
 
 class Work:
@@ -199,13 +202,14 @@ class Work:
                 "warnings": [*book.document["warnings"], *self._warnings()],
             }
         )
-        await book.save("complete", durable=True)
+        await book.try_save("complete", durable=True)
         return Finished(
             document=book.document,
             path=book.file.path,
             consistent=consistent,
             verdict=verdict,
             interrupted=self._interrupted,
+            unsaved=book.unsaved,
         )
 
     # the stretches of a run
@@ -274,7 +278,7 @@ class Work:
                 nonlocal busy
                 self._book.document.update(document.moving(self._record, self._planned))
                 try:
-                    await self._book.save("running", durable=False)
+                    await self._book.try_save("running", durable=False)
                 finally:
                     busy = False
 
@@ -323,6 +327,11 @@ class Work:
             warnings.append(
                 f"{record.skipped:,} copies fell due while {record.max_in_flight:,} were in flight"
                 " and were not sent: raise load.max_in_flight or ask for a lower rate"
+            )
+        if self._book.missed:
+            warnings.append(
+                f"{self._book.missed:,} saves of the results failed while the load went on:"
+                " is the disk full?"
             )
         late_ms = record.lateness.percentile_ms(99)
         if late_ms is not None and late_ms > _LATE_MS:

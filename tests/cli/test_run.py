@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hdrh.histogram import HdrHistogram
 from jsonschema import Draft202012Validator
 from pyroaring import BitMap
 
-from loadcheck.result import json_schema
+from loadcheck.result import json_schema, read
 from tests.cli.conftest import Loadcheck
 
 
@@ -260,3 +261,19 @@ def test_a_real_service_needs_consent(loadcheck: Loadcheck) -> None:
     assert "40 events of as many new users to https://" in ended.stderr
     assert "--live" in ended.stderr
     assert ended.results == []
+
+
+def test_a_disk_that_fills_up_costs_the_file_but_not_the_verdict(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    process = loadcheck.start("run", smoke, preexec_fn=small_files)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "all 200 acknowledged users counted" in stdout
+    assert ".json: cannot be written: file too large" in stderr
+    assert ".json" not in stdout
+    (path,) = loadcheck.results()
+    assert read(path)["run"]["phase"] in {"intent", "running"}
