@@ -10,6 +10,7 @@ from loadcheck.emulator.faults.injector import Injector
 from loadcheck.emulator.http.message import Answer, Request
 from loadcheck.emulator.http.router import Router
 from loadcheck.emulator.ingest.commit import Committer
+from loadcheck.emulator.ingest.server import SingleServer
 from loadcheck.emulator.ingest.upload import Uploads
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.pages.openapi import description
@@ -72,8 +73,9 @@ class Emulator:
             )
             for path in ("/2/httpapi", "/batch")
         }
+        server = None if config.capacity is None else SingleServer(config.capacity)
         for path, uploads in self._uploads.items():
-            self.router.add("POST", path, uploads)
+            self.router.add("POST", path, uploads if server is None else server.before(uploads))
         self._route_queries(people)
         self._route_users(people)
         self.router.add("GET", "/", self._page)

@@ -169,6 +169,7 @@ class EmulatorConfig:
         silenced_devices: Devices whose events are refused.
         export_lag_ms: How long after its end an hour can be exported.
         block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
+        capacity: Uploads served in a second, one after the other; None: as fast as it can.
         faults: Ways to misbehave.
     """
 
@@ -191,4 +192,5 @@ class EmulatorConfig:
     silenced_devices: frozenset[str] = frozenset()
     export_lag_ms: float = 2 * 3_600_000.0
     block_bots: bool = False
+    capacity: float | None = None
     faults: tuple[Fault, ...] = field(default=())

@@ -31,6 +31,7 @@ _KEYS = (
     "silenced_devices",
     "export_lag",
     "block_bots",
+    "capacity",
     "faults",
 )
 
@@ -70,6 +71,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         silenced_devices=frozenset(top.texts("silenced_devices")),
         export_lag_ms=top.duration_ms("export_lag", 2 * 3_600_000.0),  # [D] Export API
         block_bots=top.flag("block_bots", default=False),
+        capacity=top.rate("capacity"),
         faults=read_faults(top, seed),
     )
     if top.problems:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from loadcheck.emulator.config.duration import milliseconds
+
+_RATE = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*/\s*s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,19 @@ class Reader:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
             return float(value)
         self.problem(key, f"found {_shown(value)}", "expected a share from 0 to 1, such as 0.01")
+        return None
+
+    def rate(self, key: str) -> float | None:
+        """Return a number per second above 0 ("4000/s", or 4000), or None if there is none."""
+        value = self.table.get(key)
+        if value is None:
+            return None
+        number = value
+        if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
+            number = float(match[1].replace("_", ""))
+        if isinstance(number, int | float) and number is not True and 0 < number < float("inf"):
+            return float(number)
+        self.problem(key, f"found {_shown(value)}", 'expected a rate above 0, such as "4000/s"')
         return None
 
     def duration_ms(self, key: str, default: float) -> float:

@@ -103,6 +103,8 @@ def _limits(config: EmulatorConfig, state: Mapping[str, Any]) -> str:
     rows = [("visible after", _delay(config.visibility))]
     rows.append(("result cache", "documented ages" if config.cache else "off"))
     rows.append(("limits", escape(config.limits_name)))
+    if config.capacity is not None:
+        rows.append(("capacity", f"{config.capacity:,.0f} uploads a second, one after the other"))
     tables = (("httpapi", config.httpapi), ("batch", config.batch), ("queries", config.queries))
     for name, table in tables:
         given = [
