@@ -144,7 +144,22 @@ def _totals(document: Document) -> Table:
             expected = words.count(seen["lower"]) if seen["lower"] == seen["upper"] else band
             counted += f"   expected {expected}"
         table.add_row("counted", counted)
+        if seen["visibility"] and seen["visibility"]["samples"]:
+            table.add_row("visible", _visible(seen["visibility"]))
     return table
+
+
+def _visible(lag: Mapping[str, Any]) -> Text:
+    """Return how long after their acknowledgement users were counted."""
+    text = Text()
+    for name in ("p50", "p95", "p99", "max"):
+        seconds = lag[f"{name}_s"]
+        style = "yellow" if seconds is None else ""
+        text.append(f"{name} {'never' if seconds is None else words.clock(seconds)}   ", style)
+    text.append("after its acknowledgement")
+    if lag["resolution_s"] is not None:
+        text.append(f", to {words.clock(lag['resolution_s'])}", style="dim")
+    return text
 
 
 def _latencies(document: Document) -> Table:
