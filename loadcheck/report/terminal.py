@@ -144,8 +144,9 @@ def _totals(document: Document) -> Table:
             expected = words.count(seen["lower"]) if seen["lower"] == seen["upper"] else band
             counted += f"   expected {expected}"
         table.add_row("counted", counted)
-        if seen["visibility"] and seen["visibility"]["samples"]:
-            table.add_row("visible", _visible(seen["visibility"]))
+        lag = seen.get("visibility")
+        if lag and lag["samples"]:
+            table.add_row("visible", _visible(lag))
     return table
 
 
