@@ -42,3 +42,8 @@ def rate(per_second: float | None) -> str:
 def share(ratio: float | None) -> str:
     """Return a share of one in percent."""
     return "–" if ratio is None else f"{100 * ratio:.4g} %"
+
+
+def instant(utc: str) -> str:
+    """Return an instant in ISO 8601 to the second: ``2026-11-23 09:16:25 UTC``."""
+    return f"{utc[:19].replace('T', ' ')} UTC"

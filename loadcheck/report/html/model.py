@@ -1,0 +1,319 @@
+"""What a page consists of: tiles, tables, charts and texts in sections."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Number = float | int | None
+
+
+class Shape(enum.Enum):
+    """How a series is drawn."""
+
+    LINE = "line"
+    STEP = "step"
+    """A value holds from its x until the next one's."""
+    POINTS = "points"
+    BAND = "band"
+    """The area between ``low`` and ``y``."""
+    STACK = "stack"
+    """An area on top of those before it; a value holds until the next one's x."""
+
+
+class Scale(enum.Enum):
+    """How values are laid out along an axis."""
+
+    LINEAR = "linear"
+    LOG = "log"
+    PERCENTILE = "percentile"
+    """Values are 1/(1-p), on a logarithmic axis labelled with p."""
+
+
+class Unit(enum.Enum):
+    """What the values of an axis are, and so how they are written."""
+
+    CLOCK = "clock"
+    """Seconds since the load began."""
+    MILLISECONDS = "ms"
+    SECONDS = "s"
+    RATE = "rate"
+    COUNT = "count"
+    SHARE = "share"
+    PERCENTILE = "percentile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        label: What is along it.
+        unit: How its values are written.
+        scale: How they are laid out.
+        switch: Whether a reader may change between linear and logarithmic.
+    """
+
+    label: str
+    unit: Unit
+    scale: Scale = Scale.LINEAR
+    switch: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the script reads it."""
+        return {
+            "label": self.label,
+            "unit": self.unit.value,
+            "scale": self.scale.value,
+            "switch": self.switch,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One row of values.
+
+    Attributes:
+        label: Its name, shown next to it.
+        role: What it means; decides colour, the same in all charts.
+        x: Ascending.
+        y: One for each x; None leaves a gap.
+        low: Lower edge of a band.
+        shape: How it is drawn.
+        dash: "", "dash", "dot" or "dashdot": told apart without colour.
+        marker: "", "circle", "square", "triangle", "diamond" or "cross".
+        faint: In the background, without a label of its own in the chart.
+    """
+
+    label: str
+    role: str
+    x: Sequence[Number]
+    y: Sequence[Number]
+    low: Sequence[Number] | None = None
+    shape: Shape = Shape.LINE
+    dash: str = ""
+    marker: str = ""
+    faint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A line or a stretch that is pointed out.
+
+    Attributes:
+        axis: "x" for an upright one, "y" for a level one.
+        at: Where.
+        to: Where it ends; None for a line.
+        label: What it is.
+        role: What it means; decides colour.
+    """
+
+    axis: str
+    at: float
+    label: str
+    to: float | None = None
+    role: str = "note"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the script reads it."""
+        return {
+            "axis": self.axis,
+            "at": self.at,
+            "to": self.to,
+            "label": self.label,
+            "role": self.role,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A table's cell.
+
+    Attributes:
+        text: What it says.
+        role: A verdict or another meaning; decides colour.
+        strong: Whether it stands out.
+    """
+
+    text: str
+    role: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        columns: Headings. The first column names the row.
+        rows: Texts or cells.
+        numeric: Whether all columns but the first are numbers, and flush right.
+        note: A sentence below it.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    numeric: bool = True
+    note: str = ""
+    kind: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart and its data as a table.
+
+    Attributes:
+        name: Unique within the page.
+        title: What it shows.
+        note: How to read it, in a sentence.
+        x, y: Its axes.
+        series: Drawn in this order.
+        marks: What is pointed out.
+        group: Charts of one group share the extent and the cursor along x.
+        height: In CSS pixels.
+        table: Its data, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    note: str
+    x: Axis
+    y: Axis
+    series: Sequence[Series]
+    table: Table
+    marks: Sequence[Mark] = ()
+    group: str = ""
+    height: int = 280
+    kind: str = field(default="chart", init=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the script reads it; what series have in common is written once."""
+        shared: dict[tuple[Number, ...], int] = {}
+        series = [
+            {
+                "label": one.label,
+                "role": one.role,
+                "x": shared.setdefault(tuple(one.x), len(shared)),
+                "y": _short(one.y),
+                "low": None if one.low is None else _short(one.low),
+                "shape": one.shape.value,
+                "dash": one.dash,
+                "marker": one.marker,
+                "faint": one.faint,
+            }
+            for one in self.series
+        ]
+        return {
+            "name": self.name,
+            "title": self.title,
+            "x": self.x.to_json(),
+            "y": self.y.to_json(),
+            "xs": [_short(values) for values in shared],
+            "series": series,
+            "marks": [mark.to_json() for mark in self.marks],
+            "group": self.group,
+            "height": self.height,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: str = field(default="text", init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """Text as it stands in a file, folded away."""
+
+    title: str
+    text: str
+    kind: str = field(default="code", init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A finding or a threshold in a list of them."""
+
+    verdict: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """What the checks say."""
+
+    checks: Sequence[Check]
+    kind: str = field(default="checks", init=False)
+
+
+Block = Chart | Table | Text | Code | Checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading and what stands below it."""
+
+    name: str
+    title: str
+    blocks: Sequence[Block]
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A key figure."""
+
+    label: str
+    value: str
+    note: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page.
+
+    Attributes:
+        verdict: "pass", "fail" or "unknown"; decides colour.
+        badge: The verdict in a word.
+        title: What the page is about.
+        because: Why the verdict is what it is.
+        description: More about it.
+        origin: When and where the figures were taken.
+        tiles: The key figures.
+        warnings: What a reader should know before trusting them.
+        sections: The rest.
+    """
+
+    verdict: str
+    badge: str
+    title: str
+    because: str
+    description: str = ""
+    origin: Sequence[str] = ()
+    tiles: Sequence[Tile] = ()
+    warnings: Sequence[str] = ()
+    sections: Sequence[Section] = ()
+
+    def charts(self) -> list[Chart]:
+        """Return the charts in order."""
+        return [
+            block
+            for section in self.sections
+            for block in section.blocks
+            if isinstance(block, Chart)
+        ]
+
+
+def _short(values: Sequence[Number]) -> list[Number]:
+    """Return values with six significant digits: more than a screen can show."""
+    return [
+        value if value is None or isinstance(value, int) else float(f"{value:.6g}")
+        for value in values
+    ]

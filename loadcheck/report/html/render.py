@@ -1,0 +1,75 @@
+"""Puts a page together: one file, with nothing in it that could fetch or run anything else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from loadcheck import __version__
+from loadcheck.report.html.model import Page
+from loadcheck.report.html.result import result_page
+
+
+def page(document: Mapping[str, Any]) -> bytes:
+    """Return a stored result as an HTML page in UTF-8.
+
+    Args:
+        document: A results document of any phase.
+    """
+    return render(result_page(document))
+
+
+def render(content: Page) -> bytes:
+    """Return a page as HTML in UTF-8.
+
+    Whatever a file says is escaped by the template. The content security policy allows the page's
+    own style and script, by their hashes, and nothing else: no fetch, frame, form or image.
+    """
+    style, script = _part("page.css"), _part("charts.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    text: str = _template().render(
+        page=content,
+        policy=policy,
+        # neither needs escaping: they are ours, and end no element
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        data=_data(content),
+        version=__version__,
+    )
+    return text.encode()
+
+
+def _data(content: Page) -> Markup:
+    """Return the charts' data as JSON that cannot end the element it stands in."""
+    data = orjson.dumps([chart.to_json() for chart in content.charts()]).decode()
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return Markup(data)  # noqa: S704
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+@cache
+def _part(name: str) -> str:
+    return files("loadcheck.report.html").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_part("page.html.jinja"))

@@ -1,0 +1,196 @@
+"""Chromium without a window, driven over a pipe, where it is installed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# the browser wants its end of the pipe at 3 and 4, which may be taken in this process
+_LAUNCH = """
+import os, sys
+to, back = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]))
+spare = os.dup(to), os.dup(back)
+os.dup2(spare[0], 3), os.dup2(spare[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+class Browser:
+    """A browser that speaks the DevTools protocol (chromedevtools.github.io/devtools-protocol)."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        theirs_in, self._to = os.pipe()
+        self._from, theirs_out = os.pipe()
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", _LAUNCH, str(theirs_in), str(theirs_out)),
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--no-first-run",
+                "--hide-scrollbars",
+                "--remote-debugging-pipe",
+                f"--user-data-dir={profile}",
+            ],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._rest = b""
+        self._number = 0
+        self.events: list[dict[str, Any]] = []
+
+    def call(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
+        """Call a method and return what it answers."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self._to, data) :]
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer)
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.events.append(answer)
+
+    def wait_for(self, method: str, session: str) -> dict[str, Any]:
+        """Return the next event of a kind."""
+        while True:
+            for place, event in enumerate(self.events):
+                if event.get("method") == method and event.get("sessionId") == session:
+                    return self.events.pop(place)
+            self.events.append(self._next())
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            data = os.read(self._from, 1 << 20)
+            assert data, "the browser has gone"
+            self._rest += data
+        message, _, self._rest = self._rest.partition(b"\0")
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+    def close(self) -> None:
+        """End the browser."""
+        try:
+            self.call("Browser.close")
+        finally:
+            os.close(self._to)
+            os.close(self._from)
+            self._process.wait(20)
+
+
+class Tab:
+    """A page in a browser."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = browser.call("Target.attachToTarget", targetId=self._target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return self._browser.call(method, self._session, **parameters)
+
+    def shape(self, width: int, height: int = 900, scheme: str = "light", media: str = "") -> None:
+        """Set the window's size, and what the page's media queries are told."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media=media, features=features)
+
+    def open(self, page: Path) -> None:
+        self._browser.events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        self._browser.wait_for("Page.loadEventFired", self._session)
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def run(self, script: str) -> Any:
+        """Return the value of an expression in the page."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def key(self, key: str, text: str = "") -> None:
+        """Press a key."""
+        for kind in ("keyDown", "keyUp"):
+            extra = {"text": text} if text and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, **extra)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def screenshot(self) -> bytes:
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        return base64.b64decode(data)
+
+    def pdf(self) -> bytes:
+        data = self.call("Page.printToPDF", printBackground=False, preferCSSPageSize=True)["data"]
+        return base64.b64decode(data)
+
+    def complaints(self) -> list[str]:
+        """Return what the browser wrote to its console, and what it was asked to fetch."""
+        self.run("1")
+        said = []
+        for event in self._browser.events:
+            method, values = event.get("method"), event.get("params", {})
+            if method == "Runtime.exceptionThrown":
+                said.append(str(values["exceptionDetails"]))
+            elif method == "Runtime.consoleAPICalled":
+                said.append(str(values["args"]))
+            elif method == "Log.entryAdded":
+                said.append(str(values["entry"]))
+            elif method == "Network.requestWillBeSent":
+                url = values["request"]["url"]
+                if not url.startswith(("file:", "data:")):
+                    said.append(f"fetches {url}")
+        return said
+
+    def close(self) -> None:
+        self._browser.call("Target.closeTarget", targetId=self._target)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    started = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    opened = Tab(browser)
+    opened.shape(1280)
+    yield opened
+    opened.close()
