@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import anyio
 
+from loadcheck.load.stages import StageRecord
 from loadcheck.measure import Histogram
 
 _EVERY_NS = 10_000_000
@@ -19,6 +20,9 @@ _RESOLUTION_NS = 1_000_000
 class Monitor:
     """What the generator did beside sending.
 
+    Args:
+        stages: Stages of the load that are measured on their own.
+
     Attributes:
         loop_lag: How much later than asked for a sleeping task came to run, beyond the millisecond
             to which timers are good: what any answer may have waited before it was looked at. A
@@ -28,11 +32,12 @@ class Monitor:
         watched_s: For how long it was watched.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Iterable[StageRecord] = ()) -> None:
         self.loop_lag = Histogram()
         self.gc_pauses = Histogram()
         self.cpu_s = 0.0
         self.watched_s = 0.0
+        self._stages = tuple(stages)
         self._pass_began_ns = 0
 
     async def watch_loop(self) -> None:
@@ -40,8 +45,12 @@ class Monitor:
         while True:
             began_ns = time.monotonic_ns()
             await anyio.sleep(_EVERY_NS / 1e9)
-            late_ns = time.monotonic_ns() - began_ns - _EVERY_NS
-            self.loop_lag.record(max(0, late_ns - _RESOLUTION_NS))
+            now_ns = time.monotonic_ns()
+            lag_ns = max(0, now_ns - began_ns - _EVERY_NS - _RESOLUTION_NS)
+            self.loop_lag.record(lag_ns)
+            for stage in self._stages:
+                if stage.holds(now_ns):
+                    stage.loop_lag.record(lag_ns)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

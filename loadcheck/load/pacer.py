@@ -92,6 +92,13 @@ class OpenPacer:
             begin += stage.duration_s
         return total
 
+    def due_before(self, elapsed_s: float) -> int:
+        """Return how many copies fall due before an instant of the schedule, exactly."""
+        if self.arrivals == "constant":
+            return max(0, int(np.ceil(self.expected_at(elapsed_s) - _ROUNDING)))
+        end_ns = round(elapsed_s * 1e9)
+        return sum(int(np.searchsorted(chunk, end_ns)) for chunk in self.chunks())
+
     def chunks(self) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the due instants in order, in ns since the start, some thousands at a time."""
         total = float(self._expected()[-1])

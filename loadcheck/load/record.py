@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from loadcheck.load.stages import StageRecord, StageSpan
 from loadcheck.measure import Histogram, Ledger, Outcome, Timeline
 from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.plan import Role, StepPlan
@@ -31,6 +32,7 @@ class StepRecord:
         answers: How often each status code, or failure by name, came back.
         reasons: Why attempts failed, counted; at most 20 kinds.
         examples: The beginning of the first failed answer's body, by status code.
+        parts: The same for single stages of the load, where thresholds speak of them.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class StepRecord:
         "attempts",
         "examples",
         "failed",
+        "parts",
         "reasons",
         "response_time",
         "service_time",
@@ -61,9 +64,13 @@ class StepRecord:
         self.answers: Counter[int | str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.examples: dict[int, str] = {}
+        self.parts: tuple[tuple[StageRecord, StepRecord], ...] = ()
 
     def add(self, exchange: Exchange, due_ns: int | None = None) -> None:
         """Enter one judged attempt, made by a copy that was due at ``due_ns``."""
+        for stage, part in self.parts:
+            if stage.holds(exchange.sent_ns if due_ns is None else due_ns):
+                part.add(exchange, due_ns)
         self.attempts += 1
         done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
         if exchange.success:
@@ -119,13 +126,17 @@ class Record:
         load_ns: How long copies were started; 0 while they still are.
         last_ack_ns: Monotonic instant of the last acknowledgement; 0 before there is one.
         uniques: What the service counted last; None before it was asked.
+        stages: The stages of an open load that are measured on their own.
     """
 
-    def __init__(self, steps: Sequence[StepPlan], ingest: int, observer: int | None = None) -> None:
-        self.steps = tuple(
-            StepRecord(step.step_id, has_due_time=step.role is Role.COPY and not step.dependent)
-            for step in steps
-        )
+    def __init__(
+        self,
+        steps: Sequence[StepPlan],
+        ingest: int,
+        observer: int | None = None,
+        stages: Sequence[StageSpan] = (),
+    ) -> None:
+        self.steps = _records(steps)
         self.ingest = self.steps[ingest]
         shared = observer is not None and steps[observer].role is Role.COPY
         self.queries = (
@@ -133,6 +144,9 @@ class Record:
             if shared and observer is not None
             else None
         )
+        self.stages = tuple(StageRecord(span, _records(steps)) for span in stages)
+        for index, step in enumerate(self.steps):
+            step.parts = tuple((stage, stage.steps[index]) for stage in self.stages)
         self.lateness = Histogram()
         self.dispatch_lag = Histogram()
         self.ledger = Ledger()
@@ -148,6 +162,25 @@ class Record:
         self._times = self.ingest.response_time or self.ingest.service_time
         self._seen_times = self._times.counts()
         self._seen_lateness = self.lateness.counts()
+
+    def begin(self, begin_ns: int) -> None:
+        """Note when the load began, before its first copy is started."""
+        for stage in self.stages:
+            stage.begin(begin_ns)
+
+    def dispatched(self, due_ns: int, now_ns: int) -> None:
+        """Enter how late a copy of an open load was started."""
+        self.dispatch_lag.record(now_ns - due_ns)
+        for stage in self.stages:
+            if stage.holds(due_ns):
+                stage.dispatch_lag.record(now_ns - due_ns)
+
+    def sent(self, due_ns: int, sent_ns: int) -> None:
+        """Enter how late the first request of a copy was sent."""
+        self.lateness.record(sent_ns - due_ns)
+        for stage in self.stages:
+            if stage.holds(due_ns):
+                stage.lateness.record(sent_ns - due_ns)
 
     def asked(self, exchange: Exchange) -> None:
         """Enter a query of our own, apart from those that copies make of the same step."""
@@ -206,3 +239,10 @@ class Record:
                 "lateness_p99_ms": self.lateness.percentile_ms(99, since=lateness),
             },
         )
+
+
+def _records(steps: Sequence[StepPlan]) -> tuple[StepRecord, ...]:
+    return tuple(
+        StepRecord(step.step_id, has_due_time=step.role is Role.COPY and not step.dependent)
+        for step in steps
+    )

@@ -144,6 +144,7 @@ class Runner:
         for gate in self._gates.values():
             tasks.start_soon(gate.serve)
         self.begin_ns = self._clock()
+        self._record.begin(self.begin_ns)
         self._begin_ms = time.time_ns() // 1_000_000
 
     async def _dispatch(self, pacer: OpenPacer, max_in_flight: int) -> None:
@@ -164,7 +165,7 @@ class Runner:
                     return
                 record.due += 1
                 if record.in_flight < max_in_flight:
-                    record.dispatch_lag.record(now - due_ns)
+                    record.dispatched(due_ns, now)
                     self._start(number, due_ns)
                 else:
                     record.skip(number)
@@ -235,7 +236,7 @@ class Runner:
         record = self._record
         if not copy.sent and exchange.sent_ns:
             copy.sent = True
-            record.lateness.record(exchange.sent_ns - copy.due_ns)
+            record.sent(copy.due_ns, exchange.sent_ns)
         step = exchange.request.step
         record.steps[step].add(exchange, copy.due_ns)
         if step == self._ingest:

@@ -45,6 +45,7 @@ def intent(scenario: Scenario, prepared: Prepared, run: Run, seed: int) -> dict[
             "started_at": utc_now(),
             "ended_at": None,
             "interrupted": False,
+            "aborted": None,
             "error": None,
             "load_began_at": None,
             "baseline": None,

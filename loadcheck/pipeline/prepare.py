@@ -21,11 +21,13 @@ from loadcheck.errors import (
 from loadcheck.load.gate import Limit
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
+from loadcheck.load.stages import StageSpan, stage_spans
 from loadcheck.pipeline import marks
 from loadcheck.pipeline.fetch import fetch
 from loadcheck.pipeline.questions import Questions, Sisters
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify import thresholds
+from loadcheck.verify.metrics import Vocabulary
 from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.plan import Plan, Role, StepPlan
@@ -178,7 +180,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
             questions = Questions(scenario, plan, observer, run)
     problems += _misplaced_limits(scenario, plan)
     limits, unparsable = thresholds.parse_all(
-        scenario.thresholds, [step.step_id for step in plan.steps]
+        scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
     problems += [
         scenario.problem(f"thresholds.{index}", problem.message, problem.remedy)
@@ -201,6 +203,28 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         pacer=_pacer(load, seed) if isinstance(load, OpenLoad) else None,
         isolation="filter" if filtered else "baseline",
     )
+
+
+def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Vocabulary:
+    """Return the names that thresholds may use."""
+    load = scenario.load
+    # what copies run as well is asked by ourselves under a name of its own
+    ours = [f"{observer.step_id}@observer"] if observer and observer.role is Role.COPY else []
+    undue = [step.step_id for step in plan.steps if step.role is not Role.COPY or step.dependent]
+    return Vocabulary(
+        steps=[*(step.step_id for step in plan.steps), *ours],
+        undue=[*undue, *ours],
+        stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
+    )
+
+
+def stages_of(scenario: Scenario, prepared: Prepared) -> tuple[StageSpan, ...]:
+    """Return the stages that are to be measured on their own: those that thresholds name."""
+    load, pacer = scenario.load, prepared.pacer
+    if not isinstance(load, OpenLoad) or pacer is None:
+        return ()
+    wanted = {threshold.metric.stage for threshold in prepared.thresholds} - {""}
+    return stage_spans(pacer, [(stage.name, stage) for stage in load.stages], wanted)
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:

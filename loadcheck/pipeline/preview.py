@@ -73,7 +73,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             "events": copies and copies * scenario.load.events_per_copy,
         },
         "buckets": _buckets(scenario, run, prepared, seed),
-        "thresholds": list(scenario.thresholds),
+        "thresholds": [threshold.check for threshold in scenario.thresholds],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
         "leaves_this_machine": not emulated
         and not all(is_loopback(step.origin.host) for step in plan.steps),

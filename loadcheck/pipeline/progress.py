@@ -37,6 +37,7 @@ class Progress:
         begin_ns: Monotonic instant at which the load began; 0 before.
         observation: What the service said last.
         interrupted: Whether a signal has come.
+        aborted: Whether a threshold has stopped the load.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Progress:
     begin_ns: int = 0
     observation: Observation | None = None
     interrupted: bool = False
+    aborted: bool = False
 
     @property
     def elapsed_s(self) -> float:
@@ -63,7 +65,9 @@ class Progress:
     @property
     def stage(self) -> str:
         """Where the run is, in a word."""
-        return "stopping" if self.interrupted and self.phase is Phase.LOAD else self.phase.value
+        if self.phase is Phase.LOAD and (self.interrupted or self.aborted):
+            return "stopping"
+        return self.phase.value
 
     @property
     def trouble(self) -> str:

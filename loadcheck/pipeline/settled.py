@@ -8,12 +8,13 @@ from typing import Any
 
 from loadcheck.pipeline.verification import Verified
 from loadcheck.verify.export import Compared
+from loadcheck.verify.metrics import Metric
 from loadcheck.verify.reconcile import Consistency, Sent
-from loadcheck.verify.thresholds import Metric, Threshold
+from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Finding, Verdict, worst
 
-_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated")
-_OWN_CHECKS = frozenset({"target", "generator"})
+_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+_OWN_CHECKS = frozenset({"target", "generator", "aborted"})
 """Findings of the run itself, which no later answer changes."""
 
 
@@ -57,6 +58,7 @@ class _Counts:
             "recovered": seen.recovered_at_most if exact is None else exact.recovered,
             "unexpected": seen.unexpected if exact is None else exact.unexpected_count,
             "duplicated": seen.duplicated if exact is None else exact.duplicated.total(),
+            "missing_events": seen.missing_events,
         }
         return figures[metric.name]
 

@@ -22,9 +22,16 @@ from loadcheck.load.seconds import each_second
 from loadcheck.load.transport import Transport
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.pipeline import document
+from loadcheck.pipeline.abort import Aborted, Watchdog, with_abort
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
-from loadcheck.pipeline.prepare import Prepared, backoff, limits_of, planned_copies
+from loadcheck.pipeline.prepare import (
+    Prepared,
+    backoff,
+    limits_of,
+    planned_copies,
+    stages_of,
+)
 from loadcheck.pipeline.progress import Phase, Progress
 from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
@@ -86,6 +93,7 @@ class Work:
             prepared.plan.steps,
             prepared.ingest.index,
             prepared.observer.index if prepared.observer else None,
+            stages_of(scenario, prepared),
         )
         self._runner = Runner(
             prepared.plan,
@@ -119,7 +127,10 @@ class Work:
             if prepared.questions is not None
             else None
         )
-        self._monitor = Monitor()
+        self._monitor = Monitor(record.stages)
+        spans = [stage.span for stage in record.stages]
+        self._watchdog = Watchdog(prepared.thresholds, spans)
+        self._aborted: Aborted | None = None
         self._interrupted = False
 
     async def through(self, watch: Watch) -> None:
@@ -161,13 +172,13 @@ class Work:
         figures = RunFigures(
             record=record,
             monitor=monitor,
-            consistency=seen,
             rates=rates,
+            pacer=self._prepared.pacer,
+            consistency=seen,
             lag=verified.visibility if verified else None,
         )
-        judged = void(
-            [threshold.judge(figures) for threshold in self._prepared.thresholds], figures.own_delay
-        )
+        judged = [threshold.judge(figures) for threshold in self._prepared.thresholds]
+        judged = with_abort(void(judged, figures.own_delay), self._aborted)
         pacer = self._prepared.pacer
         limited = judge_generator(
             judged,
@@ -177,10 +188,13 @@ class Work:
         )
         if limited is not None:
             findings.append(limited)
+        if self._aborted is not None:
+            findings.append(self._aborted.finding())
         verdict = worst([*(f.verdict for f in findings), *(j.verdict for j in judged)])
         book.document["run"] |= {
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
+            "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": book.trouble,
         }
         book.document |= document.moving(record, self._planned)
@@ -285,11 +299,27 @@ class Work:
             def close(second: int) -> None:
                 nonlocal busy
                 self._record.close_second(second)
+                self._look_whether_to_abort()
                 if not busy:
                     busy = True
                     saving.start_soon(save)
 
             await each_second(begin_ns, close)
+
+    def _look_whether_to_abort(self) -> None:
+        record = self._record
+        if not self._watchdog.watches or self._aborted is not None or record.load_ns:
+            return
+        figures = RunFigures(
+            record=record,
+            monitor=self._monitor,
+            rates=self._rates(),
+            pacer=self._prepared.pacer,
+        )
+        self._aborted = self._watchdog.look(figures, self._progress.elapsed_s)
+        if self._aborted is not None:
+            self._progress.aborted = True
+            self._runner.stop()
 
     async def _heed_signals(self, scope: anyio.CancelScope) -> None:
         """The first signal ends the load, the second ends the waiting."""
@@ -308,7 +338,8 @@ class Work:
 
     def _rates(self) -> Rates:
         record, pacer = self._record, self._prepared.pacer
-        duration_s = record.load_ns / 1e9
+        so_far_ns = time.monotonic_ns() - self._runner.begin_ns if self._runner.begin_ns else 0
+        duration_s = (record.load_ns or so_far_ns) / 1e9
         if pacer is None or not duration_s:
             asked = None
         else:

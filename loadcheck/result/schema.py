@@ -284,6 +284,19 @@ def json_schema() -> dict[str, Any]:
                         "started_at": _text("UTC, ISO 8601."),
                         "ended_at": _maybe(_text("UTC, ISO 8601; null while it runs.")),
                         "interrupted": _flag("Whether it was stopped by a signal."),
+                        "aborted": {
+                            **_object(
+                                "The threshold that stopped the load early; null if none did.",
+                                {
+                                    "threshold": _text("As written."),
+                                    "measured": _maybe(
+                                        {"type": "number", "description": "The figure then."}
+                                    ),
+                                    "at_s": _number("Seconds since the load began."),
+                                },
+                            ),
+                            "type": ["object", "null"],
+                        },
                         "error": _maybe(_text("What ended the run early, if anything did.")),
                         "load_began_at": _maybe(_text("UTC, ISO 8601; null before the load.")),
                         "baseline": _maybe(_count("What was counted before the run.")),
@@ -295,6 +308,7 @@ def json_schema() -> dict[str, Any]:
                         "scenario_file": _text("As the user named it."),
                     },
                     optional=(
+                        "aborted",
                         "load_began_at",
                         "baseline",
                         "start_day",

@@ -17,6 +17,7 @@ TOP = frozenset(
         "thresholds",
         "overlay",
         "limits",
+        "capacity",
     }
 )
 NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
@@ -61,6 +62,10 @@ BUDGET = frozenset({"cost", "window", "plain", "split", "per_day"})
 EXPORT = frozenset({"path", "event", "run", "fields"})
 REPEAT = frozenset({"event", "at", "value", "overlay"})
 LIMIT = frozenset({"concurrency", "rate"})
+THRESHOLD = frozenset({"check", "abort", "grace"})
+CAPACITY = frozenset(
+    {"from", "to", "precision", "probe", "warmup", "recovery", "samples", "probes", "budget"}
+)
 COUNT = frozenset({"value", "overlay"})
 EDIT = frozenset({"step", "at", "value"})
 OBSERVER_EDIT = EDIT - {"step"}
@@ -72,6 +77,7 @@ TABLES = {
     "retry": RETRY,
     "timeouts": TIMEOUTS,
     "verify": VERIFY,
+    "capacity": CAPACITY,
 }
 """The tables at the top whose keys are fixed."""
 
@@ -90,3 +96,6 @@ MAX_EVENTS_PER_COPY = 1000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
 MAX_NAME_LENGTH = 80
+MAX_PROBES = 1000
+FINEST, COARSEST = 0.005, 0.5
+"""Precision of a search: the width of the answer's interval, as a share of it."""

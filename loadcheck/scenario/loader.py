@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.attempts import read_retry, read_timeouts
+from loadcheck.scenario.capacity import read_capacity
 from loadcheck.scenario.inputs import read_inputs
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.limits import read_limits
@@ -19,6 +20,7 @@ from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.source import read
 from loadcheck.scenario.target import read_target
+from loadcheck.scenario.thresholds import read_thresholds
 from loadcheck.scenario.tree import Node, dotted, grow, lay_over
 from loadcheck.scenario.verification import read_overlay, read_verify
 
@@ -122,7 +124,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     limits = read_limits(top)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed", least=0, most=grammar.MAX_SEED)
-    thresholds = top.texts("thresholds") or ()
+    thresholds, capacity = read_thresholds(top), read_capacity(top)
     if report.problems or workflow is None or load is None:
         problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
         raise ScenarioError(problems)
@@ -145,6 +147,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         lines={key: at.line for key, at in places.items() if at.file == file and at.line},
         places=places,
         limits=limits,
+        capacity=capacity,
     )
 
 

@@ -310,6 +310,51 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """One thing that must hold.
+
+    Attributes:
+        check: The expression, as written.
+        abort: Whether the load is stopped when it does not hold.
+        grace_s: So long after the beginning of the load, or of the stage that it is about, it is
+            not looked at for that.
+    """
+
+    check: str
+    abort: bool = False
+    grace_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How the highest rate at which everything holds is searched for.
+
+    Attributes:
+        lowest: The rate to begin with, copies per second; None: the lowest of the load's stages.
+        highest: The highest rate to try; None: as high as it goes.
+        precision: Width of the answer's interval, as a share of it.
+        probe_s: How long a rate is measured, at least.
+        warmup_s: How long it is held before that.
+        recovery_s: Pause after a rate that held; twice as long after one that did not.
+        samples: Copies to measure at each rate, at least: at a low rate it is held for longer.
+        probes: The most rates to try, repetitions included.
+        budget_s: The most time that all may take; None: as long as it takes.
+        budget_events: The most events that all may send; None: as many as it takes.
+    """
+
+    lowest: float | None = None
+    highest: float | None = None
+    precision: float = 0.04
+    probe_s: float = 8.0
+    warmup_s: float = 2.0
+    recovery_s: float = 1.0
+    samples: int = 1000
+    probes: int = 12
+    budget_s: float | None = None
+    budget_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
     """How the service is asked what arrived.
 
@@ -372,8 +417,9 @@ class Scenario:
         file: The file as the user named it.
         seed: Seed of everything random; None: drawn at the start and recorded.
         overlay: Edits of the workflow's requests, the profile's first.
-        thresholds: Expressions that must hold, each as written.
+        thresholds: What must hold.
         limits: Step → what it may ask of the service.
+        capacity: How its capacity is searched for.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
         lines: Dotted key → line in ``file``, for problems found after parsing.
@@ -391,12 +437,13 @@ class Scenario:
     timeouts: Timeouts
     verify: Verify
     overlay: tuple[Edit, ...]
-    thresholds: tuple[str, ...]
+    thresholds: tuple[Threshold, ...]
     seed: int | None
     document: Mapping[str, Any]
     lines: Mapping[str, int]
     places: Mapping[str, Place] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    capacity: Capacity = field(default_factory=Capacity)
 
     @property
     def localizes(self) -> bool:

@@ -182,14 +182,6 @@ class Table:
         self.report.add(node, f"found {found(node)}", f"expected an array of {of}")
         return None
 
-    def texts(self, name: str) -> tuple[str, ...] | None:
-        """Return an array of strings that are not empty."""
-        entries = self.array(name, "strings")
-        if entries is None:
-            return None
-        read = [text(node, self.report) for node in entries]
-        return tuple(entry for entry in read if entry is not None)
-
     def table(self, name: str, known: Collection[str] | None) -> Table | None:
         """Return the table at ``name``."""
         node = self.get(name)

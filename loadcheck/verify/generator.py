@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from loadcheck.verify.thresholds import Judged, Kind, Metric
+from loadcheck.verify.metrics import Kind, Metric
+from loadcheck.verify.thresholds import Judged
 from loadcheck.verify.verdict import Finding, Verdict
 
 TOLERATED_SHARE = 0.1

@@ -1,31 +1,25 @@
 """Limits that a run must keep: ``uploadEvents.p99 < 250ms``, ``lost == 0``, ``visible.p95 < 60s``.
 
-The grammar is ``METRIC OPERATOR VALUE[UNIT]``. A metric's kind decides which units are understood.
-A threshold whose metric has no sample is unknown: k6 lets it pass, and its users complain.
+The grammar is ``[STAGE:] METRIC OPERATOR VALUE[UNIT]``. A metric's kind decides which units are
+understood. A threshold whose metric has no sample is unknown: k6 lets it pass, and its users
+complain.
+
+One that aborts is looked at every second, from its grace period on, as if the run ended there: the
+same rule as that of k6's ``abortOnFail`` with ``delayAbortEval``.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from loadcheck.errors import Problem, did_you_mean
+from loadcheck.errors import Problem
+from loadcheck.verify.metrics import Kind, Known, Metric, Vocabulary, parse_metric
 from loadcheck.verify.verdict import Verdict
-
-
-class Kind(enum.Enum):
-    """What a metric measures, and so which units its limit may have."""
-
-    DURATION = "a duration: 250ms, 1.5s, 800us, 2m"
-    RATIO = "a share: 0.1% or 0.001"
-    COUNT = "a whole number"
-    RATE = "a rate: 500/s or 500"
-
 
 _UNITS: Mapping[Kind, Mapping[str, float]] = {
     Kind.DURATION: {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3},
@@ -42,52 +36,13 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-
-_RUN_METRICS: Mapping[str, Kind] = {
-    "error_rate": Kind.RATIO,
-    "rate": Kind.RATE,
-    "rate_ratio": Kind.RATIO,
-    "started": Kind.COUNT,
-    "skipped": Kind.COUNT,
-    "acknowledged": Kind.COUNT,
-    "rejected": Kind.COUNT,
-    "indeterminate": Kind.COUNT,
-    "retries": Kind.COUNT,
-    "uniques": Kind.COUNT,
-    "lost": Kind.COUNT,
-    "recovered": Kind.COUNT,
-    "unexpected": Kind.COUNT,
-    "duplicated": Kind.COUNT,
-}
+_UPPER = ("<", "<=", "==")
 
 _GRAMMAR = re.compile(
-    r"\s*(?P<metric>[A-Za-z_][\w.\-]*)\s*(?P<operator><=|>=|==|!=|<|>)"
+    r"\s*(?:(?P<stage>[A-Za-z0-9_-]+)\s*:)?\s*(?P<metric>[A-Za-z_][\w.@\-]*)"
+    r"\s*(?P<operator><=|>=|==|!=|<|>)"
     r"\s*(?P<value>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?P<unit>[a-zA-Z%/]*)\s*"
 )
-_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
-_OWN_SCOPES = ("lateness", "visible")
-_TIMES = ("response_time", "service_time")
-_STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A metric taken apart.
-
-    Attributes:
-        name: As written.
-        kind: What it measures.
-        scope: A step id, "lateness", "visible" (acknowledged until counted), or "" for the run as
-            a whole.
-        time: "response_time", "service_time", or "" for the headline one.
-        percentile: 0 to 100; None if it is no statistic of a duration.
-    """
-
-    name: str
-    kind: Kind
-    scope: str = ""
-    time: str = ""
-    percentile: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +54,27 @@ class Threshold:
         metric: What is measured.
         operator: How it is compared.
         limit: With what: milliseconds, a share of 1, a number, or a number per second.
+        abort: Whether the load is stopped when it does not hold.
+        grace_s: How long after the beginning of the load, or of its stage, it is not looked at.
     """
 
     expression: str
     metric: Metric
     operator: str
     limit: float
+    abort: bool = False
+    grace_s: float = 0.0
 
     @property
     def unit(self) -> str:
         """The unit of the limit, as the results file names it."""
         unit = {Kind.DURATION: "ms", Kind.RATIO: "ratio", Kind.RATE: "1/s", Kind.COUNT: "count"}
         return unit[self.metric.kind]
+
+    @property
+    def is_upper(self) -> bool:
+        """Whether the limit is one from above."""
+        return self.operator in _UPPER
 
     def judge(self, figures: Figures) -> Judged:
         """Compare the measured figure with the limit."""
@@ -121,6 +85,15 @@ class Threshold:
             held = _OPERATORS[self.operator](measured, self.limit)
             verdict = Verdict.PASS if held else Verdict.FAIL
         return Judged(threshold=self, measured=measured, verdict=verdict)
+
+    def give_up(self, figures: Figures) -> Judged | None:
+        """Return the judgement if it is one to stop the load for."""
+        judged = self.judge(figures)
+        if judged.measured is None or judged.verdict is not Verdict.FAIL:
+            return None
+        # a count that has yet to grow to what it is to be is not broken
+        waits = self.metric.grows and judged.measured < self.limit
+        return None if waits else judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,42 +133,65 @@ class Figures(Protocol):
         """Return the figure in the unit of :attr:`Threshold.limit`; None if there is none."""
 
 
-def parse(expression: str, steps: Collection[str]) -> Threshold | Problem:
+class Limit(Protocol):
+    """A threshold as a scenario has it."""
+
+    @property
+    def check(self) -> str:
+        """The expression."""
+
+    @property
+    def abort(self) -> bool:
+        """Whether the load is stopped when it does not hold."""
+
+    @property
+    def grace_s(self) -> float:
+        """How long it is not looked at."""
+
+
+def parse(
+    expression: str, words: Vocabulary, *, abort: bool = False, grace_s: float = 0.0
+) -> Threshold | Problem:
     """Return the threshold that a text states, or what is wrong with it.
 
     Args:
         expression: The text.
-        steps: The step ids of the workflow.
+        words: The names of steps and stages.
+        abort: Whether the load is stopped when it does not hold.
+        grace_s: How long it is not looked at.
     """
     match = _GRAMMAR.fullmatch(expression)
     if match is None:
         return Problem(
             message=f'"{expression}" is not a threshold',
             remedy='expected METRIC OPERATOR VALUE, e.g. "uploadEvents.p99 < 250ms", '
-            '"error_rate < 0.1%" or "lost == 0"',
+            '"error_rate < 0.1%" or "lost == 0"; "STAGE: …" for one stage of the load',
         )
-    metric = _metric(match["metric"], steps)
+    metric = parse_metric(match["stage"] or "", match["metric"], words)
     if isinstance(metric, Problem):
         return metric
     units = _UNITS[metric.kind]
     if match["unit"] not in units:
         said = f'the unit "{match["unit"]}"' if match["unit"] else "no unit"
         return Problem(message=f'"{expression}" has {said}', remedy=f"expected {metric.kind.value}")
-    return Threshold(
+    threshold = Threshold(
         expression=expression,
         metric=metric,
         operator=match["operator"],
         limit=float(match["value"]) * units[match["unit"]],
+        abort=abort,
+        grace_s=grace_s,
     )
+    return (abort and _never_aborts(threshold)) or threshold
 
 
 def parse_all(
-    expressions: Sequence[str], steps: Collection[str]
+    limits: Sequence[Limit], words: Vocabulary
 ) -> tuple[tuple[Threshold, ...], dict[int, Problem]]:
     """Return the thresholds that parse, and what is wrong with the others by their index."""
     thresholds, problems = [], {}
-    for index, expression in enumerate(expressions):
-        parsed = parse(expression, steps)
+    for index, limit in enumerate(limits):
+        parsed = parse(limit.check, words, abort=limit.abort, grace_s=limit.grace_s)
         if isinstance(parsed, Problem):
             problems[index] = parsed
         else:
@@ -203,34 +199,14 @@ def parse_all(
     return tuple(thresholds), problems
 
 
-def _metric(name: str, steps: Collection[str]) -> Metric | Problem:
-    if name in _RUN_METRICS:
-        return Metric(name=name, kind=_RUN_METRICS[name])
-    # a step id may itself hold dots: take the longest one that fits
-    scopes = sorted((*steps, *_OWN_SCOPES), key=len, reverse=True)
-    scope = next((scope for scope in scopes if name.startswith(f"{scope}.")), None)
-    if scope is None:
-        known = [*_RUN_METRICS, *(f"{scope}.p99" for scope in (*steps, *_OWN_SCOPES))]
-        return Problem(message=f'unknown metric "{name}"', remedy=did_you_mean(name, known))
-    rest = name[len(scope) + 1 :]
-    if scope not in _OWN_SCOPES:
-        if rest == "error_rate":
-            return Metric(name=name, kind=Kind.RATIO, scope=scope)
-        if rest == "rate":
-            return Metric(name=name, kind=Kind.RATE, scope=scope)
-    time = next((time for time in _TIMES if rest.startswith(f"{time}.")), "")
-    statistic = rest[len(time) + 1 :] if time else rest
-    percentile = _percentile(statistic)
-    if percentile is None or (time and scope in _OWN_SCOPES):
-        known = [*_STATISTICS] if scope in _OWN_SCOPES else [*_STATISTICS, "error_rate", "rate"]
-        return Problem(
-            message=f'unknown figure "{rest}" of {scope}', remedy=did_you_mean(rest, known)
-        )
-    return Metric(name=name, kind=Kind.DURATION, scope=scope, time=time, percentile=percentile)
-
-
-def _percentile(statistic: str) -> float | None:
-    if statistic == "max":
-        return 100.0
-    match = _PERCENTILE.fullmatch(statistic)
-    return float(match[1]) if match else None
+def _never_aborts(threshold: Threshold) -> Problem | None:
+    """Return why a load can never be stopped for this threshold; None if it can."""
+    metric = threshold.metric
+    remedy = "leave out abort = true"
+    if metric.known is Known.AFTERWARDS:
+        message = f'"{metric.name}" is only known when the load has ended: it cannot abort it'
+        return Problem(message=message, remedy=remedy)
+    if metric.grows and not threshold.is_upper:
+        message = f'"{metric.name}" only grows: until the load has ended it may still get there'
+        return Problem(message=message, remedy=remedy)
+    return None

@@ -35,6 +35,10 @@ LOAD = '[load]\nmodel = "open"\nrate = 1\nduration = "1s"\n'
 UNIQUES = "$response.body#/uniques"
 
 
+def checks(scenario: Scenario) -> tuple[str, ...]:
+    return tuple(threshold.check for threshold in scenario.thresholds)
+
+
 def test_the_least_that_is_a_scenario(loads: Loads) -> None:
     scenario = loads(WORKFLOW + LOAD)
     stage = Stage(name="steady", duration_s=1.0, rate=1.0, end_rate=1.0)
@@ -48,7 +52,7 @@ def test_the_least_that_is_a_scenario(loads: Loads) -> None:
     assert scenario.retry == Retry()
     assert scenario.timeouts == Timeouts()
     assert scenario.verify == Verify()
-    assert (scenario.inputs, scenario.overlay, scenario.thresholds) == ({}, (), ())
+    assert (scenario.inputs, scenario.overlay, checks(scenario)) == ({}, (), ())
     assert scenario.document == {
         "workflow": {"document": "w.yml"},
         "load": {"model": "open", "rate": 1, "duration": "1s"},
@@ -117,7 +121,7 @@ value = { run = ["$run.id"] }
     assert scenario.name == "all_of-it"
     assert scenario.description == "Two lines"
     assert scenario.seed == 2**63 - 1
-    assert scenario.thresholds == ("lost == 0", "error_rate < 1%")
+    assert checks(scenario) == ("lost == 0", "error_rate < 1%")
     workflow = scenario.workflow
     assert (workflow.id, workflow.strict) == ("main", True)
     assert workflow.sources == {"one": "api.yml", "two": "https://example.com/api.yml"}
@@ -260,7 +264,7 @@ value = 2
 """,
         env={"SET": "x"},
     )
-    assert scenario.thresholds == ("from the profile",)
+    assert checks(scenario) == ("from the profile",)
     assert {name: entry.value for name, entry in scenario.inputs.items()} == {"a": "x", "b": 1}
     assert (scenario.verify.step, scenario.verify.quiet_s) == ("count", 2)
     assert scenario.verify.uniques == Count(value=UNIQUES)
@@ -285,7 +289,7 @@ def test_overrides(loads: Loads, folder: Path) -> None:
     )
     assert isinstance(scenario.load, OpenLoad)
     assert scenario.load.stages[0].rate == 500
-    assert scenario.thresholds == ("a", "lost == 0")
+    assert checks(scenario) == ("a", "lost == 0")
     assert scenario.retry.attempts == 1
     assert (scenario.workflow.name, scenario.workflow.id) == ("w.yml", "main")
     assert scenario.verify.step == "count"
@@ -395,7 +399,7 @@ def test_every_valid_scenario_loads_and_keeps_what_it_says(
         "workflow": {"document": "w.yml"},
     }
     assert scenario.seed == document.get("seed")
-    assert scenario.thresholds == tuple(document.get("thresholds", ()))
+    assert checks(scenario) == tuple(document.get("thresholds", ()))
     inputs = {name: entry.value for name, entry in scenario.inputs.items()}
     assert inputs == document.get("inputs", {})
     assert scenario.target.emulator == document.get("target", {})

@@ -40,8 +40,8 @@ DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amp
         ("nmae = 1", 'nmae: unknown key; did you mean "name"?'),
         ("rate = 1", "rate: unknown key; it belongs in [load]"),
         ("attempts = 1", "attempts: unknown key; it belongs in [retry]"),
-        ('"a.b" = 1', ('"a.b": unknown key; expected one of description, inputs, limits, load, '
-         "name, overlay, retry, seed, target, thresholds, timeouts, verify, workflow")),
+        ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, description, inputs, limits, '
+         "load, name, overlay, retry, seed, target, thresholds, timeouts, verify, workflow")),
         ("name = 5", f"name: found 5; {TEXT}"),
         ('name = ""', f"name: found an empty string; {TEXT}"),
         ('name = "a b"', f'name: found the string "a b"; {NAME}'),
@@ -56,7 +56,7 @@ DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amp
         (f"seed = 0x{'f' * 9000}", ("seed: found a number of more than 64 bits; "
          "expected a whole number from 0 to 9,223,372,036,854,775,807")),
         ('thresholds = "lost == 0"', ('thresholds: found the string "lost == 0"; '
-         "expected an array of strings")),
+         "expected an array of strings, or tables { check, abort, grace }")),
         ('thresholds = ["a", 5]', f"thresholds.1: found 5; {TEXT}"),
         ('overlay = "x"', 'overlay: found the string "x"; expected an array of tables'),
         ("overlay = [5]", "overlay.0: found 5; expected a table"),

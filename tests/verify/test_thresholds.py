@@ -1,16 +1,24 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadcheck.errors import Problem
-from loadcheck.verify.thresholds import Metric, Threshold, parse, parse_all
+from loadcheck.scenario.model import Threshold as Limit
+from loadcheck.verify.metrics import Metric, Vocabulary
+from loadcheck.verify.thresholds import Threshold, parse, parse_all
 from loadcheck.verify.verdict import Verdict
 
-STEPS = ["uploadEvents", "segmentEvent", "a.b"]
+WORDS = Vocabulary(
+    steps=["uploadEvents", "segmentEvent", "a.b", "segmentEvent@observer"],
+    undue=["segmentEvent"],
+    stages=["baseline", "burst", "stage-3"],
+)
 
 
-def threshold(expression: str) -> Threshold:
-    parsed = parse(expression, STEPS)
+def threshold(expression: str, *, abort: bool = False) -> Threshold:
+    parsed = parse(expression, WORDS, abort=abort)
     assert isinstance(parsed, Threshold), parsed
     return parsed
 
@@ -41,6 +49,20 @@ class Fixed:
         ("lateness.p99.9 < 3ms", 3),
         ("  lost==0  ", 0),
         ("rate > 1e3", 1000),
+        ("uploadEvents.p99.99 < 1s", 1000),
+        ("uploadEvents.p12.5 < 1s", 1000),
+        ("uploadEvents.failed.p99 < 1s", 1000),
+        ("uploadEvents.throttled.max < 1s", 1000),
+        ("uploadEvents.attempts < 30", 30),
+        ("segmentEvent@observer.max < 2s", 2000),
+        ("visible.p95 < 60s", 60_000),
+        ("loop_lag.max < 20ms", 20),
+        ("gc_pauses.max < 20ms", 20),
+        ("dispatch_lag.p99 < 1ms", 1),
+        ("max_in_flight < 500", 500),
+        ("missing_events == 0", 0),
+        ("burst: uploadEvents.p99 < 400ms", 400),
+        ("stage-3:error_rate<1%", 0.01),
     ],
 )
 def test_what_parses(expression: str, limit: float) -> None:
@@ -68,17 +90,27 @@ def test_the_parts_of_a_duration_metric() -> None:
         ("uploadEvents.p101 < 1s", 'unknown figure "p101"', "p99"),
         ("uploadEvents.mean < 1s", 'unknown figure "mean"', "max"),
         ("lateness.service_time.p99 < 1s", "unknown figure", "p99"),
+        ("uploadEvents.failed.error_rate < 1%", 'figure "failed.error_rate"', "failed.p99"),
+        ("uploadEvents.median < 1s", 'unknown figure "median" of uploadEvents', "attempts, error_"),
+        ("segmentEvent.response_time.p99 < 1s", "has no response time", '"segmentEvent.p99"'),
+        ("brust: lost == 0", 'unknown stage "brust"', 'did you mean "burst"?'),
+        ("5: rate > 1", 'unknown stage "5"', "expected one of baseline, burst, stage-3"),
+        ("burst: lost == 0", '"lost" is known for the run as a whole', 'leave out "burst:"'),
+        ("burst: visible.p99 < 1s", '"visible.p99" is known for the run', 'leave out "burst:"'),
+        ("burst: loop_lag.p99 < 1s", '"loop_lag.p99" is known for the run', 'leave out "burst:"'),
+        (": rate > 1", "is not a threshold", '"STAGE: …" for one stage'),
     ],
 )
 def test_what_does_not_parse(expression: str, message: str, remedy: str) -> None:
-    problem = parse(expression, STEPS)
+    problem = parse(expression, WORDS)
     assert isinstance(problem, Problem)
     assert message in problem.message
     assert remedy in problem.remedy
 
 
 def test_all_problems_are_told_with_their_place() -> None:
-    good, bad = parse_all(["lost == 0", "nope", "rate > 5", "x < 1"], STEPS)
+    limits = [Limit(check=check) for check in ("lost == 0", "nope", "rate > 5", "x < 1")]
+    good, bad = parse_all(limits, WORDS)
     assert [t.expression for t in good] == ["lost == 0", "rate > 5"]
     assert sorted(bad) == [1, 3]
 
@@ -104,3 +136,70 @@ def test_no_sample_is_unknown_never_a_pass() -> None:
     judged = threshold("lost == 0").judge(Fixed(None))
     assert judged.verdict is Verdict.UNKNOWN
     assert judged.to_json()["measured"] is None
+
+
+def test_a_load_without_stages_says_so() -> None:
+    problem = parse("burst: rate > 1", Vocabulary(steps=[]))
+    assert isinstance(problem, Problem)
+    assert problem.remedy == "only an open load has stages"
+
+
+def test_the_stage_is_part_of_the_metric() -> None:
+    metric = threshold("burst: uploadEvents.service_time.p99 < 1s").metric
+    assert (metric.stage, metric.scope, metric.time) == ("burst", "uploadEvents", "service_time")
+    assert metric.name == "uploadEvents.service_time.p99"
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("lost == 0", '"lost" is only known when the load has ended'),
+        ("visible.p99 < 1s", '"visible.p99" is only known when the load has ended'),
+        ("acknowledged > 100", '"acknowledged" only grows'),
+        ("uploadEvents.attempts >= 100", '"uploadEvents.attempts" only grows'),
+        ("burst: skipped != 3", '"skipped" only grows'),
+    ],
+)
+def test_what_can_never_abort_a_load(expression: str, message: str) -> None:
+    problem = parse(expression, WORDS, abort=True)
+    assert isinstance(problem, Problem)
+    assert message in problem.message
+    assert problem.remedy == "leave out abort = true"
+    assert isinstance(parse(expression, WORDS), Threshold)
+
+
+@pytest.mark.parametrize(
+    ("expression", "measured", "stops"),
+    [
+        ("uploadEvents.p99 < 250ms", 251.0, True),
+        ("uploadEvents.p99 < 250ms", 249.0, False),
+        ("uploadEvents.p99 < 250ms", None, False),
+        ("rate >= 500/s", 400.0, True),
+        ("skipped == 0", 1.0, True),
+        ("acknowledged == 100", 50.0, False),
+        ("acknowledged == 100", 101.0, True),
+        ("error_rate == 0%", 0.01, True),
+    ],
+)
+def test_what_stops_a_load(expression: str, measured: float | None, stops: bool) -> None:
+    judged = threshold(expression, abort=True).give_up(Fixed(measured))
+    assert (judged is not None) is stops
+
+
+STATISTICS = st.floats(0, 100, allow_nan=False).map(lambda p: f"p{p:.4f}".rstrip("0").rstrip("."))
+
+
+@given(
+    stage=st.sampled_from(["", "baseline: ", "burst:"]),
+    scope=st.sampled_from(["uploadEvents", "a.b", "a.b.service_time", "lateness"]),
+    statistic=STATISTICS,
+    operator=st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
+    limit=st.integers(0, 10**6),
+)
+def test_every_percentile_of_every_distribution_parses(
+    stage: str, scope: str, statistic: str, operator: str, limit: int
+) -> None:
+    parsed = threshold(f"{stage}{scope}.{statistic} {operator} {limit}ms")
+    assert parsed.limit == pytest.approx(limit)
+    assert parsed.metric.percentile == pytest.approx(float(statistic[1:]))
+    assert bool(parsed.metric.stage) is bool(stage)

@@ -1,0 +1,193 @@
+"""The figures that a threshold can speak of, and what each may be compared with.
+
+``uploadEvents.p99``, ``uploadEvents.service_time.max``, ``error_rate``, ``visible.p95``; for the
+whole run, or for the copies that fell due in one stage of the load (``burst: uploadEvents.p99``).
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from loadcheck.errors import Problem, did_you_mean
+
+
+class Kind(enum.Enum):
+    """What a metric measures, and so which units its limit may have."""
+
+    DURATION = "a duration: 250ms, 1.5s, 800us, 2m"
+    RATIO = "a share: 0.1% or 0.001"
+    COUNT = "a whole number"
+    RATE = "a rate: 500/s or 500"
+
+
+class Known(enum.Enum):
+    """When a figure is known."""
+
+    MEANWHILE = "while the load goes on, for each stage too"
+    OVERALL = "while the load goes on, for the run as a whole"
+    AFTERWARDS = "when the load has ended, for the run as a whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A metric taken apart.
+
+    Attributes:
+        name: As written, without its stage.
+        kind: What it measures.
+        known: When it is known.
+        stage: The stage whose copies it is about; "" for the whole run.
+        scope: A step id, "lateness", "visible" (acknowledged until counted), one of the other
+            :data:`OWN_SCOPES`, or "" for the run as a whole.
+        time: One of :data:`TIMES`, or "" for the headline one.
+        percentile: 0 to 100; None if it is no statistic of a duration.
+        grows: Whether it is a count that only ever grows.
+    """
+
+    name: str
+    kind: Kind
+    known: Known = Known.MEANWHILE
+    stage: str = ""
+    scope: str = ""
+    time: str = ""
+    percentile: float | None = None
+    grows: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The names that a scenario's thresholds may use.
+
+    Attributes:
+        steps: The step ids of the workflow.
+        undue: Those that have no due time of their own, and so no response time.
+        stages: The stages of the load.
+    """
+
+    steps: Collection[str]
+    undue: Collection[str] = ()
+    stages: Collection[str] = ()
+
+
+_MEANWHILE: Mapping[str, Kind] = {
+    "error_rate": Kind.RATIO,
+    "rate": Kind.RATE,
+    "rate_ratio": Kind.RATIO,
+    "started": Kind.COUNT,
+    "skipped": Kind.COUNT,
+    "acknowledged": Kind.COUNT,
+    "rejected": Kind.COUNT,
+    "indeterminate": Kind.COUNT,
+}
+_OVERALL = ("retries", "max_in_flight")
+_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+_RUN_METRICS: Mapping[str, Metric] = {
+    **{
+        name: Metric(name=name, kind=kind, grows=kind is Kind.COUNT)
+        for name, kind in _MEANWHILE.items()
+    },
+    **{
+        name: Metric(name=name, kind=Kind.COUNT, known=Known.OVERALL, grows=True)
+        for name in _OVERALL
+    },
+    **{name: Metric(name=name, kind=Kind.COUNT, known=Known.AFTERWARDS) for name in _COUNTED},
+}
+_STEP_METRICS: Mapping[str, Kind] = {
+    "error_rate": Kind.RATIO,
+    "rate": Kind.RATE,
+    "attempts": Kind.COUNT,
+    "succeeded": Kind.COUNT,
+}
+OWN_SCOPES: Mapping[str, Known] = {
+    "lateness": Known.MEANWHILE,
+    "dispatch_lag": Known.MEANWHILE,
+    "loop_lag": Known.OVERALL,
+    "gc_pauses": Known.OVERALL,
+    "visible": Known.AFTERWARDS,
+}
+"""Distributions that belong to no step: the generator's own, and the visibility lag."""
+TIMES = ("response_time", "service_time", "failed", "throttled")
+"""The distributions of a step: due to done and sent to done of successes, and of failures."""
+_STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
+
+
+def parse_metric(stage: str, name: str, words: Vocabulary) -> Metric | Problem:
+    """Return the metric that a name means, or what is wrong with it.
+
+    Args:
+        stage: The stage before the colon; "" if there is none.
+        name: What follows it.
+        words: The names that there are.
+    """
+    if stage and stage not in words.stages:
+        remedy = "only an open load has stages"
+        if words.stages:
+            remedy = did_you_mean(stage, words.stages)
+        return Problem(message=f'unknown stage "{stage}"', remedy=remedy)
+    metric = _metric(name, words)
+    if isinstance(metric, Problem) or not stage:
+        return metric
+    if metric.known is not Known.MEANWHILE:
+        message = f'"{name}" is known {metric.known.value.partition(", ")[2]}, not for a stage'
+        return Problem(message=message, remedy=f'leave out "{stage}:"')
+    return replace(metric, stage=stage)
+
+
+def _metric(name: str, words: Vocabulary) -> Metric | Problem:
+    if name in _RUN_METRICS:
+        return _RUN_METRICS[name]
+    # a step id may itself hold dots: take the longest one that fits
+    scopes = sorted((*words.steps, *OWN_SCOPES), key=len, reverse=True)
+    scope = next((scope for scope in scopes if name.startswith(f"{scope}.")), None)
+    if scope is None:
+        known = [*_RUN_METRICS, *(f"{scope}.p99" for scope in (*words.steps, *OWN_SCOPES))]
+        return Problem(message=f'unknown metric "{name}"', remedy=did_you_mean(name, known))
+    rest = name[len(scope) + 1 :]
+    if scope in words.steps:
+        return _of_step(name, scope, rest, words)
+    percentile = _percentile(rest)
+    if percentile is None:
+        return _unknown(rest, scope, _STATISTICS)
+    return Metric(
+        name=name,
+        kind=Kind.DURATION,
+        known=OWN_SCOPES[scope],
+        scope=scope,
+        percentile=percentile,
+    )
+
+
+def _of_step(name: str, step: str, rest: str, words: Vocabulary) -> Metric | Problem:
+    if rest in _STEP_METRICS:
+        kind = _STEP_METRICS[rest]
+        return Metric(name=name, kind=kind, scope=step, grows=kind is Kind.COUNT)
+    time = next((time for time in TIMES if rest.startswith(f"{time}.")), "")
+    statistic = rest[len(time) + 1 :] if time else rest
+    percentile = _percentile(statistic)
+    if percentile is None:
+        known = _STATISTICS if time else (*_STATISTICS, *_STEP_METRICS)
+        spelled = tuple(f"{time}.{word}" if time else word for word in known)
+        return _unknown(rest, step, spelled)
+    if time == "response_time" and step in words.undue:
+        return Problem(
+            message=f"{step} has no response time: it is due when the step before it has ended",
+            remedy=f'its service time is "{step}.{statistic}"',
+        )
+    return Metric(name=name, kind=Kind.DURATION, scope=step, time=time, percentile=percentile)
+
+
+def _unknown(figure: str, scope: str, known: Collection[str]) -> Problem:
+    return Problem(
+        message=f'unknown figure "{figure}" of {scope}', remedy=did_you_mean(figure, known)
+    )
+
+
+def _percentile(statistic: str) -> float | None:
+    if statistic == "max":
+        return 100.0
+    match = _PERCENTILE.fullmatch(statistic)
+    return float(match[1]) if match else None

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from loadcheck.load.stages import StageSpan
+from loadcheck.pipeline.abort import Watchdog, with_abort
+from loadcheck.verify.metrics import Metric, Vocabulary
+from loadcheck.verify.thresholds import Threshold, parse
+from loadcheck.verify.verdict import Verdict
+
+WORDS = Vocabulary(steps=["send"], stages=["burst"])
+BURST = StageSpan(name="burst", begin_s=60, end_s=90, first=0, last=1)
+
+
+def threshold(expression: str, *, abort: bool = True, grace_s: float = 10) -> Threshold:
+    parsed = parse(expression, WORDS, abort=abort, grace_s=grace_s)
+    assert isinstance(parsed, Threshold), parsed
+    return parsed
+
+
+class Figures:
+    def __init__(self, figures: Mapping[str, float | None]) -> None:
+        self.figures = figures
+
+    def measure(self, metric: Metric, /) -> float | None:
+        return self.figures.get(metric.name)
+
+
+SLOW = Figures({"send.p99": 300.0, "error_rate": 0.5})
+
+
+def test_it_looks_from_the_end_of_the_grace_period_on() -> None:
+    watchdog = Watchdog([threshold("send.p99 < 250ms")], [])
+    assert watchdog.watches
+    assert watchdog.look(SLOW, 9.9) is None
+    aborted = watchdog.look(SLOW, 10.0)
+    assert aborted is not None
+    assert aborted.to_json() == {"threshold": "send.p99 < 250ms", "measured": 300.0, "at_s": 10.0}
+    assert "stopped after 10.0 s by the threshold send.p99 < 250ms" in aborted.finding().summary
+    assert aborted.finding().verdict is Verdict.FAIL
+
+
+def test_the_grace_period_of_a_stage_begins_with_it() -> None:
+    watchdog = Watchdog([threshold("burst: send.p99 < 250ms")], [BURST])
+    assert watchdog.look(SLOW, 69.9) is None
+    assert watchdog.look(SLOW, 70.0) is not None
+
+
+def test_what_does_not_abort_is_not_looked_at() -> None:
+    watchdog = Watchdog([threshold("send.p99 < 250ms", abort=False)], [])
+    assert not watchdog.watches
+    assert watchdog.look(SLOW, 1000) is None
+
+
+def test_no_sample_stops_nothing() -> None:
+    assert Watchdog([threshold("rate > 5")], []).look(Figures({}), 1000) is None
+
+
+def test_the_figure_that_stopped_the_load_stands() -> None:
+    first, second = threshold("send.p99 < 250ms"), threshold("error_rate < 1%")
+    aborted = Watchdog([first, second], []).look(SLOW, 20)
+    assert aborted is not None
+    later = Figures({"send.p99": 100.0, "error_rate": 0.001})
+    judged = with_abort([first.judge(later), second.judge(later)], aborted)
+    assert [(each.verdict, each.measured) for each in judged] == [
+        (Verdict.FAIL, 300.0),
+        (Verdict.PASS, 0.001),
+    ]
+    worse = first.judge(Figures({"send.p99": 900.0}))
+    assert with_abort([worse], aborted) == [worse]
+    assert with_abort([worse], None) == [worse]
