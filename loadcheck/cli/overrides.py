@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ from typing import Annotated
 import typer
 
 from loadcheck.errors import Problem, ScenarioError
+
+_URL = re.compile(r"https?://", re.IGNORECASE)
 
 Sets = Annotated[
     list[str] | None,
@@ -29,8 +32,8 @@ Servers = Annotated[
     list[str] | None,
     typer.Option(
         "--server",
-        metavar="NAME=URL",
-        help="Send the requests of a source description to here. Repeatable.",
+        metavar="[NAME=]URL",
+        help="Send requests to here: all of them, or those of one source description. Repeatable.",
     ),
 ]
 Strict = Annotated[
@@ -51,7 +54,10 @@ def overrides(
         ScenarioError: An option is not of the form NAME=VALUE.
     """
     changes = [f"workflow.sources.{n}={json.dumps(v)}" for n, v in named_sources(sources).items()]
-    changes += [f"target.servers.{n}={json.dumps(v)}" for n, v in _named("--server", servers)]
+    given = [f"*={entry}" if _URL.match(entry) else entry for entry in servers or ()]
+    changes += [
+        f"target.servers.{json.dumps(n)}={json.dumps(v)}" for n, v in _named("--server", given)
+    ]
     if strict:
         changes.append("workflow.strict=true")
     return [*changes, *(sets or ())]
@@ -76,7 +82,7 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
     for entry in entries or ():
         name, equals, value = entry.partition("=")
         if not (name and equals and value):
-            remedy = f"expected NAME={'FILE' if option == '--source' else 'URL'}"
+            remedy = "expected NAME=FILE" if option == "--source" else "expected URL or NAME=URL"
             problems.append(Problem(message=f"{option} {entry}", remedy=remedy))
         named.append((name, value))
     if problems:

@@ -1,0 +1,62 @@
+"""Options that stand for ``--set``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loadcheck import scenario
+from loadcheck.cli.overrides import named_sources, overrides
+from loadcheck.errors import ScenarioError
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+KEYS = {"AMPLITUDE_API_KEY": "k", "AMPLITUDE_SECRET_KEY": "s"}
+
+
+def servers(*options: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the servers of the live scenario with these ``--server`` options."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    changes = overrides(None, None, options, strict=False)
+    return dict(scenario.load(SCENARIOS / "live.toml", overrides=changes).target.servers)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["http://127.0.0.1:1"], {"*": "http://127.0.0.1:1"}),
+        (["HTTPS://host"], {"*": "HTTPS://host"}),
+        (["a.b=http://h/"], {"a.b": "http://h/"}),
+        (["a=http://h", "b=http://i"], {"a": "http://h", "b": "http://i"}),
+        (["a=http://h", "http://i"], {"a": "http://h", "*": "http://i"}),
+    ],
+)
+def test_a_server_for_all_or_for_one_source(
+    options: list[str], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert servers(*options, monkeypatch=monkeypatch) == expected
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    with pytest.raises(ScenarioError) as raised:
+        overrides(None, None, ["a", "=http://h", "b="], strict=False)
+    assert [str(problem) for problem in raised.value.problems] == [
+        f"--server {given}; expected URL or NAME=URL" for given in ("a", "=http://h", "b=")
+    ]
+
+
+def test_sources_are_found_from_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named_sources(["a=x.yml", "b=/y.yml", "c=http://h/z.yml"]) == {
+        "a": str(tmp_path / "x.yml"),
+        "b": "/y.yml",
+        "c": "http://h/z.yml",
+    }
+
+
+def test_the_users_own_changes_come_last() -> None:
+    changes = overrides(["workflow.strict=false"], None, None, strict=True)
+    assert changes == ["workflow.strict=true", "workflow.strict=false"]
