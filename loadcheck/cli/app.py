@@ -10,7 +10,10 @@ import typer
 from loadcheck import __version__
 from loadcheck.cli.check import check
 from loadcheck.cli.emulate import emulate
+from loadcheck.cli.export import export
+from loadcheck.cli.list import list_results
 from loadcheck.cli.reconcile import reconcile
+from loadcheck.cli.report import report
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
 from loadcheck.cli.show import show
@@ -40,5 +43,6 @@ def _loadcheck(
     """A load generator that proves its load arrived."""
 
 
-for _command in (run, check, show, reconcile, emulate, schema):
+for _command in (run, check, show, report, export, reconcile, emulate, schema):
     app.command()(_command)
+app.command("list")(list_results)

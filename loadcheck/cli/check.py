@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
 
 _DOCUMENTS = (".yml", ".yaml", ".json")
@@ -16,7 +17,11 @@ _DOCUMENTS = (".yml", ".yaml", ".json")
 def check(
     file: Annotated[
         Path,
-        typer.Argument(help="A scenario (TOML), or an Arazzo document.", show_default=False),
+        typer.Argument(
+            help="A scenario (TOML), or an Arazzo document.",
+            show_default=False,
+            autocompletion=scenario_files,
+        ),
     ],
     sets: Sets = None,
     sources: Sources = None,

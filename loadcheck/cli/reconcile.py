@@ -8,9 +8,14 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.completion import result_files
+
 
 def reconcile(
-    result: Annotated[Path, typer.Argument(help="A results file.", show_default=False)],
+    result: Annotated[
+        Path,
+        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+    ],
     consent: Annotated[
         bool, typer.Option("--live", help="The queries may leave this machine.")
     ] = False,

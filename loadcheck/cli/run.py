@@ -8,11 +8,17 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
 
 
 def run(
-    scenario: Annotated[Path, typer.Argument(help="A scenario file (TOML).", show_default=False)],
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+        ),
+    ],
     sets: Sets = None,
     sources: Sources = None,
     servers: Servers = None,

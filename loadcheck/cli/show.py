@@ -8,9 +8,14 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.completion import result_files
+
 
 def show(
-    result: Annotated[Path, typer.Argument(help="A results file.", show_default=False)],
+    result: Annotated[
+        Path,
+        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the document itself.")] = False,
 ) -> None:
     """Show a stored result as it was shown when its run ended."""

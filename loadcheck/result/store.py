@@ -59,7 +59,19 @@ class ResultFile:
         Raises:
             ResultFileError: The disk is full, or the file cannot be written.
         """
-        data = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+        option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+        self.write(orjson.dumps(document, option=option), durable=durable)
+
+    def write(self, data: bytes, *, durable: bool = True) -> None:
+        """Put bytes in the file's place in one step.
+
+        Args:
+            data: All that the file is to hold.
+            durable: Wait until it would outlive a power cut, not only this process.
+
+        Raises:
+            ResultFileError: The disk is full, or the file cannot be written.
+        """
         try:
             with self._beside.open("wb") as file:
                 file.write(data)

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # the browser wants its end of the pipe at 3 and 4, which may be taken in this process
 _LAUNCH = """
@@ -176,6 +178,76 @@ class Tab:
 
     def close(self) -> None:
         self._browser.call("Target.closeTarget", targetId=self._target)
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """Return the document of a run that passed, for a test to change."""
+    loaded: dict[str, Any] = orjson.loads(EXAMPLE.read_bytes())
+    return loaded
+
+
+@pytest.fixture
+def failed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document of a run in which everything went wrong that can."""
+    copies = document["copies"]
+    copies["rejected"] = copies["indeterminate"] = copies["skipped"] = 40
+    for place in range(2, 10):
+        for name in ("rejected", "indeterminate", "skipped", "retries"):
+            document["timeline"][name][place] = 5
+    copy = {"user_id": "lc-<b>-0000417", "copy": 417, "second": 2, "sent_at": None}
+    window = {
+        "first_copy": 400,
+        "last_copy": 600,
+        "from_s": 2,
+        "to_s": 3,
+        "from": None,
+        "to": None,
+        "lost": 190,
+        "sent": 201,
+    }
+    seen = document["consistency"]
+    seen |= {"uniques": 21_400, "lost_at_least": 200, "duplicated": 3}
+    seen["localized"] = {
+        "lost": [copy],
+        "unexpected": [],
+        "duplicated": [{**copy, "events": 2}],
+        "windows": [window],
+        "ambiguous": {
+            "lost": 9,
+            "lost_suspects": 30,
+            "duplicated": 0,
+            "duplicated_suspects": 0,
+        },
+        "recovered": 0,
+        "exact": False,
+        "partitions": 3,
+        "queries": 3,
+        "cost": 30,
+        "trouble": "the third query was refused",
+    }
+    seen["visibility"] = {
+        "p50_s": 0.6,
+        "p95_s": 1.5,
+        "p99_s": None,
+        "max_s": None,
+        "lower": {"p50_s": 0.1, "p95_s": 1.0, "p99_s": None, "max_s": None},
+        "resolution_s": 0.5,
+        "never": 200,
+        "samples": 21_600,
+    }
+    seen["observations"][5] |= {"uniques": None, "totals": None, "error": "429 <too> much"}
+    document["verdict"] = "fail"
+    document["findings"][0] |= {"verdict": "fail", "summary": "200 users <i>are</i> missing."}
+    document["findings"][1] |= {"verdict": "unknown", "summary": "Nobody | knows."}
+    document["thresholds"][0] |= {"verdict": "fail", "measured": 300.0}
+    document["thresholds"][1] |= {"verdict": "unknown", "measured": None}
+    document["warnings"] = ["look <at> this\x00"]
+    step = document["steps"]["uploadEvents"]
+    step["reasons"] = {"503 Service Unavailable: no <b>": 12}
+    step["examples"] = {"503": "<script>alert(1)</script>"}
+    step["failed"] = step["service_time"]
+    return document
 
 
 @pytest.fixture(scope="session")

@@ -121,14 +121,21 @@
     return element;
   }
 
-  function nearest(xs, at) {
+  /** Return the index of the last x that is not beyond a place. */
+  function before(xs, at) {
     let low = 0;
-    let high = xs.length - 1;
+    let high = xs.length;
     while (high - low > 1) {
       const middle = (low + high) >> 1;
       if (xs[middle] <= at) low = middle;
       else high = middle;
     }
+    return low;
+  }
+
+  function nearest(xs, at) {
+    const low = before(xs, at);
+    const high = Math.min(low + 1, xs.length - 1);
     return Math.abs(xs[high] - at) < Math.abs(xs[low] - at) ? high : low;
   }
 
@@ -523,7 +530,9 @@
         const at = log && middle <= 0 ? box.bottom : y(Math.min(Math.max(middle, yDomain[0]), yDomain[1]));
         const stepped = one.shape === "step" || one.shape === "stack";
         const end = one.x[last] + (stepped ? this.width(one) : 0);
-        placed.push({ one, at, wanted: at, from: Math.min(this.geometry.x(end), box.right) });
+        const goesOn = last < one.x.length - 1;
+        const from = goesOn ? box.right : Math.min(this.geometry.x(end), box.right);
+        placed.push({ one, at, wanted: at, from });
       }
       placed.sort((a, b) => a.at - b.at);
       for (let round = 0; round < 60; round += 1) {
@@ -562,7 +571,8 @@
       const rows = [];
       const tolerance = this.members.length > 1 ? 2 * this.width(this.series[0]) + 1 : Infinity;
       for (const one of this.series) {
-        const i = nearest(one.x, at);
+        const stepped = one.shape === "step" || one.shape === "stack";
+        const i = stepped ? before(one.x, at) : nearest(one.x, at);
         if (one.y[i] === null || one.y[i] === undefined) continue;
         if (!isLog(spec.x.scale) && Math.abs(one.x[i] - at) > tolerance && one.x.length > 2) continue;
         const shown = one.own ? one.own[i] : one.y[i];
@@ -572,7 +582,7 @@
           rows.push([one, text]);
         }
         if (isLog(this.yScale) && one.y[i] <= 0) continue;
-        if (one.shape !== "band") svg("circle", { cx: x(one.x[i]), cy: y(one.y[i]), r: 3.5, class: `spot r-${one.role}` }, hover);
+        if (one.shape !== "band") svg("circle", { cx: stepped ? px : x(one.x[i]), cy: y(one.y[i]), r: 3.5, class: `spot r-${one.role}` }, hover);
       }
       this.tell(at, px, rows);
     }

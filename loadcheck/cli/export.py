@@ -1,0 +1,57 @@
+"""The command ``loadcheck export``."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadcheck.cli.completion import result_files
+
+
+class Format(enum.StrEnum):
+    """The formats by name, as :data:`loadcheck.report.export.FORMATS` has them."""
+
+    HGRM = "hgrm"
+    HLOG = "hlog"
+    CSV = "csv"
+    JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
+def export(
+    result: Annotated[
+        Path,
+        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+    ],
+    kind: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="hgrm: percentiles, for HdrHistogram's plotter. hlog: histograms, for its other "
+            "tools. csv: a row a second. junit: the checks, for CI. markdown: a summary.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there.")
+    ] = False,
+) -> None:
+    """Print a result in the format of another tool."""
+    from loadcheck.report.export import FORMATS  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+
+    data = FORMATS[kind](read(result)).encode()
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        ResultFile(output, replace=force).write(data)

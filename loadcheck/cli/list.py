@@ -1,0 +1,30 @@
+"""The command ``loadcheck list``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def list_results(
+    directory: Annotated[Path, typer.Argument(help="Where results are.")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list for scripts.")] = False,
+) -> None:
+    """List stored results, newest first: verdict, rate, p99, lost and duplicated."""
+    import orjson  # noqa: PLC0415  # imports here keep --help quick
+
+    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
+    from loadcheck.report import listing  # noqa: PLC0415
+    from loadcheck.result.catalogue import entries  # noqa: PLC0415
+
+    found = entries(directory)
+    if as_json:
+        option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        sys.stdout.buffer.write(orjson.dumps(listing.rows(found), option=option))
+    elif found:
+        sys.stdout.write(listing.text(found, color=has_color(sys.stdout), width=width()))
+    else:
+        sys.stderr.write(f"{directory} holds no results yet: loadcheck run SCENARIO makes one\n")

@@ -1,0 +1,34 @@
+"""The command ``loadcheck report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadcheck.cli.completion import result_files
+
+
+def report(
+    result: Annotated[
+        Path,
+        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page.", show_default="next to the results file"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a page that is there.")
+    ] = False,
+) -> None:
+    """Write a result as one HTML page that needs no network: charts, tables, the verdict first."""
+    from loadcheck.report.html import page  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+
+    path = output or result.with_suffix(".html")
+    document = read(result)
+    ResultFile(path, replace=force).write(page(document))
+    sys.stdout.write(f"{path}\n")

@@ -1,0 +1,86 @@
+"""The checks of a run as JUnit XML, which every CI service shows: a test case for each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from loadcheck.report import terminal
+
+# what XML 1.0 does not allow, not even escaped (section 2.2)
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Document = Mapping[str, Any]
+
+
+def text(document: Document) -> str:
+    """Return the checks of a results document.
+
+    What failed is a failure; what is unknown is an error, since no evidence is not a pass either.
+    """
+    scenario, run = str(document["scenario"].get("name", "")), document["run"]
+    suite = ET.Element("testsuite", name=_clean(f"loadcheck {scenario}"))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(document).items():
+        ET.SubElement(properties, "property", name=name, value=_clean(str(value)))
+    cases = [
+        *((f["check"], f["verdict"], f["summary"]) for f in document.get("findings", ())),
+        *(
+            (t["expression"], t["verdict"], terminal.measured(t))
+            for t in document.get("thresholds", ())
+        ),
+    ]
+    if run["phase"] != "complete" or not cases:
+        cases.insert(0, ("run", "unknown", run["error"] or f"The run ended while {run['phase']}."))
+    for name, verdict, summary in cases:
+        _case(suite, scenario, name, verdict, summary)
+    duration_s = document["load"]["duration_s"] if "load" in document else 0.0
+    totals = {
+        "tests": str(len(cases)),
+        "failures": str(sum(verdict == "fail" for _, verdict, _ in cases)),
+        "errors": str(sum(verdict == "unknown" for _, verdict, _ in cases)),
+        "skipped": "0",
+        "time": f"{duration_s:.3f}",
+    }
+    suite.attrib |= {**totals, "timestamp": run["started_at"][:19], "hostname": "localhost"}
+    suites = ET.Element("testsuites", {"name": "loadcheck", **totals})
+    suites.append(suite)
+    ET.SubElement(suite, "system-out").text = _clean(terminal.headline(document))
+    ET.SubElement(suite, "system-err").text = _clean("\n".join(document["warnings"]))
+    ET.indent(suites)
+    body = ET.tostring(suites, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _case(suite: ET.Element, scenario: str, name: str, verdict: str, summary: str) -> None:
+    case = ET.SubElement(
+        suite, "testcase", classname=_clean(f"loadcheck.{scenario}"), name=_clean(name), time="0"
+    )
+    if verdict == "pass":
+        return
+    kind, what = ("failure", "fail") if verdict == "fail" else ("error", "unknown")
+    told = ET.SubElement(case, kind, message=_clean(summary), type=what)
+    told.text = _clean(f"{name}: {summary}")
+
+
+def _properties(document: Document) -> dict[str, Any]:
+    copies, seen = document["copies"], document.get("consistency") or {}
+    return {
+        "run": document["run"]["id"],
+        "seed": document["run"]["seed"],
+        "verdict": document["verdict"],
+        "started": copies["started"],
+        "acknowledged": copies["acknowledged"],
+        **{
+            name: seen[name]
+            for name in ("uniques", "lost_at_least", "duplicated", "unexpected")
+            if seen.get(name) is not None
+        },
+        "loadcheck": document["environment"].get("loadcheck", ""),
+    }
+
+
+def _clean(value: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", value)

@@ -1,0 +1,85 @@
+"""Stored results as a table for a terminal, one a line."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadcheck.report import words
+from loadcheck.result.catalogue import Entry
+
+_COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
+
+
+def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
+    """Return the table, and below it the files that are of no use."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("when (UTC)", "scenario", "verdict"):
+        table.add_column(title, no_wrap=True)
+    for title in ("rate", "p99", "lost", "dup."):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    good = [entry for entry in entries if not entry.trouble]
+    for entry in good:
+        table.add_row(
+            words.instant(entry.started_at).removesuffix(" UTC") if entry.started_at else "",
+            entry.scenario or Text(entry.kind, style="dim"),
+            _verdict(entry),
+            words.rate(entry.reached_rate),
+            words.duration(entry.p99_ms),
+            _bad(entry.lost),
+            _bad(entry.duplicated),
+            entry.path.name,
+        )
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    if good:
+        console.print(table)
+    for entry in entries:
+        if entry.trouble:
+            line = Text(f"{entry.path.name} {entry.trouble}", style="yellow")
+            console.print(line, soft_wrap=True)
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return the same for scripts."""
+    return [
+        {
+            "file": str(entry.path),
+            "kind": entry.kind,
+            "started_at": entry.started_at or None,
+            "scenario": entry.scenario,
+            "verdict": entry.verdict,
+            "phase": entry.phase,
+            "reached_rate": entry.reached_rate,
+            "p99_ms": entry.p99_ms,
+            "lost": entry.lost,
+            "duplicated": entry.duplicated,
+            "trouble": entry.trouble,
+        }
+        for entry in entries
+    ]
+
+
+def _verdict(entry: Entry) -> Text:
+    killed = f" ({entry.phase})" if entry.phase not in ("", "complete") else ""
+    return Text(entry.verdict + killed, style=_COLORS.get(entry.verdict, ""))
+
+
+def _bad(number: int | None) -> Text:
+    return Text(words.count(number), style="red" if number else "")
