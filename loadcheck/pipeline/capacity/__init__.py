@@ -1,0 +1,1 @@
+"""The highest rate at which everything holds."""

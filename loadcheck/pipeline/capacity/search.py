@@ -1,0 +1,222 @@
+"""Where to probe next: the highest rate that holds, found in few probes. Pure: nothing runs here.
+
+A geometric climb from the lowest rate until one does not hold, then bisection on the logarithmic
+scale. A target that was given more than it takes tells with how much it carried where its capacity
+is, so that the bisection begins there. A verdict that was close, or spoiled, is asked for again
+while there are probes to spare; the majority decides.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+CLIMB = 3.0
+"""Each rate of the climb over the one before it."""
+_DIGITS = 3
+_ROUNDING = 0.002
+"""What rounding to three digits may add to the width of the answer's interval."""
+_VOTES = 3
+
+
+class Held(enum.Enum):
+    """What a probe says of its rate."""
+
+    HELD = "held"
+    BROKE = "broke"
+    UNPROVEN = "unproven"
+    """The generator could not deliver the load, or there is no evidence."""
+
+
+class Ending(enum.Enum):
+    """Why a search is over."""
+
+    PRECISE = "precise"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+    PROBES = "probes"
+    BUDGET = "budget"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a probe has shown.
+
+    Attributes:
+        rate: Of the probe, copies per second.
+        held: What came of it.
+        close: Whether a repetition might well say something else.
+        carried: What the target completed per second while it was given more; None if it was not.
+    """
+
+    rate: float
+    held: Held
+    close: bool = False
+    carried: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What is searched for.
+
+    Attributes:
+        lowest: Where the search begins; nothing below is tried.
+        highest: Nothing above is tried.
+        precision: Width of the answer's interval, as a share of it.
+        probes: The most probes, repetitions included.
+    """
+
+    lowest: float
+    highest: float
+    precision: float
+    probes: int
+
+
+class Search:
+    """Asks for probes and is told what they have shown.
+
+    Args:
+        aim: What is searched for.
+        affordable: Whether the budget has room for a probe at a rate.
+
+    Attributes:
+        seen: What it was told, in order.
+        ending: Why it is over; None while it is not.
+    """
+
+    def __init__(self, aim: Aim, affordable: Callable[[float], bool] = lambda _rate: True) -> None:
+        self._aim = aim
+        self._affordable = affordable
+        self.seen: list[Seen] = []
+        self.ending: Ending | None = None
+
+    def next(self) -> float | None:
+        """Return the rate to probe next; None when the search is over."""
+        if self.ending is not None:
+            return None
+        found = self._again() or self._ahead()
+        if isinstance(found, Ending):
+            self.ending = found
+        elif len(self.seen) >= self._aim.probes:
+            self.ending = Ending.PROBES
+        elif not self._affordable(found):
+            self.ending = Ending.BUDGET
+        else:
+            return found
+        return None
+
+    def tell(self, seen: Seen) -> None:
+        """Take in what a probe has shown."""
+        self.seen.append(seen)
+
+    def interrupt(self) -> None:
+        """End the search as it stands."""
+        self.ending = self.ending or Ending.INTERRUPTED
+
+    # what is known
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The highest rate that holds, and the lowest that does not."""
+        verdicts = {rate: settle(self.votes(rate)) for rate in self._rates()}
+        high = min((rate for rate, held in verdicts.items() if held is not Held.HELD), default=None)
+        below = [rate for rate, held in verdicts.items() if held is Held.HELD]
+        low = max((rate for rate in below if high is None or rate < high), default=None)
+        return low, high
+
+    def votes(self, rate: float) -> list[Seen]:
+        """Return what all probes at a rate have shown."""
+        return [seen for seen in self.seen if seen.rate == rate]
+
+    def _rates(self) -> set[float]:
+        return {seen.rate for seen in self.seen}
+
+    # what to ask
+
+    def _again(self) -> float | None:
+        """Return the last rate if its verdict is in doubt and a probe can be spared."""
+        if not self.seen:
+            return None
+        last = self.seen[-1]
+        votes = self.votes(last.rate)
+        if len(votes) >= _VOTES:
+            return None
+        if len(votes) == 1:
+            doubtful = last.close and last.held is not Held.HELD
+        else:
+            # one that held clearly outweighs one that may have been spoiled
+            doubtful = votes[0].held is not votes[1].held and not any(
+                vote.held is Held.HELD and not vote.close for vote in votes
+            )
+        left = self._aim.probes - len(self.seen)
+        return last.rate if doubtful and left > self._needed() else None
+
+    def _needed(self) -> int:
+        """Return how many probes bisection still takes, the last verdict taken as it is."""
+        low, high = self.bounds
+        return 0 if low is None or high is None else _halvings(low, high, self._aim.precision)
+
+    def _ahead(self) -> float | Ending:
+        aim = self._aim
+        low, high = self.bounds
+        if low is None:
+            return Ending.LOWEST if self.seen else aim.lowest
+        if high is None:
+            return Ending.HIGHEST if low >= aim.highest else self._climb(low)
+        if not _halvings(low, high, aim.precision):
+            return self._confirm(low)
+        rate = rounded(self._between(low, high))
+        return rate if low < rate < high else self._confirm(low)
+
+    def _climb(self, low: float) -> float:
+        return min(rounded(low * CLIMB), self._aim.highest)
+
+    def _confirm(self, low: float) -> float | Ending:
+        """Return the answer once more if it nearly broke and was asked for only once."""
+        votes = self.votes(low)
+        doubtful = len(votes) == 1 and votes[0].close
+        return low if doubtful and len(self.seen) < self._aim.probes else Ending.PRECISE
+
+    def _between(self, low: float, high: float) -> float:
+        """Return where to split: around what was carried if that is known, else in the middle."""
+        middle = math.sqrt(low * high)
+        carried = [seen.carried for seen in self.seen if seen.carried is not None]
+        if not carried:
+            return middle
+        hint, width = statistics.median(carried), 1 + self._aim.precision
+        for around in (rounded(hint / math.sqrt(width)), rounded(hint * math.sqrt(width))):
+            if low < around < high:
+                return around
+        # the hint was wrong: go away from it in steps that double, but never beyond the middle
+        if low >= hint:
+            passed = sum(rate >= hint for rate in self._rates() if rate <= low)
+            return min(middle, low * math.pow(width, 2**passed))
+        passed = sum(rate <= hint for rate in self._rates() if rate >= high)
+        return max(middle, high / math.pow(width, 2**passed))
+
+
+def settle(votes: Sequence[Seen]) -> Held:
+    """Return what the probes of one rate say together: the majority, else the more telling one.
+
+    That a rate held is more telling than that it broke once.
+    """
+    said = [vote.held for vote in votes]
+    for held in (Held.HELD, Held.BROKE, Held.UNPROVEN):
+        if 2 * said.count(held) >= len(said):
+            return held
+    return Held.BROKE
+
+
+def rounded(rate: float) -> float:
+    """Return a rate with three digits: nobody says 4,187.32."""
+    return float(f"{rate:.{_DIGITS}g}")
+
+
+def _halvings(low: float, high: float, precision: float) -> int:
+    """Return how often an interval must be halved until it is narrow enough."""
+    ratio = math.log(high / low) / (math.log1p(precision) + _ROUNDING)
+    return max(0, math.ceil(math.log2(ratio))) if ratio > 0 else 0
