@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from loadcheck.report import words
@@ -118,16 +119,13 @@ def _lag(
     if not answers:
         return None
     missing = _missing_by(document)
-    # what is seen only for a while does not count
-    stable, lowest = [], answers[-1][1]
-    for _, count in reversed(answers):
-        lowest = min(lowest, count)
-        stable.append(lowest)
-    stable.reverse()
+    totals = seconds.total("acknowledged")
+    # users counted beyond the acknowledged ones arrived without an answer, nobody knows when
+    surplus = max(0, answers[-1][1] - (totals[-1] - len(missing)))
+    known = _settled([count for _, count in answers])
     x: list[Number] = []
     high: list[Number] = []
     low: list[Number] = []
-    totals = seconds.total("acknowledged")
     before = 0
     for start, total in zip(seconds.begin, totals, strict=True):
         end = start + seconds.every
@@ -135,14 +133,12 @@ def _lag(
         if wanted <= before:
             continue
         before = wanted
-        place = bisect.bisect_left(stable, wanted)
         x.append(end)
-        if place == len(stable):
-            high.append(None)
-            low.append(None)
-            continue
-        high.append(max(0.0, answers[place][0] - end))
-        low.append(max(0.0, answers[place - 1][0] - end) if place else 0.0)
+        certain = bisect.bisect_left(known, wanted + surplus)
+        possible = bisect.bisect_left(known, wanted)
+        high.append(max(0.0, answers[certain][0] - end) if certain < len(known) else None)
+        least = max(0.0, answers[possible - 1][0] - end) if possible else 0.0
+        low.append(None if high[-1] is None else least)
     if not any(value is not None for value in high):
         return None
     return Chart(
@@ -163,6 +159,11 @@ def _lag(
         height=220,
         table=_lags(x, low, high),
     )
+
+
+def _settled(counts: Sequence[int]) -> list[int]:
+    """Return the counts that were never gone back on: what is seen only for a while is not seen."""
+    return list(accumulate(reversed(counts), min))[::-1]
 
 
 def _missing_by(document: Document) -> list[int]:

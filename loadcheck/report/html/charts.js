@@ -545,7 +545,7 @@
             moved = true;
           }
         }
-        for (const label of placed) label.at = Math.min(Math.max(label.at, box.top), box.bottom);
+        for (const label of placed) label.at = Math.min(Math.max(label.at, box.top), box.bottom - 5);
         if (!moved) break;
       }
       const last = Math.max(...placed.map(({ from }) => from));

@@ -58,11 +58,17 @@ def _answers(steps: Steps) -> Table:
     return Table(
         columns=["step", "answer", "attempts"],
         rows=[
-            [name, Cell(text=answer, role="" if answer[:1] == "2" else "fail"), words.count(number)]
+            [name, _answer(answer), words.count(number)]
             for name, step in steps.items()
             for answer, number in step["answers"].items()
         ],
     )
+
+
+def _answer(answer: str) -> Cell:
+    """Return a status code, or how an attempt ended without one."""
+    text = answer if answer.isdecimal() else f"no answer: {answer}"
+    return Cell(text=text, role="" if answer[:1] == "2" else "fail")
 
 
 def _failures(steps: Steps) -> Table | None:
