@@ -46,12 +46,13 @@ def export(
     ] = False,
 ) -> None:
     """Print a result in the format of another tool."""
-    from loadcheck.report.export import FORMATS  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+    from loadcheck.cli.outputs import place  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.report.export import FORMATS  # noqa: PLC0415
+    from loadcheck.result import read  # noqa: PLC0415
 
     data = FORMATS[kind](read(result)).encode()
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        ResultFile(output, replace=force).write(data)
+        place(data, output, of=result, replace=force)

@@ -25,10 +25,10 @@ def report(
     ] = False,
 ) -> None:
     """Write a result as one HTML page that needs no network: charts, tables, the verdict first."""
-    from loadcheck.report.html import page  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+    from loadcheck.cli.outputs import place  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.report.html import page  # noqa: PLC0415
+    from loadcheck.result import read  # noqa: PLC0415
 
     path = output or result.with_suffix(".html")
-    document = read(result)
-    ResultFile(path, replace=force).write(page(document))
+    place(page(read(result)), path, of=result, replace=force)
     sys.stdout.write(f"{path}\n")

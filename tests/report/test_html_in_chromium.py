@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadcheck.report.html import page
+from tests.report.conftest import Tab
 
 Document = dict[str, Any]
 
@@ -22,7 +23,7 @@ Object.fromEntries([...document.querySelectorAll("figure.chart")].map((figure) =
 
 
 @pytest.fixture
-def opened(tab: Any, failed: Document, tmp_path: Path) -> Any:
+def opened(tab: Tab, failed: Document, tmp_path: Path) -> Tab:
     """Return a tab in which the page of a failed run is open."""
     path = tmp_path / "page.html"
     path.write_bytes(page(failed))
@@ -34,21 +35,21 @@ def plot(name: str) -> str:
     return f"document.querySelector('#chart-{name} .plot')"
 
 
-def test_every_chart_is_drawn_and_nothing_complained(opened: Any) -> None:
+def test_every_chart_is_drawn_and_nothing_complained(opened: Tab) -> None:
     lengths = opened.run(LENGTHS)
     assert len(lengths) == 8
     assert all(length > 100 for length in lengths.values()), lengths
     assert opened.complaints() == []
 
 
-def test_series_are_named_where_they_end(opened: Any) -> None:
+def test_series_are_named_where_they_end(opened: Tab) -> None:
     texts = opened.run(
         "[...document.querySelectorAll('#chart-rate .label')].map(one => one.textContent)"
     )
     assert sorted(texts) == ["asked", "reached"]
 
 
-def test_no_text_of_a_chart_is_cut_off(opened: Any) -> None:
+def test_no_text_of_a_chart_is_cut_off(opened: Tab) -> None:
     for width in (1280, 800, 390):
         opened.shape(width)
         opened.run("new Promise(done => setTimeout(done, 100))")
@@ -68,13 +69,13 @@ def test_no_text_of_a_chart_is_cut_off(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 768, 390, 320])
-def test_the_page_is_never_wider_than_the_window(opened: Any, width: int) -> None:
+def test_the_page_is_never_wider_than_the_window(opened: Tab, width: int) -> None:
     opened.shape(width)
     opened.run("new Promise(done => setTimeout(done, 100))")
     assert opened.run("document.documentElement.scrollWidth") <= width
 
 
-def test_a_pointer_shows_the_values_in_all_charts_over_time(opened: Any) -> None:
+def test_a_pointer_shows_the_values_in_all_charts_over_time(opened: Tab) -> None:
     opened.run(f"{plot('latency')}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
     box = opened.run(
         "(({left, top, width}) => [left, top, width])"
@@ -89,7 +90,7 @@ def test_a_pointer_shows_the_values_in_all_charts_over_time(opened: Any) -> None
     assert "percentiles" not in shown
 
 
-def test_dragging_zooms_all_charts_over_time_and_a_double_click_resets(opened: Any) -> None:
+def test_dragging_zooms_all_charts_over_time_and_a_double_click_resets(opened: Tab) -> None:
     opened.run(f"{plot('rate')}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
     left, top, width = opened.run(
         "(({left, top, width}) => [left, top, width])"
@@ -108,7 +109,7 @@ def test_dragging_zooms_all_charts_over_time_and_a_double_click_resets(opened: A
     assert opened.complaints() == []
 
 
-def test_the_keyboard_reaches_every_value(opened: Any) -> None:
+def test_the_keyboard_reaches_every_value(opened: Tab) -> None:
     opened.run(f"{plot('rate')}.focus()")
     said = f"{plot('rate')}.querySelector('[aria-live]').textContent"
     opened.key("ArrowRight")
@@ -125,7 +126,7 @@ def test_the_keyboard_reaches_every_value(opened: Any) -> None:
     assert opened.run(zoomed) is True
 
 
-def test_the_keyboard_changes_the_scale(opened: Any) -> None:
+def test_the_keyboard_changes_the_scale(opened: Tab) -> None:
     name = "document.querySelector('#chart-percentiles .tools button').textContent"
     before = opened.run(name)
     opened.run(f"{plot('percentiles')}.focus()")
@@ -133,7 +134,7 @@ def test_the_keyboard_changes_the_scale(opened: Any) -> None:
     assert {before, opened.run(name)} == {"log", "linear"}
 
 
-def test_tab_reaches_every_chart(opened: Any) -> None:
+def test_tab_reaches_every_chart(opened: Tab) -> None:
     focusable = opened.run(
         "[...document.querySelectorAll('.plot')].every(one => one.tabIndex === 0)"
     )
@@ -173,12 +174,12 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_stands_out_from_its_ground(opened: Any, scheme: str) -> None:
+def test_everything_stands_out_from_its_ground(opened: Tab, scheme: str) -> None:
     opened.shape(1280, scheme=scheme)
     assert opened.run(CONTRAST) == {"text": [], "line": []}
 
 
-def test_light_dark_and_paper_have_their_own_colours(opened: Any) -> None:
+def test_light_dark_and_paper_have_their_own_colours(opened: Tab) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     line = "getComputedStyle(document.querySelector('#chart-rate .line')).stroke"
     looks = {}
@@ -192,7 +193,7 @@ def test_light_dark_and_paper_have_their_own_colours(opened: Any) -> None:
     assert (opened.run(paper), opened.run(line)) == looks["light"]
 
 
-def test_it_prints_on_a_few_pages_with_all_charts(opened: Any) -> None:
+def test_it_prints_on_a_few_pages_with_all_charts(opened: Tab) -> None:
     pdf = opened.pdf()
     pages = len(re.findall(rb"/Type\s*/Page\b", pdf))
     assert 3 <= pages <= 12
@@ -201,7 +202,7 @@ def test_it_prints_on_a_few_pages_with_all_charts(opened: Any) -> None:
     assert opened.run("document.querySelector('.plot > svg').viewBox.baseVal.width") > 900
 
 
-def test_what_a_file_says_runs_nowhere(tab: Any, document: Document, tmp_path: Path) -> None:
+def test_what_a_file_says_runs_nowhere(tab: Tab, document: Document, tmp_path: Path) -> None:
     evil = "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=1>"
     document["scenario"]["name"] = document["findings"][0]["summary"] = evil
     document["scenario"]["load"]["stages"][1]["name"] = evil
