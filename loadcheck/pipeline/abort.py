@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loadcheck.load.stages import StageSpan
 from loadcheck.verify.thresholds import Figures, Judged, Threshold
 from loadcheck.verify.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from loadcheck.pipeline.figures import RunFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,17 @@ class Aborted:
             "What was sent until then was reconciled as ever.",
             evidence=self.to_json(),
         )
+
+
+class Watching(Protocol):
+    """Says every second whether a load is to be stopped."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to look at."""
+
+    def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+        """Return why the load is to be stopped now; None if it is to go on."""
 
 
 class Watchdog:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import anyio.to_thread
 
 from loadcheck.errors import ResultFileError
 from loadcheck.pipeline import document
-from loadcheck.result import ResultFile
+
+
+class Place(Protocol):
+    """Where a results document is saved, be it a file or not."""
+
+    @property
+    def path(self) -> Path:
+        """Where that is."""
+
+    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
+        """Put a document there."""
 
 
 class Book:
@@ -22,7 +33,7 @@ class Book:
         missed: Saves that failed while the load went on.
     """
 
-    def __init__(self, file: ResultFile, intent: dict[str, Any], hidden: frozenset[str]) -> None:
+    def __init__(self, file: Place, intent: dict[str, Any], hidden: frozenset[str]) -> None:
         self.file = file
         self.document: dict[str, Any] = document.redact(intent, hidden)
         self.trouble: str | None = None

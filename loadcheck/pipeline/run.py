@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import secrets
+import signal
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
+
+from loadcheck.emulator.process import Running
 from loadcheck.load.limits import raise_open_file_limit
 from loadcheck.pipeline import document
-from loadcheck.pipeline.book import Book
+from loadcheck.pipeline.abort import Watchdog
+from loadcheck.pipeline.book import Book, Place
 from loadcheck.pipeline.prepare import (
     PLACEHOLDER_TARGET,
     PLACEHOLDER_URL,
+    Prepared,
     max_in_flight,
     new_run,
     prepare,
@@ -20,10 +27,12 @@ from loadcheck.pipeline.prepare import (
     secret_values,
 )
 from loadcheck.pipeline.target import serving, supplied, transports
-from loadcheck.pipeline.work import Finished, Watch, Work
+from loadcheck.pipeline.work import Finished, Guard, Watch, Work
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""The first ends the load, the second everything that still goes on."""
 _SPARE_FILES = 64
 
 
@@ -68,41 +77,106 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> Finished:
         InputError: Something in the input cannot be used; nothing was sent or written.
         TargetError: The embedded emulator did not start.
     """
-    seed = _seed(scenario, options)
+    seed = seed_of(scenario, options.seed)
     now = datetime.now(UTC)
-    emulated = scenario.target.kind == "emulator"
-    target = PLACEHOLDER_TARGET if emulated else {}
-    trial = prepare(
-        scenario,
-        run=new_run(scenario, now, target, seed=seed),
-        servers={"*": PLACEHOLDER_URL} if emulated else {},
-        seed=seed,
-    )
-    require_consent(scenario, trial, consent=options.consent or emulated)
-    raise_open_file_limit(max_in_flight(scenario) + _SPARE_FILES)
+    rehearse(scenario, seed, consent=options.consent)
     async with serving(scenario, seed) as emulator:
-        identity = new_run(scenario, now, supplied(emulator), seed=seed)
-        prepared = prepare(
-            scenario, run=identity, servers={"*": emulator.url} if emulator else {}, seed=seed
-        )
-        path = options.output or options.results / default_name(scenario.name, now, identity.id)
-        book = Book(
-            ResultFile(path, replace=options.replace),
-            document.intent(scenario, prepared, identity, seed),
-            secret_values(scenario, identity),
-        )
-        async with transports(scenario) as (transport, asking):
-            work = Work(
-                scenario, prepared, book, transport, asking, seed, identity.id, identity.copies
+
+        def place(run_id: str) -> ResultFile:
+            path = options.output or options.results / default_name(scenario.name, now, run_id)
+            return ResultFile(path, replace=options.replace)
+
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            work = await attempt(
+                scenario, Occasion(emulator=emulator, seed=seed, signals=signals), place, watch
             )
-            await work.through(watch)
-        if emulator is not None and not emulator.alive:
-            book.trouble = "the embedded emulator ended before the run did"
     return await work.finish()
 
 
-def _seed(scenario: Scenario, options: Options) -> int:
-    for given in (options.seed, scenario.seed):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What runs against one target share.
+
+    Attributes:
+        emulator: The embedded one, if it is the target.
+        seed: Of everything random.
+        signals: Those that the process receives, as long as it is looked at.
+    """
+
+    emulator: Running | None
+    seed: int
+    signals: AsyncIterator[signal.Signals]
+
+
+def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
+    """Compile a scenario against a target that is not there yet, and see that it may be run.
+
+    Raises:
+        InputError: Something cannot be used, or the run would leave this machine unasked.
+    """
+    emulated = scenario.target.kind == "emulator"
+    target = PLACEHOLDER_TARGET if emulated else {}
+    prepared = prepare(
+        scenario,
+        run=new_run(scenario, datetime.now(UTC), target, seed=seed),
+        servers={"*": PLACEHOLDER_URL} if emulated else {},
+        seed=seed,
+    )
+    require_consent(scenario, prepared, consent=consent or emulated)
+    raise_open_file_limit(max_in_flight(scenario) + _SPARE_FILES)
+    return prepared
+
+
+async def attempt(
+    scenario: Scenario,
+    occasion: Occasion,
+    place: Callable[[str], Place],
+    watch: Watch,
+    watching: Guard = Watchdog,
+) -> Work:
+    """Do everything of one run that needs its target; what is left is to finish it.
+
+    Args:
+        scenario: What to do.
+        occasion: The target, and what else runs share.
+        place: Run id → where the results document is saved.
+        watch: Shows the progress.
+        watching: What may stop the load early.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent or written.
+    """
+    emulator, seed = occasion.emulator, occasion.seed
+    identity = new_run(scenario, datetime.now(UTC), supplied(emulator), seed=seed)
+    prepared = prepare(
+        scenario, run=identity, servers={"*": emulator.url} if emulator else {}, seed=seed
+    )
+    book = Book(
+        place(identity.id),
+        document.intent(scenario, prepared, identity, seed),
+        secret_values(scenario, identity),
+    )
+    async with transports(scenario) as (transport, asking):
+        work = Work(
+            scenario,
+            prepared,
+            book,
+            transport,
+            asking,
+            seed,
+            identity.id,
+            identity.copies,
+            watching,
+        )
+        await work.through(watch, occasion.signals)
+    if emulator is not None and not emulator.alive:
+        book.trouble = "the embedded emulator ended before the run did"
+    return work
+
+
+def seed_of(scenario: Scenario, chosen: int | None) -> int:
+    """Return the seed: the one chosen on the command line, the scenario's, or one drawn now."""
+    for given in (chosen, scenario.seed):
         if given is not None:
             return given
     return secrets.randbits(32)

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.record import Record
 from loadcheck.load.runner import Runner
 from loadcheck.load.seconds import each_second
+from loadcheck.load.stages import StageSpan
 from loadcheck.load.transport import Transport
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.pipeline import document
-from loadcheck.pipeline.abort import Aborted, Watchdog, with_abort
+from loadcheck.pipeline.abort import Aborted, Watchdog, Watching, with_abort
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
 from loadcheck.pipeline.prepare import (
@@ -38,6 +39,7 @@ from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.generator import judge_generator, void
 from loadcheck.verify.observe import Observation
 from loadcheck.verify.reconcile import Sent, reconcile
+from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, Verdict, worst
 from loadcheck.workflow.buckets import Buckets
 
@@ -47,6 +49,9 @@ _LATE_MS = 10.0
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
+
+Guard = Callable[[Sequence[Threshold], Sequence[StageSpan]], Watching]
+"""Makes of a run's thresholds and stages what may stop its load early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,9 @@ class Finished:
         verdict: What everything together proves.
         interrupted: Whether a signal ended it early.
         unsaved: Why the document is not on disk; None if it is.
+        figures: What was measured.
+        judged: The thresholds.
+        findings: What the checks say.
     """
 
     document: Mapping[str, Any]
@@ -68,6 +76,9 @@ class Finished:
     verdict: Verdict
     interrupted: bool
     unsaved: ResultFileError | None
+    figures: RunFigures
+    judged: Sequence[Judged]
+    findings: Sequence[Finding]
 
 
 class Work:
@@ -83,6 +94,7 @@ class Work:
         seed: int,
         run_id: str,
         copies: int | None,
+        watching: Guard = Watchdog,
     ) -> None:
         self._scenario = scenario
         self._prepared = prepared
@@ -129,18 +141,18 @@ class Work:
         )
         self._monitor = Monitor(record.stages)
         spans = [stage.span for stage in record.stages]
-        self._watchdog = Watchdog(prepared.thresholds, spans)
+        self._watchdog = watching(prepared.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
 
-    async def through(self, watch: Watch) -> None:
-        """Do everything that needs the network, up to the second interrupt."""
+    async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
+        """Do everything that needs the network, up to the second of the signals."""
         self._book.document.update(document.moving(self._record, self._planned))
         await self._book.save("intent", durable=True)
         async with anyio.create_task_group() as around:
             around.start_soon(watch, self._progress)
             with anyio.CancelScope() as scope:
-                around.start_soon(self._heed_signals, scope)
+                around.start_soon(self._heed, signals, scope)
                 await self._ask_before()
                 await self._load()
                 await self._settle()
@@ -224,6 +236,9 @@ class Work:
             verdict=verdict,
             interrupted=self._interrupted,
             unsaved=book.unsaved,
+            figures=figures,
+            judged=judged,
+            findings=findings,
         )
 
     # the stretches of a run
@@ -321,14 +336,13 @@ class Work:
             self._progress.aborted = True
             self._runner.stop()
 
-    async def _heed_signals(self, scope: anyio.CancelScope) -> None:
+    async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
         """The first signal ends the load, the second ends the waiting."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                if self._interrupted:
-                    scope.cancel()
-                self._interrupted = self._progress.interrupted = True
-                self._runner.stop()
+        async for _ in signals:
+            if self._interrupted:
+                scope.cancel()
+            self._interrupted = self._progress.interrupted = True
+            self._runner.stop()
 
     def _seen(self, observation: Observation) -> None:
         self._progress.observation = observation
