@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from hdrh.histogram import HdrHistogram
 
-LOWEST_US = 1
-HIGHEST_US = 3_600_000_000
+from loadcheck.measure.layout import HIGHEST_US, Places, layout
+
 SIGNIFICANT_DIGITS = 3
 
 _BUFFERED = 1024
 _NS_PER_US = 1000
 
 Counts = npt.NDArray[np.uint64]
+Durations = npt.NDArray[np.int64]
 
 
 class Histogram:
@@ -31,14 +33,19 @@ class Histogram:
     Three significant digits between one microsecond and one hour. What lies above is not dropped
     in silence, as ``HdrHistogram.record_value`` would: it is counted in :attr:`above_range`, and a
     percentile that falls there is reported as the true maximum.
+
+    Args:
+        feed: Called before anything is read, for samples that wait elsewhere: it hands them to
+            :meth:`add`.
     """
 
-    __slots__ = ("_above_range", "_buffer", "_counts", "_hdr", "_max_ns", "_min_ns")
+    __slots__ = ("_above_range", "_buffer", "_counts", "_feed", "_hdr", "_max_ns", "_min_ns")
 
-    def __init__(self) -> None:
-        self._hdr: Any = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+    def __init__(self, feed: Callable[[], None] | None = None) -> None:
+        self._hdr: Any = layout(SIGNIFICANT_DIGITS).histogram()
         self._counts: Counts = np.ctypeslib.as_array(self._hdr.counts)
         self._buffer = array("q")
+        self._feed = feed
         self._above_range = 0
         self._min_ns = -1
         self._max_ns = 0
@@ -50,32 +57,38 @@ class Histogram:
         if len(buffer) >= _BUFFERED:
             self._fold()
 
-    def _fold(self) -> None:
-        """Move the buffered samples into their buckets."""
-        if not self._buffer:
-            return
-        samples = np.maximum(np.frombuffer(self._buffer, dtype=np.int64), 0)
+    def add(self, durations: Durations) -> Places:
+        """Add many samples at once.
+
+        Args:
+            durations: In nanoseconds; at least one.
+
+        Returns:
+            The bucket of each, at this histogram's precision; the last one for those above the
+            range.
+        """
+        samples = np.maximum(durations, 0)
         low, high = int(samples.min()), int(samples.max())
         self._min_ns = low if self._min_ns < 0 else min(self._min_ns, low)
         self._max_ns = max(self._max_ns, high)
         micros = (samples + _NS_PER_US // 2) // _NS_PER_US
-        if high > HIGHEST_US * _NS_PER_US:
-            inside = micros <= HIGHEST_US
-            self._above_range += int(micros.size - np.count_nonzero(inside))
-            micros = micros[inside]
-        np.add.at(self._counts, self._indexes(micros), np.uint64(1))
-        del samples  # the view locks the buffer against resizing
-        self._buffer = array("q")
+        buckets = layout(SIGNIFICANT_DIGITS)
+        if high <= HIGHEST_US * _NS_PER_US:
+            inside = places = buckets.places(micros)
+        else:
+            places = buckets.places(np.minimum(micros, HIGHEST_US))
+            inside = places[micros <= HIGHEST_US]
+            self._above_range += int(places.size - inside.size)
+        np.add.at(self._counts, inside, np.uint64(1))
+        return places
 
-    def _indexes(self, micros: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return each value's place in the counts array, as HdrHistogram lays it out."""
-        hdr = self._hdr
-        bit_length = np.frexp((micros | hdr.sub_bucket_mask).astype(np.float64))[1].astype(np.int64)
-        bucket = bit_length - (hdr.unit_magnitude + hdr.sub_bucket_half_count_magnitude + 1)
-        within = micros >> (bucket + hdr.unit_magnitude)
-        base = (bucket + 1) << hdr.sub_bucket_half_count_magnitude
-        indexes: npt.NDArray[np.int64] = base + within - hdr.sub_bucket_half_count
-        return indexes
+    def _fold(self) -> None:
+        """Move the samples that wait into their buckets."""
+        if self._feed is not None:
+            self._feed()
+        if self._buffer:
+            self.add(np.frombuffer(self._buffer, dtype=np.int64))
+            self._buffer = array("q")  # the view has locked the old one against resizing
 
     @property
     def count(self) -> int:
@@ -130,6 +143,13 @@ class Histogram:
             return self._max_ns / 1e6
         value_us = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
         return float(min(value_us * 1e3, self._max_ns) / 1e6)
+
+    def above(self, limit_ms: float) -> int:
+        """Return how many samples are longer than a limit, as far as buckets tell."""
+        self._fold()
+        micros = np.array([min(max(round(limit_ms * 1e3), 0), HIGHEST_US)], dtype=np.int64)
+        place = int(layout(SIGNIFICANT_DIGITS).places(micros)[0])
+        return int(self._counts[place + 1 :].sum()) + self._above_range
 
     def encode(self) -> str:
         """Return the HdrHistogram V2 encoding, compressed and in base64; the unit is 1 µs."""
