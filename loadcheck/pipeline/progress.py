@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Progress:
         begin_ns: Monotonic instant at which the load began; 0 before.
         observation: What the service said last.
         interrupted: Whether a signal has come.
+        notes: What those who watch the run want said among its warnings.
         aborted: Whether a threshold has stopped the load.
     """
 
@@ -50,6 +51,7 @@ class Progress:
     begin_ns: int = 0
     observation: Observation | None = None
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
     aborted: bool = False
 
     @property

@@ -225,7 +225,7 @@ class Work:
                 ),
                 "thresholds": [judgement.to_json() for judgement in judged],
                 "findings": [finding.to_json() for finding in findings],
-                "warnings": [*book.document["warnings"], *self._warnings()],
+                "warnings": [*book.document["warnings"], *self._warnings(), *self._progress.notes],
             }
         )
         await book.try_save("complete", durable=True)
