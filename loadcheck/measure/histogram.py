@@ -144,13 +144,6 @@ class Histogram:
         value_us = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
         return float(min(value_us * 1e3, self._max_ns) / 1e6)
 
-    def above(self, limit_ms: float) -> int:
-        """Return how many samples are longer than a limit, as far as buckets tell."""
-        self._fold()
-        micros = np.array([min(max(round(limit_ms * 1e3), 0), HIGHEST_US)], dtype=np.int64)
-        place = int(layout(SIGNIFICANT_DIGITS).places(micros)[0])
-        return int(self._counts[place + 1 :].sum()) + self._above_range
-
     def encode(self) -> str:
         """Return the HdrHistogram V2 encoding, compressed and in base64; the unit is 1 µs."""
         self._fold()

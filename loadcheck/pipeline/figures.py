@@ -71,6 +71,12 @@ class RunFigures:
             return self._of_stage(metric.name, stage)
         return self._run(metric.name)
 
+    def samples(self, metric: Metric) -> Histogram | None:
+        """Return the distribution that a latency of a step is read off; None for all else."""
+        if metric.percentile is None or not metric.scope or metric.scope in OWN_SCOPES:
+            return None
+        return _times(self._step_record(metric, self._stage(metric)), metric.time)
+
     def own_delay(self, metric: Metric) -> float | None:
         """Return how much of a latency may be the generator's own delay, in milliseconds."""
         if metric.percentile is None or metric.scope in OWN_SCOPES:
@@ -98,11 +104,7 @@ class RunFigures:
         return times.percentile_ms(percentile)
 
     def _step(self, metric: Metric, stage: StageRecord | None) -> float | None:
-        queries = self.record.queries
-        steps = {step.step_id: step for step in (self.record if stage is None else stage).steps}
-        if queries is not None:
-            steps[queries.step_id] = queries
-        step = steps[metric.scope]
+        step = self._step_record(metric, stage)
         if metric.percentile is not None:
             return _times(step, metric.time).percentile_ms(metric.percentile)
         elapsed_s = self._elapsed_s(stage)
@@ -114,6 +116,13 @@ class RunFigures:
             "succeeded": step.succeeded,
         }
         return figures[metric.name.removeprefix(f"{metric.scope}.")]
+
+    def _step_record(self, metric: Metric, stage: StageRecord | None) -> StepRecord:
+        queries = self.record.queries
+        steps = {step.step_id: step for step in (self.record if stage is None else stage).steps}
+        if queries is not None:
+            steps[queries.step_id] = queries
+        return steps[metric.scope]
 
     def _elapsed_s(self, stage: StageRecord | None) -> float:
         """Return for how long the load, or a stage of it, has gone on."""

@@ -1,0 +1,193 @@
+"""What a probe shows: its rate held, broke, or nothing is proven because the fault was ours.
+
+Beside the thresholds and the consistency of what arrived, a rate only holds if the target keeps up:
+copies under way that grow in number all the time are a queue, and what goes well with a short one
+is not what the target takes for long.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadcheck.pipeline.capacity.probe import MEASURED
+from loadcheck.pipeline.capacity.search import Held
+from loadcheck.verify.metrics import Kind
+from loadcheck.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from loadcheck.pipeline.capacity.probe import Probing
+    from loadcheck.pipeline.work import Finished
+    from loadcheck.verify.thresholds import Judged
+
+FALLS_BEHIND = "keeps up"
+"""The name of the check."""
+GENERATOR = "generator"
+EVIDENCE = "evidence"
+
+_BEHIND = 0.01
+"""Of the rate, by which the copies under way grow in a second if the target does not keep up."""
+_SURELY_BEHIND = 0.02
+_FEWEST = 5.0
+"""Copies under way that are more at the end than at the beginning before it is spoken of."""
+_NARROWLY = 1.5
+"""Times its limit, up to which a figure broke it narrowly."""
+_NEARLY = 0.8
+"""Times its limit, from which on a figure nearly broke it."""
+_HICCUP = 0.25
+"""Of its seconds, that may be slow in a probe that broke through a hiccup."""
+_SKIPPED = 0.01
+"""Of its copies, that are skipped in a probe which broke narrowly."""
+_BUSY_S = 0.05
+"""A queue that the target needs so many seconds for: it is busy all the time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a probe shows.
+
+    Attributes:
+        held: Whether its rate held.
+        because: The threshold or check that says so; "" if it held.
+        measured: What it measured, in its unit; None if there is no figure.
+        unit: The unit.
+        close: Whether a repetition might well say something else.
+        carried: What the target completed per second while it had more to do; None if it had not.
+        growth: Growth of the copies under way, as a share of the rate; None if too short to say.
+    """
+
+    held: Held
+    because: str = ""
+    measured: float | None = None
+    unit: str = ""
+    close: bool = False
+    carried: float | None = None
+    growth: float | None = None
+
+
+def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
+    """Return what a probe shows.
+
+    Args:
+        finished: The run that it was.
+        probing: What all probes share.
+        rate: Its own.
+    """
+    spelled = {staged: check for check, staged in probing.checks}
+    record = finished.figures.record
+    begin = round(probing.scenario.capacity.warmup_s)
+    flight = _column(record.timeline.column("in_flight"))
+    growth = grows(flight[begin : round(probing.load_s(rate))])
+    share = None if growth is None else growth / rate
+    behind = share is not None and share >= _BEHIND and _is_much(share, rate, probing)
+    done = _column(record.timeline.column("acknowledged"))
+    carried = carries(done, flight, min(_BUSY_S * rate, probing.max_in_flight / 2))
+
+    def said(held: Held, because: str, judged: Judged | None = None, *, close: bool) -> Judgement:
+        return Judgement(
+            held=held,
+            because=spelled.get(because, because),
+            measured=judged.measured if judged else None,
+            unit=judged.threshold.unit if judged else "",
+            close=close,
+            carried=carried if held is not Held.HELD else None,
+            growth=share,
+        )
+
+    if finished.consistent is Verdict.FAIL:
+        first = next(f for f in finished.findings if f.verdict is Verdict.FAIL)
+        return said(Held.BROKE, first.check, close=False)
+    failed = [each for each in finished.judged if each.verdict is Verdict.FAIL]
+    broken = [each for each in failed if not _is_ours(each, finished)]
+    if broken:
+        slow_seconds = _slow_seconds(finished, broken[0], begin)
+        hiccup = not behind and slow_seconds <= _HICCUP
+        close = all(_is_close(each, finished, hiccup=hiccup) for each in broken)
+        return said(Held.BROKE, broken[0].threshold.expression, broken[0], close=close)
+    if behind:
+        assert share is not None
+        return said(Held.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
+    if failed or any(finding.check == GENERATOR for finding in finished.findings):
+        return said(Held.UNPROVEN, GENERATOR, close=True)
+    unknown = [each for each in finished.judged if each.verdict is Verdict.UNKNOWN]
+    if unknown or (probing.scenario.verify.enabled and finished.consistent is not Verdict.PASS):
+        because = unknown[0].threshold.expression if unknown else EVIDENCE
+        return said(Held.UNPROVEN, because, close=True)
+    near = any(
+        each.threshold.metric.kind is Kind.DURATION
+        and each.threshold.is_upper
+        and (each.measured or 0) > _NEARLY * each.threshold.limit
+        for each in finished.judged
+    )
+    return said(Held.HELD, "", close=near)
+
+
+def grows(levels: Sequence[float]) -> float | None:
+    """Return by how much a level rises in a second: the median of all slopes (Theil and Sen).
+
+    One second that is out of line moves it by nothing. None for fewer than four seconds.
+    """
+    if len(levels) < 4:  # noqa: PLR2004
+        return None
+    slopes = [
+        (later - earlier) / (second - first)
+        for (first, earlier), (second, later) in itertools.combinations(enumerate(levels), 2)
+    ]
+    return statistics.median(slopes)
+
+
+def carries(completed: Sequence[float], in_flight: Sequence[float], busy: float) -> float | None:
+    """Return what was completed in a second that began and ended with a queue; None without one.
+
+    Args:
+        completed: In each second.
+        in_flight: At the end of each second.
+        busy: Copies under way that are a queue.
+    """
+    found = [
+        done
+        for done, before, after in zip(completed[1:], in_flight, in_flight[1:], strict=False)
+        if before >= busy and after >= busy
+    ]
+    return statistics.median(found) if found else None
+
+
+def _column(cells: Sequence[float | None]) -> list[float]:
+    return [0.0 if cell is None else float(cell) for cell in cells]
+
+
+def _is_much(share: float, rate: float, probing: Probing) -> bool:
+    return share * rate * probing.measured_s(rate) >= _FEWEST
+
+
+def _is_ours(judged: Judged, finished: Finished) -> bool:
+    """Whether a latency would be within its limit without the generator's own delay."""
+    threshold, measured = judged.threshold, judged.measured
+    if threshold.metric.kind is not Kind.DURATION or measured is None or not threshold.is_upper:
+        return False
+    if threshold.metric.scope == "lateness":
+        return True
+    own_ms = finished.figures.own_delay(threshold.metric)
+    return own_ms is not None and measured - own_ms < threshold.limit
+
+
+def _slow_seconds(finished: Finished, judged: Judged, begin: int) -> float:
+    """Return the share of the seconds measured in which a latency was above its limit."""
+    threshold = judged.threshold
+    if threshold.metric.kind is not Kind.DURATION:
+        return 1.0
+    column = finished.figures.record.timeline.column("p99_ms")[begin:]
+    seen = [cell for cell in column if cell is not None]
+    return sum(cell > threshold.limit for cell in seen) / len(seen) if seen else 1.0
+
+
+def _is_close(judged: Judged, finished: Finished, *, hiccup: bool) -> bool:
+    threshold, measured = judged.threshold, judged.measured or 0.0
+    if threshold.metric.name == "skipped":
+        (stage,) = (s for s in finished.figures.record.stages if s.span.name == MEASURED)
+        return measured - threshold.limit < _SKIPPED * (stage.span.last - stage.span.first)
+    narrowly = threshold.is_upper and measured < _NARROWLY * threshold.limit
+    return narrowly or (hiccup and threshold.metric.kind is Kind.DURATION)

@@ -1,0 +1,190 @@
+"""One probe: the scenario at a constant rate, first to warm up and then to be measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.pipeline.abort import Aborted
+from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
+from loadcheck.verify.metrics import Known, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadcheck.load.stages import StageSpan
+    from loadcheck.measure import Histogram
+    from loadcheck.pipeline.figures import RunFigures
+    from loadcheck.verify.thresholds import Threshold as Parsed
+
+WARM_UP, MEASURED = "warm-up", "probe"
+"""The two stages of a probe; only the second counts."""
+MOST_ERRORS = "error_rate <= 1%"
+"""Must hold where the scenario says nothing of errors."""
+NONE_SKIPPED = "skipped == 0"
+"""Must hold always: what was not sent proves nothing about what the target takes."""
+_HASTE = 0.01
+"""Of the copies to be measured, that may be skipped before the load is stopped for it."""
+_SIZED = ("started", "acknowledged", "uniques", "attempts", "succeeded", "rate")
+"""Figures that say how large the scenario's own load is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probing:
+    """What all probes of a search share.
+
+    Attributes:
+        scenario: The one whose capacity is searched for.
+        checks: What must hold in each probe: as the scenario has it, and as a probe has it.
+        left_out: Thresholds of the scenario that say nothing about a probe.
+    """
+
+    scenario: Scenario
+    checks: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...]
+
+    def measured_s(self, rate: float) -> float:
+        """Return how long a rate is measured: long enough for the samples that are asked for."""
+        capacity = self.scenario.capacity
+        return max(capacity.probe_s, capacity.samples / rate)
+
+    def load_s(self, rate: float) -> float:
+        """Return how long a rate is held in all."""
+        return self.scenario.capacity.warmup_s + self.measured_s(rate)
+
+    def events(self, rate: float) -> int:
+        """Return how many events a probe sends, at most; random arrivals may be some more."""
+        return math.ceil(rate * self.load_s(rate)) * self.scenario.load.events_per_copy
+
+    @property
+    def max_in_flight(self) -> int:
+        """The most copies that may be under way in a probe."""
+        return self._load().max_in_flight
+
+    def _load(self, *stages: Stage) -> OpenLoad:
+        given = self.scenario.load
+        if isinstance(given, OpenLoad):
+            return replace(given, stages=stages)
+        return OpenLoad(stages=stages, events_per_copy=given.events_per_copy)
+
+    def at(self, rate: float) -> Scenario:
+        """Return the scenario of the probe at a rate."""
+        stages = [
+            Stage(name=name, duration_s=duration_s, rate=rate, end_rate=rate)
+            for name, duration_s in (
+                (WARM_UP, self.scenario.capacity.warmup_s),
+                (MEASURED, self.measured_s(rate)),
+            )
+            if duration_s
+        ]
+        load = self._load(*stages)
+        thresholds = tuple(Threshold(check=check) for _, check in self.checks)
+        document = {
+            **self.scenario.document,
+            "load": _document(load, self.scenario.document["load"]),
+            "thresholds": [threshold.check for threshold in thresholds],
+        }
+        return replace(self.scenario, load=load, thresholds=thresholds, document=document)
+
+
+def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> Probing:
+    """Return what all probes of a scenario share.
+
+    Args:
+        scenario: The one whose capacity is searched for.
+        thresholds: Its thresholds, parsed.
+    """
+    checks: list[tuple[str, str]] = []
+    left_out = []
+    names = {
+        threshold.metric.name.rpartition(".")[2]
+        for threshold in thresholds
+        if not threshold.metric.stage
+    }
+    for threshold in thresholds:
+        check, metric = threshold.expression.strip(), threshold.metric
+        if metric.stage or _is_sized(metric):
+            left_out.append(check)
+        elif metric.known is Known.MEANWHILE:
+            checks.append((check, f"{MEASURED}: {check}"))
+        else:
+            checks.append((check, check))
+    for name, check in (("skipped", NONE_SKIPPED), ("error_rate", MOST_ERRORS)):
+        if name not in names:
+            checks.append((check, f"{MEASURED}: {check}"))
+    return Probing(scenario=scenario, checks=tuple(checks), left_out=tuple(left_out))
+
+
+def _is_sized(metric: Metric) -> bool:
+    return metric.name.rpartition(".")[2] in _SIZED
+
+
+def _document(load: OpenLoad, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``[load]`` of a probe, as a scenario would write it."""
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name not in ("model", "rate", "duration", "stages", "concurrency", "copies")
+    }
+    stages = [
+        {"name": stage.name, "duration": stage.duration_s, "rate": stage.rate}
+        for stage in load.stages
+    ]
+    return {"model": "open", **kept, "stages": stages}
+
+
+class Hopeless:
+    """Stops a probe that can no longer hold, however good the rest of it may be.
+
+    A percentile cannot come back within its limit when more samples are above than it leaves
+    room for among all that are planned.
+
+    Args:
+        thresholds: Of the probe.
+        stages: Its stages.
+    """
+
+    def __init__(self, thresholds: Sequence[Parsed], stages: Sequence[StageSpan]) -> None:
+        self._planned = {stage.name: stage.last - stage.first for stage in stages}
+        self._thresholds = [
+            threshold
+            for threshold in thresholds
+            if threshold.is_upper and threshold.metric.stage in self._planned
+        ]
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self._thresholds)
+
+    def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+        """Return why the probe is to be stopped now; None if it is to go on."""
+        for threshold in self._thresholds:
+            metric = threshold.metric
+            planned = self._planned[metric.stage]
+            judged = threshold.give_up(figures)
+            if judged is None:
+                continue
+            samples = figures.samples(metric)
+            if samples is not None and metric.percentile is not None:
+                hopeless = _is_lost(samples, metric.percentile, threshold.limit, planned)
+            else:
+                hopeless = metric.grows and (judged.measured or 0) > (
+                    threshold.limit + _HASTE * planned
+                )
+            if hopeless:
+                return Aborted(judged=judged, at_s=elapsed_s)
+        return None
+
+
+def _is_lost(samples: Histogram, percentile: float, limit_ms: float, planned: int) -> bool:
+    """Return whether a percentile of all that are planned must exceed its limit."""
+    room = planned - math.ceil(round(percentile * planned / 100, 6))
+    count = samples.count
+    if count <= room:
+        return False
+    # so many may be above that the last of the others decides
+    decisive_ms = samples.percentile_ms(100 * (count - room) / count)
+    return decisive_ms is not None and decisive_ms > limit_ms
