@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
+
+if TYPE_CHECKING:
+    from loadcheck.pipeline.work import Watch
 
 
 def run(
@@ -58,6 +62,7 @@ def run(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of, keep_secret  # noqa: PLC0415
+    from loadcheck.pipeline import telemetry  # noqa: PLC0415
 
     loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
     keep_secret(loaded.secrets)
@@ -69,12 +74,16 @@ def run(
         seed=seed,
         consent=consent,
     )
+    view: Watch
     if quiet:
         view = terminal.no_view
     elif sys.stderr.isatty():
         view = terminal.live_view
     else:
         view = terminal.line_view
+    wanted = telemetry.settings(os.environ)
+    if wanted is not None:
+        view = telemetry.beside(view, wanted)
     finished = anyio.run(
         partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
     )
