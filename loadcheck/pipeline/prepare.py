@@ -72,6 +72,11 @@ class Prepared:
         return self.pacer.planned if self.pacer else None
 
 
+def new_id() -> str:
+    """Return the id of a new run: 12 characters that no other run has."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
 def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, seed: int) -> Run:
     """Return the identity of a new run.
 
@@ -84,10 +89,9 @@ def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, see
         target: What the target supplies.
         seed: Seed of the arrivals, which decide how many copies there are.
     """
-    run_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
     end = now + timedelta(seconds=_longest_s(scenario))
     return Run(
-        id=run_id,
+        id=new_id(),
         start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
         end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
         target=target,
@@ -294,8 +298,16 @@ def backoff(scenario: Scenario, seed: int) -> Backoff:
     )
 
 
-def require_consent(scenario: Scenario, prepared: Prepared, *, consent: bool) -> None:
+def require_consent(
+    scenario: Scenario, prepared: Prepared, *, consent: bool, copies: int | None
+) -> None:
     """Refuse to leave this machine unless the user has said so.
+
+    Args:
+        scenario: What to do.
+        prepared: The same, compiled.
+        consent: Whether the user has said so.
+        copies: How many may be sent; None: there is no bound.
 
     Raises:
         ConsentError: A request would go elsewhere and ``consent`` is false.
@@ -303,7 +315,6 @@ def require_consent(scenario: Scenario, prepared: Prepared, *, consent: bool) ->
     away = sorted({str(s.origin) for s in prepared.plan.steps if not is_loopback(s.origin.host)})
     if not away or consent:
         return
-    copies = planned_copies(scenario, prepared)
     number = "an unlimited number of" if copies is None else f"{copies:,}"
     raise ConsentError(
         scenario.problem(

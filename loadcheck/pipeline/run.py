@@ -22,6 +22,7 @@ from loadcheck.pipeline.prepare import (
     Prepared,
     max_in_flight,
     new_run,
+    planned_copies,
     prepare,
     require_consent,
     secret_values,
@@ -122,7 +123,8 @@ def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
         servers={"*": PLACEHOLDER_URL} if emulated else {},
         seed=seed,
     )
-    require_consent(scenario, prepared, consent=consent or emulated)
+    copies = planned_copies(scenario, prepared)
+    require_consent(scenario, prepared, consent=consent or emulated, copies=copies)
     raise_open_file_limit(max_in_flight(scenario) + _SPARE_FILES)
     return prepared
 

@@ -57,6 +57,7 @@ class Judgement:
         close: Whether a repetition might well say something else.
         carried: What the target completed per second while it had more to do; None if it had not.
         growth: Growth of the copies under way, as a share of the rate; None if too short to say.
+        inconsistent: Whether what arrived is not what was sent.
     """
 
     held: Held
@@ -66,6 +67,7 @@ class Judgement:
     close: bool = False
     carried: float | None = None
     growth: float | None = None
+    inconsistent: bool = False
 
 
 def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
@@ -95,6 +97,7 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
             close=close,
             carried=carried if held is not Held.HELD else None,
             growth=share,
+            inconsistent=finished.consistent is Verdict.FAIL,
         )
 
     if finished.consistent is Verdict.FAIL:

@@ -113,9 +113,9 @@ class Search:
         """Take in what a probe has shown."""
         self.seen.append(seen)
 
-    def interrupt(self) -> None:
-        """End the search as it stands."""
-        self.ending = self.ending or Ending.INTERRUPTED
+    def end(self, ending: Ending) -> None:
+        """End the search as it stands, unless it is over already."""
+        self.ending = self.ending or ending
 
     # what is known
 

@@ -178,7 +178,7 @@ def test_out_of_probes_tells_what_is_known() -> None:
 def test_an_interrupt_ends_it() -> None:
     search = Search(AIM)
     assert search.next() == 100
-    search.interrupt()
+    search.end(Ending.INTERRUPTED)
     assert search.next() is None
     assert search.ending is Ending.INTERRUPTED
 

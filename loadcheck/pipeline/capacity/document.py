@@ -1,0 +1,215 @@
+"""Puts a capacity search into the shape of its results file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.pipeline import document
+from loadcheck.pipeline.capacity.probe import MEASURED
+from loadcheck.pipeline.capacity.search import Ending, Held, Search, settle
+from loadcheck.result.capacity import SCHEMA
+
+if TYPE_CHECKING:
+    from loadcheck.pipeline.capacity.judge import Judgement
+    from loadcheck.pipeline.capacity.probe import Probing
+    from loadcheck.pipeline.capacity.search import Aim
+    from loadcheck.pipeline.prepare import Prepared
+    from loadcheck.pipeline.work import Finished
+    from loadcheck.verify.thresholds import Judged
+
+CUT = "cut"
+"""The verdict of a probe that was stopped by a signal, or by the end of the budget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A probe that has ended.
+
+    Attributes:
+        number: From 1.
+        rate: Its own.
+        again: Whether the rate had been probed before.
+        finished: The run that it was.
+        judgement: What it shows; None if it was cut short.
+        took_s: From its beginning to its verdict.
+    """
+
+    number: int
+    rate: float
+    again: bool
+    finished: Finished
+    judgement: Judgement | None
+    took_s: float
+
+
+def intent(
+    probing: Probing, prepared: Prepared, aim: Aim, *, search_id: str, seed: int
+) -> dict[str, Any]:
+    """Return the document as it stands before the first probe."""
+    scenario, capacity = probing.scenario, probing.scenario.capacity
+    left_out = [
+        f'the threshold "{check}" says nothing about a single rate and was left out'
+        for check in probing.left_out
+    ]
+    if not scenario.verify.enabled:
+        left_out.append("verify.enabled = false: whether what was sent arrived was not looked at")
+    return {
+        "schema": SCHEMA,
+        "verdict": "unknown",
+        "run": {
+            "id": search_id,
+            "phase": "running",
+            "seed": seed,
+            "started_at": document.utc_now(),
+            "ended_at": None,
+            "interrupted": False,
+            "error": None,
+            "scenario_file": scenario.file,
+        },
+        "search": {
+            "lowest": aim.lowest,
+            "highest": aim.highest,
+            "precision": aim.precision,
+            "probes": aim.probes,
+            "warmup_s": capacity.warmup_s,
+            "probe_s": capacity.probe_s,
+            "samples": capacity.samples,
+            "recovery_s": capacity.recovery_s,
+            "budget_s": capacity.budget_s,
+            "budget_events": capacity.budget_events,
+            "took_s": 0.0,
+            "events": 0,
+        },
+        "answer": None,
+        "checks": [check for check, _ in probing.checks],
+        "curve": curve([]),
+        "probes": [],
+        "scenario": {"name": scenario.name, **scenario.document},
+        "workflow": {
+            "name": scenario.workflow.name,
+            "id": prepared.plan.workflow_id,
+            "sha256": hashlib.sha256(scenario.workflow.document.read_bytes()).hexdigest(),
+            "ingest": prepared.ingest.step_id,
+            "observer": prepared.observer.step_id if prepared.observer else None,
+        },
+        "environment": document.environment(),
+        "warnings": [*(str(problem) for problem in prepared.plan.warnings), *left_out],
+    }
+
+
+def probe(probed: Probed, probing: Probing) -> dict[str, Any]:
+    """Return one probe."""
+    finished, judgement = probed.finished, probed.judgement
+    saved, record = finished.document, finished.figures.record
+    (stage,) = (each for each in record.stages if each.span.name == MEASURED)
+    ingest = stage.steps[record.steps.index(record.ingest)]
+    times = ingest.service_time if ingest.response_time is None else ingest.response_time
+    seen, monitor = saved["consistency"], finished.figures.monitor
+    started = record.ledger.started.range_cardinality(stage.span.first, stage.span.last)
+    acknowledged = record.ledger.acknowledged.range_cardinality(stage.span.first, stage.span.last)
+    aborted = saved["run"]["aborted"]
+    return {
+        "number": probed.number,
+        "run": saved["run"]["id"],
+        "started_at": saved["run"]["started_at"],
+        "rate": probed.rate,
+        "reached_rate": saved["load"]["reached_rate"],
+        "again": probed.again,
+        "verdict": CUT if judgement is None else judgement.held.value,
+        "because": "" if judgement is None else judgement.because,
+        "measured": None if judgement is None else judgement.measured,
+        "unit": "" if judgement is None else judgement.unit,
+        "close": judgement is not None and judgement.close,
+        "stopped_at_s": None if aborted is None else aborted["at_s"],
+        "load_s": saved["load"]["duration_s"],
+        "took_s": round(probed.took_s, 3),
+        "copies": {
+            name: saved["copies"][name]
+            for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
+        },
+        "latency": document.histogram(times),
+        "error_rate": 1 - acknowledged / started if started else None,
+        "carried_rate": None if judgement is None else judgement.carried,
+        "growth": None if judgement is None else judgement.growth,
+        "visibility": seen["visibility"],
+        "uniques": seen["uniques"],
+        "lost_at_least": seen["lost_at_least"],
+        "duplicated": seen["duplicated"],
+        "generator": {
+            "dispatch_lag_p99_ms": stage.dispatch_lag.percentile_ms(99),
+            "loop_lag_p99_ms": stage.loop_lag.percentile_ms(99),
+            "cpu_share": monitor.cpu_s / monitor.watched_s if monitor.watched_s else None,
+        },
+        "thresholds": thresholds(finished.judged, probing),
+        "findings": [
+            finding.to_json() for finding in finished.findings if finding.check != "aborted"
+        ],
+    }
+
+
+def thresholds(judged: Sequence[Judged], probing: Probing) -> list[dict[str, Any]]:
+    """Return the thresholds of a probe, spelled as the scenario spells them."""
+    spelled = {staged: check for check, staged in probing.checks}
+    found = [each.to_json() for each in judged]
+    return [each | {"expression": spelled[each["expression"]]} for each in found]
+
+
+def curve(probes: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Return columns over the rates that were probed, ascending; a repetition has its own row."""
+    rows = sorted(
+        (each for each in probes if each["verdict"] != CUT),
+        key=lambda each: (each["rate"], each["number"]),
+    )
+    return {
+        "rate": [row["rate"] for row in rows],
+        "p50_ms": [row["latency"]["p50_ms"] for row in rows],
+        "p99_ms": [row["latency"]["p99_ms"] for row in rows],
+        "error_rate": [row["error_rate"] for row in rows],
+        "visible_p95_s": [
+            None if row["visibility"] is None else row["visibility"]["p95_s"] for row in rows
+        ],
+        "carried_rate": [row["carried_rate"] for row in rows],
+    }
+
+
+def answer(search: Search, aim: Aim, probes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return what the probes say together; None while there is none."""
+    low, high = search.bounds
+    if low is None and high is None:
+        return None
+    beyond: Mapping[str, Any] = {}
+    limited_by = (search.ending or Ending.PROBES).value
+    if high is not None:
+        broke = settle(search.votes(high)) is Held.BROKE
+        wanted = Held.BROKE if broke else Held.UNPROVEN
+        beyond = next(
+            each
+            for each in reversed(probes)
+            if each["rate"] == high and each["verdict"] == wanted.value
+        )
+        limited_by = "target" if broke else "generator"
+        if not broke and beyond["because"] != "generator":
+            limited_by = "evidence"
+    return {
+        "rate": low,
+        "interval": [low, high],
+        "precise": low is not None and high is not None and high <= low * (1 + 1.1 * aim.precision),
+        "limited_by": limited_by,
+        "because": beyond.get("because", ""),
+        "measured": beyond.get("measured"),
+        "unit": beyond.get("unit", ""),
+        "ending": search.ending.value if search.ending else None,
+    }
+
+
+def verdict(search: Search) -> str:
+    """Return "pass" if a rate holds, "fail" if the lowest does not, else "unknown"."""
+    low, high = search.bounds
+    if low is not None:
+        return "pass"
+    if high is not None and settle(search.votes(high)) is Held.BROKE:
+        return "fail"
+    return "unknown"

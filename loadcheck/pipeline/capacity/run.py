@@ -1,0 +1,347 @@
+"""A search from its scenario to its answer, one probe after the other against one target.
+
+An embedded emulator is started once and kept: a service that is searched for its capacity is not
+restarted between two rates either, and has to recover from what went before.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+
+from loadcheck.errors import ResultFileError, ScenarioError
+from loadcheck.pipeline import document as documents
+from loadcheck.pipeline.book import Place
+from loadcheck.pipeline.capacity import document
+from loadcheck.pipeline.capacity.judge import judge
+from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
+from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search, Seen
+from loadcheck.pipeline.prepare import new_id, require_consent
+from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
+from loadcheck.pipeline.target import serving
+from loadcheck.pipeline.work import Watch
+from loadcheck.result import ResultFile, default_name
+from loadcheck.scenario import grammar
+from loadcheck.scenario.model import OpenLoad, Scenario
+
+_FIRST_RATE = 100.0
+"""Where the search begins when a closed load says nothing of rates."""
+_AT_LEAST_S = 0.05
+"""Rest between two probes, to look whether a signal has come."""
+_SETTLING_S = 3.0
+"""What a probe is thought to take beyond its load, before one has shown it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a user says beside the scenario.
+
+    Attributes:
+        results: Directory of the results file, if ``output`` does not name one.
+        output: The results file.
+        replace: Write over a results file that is there.
+        keep: Directory for the results file of every probe; None: they are not kept.
+        seed: Overrules the scenario's.
+        consent: The load may leave this machine.
+    """
+
+    results: Path = Path("results")
+    output: Path | None = None
+    replace: bool = False
+    keep: Path | None = None
+    seed: int | None = None
+    consent: bool = False
+
+
+class View(Protocol):
+    """Shows a search to somebody."""
+
+    def watch(self, number: int, rate: float, /) -> Watch:
+        """Return what shows a probe while it goes on."""
+
+    def told(self, probe: Mapping[str, Any], /) -> None:
+        """Show what a probe has come to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """A search that is over.
+
+    Attributes:
+        document: Its document, as saved.
+        path: Where it was saved.
+        interrupted: Whether a signal ended it early.
+        inconsistent: Whether it was lost or duplicated users that broke the lowest rate.
+        unsaved: Why the document is not on disk; None if it is.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    interrupted: bool
+    inconsistent: bool
+    unsaved: ResultFileError | None
+
+
+async def capacity(scenario: Scenario, options: Options, view: View) -> Searched:
+    """Search for the highest rate at which everything holds, and save what came of it.
+
+    Args:
+        scenario: What a copy does and what must hold.
+        options: What the user says beside it.
+        view: Shows the search.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent or written.
+        TargetError: The embedded emulator did not start.
+    """
+    seed = seed_of(scenario, options.seed)
+    prepared = rehearse(scenario, seed, consent=True)
+    require_consent(
+        scenario,
+        prepared,
+        consent=options.consent or scenario.target.kind == "emulator",
+        copies=scenario.capacity.budget_events,
+    )
+    aim = aim_of(scenario)
+    shared = probing(scenario, prepared.thresholds)
+    rehearse(shared.at(aim.lowest), seed, consent=True)
+    now, search_id = datetime.now(UTC), new_id()
+    name = default_name(f"{scenario.name}-capacity", now, search_id)
+    file = ResultFile(options.output or options.results / name, replace=options.replace)
+    saved = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
+    expedition = _Expedition(shared, aim, file, saved, options, view)
+    await expedition.save()
+    async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
+        sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
+        around.start_soon(expedition.heed, sender)
+        around.start_soon(expedition.keep_time, sender)
+        with stops:
+            await expedition.through(Occasion(emulator=emulator, seed=seed, signals=stops))
+        around.cancel_scope.cancel()
+    return await expedition.finish()
+
+
+def aim_of(scenario: Scenario) -> Aim:
+    """Return what is searched for.
+
+    Raises:
+        ScenarioError: The highest rate is below the one to begin with.
+    """
+    given, load = scenario.capacity, scenario.load
+    lowest = given.lowest
+    if lowest is None and isinstance(load, OpenLoad):
+        rates = (rate for stage in load.stages for rate in (stage.rate, stage.end_rate))
+        lowest = min(rate for rate in rates if rate > 0)
+    lowest = lowest or _FIRST_RATE
+    if given.highest is not None and given.highest <= lowest:
+        raise ScenarioError(
+            scenario.problem(
+                "capacity.to",
+                f"is not above {lowest:g}, the lowest rate of the load",
+                "say where to begin with capacity.from, or --from",
+            )
+        )
+    return Aim(
+        lowest=lowest,
+        highest=given.highest or grammar.MAX_RATE,
+        precision=given.precision,
+        probes=given.probes,
+    )
+
+
+class _Nowhere:
+    """Takes the results documents of probes that are not kept."""
+
+    path = Path()
+
+    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
+        """Save nothing: what is told of a probe is in the file of the search."""
+
+
+class _Expedition:
+    """The state of a search while it goes on."""
+
+    def __init__(
+        self,
+        shared: Probing,
+        aim: Aim,
+        file: ResultFile,
+        saved: dict[str, Any],
+        options: Options,
+        view: View,
+    ) -> None:
+        self._probing = shared
+        self._aim = aim
+        self._file = file
+        self._options = options
+        self._view = view
+        self._search = Search(aim, self._is_affordable)
+        self._document = saved
+        self._probes: list[dict[str, Any]] = []
+        self._began_s = time.monotonic()
+        self._beyond_load_s = _SETTLING_S
+        self._events = 0
+        self._interrupted = self._out_of_time = False
+        self._inconsistent = False
+        self._error: str | None = None
+        self._unsaved: ResultFileError | None = None
+
+    # what goes on beside the probes
+
+    async def heed(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
+        """Hand on signals; runs until cancelled."""
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            async for received in signals:
+                self._interrupted = True
+                sender.send_nowait(received)
+
+    async def keep_time(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
+        """Stop everything when the time is used up, as two signals would."""
+        budget_s = self._probing.scenario.capacity.budget_s
+        if budget_s is None:
+            return
+        await anyio.sleep(budget_s - self._took_s)
+        self._out_of_time = True
+        for _ in range(2):
+            sender.send_nowait(signal.SIGTERM)
+
+    # the probes
+
+    async def through(self, occasion: Occasion) -> None:
+        """Probe until the search is over."""
+        while not self._is_over(occasion) and (rate := self._search.next()) is not None:
+            await self._probe(rate, occasion)
+            await self.save()
+            if not self._is_over(occasion) and self._search.next() is not None:
+                await _rest(self._pause_s(), occasion.signals)
+
+    def _is_over(self, occasion: Occasion) -> bool:
+        """Return whether something from outside has ended the search."""
+        if occasion.emulator is not None and not occasion.emulator.alive:
+            self._error = "the embedded emulator ended before the search did"
+        return self._interrupted or self._out_of_time or self._error is not None
+
+    def _pause_s(self) -> float:
+        """Return how long the target is given to recover from the last probe."""
+        recovery_s = self._probing.scenario.capacity.recovery_s
+        return recovery_s if self._probes[-1]["verdict"] == Held.HELD.value else 2 * recovery_s
+
+    async def _probe(self, rate: float, occasion: Occasion) -> None:
+        number, began_s = len(self._probes) + 1, time.monotonic()
+        work = await attempt(
+            self._probing.at(rate),
+            occasion,
+            self._place,
+            self._view.watch(number, rate),
+            Hopeless,
+        )
+        finished = await work.finish()
+        took_s = time.monotonic() - began_s
+        judgement = None if finished.interrupted else judge(finished, self._probing, rate)
+        again = bool(self._search.votes(rate))
+        if judgement is not None:
+            seen = Seen(
+                rate=rate, held=judgement.held, close=judgement.close, carried=judgement.carried
+            )
+            self._search.tell(seen)
+            self._inconsistent = judgement.inconsistent
+            beyond_s = took_s - finished.document["load"]["duration_s"]
+            self._beyond_load_s = max(beyond_s, self._beyond_load_s if number > 1 else 0.0)
+        copies = finished.document["copies"]["started"]
+        self._events += copies * self._probing.scenario.load.events_per_copy
+        entry = document.probe(
+            document.Probed(
+                number=number,
+                rate=rate,
+                again=again,
+                finished=finished,
+                judgement=judgement,
+                took_s=took_s,
+            ),
+            self._probing,
+        )
+        self._probes.append(entry)
+        self._view.told(entry)
+
+    def _place(self, run_id: str) -> Place:
+        if self._options.keep is None:
+            return _Nowhere()
+        name = default_name(self._probing.scenario.name, datetime.now(UTC), run_id)
+        return ResultFile(self._options.keep / name)
+
+    @property
+    def _took_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _is_affordable(self, rate: float) -> bool:
+        capacity = self._probing.scenario.capacity
+        if capacity.budget_events is not None:
+            left = capacity.budget_events - self._events
+            if self._probing.events(rate) > left:
+                return False
+        if capacity.budget_s is None:
+            return True
+        takes_s = capacity.recovery_s + self._probing.load_s(rate) + self._beyond_load_s
+        return takes_s <= capacity.budget_s - self._took_s
+
+    # what is kept
+
+    async def save(self) -> None:
+        """Save what is known; a disk that is full must not end a search that has begun.
+
+        Raises:
+            ResultFileError: It cannot be written, and nothing has been sent yet.
+        """
+        self._document |= {
+            "verdict": document.verdict(self._search),
+            "answer": document.answer(self._search, self._aim, self._probes),
+            "curve": document.curve(self._probes),
+            "probes": list(self._probes),
+        }
+        self._document["search"] |= {"took_s": round(self._took_s, 3), "events": self._events}
+        snapshot = dict(self._document)
+        try:
+            await anyio.to_thread.run_sync(lambda: self._file.save(snapshot))
+            self._unsaved = None
+        except ResultFileError as error:
+            if not self._probes:
+                raise
+            self._unsaved = error
+
+    async def finish(self) -> Searched:
+        """Say why the search is over, and save it."""
+        if self._out_of_time and not self._interrupted:
+            self._search.end(Ending.BUDGET)
+        elif self._interrupted or self._error is not None:
+            self._search.end(Ending.INTERRUPTED)
+        self._document["run"] |= {
+            "phase": "complete",
+            "ended_at": documents.utc_now(),
+            "interrupted": self._interrupted,
+            "error": self._error,
+        }
+        await self.save()
+        return Searched(
+            document=self._document,
+            path=self._file.path,
+            interrupted=self._interrupted,
+            inconsistent=self._inconsistent and self._search.bounds[0] is None,
+            unsaved=self._unsaved,
+        )
+
+
+async def _rest(seconds: float, stops: AsyncIterator[signal.Signals]) -> None:
+    """Wait, but no longer than until something says to stop."""
+    with anyio.move_on_after(max(seconds, _AT_LEAST_S)):
+        async for _ in stops:
+            return
