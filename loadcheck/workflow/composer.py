@@ -1,18 +1,18 @@
 """YAML 1.2 texts of the core schema.
 
-Parsing is ``ruamel.yaml``'s: by libyaml, twenty times as fast, where its extension is installed.
-Which scalar means what is decided here, for both parsers alike.
+PyYAML only splits the text into events: by libyaml, ten times as fast, which its wheels contain.
+Which scalar means what is decided here, so that nothing of the YAML 1.1 that PyYAML would make of
+them comes in ("no" as false, "1:30" as 90, dates).
 """
 
 from __future__ import annotations
 
-import importlib
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
+import yaml
+from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
     MappingEndEvent,
@@ -23,9 +23,6 @@ from ruamel.yaml.events import (
 )
 
 from loadcheck.workflow.tree import Array, Builder, Object, TreeError, whole_number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CORE: Final = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -40,6 +37,8 @@ _NO_JSON: Final = {
     f"{sign}.{word}" for sign in ("", "+", "-") for word in ("inf", "Inf", "INF")
 } | {".nan", ".NaN", ".NAN"}
 _MAY_BE_NUMBER: Final = frozenset("+-.0123456789")
+_OLD_BREAKS = re.compile("[\x85\u2028\u2029]")
+_NATIVE = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _TYPES: Final = {"int": int, "float": float, "bool": bool, "null": type(None)}
 
 
@@ -49,44 +48,44 @@ def compose(text: str) -> Any:
     Raises:
         TreeError: It is no YAML 1.2 document of the core schema, or beyond the bounds.
     """
+    _refuse_old_breaks(text)
     composer = _Composer()
     try:
         for event in events(text):
             composer.feed(event)
-    except MarkedYAMLError as error:
+    except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
         raise TreeError(f"no valid YAML: {error.problem or error.context}", line) from None
-    except YAMLError as error:
+    except yaml.YAMLError as error:
         message = str(error).splitlines()[0]
         raise TreeError(f"no valid YAML: {message}", _line_of(error, text)) from None
     return composer.builder.root
 
 
 def events(text: str, *, native: bool = True) -> Iterator[Any]:
-    """Yield the events of a YAML text.
+    """Return the events of a YAML text.
 
     Args:
         text: The text.
         native: Let libyaml parse it, if it is there.
     """
-    module = _native() if native else None
-    if module is None:
-        yield from YAML(typ="safe", pure=True).parse(text)
-        return
-    parser = module.CParser(text)
-    while (event := parser.get_event()) is not None:
-        yield event
+    loader = _NATIVE if native else yaml.SafeLoader
+    found: Iterator[Any] = yaml.parse(text, Loader=loader)
+    return found
 
 
-def _native() -> Any:
-    try:
-        return importlib.import_module("_ruamel_yaml")
-    except ImportError:
-        return None
+def _refuse_old_breaks(text: str) -> None:
+    """Refuse what is a line break to YAML 1.1 only, and so to the parser (1.2.2 section 5.4)."""
+    found = _OLD_BREAKS.search(text)
+    if found is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        escape = f"\\u{ord(found[0]):04x}"
+        message = f"the character U+{ord(found[0]):04X}, a line break to some parsers of YAML only"
+        raise TreeError(message, line, f'write it as "{escape}", in double quotes')
 
 
-def _line_of(error: YAMLError, text: str) -> int | None:
+def _line_of(error: yaml.YAMLError, text: str) -> int | None:
     position = getattr(error, "position", None)
     return text.count("\n", 0, position) + 1 if isinstance(position, int) else None
 

@@ -217,12 +217,13 @@ def compile_large() -> dict[str, float]:
         )
         whole, reading = [], []
         for _ in range(5):
-            start = time.perf_counter()
+            # processor time, which a busy machine stretches less than the clock on the wall
+            start = time.process_time()
             plan = compile_plan(settings)
-            whole.append(time.perf_counter() - start)
-            start = time.perf_counter()
+            whole.append(time.process_time() - start)
+            start = time.process_time()
             read_document(path, "large.yml")
-            reading.append(time.perf_counter() - start)
+            reading.append(time.process_time() - start)
             assert len(plan.steps) == STEPS
         return {"compile_s": statistics.median(whole), "read_s": statistics.median(reading)}
 

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import amplitude
 import pytest
-
-amplitude = pytest.importorskip("amplitude", reason="needs amplitude-analytics")
-storage = pytest.importorskip("amplitude.storage")
+from amplitude import storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 NO_PROJECT = {"project_events_per_s": "off", "project_requests_per_s": "off"}
 
 
-class Impatient(storage.InMemoryStorage):  # type: ignore[misc,name-defined]
+class Impatient(storage.InMemoryStorage):  # type: ignore[misc]
     """Waits a good second where the SDK would wait 30 after a 429."""
 
     def push(self, event: Any, delay: int = 0) -> tuple[bool, str | None]:
@@ -29,7 +28,7 @@ class Impatient(storage.InMemoryStorage):  # type: ignore[misc,name-defined]
         return pushed
 
 
-class ImpatientProvider(storage.StorageProvider):  # type: ignore[misc,name-defined]
+class ImpatientProvider(storage.StorageProvider):  # type: ignore[misc]
     def get_storage(self) -> Impatient:
         return Impatient()
 
