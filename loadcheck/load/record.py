@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from loadcheck.load.stages import StageRecord, StageSpan
-from loadcheck.measure import Histogram, Ledger, Outcome, Timeline
+from loadcheck.measure import Delays, Grid, Histogram, Ledger, Outcome, StepTimes, Tally, Timeline
 from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.plan import Role, StepPlan
 
@@ -30,6 +30,9 @@ class StepRecord:
         attempts: Exchanges, sent or not.
         succeeded: Attempts whose criteria held.
         answers: How often each status code, or failure by name, came back.
+        times: The response and service times, by interval of the copy's due time; of a query of our
+            own, by that of the instant at which it was sent.
+        failures: Attempts that failed, by the same intervals; None where no intervals are kept.
         reasons: Why attempts failed, counted; at most 20 kinds.
         examples: The beginning of the first failed answer's body, by status code.
         parts: The same for single stages of the load, where thresholds speak of them.
@@ -40,6 +43,7 @@ class StepRecord:
         "attempts",
         "examples",
         "failed",
+        "failures",
         "parts",
         "reasons",
         "response_time",
@@ -47,16 +51,19 @@ class StepRecord:
         "step_id",
         "succeeded",
         "throttled",
+        "times",
     )
 
     _MAX_REASONS = 20
     _OTHER = "other reasons"
     _EXAMPLE_BYTES = 300
 
-    def __init__(self, step_id: str, *, has_due_time: bool) -> None:
+    def __init__(self, step_id: str, *, has_due_time: bool, grid: Grid | None = None) -> None:
         self.step_id = step_id
-        self.service_time = Histogram()
-        self.response_time = Histogram() if has_due_time else None
+        self.times = StepTimes(grid, has_due_time=has_due_time)
+        self.service_time = self.times.service_time
+        self.response_time = self.times.response_time
+        self.failures = Tally(grid) if grid is not None else None
         self.failed = Histogram()
         self.throttled = Histogram()
         self.attempts = 0
@@ -68,18 +75,19 @@ class StepRecord:
 
     def add(self, exchange: Exchange, due_ns: int | None = None) -> None:
         """Enter one judged attempt, made by a copy that was due at ``due_ns``."""
+        done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
+        since_ns = sent_ns if due_ns is None else due_ns
         for stage, part in self.parts:
-            if stage.holds(exchange.sent_ns if due_ns is None else due_ns):
+            if stage.holds(since_ns):
                 part.add(exchange, due_ns)
         self.attempts += 1
-        done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
         if exchange.success:
             self.succeeded += 1
             self.answers[exchange.status] += 1
-            self.service_time.record(done_ns - sent_ns)
-            if self.response_time is not None and due_ns is not None:
-                self.response_time.record(done_ns - due_ns)
+            self.times.record(since_ns, sent_ns, done_ns)
             return
+        if self.failures is not None:
+            self.failures.record(since_ns)
         if exchange.failure is not None:
             self.answers[exchange.failure.value] += 1
             reason = exchange.reason
@@ -127,6 +135,8 @@ class Record:
         last_ack_ns: Monotonic instant of the last acknowledgement; 0 before there is one.
         uniques: What the service counted last; None before it was asked.
         stages: The stages of an open load that are measured on their own.
+        grid: The intervals that step times, failures, lateness and outcomes can be had by.
+        delays: The lateness by interval.
     """
 
     def __init__(
@@ -135,19 +145,22 @@ class Record:
         ingest: int,
         observer: int | None = None,
         stages: Sequence[StageSpan] = (),
+        grid: Grid | None = None,
     ) -> None:
-        self.steps = _records(steps)
+        self.grid = Grid() if grid is None else grid
+        self.steps = _records(steps, self.grid)
         self.ingest = self.steps[ingest]
         shared = observer is not None and steps[observer].role is Role.COPY
         self.queries = (
-            StepRecord(f"{steps[observer].step_id}@observer", has_due_time=False)
+            StepRecord(f"{steps[observer].step_id}@observer", has_due_time=False, grid=self.grid)
             if shared and observer is not None
             else None
         )
         self.stages = tuple(StageRecord(span, _records(steps)) for span in stages)
         for index, step in enumerate(self.steps):
             step.parts = tuple((stage, stage.steps[index]) for stage in self.stages)
-        self.lateness = Histogram()
+        self.delays = Delays(self.grid)
+        self.lateness = self.delays.total
         self.dispatch_lag = Histogram()
         self.ledger = Ledger()
         self.timeline = Timeline()
@@ -159,14 +172,22 @@ class Record:
         self.load_ns = 0
         self.last_ack_ns = 0
         self.uniques: int | None = None
+        self._begin_ns = 0
         self._times = self.ingest.response_time or self.ingest.service_time
         self._seen_times = self._times.counts()
         self._seen_lateness = self.lateness.counts()
 
     def begin(self, begin_ns: int) -> None:
         """Note when the load began, before its first copy is started."""
+        self._begin_ns = begin_ns
+        self.grid.begin(begin_ns)
         for stage in self.stages:
             stage.begin(begin_ns)
+
+    def end(self, end_ns: int) -> None:
+        """Note that no further copy will be started."""
+        self.load_ns = end_ns - self._begin_ns
+        self.grid.end(end_ns)
 
     def dispatched(self, due_ns: int, now_ns: int) -> None:
         """Enter how late a copy of an open load was started."""
@@ -177,7 +198,7 @@ class Record:
 
     def sent(self, due_ns: int, sent_ns: int) -> None:
         """Enter how late the first request of a copy was sent."""
-        self.lateness.record(sent_ns - due_ns)
+        self.delays.record(due_ns, sent_ns)
         for stage in self.stages:
             if stage.holds(due_ns):
                 stage.lateness.record(sent_ns - due_ns)
@@ -241,8 +262,10 @@ class Record:
         )
 
 
-def _records(steps: Sequence[StepPlan]) -> tuple[StepRecord, ...]:
+def _records(steps: Sequence[StepPlan], grid: Grid | None = None) -> tuple[StepRecord, ...]:
     return tuple(
-        StepRecord(step.step_id, has_due_time=step.role is Role.COPY and not step.dependent)
+        StepRecord(
+            step.step_id, has_due_time=step.role is Role.COPY and not step.dependent, grid=grid
+        )
         for step in steps
     )

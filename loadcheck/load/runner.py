@@ -90,7 +90,7 @@ class Runner:
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
             await self._dispatch(pacer, max_in_flight)
-            self._record.load_ns = self._clock() - self.begin_ns
+            self._record.end(self._clock())
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
@@ -102,7 +102,7 @@ class Runner:
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
             until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
-            number = 0
+            number, record = 0, self._record
 
             def refill() -> None:
                 nonlocal number
@@ -111,7 +111,9 @@ class Runner:
                 if over or self._stopping.is_set() or (copies is not None and number >= copies):
                     self._stopping.set()
                     return
-                self._record.due += 1
+                record.due += 1
+                if now >= record.grid.next_ns:
+                    record.grid.enter(number, now)
                 self._start(number, now)
                 number += 1
 
@@ -121,7 +123,7 @@ class Runner:
                     refill()
             await self._stopping.wait()
             self._refill = None
-            self._record.load_ns = self._clock() - self.begin_ns
+            self._record.end(self._clock())
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
@@ -148,7 +150,7 @@ class Runner:
         self._begin_ms = time.time_ns() // 1_000_000
 
     async def _dispatch(self, pacer: OpenPacer, max_in_flight: int) -> None:
-        record, clock = self._record, self._clock
+        record, clock, grid = self._record, self._clock, self._record.grid
         begin_ns = looked_ns = self.begin_ns
         number = 0
         for chunk in pacer.chunks():
@@ -164,6 +166,8 @@ class Runner:
                 if self._stopping.is_set():
                     return
                 record.due += 1
+                if due_ns >= grid.next_ns:
+                    grid.enter(number, due_ns)
                 if record.in_flight < max_in_flight:
                     record.dispatched(due_ns, now)
                     self._start(number, due_ns)

@@ -1,7 +1,18 @@
 """What is recorded while a run goes on: pure data that merges by ``a + b``."""
 
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.intervals import Delays, StepTimes, Tally
 from loadcheck.measure.ledger import Ledger, Outcome
 from loadcheck.measure.timeline import Timeline
 
-__all__ = ["Histogram", "Ledger", "Outcome", "Timeline"]
+__all__ = [
+    "Delays",
+    "Grid",
+    "Histogram",
+    "Ledger",
+    "Outcome",
+    "StepTimes",
+    "Tally",
+    "Timeline",
+]

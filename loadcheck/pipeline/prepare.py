@@ -22,6 +22,7 @@ from loadcheck.load.gate import Limit
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
 from loadcheck.load.stages import StageSpan, stage_spans
+from loadcheck.measure import Grid
 from loadcheck.pipeline import marks
 from loadcheck.pipeline.fetch import fetch
 from loadcheck.pipeline.questions import Questions, Sisters
@@ -229,6 +230,14 @@ def stages_of(scenario: Scenario, prepared: Prepared) -> tuple[StageSpan, ...]:
         return ()
     wanted = {threshold.metric.stage for threshold in prepared.thresholds} - {""}
     return stage_spans(pacer, [(stage.name, stage) for stage in load.stages], wanted)
+
+
+def grid_of(scenario: Scenario) -> Grid:
+    """Return the intervals that a load is measured by, cut at the boundaries of its stages."""
+    load = scenario.load
+    if isinstance(load, OpenLoad):
+        return Grid([stage.duration_s for stage in load.stages])
+    return Grid([load.duration_s] if load.duration_s is not None else ())
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:

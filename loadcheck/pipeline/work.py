@@ -22,13 +22,14 @@ from loadcheck.load.seconds import each_second
 from loadcheck.load.stages import StageSpan
 from loadcheck.load.transport import Transport
 from loadcheck.load.transport.httpx_ import HttpxTransport
-from loadcheck.pipeline import document
+from loadcheck.pipeline import document, intervals
 from loadcheck.pipeline.abort import Aborted, Watchdog, Watching, with_abort
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
 from loadcheck.pipeline.prepare import (
     Prepared,
     backoff,
+    grid_of,
     limits_of,
     planned_copies,
     stages_of,
@@ -106,6 +107,7 @@ class Work:
             prepared.ingest.index,
             prepared.observer.index if prepared.observer else None,
             stages_of(scenario, prepared),
+            grid_of(scenario),
         )
         self._runner = Runner(
             prepared.plan,
@@ -220,6 +222,8 @@ class Work:
                     rates,
                     pacer.peak_rate if pacer else None,
                 ),
+                "stages": intervals.stages(self._scenario.load, rates.duration_s),
+                "intervals": intervals.intervals(record),
                 "consistency": document.consistency(
                     seen, verification, verified, self._runner.begin_ns
                 ),

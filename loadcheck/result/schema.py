@@ -173,6 +173,53 @@ def _consistency() -> _Schema:
     )
 
 
+def _intervals() -> _Schema:
+    def column(items: _Schema) -> _Schema:
+        return {"type": "array", "description": items["description"], "items": items}
+
+    times = column(
+        {
+            "type": ["string", "null"],
+            "description": "HdrHistogram V2 encoding, two significant digits, base64; the unit is "
+            "1 µs, what is above an hour counts as an hour. null without samples.",
+        }
+    )
+    return _object(
+        "Columns, a value for each interval of the load. An interval holds what belongs to the "
+        "copies that fell due in it; a query of our own is in that in which it was sent. Ends of "
+        "stages are ends of intervals.",
+        {
+            "from_s": column(_number("When it begins, since the load began.")),
+            "to_s": column(_number("When it ends.")),
+            **{
+                name: column(_count(f"Copies {text}."))
+                for name, text in {
+                    "due": "that fell due",
+                    "started": "of those begun",
+                    "skipped": "not sent, because too many were in flight",
+                    "acknowledged": "acknowledged",
+                    "rejected": "certainly without effect",
+                    "indeterminate": "that may have taken effect",
+                }.items()
+            },
+            "lateness": times,
+            "steps": {
+                "type": "object",
+                "description": "By step id.",
+                "additionalProperties": _object(
+                    "One step.",
+                    {
+                        "succeeded": column(_count("Attempts whose success criteria held.")),
+                        "failed": column(_count("Attempts that failed.")),
+                        "response_time": {**times, "type": ["array", "null"]},
+                        "service_time": times,
+                    },
+                ),
+            },
+        },
+    )
+
+
 def _visibility() -> _Schema:
     lags = {
         "p50_s": _maybe(_number("The median; null if infinite or without samples.")),
@@ -357,6 +404,21 @@ def json_schema() -> dict[str, Any]:
                     "description": "By step id.",
                     "additionalProperties": _step(),
                 },
+                "stages": {
+                    "type": "array",
+                    "description": "The stages of an open load that were begun, in order.",
+                    "items": _object(
+                        "One stage.",
+                        {
+                            "name": _text("As the scenario names it."),
+                            "from_s": _number("When it begins, since the load began."),
+                            "to_s": _number("When it ends by the schedule."),
+                            "rate": _number("Copies/s at its beginning."),
+                            "end_rate": _number("Copies/s at its end."),
+                        },
+                    ),
+                },
+                "intervals": _intervals(),
                 "consistency": _consistency(),
                 "reconciliations": {
                     "type": "array",
@@ -447,6 +509,8 @@ def json_schema() -> dict[str, Any]:
                 "load",
                 "generator",
                 "steps",
+                "stages",
+                "intervals",
                 "consistency",
                 "thresholds",
                 "findings",

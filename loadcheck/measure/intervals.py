@@ -1,0 +1,231 @@
+"""Distributions by interval: what a stage, a comparison and a curve over time are made of.
+
+Of each interval of a :class:`~loadcheck.measure.grid.Grid` a histogram is kept with two significant
+digits (buckets less than 0.8 % wide), so that a results file of any run stays small. The whole
+run's histograms, and those of stages that thresholds name, have three; the intervals of a stage
+merge to exactly what those are at two digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
+
+from loadcheck.measure.grid import Grid, Instants
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram
+from loadcheck.measure.layout import Places, layout
+
+DIGITS = 2
+"""Significant digits of an interval's histogram."""
+
+_BUFFERED = 3072
+
+Row = npt.NDArray[np.uint32]
+Matrix = npt.NDArray[np.uint32]
+
+
+class IntervalHistograms:
+    """A histogram for each interval of a grid; samples above an hour count as an hour."""
+
+    __slots__ = ("_doublings", "_grid", "_rows")
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._doublings = grid.doublings
+        # zeroed pages cost no memory until something is counted in them
+        self._rows: Matrix = np.zeros((grid.capacity, layout(DIGITS).size), dtype=np.uint32)
+
+    def add(self, intervals: Places, places: Places) -> None:
+        """Count samples.
+
+        Args:
+            intervals: The interval of each, by the grid; -1 for those that belong to none.
+            places: The bucket of each as :meth:`Histogram.add` returns it.
+        """
+        self._catch_up()
+        flat = intervals * self._rows.shape[1] + _COARSER[places]
+        if intervals.min() < 0:
+            flat = flat[intervals >= 0]
+        np.add.at(self._rows.reshape(-1), flat, np.uint32(1))
+
+    def _catch_up(self) -> None:
+        """Make each two intervals one, as often as the grid has."""
+        while self._doublings < self._grid.doublings:
+            half = self._rows.shape[0] // 2
+            self._rows[:half] = self._rows[0::2] + self._rows[1::2]
+            self._rows[half:] = 0
+            self._doublings += 1
+
+    def rows(self) -> Matrix:
+        """Return the bucket counts, a row for each interval that the grid can have."""
+        self._catch_up()
+        return self._rows
+
+    def totals(self, number: int) -> list[int]:
+        """Return how many samples the first intervals have."""
+        return [int(total) for total in self.rows()[:number].sum(axis=1)]
+
+    def encode(self, number: int) -> list[str | None]:
+        """Return the first intervals' HdrHistogram V2 encodings in base64; None for empty ones."""
+        return [encode(row) if row.any() else None for row in self.rows()[:number]]
+
+
+class StepTimes:
+    """Response and service times of a step, for the whole run and by interval.
+
+    The hot path only writes down three instants; what they mean is worked out a thousand at a time.
+
+    Args:
+        grid: The intervals; None if only the whole is wanted.
+        has_due_time: Whether the step has a response time.
+
+    Attributes:
+        service_time: Sent to done.
+        response_time: Due to done; None for a step that has no due time of its own.
+    """
+
+    __slots__ = ("_by_interval", "_grid", "_waiting", "response_time", "service_time")
+
+    def __init__(self, grid: Grid | None, *, has_due_time: bool) -> None:
+        self._waiting: list[int] = []
+        self._grid = grid
+        self.service_time = Histogram(self._fold)
+        self.response_time = Histogram(self._fold) if has_due_time else None
+        self._by_interval = (
+            {
+                name: IntervalHistograms(grid)
+                for name in ("response_time", "service_time")
+                if has_due_time or name == "service_time"
+            }
+            if grid is not None
+            else {}
+        )
+
+    def record(self, due_ns: int, sent_ns: int, done_ns: int) -> None:
+        """Write down one success; the interval is that of ``due_ns``."""
+        waiting = self._waiting
+        waiting += (due_ns, sent_ns, done_ns)
+        if len(waiting) >= _BUFFERED:
+            self._fold()
+
+    def _fold(self) -> None:
+        if not self._waiting:
+            return
+        due, sent, done = np.array(self._waiting, dtype=np.int64).reshape(-1, 3).T
+        self._waiting.clear()
+        intervals = self._grid.places(due) if self._grid is not None else due
+        times = {"service_time": self.service_time.add(done - sent)}
+        if self.response_time is not None:
+            times["response_time"] = self.response_time.add(done - due)
+        for name, histograms in self._by_interval.items():
+            histograms.add(intervals, times[name])
+
+    def intervals(self, name: str) -> IntervalHistograms | None:
+        """Return ``response_time`` or ``service_time`` by interval; None if it is not kept."""
+        self._fold()
+        return self._by_interval.get(name)
+
+
+class Delays:
+    """How much later than due something happened, for the whole run and by interval.
+
+    Attributes:
+        total: Of the whole run.
+    """
+
+    __slots__ = ("_by_interval", "_grid", "_waiting", "total")
+
+    def __init__(self, grid: Grid) -> None:
+        self._waiting: list[int] = []
+        self._grid = grid
+        self._by_interval = IntervalHistograms(grid)
+        self.total = Histogram(self._fold)
+
+    def record(self, due_ns: int, then_ns: int) -> None:
+        """Write down one delay; the interval is that of ``due_ns``."""
+        waiting = self._waiting
+        waiting += (due_ns, then_ns)
+        if len(waiting) >= _BUFFERED:
+            self._fold()
+
+    def _fold(self) -> None:
+        if not self._waiting:
+            return
+        due, then = np.array(self._waiting, dtype=np.int64).reshape(-1, 2).T
+        self._waiting.clear()
+        self._by_interval.add(self._grid.places(due), self.total.add(then - due))
+
+    def intervals(self) -> IntervalHistograms:
+        """Return them by interval."""
+        self._fold()
+        return self._by_interval
+
+
+class Tally:
+    """How many events there were, by interval."""
+
+    __slots__ = ("_counts", "_doublings", "_grid", "_waiting")
+
+    def __init__(self, grid: Grid) -> None:
+        self._waiting: list[int] = []
+        self._grid = grid
+        self._doublings = grid.doublings
+        self._counts = np.zeros(grid.capacity, dtype=np.int64)
+
+    def record(self, due_ns: int) -> None:
+        """Count an event of the interval of ``due_ns``."""
+        self._waiting.append(due_ns)
+        if len(self._waiting) >= _BUFFERED:
+            self._fold()
+
+    def _fold(self) -> None:
+        intervals: Instants = self._grid.places(np.array(self._waiting, dtype=np.int64))
+        self._waiting.clear()
+        while self._doublings < self._grid.doublings:
+            pairs = self._counts.reshape(-1, 2).sum(axis=1)
+            self._counts = np.concatenate((pairs, np.zeros_like(pairs)))
+            self._doublings += 1
+        np.add.at(self._counts, intervals[intervals >= 0], 1)
+
+    def counts(self, number: int) -> list[int]:
+        """Return the counts of the first intervals."""
+        self._fold()
+        return [int(count) for count in self._counts[:number]]
+
+
+def encode(counts: Row) -> str:
+    """Return bucket counts in HdrHistogram's V2 encoding, compressed and in base64."""
+    buckets = layout(DIGITS)
+    hdr = buckets.histogram()
+    np.ctypeslib.as_array(hdr.counts)[:] = counts
+    filled = np.flatnonzero(counts)
+    hdr.total_count = int(counts.sum())
+    hdr.min_value = int(buckets.lowest_us[filled[0]])
+    hdr.max_value = int(buckets.highest_us[filled[-1]])
+    return str(hdr.encode().decode("ascii"))
+
+
+def decode(texts: Sequence[str | None]) -> Matrix:
+    """Return the bucket counts that :func:`encode` wrote, a row for each text.
+
+    Raises:
+        ValueError: One of them is no such encoding.
+    """
+    rows: Matrix = np.zeros((len(texts), layout(DIGITS).size), dtype=np.uint32)
+    for row, text in zip(rows, texts, strict=True):
+        if text is None:
+            continue
+        try:
+            hdr = HdrHistogram.decode(text.encode("ascii"))
+        except Exception as error:
+            raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
+        if hdr.counts_len != row.size:
+            raise ValueError(f"an HdrHistogram of another range, or not of {DIGITS} digits")
+        row[:] = np.ctypeslib.as_array(hdr.counts)
+    return rows
+
+
+_COARSER = layout(SIGNIFICANT_DIGITS).coarser(layout(DIGITS))
