@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from loadcheck import __version__
+from loadcheck.cli.capacity import capacity
 from loadcheck.cli.check import check
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.export import export
@@ -43,6 +44,6 @@ def _loadcheck(
     """A load generator that proves its load arrived."""
 
 
-for _command in (run, check, show, report, export, reconcile, emulate, schema):
+for _command in (run, check, capacity, show, report, export, reconcile, emulate, schema):
     app.command()(_command)
 app.command("list")(list_results)

@@ -18,12 +18,17 @@ def show(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the document itself.")] = False,
 ) -> None:
-    """Show a stored result as it was shown when its run ended."""
-    from loadcheck.cli.terminal import print_summary, write_json  # noqa: PLC0415
-    from loadcheck.result import read  # noqa: PLC0415
+    """Show a stored result, of a run or of a capacity search, as it was shown when it ended."""
+    from loadcheck.cli.terminal import has_color, print_summary, width, write_json  # noqa: PLC0415
+    from loadcheck.report import capacity  # noqa: PLC0415
+    from loadcheck.result import read_any  # noqa: PLC0415
 
-    document = read(result)
+    document = read_any(result)
     if as_json:
         write_json(document)
+    elif "probes" in document:
+        color = has_color(sys.stdout)
+        text = capacity.summary(document, color=color, width=width(), path=str(result))
+        sys.stdout.write(text)
     else:
         print_summary(document, path=result, stream=sys.stdout)

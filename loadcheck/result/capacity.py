@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 SCHEMA = "loadcheck.capacity/1"
+
+_MOST = 10
 
 _Schema = dict[str, Any]
 
@@ -233,3 +236,14 @@ def capacity_schema() -> _Schema:
             warnings={"type": "array", "items": {"type": "string"}},
         ),
     }
+
+
+def problems(document: Any) -> list[tuple[str, str]]:
+    """Return where a document departs from the schema: dotted path and message, at most ten."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  # slow to import
+
+    errors = Draft202012Validator(capacity_schema()).iter_errors(document)
+    return sorted(
+        (".".join(str(part) for part in error.absolute_path), error.message[:200])
+        for error in itertools.islice(errors, _MOST)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import orjson
 
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.result.schema import SCHEMA
+from loadcheck.result import capacity
+from loadcheck.result.schema import SCHEMA, problems
 
 _MAX_FILE_BYTES = 1 << 30
+_KIND = re.compile(r"loadcheck\.(\w+)/\d+")
+_KINDS = {"capacity": "capacity search"}
 _VERSION = re.compile(r"loadcheck\.result/(\d+)")
 
 
@@ -85,11 +89,27 @@ class ResultFile:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a results document, checked as far as its readers rely on it.
+    """Return the results document of a run, checked as far as its readers rely on it.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
+    return _checked(path, _parsed(path))
+
+
+def read_any(path: Path) -> dict[str, Any]:
+    """Return the document of a run or of a capacity search, as its ``schema`` says.
+
+    Raises:
+        ResultFileError: It is missing, truncated, of something else, or of a later version.
+    """
+    document = _parsed(path)
+    if isinstance(document, dict) and document.get("schema") == capacity.SCHEMA:
+        return _conforming(path, document, capacity.problems(document))
+    return _checked(path, document)
+
+
+def _parsed(path: Path) -> Any:
     try:
         size = path.stat().st_size
         if size > _MAX_FILE_BYTES:
@@ -98,7 +118,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _unusable(path, f"cannot be read: {_reason(error)}", "") from error
     try:
-        document = orjson.loads(data)
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         line = data[: error.pos].count(b"\n") + 1
         remedy = (
@@ -108,7 +128,6 @@ def read(path: Path) -> dict[str, Any]:
             file=str(path), line=line, message=f"is not JSON: {error.msg}", remedy=remedy
         )
         raise ResultFileError(problem) from error
-    return _checked(path, document)
 
 
 def _checked(path: Path, document: Any) -> dict[str, Any]:
@@ -119,21 +138,32 @@ def _checked(path: Path, document: Any) -> dict[str, Any]:
             raise _unusable(
                 path, f'has the schema "{found}"', f'this version reads "{SCHEMA}"', key="schema"
             )
+        other = _KIND.fullmatch(found) if isinstance(found, str) else None
+        if other:
+            raise _unusable(
+                path,
+                f"is the file of a {_KINDS.get(other[1], other[1])}, not of a run",
+                "loadcheck show reads it",
+                key="schema",
+            )
         raise _unusable(
             path,
             "is no results file of loadcheck",
             f'expected an object with "schema": "{SCHEMA}"',
             key="schema",
         )
-    from loadcheck.result.schema import problems  # noqa: PLC0415  # jsonschema is slow to import
+    assert isinstance(document, dict)
+    return _conforming(path, document, problems(document))
 
-    wrong = problems(document)
+
+def _conforming(
+    path: Path, document: dict[str, Any], wrong: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
     if wrong:
         raise ResultFileError(
             Problem(file=str(path), key=key, message=message, remedy="was it edited by hand?")
             for key, message in wrong
         )
-    assert isinstance(document, dict)
     return document
 
 

@@ -92,7 +92,7 @@ class Searched:
     unsaved: ResultFileError | None
 
 
-async def capacity(scenario: Scenario, options: Options, view: View) -> Searched:
+async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     """Search for the highest rate at which everything holds, and save what came of it.
 
     Args:

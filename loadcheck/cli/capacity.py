@@ -1,0 +1,224 @@
+"""The command ``loadcheck capacity``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loadcheck.cli.completion import scenario_files
+from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
+
+_REDRAW_S = 0.5
+
+Watch = Callable[[Any], Coroutine[Any, Any, None]]
+
+
+def capacity(
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+        ),
+    ],
+    lowest: Annotated[
+        float | None,
+        typer.Option(
+            "--from",
+            metavar="RATE",
+            help="Copies per second to begin with.",
+            show_default="the lowest of the load",
+        ),
+    ] = None,
+    highest: Annotated[
+        float | None,
+        typer.Option(
+            "--to",
+            metavar="RATE",
+            help="Copies per second not to go beyond.",
+            show_default="as high as it goes",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="How exact the answer is to be.", show_default="4%"),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIME|EVENTS",
+            help="What the search may take: 5m, or 2000000 events, or both. Repeatable.",
+            show_default="no bound",
+        ),
+    ] = None,
+    sets: Sets = None,
+    sources: Sources = None,
+    servers: Servers = None,
+    strict: Strict = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The results file, or a directory for it.",
+            show_default="results/",
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep the results file of every probe there.", show_default=False
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a results file that is there.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of everything random.", min=0)
+    ] = None,
+    consent: Annotated[
+        bool,
+        typer.Option("--live", help="The load may leave this machine: real events, real users."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results document on stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress; the answer in one line.")
+    ] = False,
+) -> None:
+    """Find the highest rate at which all thresholds hold and all that is sent arrives.
+
+    A climb until something breaks, then bisection; each rate is a run of its own, warmed up before
+    it is measured. Says whether the target was the limit, or the generator.
+    """
+    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
+
+    import anyio  # noqa: PLC0415
+
+    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli.exits import keep_secret  # noqa: PLC0415
+    from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
+    from loadcheck.report import capacity as report  # noqa: PLC0415
+
+    changes = overrides(sets, sources, servers, strict=strict)
+    loaded = scenarios.load(
+        scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
+    )
+    keep_secret(loaded.secrets)
+    into_directory = output is not None and (output.is_dir() or str(output).endswith("/"))
+    options = Options(
+        results=output if output is not None and into_directory else Path("results"),
+        output=None if into_directory else output,
+        replace=force,
+        keep=keep,
+        seed=seed,
+        consent=consent,
+    )
+    view = _View(quiet=quiet)
+    searched = anyio.run(
+        partial(search, loaded, options, view), backend_options={"use_uvloop": True}
+    )
+    document = searched.document
+    stream = sys.stderr if as_json else sys.stdout
+    path = str(searched.path) if searched.unsaved is None else ""
+    if quiet:
+        stream.write(f"{report.headline(document)}  {path}".rstrip() + "\n")
+    else:
+        color = terminal.has_color(stream)
+        stream.write(report.summary(document, color=color, width=terminal.width(), path=path))
+    if as_json:
+        terminal.write_json(document)
+    if searched.unsaved is not None:
+        raise searched.unsaved
+    raise typer.Exit(_exit(searched.interrupted, searched.inconsistent, document["verdict"]))
+
+
+def _settings(
+    lowest: float | None, highest: float | None, precision: str | None, budget: list[str] | None
+) -> list[str]:
+    """Return the options of the search as overrides of ``[capacity]``."""
+    given: dict[str, str] = {}
+    if lowest is not None:
+        given["from"] = _number(lowest)
+    if highest is not None:
+        given["to"] = _number(highest)
+    if precision is not None:
+        given["precision"] = precision
+    if budget:
+        amounts = [part.strip() for entry in budget for part in entry.split(",")]
+        given["budget"] = f"[{', '.join(map(_amount, amounts))}]"
+    return [f"capacity.{name}={value}" for name, value in given.items()]
+
+
+def _amount(written: str) -> str:
+    """Return a part of a budget as TOML: a number as it stands, all else as a string."""
+    try:
+        return _number(float(written))
+    except ValueError:
+        return json.dumps(written)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() else repr(value)
+
+
+def _exit(interrupted: bool, inconsistent: bool, verdict: str) -> int:
+    from loadcheck.cli.exits import Exit  # noqa: PLC0415
+
+    if interrupted:
+        return Exit.INTERRUPTED
+    if verdict == "pass":
+        return Exit.PASS
+    if verdict == "unknown":
+        return Exit.UNKNOWN
+    return Exit.INCONSISTENT if inconsistent else Exit.THRESHOLD
+
+
+class _View:
+    """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def watch(self, number: int, rate: float, /) -> Watch:
+        """Return what shows a probe while it goes on."""
+        from loadcheck.report.capacity import copies  # noqa: PLC0415
+
+        async def show(progress: Any) -> None:
+            import anyio  # noqa: PLC0415
+
+            from loadcheck.cli import terminal  # noqa: PLC0415
+            from loadcheck.report import words  # noqa: PLC0415
+
+            if self._quiet or not sys.stderr.isatty():
+                return
+            try:
+                while True:
+                    row = (
+                        f"{number:>3}  {copies(rate):>16}  {progress.stage:<8}"
+                        f"  {words.clock(progress.elapsed_s)}"
+                        f"  p99 {words.duration(progress.latest('p99_ms'))}"
+                        f"  {progress.record.in_flight:,} in flight"
+                    )
+                    sys.stderr.write(f"\r{row[: terminal.width() - 1]}\x1b[K")
+                    sys.stderr.flush()
+                    await anyio.sleep(_REDRAW_S)
+            finally:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+
+        return show
+
+    def told(self, probe: Mapping[str, Any], /) -> None:
+        """Show what a probe has come to."""
+        from loadcheck.report.capacity import probe_line  # noqa: PLC0415
+
+        if not self._quiet:
+            sys.stderr.write(f"{probe_line(probe)}\n")
+            sys.stderr.flush()
