@@ -8,8 +8,10 @@ from itertools import accumulate
 from typing import Any
 
 from loadcheck.report import words
-from loadcheck.report.html.model import Axis, Cell, Chart, Mark, Number, Series, Shape, Table, Unit
-from loadcheck.report.html.timeline import GROUP, TIME, Seconds, stage_marks
+from loadcheck.report.html.latency import GROUP, TIME
+from loadcheck.report.html.marks import stage_marks, window_marks
+from loadcheck.report.html.model import Axis, Cell, Chart, Number, Series, Shape, Table, Unit
+from loadcheck.report.html.seconds import Seconds
 
 _MAX_POINTS = 2400
 _MAX_ROWS = 60
@@ -31,21 +33,6 @@ def charts(document: Document) -> list[Chart]:
     found = [_curves(document, seconds, answers)]
     lag = _lag(document, seconds, answers)
     return [*found, *([lag] if lag else [])]
-
-
-def window_marks(document: Document) -> list[Mark]:
-    """Return the stretches of the load from which users are missing."""
-    localized = (document.get("consistency") or {}).get("localized") or {}
-    return [
-        Mark(
-            axis="x",
-            at=window["from_s"],
-            to=max(window["to_s"], window["from_s"] + 1),
-            label=f"{words.count(window['lost'])} lost",
-            role="lost",
-        )
-        for window in localized.get("windows", ())
-    ]
 
 
 def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float, int]]) -> Chart:

@@ -49,6 +49,12 @@
     percentile: (value) => (value >= 1e7 ? "max" : percentile(value)),
   };
 
+  /** Return how the ticks of an axis are written: millions would not fit as they are. */
+  function tickWriter(unit, highest) {
+    if (unit !== "count" || highest < 1e6) return WRITE[unit];
+    return (value) => (value ? `${significant(value / 1e6)} M` : "0");
+  }
+
   // -- scales ----------------------------------------------------------------------------------
 
   const isLog = (scale) => scale !== "linear";
@@ -68,11 +74,12 @@
 
   function linearTicks(domain, wanted, unit) {
     const span = domain[1] - domain[0] || 1;
-    const steps = unit === "clock" ? [1, 2, 5, 10, 15, 30, 60] : [1, 2, 5, 10];
+    const steps = unit === "clock" ? [1, 2, 5, 10, 15, 30, 60] : [1, 2, 2.5, 5, 10];
     let base = 10 ** Math.floor(Math.log10(span / wanted));
     if (unit === "clock" && span / wanted >= 1) base = 60 ** Math.floor(Math.log(span / wanted) / Math.log(60));
     let step = steps.map((one) => one * base).find((one) => span / one <= wanted) || base * 60;
-    if (unit === "count" || unit === "clock") step = Math.max(step, unit === "count" ? 1 : 0.1);
+    if (unit === "count") step = Math.max(1, Math.ceil(step));
+    if (unit === "clock") step = Math.max(step, 0.1);
     const ticks = [];
     for (let at = Math.ceil(domain[0] / step - 1e-9) * step; at <= domain[1] + step * 1e-6; at += step) {
       ticks.push(Number(at.toPrecision(12)));
@@ -305,9 +312,9 @@
       const yDomain = this.yDomain(domain);
       const yLog = isLog(this.yScale);
       const yTicks = (yLog ? logTicks(yDomain, height / 45) : linearTicks(yDomain, height / 48, spec.y.unit));
-      const yNames = yTicks.map(WRITE[spec.y.unit]);
+      const yNames = yTicks.map(tickWriter(spec.y.unit, yDomain[1]));
       const right = labelled ? Math.max(...this.members.map((one) => one.labelWidth())) : 10;
-      const left = narrow ? 12 + 6.7 * Math.max(3, ...yNames.map((name) => name.length)) : 64;
+      const left = narrow ? 60 : 64;
       const box = { left, right: width - right, top: 34, bottom: height - 38 };
       const x = position(domain, isLog(spec.x.scale), box.left, box.right);
       const y = position(yDomain, yLog, box.bottom, box.top);
@@ -317,7 +324,9 @@
       canvas.setAttribute("viewBox", `0 0 ${width} ${height}`);
       const clip = `clip-${spec.name}`;
       const defs = svg("defs", {}, canvas);
-      svg("rect", { x: box.left, y: box.top - 4, width: box.right - box.left, height: box.bottom - box.top + 8 },
+      // markers at the very ends are not cut in half
+      const spare = this.zoomed ? 0 : 5;
+      svg("rect", { x: box.left - spare, y: box.top - 4, width: box.right - box.left + 2 * spare, height: box.bottom - box.top + 8 },
         svg("clipPath", { id: clip }, defs));
       this.axes(x, y, yTicks, yNames, narrow);
       const inside = svg("g", { "clip-path": `url(#${clip})` }, canvas);
@@ -361,7 +370,8 @@
         return [low / 1.15, high * 1.25];
       }
       const zoomedIn = this.spec.y.unit === "count" && low > high * 0.7 && this.zoomed;
-      return zoomedIn ? [low - (high - low) * 0.1, high + (high - low) * 0.1 + 1] : [0, high * 1.06 || 1];
+      if (zoomedIn) return [low - (high - low) * 0.1, high + (high - low) * 0.1 + 1];
+      return [0, high * 1.06 || (this.spec.y.unit === "share" ? 0.01 : 1)];
     }
 
     axes(x, y, yTicks, yNames, narrow) {
@@ -417,8 +427,11 @@
         } else {
           const at = y(mark.at);
           if (at < box.top - 2 || at > box.bottom) continue;
-          svg("path", { d: `M${box.left},${at}H${box.right}`, class: `limit r-${mark.role}` }, inside);
-          names.push([box.left + 6, at - 5, mark]);
+          const from = mark.span ? Math.max(x(mark.span[0]), box.left) : box.left;
+          const to = mark.span ? Math.min(x(mark.span[1]), box.right) : box.right;
+          if (to <= from) continue;
+          svg("path", { d: `M${from},${at}H${to}`, class: `limit r-${mark.role}` }, inside);
+          names.push([from + 6, at - 5, mark]);
         }
       }
       return names;
@@ -446,7 +459,10 @@
         if (step && open) path += `H${x(series.x[series.x.length - 1] + end).toFixed(1)}`;
         return path;
       };
-      const look = `r-${series.role} ${series.dash}${series.faint ? " faint" : ""}`;
+      const visible = series.x.filter((at) => at >= domain[0] && at <= domain[1]).length;
+      const room = this.geometry.box.right - this.geometry.box.left;
+      const dense = !step && visible > room * 0.4 && this.jagged(series, height);
+      const look = `r-${series.role} ${dense ? "dense" : series.dash}${series.faint ? " faint" : ""}`;
       if (series.shape === "band" || series.shape === "stack") {
         for (const area of this.areas(series, x, height, step, end)) {
           svg("path", { d: area, class: `area ${look}` }, parent);
@@ -457,9 +473,7 @@
       }
       if (series.shape !== "points") svg("path", { d: line(series.y), class: `line ${look}` }, parent);
       if (series.marker) {
-        const visible = series.x.filter((at) => at >= domain[0] && at <= domain[1]).length;
-        const few = visible * 11 < this.geometry.box.right - this.geometry.box.left;
-        if (few || series.shape === "points") {
+        if (visible * 11 < room || series.shape === "points") {
           let path = "";
           series.x.forEach((at, i) => {
             if (usable(series.y[i])) path += SYMBOLS[series.marker](Number(x(at).toFixed(1)), Number(height(series.y[i]).toFixed(1)));
@@ -469,6 +483,20 @@
       } else if (series.x.length === 1) {
         svg("path", { d: SYMBOLS.circle(x(series.x[0]), height(series.y[0])), class: `marker r-${series.role}` }, parent);
       }
+    }
+
+    /** Tell whether a line goes up and down so often that dashes in it would be noise. */
+    jagged(series, height) {
+      let way = 0;
+      let last = null;
+      for (const entry of series.y) {
+        if (entry === null) continue;
+        const at = height(entry);
+        if (last !== null) way += Math.abs(at - last);
+        last = at;
+      }
+      const { box } = this.geometry;
+      return way > 4 * (box.bottom - box.top);
     }
 
     /** Return how long the last value of a series of steps holds. */

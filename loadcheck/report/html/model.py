@@ -108,6 +108,7 @@ class Mark:
         to: Where it ends; None for a line.
         label: What it is.
         role: What it means; decides colour.
+        span: Between which x a level line goes; None for all the way.
     """
 
     axis: str
@@ -115,6 +116,7 @@ class Mark:
     label: str
     to: float | None = None
     role: str = "note"
+    span: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the script reads it."""
@@ -124,6 +126,7 @@ class Mark:
             "to": self.to,
             "label": self.label,
             "role": self.role,
+            "span": self.span,
         }
 
 
@@ -150,12 +153,14 @@ class Table:
         columns: Headings. The first column names the row.
         rows: Texts or cells.
         numeric: Whether all columns but the first are numbers, and flush right.
+        prose: Whether the last column is words all the same.
         note: A sentence below it.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
     numeric: bool = True
+    prose: bool = False
     note: str = ""
     kind: str = field(default="table", init=False)
 
