@@ -113,10 +113,10 @@ class Emulator:
         self.router.add("GET", "/api/2/usersearch", guarded(search, slots))
         self.router.add("GET", "/api/2/useractivity", guarded(activity, slots))
         path = "/api/2/deletions/users"
-        unlimited = Slots(None)
-        self.router.add("POST", path, guarded(self._deletions.post, unlimited))
-        self.router.add("GET", path, guarded(self._deletions.get, unlimited))
-        self.router.add("DELETE", f"{path}/{{}}/{{}}", guarded(self._deletions.delete, unlimited))
+        jobs = Slots(limits.deletion_concurrent)
+        self.router.add("POST", path, guarded(self._deletions.post, jobs))
+        self.router.add("GET", path, guarded(self._deletions.get, jobs))
+        self.router.add("DELETE", f"{path}/{{}}/{{}}", guarded(self._deletions.delete, jobs))
 
     def state(self) -> dict[str, Any]:
         """Return what has arrived and what became of it."""

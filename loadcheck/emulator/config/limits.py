@@ -20,6 +20,7 @@ _HTTPAPI = UploadLimits(
     user_events_per_day=500_000,
     project_events_per_s=1000,
     project_requests_per_s=100,
+    user_property_updates_per_hour=1800,
 )
 # [D] Batch Event Upload API; project ceiling: SDK Troubleshooting
 _BATCH = UploadLimits(
@@ -30,6 +31,7 @@ _BATCH = UploadLimits(
     user_events_per_day=500_000,
     project_events_per_s=100_000,
     project_requests_per_s=None,
+    user_property_updates_per_hour=None,
 )
 # [D] Dashboard REST API, "Rate limits"; deletions: User Privacy API
 _QUERIES = QueryLimits(
@@ -39,6 +41,7 @@ _QUERIES = QueryLimits(
     user_concurrent=10,
     user_requests_per_hour=360,
     deletion_requests_per_s=1,
+    deletion_concurrent=8,
     max_intervals=True,
 )
 # [D] Limits

@@ -102,6 +102,8 @@ class UploadLimits:
         user_events_per_day: Of one user or device in a rolling day of one-hour steps.
         project_events_per_s: Rate of all events of the project.
         project_requests_per_s: Rate of all requests of the project.
+        user_property_updates_per_hour: Of one user; beyond it the event is kept, its
+            ``user_properties`` are not.
     """
 
     max_bytes: int | None
@@ -111,6 +113,7 @@ class UploadLimits:
     user_events_per_day: int | None
     project_events_per_s: int | None
     project_requests_per_s: int | None
+    user_property_updates_per_hour: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class QueryLimits:
         user_concurrent: Requests to usersearch and useractivity under way at once.
         user_requests_per_hour: Requests to each of them in an hour.
         deletion_requests_per_s: Deletion requests in a second.
+        deletion_concurrent: Deletion requests under way at once.
         max_intervals: Whether the windows of the intervals (2, 7, 365 days, …) are enforced.
     """
 
@@ -133,6 +137,7 @@ class QueryLimits:
     user_concurrent: int | None
     user_requests_per_hour: int | None
     deletion_requests_per_s: int | None
+    deletion_concurrent: int | None
     max_intervals: bool
 
 

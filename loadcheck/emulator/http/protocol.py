@@ -158,7 +158,10 @@ class Connection(asyncio.Protocol):
     # ---- answering
 
     def _answer(self, request: Request, *, keep_alive: bool) -> None:
-        answer = self._application(request)
+        try:
+            answer = self._application(request)
+        except Exception:  # noqa: BLE001 - a bug here must not look like a bad request
+            answer = _failed(request)
         if isinstance(answer, Answer) and not answer.delay_ms:
             self._write(request, answer, keep_alive=keep_alive)
             return
@@ -173,8 +176,7 @@ class Connection(asyncio.Protocol):
         try:
             answer = pending if isinstance(pending, Answer) else await pending
         except Exception:  # noqa: BLE001 - a bug here must not look like a lost connection
-            _log.exception("%s %s failed", request.method, request.path)
-            answer = json_answer(500, {"code": 500, "error": "Internal Server Error"})
+            answer = _failed(request)
         if answer.delay_ms:
             await asyncio.sleep(answer.delay_ms / 1000)
         self._task = None
@@ -221,3 +223,9 @@ class Connection(asyncio.Protocol):
             answer = json_answer(status, {"code": status, "error": text})
             self._transport.write(answer.encode(keep_alive=False))
         self._end()
+
+
+def _failed(request: Request) -> Answer:
+    """Answer a request over which the application raised what is being handled."""
+    _log.exception("%s %s failed", request.method, request.path)
+    return json_answer(500, {"code": 500, "error": "Internal Server Error"})

@@ -44,7 +44,9 @@ class Router:
         if handlers is None:
             handlers, values = self._matching(request.path)
         if handlers is None:
-            return json_answer(404, {"code": 404, "error": "Invalid request path"})
+            # an upload to a wrong path is told 400 [D] HTTP V2 API; anything else: [U]
+            status = 400 if request.method == "POST" else 404
+            return json_answer(status, {"code": status, "error": "Invalid request path"})
         method = "GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method
         handler = handlers.get(method)
         if handler is None:

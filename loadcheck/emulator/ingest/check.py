@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from loadcheck.emulator.ingest.refusal import Indexes
 
 _IDS = ("user_id", "device_id")
+# what tells things apart is refused where it is too long [U]; values of properties are cut [D]
+_NAMES = ("event_type", "insert_id", *_IDS)
 _TABLES = ("event_properties", "user_properties", "groups", "group_properties")
 _NOTHING: dict[str, Any] = {}
 _type_of = TYPES.get
@@ -55,7 +57,8 @@ def _plain(event: dict[str, Any], min_id_length: int) -> bool:
     return (
         min_id_length <= len(user_id) <= MAX_TEXT
         and not forbidden(user_id)
-        and bool(get("event_type"))
+        and 0 < len(get("event_type", "")) <= MAX_TEXT
+        and len(get("insert_id", "")) <= MAX_TEXT
         and 0 <= get("time", 0) <= LATEST_MS
         and "device_id" not in event
         and "user_properties" not in event
@@ -82,6 +85,10 @@ def _examine(
             _note(problems.invalid, name, index)
     if not event.get("event_type"):
         _note(problems.missing, "event_type", index)
+    for name in _NAMES:
+        value = event.get(name)
+        if type(value) is str and len(value) > MAX_TEXT:
+            _note(problems.invalid, name, index)
     time = event.get("time")
     if type(time) is int and not 0 <= time <= LATEST_MS:
         _note(problems.invalid, "time", index)
@@ -98,7 +105,7 @@ def _examine_ids(
     given = [name for name in _IDS if event.get(name) is not None]
     texts = {name: event[name] for name in given if type(event[name]) is str}
     for name, value in texts.items():
-        if forbidden(value) or len(value) > MAX_TEXT:
+        if forbidden(value):
             _note(problems.invalid, name, index)
     short = [
         name for name, value in texts.items() if len(value) < min_id_length and not forbidden(value)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from loadcheck.emulator.journal import Journal
     from loadcheck.emulator.store.events import EventStore, Shape
 
-_MAX_GROUP_TYPES = 5
-_MAX_GROUP_VALUES = 10
+_MAX_GROUP_TYPES = 5  # and of all these types together so many groups, the excess ignored [D]
+_MAX_GROUPS = 10
 _MAX_LAYOUTS = 10_000
 _BROWSER = "mozilla/"  # what every real browser's user agent begins with
 _NO_PROPERTIES: dict[str, Any] = {}
@@ -100,6 +100,8 @@ class Committer:
             self._event_ids.add(event_key)
         if user >= 0 and device >= 0:
             store.own(device, user)
+        if shift_ms and time is not None:
+            store.client_times[len(store)] = time, now_ms - shift_ms
         shape, values = self._properties(event, user if user >= 0 else -1 - device)
         store.append(
             user,
@@ -151,9 +153,12 @@ class Committer:
                 yield f"f:{name}", value
         for name, value in self._states.of(user).items():
             yield f"u:{name}", value
-        # excess groups are ignored [D]
+        left = _MAX_GROUPS
         for name, value in list((event.get("groups") or {}).items())[:_MAX_GROUP_TYPES]:
-            yield f"g:{name}", value[:_MAX_GROUP_VALUES] if type(value) is list else value
+            kept = value[:left] if type(value) is list else value
+            left -= len(kept) if type(kept) is list else 1
+            if left >= 0:
+                yield f"g:{name}", kept
 
 
 def _shifted(time: int, shift_ms: int) -> int:

@@ -28,7 +28,11 @@ TYPES: Mapping[str, type] = {
     **dict.fromkeys(_TABLE.split(), dict),
     _FLAG: bool,
 }
-"""The type of every known field. Null stands for absent, unknown fields are ignored [U]."""
+"""The type of every known field. Null stands for absent, unknown fields are ignored [U].
+
+Of the event types that are reserved [D], ``$identify`` and ``$groupidentify`` update properties,
+and ``[Amplitude] …`` are events as any other: SDKs send them [S].
+"""
 
 CORE = frozenset(
     {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from loadcheck.emulator.http.protocol import MAX_BODY_BYTES
 from loadcheck.emulator.ingest import refusal
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ def read_payload(request: Request, most_bytes: int | None) -> tuple[dict[str, An
         # mandatory [D]; how another one is refused is [U]
         raise RefusedError(refusal.bad_request("Invalid JSON request body"))
     body = request.body
+    # without a cap it is the one of the server, so that a few bytes of gzip do not fill the memory
+    most_bytes = MAX_BODY_BYTES if most_bytes is None else min(most_bytes, MAX_BODY_BYTES)
     try:
         if body and request.header(b"content-encoding").lower() == b"gzip":
             body = decompressed(body, most_bytes)
         # the cap counts what was serialized, so the bytes after decompression [U]
-        if request.overflow or (most_bytes is not None and len(body) > most_bytes):
+        if request.overflow or len(body) > most_bytes:
             raise RefusedError(refusal.too_large())
         if not body:
             raise RefusedError(refusal.bad_request("Missing request body"))
@@ -50,14 +53,14 @@ def read_payload(request: Request, most_bytes: int | None) -> tuple[dict[str, An
     return payload, len(body)
 
 
-def decompressed(body: bytes, most_bytes: int | None) -> bytes:
+def decompressed(body: bytes, most_bytes: int) -> bytes:
     """Return a gzip body decompressed, at most one byte more than allowed.
 
     Raises:
         zlib.error: It is not gzip.
     """
     reader = zlib.decompressobj(_GZIP)
-    return reader.decompress(body, 0 if most_bytes is None else most_bytes + 1)
+    return reader.decompress(body, most_bytes + 1)
 
 
 class UsersOf:

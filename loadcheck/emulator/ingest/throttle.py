@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from loadcheck.emulator.http.message import Answer
 
 _PROJECT = ""
+_MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 _IDS = (("user_id", "users"), ("device_id", "devices"))
 
@@ -113,6 +114,28 @@ class Throttle:
             if (not self._batch or (name, identifier) in self._spammy)
             and day.of(identifier) + count > quota
         }
+
+
+class PropertyUpdates:
+    """Loses the user properties of those who send too many; the events stay [D] HTTP V2 API.
+
+    The documents say that they may be lost; here they are, so that what depends on them shows.
+    """
+
+    def __init__(self, per_hour: int) -> None:
+        self._most = per_hour
+        self._recent = RollingCounts(_MINUTE_MS, 60)
+
+    def lose(self, events: list[dict[str, Any]], now_ms: int) -> None:
+        """Take the user properties that come too often out of events that passed all checks."""
+        self._recent.advance(now_ms)
+        for event in events:
+            if event.get("user_properties"):
+                user = event.get("user_id") or event["device_id"]
+                if self._recent.of(user) >= self._most:
+                    del event["user_properties"]
+                else:
+                    self._recent.add(user, 1, now_ms)
 
 
 def _exceeds(count: int, limit: int | None) -> bool:

@@ -11,7 +11,7 @@ from loadcheck.emulator.ingest.check import check_events
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.fields import MIN_ID_LENGTH
 from loadcheck.emulator.ingest.payload import RefusedError, UsersOf, read_payload
-from loadcheck.emulator.ingest.throttle import Throttle
+from loadcheck.emulator.ingest.throttle import PropertyUpdates, Throttle
 
 if TYPE_CHECKING:
     from loadcheck.emulator.clock import Clock
@@ -59,6 +59,8 @@ class Uploads:
             )
         )
         self._throttle = Throttle(self._limits, batch=batch) if limited else None
+        updates = self._limits.user_property_updates_per_hour
+        self._updates = None if updates is None else PropertyUpdates(updates)
         self._injector = injector
         self.requests = 0
         self.acknowledged = 0
@@ -118,6 +120,8 @@ class Uploads:
             refused = self._throttle.refuse(events, now_ms)
         if refused is not None:
             raise RefusedError(refused)
+        if self._updates is not None:
+            self._updates.lose(events, now_ms)
         return events
 
     def _silenced_by(self, events: list[dict[str, Any]]) -> Answer | None:

@@ -93,10 +93,12 @@ class Counter:
         for segment_number, segment in enumerate(query.segments):
             members = self._members(segment)
             for number, event in enumerate(query.events):
-                rows = self._of_event(event, members)
+                # beside a group_by in the event a segment has no effect [U-obs]
+                asked = self._rows if event.group_by else members
+                rows = self._of_event(event, asked)
                 if query.active_only:
                     rows = self._active_only(rows)
-                lines, cut = self._lines(rows, event, query, members)
+                lines, cut = self._lines(rows, event, query, asked)
                 found += [
                     Series(segment_number, number, label, values, collapsed)
                     for label, values, collapsed in lines

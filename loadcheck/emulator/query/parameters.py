@@ -19,6 +19,7 @@ PROPERTY_METRICS = ("sums", "value_avg", "histogram")
 _MAX_GROUPS = 2
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000  # [D] Dashboard REST API; other pages say 10,000 and 20,000
+_UNSUPPORTED_TYPES = ("revenue_amount", "verified_revenue", "unverified_revenue")
 _UNSUPPORTED = ("formula", "rollingWindow", "rollingAverage")
 
 
@@ -169,6 +170,8 @@ def _event_of(content: dict[str, Any], name: str) -> EventQuery:
     event_type = content.get("event_type")
     if type(event_type) is not str or not event_type:
         raise QueryError(f"{name} has no event_type")
+    if event_type in _UNSUPPORTED_TYPES:  # sums of money, not counts: better none than a wrong one
+        raise QueryError(f"{event_type} is not available in this emulator")
     groups = _tables(content.get("group_by"), f"group_by of {name}")
     if len(groups) > _MAX_GROUPS:
         raise QueryError(f"at most {_MAX_GROUPS} group_by in {name}")

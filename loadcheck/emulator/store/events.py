@@ -43,6 +43,8 @@ class EventStore:
         insert_ids: The ``insert_id``s of the last days and older.
         owners: For every device the first user seen on it, -1 for none; shorter than ``devices``
             where no later device has one.
+        client_times: For the few events whose time was shifted, what it was before and when they
+            were sent, both by the client's clock.
         erased: How many events were deleted.
     """
 
@@ -66,6 +68,7 @@ class EventStore:
         self.shape = array("i")
         self.place = array("i")
         self.shapes: list[Shape] = []
+        self.client_times: dict[int, tuple[int, int]] = {}
         self.erased = 0
         self._shape_of: dict[tuple[str, ...], Shape] = {}
 

@@ -20,7 +20,9 @@ _NAMES = {
 
 def record(store: EventStore, row: int, amplitude_id: int) -> dict[str, Any]:
     """Return an event with all its fields [D] Export API."""
-    uploaded = _time(store.uploaded[row])
+    time, uploaded = store.time[row], store.uploaded[row]
+    client_time, client_upload = store.client_times.get(row, (time, uploaded))
+    received = _time(uploaded)
     user, device, inserted = store.user[row], store.device[row], store.insert_id[row]
     user_id = None if user < 0 else store.users[user]
     device_id = derived_device(user_id or "") if device < 0 else store.devices[device]
@@ -30,12 +32,12 @@ def record(store: EventStore, row: int, amplitude_id: int) -> dict[str, Any]:
         "device_id": device_id,
         "amplitude_id": amplitude_id,
         "event_type": store.types[store.type[row]],
-        "event_time": _time(store.time[row]),
-        "client_event_time": _time(store.time[row]),
-        "client_upload_time": uploaded,
-        "server_received_time": uploaded,
-        "server_upload_time": uploaded,
-        "processed_time": uploaded,
+        "event_time": _time(time),
+        "client_event_time": _time(client_time),
+        "client_upload_time": _time(client_upload),
+        "server_received_time": received,
+        "server_upload_time": received,
+        "processed_time": received,
         "$insert_id": None if inserted < 0 else store.insert_ids[inserted],
         "uuid": str(uuid.UUID(int=(amplitude_id << 64) | row)),
         "event_id": None,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from loadcheck.emulator.http.message import Answer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,6 +77,26 @@ def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
         assert answers(wire, 1)[0].startswith(b"HTTP/1.1 200")
     statuses = [int(answer[9:12]) for answer in found]
     assert statuses == [200] + [404, 200] * 100
+
+
+def test_a_bug_is_no_bad_request(
+    served: Served, wire: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: object) -> Answer:
+        raise ZeroDivisionError
+
+    async def broken_later(_: object) -> Answer:
+        raise ZeroDivisionError
+
+    served.project.emulator.router.add("GET", "/broken", broken)
+    served.project.emulator.router.add("GET", "/broken-later", broken_later)
+    for path in (b"/broken", b"/broken-later"):
+        wire.sendall(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+        assert answers(wire, 1)[0].startswith(b"HTTP/1.1 500 ")
+    assert [record.message for record in caplog.records] == [
+        "GET /broken failed",
+        "GET /broken-later failed",
+    ]
 
 
 def test_any_split_of_the_bytes(wire: socket.socket) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Make, Project
@@ -11,6 +11,8 @@ import gzip
 
 import orjson
 import pytest
+
+from loadcheck.emulator.http.protocol import MAX_BODY_BYTES
 
 PATHS = ("/2/httpapi", "/batch")
 EVENT = {"user_id": "user-1", "event_type": "probe"}
@@ -61,7 +63,8 @@ def test_the_content_type_is_mandatory(project: Project) -> None:
 
 
 def test_the_path_is_checked(project: Project) -> None:
-    assert project.post({}, "/httpapi") == (404, {"code": 404, "error": "Invalid request path"})
+    assert project.post({}, "/httpapi") == (400, {"code": 400, "error": "Invalid request path"})
+    assert project.request("GET", "/httpapi").status == 404
     assert project.request("GET", "/2/httpapi").status == 405
 
 
@@ -104,6 +107,17 @@ def test_the_cap_counts_decompressed_bytes(project: Project) -> None:
         gzip.compress(b" " * 1_000_001),
         content_type="application/json",
         content_encoding="gzip",
+    )
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize("faults", [{}, {"slow": {}}])  # with faults it is read for the truth too
+def test_a_few_bytes_of_gzip_do_not_fill_the_memory(make: Make, faults: dict[str, Any]) -> None:
+    off = {"max_bytes": "off", "user_events_per_s": "off"}
+    bomb = gzip.compress(b" " * 2 * MAX_BODY_BYTES)
+    project = make(limits={"httpapi": off}, faults=faults)
+    answer = project.request(
+        "POST", "/2/httpapi", bomb, content_type="application/json", content_encoding="gzip"
     )
     assert answer.status == 413
 

@@ -143,6 +143,16 @@ def test_long_property_values_are_truncated(project: Project) -> None:
     assert list(project.groups(group_by=[{"type": "event", "value": "text"}])) == ["x" * 1024]
 
 
+@pytest.mark.parametrize("name", ["user_id", "device_id", "event_type", "insert_id"])
+def test_what_tells_events_apart_is_refused_where_it_is_too_long(
+    project: Project, name: str
+) -> None:
+    event = {"user_id": "user-1", "event_type": "probe"}
+    assert project.upload(event | {name: "x" * 1024})["code"] == 200
+    answer = project.upload(event | {name: "x" * 1025})
+    assert (answer["code"], answer["events_with_invalid_fields"]) == (400, {name: [0]})
+
+
 def test_absent_time_is_the_time_of_the_upload(project: Project) -> None:
     project.user("user-1")
     data = project.chart(i=-3600000)["data"]
@@ -174,7 +184,15 @@ def test_time_is_not_shifted_by_less_than_a_minute(project: Project) -> None:
 
 
 def test_excess_groups_are_ignored(project: Project) -> None:
-    groups = {f"type-{number}": [str(value) for value in range(12)] for number in range(6)}
-    project.user("user-1", groups=groups)
-    assert len(project.groups(group_by=[{"type": "group", "value": "type-0"}])) == 10
-    assert list(project.groups(group_by=[{"type": "group", "value": "type-5"}])) == ["(none)"]
+    """At most five types of groups, and ten groups in all."""
+
+    def kept(name: str) -> int:
+        found = project.groups(group_by=[{"type": "group", "value": name}])
+        return sum(label != "(none)" for label in found)
+
+    project.user("user-1", groups={"a": ["1", "2", "3", "4"], "b": [str(n) for n in range(12)]})
+    assert (kept("a"), kept("b")) == (4, 6)
+    project.user("user-2", groups={f"type-{number}": "x" for number in range(6)})
+    assert [kept(f"type-{number}") for number in range(6)] == [1, 1, 1, 1, 1, 0]
+    project.user("user-3", groups={"c": [str(n) for n in range(10)], "d": "x", "e": ["y"]})
+    assert (kept("c"), kept("d"), kept("e")) == (10, 0, 0)

@@ -103,5 +103,34 @@ def test_the_documented_limits(make: Make) -> None:
     assert project.upload(*events[1:])["code"] == 200
 
 
+def test_user_properties_are_lost_where_they_change_too_often(make: Make) -> None:
+    limits = {"base": "documented", "httpapi": {"user_property_updates_per_hour": 2}}
+    project = make(limits=limits, cache="off")
+    by = [{"type": "user", "value": "gp:n"}]
+    for number in range(3):
+        assert project.user("user-1", user_properties={"n": number})["code"] == 200
+    assert project.groups(m="totals", group_by=by) == {"0": 1, "1": 2}
+    project.user("user-2", user_properties={"n": "other"})
+    project.move(minutes=59)
+    project.user("user-1", user_properties={"n": 4})
+    assert project.groups(m="totals", group_by=by) == {"0": 1, "1": 3, "other": 1}
+    project.move(minutes=1)
+    project.user("user-1", user_properties={"n": 5})
+    assert project.groups(m="totals", group_by=by) == {"0": 1, "1": 3, "other": 1, "5": 1}
+
+
+def test_1800_updates_of_user_properties_an_hour(make: Make) -> None:
+    project = make(limits="documented", cache="off")
+    for number in range(1801):
+        project.move(seconds=0.05)
+        assert project.user("user-1", user_properties={"n": number})["code"] == 200
+    (label,) = project.groups(group_by=[{"type": "user", "value": "gp:n"}], limit=1)
+    state = project.emulator.state()
+    assert (state["events"], label) == (1801, "0")
+    assert project.groups(m="totals", group_by=[{"type": "user", "value": "gp:n"}], limit=1) == {
+        "1799": 2
+    }
+
+
 def test_off_means_off(project: Project) -> None:
     assert {project.upload(*[EVENT] * 2000)["code"] for _ in range(5)} == {200}

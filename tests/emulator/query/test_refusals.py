@@ -81,6 +81,7 @@ def test_unknown_credentials(project: Project, authorization: str) -> None:
         ({"s": "[{}]"}, "names no prop"),
         ({"s": "[[],[]]", "g": "country"}, "g needs a single segment"),
         ({"formula": "UNIQUES(A)"}, "not available"),
+        ({"e": '{"event_type":"revenue_amount"}'}, "revenue_amount is not available"),
     ],
 )
 def test_malformed_queries(project: Project, parameters: dict[str, Any], words: str) -> None:

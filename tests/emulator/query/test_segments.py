@@ -36,6 +36,14 @@ def test_several_segments(teams: Project) -> None:
     assert [meta["segmentIndex"] for meta in data["seriesMeta"]] == [0, 1]
 
 
+def test_beside_a_group_by_in_the_event_it_has_no_effect(teams: Project) -> None:
+    by = [{"type": "user", "value": "gp:team"}]
+    assert teams.groups(s=[team("red")], group_by=by) == {"red": 2, "blue": 1}
+    kept = {"subprop_type": "user", "subprop_key": "gp:team", "subprop_op": "is"}
+    assert teams.groups(filters=[kept | {"subprop_value": ["red"]}], group_by=by) == {"red": 2}
+    assert teams.groups(s=[team("red")], g="gp:team") == {"red": 2}
+
+
 @pytest.mark.parametrize(
     ("op", "times", "count"),
     [(">=", 1, 2), (">=", 2, 1), ("=", 1, 1), ("<", 1, 1), ("<=", 1, 2), (">", 1, 1), ("!=", 1, 2)],

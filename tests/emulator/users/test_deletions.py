@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.emulator.conftest import Make, Project
 
+import asyncio
 import base64
 from typing import Any
 
 import orjson
 import pytest
 
+from loadcheck.emulator.http.message import Answer, Request
+
 PATH = "/api/2/deletions/users"
+JUNE = b"start_day=20260601&end_day=20260630"
 PAIR = base64.b64encode(b"an-api-key-of-the-tests:a-secret-key-of-the-tests").decode()
 
 
@@ -113,6 +117,23 @@ def test_one_request_a_second(make: Make) -> None:
     assert [send(project, "POST", PATH, content)[0] for _ in range(2)] == [200, 429]
     project.move(seconds=1)
     assert send(project, "POST", PATH, content)[0] == 200
+
+
+async def _at_once(project: Project, count: int) -> list[int]:
+    async def one() -> int:
+        answer = project.emulator.router(
+            Request("GET", PATH, JUNE, [(b"authorization", f"Basic {PAIR}".encode())])
+        )
+        return (answer if isinstance(answer, Answer) else await answer).status
+
+    return list(await asyncio.gather(*(one() for _ in range(count))))
+
+
+def test_eight_at_once(make: Make) -> None:
+    project = make(limits="documented", faults={"slow": {"on": "queries", "delay": "10ms"}})
+    project.user("user-1")
+    statuses = asyncio.run(_at_once(project, 10))
+    assert sorted(statuses) == [200] * 8 + [429] * 2
 
 
 def test_a_range_of_at_most_six_months(users: Project) -> None:

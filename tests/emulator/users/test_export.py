@@ -72,6 +72,23 @@ def test_what_an_event_looks_like(make: Make) -> None:
     assert first["uuid"] != second["uuid"]
 
 
+def test_times_by_the_clients_clock_are_kept(make: Make) -> None:
+    project = make(export_lag=0)
+    event = {"user_id": "user-1", "event_type": "probe", "time": project.now_ms - 7_200_000}
+    project.upload(event, client_upload_time="2026-06-15T11:00:00.000Z")
+    project.move(hours=1)
+    ((found,),) = export(project, "20260615T12", "20260615T12").values()
+    times = {name: found[name][11:16] for name in found if name.endswith("time")}
+    assert times == {
+        "event_time": "11:00",
+        "client_event_time": "10:00",
+        "client_upload_time": "11:00",
+        "server_received_time": "12:00",
+        "server_upload_time": "12:00",
+        "processed_time": "12:00",
+    }
+
+
 @pytest.mark.parametrize(
     ("start", "end", "status"),
     [
