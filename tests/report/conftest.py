@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
+
+from loadcheck.measure.intervals import DIGITS, encode
+from loadcheck.measure.layout import layout
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -185,6 +189,37 @@ def document() -> dict[str, Any]:
     """Return the document of a run that passed, for a test to change."""
     loaded: dict[str, Any] = orjson.loads(EXAMPLE.read_bytes())
     return loaded
+
+
+@pytest.fixture
+def intervals() -> dict[str, Any]:
+    """Return the intervals of a run of three stretches: 1, 2, 3 ms; 10 ms; and nothing."""
+    rows = np.zeros((2, layout(DIGITS).size), dtype=np.uint32)
+    places = layout(DIGITS).places(np.array([1000, 2000, 3000, 10_000], dtype=np.int64))
+    rows[0, places[:3]] = 1
+    rows[1, places[3]] = 1
+    texts = [encode(rows[0]), encode(rows[1]), None]
+    columns = ("due", "started", "skipped", "acknowledged", "rejected", "indeterminate")
+    return {
+        "from_s": [0.0, 5.0, 10.0],
+        "to_s": [5.0, 10.0, 16.0],
+        **{name: [3, 1, 0] for name in columns},
+        "lateness": texts,
+        "steps": {
+            "uploadEvents": {
+                "succeeded": [3, 1, 0],
+                "failed": [0, 0, 0],
+                "response_time": texts,
+                "service_time": [None, *texts[1:]],
+            },
+            "segmentEvent": {
+                "succeeded": [0, 0, 0],
+                "failed": [0, 0, 0],
+                "response_time": None,
+                "service_time": [None, None, None],
+            },
+        },
+    }
 
 
 @pytest.fixture

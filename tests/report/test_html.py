@@ -216,6 +216,35 @@ def test_the_copies_after_the_last_second_are_no_second_of_their_own(document: D
     assert sum(reached.values()) == sum(document["timeline"]["started"]) == 21_600
 
 
+def test_response_times_are_those_of_the_copies_that_fell_due(
+    document: Document, intervals: Document
+) -> None:
+    document["intervals"] = intervals
+    curves = series(charts(document)["latency"])
+    assert curves["p50"] == {
+        2.5: pytest.approx(2, rel=0.01),
+        7.5: pytest.approx(10, rel=0.01),
+        13: None,
+    }
+    assert curves["p99"] == {
+        2.5: pytest.approx(3, rel=0.01),
+        7.5: pytest.approx(10, rel=0.01),
+        13: None,
+    }
+
+
+def test_a_limit_of_a_stage_is_drawn_in_that_stage(document: Document) -> None:
+    document["stages"] = [
+        {"name": "calm", "from_s": 0, "to_s": 6, "rate": 1, "end_rate": 1},
+        {"name": "storm", "from_s": 6, "to_s": 16, "rate": 9, "end_rate": 9},
+    ]
+    document["thresholds"][0]["expression"] = "storm: uploadEvents.p99 < 1.5s"
+    document["thresholds"][1]["expression"] = "gone: uploadEvents.p99 < 1s"
+    marks = charts(document)["latency"]["marks"]
+    assert [(m["at"], m["span"]) for m in marks if m["role"] == "limit"] == [(1500, [6, 16])]
+    assert [m["label"] for m in marks if m["role"] == "stage"][:2] == ["calm", "storm"]
+
+
 def test_stages_and_limits_are_marked(document: Document) -> None:
     marks = charts(document)["latency"]["marks"]
     assert [(m["label"], m["at"]) for m in marks if m["role"] == "stage"][:3] == [

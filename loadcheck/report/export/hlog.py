@@ -2,14 +2,20 @@
 
 A line for each histogram, told apart by tags; format version 1.3 of ``HistogramLogWriter``. Values
 inside the histograms are microseconds, the column of maxima is milliseconds.
+
+What all belongs to intervals of the load has a line for each of them, at two significant digits.
+The rest has one line for the whole run, at three: failed and refused requests, queries that go on
+after the load, and everything in a file that keeps no intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from loadcheck.measure.intervals import DIGITS, decode
+from loadcheck.measure.layout import layout
 from loadcheck.report.export import recorded
 
 Document = Mapping[str, Any]
@@ -28,11 +34,43 @@ def text(document: Document) -> str:
         "#[Histogram values: microseconds; Interval_Max: milliseconds]",
         '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',
     ]
+    whole = dict(recorded.histograms(document))
+    found = list(_by_interval(document, whole))
+    for _, _, name, *_ in found:
+        whole.pop(name, None)
+    for name, times in whole.items():
+        found.append((0.0, duration_s, name, times["max_ms"] or 0.0, times["hdr"]))
+    # readers expect them in the order of time
     lines += [
-        f"Tag={_tag(name)},0.000,{duration_s:.3f},{times['max_ms'] or 0:.3f},{times['hdr']}"
-        for name, times in recorded.histograms(document).items()
+        f"Tag={_tag(name)},{begin_s:.3f},{length_s:.3f},{most_ms:.3f},{encoded}"
+        for begin_s, length_s, name, most_ms, encoded in sorted(found)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _by_interval(
+    document: Document, whole: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[float, float, str, float, str]]:
+    """Yield begin, length, name, maximum and encoding of each interval that has samples."""
+    intervals = document.get("intervals")
+    if not intervals:
+        return
+    columns: dict[str, Sequence[str | None]] = {"lateness": intervals["lateness"]}
+    for name, step in intervals["steps"].items():
+        columns |= {
+            f"{name}.{kind}": step[kind] for kind in ("response_time", "service_time") if step[kind]
+        }
+    highest = layout(DIGITS).highest_us
+    for name, texts in columns.items():
+        counts = decode(texts)
+        if name not in whole or int(counts.sum()) != whole[name]["count"]:
+            continue
+        for place, text in enumerate(texts):
+            if text is None:
+                continue
+            begin_s = intervals["from_s"][place]
+            most_us = int(highest[counts[place].nonzero()[0][-1]])
+            yield begin_s, intervals["to_s"][place] - begin_s, name, most_us / 1e3, text
 
 
 def _tag(name: str) -> str:

@@ -14,17 +14,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from loadcheck import __version__
+from loadcheck.report.html.capacity import capacity_page
 from loadcheck.report.html.model import Page
 from loadcheck.report.html.result import result_page
 
 
 def page(document: Mapping[str, Any]) -> bytes:
-    """Return a stored result as an HTML page in UTF-8.
+    """Return what is stored in a file as an HTML page in UTF-8.
 
     Args:
-        document: A results document of any phase.
+        document: A results document of any phase, or that of a capacity search.
     """
-    return render(result_page(document))
+    make = capacity_page if document["schema"].startswith("loadcheck.capacity/") else result_page
+    return render(make(document))
 
 
 def render(content: Page) -> bytes:

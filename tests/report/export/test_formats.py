@@ -114,6 +114,29 @@ def test_hlog_says_when(document: Document, tmp_path: Path) -> None:
     assert took_ms == pytest.approx(16_000, abs=1)
 
 
+def test_hlog_has_a_line_for_each_interval(
+    document: Document, intervals: Document, tmp_path: Path
+) -> None:
+    document["intervals"] = intervals
+    document["steps"]["uploadEvents"]["response_time"]["count"] = 4
+    document["generator"]["lateness"]["count"] = 4
+    text = FORMATS["hlog"](document)
+    found = read_log(text, tmp_path / "x.hlog")
+    counts = {tag: [one.get_total_count() for one in found[tag]] for tag in found}
+    assert counts["uploadEvents.response_time"] == [3, 1]
+    assert counts["lateness"] == [3, 1]
+    # where intervals do not hold all, the whole run stands in one line
+    assert counts["uploadEvents.service_time"] == [21_600]
+    assert counts["segmentEvent.service_time"] == [37]
+    lines = [line.split(",") for line in text.splitlines() if line.startswith("Tag=lateness")]
+    assert [line[1:3] for line in lines] == [["0.000", "5.000"], ["5.000", "5.000"]]
+    assert [float(line[3]) for line in lines] == pytest.approx([3.0, 10.0], rel=0.01)
+    whole = HdrHistogram(1, 3_600_000_000, 2)
+    for one in found["uploadEvents.response_time"]:
+        whole.add(one)
+    assert whole.get_value_at_percentile(100) == pytest.approx(10_000, rel=0.01)
+
+
 def test_hlog_tags_cannot_break_a_line(document: Document, tmp_path: Path) -> None:
     document["steps"]["up, load\n"] = document["steps"].pop("uploadEvents")
     found = read_log(FORMATS["hlog"](document), tmp_path / "x.hlog")
