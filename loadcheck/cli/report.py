@@ -24,11 +24,14 @@ def report(
         bool, typer.Option("--force", help="Write over a page that is there.")
     ] = False,
 ) -> None:
-    """Write a result as one HTML page that needs no network: charts, tables, the verdict first."""
+    """Write a stored result, of a run or of a capacity search, as one HTML page.
+
+    The page needs no network and no other file: the verdict first, then charts and tables.
+    """
     from loadcheck.cli.outputs import place  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.report.html import page  # noqa: PLC0415
-    from loadcheck.result import read  # noqa: PLC0415
+    from loadcheck.result import read_any  # noqa: PLC0415
 
     path = output or result.with_suffix(".html")
-    place(page(read(result)), path, of=result, replace=force)
+    place(page(read_any(result)), path, of=result, replace=force)
     sys.stdout.write(f"{path}\n")

@@ -28,9 +28,9 @@ def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
     for entry in good:
         table.add_row(
             words.instant(entry.started_at).removesuffix(" UTC") if entry.started_at else "",
-            entry.scenario or Text(entry.kind, style="dim"),
+            _what(entry),
             _verdict(entry),
-            words.rate(entry.reached_rate),
+            words.rate(entry.rate),
             words.duration(entry.p99_ms),
             _bad(entry.lost),
             _bad(entry.duplicated),
@@ -66,7 +66,7 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "scenario": entry.scenario,
             "verdict": entry.verdict,
             "phase": entry.phase,
-            "reached_rate": entry.reached_rate,
+            "rate": entry.rate,
             "p99_ms": entry.p99_ms,
             "lost": entry.lost,
             "duplicated": entry.duplicated,
@@ -74,6 +74,13 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         }
         for entry in entries
     ]
+
+
+def _what(entry: Entry) -> Text:
+    text = Text(entry.scenario)
+    if entry.kind != "result":
+        text.append(f"{' ' if entry.scenario else ''}({entry.kind})", style="dim")
+    return text
 
 
 def _verdict(entry: Entry) -> Text:

@@ -25,7 +25,7 @@ class Entry:
         scenario: The scenario's name.
         verdict: "pass", "fail", "unknown", or what the kind of file has in its place.
         phase: How far the run got; "" for other kinds.
-        reached_rate: Copies per second.
+        rate: Copies per second: reached by a run, found by a capacity search.
         p99_ms: Of the ingest step's response time, or service time if it has none.
         lost: Acknowledged users certainly missing.
         duplicated: Events too many.
@@ -38,7 +38,7 @@ class Entry:
     scenario: str = ""
     verdict: str = ""
     phase: str = ""
-    reached_rate: float | None = None
+    rate: float | None = None
     p99_ms: float | None = None
     lost: int | None = None
     duplicated: int | None = None
@@ -93,6 +93,7 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
     scenario = document.get("scenario") or {}
     if kind == "result" and not (run and scenario):
         raise KeyError("run")
+    load, answer = document.get("load") or {}, document.get("answer") or {}
     ingest = (document.get("workflow") or {}).get("ingest")
     step = (document.get("steps") or {}).get(ingest) or {}
     times = step.get("response_time") or step.get("service_time") or {}
@@ -104,7 +105,7 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
         scenario=str(scenario.get("name", "")),
         verdict=str(document.get("verdict", "")),
         phase=str(run.get("phase", "")),
-        reached_rate=_number((document.get("load") or {}).get("reached_rate")),
+        rate=_number(load.get("reached_rate", answer.get("rate"))),
         p99_ms=_number(times.get("p99_ms")),
         lost=_number(seen.get("lost_at_least")),
         duplicated=_number(seen.get("duplicated")),

@@ -29,6 +29,10 @@ def stage_marks(document: Document) -> list[Mark]:
             Mark(axis="x", at=begin, to=end, label=name, role="stage")
             for name, begin, end in stages
         ]
+    aborted = document["run"].get("aborted")
+    if aborted:
+        at_s = aborted["at_s"]
+        marks.append(Mark(axis="x", at=at_s, label="stopped by a threshold", role="limit"))
     answers = (document.get("consistency") or {}).get("observations")
     if answers and "load" in document:
         ended_s, last_s = document["load"]["duration_s"], answers[-1]["asked_s"]

@@ -52,6 +52,7 @@ def result_page(document: Document) -> Page:
             f"run {run['id']}",
             *([f"{words.clock(_took(document))} of load"] if "load" in document else []),
             *(["interrupted"] if run["interrupted"] else []),
+            *([f"stopped early by {run['aborted']['threshold']}"] if run.get("aborted") else []),
             *([f"the run was killed: {run['phase']}"] if run["phase"] != "complete" else []),
         ],
         tiles=_tiles(document),
