@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loadcheck.load.monitor import Monitor
     from loadcheck.load.pacer import OpenPacer
     from loadcheck.load.record import Record, StepRecord
-    from loadcheck.load.stages import StageRecord
+    from loadcheck.load.stages import StageRecord, StageSpan
     from loadcheck.measure import Histogram
     from loadcheck.verify.metrics import Metric
     from loadcheck.verify.reconcile import Consistency
@@ -76,6 +76,25 @@ class RunFigures:
         if metric.percentile is None or not metric.scope or metric.scope in OWN_SCOPES:
             return None
         return _times(self._step_record(metric, self._stage(metric)), metric.time)
+
+    def overdue(self, span: StageSpan, age_ms: float) -> int:
+        """Return how many copies of a stage have been under way for longer than a while."""
+        if self.pacer is None:
+            return 0
+        due = self.pacer.due_before(max(0.0, self.rates.duration_s - age_ms / 1e3))
+        ledger, last = self.record.ledger, min(span.last, due)
+        if last <= span.first:
+            return 0
+        started, *ended = (
+            copies.range_cardinality(span.first, last)
+            for copies in (
+                ledger.started,
+                ledger.acknowledged,
+                ledger.rejected,
+                ledger.indeterminate,
+            )
+        )
+        return int(started - sum(ended))
 
     def own_delay(self, metric: Metric) -> float | None:
         """Return how much of a latency may be the generator's own delay, in milliseconds."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from loadcheck.pipeline.abort import Aborted
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
 from loadcheck.verify.metrics import Known, Metric
+from loadcheck.verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadcheck.load.stages import StageSpan
-    from loadcheck.measure import Histogram
     from loadcheck.pipeline.figures import RunFigures
     from loadcheck.verify.thresholds import Threshold as Parsed
 
@@ -144,14 +144,23 @@ class Hopeless:
     Args:
         thresholds: Of the probe.
         stages: Its stages.
+        alone: The only step that a copy runs: a copy that is still under way has no answer to it.
+            None if there are several.
     """
 
-    def __init__(self, thresholds: Sequence[Parsed], stages: Sequence[StageSpan]) -> None:
-        self._planned = {stage.name: stage.last - stage.first for stage in stages}
+    def __init__(
+        self,
+        thresholds: Sequence[Parsed],
+        stages: Sequence[StageSpan],
+        *,
+        alone: str | None = None,
+    ) -> None:
+        self._spans = {stage.name: stage for stage in stages}
+        self._alone = alone
         self._thresholds = [
             threshold
             for threshold in thresholds
-            if threshold.is_upper and threshold.metric.stage in self._planned
+            if threshold.is_upper and threshold.metric.stage in self._spans
         ]
 
     @property
@@ -162,29 +171,29 @@ class Hopeless:
     def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
         """Return why the probe is to be stopped now; None if it is to go on."""
         for threshold in self._thresholds:
-            metric = threshold.metric
-            planned = self._planned[metric.stage]
-            judged = threshold.give_up(figures)
-            if judged is None:
-                continue
-            samples = figures.samples(metric)
-            if samples is not None and metric.percentile is not None:
-                hopeless = _is_lost(samples, metric.percentile, threshold.limit, planned)
-            else:
-                hopeless = metric.grows and (judged.measured or 0) > (
-                    threshold.limit + _HASTE * planned
-                )
-            if hopeless:
-                return Aborted(judged=judged, at_s=elapsed_s)
+            judged = threshold.judge(figures)
+            if self._is_lost(threshold, judged.measured, figures):
+                # what is still under way would break it, too: it has not been measured yet
+                return Aborted(judged=replace(judged, verdict=Verdict.FAIL), at_s=elapsed_s)
         return None
 
-
-def _is_lost(samples: Histogram, percentile: float, limit_ms: float, planned: int) -> bool:
-    """Return whether a percentile of all that are planned must exceed its limit."""
-    room = planned - math.ceil(round(percentile * planned / 100, 6))
-    count = samples.count
-    if count <= room:
-        return False
-    # so many may be above that the last of the others decides
-    decisive_ms = samples.percentile_ms(100 * (count - room) / count)
-    return decisive_ms is not None and decisive_ms > limit_ms
+    def _is_lost(self, threshold: Parsed, measured: float | None, figures: RunFigures) -> bool:
+        """Return whether a limit will be broken at the end, whatever is still to come."""
+        metric, span = threshold.metric, self._spans[threshold.metric.stage]
+        planned = span.last - span.first
+        samples = figures.samples(metric)
+        if samples is None or metric.percentile is None:
+            beyond = threshold.limit + _HASTE * planned
+            return metric.grows and measured is not None and measured > beyond
+        late = 0
+        if metric.scope == self._alone and metric.time in ("", "response_time"):
+            late = figures.overdue(span, threshold.limit)
+        # so many may be above the limit before the percentile is
+        room = planned - math.ceil(round(metric.percentile * planned / 100, 6)) - late
+        if room < 0:
+            return True
+        count = samples.count
+        if count <= room:
+            return False
+        decisive_ms = samples.percentile_ms(100 * (count - room) / count)
+        return decisive_ms is not None and decisive_ms > threshold.limit

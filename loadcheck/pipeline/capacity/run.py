@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,13 +27,14 @@ from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
 from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search, Seen
-from loadcheck.pipeline.prepare import new_id, require_consent
+from loadcheck.pipeline.prepare import Prepared, new_id, require_consent
 from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
 from loadcheck.pipeline.target import serving
 from loadcheck.pipeline.work import Watch
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.workflow.plan import Role
 
 _FIRST_RATE = 100.0
 """Where the search begins when a closed load says nothing of rates."""
@@ -119,7 +121,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
     saved = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
-    expedition = _Expedition(shared, aim, file, saved, options, view)
+    expedition = _Expedition(shared, prepared, aim, file, saved, options, view)
     await expedition.save()
     async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
         sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
@@ -174,6 +176,7 @@ class _Expedition:
     def __init__(
         self,
         shared: Probing,
+        prepared: Prepared,
         aim: Aim,
         file: ResultFile,
         saved: dict[str, Any],
@@ -182,6 +185,8 @@ class _Expedition:
     ) -> None:
         self._probing = shared
         self._aim = aim
+        steps = [step.step_id for step in prepared.plan.steps if step.role is Role.COPY]
+        self._alone = steps[0] if len(steps) == 1 else None
         self._file = file
         self._options = options
         self._view = view
@@ -243,7 +248,7 @@ class _Expedition:
             occasion,
             self._place,
             self._view.watch(number, rate),
-            Hopeless,
+            partial(Hopeless, alone=self._alone),
         )
         finished = await work.finish()
         took_s = time.monotonic() - began_s
