@@ -54,11 +54,10 @@ def sentence(document: Document) -> str:
         return f"it takes at least {copies(low)}: beyond, loadcheck itself is the limit"
     if not beyond:
         return f"it takes at least {copies(low)}: beyond, there is no evidence"
-    told = f"it takes {copies(low)} before {beyond}"
-    if not answer["precise"]:
-        ended = _ENDINGS.get(answer["ending"], "the search goes on")
-        told += f" somewhere below {copies(high)}: {ended}"
-    return told
+    if answer["precise"]:
+        return f"it takes {copies(low)} before {beyond}"
+    ended = _ENDINGS.get(answer["ending"], "the search goes on")
+    return f"it takes {copies(low)}, and at {copies(high)} {beyond}: {ended}"
 
 
 def headline(document: Document) -> str:

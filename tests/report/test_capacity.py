@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadcheck.report import capacity
+
+
+def document(low: float | None, high: float | None, **answer: Any) -> dict[str, Any]:
+    given = {
+        "rate": low,
+        "interval": [low, high],
+        "precise": True,
+        "limited_by": "target",
+        "because": "uploadEvents.p99 < 250ms",
+        "measured": 312.0,
+        "unit": "ms",
+        "ending": "precise",
+    }
+    return {
+        "verdict": "pass" if low else "fail",
+        "run": {"phase": "complete", "interrupted": False, "error": None},
+        "scenario": {"name": "burst"},
+        "answer": {**given, **answer},
+        "search": {"took_s": 81.2, "events": 61_834},
+        "checks": ["uploadEvents.p99 < 250ms"],
+        "probes": [],
+        "warnings": ["beware"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({}, "it takes 4,200 copies/s before uploadEvents.p99 breaks 250 ms"),
+        ({"because": "error_rate <= 1%"}, "it takes 4,200 copies/s before error_rate breaks 1 %"),
+        ({"because": "keeps up"}, "it takes 4,200 copies/s before it falls behind"),
+        ({"because": "lost"}, "it takes 4,200 copies/s before users are lost"),
+        ({"because": "altered"}, "it takes 4,200 copies/s before the check altered fails"),
+        (
+            {"precise": False, "ending": "probes"},
+            (
+                "it takes 4,200 copies/s, and at 4,370 copies/s uploadEvents.p99 breaks 250 ms: "
+                "no more probes were allowed"
+            ),
+        ),
+        (
+            {"limited_by": "generator", "because": "generator"},
+            "it takes at least 4,200 copies/s: beyond, loadcheck itself is the limit",
+        ),
+        (
+            {"limited_by": "evidence", "because": "evidence"},
+            "it takes at least 4,200 copies/s: beyond, there is no evidence",
+        ),
+    ],
+)
+def test_the_answer_in_a_sentence(answer: dict[str, Any], said: str) -> None:
+    assert capacity.sentence(document(4200, 4370, **answer)) == said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer", "said"),
+    [
+        (
+            5000,
+            None,
+            {"ending": "highest"},
+            "it takes at least 5,000 copies/s: the highest rate allowed",
+        ),
+        (
+            900,
+            None,
+            {"ending": "budget"},
+            "it takes at least 900 copies/s: the budget had no room for more before anything broke",
+        ),
+        (
+            900,
+            None,
+            {"ending": "interrupted"},
+            "it takes at least 900 copies/s: the search was interrupted before anything broke",
+        ),
+        (
+            None,
+            100,
+            {},
+            "not even 100 copies/s hold: uploadEvents.p99 < 250ms measured 312 ms",
+        ),
+        (
+            None,
+            2.5,
+            {"limited_by": "generator", "because": "generator", "measured": None, "unit": ""},
+            "not even 2.5 copies/s are proven: loadcheck itself was the limit",
+        ),
+    ],
+)
+def test_an_answer_that_is_open_to_one_side(
+    low: float | None, high: float | None, answer: dict[str, Any], said: str
+) -> None:
+    assert capacity.sentence(document(low, high, **answer)) == said
+
+
+def test_no_answer_yet() -> None:
+    assert capacity.sentence({"answer": None}) == ("nothing is known: no probe has come to its end")
+
+
+def test_the_summary_begins_with_the_answer() -> None:
+    text = capacity.summary(document(4200, 4370), color=False, width=100, path="results/x.json")
+    lines = text.splitlines()
+    assert lines[0].startswith(" PASS   burst  it takes 4,200 copies/s before uploadEvents.p99")
+    assert "61,834 events" in text
+    assert "4,200 copies/s … 4,370 copies/s   4.048 % wide" in text
+    assert "! beware" in text
+    assert lines[-1] == "  results/x.json"
+    assert "\x1b[" not in text
+    assert "\x1b[" in capacity.summary(document(4200, 4370), color=True, width=100)
+
+
+def test_a_search_that_was_cut_short_says_so() -> None:
+    cut = document(900, None, ending="interrupted")
+    cut["run"]["interrupted"] = True
+    assert capacity.headline(cut).endswith("(interrupted)")
+    cut["run"]["error"] = "the embedded emulator ended before the search did"
+    assert capacity.headline(cut).endswith("(the embedded emulator ended before the search did)")
