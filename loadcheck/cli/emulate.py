@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,10 +58,14 @@ def emulate(
     except JournalError as error:
         raise InputError(Problem(message=str(error), key="--data")) from None
     except OSError as error:
-        message = f"cannot listen on {host} port {port}: {error.strerror or error}"
-        raise InputError(
-            Problem(message=message, remedy="choose another with --port, or 0 for any free one")
-        ) from None
+        # the event loop's wording repeats the address; codes of name resolution are negative
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+        remedy = "choose another address with --host"
+        if code in (errno.EADDRINUSE, errno.EACCES):
+            remedy = "choose another with --port, or 0 for any free one"
+        message = f"cannot listen on {host} port {port}: {reason[:1].lower()}{reason[1:]}"
+        raise InputError(Problem(message=message, remedy=remedy)) from None
 
 
 def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:
@@ -82,5 +88,5 @@ def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:
                 key=problem.path,
                 remedy=problem.remedy,
             )
-            for problem in error.problems
+            for problem in sorted(error.problems, key=lambda found: lines.get(found.path) or 0)
         ) from None

@@ -62,6 +62,8 @@ def greeting(config: EmulatorConfig, url: str) -> str:
   api key     {config.api_key}
   secret key  {config.secret_key}
   limits      {config.limits_name}, cache {"as documented" if config.cache else "off"}
+  faults      {", ".join(dict.fromkeys(fault.kind for fault in config.faults)) or "none"}
+  visible     after {str(config.visibility).strip('"')}
 
 Upload an event, then count its users:
 

@@ -106,6 +106,19 @@ def test_what_cannot_be_had_is_told(arguments: list[str], words: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_port_that_is_in_use_is_told() -> None:
+    with running() as printed:
+        port = url_in(printed).rpartition(":")[2]
+        ended = subprocess.run(
+            [*COMMAND, "--port", port], capture_output=True, text=True, check=False
+        )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"error: cannot listen on 127.0.0.1 port {port}: address already in use; "
+        "choose another with --port, or 0 for any free one\n"
+    )
+
+
 def test_an_example_of_a_configuration(tmp_path: Path) -> None:
     config = tmp_path / "emulator.toml"
     config.write_text('limits = "documented"\n', encoding="utf-8")

@@ -18,3 +18,8 @@ def milliseconds(value: object) -> float | None:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return sum(float(number) * _MS[unit] for number, unit in _PART.findall(value))
     return None
+
+
+def duration(ms: float) -> str:
+    """Return milliseconds as :func:`milliseconds` reads them: "500ms", "2s"."""
+    return f"{ms / 1000:.12g}s" if ms >= _MS["s"] else f"{ms:.12g}ms"

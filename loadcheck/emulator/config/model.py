@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from loadcheck.emulator.config.duration import duration
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
@@ -28,6 +30,14 @@ class DelayDistribution:
     kind: Literal["fixed", "uniform", "lognormal"]
     first_ms: float
     second_ms: float = 0.0
+
+    def __str__(self) -> str:
+        """Return it as a configuration has it."""
+        first, second = duration(self.first_ms), duration(self.second_ms)
+        if self.kind == "fixed":
+            return f'"{first}"'
+        names = ("median", "p99") if self.kind == "lognormal" else ("min", "max")
+        return f'{{ {names[0]} = "{first}", {names[1]} = "{second}" }}'
 
     def sample_ms(self, chance: random.Random) -> float:
         """Draw one delay."""

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from loadcheck.emulator.config.duration import duration
 from loadcheck.emulator.config.faults import KINDS
 
 if TYPE_CHECKING:
-    from loadcheck.emulator.config import DelayDistribution, EmulatorConfig, Fault
+    from loadcheck.emulator.config import EmulatorConfig, Fault
     from loadcheck.emulator.faults.injector import ActiveFault
 
 _MOST_TYPES = 20
@@ -100,12 +101,17 @@ def _types(types: Sequence[tuple[str, int]]) -> str:
 
 
 def _limits(config: EmulatorConfig, state: Mapping[str, Any]) -> str:
-    rows = [("visible after", _delay(config.visibility))]
+    rows = [("visible after", escape(str(config.visibility).strip('"')))]
     rows.append(("result cache", "documented ages" if config.cache else "off"))
     rows.append(("limits", escape(config.limits_name)))
     if config.capacity is not None:
         rows.append(("capacity", f"{config.capacity:,.0f} uploads a second, one after the other"))
-    tables = (("httpapi", config.httpapi), ("batch", config.batch), ("queries", config.queries))
+    tables = (
+        ("httpapi", config.httpapi),
+        ("batch", config.batch),
+        ("queries", config.queries),
+        ("taxonomy", config.taxonomy),
+    )
     for name, table in tables:
         given = [
             f"{entry.name.replace('_', ' ')} {getattr(table, entry.name):,}"
@@ -116,14 +122,15 @@ def _limits(config: EmulatorConfig, state: Mapping[str, Any]) -> str:
         rows.append((f"<code>{name}</code>", escape(", ".join(given)) or "none"))
     spent = ", ".join(f"{cost:,} in the last {name}" for name, cost in state["cost"].items())
     rows.append(("query cost spent", spent))
+    names = {
+        "discarded event types": config.blocked_event_types,
+        "inactive event types": config.inactive_event_types,
+        "silenced devices": config.silenced_devices,
+    }
+    rows += [(name, escape(", ".join(sorted(given)))) for name, given in names.items() if given]
+    if config.block_bots:
+        rows.append(("discarded user agents", "those of no browser"))
     return _table(("", ""), rows, "ll")
-
-
-def _delay(delay: DelayDistribution) -> str:
-    if delay.kind == "fixed":
-        return f"{delay.first_ms:,.0f} ms"
-    names = ("median", "p99") if delay.kind == "lognormal" else ("from", "to")
-    return f"{names[0]} {delay.first_ms:,.0f} ms, {names[1]} {delay.second_ms:,.0f} ms"
 
 
 def _faults(faults: Sequence[ActiveFault]) -> str:
@@ -132,7 +139,7 @@ def _faults(faults: Sequence[ActiveFault]) -> str:
     rows = [
         (
             f"<span class=on>{entry.kind}</span>",
-            f"{escape(KINDS[entry.kind].does)}<br><code>{escape(_chosen(entry.fault))}</code>",
+            f"{escape(KINDS[entry.kind].does)}<br><code>{escape(_written(entry.fault))}</code>",
             f"{entry.truth.hits:,}",
         )
         for entry in faults
@@ -140,17 +147,27 @@ def _faults(faults: Sequence[ActiveFault]) -> str:
     return _table(("fault", "what it does, and to whom", "hits"), rows, "lln")
 
 
-def _chosen(fault: Fault) -> str:
-    given = {
-        entry.name: getattr(fault.selection, entry.name)
-        for entry in dataclasses.fields(fault.selection)
+def _written(fault: Fault) -> str:
+    """Return whom a fault hits and how, as a configuration has it."""
+    kind, selection = KINDS[fault.kind], fault.selection
+    given: dict[str, object] = {
+        "rate": selection.rate,
+        "count": selection.count,
+        "among": selection.among,
+        "first": selection.first or None,
     }
-    chosen = [
-        f"{name} = {value:,}"
-        for name, value in given.items()
-        if value or (value == 0 and name == "rate")
-    ]
-    return ", ".join(chosen) or "all"
+    for name, ms in (
+        ("after", selection.after_ms or None),
+        ("lasting", selection.lasting_ms),
+        ("every", selection.every_ms),
+    ):
+        given[name] = None if ms is None else f'"{duration(ms)}"'
+    given["on"] = f'"{fault.on}"' if kind.on else None
+    given["status"] = fault.status or None
+    given["delay"] = fault.delay
+    if kind.number is not None:
+        given[kind.number_key] = fault.number
+    return ", ".join(f"{name} = {value}" for name, value in given.items() if value is not None)
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]], columns: str) -> str:

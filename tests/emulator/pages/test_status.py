@@ -65,15 +65,31 @@ def test_it_shows_limits_and_faults(make: Make) -> None:
     project = make(
         limits="documented",
         visibility_delay={"min": "1s", "max": "2s"},
-        faults={"drop": {"count": 7, "among": 20}, "slow": {"rate": 0.5}},
+        capacity="4000/s",
+        silenced_devices=["device-9"],
+        block_bots=True,
+        faults={
+            "drop": {"count": 7, "among": 20},
+            "slow": {"rate": 0.5, "delay": {"median": "20ms", "p99": "1s"}, "on": "queries"},
+            "duplicate": {"first": 5, "count": 2, "copies": 3},
+            "throttle": {"after": "2s", "lasting": "1500ms", "every": "1m"},
+            "error_after_commit": {"rate": 0.0},
+        },
     )
     project.user("user-1")
     shown = text(project)
-    assert "from 1,000 ms, to 2,000 ms" in shown
+    assert 'visible after { min = "1s", max = "2s" }' in shown
+    assert "4,000 uploads a second" in shown
+    assert "event types 2,000" in shown
+    assert "silenced devices device-9" in shown
+    assert "those of no browser" in shown
     assert "user events per s 30" in shown
     assert "cost per 5 minutes 1,000" in shown
     assert "count = 7, among = 20" in shown
-    assert "rate = 0.5" in shown
+    assert 'rate = 0.5, on = "queries", delay = { median = "20ms", p99 = "1s" }' in shown
+    assert "count = 2, first = 5, copies = 3" in shown
+    assert 'after = "2s", lasting = "1.5s", every = "60s", on = "uploads"' in shown
+    assert "rate = 0.0, status = 500" in shown
 
 
 def test_it_shows_no_key(project: Project) -> None:
