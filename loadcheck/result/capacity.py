@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-SCHEMA = "loadcheck.capacity/1"
+from loadcheck.result.schema import departures
 
-_MOST = 10
+SCHEMA = "loadcheck.capacity/1"
 
 _Schema = dict[str, Any]
 
@@ -240,10 +239,4 @@ def capacity_schema() -> _Schema:
 
 def problems(document: Any) -> list[tuple[str, str]]:
     """Return where a document departs from the schema: dotted path and message, at most ten."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  # slow to import
-
-    errors = Draft202012Validator(capacity_schema()).iter_errors(document)
-    return sorted(
-        (".".join(str(part) for part in error.absolute_path), error.message[:200])
-        for error in itertools.islice(errors, _MOST)
-    )
+    return departures(document, capacity_schema())

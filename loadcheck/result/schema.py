@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from loadcheck.measure import timeline
 
-SCHEMA = "loadcheck.result/1"
+SCHEMA = "loadcheck.result/2"
 
 _MAX_PROBLEMS = 10
+_LONGEST, _END = 200, 80
+"""Of a message, and of what is left of its end."""
 
 _Schema = dict[str, Any]
 
@@ -523,12 +526,22 @@ def json_schema() -> dict[str, Any]:
 
 def problems(document: Any) -> list[tuple[str, str]]:
     """Return where a document departs from the schema: dotted path and message, at most ten."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  # slow to import
+    return departures(document, json_schema())
 
-    found = []
-    for error in Draft202012Validator(json_schema()).iter_errors(document):
-        path = ".".join(str(part) for part in error.absolute_path)
-        found.append((path, error.message[:200]))
-        if len(found) == _MAX_PROBLEMS:
-            break
-    return sorted(found)
+
+def departures(document: Any, schema: _Schema) -> list[tuple[str, str]]:
+    """Return where a document departs from a schema: dotted path and message, at most ten."""
+    from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick
+
+    errors = itertools.islice(Draft202012Validator(schema).iter_errors(document), _MAX_PROBLEMS)
+    return sorted(
+        (".".join(str(part) for part in error.instance_path), _shortened(error.message))
+        for error in errors
+    )
+
+
+def _shortened(message: str) -> str:
+    """Return a message of which the middle is left out if it quotes too much."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END]}…{message[-_END:]}"

@@ -14,6 +14,7 @@ import orjson
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.result import capacity
 from loadcheck.result.schema import SCHEMA, problems
+from loadcheck.result.versions import CURRENT, upgraded
 
 _MAX_FILE_BYTES = 1 << 30
 _KIND = re.compile(r"loadcheck\.(\w+)/\d+")
@@ -91,6 +92,8 @@ class ResultFile:
 def read(path: Path) -> dict[str, Any]:
     """Return the results document of a run, checked as far as its readers rely on it.
 
+    What an earlier version has written is returned in the shape of the present one.
+
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
@@ -134,9 +137,15 @@ def _checked(path: Path, document: Any) -> dict[str, Any]:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         match = _VERSION.fullmatch(found) if isinstance(found, str) else None
+        if match and 1 <= int(match[1]) < CURRENT:
+            document = upgraded(document, int(match[1]))
+            return _conforming(path, document, problems(document))
         if match:
             raise _unusable(
-                path, f'has the schema "{found}"', f'this version reads "{SCHEMA}"', key="schema"
+                path,
+                f'has the schema "{found}"',
+                f'this version of loadcheck reads up to "{SCHEMA}"; a later one wrote the file',
+                key="schema",
             )
         other = _KIND.fullmatch(found) if isinstance(found, str) else None
         if other:

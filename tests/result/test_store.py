@@ -10,6 +10,7 @@ import pytest
 from loadcheck.errors import ResultFileError
 from loadcheck.measure import Ledger, Timeline
 from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read
+from loadcheck.result.versions import upgraded
 
 
 def smallest() -> dict[str, object]:
@@ -107,6 +108,42 @@ def test_what_is_no_result_is_refused_with_the_reason(
         read(path)
 
 
+def test_an_earlier_version_is_read_as_the_present_one(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(orjson.dumps(smallest() | {"schema": "loadcheck.result/1"}))
+    assert read(path) == smallest()
+
+
+def test_the_shipped_example_is_of_the_first_version_and_is_read() -> None:
+    path = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
+    if not path.exists() or b'"loadcheck.result/1"' not in path.read_bytes():
+        pytest.skip("the example has been made anew")
+    assert "intervals" not in read(path)
+
+
+def test_a_document_is_not_changed_by_its_upgrade() -> None:
+    old = smallest() | {"schema": "loadcheck.result/1"}
+    assert upgraded(old, 1) == smallest()
+    assert old["schema"] == "loadcheck.result/1"
+
+
+@pytest.mark.parametrize("version", ["0", "3", "99"])
+def test_a_version_that_is_not_known_is_refused(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(orjson.dumps(smallest() | {"schema": f"loadcheck.result/{version}"}))
+    with pytest.raises(ResultFileError, match=rf'"loadcheck.result/{version}"; this version'):
+        read(path)
+
+
+def test_a_long_value_is_not_quoted_whole(tmp_path: Path) -> None:
+    document = smallest() | {"verdict": "x" * 1000}
+    path = tmp_path / "result.json"
+    path.write_bytes(orjson.dumps(document))
+    with pytest.raises(ResultFileError) as caught:
+        read(path)
+    assert len(str(caught.value)) < 400 + len(str(path))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ResultFileError, match="nothing.json: cannot be read: no such file"):
         read(tmp_path / "nothing.json")
@@ -117,7 +154,7 @@ def test_a_value_edited_by_hand_is_named_by_its_path(tmp_path: Path) -> None:
     document["copies"] = {**document["copies"], "started": "many"}  # type: ignore[dict-item]
     path = tmp_path / "result.json"
     path.write_bytes(orjson.dumps(document))
-    with pytest.raises(ResultFileError, match="copies.started: 'many' is not of type"):
+    with pytest.raises(ResultFileError, match='copies.started: "many" is not of type'):
         read(path)
 
 

@@ -1,0 +1,226 @@
+"""Runs that never were: a results document from made-up answers, by the code that real ones pass.
+
+What comes in is noise as services have it: gamma-distributed times whose level wanders slowly
+(autocorrelated from second to second), with a heavy tail and rare failures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loadcheck.load.monitor import Monitor
+from loadcheck.load.record import Record
+from loadcheck.measure import Grid, Outcome
+from loadcheck.pipeline import document, intervals
+from loadcheck.pipeline.figures import Rates
+from loadcheck.result import SCHEMA
+from loadcheck.scenario.model import OpenLoad, Stage
+from loadcheck.workflow.exchange import Exchange, Origin, Request
+from loadcheck.workflow.plan import Role, StepPlan
+
+_BEGIN_NS = 1_000_000_000_000
+_ORIGIN = Origin("http", "127.0.0.1", 80)
+_STEPS = tuple(
+    StepPlan(
+        step_id=name,
+        index=index,
+        role=role,
+        method="POST",
+        origin=_ORIGIN,
+        path="/",
+        uses=frozenset(),
+        dependent=False,
+    )
+    for index, (name, role) in enumerate(
+        (("uploadEvents", Role.COPY), ("segmentEvent", Role.OBSERVER))
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """How a made-up service answers.
+
+    Attributes:
+        p50_ms: About the median of its service times.
+        shape: Of their gamma distribution: the higher the narrower.
+        wander: Standard deviation of the level's logarithm, from second to second.
+        memory: Correlation of the level with that of the second before.
+        run_to_run: Standard deviation of the logarithm of what a whole run is slower by.
+        failing: Share of failed attempts.
+    """
+
+    p50_ms: float = 20.0
+    shape: float = 6.0
+    wander: float = 0.05
+    memory: float = 0.7
+    run_to_run: float = 0.0
+    failing: float = 0.0
+
+    def times_ns(
+        self, dues_s: npt.NDArray[np.float64], random: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Return a service time for each copy, given when it was due."""
+        seconds = int(dues_s[-1]) + 1 if dues_s.size else 0
+        noise = random.standard_normal(seconds) * np.sqrt(1 - self.memory**2)
+        level = np.empty(seconds)
+        state = random.standard_normal()
+        for second in range(seconds):
+            state = self.memory * state + noise[second]
+            level[second] = state
+        times_ms = random.gamma(self.shape, self.p50_ms / (self.shape - 1 / 3), dues_s.size)
+        slow = random.random(dues_s.size) < 0.01
+        times_ms[slow] *= 1 + random.pareto(3, int(slow.sum()))
+        run = random.standard_normal() * self.run_to_run
+        factor = np.exp(self.wander * level[dues_s.astype(np.int64)] + run)
+        return np.rint(times_ms * factor * 1e6).astype(np.int64)
+
+
+def result(
+    *,
+    seconds: float = 30.0,
+    copies: int = 30_000,
+    service: Service | None = None,
+    seed: int = 0,
+    queries_per_s: float = 0.0,
+) -> dict[str, Any]:
+    """Return the complete results document of a made-up run.
+
+    Args:
+        seconds: Length of the load, in one stage.
+        copies: Evenly spaced over it.
+        service: How the service answers.
+        seed: Of everything random.
+        queries_per_s: How often the count was asked for.
+    """
+    service = service or Service()
+    random = np.random.default_rng(seed)
+    record = Record(_STEPS, 0, 1, (), Grid([seconds]))
+    monitor = Monitor()
+    record.begin(_BEGIN_NS)
+    dues_s = np.arange(copies, dtype=np.float64) * (seconds / copies)
+    times_ns = service.times_ns(dues_s, random)
+    failed = random.random(copies) < service.failing
+    waits_ns = np.rint(random.gamma(2, 20e3, copies)).astype(np.int64)
+    second = 0
+    columns = zip(
+        (np.rint(dues_s * 1e9).astype(np.int64) + _BEGIN_NS).tolist(),
+        waits_ns.tolist(),
+        times_ns.tolist(),
+        failed.tolist(),
+        strict=True,
+    )
+    for number, (due_ns, wait_ns, time_ns, fails) in enumerate(columns):
+        while due_ns >= _BEGIN_NS + (second + 1) * 1_000_000_000:
+            record.close_second(second)
+            second += 1
+        _copy(record, number, due_ns, wait_ns, time_ns, fails)
+    record.close_second(second)
+    record.end(_BEGIN_NS + round(seconds * 1e9))
+    observations = _queries(record, seconds, queries_per_s, random)
+    return _document(record, monitor, seconds, copies, observations, seed)
+
+
+def _copy(
+    record: Record, number: int, due_ns: int, wait_ns: int, time_ns: int, fails: bool
+) -> None:
+    record.due += 1
+    if due_ns >= record.grid.next_ns:
+        record.grid.enter(number, due_ns)
+    record.dispatched(due_ns, due_ns + wait_ns // 2)
+    record.start(number)
+    sent_ns = due_ns + wait_ns
+    made = Exchange(Request(0, _ORIGIN, b"", b""), sent_ns=sent_ns, done_ns=sent_ns + time_ns)
+    made.status, made.success = (503, False) if fails else (200, True)
+    record.sent(due_ns, sent_ns)
+    record.steps[0].add(made, due_ns)
+    record.settle(number, Outcome.INDETERMINATE if fails else Outcome.ACKNOWLEDGED)
+
+
+def _queries(
+    record: Record, seconds: float, per_s: float, random: np.random.Generator
+) -> list[dict[str, Any]]:
+    observations = []
+    for number in range(round(seconds * per_s)):
+        asked_ns = _BEGIN_NS + round(number / per_s * 1e9)
+        made = Exchange(Request(1, _ORIGIN, b"", b""), sent_ns=asked_ns)
+        made.done_ns = asked_ns + int(random.gamma(4, 2e6))
+        made.status, made.success = 200, True
+        record.asked(made)
+        asked_s = round((asked_ns - _BEGIN_NS) / 1e9, 4)
+        observations.append(
+            {
+                "asked_s": asked_s,
+                "answered_s": round((made.done_ns - _BEGIN_NS) / 1e9, 4),
+                "as_of_s": asked_s,
+                "uniques": number * 200,
+                "totals": number * 200,
+                "error": "",
+                "acknowledged": number * 200,
+            }
+        )
+    return observations
+
+
+def _document(
+    record: Record,
+    monitor: Monitor,
+    seconds: float,
+    copies: int,
+    observations: list[dict[str, Any]],
+    seed: int,
+) -> dict[str, Any]:
+    rate = copies / seconds
+    load = OpenLoad(stages=(Stage(name="load", duration_s=seconds, rate=rate, end_rate=rate),))
+    rates = Rates(asked=rate, reached=record.started / seconds, duration_s=seconds)
+    lag = {"p50_s": 0.4, "p95_s": 0.6, "p99_s": 0.7, "max_s": 0.8}
+    return {
+        "schema": SCHEMA,
+        "verdict": "pass",
+        "run": {
+            "id": f"run{seed:09}",
+            "phase": "complete",
+            "seed": seed,
+            "started_at": "2026-11-23T09:00:00.000Z",
+            "ended_at": "2026-11-23T09:00:40.000Z",
+            "interrupted": False,
+            "error": None,
+        },
+        "scenario": {"name": "made up", "target": {"kind": "emulator"}},
+        "workflow": {"name": "amplitude", "id": "w", "sha256": "0", "ingest": "uploadEvents"},
+        "environment": document.environment(),
+        "warnings": [],
+        **document.moving(record, copies),
+        **document.measured(record, monitor, _STEPS, rates, rate),
+        "stages": intervals.stages(load, seconds),
+        "intervals": intervals.intervals(record),
+        "consistency": {
+            "uniques": record.acknowledged,
+            "totals": record.acknowledged,
+            "lower": record.acknowledged,
+            "upper": record.acknowledged + record.indeterminate,
+            "lost_at_least": 0,
+            "lost_at_most": 0,
+            "recovered_at_most": 0,
+            "unexpected": 0,
+            "duplicated": 0,
+            "settled": True,
+            "waited_s": 0.7,
+            "baseline": 0,
+            "isolation": "filter",
+            "visibility": {
+                **lag,
+                "lower": {name: value - 0.3 for name, value in lag.items()},
+                "resolution_s": 0.3,
+                "never": 0,
+                "samples": record.acknowledged,
+            },
+            "observations": observations,
+        },
+        "thresholds": [],
+        "findings": [],
+    }
