@@ -45,19 +45,26 @@ def sentence(document: Document) -> str:
     beyond = _beyond(answer)
     if low is None:
         return f"not even {copies(high)} {'hold' if beyond else 'are proven'}: {_measured(answer)}"
-    if high is None:
-        why = "the highest rate allowed"
-        if answer["ending"] != "highest":
-            why = f"{_ENDINGS.get(answer['ending'], 'the search goes on')} before anything broke"
-        return f"it takes at least {copies(low)}: {why}"
-    if answer["limited_by"] == "generator":
-        return f"it takes at least {copies(low)}: beyond, loadcheck itself is the limit"
     if not beyond:
-        return f"it takes at least {copies(low)}: beyond, there is no evidence"
+        return f"it takes at least {copies(low)}: {_not_beyond(answer)}"
     if answer["precise"]:
         return f"it takes {copies(low)} before {beyond}"
-    ended = _ENDINGS.get(answer["ending"], "the search goes on")
-    return f"it takes {copies(low)}, and at {copies(high)} {beyond}: {ended}"
+    return f"it takes {copies(low)}, and at {copies(high)} {beyond}: {_ended(answer)}"
+
+
+def _not_beyond(answer: Document) -> str:
+    """Return why it is not known what would break above."""
+    if answer["interval"][1] is None:
+        if answer["ending"] == "highest":
+            return "the highest rate allowed"
+        return f"{_ended(answer)} before anything broke"
+    if answer["limited_by"] == "generator":
+        return "beyond, loadcheck itself is the limit"
+    return "beyond, there is no evidence"
+
+
+def _ended(answer: Document) -> str:
+    return _ENDINGS.get(answer["ending"], "the search goes on")
 
 
 def headline(document: Document) -> str:

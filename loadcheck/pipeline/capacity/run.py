@@ -127,9 +127,9 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
         around.start_soon(expedition.heed, sender)
         around.start_soon(expedition.keep_time, sender)
-        with stops:
+        with sender, stops:
             await expedition.through(Occasion(emulator=emulator, seed=seed, signals=stops))
-        around.cancel_scope.cancel()
+            around.cancel_scope.cancel()
     return await expedition.finish()
 
 
