@@ -45,7 +45,7 @@
     s: (value) => duration(value * 1000),
     rate: (value) => `${count(value)}/s`,
     count,
-    share: (value) => `${significant(value * 100)} %`,
+    share: (value) => `${value < 0 ? "−" : ""}${significant(Math.abs(value) * 100)} %`,
     percentile: (value) => (value >= 1e7 ? "max" : percentile(value)),
   };
 
@@ -211,12 +211,12 @@
     }
 
     summary() {
-      const names = this.series.filter((one) => !one.faint).map((one) => one.label);
+      const names = this.named().map((one) => one.label);
       return `${this.spec.title}: ${names.join(", ")}. The data is in the table after the chart.`;
     }
 
     legendEntry(one) {
-      if (one.shape === "band" && this.series.some((o) => o !== one && o.role === one.role)) return;
+      if (!this.named().includes(one)) return;
       const entry = html("li", "", this.legend);
       const sample = svg("svg", { width: 26, height: 12, "aria-hidden": "true" }, entry);
       if (one.shape === "stack" || one.shape === "band") {
@@ -370,6 +370,7 @@
         return [low / 1.15, high * 1.25];
       }
       const zoomedIn = this.spec.y.unit === "count" && low > high * 0.7 && this.zoomed;
+      if (low < 0) return [low * 1.1, Math.max(high, 0) * 1.1 || -low * 0.1];
       if (zoomedIn) return [low - (high - low) * 0.1, high + (high - low) * 0.1 + 1];
       return [0, high * 1.06 || (this.spec.y.unit === "share" ? 0.01 : 1)];
     }
@@ -379,7 +380,8 @@
       const { box, domain } = this.geometry;
       const wanted = (box.right - box.left) / (narrow ? 62 : 80);
       yTicks.forEach((at, i) => {
-        svg("path", { d: `M${box.left},${y(at)}H${box.right}`, class: "grid" }, canvas);
+        const look = at === 0 && this.geometry.yDomain[0] < 0 ? "axis" : "grid";
+        svg("path", { d: `M${box.left},${y(at)}H${box.right}`, class: look }, canvas);
         svg("text", { x: box.left - 8, y: y(at) + 4, class: "tick end" }, canvas, yNames[i]);
       });
       let ticks;
@@ -532,7 +534,7 @@
     }
 
     named() {
-      return this.series.filter((one) => !(one.shape === "band" && this.series.some((o) => o !== one && o.role === one.role)));
+      return this.series.filter((one) => !one.quiet && !(one.shape === "band" && this.series.some((o) => o !== one && o.role === one.role)));
     }
 
     labelWidth() {
@@ -747,20 +749,40 @@
     document.body.append(holder);
   }
 
+  /** Let the keyboard reach tables that are wider than the window, and only those. */
+  function scrollable() {
+    for (const box of document.querySelectorAll(".scroll")) {
+      if (box.scrollWidth > box.clientWidth) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "group");
+        box.setAttribute("aria-label", "Table, scrolls sideways");
+      } else {
+        box.removeAttribute("tabindex");
+      }
+    }
+  }
+
   hatchings();
+  scrollable();
+  window.addEventListener("resize", scrollable);
+  document.addEventListener("toggle", scrollable, true);
   for (const spec of JSON.parse(document.getElementById("data").textContent)) {
     charts.push(new Chart(spec, document.getElementById(`chart-${spec.name}`)));
   }
   for (const chart of charts) chart.draw();
 
   // paper has a width of its own; what is zoomed or pointed at stays on the screen
+  let folded = [];
   window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details.code:not([open])")];
+    for (const one of folded) one.open = true;
     for (const chart of charts) {
       chart.paper = 720;
       chart.draw();
     }
   });
   window.addEventListener("afterprint", () => {
+    for (const one of folded) one.open = false;
     for (const chart of charts) {
       chart.paper = 0;
       chart.draw();

@@ -27,7 +27,7 @@ Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Curves:
+class Curves:
     """Percentiles over time.
 
     Attributes:
@@ -44,7 +44,7 @@ class _Curves:
 
 def chart(document: Document) -> Chart:
     """Return the chart; it is empty if no copy succeeded."""
-    drawn = _intervals(document, 1) or _seconds(document, _MAX_POINTS)
+    drawn = curves(document, _MAX_POINTS)
     listed = _intervals(document, _MAX_ROWS) or _seconds(document, _MAX_ROWS)
     middle = [(begin + end) / 2 for begin, end in zip(drawn.begin, drawn.end, strict=True)]
     ingest = document["workflow"].get("ingest", "")
@@ -89,6 +89,16 @@ def chart(document: Document) -> Chart:
     )
 
 
+def curves(document: Document, at_most: int) -> Curves:
+    """Return percentiles over time, by interval or, from older files, by second.
+
+    Args:
+        document: The result; it has a timeline.
+        at_most: Points, of those by second: neighbours are joined.
+    """
+    return _intervals(document, 1) or _seconds(document, at_most)
+
+
 def _scale(values: Sequence[Number]) -> Scale:
     present = [value for value in values if value]
     wide = bool(present) and max(present) > _WIDE * min(present)
@@ -100,7 +110,7 @@ def _has_due_time(document: Document) -> bool:
     return step is None or step["response_time"] is not None
 
 
-def _intervals(document: Document, at_most: int) -> _Curves | None:
+def _intervals(document: Document, at_most: int) -> Curves | None:
     """Return percentiles of the copies that fell due in each interval; None for older files.
 
     Args:
@@ -117,7 +127,7 @@ def _intervals(document: Document, at_most: int) -> _Curves | None:
     firsts = np.arange(0, number, joined)
     counts = np.add.reduceat(counts, firsts, axis=0)
     begin = intervals["from_s"][::joined]
-    return _Curves(
+    return Curves(
         begin=begin,
         end=[*begin[1:], intervals["to_s"][-1]],
         columns={
@@ -142,7 +152,7 @@ def _percentiles(counts: Matrix, percentile: float) -> list[Number]:
     ]
 
 
-def _seconds(document: Document, at_most: int) -> _Curves:
+def _seconds(document: Document, at_most: int) -> Curves:
     """Return percentiles of the copies that were answered in each second."""
     seconds = Seconds(document, at_most)
     each = (
@@ -150,7 +160,7 @@ def _seconds(document: Document, at_most: int) -> _Curves:
         if seconds.every == 1
         else f"{seconds.every} seconds, the median of their p50 and the worst of the others"
     )
-    return _Curves(
+    return Curves(
         begin=seconds.begin,
         end=[begin + seconds.every for begin in seconds.begin],
         columns={

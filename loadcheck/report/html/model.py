@@ -84,7 +84,8 @@ class Series:
         shape: How it is drawn.
         dash: "", "dash", "dot" or "dashdot": told apart without colour.
         marker: "", "circle", "square", "triangle", "diamond" or "cross".
-        faint: In the background, without a label of its own in the chart.
+        faint: Thinner than the others.
+        quiet: Named only where it is pointed at.
     """
 
     label: str
@@ -96,6 +97,7 @@ class Series:
     dash: str = ""
     marker: str = ""
     faint: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,7 @@ class Chart:
                 "dash": one.dash,
                 "marker": one.marker,
                 "faint": one.faint,
+                "quiet": one.quiet,
             }
             for one in self.series
         ]

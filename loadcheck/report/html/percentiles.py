@@ -77,12 +77,17 @@ def chart_of(curves: Sequence[tuple[str, str, str, Histogram]], *, note: str) ->
     )
 
 
+def grid(most: float) -> list[float]:
+    """Return values of 1/(1-p) from 1 up to one, at even distances on the axis."""
+    x = [1.0]
+    while x[-1] < most:
+        x.append(min(10 ** (len(x) / _PER_DECADE), float(most)))
+    return x
+
+
 def curve(times: Histogram) -> tuple[list[float], list[float]]:
     """Return a histogram's curve: 1/(1-p) and milliseconds; it ends with the last sample."""
-    count = times.count
-    x = [1.0]
-    while x[-1] < count:
-        x.append(min(10 ** (len(x) / _PER_DECADE), float(count)))
+    x = grid(times.count)
     y = [times.percentile_ms(100 * (1 - 1 / value)) or 0.0 for value in x]
     # the last rank is the maximum, which no finite 1/(1-p) reaches
     y[-1] = times.percentile_ms(100) or 0.0
