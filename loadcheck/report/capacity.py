@@ -45,7 +45,7 @@ def sentence(document: Document) -> str:
     beyond = _beyond(answer)
     if low is None:
         return f"not even {copies(high)} {'hold' if beyond else 'are proven'}: {_measured(answer)}"
-    if not beyond:
+    if high is None or not beyond:
         return f"it takes at least {copies(low)}: {_not_beyond(answer)}"
     if answer["precise"]:
         return f"it takes {copies(low)} before {beyond}"
