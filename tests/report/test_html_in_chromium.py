@@ -37,7 +37,7 @@ def plot(name: str) -> str:
 
 def test_every_chart_is_drawn_and_nothing_complained(opened: Tab) -> None:
     lengths = opened.run(LENGTHS)
-    assert len(lengths) == 8
+    assert len(lengths) == 9
     assert all(length > 100 for length in lengths.values()), lengths
     assert opened.complaints() == []
 
@@ -124,6 +124,20 @@ def test_the_keyboard_reaches_every_value(opened: Tab) -> None:
     assert opened.run(zoomed) is False
     opened.key("0", "0")
     assert opened.run(zoomed) is True
+
+
+def test_the_time_of_day_is_told_where_it_is_known(
+    tab: Tab, document: Document, tmp_path: Path
+) -> None:
+    document["run"]["load_began_at"] = "2026-11-23T23:59:58.000Z"
+    path = tmp_path / "page.html"
+    path.write_bytes(page(document))
+    tab.open(path)
+    tab.run(f"{plot('rate')}.focus()")
+    for _ in range(4):
+        tab.key("ArrowRight")
+    said = tab.run(f"{plot('rate')}.querySelector('[aria-live]').textContent")
+    assert said.startswith("at 3 s, 00:00:01 UTC: ")
 
 
 def test_the_keyboard_changes_the_scale(opened: Tab) -> None:

@@ -7,6 +7,9 @@
   const LABEL_GAP = 15;
   const MIN_DRAG = 6;
 
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const began = data.began_at ? Date.parse(data.began_at) : NaN;
+
   // -- how values are written ------------------------------------------------------------------
 
   const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
@@ -28,6 +31,12 @@
     const minutes = Math.floor(whole / 60);
     if (minutes < 60) return `${sign}${minutes}:${rest}`;
     return `${sign}${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
+  }
+
+  /** Return the time of day, to look for in other tools; empty if nobody knows it. */
+  function timeOfDay(seconds) {
+    if (Number.isNaN(began)) return "";
+    return `, ${new Date(began + seconds * 1000).toISOString().slice(11, 19)} UTC`;
   }
 
   function percentile(x) {
@@ -620,8 +629,8 @@
     tell(at, px, rows) {
       const { readout, geometry, spec } = this;
       readout.replaceChildren();
-      const name = spec.x.unit === "clock" ? "at " : "";
-      html("p", "at", readout, `${name}${WRITE[spec.x.unit](at)}`);
+      const name = WRITE[spec.x.unit](at);
+      html("p", "at", readout, spec.x.unit === "clock" ? `at ${name}${timeOfDay(at)}` : name);
       const list = html("dl", "", readout);
       for (const [one, text] of rows) {
         const row = html("div", `r-${one.role}`, list);
@@ -766,7 +775,7 @@
   scrollable();
   window.addEventListener("resize", scrollable);
   document.addEventListener("toggle", scrollable, true);
-  for (const spec of JSON.parse(document.getElementById("data").textContent)) {
+  for (const spec of data.charts) {
     charts.push(new Chart(spec, document.getElementById(`chart-${spec.name}`)));
   }
   for (const chart of charts) chart.draw();

@@ -297,6 +297,8 @@ class Page:
         tiles: The key figures.
         warnings: What a reader should know before trusting them.
         sections: The rest.
+        began_at: When the load began, UTC, ISO 8601: the zero of charts over time; "" if there is
+            no such instant, or more than one.
     """
 
     verdict: str
@@ -308,6 +310,7 @@ class Page:
     tiles: Sequence[Tile] = ()
     warnings: Sequence[str] = ()
     sections: Sequence[Section] = ()
+    began_at: str = ""
 
     def charts(self) -> list[Chart]:
         """Return the charts in order."""

@@ -54,7 +54,8 @@ def render(content: Page) -> bytes:
 
 def _data(content: Page) -> Markup:
     """Return the charts' data as JSON that cannot end the element it stands in."""
-    data = orjson.dumps([chart.to_json() for chart in content.charts()]).decode()
+    charts = [chart.to_json() for chart in content.charts()]
+    data = orjson.dumps({"began_at": content.began_at, "charts": charts}).decode()
     for character in "<>&\u2028\u2029":
         data = data.replace(character, f"\\u{ord(character):04x}")
     return Markup(data)  # noqa: S704

@@ -59,6 +59,7 @@ def result_page(document: Document) -> Page:
         tiles=_tiles(document),
         warnings=[*document["warnings"], *([run["error"]] if run["error"] else [])],
         sections=[section for section in sections if section is not None],
+        began_at=run.get("load_began_at") or "",
     )
 
 

@@ -28,7 +28,8 @@ def charts(document: Document) -> list[Chart]:
     found = [_rates(document, seconds, table, stages), latency.chart(document)]
     found += [_outcomes(document, seconds, table, stages)]
     others = _others(document, seconds, table, stages)
-    return [*found, *([others] if others else []), _generator(seconds, table, stages)]
+    found += [others] if others else []
+    return [*found, _in_flight(seconds, table, stages), _generator(seconds, table, stages)]
 
 
 def _rates(document: Document, seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
@@ -121,6 +122,30 @@ def _others(
     )
 
 
+def _in_flight(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
+    return Chart(
+        name="flight",
+        title="Copies under way",
+        note="Started and without an outcome at the end of each second: what piles up when the "
+        "target does not keep pace.",
+        x=TIME,
+        y=Axis(label="copies", unit=Unit.COUNT),
+        series=[
+            Series(
+                label="in flight",
+                role="reached",
+                x=seconds.begin,
+                y=seconds.worst("in_flight"),
+                shape=Shape.STEP,
+            )
+        ],
+        marks=stages,
+        group=GROUP,
+        height=200,
+        table=_table(table, {"in flight": table.worst("in_flight")}, "count"),
+    )
+
+
 def _generator(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
     middle = [start + seconds.every / 2 for start in seconds.begin]
     late = seconds.worst("lateness_p99_ms")
@@ -145,7 +170,7 @@ def _present(document: Document, names: Sequence[str]) -> list[str]:
 
 
 def _table(seconds: Seconds, columns: Mapping[str, Sequence[Number]], kind: str) -> Table:
-    write = {"rate": words.rate, "duration": words.duration}[kind]
+    write = {"rate": words.rate, "duration": words.duration, "count": words.count}[kind]
     rest = (
         ""
         if seconds.every == 1
