@@ -129,6 +129,9 @@ class Record:
         timeline: What happened in each second.
         due: Copies that have fallen due.
         retries: Attempts beyond the first of a step.
+        stale_retries: Requests that the transport sent a second time, because the connection of the
+            first was being closed when it was used; no attempts of their own.
+        resends: Requests of several copies that were sent again without those the answer named.
         in_flight: Copies under way now.
         max_in_flight: The most that were under way at once.
         load_ns: How long copies were started; 0 while they still are.
@@ -166,7 +169,7 @@ class Record:
         self.timeline = Timeline()
         self.due = self.started = self.skipped = 0
         self.acknowledged = self.rejected = self.indeterminate = 0
-        self.retries = 0
+        self.retries = self.stale_retries = self.resends = 0
         self.in_flight = 0
         self.max_in_flight = 0
         self.load_ns = 0

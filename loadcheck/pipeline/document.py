@@ -100,6 +100,8 @@ def measured(
             "reached_ratio": rates.ratio,
             "duration_s": rates.duration_s,
             "retries": record.retries,
+            "stale_retries": record.stale_retries,
+            "resends": record.resends,
             "max_in_flight": record.max_in_flight,
         },
         "generator": {

@@ -16,12 +16,12 @@ from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ConsentError, InputError, Problem
-from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import document as documents
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.prepare import Prepared, is_loopback, prepare, secret_values
 from loadcheck.pipeline.settled import Settled, rejudge
+from loadcheck.pipeline.target import queries
 from loadcheck.pipeline.verification import Verification, Verified, moments
 from loadcheck.result import ResultFile, read
 from loadcheck.scenario.model import Scenario
@@ -97,12 +97,7 @@ async def again(path: Path, options: Again) -> Asked:
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with httpx_transport(
-        max_connections=2,
-        connect_s=scenario.timeouts.connect_s,
-        request_s=scenario.verify.timeout_s,
-        use_proxies=scenario.target.kind == "live",
-    ) as transport:
+    async with queries(scenario, max_connections=2) as transport:
         verification = Verification(
             scenario,
             prepared,

@@ -283,6 +283,12 @@ def max_in_flight(scenario: Scenario) -> int:
     return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
 
 
+def most_requests(scenario: Scenario) -> int:
+    """Return the most requests of copies that may be under way at once: the connections needed."""
+    together = scenario.load.copies_per_request
+    return -(-max_in_flight(scenario) // together)
+
+
 def limits_of(scenario: Scenario, plan: Plan) -> dict[int, Limit]:
     """Return what metered steps may ask of the service, by index of the step."""
     by_name = scenario.limits

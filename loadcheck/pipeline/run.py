@@ -20,14 +20,14 @@ from loadcheck.pipeline.prepare import (
     PLACEHOLDER_TARGET,
     PLACEHOLDER_URL,
     Prepared,
-    max_in_flight,
+    most_requests,
     new_run,
     planned_copies,
     prepare,
     require_consent,
     secret_values,
 )
-from loadcheck.pipeline.target import serving, supplied, transports
+from loadcheck.pipeline.target import check_tls, serving, supplied, transports
 from loadcheck.pipeline.work import Finished, Guard, Watch, Work
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
@@ -125,7 +125,8 @@ def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
     )
     copies = planned_copies(scenario, prepared)
     require_consent(scenario, prepared, consent=consent or emulated, copies=copies)
-    raise_open_file_limit(max_in_flight(scenario) + _SPARE_FILES)
+    check_tls(scenario)
+    raise_open_file_limit(most_requests(scenario) + _SPARE_FILES)
     return prepared
 
 
@@ -158,7 +159,7 @@ async def attempt(
         document.intent(scenario, prepared, identity, seed),
         secret_values(scenario, identity),
     )
-    async with transports(scenario) as (transport, asking):
+    async with transports(scenario, prepared.plan) as (transport, asking):
         work = Work(
             scenario,
             prepared,

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from loadcheck.emulator.process import EmulatorStartError, Running, embedded
-from loadcheck.errors import TargetError
-from loadcheck.load.transport import Transport
+from loadcheck.errors import InputError, ScenarioError, TargetError
+from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
+from loadcheck.load.transport.settings import Deadlines, Tls
+from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.pipeline.prepare import max_in_flight
-from loadcheck.scenario.model import Scenario
+from loadcheck.load.warmup import Warmup, warmups
+from loadcheck.pipeline.prepare import most_requests
+from loadcheck.scenario.model import ClosedLoad, Scenario
+from loadcheck.workflow.plan import Plan
+
+_INSERT_ID = "$copy.insertId"
+"""What depends on it carries a key by which the service tells duplicates."""
 
 
 @asynccontextmanager
@@ -41,35 +49,99 @@ def supplied(emulator: Running | None) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def transports(scenario: Scenario) -> AsyncIterator[tuple[Transport, HttpxTransport]]:
+async def transports(
+    scenario: Scenario, plan: Plan
+) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
     """Open the transport of the copies and that of the queries."""
-    timeouts, connections = scenario.timeouts, max_in_flight(scenario)
-    live = scenario.target.kind == "live"
     async with AsyncExitStack() as stack:
-        asking = await stack.enter_async_context(
-            httpx_transport(
-                max_connections=4,
-                connect_s=timeouts.connect_s,
-                request_s=scenario.verify.timeout_s,
-                use_proxies=live,
-            )
-        )
-        transport: Transport
-        if scenario.target.transport == "httpx":
+        asking = await stack.enter_async_context(queries(scenario, max_connections=4))
+        target, connections = scenario.target, most_requests(scenario)
+        transport: LoadTransport
+        if target.transport == "httpx":
             transport = await stack.enter_async_context(
                 httpx_transport(
                     max_connections=connections,
-                    connect_s=timeouts.connect_s,
-                    request_s=timeouts.request_s,
-                    use_proxies=live,
+                    deadlines=deadlines(scenario),
+                    compress=target.compress == "gzip",
+                    **_ways(scenario),
                 )
             )
         else:
             transport = await stack.enter_async_context(
                 wire_transport(
                     max_connections=connections,
-                    connect_s=timeouts.connect_s,
-                    request_s=timeouts.request_s,
+                    deadlines=deadlines(scenario),
+                    tls=tls_of(scenario),
+                    compress=target.compress == "gzip",
+                    repeatable=[step.index for step in plan.steps if _INSERT_ID in step.uses],
                 )
             )
         yield transport, asking
+
+
+def queries(
+    scenario: Scenario, *, max_connections: int
+) -> AbstractAsyncContextManager[HttpxTransport]:
+    """Open the transport of the queries: always httpx, with the target's proxy and TLS."""
+    limits = Deadlines(connect_s=scenario.timeouts.connect_s, request_s=scenario.verify.timeout_s)
+    return httpx_transport(max_connections=max_connections, deadlines=limits, **_ways(scenario))
+
+
+def deadlines(scenario: Scenario) -> Deadlines:
+    """Return the deadlines of a copy's attempts."""
+    given = scenario.timeouts
+    return Deadlines(
+        connect_s=given.connect_s,
+        request_s=given.request_s,
+        write_s=given.write_s,
+        read_s=given.read_s,
+    )
+
+
+def tls_of(scenario: Scenario) -> Tls:
+    """Return how https servers are verified."""
+    given = scenario.target.tls
+    return Tls(
+        ca=given.ca,
+        cert=given.cert,
+        key=given.key,
+        server_name=given.server_name,
+        verify=given.verify,
+    )
+
+
+def check_tls(scenario: Scenario) -> None:
+    """See that the TLS files can be used.
+
+    Raises:
+        ScenarioError: One cannot.
+    """
+    try:
+        client_context(tls_of(scenario))
+    except InputError as error:
+        problems = [
+            scenario.problem(each.key, each.message, each.remedy) for each in error.problems
+        ]
+        raise ScenarioError(problems) from None
+
+
+def warmups_of(scenario: Scenario) -> list[Warmup]:
+    """Return how many connections to open ahead, and when."""
+    load, limit = scenario.load, most_requests(scenario)
+    if load.preconnect is not None:
+        return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
+    if isinstance(load, ClosedLoad):
+        return [Warmup(at_s=0.0, connections=limit)]
+    return warmups(load.stages, together=load.copies_per_request, limit=limit)
+
+
+def _ways(scenario: Scenario) -> dict[str, Any]:
+    """Return what is the same for everything that goes through httpx."""
+    target = scenario.target
+    return {
+        "tls": tls_of(scenario),
+        "proxy": target.proxy,
+        "http2": target.http2,
+        "redirects": target.redirects,
+        "use_proxies": target.kind == "live",
+    }

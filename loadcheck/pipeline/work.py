@@ -20,8 +20,9 @@ from loadcheck.load.record import Record
 from loadcheck.load.runner import Runner
 from loadcheck.load.seconds import each_second
 from loadcheck.load.stages import StageSpan
-from loadcheck.load.transport import Transport
+from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport
+from loadcheck.load.warmup import Warmup
 from loadcheck.pipeline import document, intervals
 from loadcheck.pipeline.abort import Aborted, Watchdog, Watching, with_abort
 from loadcheck.pipeline.book import Book
@@ -35,6 +36,7 @@ from loadcheck.pipeline.prepare import (
     stages_of,
 )
 from loadcheck.pipeline.progress import Phase, Progress
+from loadcheck.pipeline.target import warmups_of
 from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.generator import judge_generator, void
@@ -90,7 +92,7 @@ class Work:
         scenario: Scenario,
         prepared: Prepared,
         book: Book,
-        transport: Transport,
+        transport: LoadTransport,
         asking: HttpxTransport,
         seed: int,
         run_id: str,
@@ -258,6 +260,11 @@ class Work:
             return
         progress.phase = Phase.LOAD
         load, drain_s = scenario.load, scenario.timeouts.drain_s
+        warm, origin = self._transport.warm, self._prepared.ingest.origin
+        ahead = warmups_of(scenario)
+        for warmup in ahead:
+            if not warmup.at_s:
+                await warm(origin, warmup.connections)
         async with anyio.create_task_group() as beside:
             progress.begin_ns = time.monotonic_ns()
             self._book.document["run"]["load_began_at"] = document.utc_now()
@@ -266,6 +273,9 @@ class Work:
                 beside.start_soon(self._verification.observer.watch)
                 beside.start_soon(self._verification.sample, lambda: self._record.acknowledged)
             beside.start_soon(self._monitor.watch_loop)
+            for warmup in ahead:
+                if warmup.at_s:
+                    beside.start_soon(self._warm_later, warmup)
             with self._monitor.watching(), _calm_collector():
                 if isinstance(load, OpenLoad):
                     assert self._prepared.pacer is not None
@@ -280,6 +290,7 @@ class Work:
                         drain_s=drain_s,
                     )
             beside.cancel_scope.cancel()
+        self._record.stale_retries = self._transport.stale_retries
         elapsed_s = (time.monotonic_ns() - progress.begin_ns) / 1e9
         if elapsed_s > len(self._record.timeline):
             self._record.close_second(int(elapsed_s))
@@ -301,6 +312,11 @@ class Work:
         )
 
     # what goes on beside them
+
+    async def _warm_later(self, warmup: Warmup) -> None:
+        """Open connections ahead of a stage whose rate rises."""
+        await anyio.sleep(warmup.at_s)
+        await self._transport.warm(self._prepared.ingest.origin, warmup.connections)
 
     async def _keep_time(self, begin_ns: int) -> None:
         """Close the timeline's seconds and save what is known so far."""

@@ -387,8 +387,15 @@ def json_schema() -> dict[str, Any]:
                         "reached_ratio": _maybe(_number("Reached over asked, 1 is all.")),
                         "duration_s": _number("How long copies were started."),
                         "retries": _count("Attempts beyond the first."),
+                        "stale_retries": _count(
+                            "Requests sent again by the transport: the connection was closing."
+                        ),
+                        "resends": _count(
+                            "Requests of several copies sent again without those refused by name."
+                        ),
                         "max_in_flight": _count("The most copies under way at once."),
                     },
+                    optional=("stale_retries", "resends"),
                 ),
                 "generator": _object(
                     "How well the generator itself did.",

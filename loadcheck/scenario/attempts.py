@@ -55,10 +55,22 @@ def read_timeouts(top: Table) -> Timeouts:
     table = top.table("timeouts", grammar.TIMEOUTS)
     if table is None:
         return Timeouts()
+    request_s = table.duration("request")
+    parts = {name: table.duration(name) for name in ("write", "read")}
+    for name, seconds in parts.items():
+        if seconds is not None and seconds > (request_s or Timeouts().request_s):
+            remedy = "it could never be reached: the whole request has less time"
+            if "request" in table:
+                table.report.contradiction(table[name], table["request"], remedy)
+            else:
+                most = f"is longer than timeouts.request ({Timeouts().request_s:g}s)"
+                table.report.add(table[name], most, remedy)
     return Timeouts(
         **given(
             connect_s=table.duration("connect"),
-            request_s=table.duration("request"),
+            request_s=request_s,
+            write_s=parts["write"],
+            read_s=parts["read"],
             drain_s=table.duration("drain", zero=True),
         )
     )

@@ -23,15 +23,17 @@ TOP = frozenset(
 NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
 
 WORKFLOW = frozenset({"document", "id", "sources", "strict", "profile"})
-TARGET = frozenset({"kind", "servers", "transport"})
-OPEN_LOAD = frozenset(
-    {"rate", "duration", "stages", "arrivals", "max_in_flight", "events_per_copy"}
+TARGET = frozenset(
+    {"kind", "servers", "transport", "tls", "compress", "proxy", "http2", "redirects"}
 )
-CLOSED_LOAD = frozenset({"concurrency", "copies", "duration", "events_per_copy"})
+TLS = frozenset({"ca", "cert", "key", "server_name", "verify"})
+ANY_LOAD = frozenset({"duration", "events_per_copy", "copies_per_request", "preconnect"})
+OPEN_LOAD = ANY_LOAD | {"rate", "stages", "arrivals", "max_in_flight"}
+CLOSED_LOAD = ANY_LOAD | {"concurrency", "copies"}
 LOAD = frozenset({"model"}) | OPEN_LOAD | CLOSED_LOAD
 STAGE = frozenset({"name", "duration", "rate", "ramp_to"})
 RETRY = frozenset({"attempts", "backoff", "max_backoff", "on"})
-TIMEOUTS = frozenset({"connect", "request", "drain"})
+TIMEOUTS = frozenset({"connect", "write", "read", "request", "drain"})
 VERIFY = frozenset(
     {
         "enabled",
@@ -93,6 +95,7 @@ MAX_PARTITIONS = 15
 MAX_ROWS = 1_000_000
 MAX_COST = 1_000_000_000
 MAX_EVENTS_PER_COPY = 1000
+MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
 MAX_NAME_LENGTH = 80

@@ -12,6 +12,7 @@ from loadcheck.scenario.reader import Table, found, given
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MODELS = (
     'expected "open" (rate and duration, or stages) or "closed" (concurrency; copies or duration)'
@@ -50,12 +51,13 @@ def _open(table: Table) -> OpenLoad:
     stages = _stages(table) if "stages" in table else _constant(table)
     if len(table.report.problems) == before:
         _check_size(table, stages)
+    most = table.whole("max_in_flight", least=1, most=grammar.MAX_IN_FLIGHT)
     return OpenLoad(
         stages=stages,
         **given(
             arrivals=table.choice("arrivals", ("constant", "poisson")),
-            max_in_flight=table.whole("max_in_flight", least=1, most=grammar.MAX_IN_FLIGHT),
-            events_per_copy=_events(table),
+            max_in_flight=most,
+            **_requests(table, "max_in_flight", most or _MOST_IN_FLIGHT),
         ),
     )
 
@@ -124,13 +126,29 @@ def _closed(table: Table) -> ClosedLoad:
     table.require("concurrency", "expected how many copies are in flight")
     if "copies" not in table and "duration" not in table:
         table.require("copies", "expected copies, duration or both: whichever ends first")
+    concurrency = table.whole("concurrency", least=1, most=grammar.MAX_IN_FLIGHT)
     return ClosedLoad(
-        concurrency=table.whole("concurrency", least=1, most=grammar.MAX_IN_FLIGHT) or 1,
+        concurrency=concurrency or 1,
         copies=table.whole("copies", least=1, most=grammar.MAX_COPIES),
         duration_s=table.duration("duration"),
-        **given(events_per_copy=_events(table)),
+        **given(**_requests(table, "concurrency", concurrency)),
     )
 
 
-def _events(table: Table) -> int | None:
-    return table.whole("events_per_copy", least=1, most=grammar.MAX_EVENTS_PER_COPY)
+def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, int | None]:
+    """Read what copies send in how many requests, over how many connections."""
+    together = table.whole("copies_per_request", least=1, most=grammar.MAX_COPIES_PER_REQUEST)
+    if together is not None and in_flight is not None and together > in_flight:
+        remedy = f"a request of {together:,} copies needs as many in flight: raise {bound}"
+        if bound in table:
+            table.report.contradiction(table["copies_per_request"], table[bound], remedy)
+        else:
+            message = f"is more than {bound} ({in_flight:,})"
+            table.report.add(table["copies_per_request"], message, remedy)
+    return {
+        "events_per_copy": table.whole(
+            "events_per_copy", least=1, most=grammar.MAX_EVENTS_PER_COPY
+        ),
+        "copies_per_request": together,
+        "preconnect": table.whole("preconnect", least=0, most=grammar.MAX_IN_FLIGHT),
+    }

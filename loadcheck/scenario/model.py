@@ -70,6 +70,25 @@ class Workflow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How an https server is told from an impostor, and what it is shown.
+
+    Attributes:
+        ca: PEM file of the authorities that are trusted instead of the system's.
+        cert: PEM file of the client certificate.
+        key: PEM file of its private key; None: it is in ``cert``.
+        server_name: The name that the server's certificate must bear; None: the URL's host.
+        verify: Whether the certificate is checked at all.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Who receives the load.
 
@@ -80,12 +99,22 @@ class Target:
         emulator: Configuration of the embedded emulator, as the emulator itself defines it:
             every key of ``[target]`` other than ``kind``, ``servers`` and ``transport``.
         transport: "wire" is the fast path, "httpx" knows proxies, redirects and HTTP/2.
+        tls: How https servers are verified.
+        compress: Coding of request bodies.
+        proxy: URL of the proxy through which everything goes.
+        http2: Whether HTTP/2 is spoken where the server does.
+        redirects: Whether they are followed.
     """
 
     kind: Literal["emulator", "live"]
     servers: Mapping[str, str] = field(default_factory=dict)
     emulator: Mapping[str, Any] = field(default_factory=dict)
     transport: Literal["wire", "httpx"] = "wire"
+    tls: Tls = field(default_factory=Tls)
+    compress: Literal["none", "gzip"] = "none"
+    proxy: str | None = None
+    http2: bool = False
+    redirects: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +158,17 @@ class OpenLoad:
         arrivals: "constant": evenly spaced. "poisson": independent, exponential gaps.
         max_in_flight: Copies that may be under way; one that falls due beyond is skipped, counted.
         events_per_copy: Events that each copy sends of its user.
+        copies_per_request: Copies whose events go into one request; they fall due together.
+        preconnect: Connections that are open before the first copy is due; None: as many as the
+            rates let expect, and more ahead of a stage whose rate rises.
     """
 
     stages: tuple[Stage, ...]
     arrivals: Literal["constant", "poisson"] = "constant"
     max_in_flight: int = 2000
     events_per_copy: int = 1
+    copies_per_request: int = 1
+    preconnect: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +180,17 @@ class ClosedLoad:
         copies: How many in all; None if the duration decides.
         duration_s: How long copies are started; None if the number decides.
         events_per_copy: Events that each copy sends of its user.
+        copies_per_request: Copies whose events go into one request.
+        preconnect: Connections that are open before the first copy starts; None: as many as there
+            are requests in flight.
     """
 
     concurrency: int
     copies: int | None = None
     duration_s: float | None = None
     events_per_copy: int = 1
+    copies_per_request: int = 1
+    preconnect: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,12 +217,16 @@ class Timeouts:
     Attributes:
         connect_s: To open a connection.
         request_s: From the first byte written to the last byte read.
+        write_s: Until the system has taken all of the request; None: as long as ``request_s``.
+        read_s: Between two pieces of an answer, and before the first; None: likewise.
         drain_s: For copies under way when the last one has started; what is still out then is
             indeterminate.
     """
 
     connect_s: float = 5.0
     request_s: float = 10.0
+    write_s: float | None = None
+    read_s: float | None = None
     drain_s: float = 30.0
 
 

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from loadcheck.scenario import grammar
-from loadcheck.scenario.model import Target
+from loadcheck.scenario.model import Target, Tls
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
-from loadcheck.scenario.source import nearest
+from loadcheck.scenario.source import is_file, nearest, nearest_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from loadcheck.scenario.tree import Node
 
+_HTTPX_ONLY = ("proxy", "http2", "redirects")
 _EXPECTED_URL = "expected an http:// or https:// URL with a host, and no more than a path"
 
 
-def read_target(top: Table) -> Target:
+def read_target(top: Table, folder: Path) -> Target:
     """Read ``[target]``; without it the embedded emulator is the target.
 
     What configures the emulator is handed on as it stands: the emulator knows its own keys.
+
+    Args:
+        top: The scenario.
+        folder: The scenario's own, which relative paths start from.
     """
     table = top.table("target", None)
     if table is None:
@@ -40,13 +47,71 @@ def read_target(top: Table) -> Target:
             table.report.contradiction(table["servers"], table["kind"], remedy)
         else:
             table.report.add(table["servers"], "the target is the emulator", remedy)
+    _refuse_misplaced(table, kind)
     servers = table.table("servers", None)
     return Target(
         kind=kind or "emulator",
         servers=_servers(servers, table.report) if servers else {},
         emulator={name: json(node, table.report) for name, node in rest.items()},
-        **given(transport=table.choice("transport", ("wire", "httpx"))),
+        **given(
+            transport=table.choice("transport", ("wire", "httpx")),
+            tls=_tls(table, folder),
+            compress=table.choice("compress", ("none", "gzip")),
+            proxy=_url(table["proxy"], table.report) if "proxy" in table else None,
+            http2=table.flag("http2"),
+            redirects=table.flag("redirects"),
+        ),
     )
+
+
+def _refuse_misplaced(table: Table, kind: str | None) -> None:
+    """Report what the emulator has no use for, and what the wire transport cannot do."""
+    if kind != "live":
+        for name in sorted({"tls", *_HTTPX_ONLY} & table.entries.keys()):
+            remedy = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1'
+            if "kind" in table:
+                table.report.contradiction(table[name], table["kind"], remedy)
+            else:
+                table.report.add(table[name], "the target is the emulator", remedy)
+        return
+    transport = table.get("transport")
+    for name in _HTTPX_ONLY:
+        if name not in table or table[name].value is False:
+            continue
+        if transport is None:
+            message = "the wire transport cannot do that"
+            table.report.add(table[name], message, f'set target.transport = "httpx" for {name}')
+        elif transport.value == "wire":
+            remedy = f'{name} needs transport = "httpx"'
+            table.report.contradiction(table[name], transport, remedy)
+
+
+def _tls(target: Table, folder: Path) -> Tls | None:
+    table = target.table("tls", grammar.TLS)
+    if table is None:
+        return None
+    files = {name: _file(table, name, folder) for name in ("ca", "cert", "key")}
+    if "key" in table:
+        table.require("cert", "expected the certificate that the key belongs to")
+    verify = table.flag("verify")
+    if verify is False:
+        for name in ("ca", "server_name"):
+            if name in table:
+                remedy = "nothing is checked with verify = false"
+                table.report.contradiction(table[name], table["verify"], remedy)
+    return Tls(**given(**files, server_name=table.text("server_name"), verify=verify))
+
+
+def _file(table: Table, name: str, folder: Path) -> Path | None:
+    written = table.text(name)
+    if written is None:
+        return None
+    path = folder / written
+    if is_file(path):
+        return path
+    remedy = nearest_file(path) or "paths are relative to the scenario file"
+    table.report.add(table[name], f"no file at {path}", remedy)
+    return None
 
 
 def _servers(table: Table, report: Report) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from loadcheck.workflow.exchange import Exchange, Request
+from loadcheck.workflow.exchange import Exchange, Origin, Request
 
 Sink = Callable[[Exchange], None]
 """Receives the exchange that came of a request; called exactly once, never from ``submit``."""
@@ -21,4 +21,18 @@ class Transport(Protocol):
         """Give up whatever is under way; each of those requests still comes back, as lost."""
 
 
-__all__ = ["Sink", "Transport"]
+class LoadTransport(Transport, Protocol):
+    """A transport that a load can be prepared on.
+
+    Attributes:
+        stale_retries: Requests that the transport sent a second time of its own accord, because
+            the connection of the first was being closed when it was used.
+    """
+
+    stale_retries: int
+
+    async def warm(self, origin: Origin, connections: int) -> None:
+        """Open connections that are about to be needed, at a bounded rate."""
+
+
+__all__ = ["LoadTransport", "Sink", "Transport"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.abc
 import httpx
 
 from loadcheck.load.transport import Sink
-from loadcheck.workflow.exchange import Exchange, Failure, Request
+from loadcheck.load.transport.coding import CodingError, compressed, decoded
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, Deadlines, Tls
+from loadcheck.load.transport.tls import client_context
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 _now_ns = time.monotonic_ns
 
@@ -29,27 +32,42 @@ _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
     (httpx.ReadError, Failure.LOST),
     (httpx.WriteError, Failure.LOST),
     (httpx.CloseError, Failure.LOST),
-    (httpx.DecodingError, Failure.UNREADABLE),
     (httpx.TooManyRedirects, Failure.UNREADABLE),
 )
 _CLOSED_EARLY = ("disconnected", "closed", "incomplete")
 
 
 class HttpxTransport:
-    """Implements :class:`~loadcheck.load.transport.Transport`, and one request at a time."""
+    """Implements :class:`~loadcheck.load.transport.LoadTransport`, and one request at a time.
+
+    Attributes:
+        stale_retries: Always 0: httpx looks whether a connection has been closed before it is used.
+    """
 
     def __init__(
-        self, tasks: anyio.abc.TaskGroup, client: httpx.AsyncClient, request_s: float
+        self,
+        tasks: anyio.abc.TaskGroup,
+        client: httpx.AsyncClient,
+        deadlines: Deadlines,
+        *,
+        compress: bool = False,
+        server_name: str | None = None,
     ) -> None:
         self._tasks = tasks
         self._client = client
-        self._request_s = request_s
+        self._deadlines = deadlines
+        self._compress = compress
+        self._extensions = {} if server_name is None else {"sni_hostname": server_name}
         self._scopes: set[anyio.CancelScope] = set()
         self._closing = False
+        self.stale_retries = 0
 
     def submit(self, request: Request, sink: Sink) -> None:
         """Send a request in a task of its own."""
         self._tasks.start_soon(self._carry, request, sink)
+
+    async def warm(self, origin: Origin, connections: int) -> None:
+        """Do nothing: httpx opens connections when they are needed."""
 
     def abort(self) -> None:
         """Cancel every request under way and refuse further ones."""
@@ -72,30 +90,64 @@ class HttpxTransport:
             finally:
                 self._scopes.discard(scope)
         if scope.cancelled_caught:
+            if not exchange.sent_ns:
+                return _failed(exchange, Failure.CONNECT, "the run ended before it was sent")
             return _failed(exchange, Failure.LOST, "the run ended before the answer came")
         return exchange
 
     async def _exchange(self, exchange: Exchange) -> None:
-        request = exchange.request
-        exchange.sent_ns = _now_ns()
+        deadlines = self._deadlines
+        scope = anyio.CancelScope(deadline=anyio.current_time() + deadlines.waiting_s)
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            # a connection is there, and the request goes out: from now on its own deadline counts
+            if event.endswith("send_request_headers.started") and not exchange.sent_ns:
+                exchange.sent_ns = _now_ns()
+                scope.deadline = anyio.current_time() + deadlines.request_s
+
         try:
-            with anyio.fail_after(self._request_s):
-                response = await self._client.request(
-                    request.method,
-                    request.url,
-                    headers=request.headers,
-                    content=request.body or None,
-                )
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
-            failure = _failure(error)
-            if failure is Failure.CONNECT:
-                exchange.sent_ns = 0
-            _failed(exchange, failure, _detail(error, exchange, self._request_s))
-            return
+            with scope:
+                await self._converse(exchange, trace)
+        except (httpx.HTTPError, OSError) as error:
+            failure = Failure.CONNECT if not exchange.sent_ns else _failure(error)
+            _failed(exchange, failure, _detail(error, exchange, failure, deadlines))
+        except CodingError as error:
+            _failed(exchange, Failure.UNREADABLE, str(error))
+        if scope.cancelled_caught:
+            if exchange.sent_ns:
+                detail = f"no complete answer within {deadlines.request_s:g} s"
+                _failed(exchange, Failure.TIMEOUT, detail)
+            else:
+                _failed(exchange, Failure.CONNECT, "no connection became free in time")
+
+    async def _converse(self, exchange: Exchange, trace: Any) -> None:
+        request = exchange.request
+        if self._compress:
+            head, body = compressed(request)
+            request = request._replace(head=head, body=body)
+        # made by hand, so that nothing goes out but what the workflow says
+        outgoing = httpx.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.body or None,
+            extensions={"trace": trace, **self._extensions},
+        )
+        response = await self._client.send(outgoing, stream=True)
+        try:
+            pieces, size = [], 0
+            async for piece in response.aiter_raw():
+                size += len(piece)
+                if size > MAX_BODY_BYTES:
+                    raise CodingError(f"the answer's body exceeds {MAX_BODY_BYTES:,} bytes")
+                pieces.append(piece)
+        finally:
+            await response.aclose()
         exchange.done_ns = _now_ns()
         exchange.status = response.status_code
         exchange.headers = [(name.lower(), value) for name, value in response.headers.raw]
-        exchange.body = response.content
+        coding = response.headers.get("content-encoding", "")
+        exchange.body = decoded(b"".join(pieces), coding.encode("latin-1"))
 
 
 def _failure(error: Exception) -> Failure:
@@ -109,17 +161,21 @@ def _failure(error: Exception) -> Failure:
     return Failure.LOST
 
 
-def _detail(error: Exception, exchange: Exchange, request_s: float) -> str:
-    if isinstance(error, TimeoutError | httpx.ReadTimeout | httpx.WriteTimeout):
-        return f"no complete answer within {request_s:g} s"
+def _detail(error: Exception, exchange: Exchange, failure: Failure, deadlines: Deadlines) -> str:
+    if isinstance(error, httpx.ReadTimeout):
+        return f"nothing more of an answer within {deadlines.read_s or deadlines.request_s:g} s"
+    if isinstance(error, httpx.WriteTimeout):
+        seconds = deadlines.write_s or deadlines.request_s
+        return f"the request could not be written within {seconds:g} s"
     words = str(error) or type(error).__name__
-    if _failure(error) is Failure.CONNECT:
+    if failure is Failure.CONNECT:
         return f"cannot connect to {exchange.request.origin}: {words}"
     return f"no complete answer: {words}"
 
 
 def _failed(exchange: Exchange, failure: Failure, detail: str) -> Exchange:
     exchange.done_ns = _now_ns()
+    exchange.status = 0
     exchange.failure = failure
     exchange.detail = detail
     return exchange
@@ -129,34 +185,51 @@ def _failed(exchange: Exchange, failure: Failure, detail: str) -> Exchange:
 async def httpx_transport(
     *,
     max_connections: int,
-    connect_s: float,
-    request_s: float,
-    tls: ssl.SSLContext | None = None,
+    deadlines: Deadlines,
+    tls: Tls | None = None,
+    compress: bool = False,
+    proxy: str | None = None,
+    http2: bool = False,
+    redirects: bool = False,
     use_proxies: bool = False,
 ) -> AsyncIterator[HttpxTransport]:
     """Open the httpx transport for the length of a block.
 
     Args:
         max_connections: The most connections; further requests wait for one.
-        connect_s: Deadline for opening a connection, TLS included.
-        request_s: Deadline of a request, from asking for a connection to the last byte read.
-        tls: Context for https origins; None: verified against certifi's certificates.
+        deadlines: How long an attempt may take.
+        tls: How https servers are verified.
+        compress: Whether request bodies are gzipped.
+        proxy: URL of the proxy through which everything goes.
+        http2: Speak HTTP/2 where the server does, over TLS.
+        redirects: Follow them.
         use_proxies: Follow the environment's proxy variables and read ``.netrc``.
     """
+    tls = Tls() if tls is None else tls
     limits = httpx.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections
     )
-    timeout = httpx.Timeout(request_s, connect=connect_s)
+    timeout = httpx.Timeout(
+        connect=deadlines.connect_s,
+        write=deadlines.write_s,
+        read=deadlines.read_s,
+        pool=deadlines.waiting_s,
+    )
     async with (
         httpx.AsyncClient(
             limits=limits,
             timeout=timeout,
-            verify=True if tls is None else tls,
+            verify=client_context(tls),
+            proxy=proxy,
+            http2=http2,
+            follow_redirects=redirects,
             trust_env=use_proxies,
         ) as client,
         anyio.create_task_group() as tasks,
     ):
-        transport = HttpxTransport(tasks, client, request_s)
+        transport = HttpxTransport(
+            tasks, client, deadlines, compress=compress, server_name=tls.server_name
+        )
         try:
             yield transport
         finally:

@@ -10,12 +10,8 @@ import anyio
 import anyio.abc
 import pytest
 
-from loadcheck.load.transport.wire import (
-    MAX_BODY_BYTES,
-    MAX_HEAD_BYTES,
-    WireTransport,
-    wire_transport,
-)
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
+from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +51,8 @@ async def read_request(stream: anyio.abc.SocketStream) -> bytes:
 def transport(
     *, request_s: float = 5, max_connections: int = 10, connect_s: float = 5
 ) -> AbstractAsyncContextManager[WireTransport]:
-    return wire_transport(max_connections=max_connections, connect_s=connect_s, request_s=request_s)
+    deadlines = Deadlines(connect_s=connect_s, request_s=request_s)
+    return wire_transport(max_connections=max_connections, deadlines=deadlines)
 
 
 async def send(

@@ -1,0 +1,341 @@
+"""One HTTP/1.1 connection on the event loop's protocols: writes a request, reads its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Protocol, cast
+
+import httptools
+
+from loadcheck.load.transport import Sink
+from loadcheck.load.transport.coding import CodingError, decoded
+from loadcheck.load.transport.framing import Encode
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
+from loadcheck.workflow.exchange import Exchange, Failure, Request
+
+_now_ns = time.monotonic_ns
+_FIRST_FINAL_STATUS = 200
+_RESTED_NS = 1_000_000_000
+"""A connection that has been idle for so long may have been dropped without a word."""
+
+
+class Owner(Protocol):
+    """Whom a connection belongs to."""
+
+    def ready(self, connection: Connection, /) -> None:
+        """Take back a connection that can carry another request."""
+
+    def leaving(self, connection: Connection, /) -> None:
+        """Give a connection no further request: it is about to end."""
+
+    def closed(self, connection: Connection, /) -> None:
+        """Forget a connection that has ended."""
+
+    def stale(self, request: Request, sink: Sink, /) -> bool:
+        """Send a request again that met a connection which was being closed, if it may be."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection: writes a request, reads its answer, and is handed back.
+
+    Args:
+        owner: Whom it belongs to.
+        active: The connections with a request under way, in the order in which they were sent.
+        encode: Gives the bytes of a request.
+
+    Attributes:
+        sent_ns: When the request under way was written.
+        idle_since_ns: Since when it had been idle before that; 0 if it had just been opened.
+    """
+
+    __slots__ = (
+        "_active",
+        "_body",
+        "_body_bytes",
+        "_coding",
+        "_complete",
+        "_encode",
+        "_exchange",
+        "_head_bytes",
+        "_headers",
+        "_heard_ns",
+        "_keep_alive",
+        "_owner",
+        "_parser",
+        "_sink",
+        "_status",
+        "_surplus",
+        "_transport",
+        "_until_close",
+        "_without_body",
+        "_writing",
+        "idle_since_ns",
+        "sent_ns",
+    )
+
+    def __init__(self, owner: Owner, active: dict[Connection, None], encode: Encode) -> None:
+        self._owner = owner
+        self._active = active
+        self._encode = encode
+        self._parser = httptools.HttpResponseParser(self)
+        self._exchange: Exchange | None = None
+        self._sink: Sink | None = None
+        self._writing = False
+        self._without_body = False
+        self.idle_since_ns = 0
+        self.sent_ns = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._body: bytes | list[bytes] = b""
+        self._body_bytes = 0
+        self._coding = b""
+        self._heard_ns = 0
+        self._complete = False
+        self._surplus = False
+        self._keep_alive = False
+        self._until_close = False
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take up the connection."""
+        # uvloop's transports are asyncio's by behaviour, not by inheritance
+        self._transport = cast("asyncio.Transport", transport)
+        # so as to be told whenever the system does not take all bytes at once
+        self._transport.set_write_buffer_limits(1, 0)
+
+    def pause_writing(self) -> None:
+        """Note that the system does not take all bytes at once."""
+        self._writing = True
+
+    def resume_writing(self) -> None:
+        """Note that it has taken the rest."""
+        self._writing = False
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, which calls the methods below."""
+        if self._exchange is None:
+            # bytes that nobody asked for: what follows could be taken for another answer
+            self._owner.leaving(self)
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._surplus = True
+            if not self._complete:
+                if isinstance(error, httptools.HttpParserUpgrade):
+                    self.give_up(Failure.UNREADABLE, "the server switched protocols")
+                else:
+                    self.give_up(Failure.UNREADABLE, f"not an HTTP/1.1 answer: {error}")
+                return
+        size = len(data) + self._head_bytes
+        too_large = size > MAX_HEAD_BYTES or self._body_bytes > MAX_BODY_BYTES
+        if too_large and self._refuse(size):
+            return
+        if self._complete:
+            self._finish()
+            return
+        self._heard_ns = _now_ns()
+        if self._status < _FIRST_FINAL_STATUS:
+            self._head_bytes = size
+
+    def eof_received(self) -> bool:
+        """Let the connection be closed."""
+        self._owner.leaving(self)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the request under way: answered, if its answer ends with the connection, or lost."""
+        if self._exchange is not None:
+            if self._until_close and exc is None:
+                self._finish()
+            else:
+                self._lose(exc)
+        self._owner.closed(self)
+
+    # what the parser calls
+
+    def on_message_begin(self) -> None:
+        """Begin an answer."""
+        if self._complete:
+            # a second answer to one request: it must not be taken for the next request's
+            self._surplus = True
+        elif self._status:
+            self._headers = []  # the answer before was an interim one
+            self._status = 0
+            self._coding = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect one header field."""
+        if self._status:
+            return  # a trailer, or another answer's
+        name = name.lower()
+        if name == b"content-encoding":
+            self._coding = self._coding + b"," + value if self._coding else value
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Take down what the head says of the body."""
+        if self._complete:
+            return
+        status = self._status = self._parser.get_status_code()
+        self._keep_alive = self._parser.should_keep_alive()
+        if status < _FIRST_FINAL_STATUS:
+            return
+        if self._without_body:
+            self._complete = True
+        elif not self._keep_alive:
+            names = {name for name, _ in self._headers}
+            self._until_close = not names & {b"content-length", b"transfer-encoding"}
+
+    def on_body(self, data: bytes) -> None:
+        """Collect a piece of the body."""
+        if self._complete:
+            self._surplus = True
+            return
+        self._body_bytes += len(data)
+        if not self._body:
+            self._body = data
+        elif isinstance(self._body, list):
+            self._body.append(data)
+        else:
+            self._body = [self._body, data]
+
+    def on_message_complete(self) -> None:
+        """Note that the answer is complete, unless it is an interim one (RFC 9110 15.2)."""
+        if self._status >= _FIRST_FINAL_STATUS:
+            self._complete = True
+
+    # what the owner calls
+
+    def send(self, request: Request, sink: Sink) -> None:
+        """Write a request; its answer goes to ``sink``."""
+        self._reset()
+        self._without_body = request.head.startswith(b"HEAD ")
+        self._sink = sink
+        data = self._encode(request)
+        now = self.sent_ns = _now_ns()
+        self._exchange = Exchange(request, sent_ns=now)
+        self._active[self] = None
+        self._transport.write(data)
+
+    def overdue(self, now_ns: int, deadlines: Deadlines) -> str:
+        """Return which deadline the request under way has missed, in words; "" if none."""
+        if now_ns - self.sent_ns >= deadlines.request_s * 1e9:
+            return f"no complete answer within {deadlines.request_s:g} s"
+        if self._writing:
+            if deadlines.write_s and now_ns - self.sent_ns >= deadlines.write_s * 1e9:
+                return f"the request could not be written within {deadlines.write_s:g} s"
+        elif deadlines.read_s:
+            since_ns = self._heard_ns or self.sent_ns
+            if now_ns - since_ns >= deadlines.read_s * 1e9:
+                return f"nothing more of an answer within {deadlines.read_s:g} s"
+        return ""
+
+    def give_up(self, failure: Failure, detail: str) -> None:
+        """Fail the request under way; the connection cannot be used again."""
+        self._transport.abort()
+        self._fail(failure, detail)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection without a farewell."""
+        self._transport.abort()
+
+    # how a request ends
+
+    def _finish(self) -> None:
+        exchange, sink = self._exchange, self._sink
+        assert exchange is not None
+        assert sink is not None
+        self._exchange = self._sink = None
+        del self._active[self]
+        self.idle_since_ns = exchange.done_ns = _now_ns()
+        exchange.status = self._status
+        exchange.headers = self._headers
+        exchange.body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
+        if self._coding:
+            try:
+                exchange.body = decoded(exchange.body, self._coding)
+            except CodingError as error:
+                exchange.failure, exchange.detail = Failure.UNREADABLE, str(error)
+        if self._without_body:
+            self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
+        if self._writing or self._surplus or not self._keep_alive:
+            # an answer that came before the whole request was written leaves the rest in between
+            self._owner.leaving(self)
+            if self._writing:
+                self._transport.abort()
+            else:
+                self._transport.close()
+        else:
+            self._owner.ready(self)
+        sink(exchange)
+
+    def _refuse(self, size: int) -> bool:
+        """Give up an answer that is larger than allowed."""
+        if self._status < _FIRST_FINAL_STATUS:
+            head = size
+        else:
+            head = sum(len(name) + len(value) + 4 for name, value in self._headers)
+        if head > MAX_HEAD_BYTES:
+            what, most = "head", MAX_HEAD_BYTES
+        elif self._body_bytes > MAX_BODY_BYTES:
+            what, most = "body", MAX_BODY_BYTES
+        else:
+            return False
+        self.give_up(Failure.UNREADABLE, f"the answer's {what} exceeds {most:,} bytes")
+        return True
+
+    def _lose(self, error: Exception | None) -> None:
+        """Fail the request under way, unless it never had a chance and may be sent again.
+
+        A server may close a connection that was idle at the very moment at which it is used. If not
+        a byte of an answer came, another connection may carry the request (RFC 9110 section 9.2.2,
+        RFC 9112 section 9.3.1). A connection that was in steady use and is reset is another thing:
+        that is the service's doing, and not hidden.
+        """
+        exchange, sink = self._exchange, self._sink
+        assert exchange is not None
+        assert sink is not None
+        orderly = error is None or isinstance(error, BrokenPipeError)
+        rested = self.sent_ns - self.idle_since_ns >= _RESTED_NS
+        if self.idle_since_ns and not self._heard_ns and (orderly or rested):
+            self._exchange = self._sink = None
+            del self._active[self]
+            if self._owner.stale(exchange.request, sink):
+                return
+            self._exchange, self._sink = exchange, sink
+            self._active[self] = None
+        how = reason(error) if error else "the server closed the connection"
+        self._fail(Failure.LOST, f"no complete answer: {how}")
+
+    def _fail(self, failure: Failure, detail: str) -> None:
+        exchange, sink = self._exchange, self._sink
+        if exchange is None or sink is None:
+            return
+        self._exchange = self._sink = None
+        del self._active[self]
+        exchange.done_ns = _now_ns()
+        exchange.failure = failure
+        exchange.detail = detail
+        sink(exchange)
+
+
+def reason(error: BaseException) -> str:
+    """Return why a connection could not be had, or ended, in a few words."""
+    if isinstance(error, TimeoutError) and not str(error):
+        return "timed out"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,225 @@
+"""The connections to one origin and the requests that wait for one."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import anyio
+import anyio.abc
+
+from loadcheck.load.transport import Sink
+from loadcheck.load.transport.connection import Connection, reason
+from loadcheck.load.transport.dial import Dialer
+from loadcheck.load.transport.framing import Encode
+from loadcheck.load.transport.settings import Deadlines
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+
+_now_ns = time.monotonic_ns
+_MOST_OPENING = 256
+"""Connections that are opened at once: more would overflow the backlog of many a server."""
+_AHEAD_PER_S = 2000
+_AHEAD_TOGETHER = 20
+"""Connections ahead of a burst are opened at this rate, so many at a time."""
+
+
+class Waiting(NamedTuple):
+    """A request without a connection.
+
+    Attributes:
+        request: The request.
+        sink: Who is told what came of it.
+        until_ns: When it has waited too long.
+    """
+
+    request: Request
+    sink: Sink
+    until_ns: int
+
+
+class Pool:
+    """The connections to one origin; implements their :class:`~.connection.Owner`.
+
+    Args:
+        tasks: Holds the tasks that open connections.
+        origin: Where they lead.
+        limit: The most of them.
+        deadlines: How long to wait for one.
+        tls: Makes the context of https origins.
+        server_name: The name that the server's certificate must bear; None: the origin's host.
+        active: The connections with a request under way, in the order in which they were sent.
+        encode: Gives the bytes of a request.
+        repeat: Tells whether a lost request may be sent again, and counts it.
+    """
+
+    def __init__(
+        self,
+        tasks: anyio.abc.TaskGroup,
+        origin: Origin,
+        *,
+        limit: int,
+        deadlines: Deadlines,
+        tls: Callable[[], ssl.SSLContext],
+        server_name: str | None,
+        active: dict[Connection, None],
+        encode: Encode,
+        repeat: Callable[[Request], bool],
+    ) -> None:
+        self._tasks = tasks
+        self._origin = origin
+        self._dialer = Dialer(origin.host, origin.port)
+        self._limit = limit
+        self._deadlines = deadlines
+        self._waiting_ns = int(deadlines.waiting_s * 1e9)
+        self._tls = tls() if origin.scheme == "https" else None
+        self._server_name = (server_name or origin.host) if self._tls is not None else None
+        self._active = active
+        self._encode = encode
+        self._repeat = repeat
+        self._idle: dict[Connection, None] = {}  # the last used is the first to be used again
+        self._waiting: deque[Waiting] = deque()
+        self._again: deque[Waiting] = deque()  # only for connections that have just been opened
+        self._open = 0
+        self._opening = 0
+        self._closing = False
+
+    def submit(self, request: Request, sink: Sink) -> None:
+        """Send at once over an idle connection, or queue for the next that opens or is free."""
+        if self._idle:
+            self._idle.popitem()[0].send(request, sink)
+            return
+        self._waiting.append(Waiting(request, sink, _now_ns() + self._waiting_ns))
+        self._open_more()
+
+    async def warm(self, connections: int) -> None:
+        """Open connections until there are so many, at a bounded rate; give up if one fails."""
+        wanted = min(connections, self._limit) - self._open - self._opening
+        failed = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            for number in range(1, wanted + 1):
+                if self._closing or failed.is_set() or self._open + self._opening >= self._limit:
+                    break
+                self._opening += 1
+                tasks.start_soon(self._connect, failed)
+                if number % _AHEAD_TOGETHER == 0:
+                    await anyio.sleep(_AHEAD_TOGETHER / _AHEAD_PER_S)
+
+    def expire(self, now_ns: int) -> None:
+        """Fail the requests that have waited too long."""
+        for queue in (self._again, self._waiting):
+            while queue and queue[0].until_ns <= now_ns:
+                unsent(queue.popleft(), "no connection became free in time")
+
+    def abort(self) -> None:
+        """Fail the requests that wait and open nothing further."""
+        self._closing = True
+        for queue in (self._again, self._waiting):
+            while queue:
+                unsent(queue.popleft(), "the run ended before it was sent")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.popitem()[0].abort()
+
+    # what a connection calls
+
+    def ready(self, connection: Connection) -> None:
+        """Take back a connection that can carry another request."""
+        if self._waiting:
+            entry = self._waiting.popleft()
+            connection.send(entry.request, entry.sink)
+        elif self._closing:
+            connection.abort()
+        else:
+            self._idle[connection] = None
+
+    def leaving(self, connection: Connection) -> None:
+        """Give a connection no further request."""
+        self._idle.pop(connection, None)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection that has ended and replace it if requests wait."""
+        self._open -= 1
+        self._idle.pop(connection, None)
+        self._open_more()
+
+    def stale(self, request: Request, sink: Sink) -> bool:
+        """Send a request again that met a connection which was being closed, if it may be.
+
+        Over one that is opened for it: a second time it cannot happen.
+        """
+        if self._closing or not self._repeat(request):
+            return False
+        self._again.append(Waiting(request, sink, _now_ns() + self._waiting_ns))
+        return True
+
+    # opening
+
+    def _open_more(self) -> None:
+        """Open connections if more requests wait than are on their way."""
+        while (
+            self._opening < len(self._waiting) + len(self._again)
+            and self._opening < _MOST_OPENING
+            and self._open + self._opening < self._limit
+            and not self._closing
+        ):
+            self._opening += 1
+            self._tasks.start_soon(self._connect)
+
+    async def _connect(self, failed: anyio.Event | None = None) -> None:
+        """Open one connection and give it the request that has waited longest."""
+        try:
+            with anyio.fail_after(self._deadlines.connect_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self, self._active, self._encode),
+                    sock=await self._dialer.open(),
+                    ssl=self._tls,
+                    server_hostname=self._server_name,
+                )
+        except (OSError, TimeoutError) as error:
+            self._opening -= 1
+            self._refused(error)
+            if failed is not None:
+                failed.set()
+        except BaseException:
+            self._opening -= 1
+            raise
+        else:
+            self._opening -= 1
+            self._open += 1
+            self._opened(connection)
+        self._open_more()
+
+    def _opened(self, connection: Connection) -> None:
+        if self._closing:
+            connection.abort()
+        elif self._again:
+            entry = self._again.popleft()
+            connection.send(entry.request, entry.sink)
+        else:
+            if not self._waiting:
+                connection.idle_since_ns = _now_ns()
+            self.ready(connection)
+
+    def _refused(self, error: Exception) -> None:
+        queue = self._again or self._waiting
+        if queue:
+            unsent(queue.popleft(), f"cannot connect to {self._origin}: {_why(error)}")
+
+
+def unsent(entry: Waiting, detail: str) -> None:
+    """Hand back a request that was never sent."""
+    entry.sink(Exchange(entry.request, done_ns=_now_ns(), failure=Failure.CONNECT, detail=detail))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"TLS failed: {error.reason.lower().replace('_', ' ')}"
+    return reason(error)

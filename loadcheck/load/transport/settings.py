@@ -1,0 +1,53 @@
+"""How a transport behaves, as a scenario says: deadlines, TLS, what goes over the wire and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_HEAD_BYTES = 64 * 1024
+"""The longest head of an answer that is read, interim answers included."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""The longest body of an answer that is read, also when its content coding is removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long one attempt may take.
+
+    Attributes:
+        connect_s: To open a connection: name, address and TLS together.
+        request_s: From the first byte written to the last byte read.
+        write_s: Until the system has taken all of the request; None: as long as ``request_s``.
+        read_s: Between two pieces of the answer, and before the first; None: likewise.
+    """
+
+    connect_s: float = 5.0
+    request_s: float = 10.0
+    write_s: float | None = None
+    read_s: float | None = None
+
+    @property
+    def waiting_s(self) -> float:
+        """How long a request waits for a connection before it counts as never sent."""
+        return self.connect_s + self.request_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How an https server is told from an impostor, and what it is shown.
+
+    Attributes:
+        ca: PEM file of the authorities that are trusted instead of the system's.
+        cert: PEM file of the client certificate, its chain after it.
+        key: PEM file of its private key; None: it is in ``cert``.
+        server_name: The name that the server's certificate must bear, also sent as SNI; None: the
+            host of the URL.
+        verify: Whether the certificate is checked at all.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    verify: bool = True

@@ -1,0 +1,50 @@
+"""TLS contexts, the same for both transports."""
+
+from __future__ import annotations
+
+import ssl
+
+import certifi
+
+from loadcheck.errors import InputError, Problem
+from loadcheck.load.transport.settings import Tls
+
+
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """Return a context of its own for each caller: transports set their protocols on it.
+
+    Without a CA file the system's certificates are trusted; where none are found,
+    certifi's.
+
+    Raises:
+        InputError: A file cannot be used. Nothing of what it holds is told.
+    """
+    context = ssl.create_default_context()
+    if tls.ca is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(tls.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable("ca", "certificates in PEM form", error) from None
+    elif not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    if tls.cert is not None:
+        try:
+            # without a password a prompt on the terminal would hold up the run
+            context.load_cert_chain(tls.cert, tls.key, password=lambda: "")
+        except (OSError, ssl.SSLError) as error:
+            name = "cert" if tls.key is None else "key"
+            remedy = "a certificate and its private key in PEM form, the key without a password"
+            raise _unusable(name, remedy, error) from None
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _unusable(key: str, expected: str, error: OSError) -> InputError:
+    why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+    message = f"cannot be used: {str(why).lower().replace('_', ' ')}"
+    return InputError(
+        Problem(key=f"target.tls.{key}", message=message, remedy=f"expected {expected}")
+    )
