@@ -472,7 +472,7 @@
       };
       const visible = series.x.filter((at) => at >= domain[0] && at <= domain[1]).length;
       const room = this.geometry.box.right - this.geometry.box.left;
-      const dense = !step && visible > room * 0.4 && this.jagged(series, height);
+      const dense = visible > room * 0.4 && this.jagged(series, height);
       const look = `r-${series.role} ${dense ? "dense" : series.dash}${series.faint ? " faint" : ""}`;
       if (series.shape === "band" || series.shape === "stack") {
         for (const area of this.areas(series, x, height, step, end)) {
@@ -569,7 +569,7 @@
         const at = log && middle <= 0 ? box.bottom : y(Math.min(Math.max(middle, yDomain[0]), yDomain[1]));
         const stepped = one.shape === "step" || one.shape === "stack";
         const end = one.x[last] + (stepped ? this.width(one) : 0);
-        const goesOn = last < one.x.length - 1;
+        const goesOn = one.y.some((entry, i) => i > last && entry !== null);
         const from = goesOn ? box.right : Math.min(this.geometry.x(end), box.right);
         placed.push({ one, at, wanted: at, from });
       }
