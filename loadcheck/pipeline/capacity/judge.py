@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from loadcheck.pipeline.capacity.probe import MEASURED
 from loadcheck.pipeline.capacity.search import Held
-from loadcheck.verify.metrics import Kind
+from loadcheck.verify.metrics import OWN_SCOPES, Kind
 from loadcheck.verify.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
     record = finished.figures.record
     begin = round(probing.scenario.capacity.warmup_s)
     flight = _column(record.timeline.column("in_flight"))
-    growth = grows(flight[begin : round(probing.load_s(rate))])
+    # beyond the end of the load there is nobody left to wait behind
+    growth = grows(flight[begin : min(round(probing.load_s(rate)), int(record.load_ns / 1e9))])
     share = None if growth is None else growth / rate
     behind = share is not None and share >= _BEHIND and _is_much(share, rate, probing)
     done = _column(record.timeline.column("acknowledged"))
@@ -171,8 +172,8 @@ def _is_ours(judged: Judged, finished: Finished) -> bool:
     threshold, measured = judged.threshold, judged.measured
     if threshold.metric.kind is not Kind.DURATION or measured is None or not threshold.is_upper:
         return False
-    if threshold.metric.scope == "lateness":
-        return True
+    if threshold.metric.scope in OWN_SCOPES:
+        return threshold.metric.scope != "visible"
     own_ms = finished.figures.own_delay(threshold.metric)
     return own_ms is not None and measured - own_ms < threshold.limit
 
