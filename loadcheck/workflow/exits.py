@@ -15,17 +15,16 @@ WORKFLOW: Final = "Workflow Object"
 SUCCESS: Final = "Success Action Object"
 
 
-def check_dependencies(book: Book) -> None:
-    """Report a circle in ``dependsOn`` within a document."""
+def check_dependencies(book: Book) -> bool:
+    """Report circles in ``dependsOn`` within a document; return whether there is one."""
     finished: set[str] = set()
-    for start in book.workflows:
-        chain: list[str] = []
-        _follow(book, start, chain, finished)
+    return sum(_follow(book, start, [], finished) for start in book.workflows) > 0
 
 
-def _follow(book: Book, name: str, chain: list[str], finished: set[str]) -> None:
+def _follow(book: Book, name: str, chain: list[str], finished: set[str]) -> bool:
     """Walk depth first, without recursion: a document may chain thousands of workflows."""
     waiting: list[tuple[str, bool]] = [(name, False)]
+    found = False
     while waiting:
         current, leaving = waiting.pop()
         if leaving:
@@ -35,17 +34,23 @@ def _follow(book: Book, name: str, chain: list[str], finished: set[str]) -> None
             circle = " → ".join((*chain[chain.index(current) :], current))
             path = (*book.workflows[current].path, "dependsOn")
             book.scribe.error(path, f"dependsOn goes round in a circle: {circle}", "", WORKFLOW)
+            found = True
         elif current not in finished and current in book.workflows:
             chain.append(current)
             waiting.append((current, True))
             waiting += [(other, False) for other in book.workflows[current].depends_on]
+    return found
 
 
-def check_exits(units: Iterable[Unit]) -> None:
+def check_exits(units: Iterable[Unit], *, circle: bool) -> None:
     """Report every step from which, if all goes well, its workflow can never end.
 
     A path that only a failure opens does not count as an exit: it would be taken by none of the
     copies of a healthy target.
+
+    Args:
+        units: All workflows.
+        circle: Whether a circle in ``dependsOn`` was reported: it is not told once more.
     """
     listed = list(units)
     ending: set[str] = set()
@@ -60,6 +65,8 @@ def check_exits(units: Iterable[Unit]) -> None:
         ending = more
     for unit in listed:
         for step in endless[unit.key][:1]:
+            if step.model is None and circle:
+                continue
             unit.book.scribe.error(
                 step.path,
                 f'the workflow "{unit.model.workflow_id}" can never end from step '

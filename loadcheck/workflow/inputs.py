@@ -95,6 +95,10 @@ class InputSchema:
         if self._fault is not None:
             below, message = self._fault
             scribe.error((*path, *below), f"no valid JSON Schema: {message}", "", SECTION)
+        for name, value in self.defaults.items():
+            for message in self.misfits(name, value):
+                place = (*path, "properties", name, "default")
+                scribe.warn(place, f"the default does not fit: {message}", "", SECTION)
 
 
 def check_inputs(

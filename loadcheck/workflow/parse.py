@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from loadcheck.errors import did_you_mean
-from loadcheck.workflow.model import (
-    Action,
-    Arazzo,
-    Body,
-    Criterion,
-    Outputs,
-    Parameter,
-    Replacement,
-    SourceReference,
-    Step,
-    Workflow,
-)
+from loadcheck.workflow.model import Arazzo, Body, Replacement, SourceReference, Step, Workflow
+from loadcheck.workflow.parts import Parts
 from loadcheck.workflow.reader import Reader
 from loadcheck.workflow.values import MISSING, describe
 
@@ -26,7 +15,6 @@ if TYPE_CHECKING:
     from loadcheck.workflow.problems import Path, Scribe
 
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]+")
-_KEY: Final = re.compile(r"[a-zA-Z0-9.\-_]+")
 _VERSION = re.compile(r"1\.0\.[0-9]+(?:-.+)?")
 
 _ROOT = ("arazzo", "info", "sourceDescriptions", "workflows", "components")
@@ -40,16 +28,6 @@ _STEP = (
     "description", "stepId", "operationId", "operationPath", "workflowId", "parameters",
     "requestBody", "successCriteria", "onSuccess", "onFailure", "outputs",
 )  # fmt: skip
-_COMPONENTS = ("inputs", "parameters", "successActions", "failureActions")
-_REUSABLE = ("reference", "value")
-_ACTIONS: Final = {
-    "successActions": ("Success Action Object", ("end", "goto")),
-    "failureActions": ("Failure Action Object", ("end", "goto", "retry")),
-}
-_EXPRESSION_TYPES: Final = {
-    "jsonpath": ("draft-goessner-dispatch-jsonpath-00",),
-    "xpath": ("xpath-30", "xpath-20", "xpath-10"),
-}
 
 
 def parse_arazzo(scribe: Scribe) -> Arazzo:
@@ -61,9 +39,7 @@ class _Parser:
     def __init__(self, scribe: Scribe) -> None:
         self._scribe = scribe
         self._root = self._reader(scribe.document.root, (), "Arazzo Specification Object", _ROOT)
-        self._components = self._reader(
-            self._root.raw.get("components", {}), ("components",), "Components Object", _COMPONENTS
-        )
+        self._parts = Parts(self._root.raw.get("components", {}), scribe)
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
         return Reader(raw, path, self._scribe, section, known)
@@ -82,12 +58,12 @@ class _Parser:
             self._scribe.warn(("info", "version"), message, "put it in quotes", info.section)
         sources = tuple(self._sources())
         workflows = tuple(self._workflows())
-        self._check_components()
+        self._parts.check_components()
         return Arazzo(
             title=info.text("title") or "",
             sources=sources,
             workflows=workflows,
-            components=self._components.raw,
+            components=self._parts.components,
         )
 
     def _sources(self) -> Iterator[SourceReference]:
@@ -116,11 +92,11 @@ class _Parser:
                 depends_on=tuple(
                     item for item, _ in entry.items("dependsOn") if isinstance(item, str)
                 ),
-                parameters=tuple(self._parameters(entry)),
-                on_success=tuple(self._actions(entry, "successActions", "successActions")),
-                on_failure=tuple(self._actions(entry, "failureActions", "failureActions")),
+                parameters=tuple(self._parts.parameters(entry)),
+                on_success=tuple(self._parts.actions(entry, "successActions", "successActions")),
+                on_failure=tuple(self._parts.actions(entry, "failureActions", "failureActions")),
                 steps=tuple(self._steps(entry)),
-                outputs=self._outputs(entry),
+                outputs=self._parts.outputs(entry),
             )
             if name in seen:
                 entry.error(("workflowId",), f'the workflow "{name}" stands twice')
@@ -147,76 +123,18 @@ class _Parser:
                 operation_id=entry.text("operationId"),
                 operation_path=entry.text("operationPath"),
                 workflow_id=entry.text("workflowId"),
-                parameters=tuple(self._parameters(entry, call="workflowId" in entry)),
+                parameters=tuple(self._parts.parameters(entry, call="workflowId" in entry)),
                 body=self._body(entry),
-                criteria=tuple(self._criteria(entry, "successCriteria")),
-                on_success=tuple(self._actions(entry, "onSuccess", "successActions")),
-                on_failure=tuple(self._actions(entry, "onFailure", "failureActions")),
-                outputs=self._outputs(entry),
+                criteria=tuple(self._parts.criteria(entry, "successCriteria")),
+                on_success=tuple(self._parts.actions(entry, "onSuccess", "successActions")),
+                on_failure=tuple(self._parts.actions(entry, "onFailure", "failureActions")),
+                outputs=self._parts.outputs(entry),
             )
             if name in seen:
                 entry.error(("stepId",), f'the step "{name}" stands twice in its workflow')
             elif name:
                 seen.add(name)
                 yield step
-
-    def _parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
-        seen: set[tuple[str | None, str]] = set()
-        for raw, path in holder.items("parameters"):
-            parameter = self._parameter(raw, path, call=call)
-            if parameter is None:
-                continue
-            if (parameter.where, parameter.name) in seen:
-                message = f'the parameter "{parameter.name}" stands twice'
-                self._scribe.error(path, message, "", "Parameter Object")
-            seen.add((parameter.where, parameter.name))
-            yield parameter
-
-    def _parameter(self, raw: Any, path: Path, *, call: bool) -> Parameter | None:
-        reused = self._reused(raw, path, "parameters")
-        if reused is not None:
-            raw, path = reused[0], reused[1]
-        if raw is None:
-            return None
-        entry = self._reader(raw, path, "Parameter Object", ("name", "in", "value"))
-        overridden = reused is not None and reused[2] is not MISSING
-        entry.require("name", *(() if overridden else ("value",)))
-        name = entry.text("name")
-        where = entry.choice("in", ("path", "query", "header", "cookie"))
-        if "in" not in entry and not call and entry.usable:
-            entry.error((), 'the field "in" is missing', "expected path, query, header or cookie")
-        if name is None or (where is None and not call):
-            return None
-        if reused is not None and overridden:
-            return Parameter(
-                path=path, name=name, where=where, value=reused[2], value_path=(*reused[3], "value")
-            )
-        return Parameter(
-            path=path,
-            name=name,
-            where=where,
-            value=entry.raw.get("value"),
-            value_path=(*path, "value"),
-        )
-
-    def _reused(self, raw: Any, path: Path, kind: str) -> tuple[Any, Path, Any, Path] | None:
-        """Return what a Reusable Object refers to, its path, the value that it sets, own path."""
-        if not isinstance(raw, dict) or "reference" not in raw:
-            return None
-        entry = self._reader(raw, path, "Reusable Object", _REUSABLE)
-        reference = entry.text("reference")
-        prefix = f"$components.{kind}."
-        known = self._components.raw.get(kind)
-        names = known if isinstance(known, dict) else {}
-        name = (reference or "").removeprefix(prefix)
-        if reference is not None and not reference.startswith(prefix):
-            entry.error(("reference",), f'"{reference}" is no reference', f"expected {prefix}NAME")
-        elif reference is not None and name not in names:
-            entry.error(("reference",), f'"{reference}" leads nowhere', did_you_mean(name, names))
-        else:
-            value = raw.get("value", MISSING) if kind == "parameters" else MISSING
-            return names.get(name), ("components", kind, name), value, path
-        return None, path, MISSING, path
 
     def _body(self, step: Reader) -> Body | None:
         if "requestBody" not in step:
@@ -238,94 +156,3 @@ class _Parser:
             target = entry.text("target")
             if target is not None and "value" in entry:
                 yield Replacement(path=path, target=target, value=entry.raw["value"])
-
-    def _criteria(self, holder: Reader, name: str) -> Iterator[Criterion]:
-        for raw, path in holder.items(name, filled=name == "criteria"):
-            entry = self._reader(raw, path, "Criterion Object", ("context", "condition", "type"))
-            entry.require("condition")
-            condition, context = entry.text("condition"), entry.text("context")
-            kind = self._criterion_type(entry)
-            if kind in {"regex", "jsonpath"} and "context" not in entry:
-                message = f"a {kind} criterion has no context"
-                entry.error((), message, "expected context: $response.body")
-            elif condition is not None and kind is not None:
-                yield Criterion(path=path, condition=condition, context=context, type=kind)
-
-    def _criterion_type(self, entry: Reader) -> str | None:
-        if not isinstance(entry.raw.get("type"), dict):
-            kinds = ("simple", "regex", "jsonpath", "xpath")
-            kind = entry.choice("type", kinds) if "type" in entry else "simple"
-        else:
-            path = (*entry.path, "type")
-            section = "Criterion Expression Type Object"
-            inner = self._reader(entry.raw["type"], path, section, ("type", "version"))
-            inner.require("type", "version")
-            kind = inner.choice("type", tuple(_EXPRESSION_TYPES))
-            if kind is not None:
-                inner.choice("version", _EXPRESSION_TYPES[kind])
-        if kind == "xpath":
-            entry.error(
-                ("type",), "xpath is not supported", "use jsonpath, or simple with a pointer"
-            )
-            return None
-        return kind
-
-    def _actions(self, holder: Reader, name: str, kind: str) -> Iterator[Action]:
-        for raw, path in holder.items(name):
-            reused = self._reused(raw, path, kind)
-            found = (raw, path) if reused is None else (reused[0], reused[1])
-            action = None if found[0] is None else self._action(*found, kind)
-            if action is not None:
-                yield action
-
-    def _action(self, raw: Any, path: Path, kind: str) -> Action | None:
-        section, types = _ACTIONS[kind]
-        fields: tuple[str, ...] = ("name", "type", "workflowId", "stepId", "criteria")
-        if kind == "failureActions":
-            fields += ("retryAfter", "retryLimit")
-        entry = self._reader(raw, path, section, fields)
-        entry.require("name", "type")
-        chosen = entry.choice("type", types)
-        step_id, workflow_id = entry.text("stepId"), entry.text("workflowId")
-        if step_id is not None and workflow_id is not None:
-            entry.error((), "an action has stepId or workflowId, not both")
-        if chosen == "goto" and step_id is None and workflow_id is None:
-            entry.error((), "a goto has neither stepId nor workflowId")
-        if chosen == "end" and (step_id is not None or workflow_id is not None):
-            entry.error((), "an end goes nowhere: stepId and workflowId belong to goto and retry")
-        after = entry.number("retryAfter", whole=False)
-        limit = entry.number("retryLimit", whole=True)
-        criteria = tuple(self._criteria(entry, "criteria"))
-        if chosen is None:
-            return None
-        return Action(
-            path=path,
-            name=entry.text("name") or "",
-            type=cast("Any", chosen),
-            step_id=step_id,
-            workflow_id=workflow_id,
-            retry_after_s=float(after or 0),
-            retry_limit=1 if limit is None else int(limit),
-            criteria=criteria,
-        )
-
-    def _outputs(self, holder: Reader) -> Outputs:
-        outputs: dict[str, str] = {}
-        for name, value, path in holder.members("outputs"):
-            if not _KEY.fullmatch(name):
-                holder.error(("outputs", name), f'"{name}" is no output name', _KEY.pattern)
-            elif not isinstance(value, str):
-                self._scribe.error(path, "an output is a runtime expression", "", holder.section)
-            else:
-                outputs[name] = value
-        return outputs
-
-    def _check_components(self) -> None:
-        """Report what is wrong with components that nothing refers to."""
-        for _, raw, path in self._components.members("parameters"):
-            self._parameter(raw, path, call=True)
-        for kind in _ACTIONS:
-            for _, raw, path in self._components.members(kind):
-                self._action(raw, path, kind)
-        for _ in self._components.members("inputs"):
-            pass

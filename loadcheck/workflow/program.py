@@ -119,9 +119,9 @@ class Program:
         for unit in self.units.values():
             unit.link(given.criteria, self.entry)
         self.fill()
-        for book in {id(unit.book): unit.book for unit in self.units.values()}.values():
-            check_dependencies(book)
-        check_exits(self.units.values())
+        books = {id(unit.book): unit.book for unit in self.units.values()}.values()
+        circle = sum(check_dependencies(book) for book in books) > 0  # all are reported
+        check_exits(self.units.values(), circle=circle)
 
     def fill(self) -> None:
         """Compile the outputs that are read by now; to be called while nothing runs."""

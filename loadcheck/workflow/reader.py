@@ -58,7 +58,10 @@ class Reader:
         return not missing
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str | None:
-        """Return a string, None if it is not there or was reported."""
+        """Return a string, None if it is not there or was reported.
+
+        One that does not match the pattern, as the specification says it should, is warned of.
+        """
         value = self.raw.get(name)
         if name not in self.raw:
             return None
@@ -66,7 +69,8 @@ class Reader:
             self.error((name,), f'"{name}" is {describe(value)}', "expected a string")
             return None
         if pattern is not None and not pattern.fullmatch(value):
-            self.error((name,), f'"{value}" is no {name}', f"expected {pattern.pattern}")
+            message, remedy = f'"{value}" is no {name}', f"it should match {pattern.pattern}"
+            self.scribe.warn((*self.path, name), message, remedy, self.section)
         return value
 
     def choice(self, name: str, valid: tuple[str, ...]) -> str | None:

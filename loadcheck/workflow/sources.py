@@ -73,7 +73,7 @@ def load_sources(
 
 
 def _remedy(name: str) -> str:
-    return f'map it to a file: workflow.sources.{name} = "path"'
+    return f"map it to a file: --source {name}=FILE, or workflow.sources.{name} in the scenario"
 
 
 def _read(url: str, document: Document, fetch: Fetch | None, *, mapped: bool) -> Document:

@@ -103,6 +103,13 @@ def test_the_shipped_documents_have_none(path: Path) -> None:
 STEP = "/workflows/0/steps/0"
 
 FAULTS: list[tuple[Any, ...]] = [
+    (
+        "/workflows/0/inputs/properties/a/default",
+        5,
+        "/workflows/0/inputs/properties/a/default",
+        "the default does not fit: 5 is not of type 'string'",
+        "Workflow Object",
+    ),
     # pointer of the change, new value (... deletes), where it is told, what it says, section
     ("/arazzo", "2.0.0", "/arazzo", "expected 1.0.x", "Arazzo Specification Object"),
     ("/arazzo", ..., "", '"arazzo" is missing', "Arazzo Specification Object"),
@@ -474,6 +481,17 @@ def test_every_fault_is_told_in_its_place(
     assert found[0].section == section
     assert found[0].file == "doc.json"
     assert found[0].line
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    ["/workflows/0/workflowId", f"{STEP}/stepId", "/sourceDescriptions/0/name"],
+)
+def test_what_a_name_only_should_be_is_a_warning(bench: Bench, pointer: str) -> None:
+    problems = linted(bench, changed(pointer, "a.b"))
+    (found,) = [problem for problem in problems if problem.key == pointer]
+    assert found.severity == "warning"
+    assert "it should match [A-Za-z0-9_" in found.remedy
 
 
 def test_all_faults_are_told_at_once(bench: Bench) -> None:

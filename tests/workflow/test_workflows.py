@@ -309,7 +309,8 @@ def test_a_circle_of_dependencies_is_refused(bench: Bench) -> None:
         called("c", request_step("c"), dependsOn=["main"]),
         workflow_id="main",
     )
-    assert "dependsOn goes round in a circle: main → b → c → main" in str(error)
+    (problem,) = error.problems
+    assert "dependsOn goes round in a circle: main → b → c → main" in str(problem)
 
 
 def test_workflows_of_another_document(bench: Bench) -> None:
