@@ -197,8 +197,30 @@ def test_a_run_without_a_sample_has_a_page(document: Document) -> None:
     document["generator"]["lateness"]["count"] = 0
     for name in ("p50_ms", "p99_ms", "max_ms", "lateness_p99_ms"):
         document["timeline"][name] = [None] * len(document["timeline"]["second"])
-    assert "percentiles" not in charts(document)
-    assert set(series(charts(document)["latency"])["p99"].values()) == {None}
+    assert not {"percentiles", "latency", "lateness"} & set(charts(document))
+
+
+def test_the_rate_of_a_load_shorter_than_a_second_is_its_own(document: Document) -> None:
+    document["timeline"] = {name: column[:1] for name, column in document["timeline"].items()}
+    document["timeline"]["started"] = document["timeline"]["acknowledged"] = [100]
+    document["load"]["duration_s"] = 0.25
+    assert series(charts(document)["rate"])["reached"] == {0: 400}
+    assert series(charts(document)["outcomes"])["acknowledged"] == {0: 400}
+
+
+def test_a_slow_end_is_no_load(document: Document) -> None:
+    for column in document["timeline"].values():
+        column += [column[-1]] * 2
+    document["timeline"]["second"] = list(range(19))
+    reached = series(charts(document)["rate"])["reached"]
+    assert [reached[second] for second in (16, 17, 18)] == [0, 0, 0]
+    assert sum(reached.values()) == sum(document["timeline"]["started"])
+
+
+def test_the_last_second_is_as_long_as_the_load(document: Document) -> None:
+    document["timeline"]["started"][-1] = 30
+    document["load"]["duration_s"] = 16.1
+    assert series(charts(document)["rate"])["reached"][16] == pytest.approx(300)
 
 
 def test_percentiles_end_with_the_longest_sample(document: Document) -> None:

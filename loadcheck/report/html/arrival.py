@@ -160,8 +160,8 @@ def _missing_by(document: Document) -> list[int]:
 
 
 def _instant(answer: Mapping[str, Any]) -> float:
-    """Return the instant whose state an answer tells."""
-    return float(answer.get("as_of_s", answer["asked_s"]))
+    """Return the instant whose state an answer tells; not before the load."""
+    return max(0.0, float(answer.get("as_of_s", answer["asked_s"])))
 
 
 def _lags(x: Sequence[Number], low: Sequence[Number], high: Sequence[Number]) -> Table:

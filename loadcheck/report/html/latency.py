@@ -42,9 +42,11 @@ class Curves:
     note: str
 
 
-def chart(document: Document) -> Chart:
-    """Return the chart; it is empty if no copy succeeded."""
+def chart(document: Document) -> Chart | None:
+    """Return the chart; None if no copy succeeded."""
     drawn = curves(document, _MAX_POINTS)
+    if not any(drawn.columns["longest"]):
+        return None
     listed = _intervals(document, _MAX_ROWS) or _seconds(document, _MAX_ROWS)
     middle = [(begin + end) / 2 for begin, end in zip(drawn.begin, drawn.end, strict=True)]
     ingest = document["workflow"].get("ingest", "")

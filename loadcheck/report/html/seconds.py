@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
@@ -10,6 +11,7 @@ from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.report.html.model import Number
 
 _TICK_S = 0.05
+_SENDING = frozenset({"due", "started"})
 
 Document = Mapping[str, Any]
 
@@ -25,6 +27,7 @@ class Seconds:
     def __init__(self, document: Document, at_most: int) -> None:
         self._columns = _joined(document)
         self._length = len(self._columns["second"])
+        self._ended_s = float(document.get("load", {}).get("duration_s", self._length))
         self.every = max(1, -(-self._length // at_most))
         self.begin = list(range(0, self._length, self.every))
 
@@ -37,8 +40,12 @@ class Seconds:
 
     def rate(self, name: str) -> list[Number]:
         """Return a column of counts per second."""
+        # copies are sent until the load ends, their outcomes may come until the row does
+        end_s = float(self._length)
+        if name in _SENDING or self._length == 1:
+            end_s = min(end_s, self._ended_s)
         return [
-            sum(part) / min(self.every, self._length - start)
+            sum(part) / max(min(self.every, end_s - start), _TICK_S)
             for start, part in zip(self.begin, self._parts(name), strict=True)
         ]
 
@@ -56,16 +63,27 @@ class Seconds:
 
 
 def _joined(document: Document) -> dict[str, list[Number]]:
-    """Return the timeline's columns; a last row after the load's end joins the one before.
+    """Return the timeline's columns, made such that the end of the load shows as what it is.
 
-    It holds the few copies that fell into the moment between the end and the clock's last tick:
-    by itself it would look like a second in which hardly anything was sent.
+    The few copies that fell into the moment between the last second's end and the clock's tick
+    belong to that second; a row after the end that holds nothing else joins the one before.
     """
     columns = {name: list(column) for name, column in document["timeline"].items()}
-    seconds = columns["second"]
-    ended_s = document.get("load", {}).get("duration_s", float("inf"))
-    if len(seconds) < 2 or (seconds[-1] or 0) < ended_s - _TICK_S:  # noqa: PLR2004
+    ended_s = document.get("load", {}).get("duration_s")
+    if ended_s is None:
         return columns
+    last = max(math.ceil(ended_s - _TICK_S) - 1, 0)
+    if len(columns["second"]) == last + 2:
+        _join(columns)
+    for name in _SENDING & columns.keys():
+        column = columns[name]
+        if last < len(column):
+            column[last:] = [sum(filter(None, column[last:])), *([0] * (len(column) - last - 1))]
+    return columns
+
+
+def _join(columns: dict[str, list[Number]]) -> None:
+    """Make one row of the last two."""
     for name, column in columns.items():
         last = column.pop()
         if name in COUNTS:
@@ -74,4 +92,3 @@ def _joined(document: Document) -> dict[str, list[Number]]:
             column[-1] = last
         elif name in FIGURES and last is not None:
             column[-1] = max(column[-1] or 0, last)
-    return columns

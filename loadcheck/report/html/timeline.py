@@ -25,11 +25,15 @@ def charts(document: Document) -> list[Chart]:
         return []
     seconds, table = Seconds(document, _MAX_POINTS), Seconds(document, _MAX_ROWS)
     stages = stage_marks(document)
-    found = [_rates(document, seconds, table, stages), latency.chart(document)]
-    found += [_outcomes(document, seconds, table, stages)]
-    others = _others(document, seconds, table, stages)
-    found += [others] if others else []
-    return [*found, _in_flight(seconds, table, stages), _generator(seconds, table, stages)]
+    found = [
+        _rates(document, seconds, table, stages),
+        latency.chart(document),
+        _outcomes(document, seconds, table, stages),
+        _others(document, seconds, table, stages),
+        _in_flight(seconds, table, stages),
+        _lateness(seconds, table, stages),
+    ]
+    return [chart for chart in found if chart is not None]
 
 
 def _rates(document: Document, seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
@@ -51,7 +55,7 @@ def _rates(document: Document, seconds: Seconds, table: Seconds, stages: list[Ma
     )
     return Chart(
         name="rate",
-        title="Rate asked for and reached",
+        title="Rate asked for and reached" if opened else "Rate reached",
         note="Copies of the workflow that fell due, and those that were started, per second."
         if opened
         else "Copies of the workflow that were started per second.",
@@ -146,9 +150,11 @@ def _in_flight(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
     )
 
 
-def _generator(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
+def _lateness(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart | None:
     middle = [start + seconds.every / 2 for start in seconds.begin]
     late = seconds.worst("lateness_p99_ms")
+    if not any(late):
+        return None
     return Chart(
         name="lateness",
         title="Our own lateness",
