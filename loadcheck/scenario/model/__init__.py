@@ -1,0 +1,44 @@
+"""A scenario as frozen values: what to run, against what, how hard, and what must hold.
+
+Durations are seconds as floats (``_s``), rates are copies per second. Every value here has been
+checked; a :class:`Scenario` that exists can be run.
+"""
+
+from loadcheck.scenario.model.load import (
+    Capacity,
+    ClosedLoad,
+    Limit,
+    OpenLoad,
+    Retry,
+    Stage,
+    Threshold,
+    Timeouts,
+)
+from loadcheck.scenario.model.scenario import Place, Scenario
+from loadcheck.scenario.model.sending import Edit, Input, Target, Tls, Workflow
+from loadcheck.scenario.model.verify import Budget, Count, Evidence, Export, Repeat, Split, Verify
+
+__all__ = [
+    "Budget",
+    "Capacity",
+    "ClosedLoad",
+    "Count",
+    "Edit",
+    "Evidence",
+    "Export",
+    "Input",
+    "Limit",
+    "OpenLoad",
+    "Place",
+    "Repeat",
+    "Retry",
+    "Scenario",
+    "Split",
+    "Stage",
+    "Target",
+    "Threshold",
+    "Timeouts",
+    "Tls",
+    "Verify",
+    "Workflow",
+]

@@ -1,0 +1,114 @@
+"""The scenario as a whole, and where its values were written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loadcheck.errors import Problem
+from loadcheck.scenario.model.load import (
+    Capacity,
+    ClosedLoad,
+    Limit,
+    OpenLoad,
+    Retry,
+    Threshold,
+    Timeouts,
+)
+from loadcheck.scenario.model.sending import Edit, Input, Target, Workflow
+from loadcheck.scenario.model.verify import Verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a value was written.
+
+    Attributes:
+        file: The scenario or profile as the user named it, or the override: ``--set seed=7``.
+        line: The line in that file, counted from 1; None for an override.
+        key: The dotted key as it counts in that file: list entries are numbered from 0.
+    """
+
+    file: str
+    line: int | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything a run is told.
+
+    Attributes:
+        name: Short name, part of the results file's name: letters, digits, "-" and "_".
+        description: One line for people.
+        file: The file as the user named it.
+        seed: Seed of everything random; None: drawn at the start and recorded.
+        overlay: Edits of the workflow's requests, the profile's first.
+        thresholds: What must hold.
+        limits: Step → what it may ask of the service.
+        capacity: How its capacity is searched for.
+        document: The scenario as run, profile and overrides merged in, as JSON; secrets are
+            ``{"env": NAME}``, never values.
+        lines: Dotted key → line in ``file``, for problems found after parsing.
+        places: Dotted key → where it was written, be it ``file``, the profile or an override.
+    """
+
+    name: str
+    description: str
+    file: str
+    workflow: Workflow
+    target: Target
+    inputs: Mapping[str, Input]
+    load: OpenLoad | ClosedLoad
+    retry: Retry
+    timeouts: Timeouts
+    verify: Verify
+    overlay: tuple[Edit, ...]
+    thresholds: tuple[Threshold, ...]
+    seed: int | None
+    document: Mapping[str, Any]
+    lines: Mapping[str, int]
+    places: Mapping[str, Place] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    capacity: Capacity = field(default_factory=Capacity)
+
+    @property
+    def localizes(self) -> bool:
+        """Whether events carry buckets."""
+        verify = self.verify
+        if not verify.enabled or verify.split is None:
+            return False
+        return self.target.kind == "emulator" if verify.localize is None else verify.localize
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every value that must appear in no file, log or message."""
+        return frozenset().union(*(entry.hidden for entry in self.inputs.values()))
+
+    def problem(self, key: str, message: str, remedy: str = "") -> Problem:
+        """Return a problem with the value at ``key``, telling where that value was written.
+
+        List entries are numbered from 0 (``thresholds.2``). Where nothing was written at ``key``,
+        the nearest table above it is named.
+        """
+        above, rest = key, ""
+        while above and above not in self.places:
+            above, _, last = above.rpartition(".")
+            rest = f".{last}{rest}"
+        place = self.places.get(above)
+        if place is None:
+            return Problem(message=message, file=self.file, key=key, remedy=remedy)
+        return Problem(
+            message=message, file=place.file, line=place.line, key=place.key + rest, remedy=remedy
+        )
+
+    def line(self, key: str) -> int | None:
+        """Return the line of ``key``, or of the nearest key above it that has one."""
+        while key:
+            if key in self.lines:
+                return self.lines[key]
+            key = key.rpartition(".")[0]
+        return None

@@ -1,0 +1,118 @@
+"""Which workflow is run, with which inputs, and against what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One addition to, or replacement in, a step's request: an entry of the overlay.
+
+    Attributes:
+        step: The step it changes; "" in :class:`Verify` for the observer step, where the scenario
+            does not name it.
+        at: The place: ``body#/json/pointer``, ``query.NAME``, ``query.NAME#/json/pointer`` (a
+            parameter that holds JSON text), ``header.NAME``, ``path.NAME`` or ``cookie.NAME``.
+            A pointer that ends in ``/-`` appends (RFC 6901 section 4); missing objects and arrays
+            on the way are made.
+        value: What to put there; strings may hold expressions, also deep inside.
+    """
+
+    step: str
+    at: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Which workflow, and how its document is to be read.
+
+    Attributes:
+        document: Path of the Arazzo document.
+        name: What the user called it: a shipped name ("amplitude") or the path as written.
+        id: The ``workflowId``; None if the document has only one.
+        sources: Source description name → file or URL that stands in for its ``url``.
+        strict: Refuse what is accepted with a warning otherwise.
+    """
+
+    document: Path
+    name: str
+    id: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How an https server is told from an impostor, and what it is shown.
+
+    Attributes:
+        ca: PEM file of the authorities that are trusted instead of the system's.
+        cert: PEM file of the client certificate.
+        key: PEM file of its private key; None: it is in ``cert``.
+        server_name: The name that the server's certificate must bear; None: the URL's host.
+        verify: Whether the certificate is checked at all.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Who receives the load.
+
+    Attributes:
+        kind: "emulator": the embedded one, started and stopped by the run. "live": the servers of
+            the OpenAPI descriptions, or those in ``servers``.
+        servers: Source description name → base URL that stands in for the described servers.
+        emulator: Configuration of the embedded emulator, as the emulator itself defines it:
+            every key of ``[target]`` other than ``kind``, ``servers`` and ``transport``.
+        transport: "wire" is the fast path, "httpx" knows proxies, redirects and HTTP/2.
+        tls: How https servers are verified.
+        compress: Coding of request bodies.
+        proxy: URL of the proxy through which everything goes.
+        http2: Whether HTTP/2 is spoken where the server does.
+        redirects: Whether they are followed.
+    """
+
+    kind: Literal["emulator", "live"]
+    servers: Mapping[str, str] = field(default_factory=dict)
+    emulator: Mapping[str, Any] = field(default_factory=dict)
+    transport: Literal["wire", "httpx"] = "wire"
+    tls: Tls = field(default_factory=Tls)
+    compress: Literal["none", "gzip"] = "none"
+    proxy: str | None = None
+    http2: bool = False
+    redirects: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One workflow input.
+
+    Attributes:
+        value: Any JSON value; strings may be or hold expressions (``$copy.userId``).
+        secret: Whether it came from the environment, and so must appear nowhere.
+        env: Name of the environment variable it came from, or None.
+        hidden: What must appear nowhere: the values read from the environment, and those made of
+            them.
+    """
+
+    value: Any
+    secret: bool = False
+    env: str | None = None
+    hidden: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        value = "<secret>" if self.secret else repr(self.value)
+        return f"Input(value={value}, secret={self.secret}, env={self.env!r})"

@@ -1,0 +1,173 @@
+"""How the service is asked what arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from loadcheck.scenario.model.sending import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How a number is read off the observer step.
+
+    Attributes:
+        value: Runtime expression that gives it, e.g. ``$response.body#/data/seriesCollapsed/0/0``.
+        overlay: Edits of the observer step's request that this count needs and others do not.
+    """
+
+    value: str
+    overlay: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an answer of the observer step says about itself; read where it is there.
+
+    Attributes:
+        pruned: Expression that is true if groups were left out.
+        sample_rate: The share of events that was counted, 1 if all.
+        cached: Whether the answer was served from a cache.
+        age_ms: How long ago it was computed, in milliseconds.
+    """
+
+    pruned: str | None = None
+    sample_rate: str | None = None
+    cached: str | None = None
+    age_ms: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How events are marked with the buckets of their copy, and counted by bucket.
+
+    In every string ``{$partition}`` stands for the name of a partition.
+
+    Attributes:
+        labels: Expression for the labels of the rows.
+        values: Expression for their counts, in the same order.
+        limit: The most rows that the service returns.
+        tag: Edits of the ingest step that mark its events, made for every partition.
+        overlay: Edits of the observer step that group its answer by one partition.
+    """
+
+    labels: str
+    values: str
+    limit: int
+    tag: tuple[Edit, ...] = ()
+    overlay: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What the service lets its users ask.
+
+    Attributes:
+        cost: The sum of the costs of all queries in a window.
+        window_s: Its length.
+        plain: What a query costs.
+        split: What one costs that is grouped by a bucket.
+        per_day: Whether both are for each day of the range that is asked about.
+    """
+
+    cost: int
+    window_s: float
+    plain: int = 1
+    split: int = 1
+    per_day: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Where the service hands out the events themselves: a ZIP of gzipped JSON lines.
+
+    Attributes:
+        path: Path on the observer step's server; ``{$start}`` and ``{$end}`` stand for the first
+            and the last hour, YYYYMMDDTHH in UTC.
+        event: Place of the event in the ingest step's request: ``body#/json/pointer``.
+        run: Member that tells events of this run from others, as a JSON Pointer.
+        fields: JSON Pointer into the exported event → pointer into the event sent, for whatever
+            must come out as it went in.
+    """
+
+    path: str
+    event: str
+    run: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """How a copy sends further events of its user, for ``load.events_per_copy`` above 1.
+
+    In every string ``{$event}`` stands for the number of the event, from 1.
+
+    Attributes:
+        event: Place of the first event in the ingest step's request; edits of the overlay beneath
+            it are made to the further ones as well.
+        at: Place of a further one.
+        value: The event as the workflow has it.
+        overlay: Edits of a further event after all others, their pointers beginning at it.
+    """
+
+    event: str
+    at: str
+    value: Any
+    overlay: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """How the service is asked what arrived.
+
+    Attributes:
+        enabled: False sends load only; consistency is then ``unknown``.
+        query: "after": the observer step is asked by loadcheck alone, for all copies. "each": every
+            copy runs it too, as the workflow literally says.
+        ingest: The per-copy step whose outcome is the copy's; None: the workflow's only one.
+        step: The observer step; None: the workflow's only one.
+        acknowledged: A condition beyond the step's own success criteria without which an answer
+            of the ingest step does not count as an acknowledgement; None if there is none.
+        uniques: Where the unique-user count stands.
+        totals: Where the event count stands; None if the service has none.
+        evidence: What makes an answer no evidence.
+        localize: Whether events carry buckets, so that the missing can be named; None: on the
+            embedded emulator.
+        partitions: How many hashed buckets each event carries.
+        split: How buckets are put on events and counted; None if that is not possible.
+        budget: What the service lets its users ask; None if there is no limit.
+        export: Where the events themselves can be had; None if nowhere.
+        repeat: How a copy sends several events; None if it cannot.
+        bypass: Edits that get a query past the service's result cache.
+        cache: Whether ``bypass`` is used.
+        every_s: Pause between two observations.
+        quiet_s: The count has settled when it has not moved for this long.
+        deadline_s: After the last acknowledgement, how long to wait for the count to settle, and
+            for users that are missing.
+        timeout_s: Deadline of one query.
+    """
+
+    enabled: bool = True
+    query: Literal["after", "each"] = "after"
+    ingest: str | None = None
+    step: str | None = None
+    acknowledged: str | None = None
+    uniques: Count | None = None
+    totals: Count | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    localize: bool | None = None
+    partitions: int = 5
+    split: Split | None = None
+    budget: Budget | None = None
+    export: Export | None = None
+    repeat: Repeat | None = None
+    bypass: tuple[Edit, ...] = ()
+    cache: Literal["bypass", "respect"] = "bypass"
+    every_s: float = 1.0
+    quiet_s: float = 10.0
+    deadline_s: float = 60.0
+    timeout_s: float = 30.0
