@@ -205,7 +205,8 @@ class Verification:
         """Return what all answers together prove."""
         told = None
         if self.localized is not None:
-            told = tell(self.localized, self._buckets, moments)
+            found = self.localized.unproven() if self.controlled.silent else self.localized
+            told = tell(found, self._buckets, moments)
         consistency, findings = reconcile(
             sent,
             self.settlement,

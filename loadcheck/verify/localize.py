@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,16 @@ class Localized:
     def exact(self) -> bool:
         """Whether it is known of every acknowledged copy whether it was counted."""
         return self.lost_at_most == self.lost_at_least and not self.trouble
+
+    def unproven(self) -> Localized:
+        """Return it without the names of the missing: they may be late, and so innocent."""
+        return replace(
+            self,
+            lost=(),
+            lost_suspects=self.lost_suspects + len(self.lost),
+            windows=(),
+            trouble="whoever was sent later is not counted either, so nobody is known to be lost",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
