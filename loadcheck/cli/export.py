@@ -45,12 +45,19 @@ def export(
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
 ) -> None:
-    """Print a result in the format of another tool."""
+    """Print a result, of a run or of a capacity search, in the format of another tool."""
     from loadcheck.cli.outputs import place  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.report.export import FORMATS  # noqa: PLC0415
-    from loadcheck.result import read  # noqa: PLC0415
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+    from loadcheck.report.export import FORMATS, SEARCH_FORMATS  # noqa: PLC0415
+    from loadcheck.result import read_any  # noqa: PLC0415
 
-    data = FORMATS[kind](read(result)).encode()
+    document = read_any(result)
+    formats = SEARCH_FORMATS if "probes" in document else FORMATS
+    if kind not in formats:
+        message = f"is the file of a capacity search, which has no {kind}"
+        remedy = f"expected one of {', '.join(formats)}"
+        raise ResultFileError(Problem(file=str(result), message=message, remedy=remedy))
+    data = formats[kind](document).encode()
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

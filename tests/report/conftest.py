@@ -18,6 +18,7 @@ import pytest
 
 from loadcheck.measure.intervals import DIGITS, encode
 from loadcheck.measure.layout import layout
+from loadcheck.result.capacity import SCHEMA
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -301,3 +302,106 @@ def tab(browser: Browser) -> Iterator[Tab]:
     opened.shape(1280)
     yield opened
     opened.close()
+
+
+def _probe(number: int, rate: float, verdict: str, p99_ms: float, **more: Any) -> dict[str, Any]:
+    return {
+        "number": number,
+        "run": f"run{number}",
+        "started_at": "2026-11-23T10:00:00.000Z",
+        "rate": rate,
+        "reached_rate": min(rate, 1000.0),
+        "again": False,
+        "verdict": verdict,
+        "because": "",
+        "measured": None,
+        "unit": "",
+        "close": False,
+        "stopped_at_s": None,
+        "load_s": 10.0,
+        "took_s": 12.0,
+        "copies": dict.fromkeys(
+            ("started", "skipped", "acknowledged", "rejected", "indeterminate"), 7
+        ),
+        "latency": {
+            "count": 900,
+            "p50_ms": p99_ms / 9,
+            "p90_ms": 2.0,
+            "p95_ms": 2.0,
+            "p99_ms": p99_ms,
+            "p999_ms": 9.0,
+            "max_ms": 99.0,
+            "above_range": 0,
+            "hdr": "",
+        },
+        "error_rate": 0.01,
+        "carried_rate": None,
+        "growth": None,
+        "visibility": {"p95_s": 0.5 if verdict == "held" else None},
+        "uniques": 7,
+        "lost_at_least": 0,
+        "duplicated": 0,
+        "generator": {"dispatch_lag_p99_ms": 1, "loop_lag_p99_ms": 1, "cpu_share": 0.3},
+        "thresholds": [
+            {
+                "expression": "uploadEvents.p99 < 50ms",
+                "measured": p99_ms,
+                "unit": "ms",
+                "verdict": "pass",
+                "own_delay_ms": None,
+            }
+        ],
+        "findings": [
+            {"check": "lost", "verdict": "pass", "summary": "None is missing.", "evidence": {}}
+        ],
+        **more,
+    }
+
+
+@pytest.fixture
+def search() -> dict[str, Any]:
+    """Return the document of a capacity search that found its answer."""
+    broke = {"because": "uploadEvents.p99 < 50ms", "measured": 900.0, "unit": "ms"}
+    return {
+        "schema": SCHEMA,
+        "verdict": "pass",
+        "run": {
+            "id": "abc",
+            "phase": "complete",
+            "seed": 7,
+            "interrupted": False,
+            "error": None,
+            "started_at": "2026-11-23T10:00:00.000Z",
+            "ended_at": "2026-11-23T10:05:00.000Z",
+            "scenario_file": "cap.toml",
+        },
+        "search": {"took_s": 300.0, "events": 12_000},
+        "curve": {
+            "rate": [100.0, 950.0, 980.0, 3000.0],
+            "p50_ms": [0.3, 2.2, 6.7, 100.0],
+            "p99_ms": [3.0, 20.0, 60.0, 900.0],
+            "error_rate": [0.01] * 4,
+            "visible_p95_s": [0.5, 0.5, None, None],
+            "carried_rate": [None, None, None, 970.0],
+        },
+        "answer": {
+            "rate": 950.0,
+            "interval": [950.0, 980.0],
+            "precise": True,
+            "limited_by": "target",
+            **broke,
+            "ending": "precise",
+        },
+        "checks": ["uploadEvents.p99 < 50ms"],
+        "probes": [
+            _probe(1, 100, "held", 3.0),
+            _probe(2, 3000, "broke", 900.0, carried_rate=970.0, **broke),
+            _probe(3, 950, "held", 20.0),
+            _probe(4, 980, "unproven", 60.0, because="generator"),
+            _probe(5, 980, "cut", 60.0),
+        ],
+        "scenario": {"name": "launch", "load": {"model": "open"}},
+        "workflow": {"name": "amplitude", "id": "w", "ingest": "uploadEvents"},
+        "environment": {"loadcheck": "0.1.0"},
+        "warnings": [],
+    }

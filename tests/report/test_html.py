@@ -210,7 +210,7 @@ def test_the_rate_of_a_load_shorter_than_a_second_is_its_own(document: Document)
 
 def test_a_slow_end_is_no_load(document: Document) -> None:
     for column in document["timeline"].values():
-        column += [column[-1]] * 2
+        column.extend([column[-1]] * 2)
     document["timeline"]["second"] = list(range(19))
     reached = series(charts(document)["rate"])["reached"]
     assert [reached[second] for second in (16, 17, 18)] == [0, 0, 0]

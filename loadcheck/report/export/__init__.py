@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadcheck.report.export import hgrm, hlog, junit, markdown, rows
+from loadcheck.report.export import hgrm, hlog, junit, markdown, rows, search
 
 FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "hgrm": hgrm.text,
@@ -14,6 +14,13 @@ FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "junit": junit.text,
     "markdown": markdown.text,
 }
-"""What turns a results document into text, by the name of the format."""
+"""What turns the results document of a run into text, by the name of the format."""
 
-__all__ = ["FORMATS"]
+SEARCH_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "csv": search.rows,
+    "junit": search.junit,
+    "markdown": search.markdown,
+}
+"""What turns the document of a capacity search into text."""
+
+__all__ = ["FORMATS", "SEARCH_FORMATS"]

@@ -21,10 +21,10 @@ def text(document: Document) -> str:
     What failed is a failure; what is unknown is an error, since no evidence is not a pass either.
     """
     scenario, run = str(document["scenario"].get("name", "")), document["run"]
-    suite = ET.Element("testsuite", name=_clean(f"loadcheck {scenario}"))
+    suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario}"))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(document).items():
-        ET.SubElement(properties, "property", name=name, value=_clean(str(value)))
+        ET.SubElement(properties, "property", name=name, value=clean(str(value)))
     cases = [
         *((f["check"], f["verdict"], f["summary"]) for f in document.get("findings", ())),
         *(
@@ -47,8 +47,8 @@ def text(document: Document) -> str:
     suite.attrib |= {**totals, "timestamp": run["started_at"][:19], "hostname": "localhost"}
     suites = ET.Element("testsuites", {"name": "loadcheck", **totals})
     suites.append(suite)
-    ET.SubElement(suite, "system-out").text = _clean(terminal.headline(document))
-    ET.SubElement(suite, "system-err").text = _clean("\n".join(document["warnings"]))
+    ET.SubElement(suite, "system-out").text = clean(terminal.headline(document))
+    ET.SubElement(suite, "system-err").text = clean("\n".join(document["warnings"]))
     ET.indent(suites)
     body = ET.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
@@ -56,13 +56,13 @@ def text(document: Document) -> str:
 
 def _case(suite: ET.Element, scenario: str, name: str, verdict: str, summary: str) -> None:
     case = ET.SubElement(
-        suite, "testcase", classname=_clean(f"loadcheck.{scenario}"), name=_clean(name), time="0"
+        suite, "testcase", classname=clean(f"loadcheck.{scenario}"), name=clean(name), time="0"
     )
     if verdict == "pass":
         return
     kind, what = ("failure", "fail") if verdict == "fail" else ("error", "unknown")
-    told = ET.SubElement(case, kind, message=_clean(summary), type=what)
-    told.text = _clean(f"{name}: {summary}")
+    told = ET.SubElement(case, kind, message=clean(summary), type=what)
+    told.text = clean(f"{name}: {summary}")
 
 
 def _properties(document: Document) -> dict[str, Any]:
@@ -82,5 +82,6 @@ def _properties(document: Document) -> dict[str, Any]:
     }
 
 
-def _clean(value: str) -> str:
+def clean(value: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
     return _FORBIDDEN.sub("\ufffd", value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadcheck.report import terminal, words
 
-_MARKS = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
 
 Document = Mapping[str, Any]
@@ -17,11 +17,11 @@ Document = Mapping[str, Any]
 def text(document: Document) -> str:
     """Return the summary of a results document as GitHub and GitLab render it."""
     verdict, run = document["verdict"], document["run"]
-    name = _plain(str(document["scenario"].get("name", "")))
-    lines = [f"## {_MARKS[verdict]} {verdict.upper()}: {name}", ""]
+    name = plain(str(document["scenario"].get("name", "")))
+    lines = [f"## {MARKS[verdict]} {verdict.upper()}: {name}", ""]
     because = terminal.because(document)
     if because:
-        lines += [f"**{_plain(because)}**", ""]
+        lines += [f"**{plain(because)}**", ""]
     if run["phase"] != "complete":
         lines += [f"The run was killed: {run['phase']}.", ""]
     elif run["interrupted"]:
@@ -29,10 +29,10 @@ def text(document: Document) -> str:
     lines += _figures(document)
     lines += _checks(document)
     lines += _latencies(document)
-    lines += [f"> ⚠️ {_plain(warning)}\n>" for warning in document["warnings"]]
-    version = _plain(str(document["environment"].get("loadcheck", "")))
-    when = _plain(words.instant(run["started_at"]))
-    lines += ["", f"<sub>{when} · run {_plain(run['id'])} · loadcheck {version}</sub>"]
+    lines += [f"> ⚠️ {plain(warning)}\n>" for warning in document["warnings"]]
+    version = plain(str(document["environment"].get("loadcheck", "")))
+    when = plain(words.instant(run["started_at"]))
+    lines += ["", f"<sub>{when} · run {plain(run['id'])} · loadcheck {version}</sub>"]
     return "\n".join(lines) + "\n"
 
 
@@ -68,23 +68,23 @@ def _figures(document: Document) -> list[str]:
             )
             if seen.get(key) is not None
         ]
-    return _table(["", ""], rows)
+    return table(["", ""], rows)
 
 
 def _checks(document: Document) -> list[str]:
     rows = [
-        [_MARKS[finding["verdict"]], finding["check"], finding["summary"]]
+        [MARKS[finding["verdict"]], finding["check"], finding["summary"]]
         for finding in document.get("findings", ())
     ]
     rows += [
         [
-            _MARKS[threshold["verdict"]],
+            MARKS[threshold["verdict"]],
             threshold["expression"],
             terminal.measured(threshold),
         ]
         for threshold in document.get("thresholds", ())
     ]
-    return _table(["", "check", ""], rows)
+    return table(["", "check", ""], rows)
 
 
 def _latencies(document: Document) -> list[str]:
@@ -98,23 +98,24 @@ def _latencies(document: Document) -> list[str]:
         for kind in ("response_time", "service_time", "failed", "throttled")
         if step[kind] is not None and step[kind]["count"]
     ]
-    return _table(["", "p50", "p90", "p99", "p99.9", "longest", "samples"], rows, numbers=True)
+    return table(["", "p50", "p90", "p99", "p99.9", "longest", "samples"], rows, numbers=True)
 
 
-def _table(
+def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
 ) -> list[str]:
+    """Return the lines of a table and an empty one; none without rows."""
     if not rows:
         return []
     rest = "--:" if numbers else "---"
     return [
         f"| {' | '.join(columns)} |",
         f"| --- | {' | '.join(rest for _ in columns[1:])} |",
-        *(f"| {' | '.join(map(_plain, row))} |" for row in rows),
+        *(f"| {' | '.join(map(plain, row))} |" for row in rows),
         "",
     ]
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
     """Return a text that Markdown leaves as it is: no link, mention, image, HTML or new line."""
     return _SPECIAL.sub(r"\\\1", " ".join(value.split()))

@@ -12,7 +12,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from loadcheck.measure import Histogram
-from loadcheck.report.export import FORMATS
+from loadcheck.report.export import FORMATS, SEARCH_FORMATS
 
 Document = dict[str, Any]
 
@@ -229,3 +229,29 @@ def test_markdown_tables_cannot_be_broken_from_inside(failed: Document) -> None:
     assert r"Nobody \| knows." in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3, 4, 8}
+
+
+# capacity searches
+
+
+def test_the_curve_of_a_search_is_a_table(search: Document) -> None:
+    rows = list(csv.DictReader(io.StringIO(SEARCH_FORMATS["csv"](search))))
+    assert [row["rate"] for row in rows] == ["100.0", "950.0", "980.0", "3000.0"]
+    assert [row["visible_p95_s"] for row in rows] == ["0.5", "0.5", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "element"), [("pass", None), ("fail", "failure"), ("unknown", "error")]
+)
+def test_a_search_is_one_test_case(search: Document, verdict: str, element: str | None) -> None:
+    search["verdict"] = verdict
+    found = cases(SEARCH_FORMATS["junit"](search))
+    assert [child.tag for child in found["capacity"]] == ([element] if element else [])
+
+
+def test_a_search_in_a_pull_request(search: Document) -> None:
+    search["scenario"]["name"] = "a|b"
+    lines = SEARCH_FORMATS["markdown"](search).splitlines()
+    assert lines[0] == r"## ✅ CAPACITY: a\|b"
+    assert lines[2] == "**it takes 950 copies/s before uploadEvents.p99 breaks 50 ms**"
+    assert sum(line.startswith("| ") for line in lines) == 7
