@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import orjson
 import pytest
+
+from loadcheck.emulator.config.faults import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +53,23 @@ def test_faults_and_the_truth_about_them(served: Served, control: httpx.Client) 
     assert control.get("/faults").json()[0] == {"kind": "duplicate", "hits": 1}
     assert project.count(m="totals", start=20260615, end=20260616) == 3
     assert control.put("/faults", json={}).json() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_can_be_planted_and_keeps_a_record(
+    served: Served, control: httpx.Client, kind: str
+) -> None:
+    window = KINDS[kind].subject == "time"
+    fault: dict[str, Any] = {"lasting": "1s"} if window else {"count": 1}
+    planted = control.put("/faults", json={kind: fault | ({"delay": 0} if kind == "slow" else {})})
+    assert planted.json() == [{"kind": kind, "hits": 0}]
+    with contextlib.suppress(orjson.JSONDecodeError):  # two of them are just that
+        served.project.user("user-1")
+    served.project.chart()
+    (truth,) = control.get("/truth").json()
+    assert truth["hits"] >= 1
+    assert set(truth["user_ids"]) <= {"user-1", None}
+    assert len(truth["user_ids"]) == len(truth["at_ms"])
 
 
 def test_windows_begin_when_faults_are_planted(served: Served, control: httpx.Client) -> None:

@@ -11,6 +11,8 @@ import orjson
 from loadcheck.emulator.faults.selector import Selector
 from loadcheck.emulator.faults.truth import TruthRecord
 from loadcheck.emulator.http.message import Answer, Delivery, json_answer
+from loadcheck.emulator.ingest.refusal import throttled
+from loadcheck.emulator.query.error import TOO_MANY, error_answer
 from loadcheck.emulator.store.strings import StringIndex
 
 if TYPE_CHECKING:
@@ -203,37 +205,17 @@ class Injector:
 
 
 def _refusal(fault: ActiveFault, side: Side) -> Answer:
-    status = 429 if fault.kind == "throttle" else fault.fault.status
+    status = TOO_MANY if fault.kind == "throttle" else fault.fault.status
     return _error(status, side)
 
 
 def _error(status: int, side: Side) -> Answer:
     error = _ERRORS.get(status, "Error")
     if side == "queries":
-        details = "Too Many Requests: Exceeded rate limit" if status == 429 else error  # noqa: PLR2004
-        return json_answer(
-            status,
-            {
-                "error": {
-                    "http_code": status,
-                    "type": "unspecified",
-                    "message": "Unspecified Error",
-                    "metadata": {"details": details},
-                }
-            },
-        )
-    if status == 429:  # noqa: PLR2004
-        return json_answer(
-            status,
-            {
-                "code": 429,
-                "error": "Too many requests for some devices and users",
-                "eps_threshold": 0,
-                "throttled_devices": {},
-                "throttled_users": {},
-                "throttled_events": [],
-            },
-        )
+        details = "Too Many Requests: Exceeded rate limit" if status == TOO_MANY else error
+        return error_answer(status, details)
+    if status == TOO_MANY:
+        return throttled(0, batch=False)
     return json_answer(status, {"code": status, "error": error})
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from loadcheck.emulator.query.error import QueryError
+from loadcheck.emulator.query.error import TOO_MANY, QueryError
 
 if TYPE_CHECKING:
     from loadcheck.emulator.clock import Clock
 
 _MINUTES_5_MS = 5 * 60_000
 _HOUR_MS = 3_600_000
-TOO_MANY = 429
 
 
 class Spending:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from loadcheck.emulator.http.message import Answer, json_answer
 
+TOO_MANY = 429
+
 
 class QueryError(Exception):
     """The query cannot be answered.

@@ -103,6 +103,31 @@ def test_the_documented_limits(make: Make) -> None:
     assert project.upload(*events[1:])["code"] == 200
 
 
+def test_batch_takes_a_thousand_a_second(make: Make) -> None:
+    project = limited(make)
+    for _ in range(15):
+        assert project.upload(*[EVENT] * 2000, path="/batch")["code"] == 200
+    answer = project.upload(EVENT, path="/batch")
+    assert (answer["code"], answer["eps_threshold"]) == (429, 1000)
+    assert answer["throttled_users"] == {"user-1": 1001}
+
+
+def test_the_documented_numbers(make: Make) -> None:
+    """Those that would take long to reach, as the pages on limits have them."""
+    config = make(limits="documented").emulator.config
+    assert (config.httpapi.user_events_per_day, config.batch.user_events_per_day) == (500_000,) * 2
+    assert config.batch.project_events_per_s == 100_000
+    assert config.batch.project_requests_per_s is None
+    assert config.queries.cost_per_hour == 108_000
+    assert (config.queries.user_concurrent, config.queries.deletion_concurrent) == (10, 8)
+    taxonomy = config.taxonomy
+    assert (taxonomy.event_types, taxonomy.event_properties, taxonomy.user_properties) == (
+        2000,
+        2000,
+        1000,
+    )
+
+
 def test_user_properties_are_lost_where_they_change_too_often(make: Make) -> None:
     limits = {"base": "documented", "httpapi": {"user_property_updates_per_hour": 2}}
     project = make(limits=limits, cache="off")
