@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +49,26 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         folder = request.config.cache.mkdir("amplitude-node")
     else:
         folder = tmp_path_factory.mktemp("node")
-    if not (folder / "node_modules").exists():
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
-        try:
-            installed = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"{PACKAGE} cannot be had in time")
-        if installed.returncode:
-            pytest.skip(f"{PACKAGE} cannot be had")
+    ready = folder / hashlib.sha256((PACKAGE + SCRIPT).encode()).hexdigest()[:16]
+    if not ready.exists():
+        # beside its place and then into it: neither half of it nor two of them are ever there
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            _install(npm, Path(place))
+            with contextlib.suppress(OSError):  # another process of the same test run was faster
+                Path(place).rename(ready)
+                Path(place).mkdir()
+    return ready
+
+
+def _install(npm: str, folder: Path) -> None:
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
+    try:
+        installed = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{PACKAGE} cannot be had in time")
+    if installed.returncode:
+        pytest.skip(f"{PACKAGE} cannot be had")
     (folder / "send.mjs").write_text(SCRIPT, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
