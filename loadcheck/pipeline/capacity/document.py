@@ -186,9 +186,7 @@ def answer(search: Search, aim: Aim, probes: Sequence[Mapping[str, Any]]) -> dic
         broke = settle(search.votes(high)) is Held.BROKE
         wanted = Held.BROKE if broke else Held.UNPROVEN
         beyond = next(
-            each
-            for each in reversed(probes)
-            if each["rate"] == high and each["verdict"] == wanted.value
+            each for each in probes if each["rate"] == high and each["verdict"] == wanted.value
         )
         limited_by = "target" if broke else "generator"
         if not broke and beyond["because"] != "generator":

@@ -41,6 +41,10 @@ _HICCUP = 0.25
 """Of its seconds, that may be slow in a probe that broke through a hiccup."""
 _SKIPPED = 0.01
 """Of its copies, that are skipped in a probe which broke narrowly."""
+_HEAPS = 3.0
+"""Times what falls due while the generator stands still, that are skipped for it at most."""
+_SHORT = 0.01
+"""Of its schedule, that a generator may be behind without being the limit."""
 _BUSY_S = 0.05
 """A queue that the target needs so many seconds for: it is busy all the time."""
 
@@ -105,16 +109,17 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
         first = next(f for f in finished.findings if f.verdict is Verdict.FAIL)
         return said(Held.BROKE, first.check, close=False)
     failed = [each for each in finished.judged if each.verdict is Verdict.FAIL]
-    broken = [each for each in failed if not _is_ours(each, finished)]
+    short = _is_short(finished)
+    broken = [each for each in failed if not short and not _is_ours(each, finished, probing, rate)]
     if broken:
         slow_seconds = _slow_seconds(finished, broken[0], begin)
         hiccup = not behind and slow_seconds <= _HICCUP
         close = all(_is_close(each, finished, hiccup=hiccup) for each in broken)
         return said(Held.BROKE, broken[0].threshold.expression, broken[0], close=close)
-    if behind:
+    if behind and not short:
         assert share is not None
         return said(Held.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
-    if failed or any(finding.check == GENERATOR for finding in finished.findings):
+    if failed or short or any(finding.check == GENERATOR for finding in finished.findings):
         return said(Held.UNPROVEN, GENERATOR, close=True)
     unknown = [each for each in finished.judged if each.verdict is Verdict.UNKNOWN]
     if unknown or (probing.scenario.verify.enabled and finished.consistent is not Verdict.PASS):
@@ -167,9 +172,24 @@ def _is_much(share: float, rate: float, probing: Probing) -> bool:
     return share * rate * probing.measured_s(rate) >= _FEWEST
 
 
-def _is_ours(judged: Judged, finished: Finished) -> bool:
-    """Whether a latency would be within its limit without the generator's own delay."""
+def _is_short(finished: Finished) -> bool:
+    """Whether the generator did not get through its own schedule: its load was not what it says."""
+    figures = finished.figures
+    if figures.pacer is None:
+        return False
+    expected = figures.pacer.expected_at(figures.record.load_ns / 1e9)
+    return figures.record.due < (1 - _SHORT) * expected - _FEWEST
+
+
+def _is_ours(judged: Judged, finished: Finished, probing: Probing, rate: float) -> bool:
+    """Whether a limit might have been kept but for the generator's own delay."""
     threshold, measured = judged.threshold, judged.measured
+    if threshold.metric.name == "skipped":
+        # what falls due while the generator stands still is started at once, and fills up the room
+        lags = (finished.figures.monitor.loop_lag, finished.figures.record.dispatch_lag)
+        still_ms = max(lag.percentile_ms(100) or 0.0 for lag in lags)
+        heap = still_ms / 1e3 * rate
+        return probing.max_in_flight / 2 <= heap and (measured or 0.0) <= _HEAPS * heap
     if threshold.metric.kind is not Kind.DURATION or measured is None or not threshold.is_upper:
         return False
     if threshold.metric.scope in OWN_SCOPES:

@@ -269,3 +269,29 @@ def test_a_latency_that_is_our_own_proves_nothing() -> None:
         stage.dispatch_lag.record(100_000_000)
     judgement = judge(ran, common, 50)
     assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+
+
+def test_a_schedule_that_was_not_kept_is_the_generators_limit() -> None:
+    common = shared(scenario("send.p99 < 250ms"))
+    ran = probe(Queue(60), common, 180)
+    assert judge(ran, common, 180).held is Held.BROKE
+    ran.figures.record.due //= 2
+    judgement = judge(ran, common, 180)
+    assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+
+
+def test_copies_skipped_because_we_stood_still_are_not_the_targets_fault() -> None:
+    common = shared(scenario("send.p99 < 9s", max_in_flight=30))
+    ran = probe(Queue(60), common, 90)
+    assert judge(ran, common, 90).because == "skipped == 0"
+    ran.figures.record.dispatch_lag.record(500_000_000)
+    judgement = judge(ran, common, 90)
+    assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+
+
+def test_one_pause_of_ours_does_not_excuse_what_is_skipped_all_the_time() -> None:
+    common = shared(scenario("send.p99 < 9s", max_in_flight=30))
+    ran = probe(Queue(60), common, 900)
+    ran.figures.record.dispatch_lag.record(50_000_000)
+    judgement = judge(ran, common, 900)
+    assert (judgement.held, judgement.because) == (Held.BROKE, "skipped == 0")
