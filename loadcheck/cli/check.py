@@ -70,6 +70,10 @@ def _lint(file: Path, sources: list[str] | None, *, strict: bool, as_json: bool)
         for problem in problems:
             sys.stdout.write(f"{problem.severity}: {problem}\n")
         warnings = len(problems) - errors
-        sys.stdout.write(f"{file}: {errors} errors, {warnings} warnings\n")
+        found = ", ".join(
+            f"{number} {what}{'' if number == 1 else 's'}"
+            for number, what in ((errors, "error"), (warnings, "warning"))
+        )
+        sys.stdout.write(f"{file}: {found}\n")
     if errors:
         raise typer.Exit(Exit.USAGE)

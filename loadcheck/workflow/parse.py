@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.model import Arazzo, Body, Replacement, SourceReference, Step, Workflow
 from loadcheck.workflow.parts import Parts
 from loadcheck.workflow.reader import Reader
@@ -31,7 +32,18 @@ _STEP = (
 
 
 def parse_arazzo(scribe: Scribe) -> Arazzo:
-    """Read a whole document; what is not as it should be is reported and left out."""
+    """Read a whole document; what is not as it should be is reported and left out.
+
+    Raises:
+        WorkflowError: It is another kind of document altogether.
+    """
+    root = scribe.document.root
+    if isinstance(root, dict) and "arazzo" not in root and ("openapi" in root or "swagger" in root):
+        message = "an OpenAPI description, not an Arazzo document"
+        remedy = "name the document whose sourceDescriptions lead to it"
+        raise WorkflowError(
+            Problem(message=message, file=scribe.document.name, line=1, remedy=remedy)
+        )
     return _Parser(scribe).document()
 
 

@@ -72,7 +72,7 @@ def test_check_lints_a_document(loadcheck: Loadcheck, tmp_path: Path) -> None:
     assert ended.code == 2
     assert "broken.yml:" in ended.stdout
     assert "userID" in ended.stdout
-    assert "1 errors" in ended.stdout
+    assert "broken.yml: 1 error, 0 warnings" in ended.stdout
 
 
 @pytest.mark.parametrize("option", [["--source", "nameonly"], ["--server", "=x"]])

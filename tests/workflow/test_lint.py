@@ -518,6 +518,11 @@ def test_a_document_that_is_no_object(bench: Bench, text: str) -> None:
     assert "expected an object" in problem.message
 
 
+def test_an_openapi_description_is_no_workflow(bench: Bench) -> None:
+    (problem,) = linted(bench, {"openapi": "3.1.0", "info": {}, "paths": {}})
+    assert "an OpenAPI description, not an Arazzo document" in str(problem)
+
+
 def test_the_lines_of_a_yaml_document(bench: Bench) -> None:
     text = """\
 arazzo: 1.0.1
