@@ -126,6 +126,26 @@ def test_the_keyboard_reaches_every_value(opened: Tab) -> None:
     assert opened.run(zoomed) is True
 
 
+def test_a_line_is_hidden_by_its_number_or_its_name(opened: Tab) -> None:
+    lines = "document.querySelectorAll('#chart-latency .plot > svg .line').length"
+    longest = "document.querySelector('#chart-latency .label.r-longest')"
+    before = opened.run(lines)
+    opened.run(f"{plot('latency')}.focus()")
+    opened.key("1", "1")
+    assert opened.run(lines) == before - 1
+    assert opened.run(f"{longest}.classList.contains('off')")
+    opened.run(f"{longest}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    x, y = opened.run(
+        f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])"
+        f"({longest}.getBoundingClientRect())"
+    )
+    button = {"button": "left", "clickCount": 1}
+    opened.mouse("mousePressed", x, y, buttons=1, **button)
+    opened.mouse("mouseReleased", x, y, **button)
+    assert opened.run(lines) == before
+    assert opened.complaints() == []
+
+
 def test_the_time_of_day_is_told_where_it_is_known(
     tab: Tab, document: Document, tmp_path: Path
 ) -> None:

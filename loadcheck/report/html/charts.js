@@ -209,6 +209,7 @@
         `${spec.title}: chart. Arrow keys move from point to point, plus and minus zoom, 0 shows all.`,
       );
       this.legend = html("ul", "legend", this.plot);
+      this.entries = new Map();
       for (const one of this.series) this.legendEntry(one);
       this.canvas = svg("svg", { role: "img", "aria-label": this.summary() });
       this.plot.append(this.canvas);
@@ -235,7 +236,27 @@
         svg("path", { d: "M1,6H25", class: `line r-${one.role} ${one.dash}${one.faint ? " faint" : ""}` }, sample);
       }
       if (one.marker) svg("path", { d: SYMBOLS[one.marker](13, 6), class: `marker ${one.marker} r-${one.role}` }, sample);
-      html("span", "", entry, one.label);
+      if (one.shape === "stack") html("span", "", entry, one.label);
+      else {
+        const button = html("button", "", entry, one.label);
+        button.type = "button";
+        button.addEventListener("click", () => this.hide(one));
+        this.entries.set(one, button);
+      }
+    }
+
+    /** Take a series out of the chart, or put it back; what is drawn as one area belongs together. */
+    hide(one) {
+      if (!one || one.shape === "stack") return;
+      one.hidden = !one.hidden;
+      for (const other of this.series) if (other.shape === "band" && other.role === one.role) other.hidden = one.hidden;
+      const button = this.entries.get(one);
+      if (button) button.setAttribute("aria-pressed", String(!one.hidden));
+      this.draw();
+    }
+
+    shown() {
+      return this.series.filter((one) => !one.hidden);
     }
 
     buttons() {
@@ -340,7 +361,7 @@
       this.axes(x, y, yTicks, yNames, narrow);
       const inside = svg("g", { "clip-path": `url(#${clip})` }, canvas);
       const names = this.marks(inside, x, y);
-      for (const one of this.series) this.one(one, inside, x, y, domain);
+      for (const one of this.shown()) this.one(one, inside, x, y, domain);
       for (const [at, height, mark] of names) {
         svg("text", { x: at, y: height, class: `mark-name r-${mark.role}` }, inside, mark.label);
       }
@@ -360,7 +381,7 @@
         if (entry < low) low = entry;
         if (entry > high) high = entry;
       };
-      for (const one of this.series) {
+      for (const one of this.shown()) {
         one.x.forEach((at, i) => {
           const next = one.x[i + 1];
           const visible = at <= domain[1] && (at >= domain[0] || (next !== undefined && next >= domain[0]));
@@ -591,7 +612,10 @@
       for (const { one, at, wanted, from } of placed) {
         const column = last - from < 40 ? last : from;
         svg("path", { d: `M${from + 3},${wanted}L${column + 11},${at}`, class: `lead-in r-${one.role}` }, this.canvas);
-        svg("text", { x: column + 14, y: at + 4, class: `label r-${one.role}` }, this.canvas, one.label);
+        const name = svg("text", { x: column + 14, y: at + 4, class: `label r-${one.role}${one.hidden ? " off" : ""}` }, this.canvas, one.label);
+        if (one.shape === "stack") continue;
+        name.classList.add("switch");
+        name.addEventListener("click", () => this.hide(one));
       }
     }
 
@@ -609,7 +633,7 @@
       svg("path", { d: `M${px},${box.top - 4}V${box.bottom}`, class: "crosshair" }, hover);
       const rows = [];
       const tolerance = this.members.length > 1 ? 2 * this.width(this.series[0]) + 1 : Infinity;
-      for (const one of this.series) {
+      for (const one of this.shown()) {
         const stepped = one.shape === "step" || one.shape === "stack";
         const i = stepped ? before(one.x, at) : nearest(one.x, at);
         if (one.y[i] === null || one.y[i] === undefined) continue;
@@ -693,7 +717,7 @@
         this.drag.setAttribute("width", b - a);
       });
       this.canvas.addEventListener("pointerdown", (event) => {
-        if (event.pointerType !== "mouse" || event.button !== 0) return;
+        if (event.pointerType !== "mouse" || event.button !== 0 || event.target.closest(".switch")) return;
         from = share(event);
         this.canvas.setPointerCapture(event.pointerId);
       });
@@ -732,7 +756,8 @@
           l: () => this.toggle && this.switchScale(),
           L: () => this.toggle && this.switchScale(),
         };
-        const action = actions[event.key];
+        const place = "123456789".indexOf(event.key);
+        const action = place < 0 ? actions[event.key] : () => this.hide(this.named()[place]);
         if (!action) return;
         event.preventDefault();
         action();
