@@ -114,8 +114,12 @@ class StepTimes:
     def _fold(self) -> None:
         if not self._waiting:
             return
-        due, sent, done = np.array(self._waiting, dtype=np.int64).reshape(-1, 3).T
+        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 3)
         self._waiting.clear()
+        self.add(*instants.T)
+
+    def add(self, due: Instants, sent: Instants, done: Instants) -> None:
+        """Enter many successes at once; at least one."""
         intervals = self._grid.places(due) if self._grid is not None else due
         times = {"service_time": self.service_time.add(done - sent)}
         if self.response_time is not None:
@@ -154,8 +158,12 @@ class Delays:
     def _fold(self) -> None:
         if not self._waiting:
             return
-        due, then = np.array(self._waiting, dtype=np.int64).reshape(-1, 2).T
+        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 2)
         self._waiting.clear()
+        self.add(*instants.T)
+
+    def add(self, due: Instants, then: Instants) -> None:
+        """Enter many delays at once; at least one."""
         self._by_interval.add(self._grid.places(due), self.total.add(then - due))
 
     def intervals(self) -> IntervalHistograms:

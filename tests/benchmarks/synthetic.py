@@ -14,13 +14,16 @@ import numpy.typing as npt
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.record import Record
-from loadcheck.measure import Grid, Outcome
+from loadcheck.measure import Grid
 from loadcheck.pipeline import document, intervals
 from loadcheck.pipeline.figures import Rates
 from loadcheck.result import SCHEMA
 from loadcheck.scenario.model import OpenLoad, Stage
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.plan import Role, StepPlan
+
+Instants = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _BEGIN_NS = 1_000_000_000_000
 _ORIGIN = Origin("http", "127.0.0.1", 80)
@@ -56,8 +59,8 @@ class Service:
 
     p50_ms: float = 20.0
     shape: float = 6.0
-    wander: float = 0.05
-    memory: float = 0.7
+    wander: float = 0.02
+    memory: float = 0.6
     run_to_run: float = 0.0
     failing: float = 0.0
 
@@ -100,45 +103,53 @@ def result(
     service = service or Service()
     random = np.random.default_rng(seed)
     record = Record(_STEPS, 0, 1, (), Grid([seconds]))
-    monitor = Monitor()
     record.begin(_BEGIN_NS)
     dues_s = np.arange(copies, dtype=np.float64) * (seconds / copies)
-    times_ns = service.times_ns(dues_s, random)
+    due = np.rint(dues_s * 1e9).astype(np.int64) + _BEGIN_NS
+    sent = due + np.rint(random.gamma(2, 20e3, copies)).astype(np.int64)
+    done = sent + service.times_ns(dues_s, random)
     failed = random.random(copies) < service.failing
-    waits_ns = np.rint(random.gamma(2, 20e3, copies)).astype(np.int64)
-    second = 0
-    columns = zip(
-        (np.rint(dues_s * 1e9).astype(np.int64) + _BEGIN_NS).tolist(),
-        waits_ns.tolist(),
-        times_ns.tolist(),
-        failed.tolist(),
-        strict=True,
-    )
-    for number, (due_ns, wait_ns, time_ns, fails) in enumerate(columns):
-        while due_ns >= _BEGIN_NS + (second + 1) * 1_000_000_000:
-            record.close_second(second)
-            second += 1
-        _copy(record, number, due_ns, wait_ns, time_ns, fails)
-    record.close_second(second)
+    for second in range(int(np.ceil(seconds))):
+        first, last = np.searchsorted(dues_s, (second, second + 1)).tolist()
+        _enter(
+            record, first, due[first:last], sent[first:last], done[first:last], failed[first:last]
+        )
+        record.close_second(second)
     record.end(_BEGIN_NS + round(seconds * 1e9))
     observations = _queries(record, seconds, queries_per_s, random)
-    return _document(record, monitor, seconds, copies, observations, seed)
+    return _document(record, Monitor(), seconds, copies, observations, seed)
 
 
-def _copy(
-    record: Record, number: int, due_ns: int, wait_ns: int, time_ns: int, fails: bool
+def _enter(
+    record: Record, first: int, due: Instants, sent: Instants, done: Instants, failed: Flags
 ) -> None:
-    record.due += 1
-    if due_ns >= record.grid.next_ns:
-        record.grid.enter(number, due_ns)
-    record.dispatched(due_ns, due_ns + wait_ns // 2)
-    record.start(number)
-    sent_ns = due_ns + wait_ns
-    made = Exchange(Request(0, _ORIGIN, b"", b""), sent_ns=sent_ns, done_ns=sent_ns + time_ns)
-    made.status, made.success = (503, False) if fails else (200, True)
-    record.sent(due_ns, sent_ns)
-    record.steps[0].add(made, due_ns)
-    record.settle(number, Outcome.INDETERMINATE if fails else Outcome.ACKNOWLEDGED)
+    """Enter the copies of a second, all at once."""
+    numbers = np.arange(first, first + due.size)
+    for number, due_ns in zip(numbers.tolist(), due.tolist(), strict=True):
+        if due_ns >= record.grid.next_ns:
+            record.grid.enter(number, due_ns)
+    good = ~failed
+    step = record.steps[0]
+    if good.any():
+        step.times.add(due[good], sent[good], done[good])
+    for due_ns, sent_ns, done_ns in zip(
+        *(at[failed].tolist() for at in (due, sent, done)), strict=True
+    ):
+        assert step.failures is not None
+        step.failures.record(due_ns)
+        step.failed.record(done_ns - sent_ns)
+    record.delays.add(due, sent)
+    record.dispatch_lag.add((sent - due) // 2)
+    step.attempts += due.size
+    step.succeeded += int(good.sum())
+    step.answers.update({200: int(good.sum()), 503: int(failed.sum())})
+    record.ledger.started.update(numbers.tolist())
+    record.ledger.acknowledged.update(numbers[good].tolist())
+    record.ledger.indeterminate.update(numbers[failed].tolist())
+    record.due += due.size
+    record.started += due.size
+    record.acknowledged += int(good.sum())
+    record.indeterminate += int(failed.sum())
 
 
 def _queries(

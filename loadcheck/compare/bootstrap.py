@@ -1,0 +1,190 @@
+"""How far a figure of one run could have come out otherwise: a block bootstrap over intervals.
+
+What a service does in one second resembles what it did in the second before, so neither requests
+nor intervals are independent. Whole blocks of neighbouring intervals are drawn instead (circular
+block bootstrap, D. N. Politis and J. P. Romano 1992), from within each stage, since a stage's load
+is no accident. Everything is drawn and added up at once by matrix products.
+
+Few long blocks are drawn and Student's distribution is used with as many degrees of freedom as they
+leave (after R. Ibragimov and U. K. Müller 2010). What correlation between neighbouring blocks hides
+is added as for an autoregressive process of first order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loadcheck.measure.layout import Layout
+
+DRAWS = 500
+"""The error of a standard deviation estimated from so many draws is 3 %."""
+FEWEST_INTERVALS = 5
+"""With fewer there is no telling how much they differ by chance."""
+
+_BLOCKS = 6
+_CAUTION = 0.5
+"""Standard errors by which a correlation is taken to be higher than it was found to be: one that is
+found too low makes an interval too narrow. Calibrated by tests/benchmarks/compare.py."""
+_HIGHEST_CORRELATION = 0.95
+_EXACT_IN_SINGLE = 1 << 24
+
+Floats = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """How often each interval is taken in each draw.
+
+    Attributes:
+        weights: A row a draw, a column an interval.
+        strata: The stage of each interval; those of a stage are neighbours.
+        lengths: Length of the blocks of each stage.
+        freedom: Degrees of freedom that they leave.
+    """
+
+    weights: Weights
+    strata: Ints
+    lengths: tuple[int, ...]
+    freedom: int
+
+    def deviation(self, drawn: Floats, level: Floats) -> float:
+        """Return the standard deviation by which a figure would differ from run to run.
+
+        Args:
+            drawn: The figure in each draw.
+            level: The same, or one that moves with it, in each interval; NaN where it has none.
+
+        Returns:
+            NaN if the draws do not tell.
+        """
+        if not np.isfinite(drawn).all():
+            return math.nan
+        rho = correlation(level, self.strata)
+        sizes = np.bincount(self.strata)
+        shares = [
+            (size, hidden(rho, int(size), length))
+            for size, length in zip(sizes, self.lengths, strict=True)
+            if size > 1
+        ]
+        factor = sum(size * share for size, share in shares) / sum(size for size, _ in shares)
+        return float(drawn.std(ddof=1)) * math.sqrt(factor)
+
+
+def draw(strata: Ints, random: np.random.Generator, draws: int = DRAWS) -> Draws | None:
+    """Draw blocks of intervals with replacement.
+
+    Args:
+        strata: The stage of each interval, numbered from 0; those of a stage are neighbours.
+        random: Source of chance.
+        draws: How many times.
+
+    Returns:
+        None if there are too few intervals.
+    """
+    if strata.size < FEWEST_INTERVALS:
+        return None
+    weights: Weights = np.zeros((draws, strata.size), dtype=np.float32)
+    blocks, lengths = 0, []
+    stages = int(strata.max()) + 1
+    for stage in range(stages):
+        inside = np.flatnonzero(strata == stage)
+        size = inside.size
+        length = max(1, -(-size // _BLOCKS))
+        number = -(-size // length)
+        starts = random.integers(0, size, (draws, number, 1))
+        taken = ((starts + np.arange(length)) % size).reshape(draws, -1)[:, :size]
+        flat = (np.arange(draws)[:, None] * size + taken).reshape(-1)
+        weights[:, inside] = np.bincount(flat, minlength=draws * size).reshape(draws, size)
+        blocks += number
+        lengths.append(length)
+    freedom = blocks - stages
+    if freedom < 1:
+        return None
+    return Draws(weights=weights, strata=strata, lengths=tuple(lengths), freedom=freedom)
+
+
+def correlation(level: Floats, strata: Ints) -> float:
+    """Return the correlation of neighbouring intervals, as high as it may well be; 0 to 0.95.
+
+    An estimate from few values is too low by about (1 + 3 rho) / n (F. H. C. Marriott and J. A.
+    Pope 1954), which is added, and so is half its standard error.
+    """
+    centred = np.full(level.size, np.nan)
+    for stage in range(int(strata.max()) + 1):
+        inside = (strata == stage) & np.isfinite(level)
+        if inside.any():
+            centred[inside] = level[inside] - level[inside].mean()
+    number = int(np.isfinite(centred).sum())
+    spread = float(np.nansum(centred**2))
+    if not spread or number < FEWEST_INTERVALS:
+        return 0.0
+    inside = strata[:-1] == strata[1:]
+    rho = float(np.nansum((centred[:-1] * centred[1:])[inside])) / spread
+    rho += (1 + 3 * rho) / number + _CAUTION / math.sqrt(number)
+    return min(max(rho, 0.0), _HIGHEST_CORRELATION)
+
+
+def hidden(rho: float, size: int, length: int) -> float:
+    """Return by what factor the variance of a mean is higher than blocks show.
+
+    Args:
+        rho: Correlation of neighbouring intervals.
+        size: Number of intervals.
+        length: Length of a block.
+    """
+    whole, block = _variance_of_mean(rho, size), _variance_of_mean(rho, length)
+    return whole * size / (length * (block - whole)) if size > length else 1.0
+
+
+def _variance_of_mean(rho: float, size: int) -> float:
+    lags = np.arange(1, size)
+    return float(1 + 2 * ((1 - lags / size) * rho**lags).sum()) / size
+
+
+def percentiles(
+    counts: Counts, buckets: Layout, wanted: tuple[float, ...], weights: Weights | None = None
+) -> Floats:
+    """Return percentiles of histograms, in microseconds.
+
+    Args:
+        counts: Bucket counts, a row an interval.
+        buckets: What they count.
+        wanted: Percentiles, 0 to 100.
+        weights: How often to take each interval, a row for each way to merge them; None for each
+            interval alone.
+
+    Returns:
+        A row for each way, a column a percentile, interpolated within its bucket; NaN without
+        samples.
+    """
+    filled = np.flatnonzero(counts.any(axis=0))
+    rows = counts.shape[0] if weights is None else weights.shape[0]
+    result = np.full((rows, len(wanted)), np.nan)
+    if not filled.size:
+        return result
+    dense = counts[:, filled]
+    single = 2 * int(dense.sum()) < _EXACT_IN_SINGLE
+    merged: npt.NDArray[np.floating] = dense.astype(np.float32 if single else np.float64)
+    if weights is not None:
+        merged = weights.astype(merged.dtype, copy=False) @ merged
+    running = np.cumsum(merged, axis=1)
+    totals = running[:, -1]
+    each = np.arange(rows)
+    low = buckets.lowest_us[filled]
+    width = (buckets.highest_us - buckets.lowest_us + 1)[filled]
+    for column, percentile in enumerate(wanted):
+        rank = totals * (percentile / 100)
+        place = np.minimum((running < rank[:, None]).sum(axis=1), filled.size - 1)
+        within = merged[each, place]
+        before = running[each, place] - within
+        share = np.divide(rank - before, within, out=np.zeros_like(rank), where=within > 0)
+        value = low[place] + np.clip(share, 0, 1) * width[place]
+        result[:, column] = np.where(totals > 0, value, np.nan)
+    return result

@@ -1,0 +1,218 @@
+"""Compares runs, and puts what comes of it into a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from loadcheck import __version__
+from loadcheck.compare.comparable import Difference, differences, unfinished
+from loadcheck.compare.curves import curves
+from loadcheck.compare.evidence import Evidence, Unknown, evidence
+from loadcheck.compare.figures import Figure, Word
+from loadcheck.compare.judge import CONFIDENCE, Judged, judge
+from loadcheck.errors import Problem, ResultFileError
+
+SCHEMA = "loadcheck.comparison/1"
+
+_SECTIONS = ("load", "generator", "steps", "consistency")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A results document and where it stands.
+
+    Attributes:
+        file: As the user named it.
+        document: What it holds.
+    """
+
+    file: str
+    document: Mapping[str, Any]
+
+
+def compare(
+    base: Sequence[Stored],
+    candidate: Sequence[Stored],
+    *,
+    tolerance: float = 0.05,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Return the document of a comparison.
+
+    Args:
+        base: Runs to compare with.
+        candidate: Runs of what is new.
+        tolerance: A difference of at most this share of the base is as good as none.
+        force: Go on although the runs cannot be compared.
+
+    Raises:
+        ResultFileError: Runs cannot be compared, each difference told; or a file is broken.
+    """
+    runs = [*base, *candidate]
+    _require_figures(runs)
+    apart, problems = _apart(runs)
+    if problems and not force:
+        raise ResultFileError(problems)
+    found = {id(run): evidence(run.document, run.file) for run in runs}
+    sides = [[found[id(run)] for run in side] for side in (base, candidate)]
+    judged = [
+        judge(
+            figure,
+            [_of(run, figure) for run in sides[0]],
+            [_of(run, figure) for run in sides[1]],
+            tolerance,
+        )
+        for figure in _figures([*sides[0], *sides[1]])
+    ]
+    return {
+        "schema": SCHEMA,
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "loadcheck": __version__,
+        "verdict": verdict(judged),
+        "scenario": {"name": str(candidate[-1].document["scenario"].get("name", ""))},
+        "tolerance": tolerance,
+        "confidence": CONFIDENCE,
+        "forced": [str(problem) for problem in problems],
+        "differences": [asdict(difference) for difference in apart],
+        "notes": _notes(base, candidate),
+        "figures": [_figure(one) for one in judged],
+        "base": [_run(run) for run in base],
+        "candidate": [_run(run) for run in candidate],
+    }
+
+
+def verdict(judged: Sequence[Judged]) -> str:
+    """Return what it all comes to: "worse", "same", "better" or, if nothing tells, "unsure".
+
+    One figure of the target that is worse makes the candidate worse. Figures of which nobody can be
+    sure are passed over as long as there is one of which one can.
+    """
+    words = {one.word for one in judged if one.figure.about == "target"}
+    for word in (Word.WORSE, Word.BETTER, Word.SAME):
+        if word in words:
+            return str(word.value)
+    return str(Word.UNSURE.value)
+
+
+def _require_figures(runs: Sequence[Stored]) -> None:
+    problems = [
+        Problem(
+            file=run.file,
+            message=f"has no figures to compare: the run got as far as "
+            f"{run.document['run']['phase']}",
+        )
+        for run in runs
+        if not all(section in run.document for section in _SECTIONS)
+    ]
+    if problems:
+        raise ResultFileError(problems)
+
+
+def _apart(runs: Sequence[Stored]) -> tuple[list[Difference], list[Problem]]:
+    """Return in what runs differ from the first, and why they cannot be compared."""
+    first = runs[0]
+    problems = [
+        Problem(file=run.file, message=why, remedy=_GO_ON)
+        for run in runs
+        if (why := unfinished(run.document))
+    ]
+    apart = []
+    for run in runs[1:]:
+        found = differences(first.document, run.document, run.file)
+        apart += found
+        problems += [
+            Problem(
+                file=run.file,
+                key=one.key,
+                message=f"is {_shown(one.candidate)}, but {_shown(one.base)} in {first.file}",
+                remedy=_GO_ON,
+            )
+            for one in found
+            if one.matters
+        ]
+    return apart, problems
+
+
+_GO_ON = "these runs cannot be compared; --force does it all the same"
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else f'"{value}"'
+
+
+def _figures(runs: Sequence[Mapping[Figure, Evidence]]) -> list[Figure]:
+    """Return every figure of any run, in the order of the first that has it."""
+    return list(dict.fromkeys(figure for run in runs for figure in run))
+
+
+def _of(run: Mapping[Figure, Evidence], figure: Figure) -> Evidence:
+    return run.get(figure, Unknown(trouble="not every run has it"))
+
+
+def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:
+    """Return what a reader should know before trusting the words."""
+    notes = []
+    if len(base) == len(candidate) == 1:
+        notes.append(
+            "One run a side: the intervals hold what varied within the runs, not what may vary "
+            "between them. Several runs a side tell both."
+        )
+    notes += [
+        f"{run.file} is of an earlier version and has no intervals: one run of it tells how large "
+        "a figure was, not how sure that is."
+        for run in (*base, *candidate)
+        if not run.document.get("intervals")
+    ]
+    notes += [
+        f"{run.file}: {finding['summary']}"
+        for run in (*base, *candidate)
+        for finding in run.document.get("findings", ())
+        if finding["check"] == "generator"
+    ]
+    return notes
+
+
+def _figure(one: Judged) -> dict[str, Any]:
+    figure = one.figure
+    return {
+        "key": figure.key,
+        "group": figure.group,
+        "name": figure.name,
+        "unit": figure.unit,
+        "better": figure.better,
+        "about": figure.about,
+        "base": one.base,
+        "candidate": one.candidate,
+        "difference": one.difference,
+        "low": one.low,
+        "high": one.high,
+        "relative": {
+            "difference": one.relative(one.difference),
+            "low": one.relative(one.low),
+            "high": one.relative(one.high),
+        },
+        "margin": one.margin,
+        "method": one.method,
+        "word": one.word.value,
+        "why": one.why,
+    }
+
+
+def _run(stored: Stored) -> dict[str, Any]:
+    document = stored.document
+    run = document["run"]
+    return {
+        "file": stored.file,
+        "id": run["id"],
+        "started_at": run["started_at"],
+        "scenario": str(document["scenario"].get("name", "")),
+        "verdict": document["verdict"],
+        "copies": document["copies"],
+        "load": document["load"],
+        "stages": document.get("stages", []),
+        "environment": document["environment"],
+        "curves": curves(document, stored.file),
+    }

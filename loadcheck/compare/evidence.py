@@ -1,0 +1,336 @@
+"""What one results file tells of each figure, and how well."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from loadcheck.compare import figures
+from loadcheck.compare.bootstrap import Counts, Draws, Floats, draw, percentiles
+from loadcheck.compare.figures import Figure
+from loadcheck.errors import Problem, ResultFileError
+from loadcheck.measure.intervals import DIGITS, decode
+from loadcheck.measure.layout import layout
+
+_US_PER_MS = 1000
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A figure that would have come out otherwise in another run.
+
+    Attributes:
+        value: In the figure's unit.
+        deviation: Its standard deviation from run to run, as one run shows it: of the logarithm
+            where ``logarithmic``; NaN if the run does not tell.
+        freedom: Degrees of freedom of that.
+        logarithmic: Whether runs differ by factors rather than by sums.
+        own: How much of it may be the generator's own delay, in the same unit.
+        trouble: Why there is no deviation; "" if there is.
+    """
+
+    value: float
+    deviation: float = math.nan
+    freedom: int = 0
+    logarithmic: bool = True
+    own: float = 0.0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How many of how many.
+
+    Attributes:
+        hits: Those that count.
+        trials: All.
+        effective: So many independent ones would tell as much; less than all if hits come in
+            bursts.
+    """
+
+    hits: int
+    trials: int
+    effective: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What is proven of a figure: it lies between the two.
+
+    Attributes:
+        lower: At the least.
+        upper: At the most.
+    """
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """A figure that a run does not tell.
+
+    Attributes:
+        trouble: Why.
+    """
+
+    trouble: str
+
+
+Evidence = Measured | Share | Bounds | Unknown
+
+_NO_INTERVALS = "the file has no intervals"
+_TOO_SHORT = "the load was too short"
+
+
+class Intervals:
+    """The intervals of one results file, decoded and checked.
+
+    Attributes:
+        number: How many there are.
+        draws: Ways to draw them; None if there are too few.
+        width_s: Length of each.
+        trouble: Why there is nothing to draw; "" if there is.
+    """
+
+    def __init__(self, document: Document, file: str) -> None:
+        self._file = file
+        self._columns: Mapping[str, Any] = document.get("intervals") or {}
+        begins = np.array(self._columns.get("from_s", ()), dtype=np.float64)
+        self.number = int(begins.size)
+        self.width_s: Floats = (
+            self._numbers("to_s", self._columns) - begins if self.number else begins
+        )
+        strata = np.zeros(self.number, dtype=np.int64)
+        stages = [stage["from_s"] for stage in document.get("stages") or ()]
+        if stages and self.number:
+            found = np.searchsorted(np.array(stages) - 1e-6, begins, side="right") - 1
+            strata = np.unique(np.maximum(found, 0), return_inverse=True)[1].astype(np.int64)
+        random = np.random.default_rng(zlib.crc32(str(document["run"]["id"]).encode()))
+        self.draws: Draws | None = draw(strata, random) if self.number else None
+        self.trouble = _NO_INTERVALS
+        if self.number:
+            self.trouble = "" if self.draws is not None else _TOO_SHORT
+
+    def _numbers(self, name: str, columns: Mapping[str, Any], where: str = "") -> Floats:
+        values = np.array(columns[name], dtype=np.float64)
+        if values.size != self.number:
+            raise self._broken(
+                where + name, f"has {values.size} values for {self.number} intervals"
+            )
+        return values
+
+    def _broken(self, key: str, message: str) -> ResultFileError:
+        return ResultFileError(
+            Problem(
+                file=self._file,
+                key=f"intervals.{key}",
+                message=message,
+                remedy="was it edited by hand?",
+            )
+        )
+
+    def column(self, name: str, step: str | None = None) -> Floats:
+        """Return a column of counts, of the load or of a step."""
+        if step is None:
+            return self._numbers(name, self._columns)
+        return self._numbers(name, self._columns["steps"][step], f"steps.{step}.")
+
+    def histograms(self, name: str, step: str | None = None) -> Counts | None:
+        """Return a column of histograms as rows of bucket counts; None if it is not there."""
+        columns, where = self._columns, name
+        if step is not None:
+            columns = (self._columns.get("steps") or {}).get(step) or {}
+            where = f"steps.{step}.{name}"
+        texts = columns.get(name)
+        if texts is None:
+            return None
+        if len(texts) != self.number:
+            raise self._broken(where, f"has {len(texts)} values for {self.number} intervals")
+        try:
+            return decode(texts)
+        except ValueError as error:
+            raise self._broken(where, str(error)) from error
+
+    def has(self, step: str) -> bool:
+        """Tell whether there is anything of a step."""
+        return step in (self._columns.get("steps") or {})
+
+
+def evidence(document: Document, file: str) -> dict[Figure, Evidence]:
+    """Return what a results document tells of each figure that it has.
+
+    Args:
+        document: Of a run that is complete.
+        file: Its name, for messages.
+
+    Raises:
+        ResultFileError: Its intervals are broken.
+    """
+    intervals = Intervals(document, file)
+    found: dict[Figure, Evidence] = {}
+    for name, step in document["steps"].items():
+        found |= dict(_times_of_step(name, step, document, intervals))
+        found[figures.errors_of_step(name)] = _errors(name, step, intervals)
+    found |= dict(_of_load(document, intervals))
+    found |= dict(_of_count(document))
+    found |= dict(_lateness(document, intervals))
+    return found
+
+
+def _times_of_step(
+    name: str, step: Document, document: Document, intervals: Intervals
+) -> Iterator[tuple[Figure, Evidence]]:
+    generator = document["generator"]
+    for time in ("response_time", "service_time"):
+        if step[time] is None:
+            continue
+        counts = intervals.histograms(time, name)
+        delays = [generator["loop_lag"]]
+        if time == "response_time":
+            delays.append(generator["dispatch_lag"])
+        found = _percentiles(step[time], counts, intervals, logarithmic=True)
+        for percentile, measured in found:
+            own = max((delay[f"{percentile}_ms"] or 0.0) for delay in delays)
+            yield (
+                figures.time_of_step(name, time, percentile),
+                replace(measured, own=own) if isinstance(measured, Measured) else measured,
+            )
+
+
+def _percentiles(
+    whole: Document, counts: Counts | None, intervals: Intervals, *, logarithmic: bool
+) -> Iterator[tuple[str, Evidence]]:
+    wanted = tuple(figures.PERCENTILES.values())
+    draws = intervals.draws
+    drawn = levels = np.zeros((0, len(wanted)))
+    if counts is not None and draws is not None:
+        buckets = layout(DIGITS)
+        drawn = percentiles(counts, buckets, wanted, draws.weights)
+        levels = percentiles(counts, buckets, wanted)
+        if logarithmic:
+            drawn, levels = np.log(np.maximum(drawn, 1)), np.log(np.maximum(levels, 1))
+        else:
+            drawn, levels = drawn / _US_PER_MS, levels / _US_PER_MS
+    for column, (name, percentile) in enumerate(figures.PERCENTILES.items()):
+        value = whole[f"{name}_ms"]
+        if value is None:
+            yield name, Unknown(trouble="no samples")
+            continue
+        beyond = whole["count"] * (1 - percentile / 100)
+        if round(beyond, 6) < figures.FEWEST_BEYOND:
+            trouble = f"too few samples: {whole['count']:,}"
+        else:
+            trouble = intervals.trouble or ("" if counts is not None else _NO_INTERVALS)
+        deviation = math.nan
+        if not trouble and draws is not None:
+            deviation = draws.deviation(drawn[:, column], levels[:, column])
+            trouble = "" if math.isfinite(deviation) else "too few intervals have samples"
+        yield (
+            name,
+            Measured(
+                value=value,
+                deviation=deviation,
+                freedom=draws.freedom if draws is not None else 0,
+                logarithmic=logarithmic,
+                trouble=trouble,
+            ),
+        )
+
+
+def _errors(name: str, step: Document, intervals: Intervals) -> Evidence:
+    hits, trials = step["attempts"] - step["succeeded"], step["attempts"]
+    if not intervals.has(name):
+        return _share(hits, trials, None, None, intervals)
+    failed = intervals.column("failed", name)
+    return _share(hits, trials, failed, failed + intervals.column("succeeded", name), intervals)
+
+
+def _share(
+    hits: int, trials: int, per_hits: Floats | None, per_trials: Floats | None, intervals: Intervals
+) -> Evidence:
+    """Return a share, and to how many independent trials its intervals show it to amount."""
+    if not trials:
+        return Unknown(trouble="nothing was tried")
+    share, effective, draws = hits / trials, float(trials), intervals.draws
+    if per_hits is not None and per_trials is not None and draws is not None and 0 < share < 1:
+        all_trials = draws.weights @ per_trials
+        if (all_trials > 0).all():
+            drawn = (draws.weights @ per_hits) / all_trials
+            level = np.divide(
+                per_hits, per_trials, out=np.full(per_hits.size, np.nan), where=per_trials > 0
+            )
+            deviation = draws.deviation(drawn, level)
+            if deviation > 0:
+                effective = min(effective, share * (1 - share) / deviation**2)
+    return Share(hits=hits, trials=trials, effective=max(effective, 1.0))
+
+
+def _of_load(document: Document, intervals: Intervals) -> Iterator[tuple[Figure, Evidence]]:
+    copies, rate = document["copies"], document["load"]["reached_rate"]
+    draws = intervals.draws
+    deviation = math.nan
+    if draws is not None:
+        started = intervals.column("started")
+        drawn = (draws.weights @ started) / (draws.weights @ intervals.width_s)
+        if (drawn > 0).all():
+            level = started / intervals.width_s
+            deviation = draws.deviation(np.log(drawn), np.log(np.maximum(level, 1e-9)))
+    if rate > 0:
+        yield (
+            figures.RATE,
+            Measured(
+                value=rate,
+                deviation=deviation,
+                freedom=draws.freedom if draws is not None else 0,
+                trouble=intervals.trouble,
+            ),
+        )
+    whole = copies["started"], copies["started"] - copies["acknowledged"]
+    due = copies["started"] + copies["skipped"]
+    if intervals.number:
+        started, skipped = intervals.column("started"), intervals.column("skipped")
+        missing = started - intervals.column("acknowledged")
+        yield figures.ERRORS, _share(whole[1], whole[0], missing, started, intervals)
+        yield figures.SKIPPED, _share(copies["skipped"], due, skipped, started + skipped, intervals)
+    else:
+        yield figures.ERRORS, _share(whole[1], whole[0], None, None, intervals)
+        yield figures.SKIPPED, _share(copies["skipped"], due, None, None, intervals)
+
+
+def _of_count(document: Document) -> Iterator[tuple[Figure, Evidence]]:
+    seen = document["consistency"]
+    for name, (lower, upper) in figures.COUNTS.items():
+        low = seen.get(lower)
+        high = low if seen.get(upper) is None else seen[upper]
+        figure = figures.counted(name)
+        if low is None:
+            yield figure, Unknown(trouble="not known")
+        else:
+            yield figure, Bounds(lower=low, upper=high)
+    lag = seen.get("visibility")
+    for name in figures.VISIBLE:
+        upper_s = lag[f"{name}_s"] if lag else None
+        if lag is None or upper_s is None:
+            yield figures.visible(name), Unknown(trouble="not known")
+            continue
+        lower_s = lag["lower"][f"{name}_s"]
+        yield (
+            figures.visible(name),
+            Bounds(lower=1e3 * (upper_s if lower_s is None else lower_s), upper=1e3 * upper_s),
+        )
+
+
+def _lateness(document: Document, intervals: Intervals) -> Iterator[tuple[Figure, Evidence]]:
+    whole = document["generator"]["lateness"]
+    counts = intervals.histograms("lateness")
+    for percentile, measured in _percentiles(whole, counts, intervals, logarithmic=False):
+        if percentile in ("p50", "p99"):
+            yield figures.lateness(percentile), measured

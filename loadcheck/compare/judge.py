@@ -1,0 +1,301 @@
+"""Puts a figure of the base beside that of the candidate: difference, interval, one word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
+from loadcheck.compare.figures import Figure, Word
+from loadcheck.compare.student import two_sided
+
+CONFIDENCE = 0.95
+
+Method = Literal["intervals", "runs", "exact", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A figure, compared.
+
+    Attributes:
+        figure: Which.
+        base: Its value; of several runs their mean, or of what is counted exactly the worst of
+            them; None if it is not known.
+        candidate: The same.
+        low: The least that the difference is, with the confidence; None if nothing tells.
+        high: The most that it is.
+        margin: A difference no greater than this is as good as none.
+        method: Where the interval comes from: the intervals of single runs, the differences
+            between runs, a proof, or nowhere.
+        word: What it comes to.
+        why: Why there is no interval; "" if there is.
+    """
+
+    figure: Figure
+    base: float | None
+    candidate: float | None
+    low: float | None = None
+    high: float | None = None
+    margin: float = 0.0
+    method: Method = "none"
+    word: Word = Word.UNSURE
+    why: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Candidate less base."""
+        if self.base is None or self.candidate is None:
+            return None
+        return self.candidate - self.base
+
+    def relative(self, difference: float | None) -> float | None:
+        """Return a difference as a share of the base."""
+        return difference / self.base if difference is not None and self.base else None
+
+
+def judge(
+    figure: Figure, base: Sequence[Evidence], candidate: Sequence[Evidence], tolerance: float
+) -> Judged:
+    """Compare a figure.
+
+    Args:
+        figure: Which.
+        base: What each run of the base tells of it.
+        candidate: What each run of the candidate tells.
+        tolerance: A difference of at most this share of the base is as good as none.
+    """
+    everything = [*base, *candidate]
+    for one in everything:
+        if isinstance(one, Unknown):
+            return _unknown(figure, base, candidate, one.trouble)
+    for kind, compare in _COMPARED:
+        left = [one for one in base if isinstance(one, kind)]
+        right = [one for one in candidate if isinstance(one, kind)]
+        if len(left) + len(right) == len(everything):
+            return compare(figure, left, right, tolerance)
+    return _unknown(figure, base, candidate, "the runs tell it in different ways")
+
+
+def _unknown(
+    figure: Figure, base: Sequence[Evidence], candidate: Sequence[Evidence], why: str
+) -> Judged:
+    sides = []
+    for side in (base, candidate):
+        values = [one.value for one in side if isinstance(one, Measured)]
+        sides.append(_mean(values) if len(values) == len(side) else None)
+    return Judged(figure=figure, base=sides[0], candidate=sides[1], why=why)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+# figures that differ from run to run
+
+
+def _measured(
+    figure: Figure, base: Sequence[Measured], candidate: Sequence[Measured], tolerance: float
+) -> Judged:
+    """Compare by what runs differ, or by what single runs show that they would."""
+    logarithmic = all(one.logarithmic and one.value > 0 for one in (*base, *candidate))
+    sides = [
+        np.array([math.log(one.value) if logarithmic else one.value for one in side])
+        for side in (base, candidate)
+    ]
+    means = [float(side.mean()) for side in sides]
+    values = [math.exp(mean) if logarithmic else mean for mean in means]
+    judged = Judged(figure=figure, base=values[0], candidate=values[1])
+    several = len(base) > 1 or len(candidate) > 1
+    trouble = next((one.trouble for one in (*base, *candidate) if one.trouble), "")
+    if several:
+        deviation, freedom = _between(sides, (base, candidate))
+    elif not trouble:
+        variances = [side[0].deviation ** 2 for side in (base, candidate)]
+        deviation = math.sqrt(sum(variances))
+        freedom = _welch(variances, [base[0].freedom, candidate[0].freedom])
+    else:
+        return _without(judged, trouble)
+    reach = two_sided(CONFIDENCE, freedom) * deviation
+    low, high = means[1] - means[0] - reach, means[1] - means[0] + reach
+    if logarithmic:
+        low, high = values[0] * math.expm1(low), values[0] * math.expm1(high)
+    # of each side some may be the generator's own delay, so that the true difference may be as
+    # much lower or higher
+    own = [max(one.own for one in side) for side in (base, candidate)]
+    return _worded(
+        judged,
+        low=low - own[1],
+        high=high + own[0],
+        margin=max(tolerance * abs(values[0]), figure.floor),
+        method="runs" if several else "intervals",
+    )
+
+
+def _between(
+    sides: Sequence[np.ndarray[tuple[int], np.dtype[np.float64]]],
+    runs: Sequence[Sequence[Measured]],
+) -> tuple[float, float]:
+    """Return the standard deviation of the difference of two means, and its degrees of freedom.
+
+    The variance between runs is that of both sides together (or each side's own, with three runs
+    or more of both), and never less than what single runs show by themselves.
+    """
+    within = []
+    for side in runs:
+        known = [one.deviation**2 for one in side if math.isfinite(one.deviation)]
+        within.append(_mean(known) if known else 0.0)
+    squares = [float(((side - side.mean()) ** 2).sum()) for side in sides]
+    if all(side.size >= _SEVERAL for side in sides):
+        variances = [
+            max(square / (side.size - 1), least) / side.size
+            for square, side, least in zip(squares, sides, within, strict=True)
+        ]
+        return math.sqrt(sum(variances)), _welch(variances, [side.size - 1 for side in sides])
+    freedom = sum(side.size - 1 for side in sides)
+    pooled = max(sum(squares) / freedom, *within)
+    return math.sqrt(pooled * sum(1 / side.size for side in sides)), freedom
+
+
+_SEVERAL = 3
+
+
+def _welch(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of variances (B. L. Welch 1947)."""
+    below = sum(
+        variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True)
+    )
+    return max(1.0, sum(variances) ** 2 / below) if below else float(min(freedoms))
+
+
+# shares
+
+
+def _shares(
+    figure: Figure, base: Sequence[Share], candidate: Sequence[Share], tolerance: float
+) -> Judged:
+    """Compare by Wilson's intervals of each side, put together as R. G. Newcombe (1998) does."""
+    (left, left_low, left_high), (right, right_low, right_high) = _wilson(base), _wilson(candidate)
+    judged = Judged(figure=figure, base=left, candidate=right)
+    apart = right - left
+    several = len(base) > 1 or len(candidate) > 1
+    if left == right == 0:
+        # nobody failed on either side: there is nothing to tell apart
+        low, high = -left_high, right_high
+        return _worded(judged, low=low, high=high, margin=max(-low, high), method=_method(several))
+    return _worded(
+        judged,
+        low=apart - math.hypot(right - right_low, left_high - left),
+        high=apart + math.hypot(right_high - right, left - left_low),
+        margin=tolerance * left,
+        same=max(tolerance * left, _NO_SHARE),
+        method=_method(several),
+    )
+
+
+def _method(several: bool) -> Method:
+    return "runs" if several else "intervals"
+
+
+def _wilson(side: Sequence[Share]) -> tuple[float, float, float]:
+    """Return the share of all runs of a side together, and its interval (E. B. Wilson 1927)."""
+    hits, trials = sum(one.hits for one in side), sum(one.trials for one in side)
+    share = hits / trials
+    effective = sum(one.effective for one in side)
+    if len(side) > 1 and 0 < share < 1:
+        scatter = sum(
+            (one.hits - one.trials * share) ** 2 / (one.trials * share * (1 - share))
+            for one in side
+        ) / (len(side) - 1)
+        effective = min(effective, trials / max(scatter, 1.0))
+    z = two_sided(CONFIDENCE, _LARGE)
+    centre = (share + z * z / (2 * effective)) / (1 + z * z / effective)
+    half = (
+        z
+        / (1 + z * z / effective)
+        * math.sqrt(share * (1 - share) / effective + z * z / (4 * effective**2))
+    )
+    return share, max(0.0, centre - half), min(1.0, centre + half)
+
+
+_LARGE = 1e6
+_NO_SHARE = 0.001
+"""Shares that are surely no farther apart than a tenth of a percent are the same."""
+
+
+# what is proven
+
+
+def _bounds(
+    figure: Figure, base: Sequence[Bounds], candidate: Sequence[Bounds], tolerance: float
+) -> Judged:
+    """Compare the worst runs of both sides: bounds that are proven differ, or may not."""
+    sides = [
+        Bounds(lower=max(one.lower for one in side), upper=max(one.upper for one in side))
+        for side in (base, candidate)
+    ]
+    left, right = sides
+    exact = figure.unit == "count"
+    judged = Judged(
+        figure=figure,
+        base=left.lower if exact else left.upper,
+        candidate=right.lower if exact else right.upper,
+    )
+    return _worded(
+        judged,
+        low=right.lower - left.upper,
+        high=right.upper - left.lower,
+        margin=0.0 if exact else tolerance * left.upper,
+        method="exact",
+    )
+
+
+# words
+
+
+def _without(judged: Judged, why: str) -> Judged:
+    return Judged(figure=judged.figure, base=judged.base, candidate=judged.candidate, why=why)
+
+
+def _worded(
+    judged: Judged,
+    *,
+    low: float,
+    high: float,
+    margin: float,
+    method: Method,
+    same: float | None = None,
+) -> Judged:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return _without(judged, "the interval has no bounds")
+    sign = 1 if judged.figure.better == "less" else -1
+    least, most = (low, high) if sign > 0 else (-high, -low)
+    if least > margin:
+        word = Word.WORSE
+    elif most < -margin:
+        word = Word.BETTER
+    elif max(-least, most) <= (margin if same is None else same):
+        word = Word.SAME
+    else:
+        word = Word.UNSURE
+    return Judged(
+        figure=judged.figure,
+        base=judged.base,
+        candidate=judged.candidate,
+        low=low,
+        high=high,
+        margin=margin,
+        method=method,
+        word=word,
+    )
+
+
+_COMPARED: Sequence[tuple[type[Evidence], Callable[..., Judged]]] = (
+    (Measured, _measured),
+    (Share, _shares),
+    (Bounds, _bounds),
+)
