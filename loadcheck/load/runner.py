@@ -7,7 +7,7 @@ neither a task nor a future. The schedule is absolute: a late start never moves 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -51,6 +51,7 @@ class Runner:
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
         limits: Step index → what it may ask of the service, for steps that are metered.
+        together: Copies that share a request. They fall due together, when the first of them does.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Runner:
         clock: Callable[[], int] = time.monotonic_ns,
         spin_ns: int = SPIN_NS,
         limits: Mapping[int, Limit] | None = None,
+        together: int = 1,
     ) -> None:
         self._plan = plan
+        self._together = together
         self._ingest = ingest
         self._transport = transport
         self._record = record
@@ -102,7 +105,7 @@ class Runner:
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
             until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
-            number, record = 0, self._record
+            number, record, together = 0, self._record, self._together
 
             def refill() -> None:
                 nonlocal number
@@ -111,14 +114,15 @@ class Runner:
                 if over or self._stopping.is_set() or (copies is not None and number >= copies):
                     self._stopping.set()
                     return
-                record.due += 1
+                count = together if copies is None else min(together, copies - number)
+                record.due += count
                 if now >= record.grid.next_ns:
                     record.grid.enter(number, now)
-                self._start(number, now)
-                number += 1
+                self._start(number, now, count)
+                number += count
 
             self._refill = refill
-            for _ in range(concurrency):
+            for _ in range(-(-concurrency // together)):
                 if not self._stopping.is_set():
                     refill()
             await self._stopping.wait()
@@ -152,9 +156,14 @@ class Runner:
     async def _dispatch(self, pacer: OpenPacer, max_in_flight: int) -> None:
         record, clock, grid = self._record, self._clock, self._record.grid
         begin_ns = looked_ns = self.begin_ns
-        number = 0
+        together = self._together
+        planned = pacer.planned if together > 1 else 0
+        number = begun = 0
         for chunk in pacer.chunks():
             for offset_ns in chunk.tolist():
+                number += 1
+                if number <= begun:
+                    continue  # went along with the first of its request
                 due_ns = begin_ns + offset_ns
                 now = clock()
                 if now < due_ns:
@@ -165,15 +174,17 @@ class Runner:
                     now = looked_ns = clock()
                 if self._stopping.is_set():
                     return
-                record.due += 1
+                first, count = begun, 1 if together == 1 else min(together, planned - begun)
+                begun += count
+                record.due += count
                 if due_ns >= grid.next_ns:
-                    grid.enter(number, due_ns)
-                if record.in_flight < max_in_flight:
+                    grid.enter(first, due_ns)
+                if record.in_flight + count <= max_in_flight:
                     record.dispatched(due_ns, now)
-                    self._start(number, due_ns)
+                    self._start(first, due_ns, count)
                 else:
-                    record.skip(number)
-                number += 1
+                    for skipped in range(first, begun):
+                        record.skip(skipped)
         await self._wait_until(begin_ns + int(pacer.duration_s * 1e9))
 
     async def _wait_until(self, due_ns: int) -> None:
@@ -208,11 +219,19 @@ class Runner:
 
     # the copies
 
-    def _start(self, number: int, due_ns: int) -> None:
-        self._record.start(number)
+    def _start(self, number: int, due_ns: int, count: int) -> None:
         time_ms = self._begin_ms + (due_ns - self.begin_ns) // 1_000_000
-        flow = self._plan.copy(number, time_ms, self._backoff)
-        copy = _Copy(self, number, due_ns, flow)
+        if self._together == 1:
+            self._record.start(number)
+            copy = _Copy(self, number, due_ns)
+            copy.flow = self._plan.copy(number, time_ms, self._backoff)
+        else:
+            numbers = range(number, number + count)
+            for each in numbers:
+                self._record.start(each)
+            copy = batch = _Batch(self, number, due_ns)
+            batch.begin(numbers, self._record)
+            copy.flow = self._plan.batch(numbers, time_ms, self._backoff, batch.refuse)
         self._copies.add(copy)
         copy.advance(None)
 
@@ -231,6 +250,9 @@ class Runner:
 
     def send(self, copy: _Copy, request: Request) -> None:
         """Hand a copy's request to the transport, through its step's gate if it has one."""
+        if copy.resends:
+            copy.resends = False
+            self._record.resends += 1
         gate = self._gates.get(request.step) if self._gates else None
         submit = self._transport.submit if gate is None else gate.submit
         submit(request, copy.answered)
@@ -251,7 +273,7 @@ class Runner:
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
         self._copies.discard(copy)
-        self._record.settle(copy.number, copy.outcome or Outcome.REJECTED)
+        copy.settle(self._record)
         if self._refill is not None:
             self._refill()
         if self._draining and not self._copies:
@@ -261,21 +283,17 @@ class Runner:
 class _Copy:
     """One copy under way."""
 
-    __slots__ = ("_flow", "_runner", "due_ns", "number", "outcome", "paused", "sent")
+    __slots__ = ("_runner", "due_ns", "flow", "number", "outcome", "paused", "resends", "sent")
 
-    def __init__(
-        self,
-        runner: Runner,
-        number: int,
-        due_ns: int,
-        flow: Generator[Request | Pause, Exchange, bool],
-    ) -> None:
+    flow: Generator[Request | Pause, Exchange, bool]
+
+    def __init__(self, runner: Runner, number: int, due_ns: int) -> None:
         self._runner = runner
-        self._flow = flow
         self.number = number
         self.due_ns = due_ns
         self.outcome: Outcome | None = None
         self.paused = False
+        self.resends = False
         self.sent = False
 
     def answered(self, exchange: Exchange) -> None:
@@ -291,7 +309,7 @@ class _Copy:
         runner = self._runner
         try:
             try:
-                effect = self._flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+                effect = self.flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration:
                 effect = None
             if exchange is not None:
@@ -308,5 +326,34 @@ class _Copy:
     def give_up(self) -> None:
         """End a copy that waits for its next attempt, with what its attempts have proven."""
         self.paused = False
-        self._flow.close()
+        self.flow.close()
         self._runner.ended(self)
+
+    def settle(self, record: Record) -> None:
+        """Enter its outcome."""
+        record.settle(self.number, self.outcome or Outcome.REJECTED)
+
+
+class _Batch(_Copy):
+    """Copies that share a request; their outcome is one as long as they do."""
+
+    __slots__ = ("_left", "_numbers", "_record")
+
+    def begin(self, numbers: Sequence[int], record: Record) -> None:
+        """Take the copies."""
+        self._numbers = numbers
+        self._left = set(numbers)
+        self._record = record
+
+    def refuse(self, places: Sequence[int]) -> None:
+        """Give up copies that the service refuses by name; an earlier attempt may have landed."""
+        for place in places:
+            number = self._numbers[place]
+            self._left.discard(number)
+            self._record.settle(number, merge(self.outcome, Outcome.REJECTED))
+        self.resends = bool(self._left)
+
+    def settle(self, record: Record) -> None:
+        """Enter the outcome of those that were not given up."""
+        for number in sorted(self._left):
+            record.settle(number, self.outcome or Outcome.REJECTED)

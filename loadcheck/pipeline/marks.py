@@ -59,8 +59,9 @@ def place(edit: Edit, name: str) -> str:
 
 def acknowledged(scenario: Scenario) -> str | None:
     """Return the condition of an acknowledgement, the number of events filled in."""
-    condition = scenario.verify.acknowledged
-    number = str(scenario.load.events_per_copy)
+    condition, load = scenario.verify.acknowledged, scenario.load
+    # a request of several copies holds the more, the fewer of them were refused
+    number = str(load.events_per_copy) if load.copies_per_request == 1 else "$copy.events"
     return None if condition is None else condition.replace(_EVENTS, number)
 
 

@@ -29,6 +29,7 @@ from loadcheck.pipeline.questions import Questions, Sisters
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify import thresholds
 from loadcheck.verify.metrics import Vocabulary
+from loadcheck.workflow.batches import Together
 from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.plan import Plan, Role, StepPlan
@@ -140,6 +141,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
             ("verify.acknowledged", condition is not None),
             ("verify.split", scenario.localizes),
             ("load.events_per_copy", scenario.load.events_per_copy > 1),
+            ("load.copies_per_request", scenario.load.copies_per_request > 1),
         )
         if used
     ]
@@ -152,6 +154,9 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
+    together = None
+    if scenario.load.copies_per_request > 1:
+        together = _together(scenario, problems)
     settings = Settings(
         document=scenario.workflow.document,
         name=scenario.workflow.name,
@@ -165,6 +170,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         criteria=criteria,
         query=verify.query,
         secrets=secret_values(scenario, run),
+        together=together,
         fetch=fetch,
     )
     plan = _compile(problems, settings)
@@ -208,6 +214,18 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         pacer=_pacer(load, seed) if isinstance(load, OpenLoad) else None,
         isolation="filter" if filtered else "baseline",
     )
+
+
+def _together(scenario: Scenario, problems: list[Problem]) -> Together | None:
+    """Return how copies share requests; None if what is wrong was reported."""
+    batch, ingest = scenario.verify.batch, scenario.verify.ingest
+    if batch is None:
+        remedy = "tell in [verify.batch] where the events stand in a request"
+        message = "the workflow's profile knows only one copy a request"
+        problems.append(scenario.problem("load.copies_per_request", message, remedy))
+    if batch is None or ingest is None:
+        return None
+    return Together(step=ingest, events=batch.events, refused=batch.refused)
 
 
 def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Vocabulary:

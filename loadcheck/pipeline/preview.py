@@ -14,11 +14,13 @@ from loadcheck.pipeline.prepare import (
     PLACEHOLDER_TARGET,
     PLACEHOLDER_URL,
     is_loopback,
+    most_requests,
     new_run,
     planned_copies,
     prepare,
     secret_values,
 )
+from loadcheck.pipeline.target import check_tls, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.workflow.buckets import partitions
 from loadcheck.workflow.exchange import Request
@@ -45,6 +47,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
     prepared = prepare(
         scenario, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed
     )
+    check_tls(scenario)
     hidden = secret_values(scenario, run)
     plan, verify = prepared.plan, scenario.verify
     copies = planned_copies(scenario, prepared)
@@ -53,6 +56,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         "description": scenario.description,
         "target": scenario.target.kind,
         "transport": scenario.target.transport,
+        "connection": _connection(scenario),
         "workflow": plan.workflow_id,
         "steps": [
             {
@@ -71,17 +75,48 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             "copies": copies,
             "users": copies,
             "events": copies and copies * scenario.load.events_per_copy,
+            "copies_per_request": scenario.load.copies_per_request,
+            "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
         "buckets": _buckets(scenario, run, prepared, seed),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
         "leaves_this_machine": not emulated
         and not all(is_loopback(step.origin.host) for step in plan.steps),
-        "first_request": _first_request(prepared, hidden),
+        "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
         "warnings": [str(problem) for problem in plan.warnings],
     }
     return shown
+
+
+def _connection(scenario: Scenario) -> dict[str, Any]:
+    """Return how requests travel, and how long each stretch of the way may take."""
+    target, given = scenario.target, scenario.timeouts
+    tls = target.tls
+    return {
+        "opened_ahead": [
+            {"at_s": warmup.at_s, "connections": warmup.connections}
+            for warmup in warmups_of(scenario)
+        ],
+        "at_most": most_requests(scenario),
+        "compress": target.compress,
+        "proxy": target.proxy,
+        "http2": target.http2,
+        "redirects": target.redirects,
+        "tls": {
+            "ca": str(tls.ca) if tls.ca else None,
+            "cert": str(tls.cert) if tls.cert else None,
+            "server_name": tls.server_name,
+            "verify": tls.verify,
+        },
+        "timeouts": {
+            "connect_s": given.connect_s,
+            "write_s": given.write_s,
+            "read_s": given.read_s,
+            "request_s": given.request_s,
+        },
+    }
 
 
 def _load(scenario: Scenario, prepared: Prepared) -> dict[str, Any]:
@@ -113,13 +148,23 @@ def _load(scenario: Scenario, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _first_request(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any]:
+def _first_request(prepared: Prepared, hidden: Collection[str], copies: int = 1) -> dict[str, Any]:
     once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
-    flow = prepared.plan.copy(0, time.time_ns() // 1_000_000, once)
+    now_ms, plan = time.time_ns() // 1_000_000, prepared.plan
+    if copies > 1:
+        flow = plan.batch(range(copies), now_ms, once, lambda _: None)
+    else:
+        flow = plan.copy(0, now_ms, once)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
     return _shown(request, hidden)
+
+
+def _together(scenario: Scenario, copies: int | None) -> int:
+    """Return how many copies the first request carries."""
+    together = scenario.load.copies_per_request
+    return together if copies is None else min(together, max(1, copies))
 
 
 def _first_query(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any] | None:

@@ -118,6 +118,7 @@ class Work:
             record=record,
             backoff=backoff(scenario, seed),
             limits=limits_of(scenario, prepared.plan),
+            together=scenario.load.copies_per_request,
         )
         load = scenario.load
         self._progress = Progress(

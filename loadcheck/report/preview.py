@@ -26,6 +26,7 @@ def text(preview: Preview) -> str:
         ),
         ("target", _target(preview)),
         ("sends", _sends(preview["load"])),
+        ("connects", _connects(preview)),
         *(
             ("" if index else "stages", _stage(stage))
             for index, stage in enumerate(preview["load"].get("stages", ()))
@@ -67,6 +68,9 @@ def _target(preview: Preview) -> str:
 def _sends(load: Mapping[str, Any]) -> str:
     copies = "copies" if load["copies"] is None else f"{words.count(load['copies'])} copies"
     users = "" if load["copies"] is None else f" ({words.count(load['users'])} users and events)"
+    together = load["copies_per_request"]
+    if together > 1:
+        users += f" in requests of {words.count(together)}"
     length = "" if load["duration_s"] is None else f" in {words.clock(load['duration_s'])}"
     if load["model"] == "closed":
         return f"{copies}{users}{length}, {load['concurrency']:,} in flight"
@@ -74,6 +78,28 @@ def _sends(load: Mapping[str, Any]) -> str:
         f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']}"
         f" arrivals, at most {load['max_in_flight']:,} in flight"
     )
+
+
+def _connects(preview: Preview) -> str:
+    connection = preview["connection"]
+    if preview["transport"] == "httpx":
+        parts = ["through httpx"]
+    else:
+        ahead = [str(each["connections"]) for each in connection["opened_ahead"]]
+        parts = [f"{', then '.join(ahead)} connections opened ahead"]
+    parts.append(f"at most {words.count(connection['at_most'])}")
+    proxy, tls = connection["proxy"], connection["tls"]
+    named = {
+        f"by the proxy {proxy}": proxy,
+        "HTTP/2": connection["http2"],
+        "redirects followed": connection["redirects"],
+        "bodies gzipped": connection["compress"] == "gzip",
+        f"trusting {tls['ca']}": tls["ca"],
+        f"as {tls['cert']}": tls["cert"],
+        f"expecting {tls['server_name']}": tls["server_name"],
+        "certificates NOT verified": not tls["verify"],
+    }
+    return ", ".join([*parts, *(words for words, wanted in named.items() if wanted)])
 
 
 def _stage(stage: Mapping[str, Any]) -> str:

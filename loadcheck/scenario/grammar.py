@@ -56,6 +56,7 @@ VERIFY = frozenset(
         "budget",
         "export",
         "repeat",
+        "batch",
     }
 )
 EVIDENCE = frozenset({"pruned", "sample_rate", "cached", "age_ms"})
@@ -63,6 +64,7 @@ SPLIT = frozenset({"labels", "values", "limit", "tag", "overlay"})
 BUDGET = frozenset({"cost", "window", "plain", "split", "per_day"})
 EXPORT = frozenset({"path", "event", "run", "fields"})
 REPEAT = frozenset({"event", "at", "value", "overlay"})
+BATCH = frozenset({"events", "refused"})
 LIMIT = frozenset({"concurrency", "rate"})
 THRESHOLD = frozenset({"check", "abort", "grace"})
 CAPACITY = frozenset(

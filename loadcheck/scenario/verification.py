@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import (
+    Batch,
     Budget,
     Count,
     Edit,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 section 3
 _AT = re.compile(rf"body#{_POINTER}|query\.[^#]+(?:#{_POINTER})?|(?:header|path|cookie)\.[^#]+")
+_BODY = re.compile(rf"body#{_POINTER}")
 _BENEATH = re.compile(_POINTER)
 _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
@@ -69,6 +71,7 @@ def read_verify(top: Table) -> Verify:
             budget=_budget(table),
             export=_export(table),
             repeat=_repeat(table),
+            batch=_batch(table),
             bypass=_observer_edits(table, "bypass", step or ""),
             cache=table.choice("cache", ("bypass", "respect")),
             every_s=table.duration("every"),
@@ -176,6 +179,22 @@ def _repeat(verify: Table) -> Repeat | None:
         at=table.text("at") or "",
         value=_value(table.get("value"), table.report),
         overlay=tuple(_edit(entry, "", place=_BENEATH) for entry in entries),
+    )
+
+
+def _batch(verify: Table) -> Batch | None:
+    table = verify.table("batch", grammar.BATCH)
+    if table is None:
+        return None
+    expected = 'expected the array of events in the ingest step\'s request: "body#/json/pointer"'
+    table.require("events", expected)
+    events = table.text("events")
+    if events is not None and not _BODY.fullmatch(events):
+        table.report.add(table["events"], f"found {found(table['events'])}", expected)
+    entries = table.array("refused", "runtime expressions") or []
+    return Batch(
+        events=events or "",
+        refused=tuple(text(entry, table.report) or "" for entry in entries),
     )
 
 

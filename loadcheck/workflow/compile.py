@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from loadcheck.errors import WorkflowError, did_you_mean
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.batches import Batch, Together, transfers
 from loadcheck.workflow.books import Book, Shelf
 from loadcheck.workflow.buckets import NAMES, Buckets, filler
 from loadcheck.workflow.document import read_document
@@ -20,7 +21,7 @@ from loadcheck.workflow.problems import Report
 from loadcheck.workflow.program import Given, Program
 from loadcheck.workflow.queries import QueryCompiler
 from loadcheck.workflow.resolve import Resolver
-from loadcheck.workflow.roles import close, end_of_copy, reached, symbol
+from loadcheck.workflow.roles import COPY, close, end_of_copy, reached, symbol
 from loadcheck.workflow.scope import Face, Scope
 from loadcheck.workflow.sources import Fetch
 from loadcheck.workflow.values import MISSING, Frame, Slot
@@ -51,6 +52,7 @@ class Settings:
         secrets: Values that must appear in no problem.
         query: "after": observer steps are run by the reconciliation alone. "each": by every copy
             as well.
+        together: How copies share requests; None if each has its own.
         fetch: Reads source descriptions that are URLs; None refuses them.
     """
 
@@ -66,6 +68,7 @@ class Settings:
     criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     query: Literal["after", "each"] = "after"
+    together: Together | None = None
     fetch: Fetch | None = None
 
 
@@ -198,6 +201,7 @@ def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> P
                 dependent=copy and step.index > min(per_copy),
             )
         )
+    batch = _batch(settings.together, main, end, words) if settings.together else None
     if report.errors:
         raise WorkflowError(report.problems)
     unsent: Counter[str] = Counter()
@@ -217,5 +221,38 @@ def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> P
         _journey=any(
             step.journeys for unit in program.units.values() for step in unit.machine.steps
         ),
+        _batch=batch,
         _query=QueryCompiler(program, main, words, settings.secrets),
     )
+
+
+def _batch(
+    together: Together, main: Unit, end: int, words: Mapping[str, frozenset[str]]
+) -> Batch | None:
+    """Compile the request that copies share; None if what is wrong was reported."""
+    report = main.book.scribe.report
+    steps = main.steps[:end]
+    if len(steps) != 1 or steps[0].name != together.step or transfers(steps[0].step):
+        names = ", ".join(step.name for step in steps)
+        problem = Problem(
+            message="copies cannot share requests: each has to run more than one step",
+            key="load.copies_per_request",
+            remedy=f"it needs a workflow whose copies run {together.step} alone; they run {names}",
+        )
+        report.add(problem)
+        return None
+    batch = main.compile_batch(steps[0], together)
+    if batch is None:
+        return None
+    main.finish()
+    known = batch.uses.union(*(words.get(word, frozenset()) for word in batch.uses))
+    per_copy = sorted(word for word in known if word.startswith(COPY))
+    if per_copy:
+        problem = Problem(
+            message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"
+            f" {together.events}",
+            key="load.copies_per_request",
+            remedy="what differs between copies must stand in their events",
+        )
+        report.add(problem)
+    return batch

@@ -29,7 +29,7 @@ _MESSAGE_PARTS: Final = {
     "response": ("header", "body"),
 }
 _OWN_NAMES: Final = {
-    "copy": ("userId", "insertId", "number", "time", *buckets.NAMES),
+    "copy": ("userId", "insertId", "number", "time", "events", *buckets.NAMES),
     "run": ("id", "startDay", "endDay"),
     "query": ("number",),
 }

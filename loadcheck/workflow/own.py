@@ -22,6 +22,12 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
         slot = Slot.NUMBER if name == "number" else Slot.TIME
         evaluate: Evaluate = itemgetter(slot)
         pattern = Pattern("%d", slot, string=False)
+    elif name == "events":
+        return Dynamic(
+            text=expression.text,
+            evaluate=itemgetter(Slot.EVENTS),
+            uses=frozenset({expression.text}),
+        )
     elif name in NAMES:
         pattern = Pattern(f"{prefix(name)}%d", Slot.BUCKETS + NAMES.index(name), string=True)
         evaluate = _labelled(pattern)

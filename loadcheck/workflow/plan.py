@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loadcheck.workflow.batches import Batch, Refuse, run_batch
 from loadcheck.workflow.flow import judge, run, run_step
 from loadcheck.workflow.machine import (
     Flow,
@@ -188,6 +189,7 @@ class Plan:
     _inputs: Inputs | None = field(repr=False)
     _fill: Callable[[Frame], None] | None = field(repr=False)
     _journey: bool = field(repr=False)
+    _batch: Batch | None = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
 
     def copy(self, number: int, time_ms: int, retry: RetryPolicy) -> Flow[bool]:
@@ -204,6 +206,27 @@ class Plan:
             A flow whose result says whether the workflow's per-copy part succeeded.
         """
         return run(self._machine, self._frame(number, time_ms), retry, self._end)
+
+    def batch(
+        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse
+    ) -> Flow[bool]:
+        """Return the run of several copies whose events share requests.
+
+        To be had where the plan was compiled with ``together``.
+
+        Args:
+            numbers: The copies' numbers.
+            time_ms: When they were due, in milliseconds since 1970.
+            retry: Asked when an attempt fails and no failure action of the document matches.
+            refuse: Told the places in ``numbers`` of copies that the service refuses by name,
+                before the next request is made.
+
+        Returns:
+            A flow whose result says whether the others were taken.
+        """
+        assert self._batch is not None
+        frames = [self._frame(number, time_ms) for number in numbers]
+        return run_batch(self._batch, frames, retry, refuse)
 
     def query(
         self, step_id: str, *, edits: Sequence[Edit] = (), values: Mapping[str, str]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.workflow.actions import FAILURE, SUCCESS, effective, warn_of_idle_goto
+from loadcheck.workflow.batches import compile_batch
 from loadcheck.workflow.bodies import gather_body
 from loadcheck.workflow.criteria import Criterion, compile_criterion, simple
 from loadcheck.workflow.draft import Draft, RequestError
@@ -17,10 +18,11 @@ from loadcheck.workflow.machine import Action, Inputs, Machine, Step
 from loadcheck.workflow.operations import find_operation
 from loadcheck.workflow.request import compile_request
 from loadcheck.workflow.resolve import Resolver
-from loadcheck.workflow.values import MISSING, Evaluate, as_dynamic, uses_of
+from loadcheck.workflow.values import MISSING, Evaluate, Slot, as_dynamic, uses_of
 
 if TYPE_CHECKING:
     from loadcheck.workflow import model as arazzo
+    from loadcheck.workflow.batches import Batch, Together
     from loadcheck.workflow.books import Book
     from loadcheck.workflow.overlay import Edit
     from loadcheck.workflow.problems import Path
@@ -70,6 +72,7 @@ class Unit:
         targets: ``workflowId`` as written in an action → the workflow.
         input_uses: Input name → what the values depend on that it is called with.
         result_uses: What its outputs depend on.
+        events: Events of a copy that has its request for itself, where copies may share one.
     """
 
     book: Book
@@ -81,6 +84,7 @@ class Unit:
     targets: dict[str, Unit] = field(default_factory=dict)
     input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
     result_uses: frozenset[str] = frozenset()
+    events: int | None = None
     _filled: set[tuple[str, str]] = field(default_factory=set)
     _places: dict[str, int] = field(default_factory=dict)
 
@@ -173,6 +177,25 @@ class Unit:
         """Make the machine ready to run."""
         self.machine.steps = tuple(unit.step for unit in self.steps)
         self.machine.blank = [MISSING] * self.scope.frame_size
+        if self.events is not None:
+            self.machine.blank[Slot.EVENTS] = self.events
+
+    def compile_batch(self, unit: StepUnit, together: Together) -> Batch | None:
+        """Compile the request in which copies share a step; None if what is wrong was reported."""
+        if unit.draft is None:
+            return None
+        self._at(unit, answered=True)
+        values = [self._resolver.value(text, unit.path) for text in together.refused]
+        self.scope.here = None
+        evaluates = [_evaluate(value) for value in values if value is not MISSING]
+        try:
+            batch = compile_batch(unit.draft, together.events, self.machine, unit.step, evaluates)
+        except (RequestError, ValueError) as error:
+            problem = Problem(message=str(error), key=f"batch of step {unit.name}")
+            self.book.scribe.report.add(problem)
+            return None
+        self.events = batch.each
+        return batch
 
     def check_outputs(self) -> None:
         """Report what is wrong with outputs that nobody reads."""

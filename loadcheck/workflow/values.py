@@ -39,7 +39,8 @@ class Slot:
     INPUTS: Final = 20
     WORKFLOWS: Final = 21
     OUTPUTS: Final = 22
-    FREE: Final = 23
+    EVENTS: Final = 23  # in the request that carries the copy
+    FREE: Final = 24
 
 
 class Pattern(NamedTuple):

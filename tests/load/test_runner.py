@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,7 @@ def run(
     attempts: int = 3,
     closed: dict[str, Any] | None = None,
     beside: Callable[[Runner], Any] | None = None,
+    together: int = 1,
 ) -> Ran:
     async def main() -> Ran:
         async with trio.open_nursery() as nursery:
@@ -152,6 +153,7 @@ def run(
                 backoff=backoff,
                 clock=now_ns,
                 spin_ns=0,
+                together=together,
             )
             began = trio.current_time()
             if beside is not None:
@@ -304,3 +306,100 @@ def test_an_hour_of_load_in_a_moment() -> None:
     ran = run(OneStep(), at_once, rate=1, duration_s=3600)
     assert ran.record.acknowledged == 3600
     assert (ran.record.lateness.percentile_ms(100) or 0) < 3
+
+
+class Shared(OneStep):
+    """A plan whose copies share requests; a 400 refuses the copies that are told to it."""
+
+    def __init__(self, wrong: Sequence[int] = ()) -> None:
+        self.wrong = set(wrong)
+        self.batches: list[list[int]] = []
+
+    def batch(
+        self,
+        numbers: Sequence[int],
+        time_ms: int,
+        retry: Backoff,
+        refuse: Callable[[Sequence[int]], None],
+    ) -> Generator[Request | Pause, Exchange, bool]:
+        self.batches.append(list(numbers))
+        attempt = 1
+        while True:
+            body = ",".join(map(str, numbers)).encode()
+            exchange = yield Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", body)
+            exchange.success = exchange.status == 200
+            if exchange.success:
+                return True
+            named = [place for place, number in enumerate(numbers) if number in self.wrong]
+            if exchange.status == 400 and named:
+                refuse(named)
+                numbers = [number for number in numbers if number not in self.wrong]
+                if numbers:
+                    continue
+            wait = retry(exchange, attempt)
+            if wait is None:
+                return False
+            yield Pause(wait)
+            attempt += 1
+
+
+def test_copies_that_share_a_request_fall_due_with_the_first_of_them() -> None:
+    plan = Shared()
+    ran = run(plan, at_once, rate=10, duration_s=2.3, together=5)
+    assert plan.batches == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14],
+                            [15, 16, 17, 18, 19], [20, 21, 22]]  # fmt: skip
+    starts = [instant - ran.began_s for instant, _ in ran.transport.sent]
+    assert starts == pytest.approx([0, 0.5, 1, 1.5, 2], abs=0.002)
+    record = ran.record
+    assert (record.due, record.started, record.acknowledged) == (23, 23, 23)
+    assert record.steps[0].attempts == record.lateness.count == 5
+    assert record.max_in_flight == 5
+
+
+def test_outcomes_are_of_copies_although_requests_are_shared() -> None:
+    wrong = [2, 3, 11]
+
+    def refusing(request: Request, before: int) -> tuple[float, int]:
+        numbers = set(map(int, request.body.split(b",")))
+        return 0.01, 400 if numbers & set(wrong) else 200
+
+    ran = run(Shared(wrong), refusing, rate=10, duration_s=2, together=10)
+    record = ran.record
+    assert (record.acknowledged, record.rejected, record.indeterminate) == (17, 3, 0)
+    assert list(record.ledger.rejected) == wrong
+    assert (record.resends, record.retries) == (2, 0)
+    assert record.in_flight == 0
+
+
+def test_what_may_have_landed_before_a_refusal_by_name_stays_open() -> None:
+    def lost_then_refused(request: Request, before: int) -> tuple[float, int]:
+        return 0.01, (500, 400, 200)[before]
+
+    ran = run(Shared([1]), lost_then_refused, rate=10, duration_s=0.3, together=3)
+    assert list(ran.record.ledger.indeterminate) == [1]
+    assert list(ran.record.ledger.acknowledged) == [0, 2]
+    assert (ran.record.resends, ran.record.retries) == (1, 1)
+
+
+def test_copies_that_share_a_request_are_skipped_together() -> None:
+    ran = run(
+        Shared(), lambda *_: (60, 200), rate=10, duration_s=3, max_in_flight=12, together=5,
+        drain_s=99,
+    )  # fmt: skip
+    assert (ran.record.due, ran.record.started, ran.record.skipped) == (30, 10, 20)
+    assert list(ran.record.ledger.skipped) == list(range(10, 30))
+
+
+def test_a_drain_ends_all_copies_of_a_request() -> None:
+    ran = run(Shared(), lambda *_: (1000, 200), rate=10, duration_s=1, together=4, drain_s=2)
+    assert (ran.record.indeterminate, ran.record.in_flight) == (10, 0)
+
+
+@pytest.mark.parametrize(("concurrency", "copies"), [(10, 23), (3, 9), (4, 1)])
+def test_a_closed_load_of_shared_requests(concurrency: int, copies: int) -> None:
+    plan = Shared()
+    closed = {"concurrency": concurrency, "copies": copies, "duration_s": None}
+    ran = run(plan, lambda *_: (1, 200), closed=closed, together=3)
+    assert ran.record.acknowledged == copies
+    assert sorted(n for batch in plan.batches for n in batch) == list(range(copies))
+    assert max(map(len, plan.batches)) <= 3

@@ -16,9 +16,19 @@ from loadcheck.scenario.model.load import (
 )
 from loadcheck.scenario.model.scenario import Place, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Target, Tls, Workflow
-from loadcheck.scenario.model.verify import Budget, Count, Evidence, Export, Repeat, Split, Verify
+from loadcheck.scenario.model.verify import (
+    Batch,
+    Budget,
+    Count,
+    Evidence,
+    Export,
+    Repeat,
+    Split,
+    Verify,
+)
 
 __all__ = [
+    "Batch",
     "Budget",
     "Capacity",
     "ClosedLoad",

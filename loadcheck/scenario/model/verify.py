@@ -121,6 +121,20 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """How copies share a request, for ``load.copies_per_request`` above 1.
+
+    Attributes:
+        events: The array of events in the ingest step's request: ``body#/json/pointer``.
+        refused: Expressions for the indexes in it that an answer refuses: numbers, in arrays and
+            objects of any depth.
+    """
+
+    events: str
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
     """How the service is asked what arrived.
 
@@ -142,6 +156,7 @@ class Verify:
         budget: What the service lets its users ask; None if there is no limit.
         export: Where the events themselves can be had; None if nowhere.
         repeat: How a copy sends several events; None if it cannot.
+        batch: How copies share a request; None if they cannot.
         bypass: Edits that get a query past the service's result cache.
         cache: Whether ``bypass`` is used.
         every_s: Pause between two observations.
@@ -165,6 +180,7 @@ class Verify:
     budget: Budget | None = None
     export: Export | None = None
     repeat: Repeat | None = None
+    batch: Batch | None = None
     bypass: tuple[Edit, ...] = ()
     cache: Literal["bypass", "respect"] = "bypass"
     every_s: float = 1.0
