@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadcheck.pipeline import document
 from loadcheck.pipeline.capacity.probe import MEASURED
-from loadcheck.pipeline.capacity.search import Ending, Held, Search, settle
+from loadcheck.pipeline.capacity.search import Held, Search, settle
 from loadcheck.result.capacity import SCHEMA
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def answer(search: Search, aim: Aim, probes: Sequence[Mapping[str, Any]]) -> dic
     if low is None and high is None:
         return None
     beyond: Mapping[str, Any] = {}
-    limited_by = (search.ending or Ending.PROBES).value
+    limited_by = search.ending.value if search.ending else None
     if high is not None:
         broke = settle(search.votes(high)) is Held.BROKE
         wanted = Held.BROKE if broke else Held.UNPROVEN

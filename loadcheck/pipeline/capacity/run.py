@@ -29,7 +29,7 @@ from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
 from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search, Seen
 from loadcheck.pipeline.prepare import Prepared, new_id, require_consent
 from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
-from loadcheck.pipeline.target import serving
+from loadcheck.pipeline.target import serving, supplied
 from loadcheck.pipeline.work import Watch
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario import grammar
@@ -120,16 +120,23 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
-    saved = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
+    intent = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
+    saved = documents.redact(intent, scenario.secrets)
+    if options.keep is not None:
+        ResultFile(options.keep / name)  # whether anything can be kept there
     expedition = _Expedition(shared, prepared, aim, file, saved, options, view)
     await expedition.save()
-    async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
-        sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
-        around.start_soon(expedition.heed, sender)
-        around.start_soon(expedition.keep_time, sender)
-        with sender, stops:
-            await expedition.through(Occasion(emulator=emulator, seed=seed, signals=stops))
-            around.cancel_scope.cancel()
+    try:
+        async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
+            sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
+            around.start_soon(expedition.heed, sender)
+            around.start_soon(expedition.keep_time, sender)
+            with sender, stops:
+                await expedition.through(Occasion(emulator=emulator, seed=seed, signals=stops))
+                around.cancel_scope.cancel()
+    except BaseException as error:
+        await expedition.fail(error)
+        raise
     return await expedition.finish()
 
 
@@ -275,6 +282,8 @@ class _Expedition:
             ),
             self._probing,
         )
+        hidden = self._probing.scenario.secrets | set(supplied(occasion.emulator).values())
+        entry = documents.redact(entry, hidden - {""})
         self._probes.append(entry)
         self._view.told(entry)
 
@@ -323,6 +332,16 @@ class _Expedition:
                 raise
             self._unsaved = error
 
+    async def fail(self, error: BaseException) -> None:
+        """Save what is known beside what ended the search, which is to be raised again."""
+        told = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(told, anyio.get_cancelled_exc_class()):
+            self._interrupted = True
+        else:
+            self._error = str(told) or type(told).__name__
+        with anyio.CancelScope(shield=True):
+            await self.finish()
+
     async def finish(self) -> Searched:
         """Say why the search is over, and save it."""
         if self._out_of_time and not self._interrupted:
@@ -333,7 +352,7 @@ class _Expedition:
             "phase": "complete",
             "ended_at": documents.utc_now(),
             "interrupted": self._interrupted,
-            "error": self._error,
+            "error": documents.redact(self._error, self._probing.scenario.secrets),
         }
         await self.save()
         return Searched(
