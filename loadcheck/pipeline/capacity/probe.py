@@ -67,7 +67,11 @@ class Probing:
         given = self.scenario.load
         if isinstance(given, OpenLoad):
             return replace(given, stages=stages)
-        return OpenLoad(stages=stages, events_per_copy=given.events_per_copy)
+        return OpenLoad(
+            stages=stages,
+            events_per_copy=given.events_per_copy,
+            copies_per_request=given.copies_per_request,
+        )
 
     def at(self, rate: float) -> Scenario:
         """Return the scenario of the probe at a rate."""
