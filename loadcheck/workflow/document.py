@@ -63,10 +63,9 @@ def read_document(path: Path, name: str) -> Document:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise WorkflowError(
-            Problem(message=f"cannot be read: {error.strerror or error}", file=name)
-        ) from None
+    except (OSError, ValueError) as error:  # the latter: a NUL in its name
+        reason = getattr(error, "strerror", None) or error
+        raise WorkflowError(Problem(message=f"cannot be read: {reason}", file=name)) from None
     return parse_document(content, name=name, location=str(path.resolve()))
 
 

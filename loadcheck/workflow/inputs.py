@@ -31,7 +31,9 @@ class InputSchema:
     """
 
     def __init__(self, raw: Any, root: Any) -> None:
-        schema = _inlined(raw, root, 0)
+        inliner = _Inliner(root, raw)
+        schema = inliner.inlined(raw)
+        self._lost = inliner.lost
         self._schema: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
         properties = self._schema.get("properties")
         self._properties = properties if isinstance(properties, Mapping) else {}
@@ -85,13 +87,19 @@ class InputSchema:
         from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 -- slow
 
         try:
-            Draft202012Validator.check_schema(self._schema)
+            # with formats, so that a pattern that is none is told
+            Draft202012Validator.check_schema(
+                self._schema, format_checker=Draft202012Validator.FORMAT_CHECKER
+            )
         except SchemaError as error:
             return tuple(error.path), error.message
         return None
 
     def check_schema(self, scribe: Scribe, path: Path) -> None:
         """Report what is wrong with the schema itself."""
+        for below, reference in self._lost:
+            message = f'the reference "{reference}" leads nowhere within the document'
+            scribe.error((*path, *below), message, "", SECTION)
         if self._fault is not None:
             below, message = self._fault
             scribe.error((*path, *below), f"no valid JSON Schema: {message}", "", SECTION)
@@ -185,21 +193,45 @@ def sample(values: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
     return found
 
 
-def _inlined(schema: Any, root: Any, depth: int) -> Any:
-    """Return a schema with the references into its document replaced by what they mean."""
-    if depth > _MAX_DEPTH:
-        return {}
-    if isinstance(schema, list):
-        return [_inlined(item, root, depth) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
+class _Inliner:
+    """Replaces references by what they mean.
+
+    Args:
+        root: The document.
+        schema: The schema as it stands there: some expect references to start from it.
+
+    Attributes:
+        lost: References that lead nowhere within the document, each with its place in the schema.
+    """
+
+    def __init__(self, root: Any, schema: Any) -> None:
+        self._roots = (root, schema)
+        self.lost: list[tuple[Path, str]] = []
+
+    def inlined(self, schema: Any, path: Path = (), depth: int = 0) -> Any:
+        if depth > _MAX_DEPTH:
+            return {}
+        if isinstance(schema, list):
+            return [self.inlined(item, (*path, at), depth) for at, item in enumerate(schema)]
+        if not isinstance(schema, Mapping):
+            return schema
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            found = self._find(reference)
+            if found is MISSING:
+                self.lost.append(((*path, "$ref"), reference))
+                found = {}
+            rest = {name: value for name, value in schema.items() if name != "$ref"}
+            inner = self.inlined(found, path, depth + 1)
+            return {**inner, **rest} if isinstance(inner, Mapping) else inner
+        return {name: self.inlined(value, (*path, name), depth) for name, value in schema.items()}
+
+    def _find(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            return MISSING
         try:
-            found = look_up(root, parse_pointer(reference[1:]))
+            pointer = parse_pointer(reference[1:])
         except ValueError:
-            found = MISSING
-        rest = {name: value for name, value in schema.items() if name != "$ref"}
-        inner = _inlined({} if found is MISSING else found, root, depth + 1)
-        return {**inner, **rest} if isinstance(inner, Mapping) else inner
-    return {name: _inlined(value, root, depth) for name, value in schema.items()}
+            return MISSING
+        found = (look_up(root, pointer) for root in self._roots)
+        return next((value for value in found if value is not MISSING), MISSING)

@@ -163,7 +163,7 @@ def _parameter(raw: Any) -> Parameter | None:
     if not isinstance(raw, dict):
         return None
     name, where = raw.get("name"), raw.get("in")
-    if not isinstance(name, str) or where not in {"path", "query", "header", "cookie"}:
+    if not isinstance(name, str) or where not in ("path", "query", "header", "cookie"):
         return None
     style = raw.get("style", "form" if where in {"query", "cookie"} else "simple")
     content = raw.get("content")

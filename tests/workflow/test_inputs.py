@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from loadcheck.errors import WorkflowError
+from loadcheck.workflow import lint
 from tests.workflow.workbench import Bench, Edit, Reply, drive, give_up, workflow
 
 SCHEMA: dict[str, Any] = {
@@ -80,6 +81,34 @@ def test_a_schema_that_is_none(bench: Bench) -> None:
     schema = {"type": "object", "properties": {"user": {"type": "text"}}}
     error = bench.refused(workflow(step(), inputs=schema), inputs={"user": "anna"})
     assert "no valid JSON Schema" in str(error)
+
+
+def _placed(schema: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": schema}}
+
+
+@pytest.mark.parametrize("reference", ["#/nowhere", "#x", "other.json", "$components.inputs.a"])
+def test_a_reference_of_a_schema_that_leads_nowhere(bench: Bench, reference: str) -> None:
+    document = bench.document(workflow(step("x"), inputs=_placed({"$ref": reference})))
+    (problem,) = lint(document)
+    assert f'the reference "{reference}" leads nowhere' in str(problem)
+    assert problem.key == "/workflows/0/inputs/properties/a/$ref"
+
+
+def test_references_of_a_schema_start_from_the_document_or_from_the_schema(bench: Bench) -> None:
+    number = {"type": "integer"}
+    schema = {**_placed({"$ref": "#/$defs/n"}), "$defs": {"n": number}}
+    error = bench.refused(workflow(step("x"), inputs=schema), inputs={"a": "x"})
+    assert "is not of type 'integer'" in str(error)
+
+
+def test_a_pattern_that_is_none_is_told(bench: Bench) -> None:
+    document = bench.document(
+        workflow(step("x"), inputs=_placed({"type": "string", "pattern": "("}))
+    )
+    (problem,) = lint(document)
+    assert "no valid JSON Schema: '(' is not a 'regex'" in str(problem)
+    assert problem.key == "/workflows/0/inputs/properties/a/pattern"
 
 
 @pytest.mark.parametrize(

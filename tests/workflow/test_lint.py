@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import loadcheck
 from loadcheck.errors import Problem
 from loadcheck.workflow import lint
 from loadcheck.workflow.pointer import parse_pointer
-from tests.workflow.workbench import Bench
+from tests.workflow.workbench import OPENAPI, Bench
 
 LIBRARY = Path(loadcheck.__file__).parent / "library"
 
@@ -457,8 +460,8 @@ FAULTS: list[tuple[Any, ...]] = [
 ]
 
 
-def changed(pointer: str, value: Any) -> Any:
-    document = copy.deepcopy(GOOD)
+def changed(pointer: str, value: Any, document: Any = GOOD) -> Any:
+    document = copy.deepcopy(document)
     *above, last = parse_pointer(pointer)
     holder: Any = document
     for token in above:
@@ -516,6 +519,61 @@ def test_all_faults_are_told_at_once(bench: Bench) -> None:
 def test_a_document_that_is_no_object(bench: Bench, text: str) -> None:
     (problem,) = linted(bench, text)
     assert "expected an object" in problem.message
+
+
+def pointers(value: Any, above: str = "") -> list[str]:
+    """The place of every value below the root."""
+    members: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        members = list(value.items())
+    elif isinstance(value, list):
+        members = list(enumerate(value))
+    places = [f"{above}/{escaped(str(name))}" for name, _ in members]
+    inner = [pointers(member, place) for place, (_, member) in zip(places, members, strict=True)]
+    return places + [place for found in inner for place in found]
+
+
+def escaped(token: str) -> str:
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+ODD: list[Any] = [
+    *(None, True, -1, 1.5, 10**15, "", "x", "\0", "/", "~", "#/x", "(", "'", [], [1], [[]], {}),
+    *("$", "{$", "$inputs", "$inputs.a#/b", "{$inputs.a}", "$steps.x", "$url", "$nothing.x"),
+    *("$response.header.", "$response.body#/~2", "$components.x", "$statusCode ==", "$[?"),
+    *({"a": 1}, {"$ref": "#"}, {"$ref": "x"}, {"reference": 5}, {"type": 5}, {"in": {}}),
+    *({"reference": "$components.parameters.x"}, {"type": "jsonpath", "version": 1}),
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(pointers(GOOD)), st.sampled_from([..., *ODD])),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_nothing_that_stands_in_a_document_breaks_the_linter(
+    bench: Bench, changes: list[tuple[str, Any]]
+) -> None:
+    document = GOOD
+    for pointer, value in changes:
+        # what an earlier change took away cannot be changed any more
+        with contextlib.suppress(KeyError, IndexError, TypeError, ValueError):
+            document = changed(pointer, value, document)
+    for problem in linted(bench, document):
+        assert str(problem)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(pointer=st.sampled_from(pointers(OPENAPI)), value=st.sampled_from([..., *ODD]))
+def test_nothing_that_stands_in_a_description_breaks_the_linter(
+    bench: Bench, pointer: str, value: Any
+) -> None:
+    bench.openapi = changed(pointer, value, OPENAPI)
+    for problem in linted(bench, GOOD):
+        assert str(problem)
 
 
 def test_an_openapi_description_is_no_workflow(bench: Bench) -> None:
