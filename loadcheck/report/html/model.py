@@ -133,6 +133,25 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """An interval on a scale from 0 to 200 whose middle means no difference.
+
+    Attributes:
+        low, high: Its ends.
+        at: The value.
+        least, most: Between these a difference is as good as none.
+        role: What it means; decides colour.
+    """
+
+    low: int
+    high: int
+    at: int
+    least: int
+    most: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """A table's cell.
 
@@ -140,11 +159,15 @@ class Cell:
         text: What it says.
         role: A verdict or another meaning; decides colour.
         strong: Whether it stands out.
+        note: More about it, in small letters.
+        bar: Drawn instead of the text.
     """
 
     text: str
     role: str = ""
     strong: bool = False
+    note: str = ""
+    bar: Bar | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,18 +15,24 @@ from markupsafe import Markup
 
 from loadcheck import __version__
 from loadcheck.report.html.capacity import capacity_page
+from loadcheck.report.html.comparison import comparison_page
 from loadcheck.report.html.model import Page
 from loadcheck.report.html.result import result_page
+
+_PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
+    "loadcheck.capacity": capacity_page,
+    "loadcheck.comparison": comparison_page,
+}
 
 
 def page(document: Mapping[str, Any]) -> bytes:
     """Return what is stored in a file as an HTML page in UTF-8.
 
     Args:
-        document: A results document of any phase, or that of a capacity search.
+        document: That of a run of any phase, of a capacity search or of a comparison.
     """
-    make = capacity_page if document["schema"].startswith("loadcheck.capacity/") else result_page
-    return render(make(document))
+    kind = document["schema"].partition("/")[0]
+    return render(_PAGES.get(kind, result_page)(document))
 
 
 def render(content: Page) -> bytes:

@@ -25,7 +25,6 @@ from loadcheck.report.html.model import (
     Text,
     Tile,
 )
-from loadcheck.report.html.overlay import headline_times
 
 Document = Mapping[str, Any]
 
@@ -89,7 +88,7 @@ def _tiles(document: Document) -> list[Tile]:
             else f"{words.share(load['reached_ratio'])} of {words.rate(load['asked_rate'])} asked"
         )
         tiles.append(Tile(label="Rate reached", value=words.rate(load["reached_rate"]), note=note))
-    times = headline_times(document)
+    times = _headline_times(document)
     if times is not None:
         tiles.append(
             Tile(
@@ -143,6 +142,14 @@ def _counted(seen: Mapping[str, Any]) -> list[Tile]:
 
 def _lag(seconds: float | None) -> str:
     return "no end" if seconds is None else words.duration(seconds * 1e3)
+
+
+def _headline_times(document: Document) -> Mapping[str, Any] | None:
+    step = document.get("steps", {}).get(document["workflow"].get("ingest"))
+    if step is None:
+        return None
+    times: Mapping[str, Any] = step["response_time"] or step["service_time"]
+    return times if times["count"] else None
 
 
 def _verdict(document: Document) -> Section:
