@@ -301,6 +301,14 @@ def test_the_lag_lies_between_two_answers(document: Document) -> None:
     assert all(low <= 0.6 for low in band["low"])
 
 
+def test_what_was_asked_again_is_told(document: Document) -> None:
+    again = {"at": "2026-11-24T08:00:00.000Z", "verdict": "fail", "uniques": 5, "totals": 6}
+    document["reconciliations"] = [{**again, "lost_at_least": 4321, "unsaved": 0, "export": None}]
+    text = page(document).decode()
+    assert "2026-11-24 08:00:00 UTC" in text
+    assert "<td>4,321</td>" in text
+
+
 def lengthened(document: Document, seconds: int) -> Document:
     """Return a document of a run of so many seconds."""
     timeline = document["timeline"]

@@ -205,7 +205,22 @@ def _load(document: Document) -> Section | None:
 
 
 def _arrival(document: Document) -> Section | None:
-    charts = arrival.charts(document)
-    if not charts:
-        return None
-    return Section(name="arrival", title="Did it arrive?", blocks=charts)
+    blocks: list[Block] = [*arrival.charts(document)]
+    again = document.get("reconciliations")
+    if again:
+        blocks.append(
+            Table(
+                columns=["asked again", "verdict", "counted", "events", "lost at least"],
+                rows=[
+                    [
+                        words.instant(one["at"]),
+                        Cell(text=one["verdict"], role=one["verdict"]),
+                        words.count(one["uniques"]),
+                        words.count(one["totals"]),
+                        words.count(one["lost_at_least"]),
+                    ]
+                    for one in again
+                ],
+            )
+        )
+    return Section(name="arrival", title="Did it arrive?", blocks=blocks) if blocks else None
