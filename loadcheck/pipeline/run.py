@@ -31,6 +31,7 @@ from loadcheck.pipeline.target import check_tls, serving, supplied, transports
 from loadcheck.pipeline.work import Finished, Guard, Watch, Work
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
+from loadcheck.verify.allowance import Allowance
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """The first ends the load, the second everything that still goes on."""
@@ -102,11 +103,13 @@ class Occasion:
         emulator: The embedded one, if it is the target.
         seed: Of everything random.
         signals: Those that the process receives, as long as it is looked at.
+        allowance: The service's query budget, if they share it; None: each takes all of it.
     """
 
     emulator: Running | None
     seed: int
     signals: AsyncIterator[signal.Signals]
+    allowance: Allowance | None = None
 
 
 def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
@@ -170,6 +173,7 @@ async def attempt(
             identity.id,
             identity.copies,
             watching,
+            occasion.allowance,
         )
         await work.through(watch, occasion.signals)
     if emulator is not None and not emulator.alive:

@@ -70,6 +70,7 @@ class Verification:
         sent: Called with each exchange of a query.
         seen: Called with each observation.
         seed: Of the waits before a control user is tried again.
+        allowance: The service's query budget, where several runs share it; None: all of it.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Verification:
         sent: Callable[[Exchange], None],
         seen: Callable[[Observation], None],
         seed: int,
+        allowance: Allowance | None = None,
     ) -> None:
         verify, questions = scenario.verify, prepared.questions
         assert questions is not None
@@ -92,7 +94,9 @@ class Verification:
         self._send = send
         self._seed = seed
         budget = verify.budget
-        self._allowance = None if budget is None else Allowance(budget.cost, budget.window_s)
+        if allowance is None and budget is not None:
+            allowance = Allowance(budget.cost, budget.window_s)
+        self._allowance = allowance
         self._asker = Asker(send=send, sent=sent, allowance=self._allowance)
         self.observer = Observer(
             uniques=questions.uniques,

@@ -39,6 +39,7 @@ from loadcheck.pipeline.progress import Phase, Progress
 from loadcheck.pipeline.target import warmups_of
 from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.verify.allowance import Allowance
 from loadcheck.verify.generator import judge_generator, void
 from loadcheck.verify.observe import Observation
 from loadcheck.verify.reconcile import Sent, reconcile
@@ -98,6 +99,7 @@ class Work:
         run_id: str,
         copies: int | None,
         watching: Guard = Watchdog,
+        allowance: Allowance | None = None,
     ) -> None:
         self._scenario = scenario
         self._prepared = prepared
@@ -140,6 +142,7 @@ class Work:
                 seen=self._seen,
                 sent=record.asked,
                 seed=seed,
+                allowance=allowance,
             )
             if prepared.questions is not None
             else None

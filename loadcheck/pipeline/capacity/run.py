@@ -34,6 +34,7 @@ from loadcheck.pipeline.work import Watch
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.verify.allowance import Allowance
 from loadcheck.workflow.plan import Role
 
 _FIRST_RATE = 100.0
@@ -132,7 +133,10 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
             around.start_soon(expedition.heed, sender)
             around.start_soon(expedition.keep_time, sender)
             with sender, stops:
-                await expedition.through(Occasion(emulator=emulator, seed=seed, signals=stops))
+                occasion = Occasion(
+                    emulator=emulator, seed=seed, signals=stops, allowance=_allowance(scenario)
+                )
+                await expedition.through(occasion)
                 around.cancel_scope.cancel()
     except BaseException as error:
         await expedition.fail(error)
@@ -235,7 +239,7 @@ class _Expedition:
             await self._probe(rate, occasion)
             await self.save()
             if not self._is_over(occasion) and self._search.next() is not None:
-                await _rest(self._pause_s(), occasion.signals)
+                await _rest(self._pause_s(occasion.allowance), occasion.signals)
 
     def _is_over(self, occasion: Occasion) -> bool:
         """Return whether something from outside has ended the search."""
@@ -243,10 +247,15 @@ class _Expedition:
             self._error = "the embedded emulator ended before the search did"
         return self._interrupted or self._out_of_time or self._error is not None
 
-    def _pause_s(self) -> float:
-        """Return how long the target is given to recover from the last probe."""
-        recovery_s = self._probing.scenario.capacity.recovery_s
-        return recovery_s if self._probes[-1]["verdict"] == Held.HELD.value else 2 * recovery_s
+    def _pause_s(self, allowance: Allowance | None) -> float:
+        """Return how long to wait: for the target to recover, and for queries to ask it."""
+        pause_s = self._probing.scenario.capacity.recovery_s
+        if self._probes[-1]["verdict"] != Held.HELD.value:
+            pause_s *= 2
+        budget = self._probing.scenario.verify.budget
+        if allowance is None or budget is None:
+            return pause_s
+        return max(pause_s, allowance.wait_s(budget.cost // 2))
 
     async def _probe(self, rate: float, occasion: Occasion) -> None:
         number, began_s = len(self._probes) + 1, time.monotonic()
@@ -362,6 +371,14 @@ class _Expedition:
             inconsistent=self._inconsistent and self._search.bounds[0] is None,
             unsaved=self._unsaved,
         )
+
+
+def _allowance(scenario: Scenario) -> Allowance | None:
+    """Return the query budget that all probes share; the embedded emulator has one for each."""
+    budget = scenario.verify.budget
+    if budget is None or scenario.target.kind == "emulator":
+        return None
+    return Allowance(budget.cost, budget.window_s)
 
 
 async def _rest(seconds: float, stops: AsyncIterator[signal.Signals]) -> None:
