@@ -19,6 +19,9 @@ from loadcheck.report.html.comparison import comparison_page
 from loadcheck.report.html.model import Page
 from loadcheck.report.html.result import result_page
 
+_SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page")
+"""The parts of the script, in the order in which they need each other."""
+
 _PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
     "loadcheck.capacity": capacity_page,
     "loadcheck.comparison": comparison_page,
@@ -41,7 +44,7 @@ def render(content: Page) -> bytes:
     Whatever a file says is escaped by the template. The content security policy allows the page's
     own style and script, by their hashes, and nothing else: no fetch, frame, form or image.
     """
-    style, script = _part("page.css"), _part("charts.js")
+    style, script = _part("page.css"), _script()
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -74,6 +77,13 @@ def _hash(text: str) -> str:
 @cache
 def _part(name: str) -> str:
     return files("loadcheck.report.html").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _script() -> str:
+    """Return the script: its parts, which see each other and nothing else sees."""
+    parts = "\n".join(_part(f"script/{name}.js") for name in _SCRIPT)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 @cache
