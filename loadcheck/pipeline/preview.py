@@ -80,6 +80,9 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         },
         "buckets": _buckets(scenario, run, prepared, seed),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
+        "stops_after_s": [
+            threshold.grace_s if threshold.abort else None for threshold in scenario.thresholds
+        ],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
         "leaves_this_machine": not emulated
         and not all(is_loopback(step.origin.host) for step in plan.steps),

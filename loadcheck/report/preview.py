@@ -35,7 +35,7 @@ def text(preview: Preview) -> str:
         *_names(preview),
         *(
             ("" if index else "thresholds", threshold)
-            for index, threshold in enumerate(preview["thresholds"])
+            for index, threshold in enumerate(_thresholds(preview))
         ),
     )
     lines += ["", "first request", *_request(preview["first_request"])]
@@ -121,6 +121,15 @@ def _verifies(preview: Preview) -> str:
         f"{preview['observer']} {how}; settled when still for {words.clock(settles['quiet_s'])},"
         f" at most {words.clock(settles['deadline_s'])} after the last acknowledgement"
     )
+
+
+def _thresholds(preview: Preview) -> list[str]:
+    return [
+        threshold
+        if grace_s is None
+        else f"{threshold}   or else the load is stopped, after {words.clock(grace_s)} at the first"
+        for threshold, grace_s in zip(preview["thresholds"], preview["stops_after_s"], strict=True)
+    ]
 
 
 def _names(preview: Preview) -> list[tuple[str, str]]:

@@ -83,3 +83,21 @@ def test_check_names_the_stages_there_are(loadcheck: Loadcheck, tmp_path: Path) 
     assert ended.code == 2
     assert 'thresholds.0: unknown stage "brust"; expected one of calm, flood' in ended.stderr
     assert 'thresholds.1: unknown stage "peak"; expected one of calm, flood' in ended.stderr
+
+
+def test_check_tells_what_would_stop_the_load(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    abort = '{ check = "uploadEvents.p99 < 300ms", abort = true, grace = "1m" }'
+    ended = loadcheck("check", scenario(tmp_path, abort, '"lost == 0"', flood="1s"))
+    assert ended.code == 0, ended.stderr
+    assert (
+        "uploadEvents.p99 < 300ms   or else the load is stopped, after 1:00 at the first"
+        in ended.stdout
+    )
+    assert "lost == 0\n" in ended.stdout
+
+
+def test_what_can_never_stop_a_load_is_refused(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    path = scenario(tmp_path, '{ check = "lost == 0", abort = true }', flood="1s")
+    ended = loadcheck("check", path)
+    assert ended.code == 2
+    assert 'thresholds.0: "lost" is only known when the load has ended' in ended.stderr

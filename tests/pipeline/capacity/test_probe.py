@@ -6,8 +6,8 @@ import pytest
 
 from loadcheck.errors import ScenarioError
 from loadcheck.pipeline.capacity.probe import probing
-from loadcheck.pipeline.capacity.run import aim_of
-from loadcheck.scenario.model import Capacity, ClosedLoad, OpenLoad, Stage
+from loadcheck.pipeline.capacity.run import _allowance, aim_of
+from loadcheck.scenario.model import Budget, Capacity, ClosedLoad, OpenLoad, Stage, Target
 from loadcheck.verify.metrics import Vocabulary
 from loadcheck.verify.thresholds import parse_all
 from tests.pipeline.capacity.test_virtual import scenario, shared
@@ -106,3 +106,13 @@ def test_the_search_begins_with_the_lowest_rate_of_the_load() -> None:
 def test_a_search_goes_up() -> None:
     with pytest.raises(ScenarioError, match=r"capacity.to: is not above 10, the lowest rate"):
         aim_of(replace(scenario(), capacity=Capacity(highest=10)))
+
+
+def test_probes_of_a_live_service_share_its_query_budget() -> None:
+    given = scenario()
+    limited = replace(given, verify=replace(given.verify, budget=Budget(cost=1000, window_s=300)))
+    assert _allowance(given) is None
+    assert _allowance(replace(limited, target=Target(kind="emulator"))) is None
+    allowance = _allowance(limited)
+    assert allowance is not None
+    assert allowance.wait_s(1000) == 0
