@@ -10,6 +10,7 @@ import typer
 from loadcheck import __version__
 from loadcheck.cli.capacity import capacity
 from loadcheck.cli.check import check
+from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.export import export
 from loadcheck.cli.list import list_results
@@ -46,4 +47,5 @@ def _loadcheck(
 
 for _command in (run, check, capacity, show, report, export, reconcile, emulate, schema):
     app.command()(_command)
+app.command(cls=ManyAfterTo)(compare)
 app.command("list")(list_results)

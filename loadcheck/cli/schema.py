@@ -14,18 +14,24 @@ class Kind(enum.StrEnum):
 
     RESULT = "result"
     CAPACITY = "capacity"
+    COMPARISON = "comparison"
 
 
 def schema(
     kind: Annotated[
-        Kind, typer.Argument(help="Which kind of file: of a run, or of a capacity search.")
+        Kind, typer.Argument(help="Which kind of file: of a run, a capacity search, a comparison.")
     ] = Kind.RESULT,
 ) -> None:
     """Print the JSON Schema of results files."""
     import orjson  # noqa: PLC0415  # keeps --help quick
 
+    from loadcheck.compare.schema import comparison_schema  # noqa: PLC0415
     from loadcheck.result import capacity_schema, json_schema  # noqa: PLC0415
 
-    schemas = {Kind.RESULT: json_schema, Kind.CAPACITY: capacity_schema}
+    schemas = {
+        Kind.RESULT: json_schema,
+        Kind.CAPACITY: capacity_schema,
+        Kind.COMPARISON: comparison_schema,
+    }
     data = orjson.dumps(schemas[kind](), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     sys.stdout.buffer.write(data)

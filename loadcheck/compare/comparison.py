@@ -10,7 +10,7 @@ from typing import Any
 from loadcheck import __version__
 from loadcheck.compare.comparable import Difference, differences, unfinished
 from loadcheck.compare.curves import curves
-from loadcheck.compare.evidence import Evidence, Unknown, evidence
+from loadcheck.compare.evidence import Evidence, Intervals, Unknown, evidence
 from loadcheck.compare.figures import Figure, Word
 from loadcheck.compare.judge import CONFIDENCE, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
@@ -56,8 +56,10 @@ def compare(
     apart, problems = _apart(runs)
     if problems and not force:
         raise ResultFileError(problems)
-    found = {id(run): evidence(run.document, run.file) for run in runs}
-    sides = [[found[id(run)] for run in side] for side in (base, candidate)]
+    intervals = [Intervals(run.document, run.file) for run in runs]
+    found = [evidence(run.document, cut) for run, cut in zip(runs, intervals, strict=True)]
+    shown = [_run(run, cut) for run, cut in zip(runs, intervals, strict=True)]
+    sides = found[: len(base)], found[len(base) :]
     judged = [
         judge(
             figure,
@@ -79,8 +81,8 @@ def compare(
         "differences": [asdict(difference) for difference in apart],
         "notes": _notes(base, candidate),
         "figures": [_figure(one) for one in judged],
-        "base": [_run(run) for run in base],
-        "candidate": [_run(run) for run in candidate],
+        "base": shown[: len(base)],
+        "candidate": shown[len(base) :],
     }
 
 
@@ -201,7 +203,7 @@ def _figure(one: Judged) -> dict[str, Any]:
     }
 
 
-def _run(stored: Stored) -> dict[str, Any]:
+def _run(stored: Stored, intervals: Intervals) -> dict[str, Any]:
     document = stored.document
     run = document["run"]
     return {
@@ -214,5 +216,5 @@ def _run(stored: Stored) -> dict[str, Any]:
         "load": document["load"],
         "stages": document.get("stages", []),
         "environment": document["environment"],
-        "curves": curves(document, stored.file),
+        "curves": curves(document, intervals),
     }

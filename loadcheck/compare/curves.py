@@ -23,17 +23,16 @@ PERCENTILES = (
 Document = Mapping[str, Any]
 
 
-def curves(document: Document, file: str) -> dict[str, Any]:
+def curves(document: Document, intervals: Intervals) -> dict[str, Any]:
     """Return a run's curves: by percentile, and over the time at which copies were due.
 
     Args:
         document: Of a run that is complete.
-        file: Its name, for messages.
+        intervals: Those of the same document.
 
     Raises:
         ResultFileError: A histogram in it is broken.
     """
-    intervals = Intervals(document, file)
     columns = document.get("intervals")
     over_time: dict[str, Any] = {"from_s": [], "to_s": [], "due": [], "acknowledged": []}
     if columns:
@@ -43,7 +42,7 @@ def curves(document: Document, file: str) -> dict[str, Any]:
         time = "service_time" if step["response_time"] is None else "response_time"
         steps[name] = {
             "time": time,
-            "percentiles": _by_percentile(step[time], file, f"steps.{name}.{time}"),
+            "percentiles": _by_percentile(step[time], intervals.file, f"steps.{name}.{time}"),
             "intervals": _over_time(intervals, name, time),
         }
     return {"percentiles": list(PERCENTILES), "intervals": over_time, "steps": steps}

@@ -101,7 +101,8 @@ class Intervals:
     """
 
     def __init__(self, document: Document, file: str) -> None:
-        self._file = file
+        self.file = file
+        self._decoded: dict[tuple[str, str | None], Counts | None] = {}
         self._columns: Mapping[str, Any] = document.get("intervals") or {}
         begins = np.array(self._columns.get("from_s", ()), dtype=np.float64)
         self.number = int(begins.size)
@@ -130,7 +131,7 @@ class Intervals:
     def _broken(self, key: str, message: str) -> ResultFileError:
         return ResultFileError(
             Problem(
-                file=self._file,
+                file=self.file,
                 key=f"intervals.{key}",
                 message=message,
                 remedy="was it edited by hand?",
@@ -145,6 +146,11 @@ class Intervals:
 
     def histograms(self, name: str, step: str | None = None) -> Counts | None:
         """Return a column of histograms as rows of bucket counts; None if it is not there."""
+        if (name, step) not in self._decoded:
+            self._decoded[name, step] = self._decode(name, step)
+        return self._decoded[name, step]
+
+    def _decode(self, name: str, step: str | None) -> Counts | None:
         columns, where = self._columns, name
         if step is not None:
             columns = (self._columns.get("steps") or {}).get(step) or {}
@@ -164,17 +170,16 @@ class Intervals:
         return step in (self._columns.get("steps") or {})
 
 
-def evidence(document: Document, file: str) -> dict[Figure, Evidence]:
+def evidence(document: Document, intervals: Intervals) -> dict[Figure, Evidence]:
     """Return what a results document tells of each figure that it has.
 
     Args:
         document: Of a run that is complete.
-        file: Its name, for messages.
+        intervals: Those of the same document.
 
     Raises:
         ResultFileError: Its intervals are broken.
     """
-    intervals = Intervals(document, file)
     found: dict[Figure, Evidence] = {}
     for name, step in document["steps"].items():
         found |= dict(_times_of_step(name, step, document, intervals))
@@ -226,9 +231,9 @@ def _percentiles(
             continue
         beyond = whole["count"] * (1 - percentile / 100)
         if round(beyond, 6) < figures.FEWEST_BEYOND:
-            trouble = f"too few samples: {whole['count']:,}"
-        else:
-            trouble = intervals.trouble or ("" if counts is not None else _NO_INTERVALS)
+            yield name, Unknown(trouble=f"too few samples: {whole['count']:,}")
+            continue
+        trouble = intervals.trouble or ("" if counts is not None else _NO_INTERVALS)
         deviation = math.nan
         if not trouble and draws is not None:
             deviation = draws.deviation(drawn[:, column], levels[:, column])

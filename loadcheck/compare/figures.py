@@ -86,7 +86,7 @@ def visible(percentile: str) -> Figure:
     return Figure(
         key=f"visible.{percentile}",
         group="the count",
-        name=f"visible after {percentile}",
+        name=f"visible {percentile}",
         unit="ms",
     )
 

@@ -1,0 +1,174 @@
+"""The command ``loadcheck compare``."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from loadcheck.cli.completion import result_files
+
+
+class Format(enum.StrEnum):
+    """The formats of a comparison."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+class ManyAfterTo(TyperCommand):
+    """Lets ``--to`` take every file up to the next option, as the shell's patterns give them."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is click's
+        """Write the option again before each file after the first."""
+        spread: list[str] = []
+        taking = False
+        for arg in args:
+            if arg.startswith("-"):
+                taking = arg == "--to"
+                if not taking:
+                    spread.append(arg)
+            elif taking:
+                spread += ["--to", arg]
+            else:
+                spread.append(arg)
+        if args and args[-1] == "--to":
+            spread.append("--to")
+        return super().parse_args(ctx, spread)
+
+
+def compare(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Results files: of the base, and last of the candidate.",
+            metavar="BASE... CANDIDATE",
+            show_default=False,
+            autocompletion=result_files,
+        ),
+    ],
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--to",
+            help="Results files of the candidate, one or more; then all others are the base's.",
+            metavar="CANDIDATE...",
+            show_default=False,
+            autocompletion=result_files,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        str,
+        typer.Option(
+            "--tolerance",
+            help="A difference of this share of the base is as good as none.",
+            metavar="PERCENT",
+        ),
+    ] = "5%",
+    kind: Annotated[
+        Format, typer.Option("--format", "-f", help="markdown is for a pull request.")
+    ] = Format.TEXT,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Compare runs that cannot be compared; write over a file that is there.",
+        ),
+    ] = False,
+) -> None:
+    """Tell whether runs are worse than earlier ones, and whether that is more than chance.
+
+    Exit codes: 0 no figure is worse, 2 the runs cannot be compared, 3 nobody can tell, 4 a figure
+    is worse by more than the tolerance.
+    """
+    from loadcheck.cli.exits import Exit  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.compare import Stored  # noqa: PLC0415
+    from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
+    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+
+    base, candidate = _sides(files, to or [])
+    share = _share(tolerance)
+    if output is not None:
+        _spare(output, [*base, *candidate])
+    place = ResultFile(output, replace=force) if output is not None else None
+    document = compare_runs(
+        [Stored(file=str(path), document=read(path)) for path in base],
+        [Stored(file=str(path), document=read(path)) for path in candidate],
+        tolerance=share,
+        force=force,
+    )
+    written = Format.JSON if as_json else kind
+    if place is not None:
+        place.write(_written(document, written, to_terminal=False))
+    else:
+        sys.stdout.buffer.write(_written(document, written, to_terminal=True))
+        sys.stdout.buffer.flush()
+    code = {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(document["verdict"], Exit.PASS)
+    raise typer.Exit(code)
+
+
+def _sides(files: list[Path], to: list[Path]) -> tuple[list[Path], list[Path]]:
+    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
+
+    base, candidate = (files, to) if to else (files[:-1], files[-1:])
+    if not base:
+        message = f"there is nothing to compare {candidate[0]} with"
+        raise InputError(Problem(message=message, remedy="name the base first, the candidate last"))
+    return base, candidate
+
+
+def _share(text: str) -> float:
+    """Return a percentage, or a share of one, as a share of one."""
+    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
+
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise InputError(
+            Problem(
+                key="--tolerance",
+                message=f'"{text}" is no share from 0 % to below 100 %',
+                remedy="e.g. --tolerance 5% or --tolerance 0.05",
+            )
+        )
+    return share
+
+
+def _spare(output: Path, inputs: list[Path]) -> None:
+    """Refuse to write over what is compared, whatever ``--force`` says."""
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+
+    if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
+        message = "is one of the results compared, which are not written over"
+        raise ResultFileError(
+            Problem(file=str(output), message=message, remedy="choose another --output")
+        )
+
+
+def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) -> bytes:
+    if kind is Format.JSON:
+        import orjson  # noqa: PLC0415
+
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    if kind is Format.MARKDOWN:
+        from loadcheck.report.export.comparison import markdown  # noqa: PLC0415
+
+        return markdown(document).encode()
+    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
+    from loadcheck.report import comparison  # noqa: PLC0415
+
+    color = to_terminal and has_color(sys.stdout)
+    return comparison.text(document, color=color, width=width()).encode()

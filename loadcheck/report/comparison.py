@@ -1,0 +1,218 @@
+"""A comparison for a terminal: what it comes to, then every figure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from loadcheck.report import words
+
+_COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
+_MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
+_MOST_NAMED = 2
+_MOST_DIFFERENCES = 8
+_LONGEST_VALUE = 40
+_GAP = "  "
+
+Document = Mapping[str, Any]
+
+
+def text(document: Document, *, color: bool, width: int) -> str:
+    """Return a comparison.
+
+    Args:
+        document: A comparison's document.
+        color: Whether to use terminal colours.
+        width: Columns of the terminal.
+    """
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    verdict = document["verdict"]
+    headline = Text()
+    headline.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
+    headline.append(f"  {document['scenario']['name']}", style="bold")
+    headline.append(f"  {because(document)}")
+    console.print(headline)
+    for line in document["forced"]:
+        console.print(Padding(Text(f"! {line}", style="yellow"), (0, 0, 0, 2)))
+    console.print()
+    for side in ("base", "candidate"):
+        for run in document[side]:
+            console.print(_run(side, run), soft_wrap=True)
+    console.print()
+    for line in _table(document):
+        console.print(line, soft_wrap=True)
+    remarks = [*also_different(document), *document["notes"]]
+    if remarks:
+        console.print()
+    for remark in remarks:
+        console.print(Padding(Text(f"! {remark}", style="yellow"), (0, 0, 0, 1)))
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def because(document: Document) -> str:
+    """Return what the verdict rests on, in a few words."""
+    target = [figure for figure in document["figures"] if figure["about"] == "target"]
+    tolerance = percent(document["tolerance"])
+    for word in ("worse", "better"):
+        found = [figure for figure in target if figure["word"] == word]
+        if found and word == document["verdict"]:
+            groups = [
+                f"{group} {', '.join(figure['name'] for figure in members)}"
+                for group, members in groupby(found, key=lambda figure: figure["group"])
+            ]
+            more = " and more" if len(groups) > _MOST_NAMED else ""
+            return f"by more than {tolerance}: {'; '.join(groups[:_MOST_NAMED])}{more}"
+    sure = sum(figure["word"] == "same" for figure in target)
+    if sure:
+        return f"{sure} of {len(target)} figures are within {tolerance}, none is beyond it"
+    return "no figure can be told apart from chance, or be shown to be the same"
+
+
+def _run(side: str, run: Document) -> Text:
+    line = Text(f" {side:<9}  ", style="dim")
+    line.append(run["file"], style="bold")
+    started, load = words.count(run["copies"]["started"]), run["load"]
+    line.append(f"  {words.instant(run['started_at'])}")
+    line.append(f"  {started} copies, {words.rate(load['reached_rate'])}", style="dim")
+    return line
+
+
+def _table(document: Document) -> Iterator[Text]:
+    figures = [figure for figure in document["figures"] if is_shown(figure)]
+    titles = ("base", "candidate", "difference", f"{percent(document['confidence'])} interval")
+    cells = [row(figure) for figure in figures]
+    names = [f"  {figure['name']}" for figure in figures]
+    first = max(len(name) for name in (*names, " " * 18))
+    widths = [max(len(each[i]) for each in (titles, *cells)) for i in range(len(titles))]
+    head = " ".ljust(first + 1)
+    head += "".join(_GAP + name.rjust(width) for name, width in zip(titles, widths, strict=True))
+    yield Text(head, style="dim")
+    rows = list(zip(figures, names, cells, strict=True))
+    for group, members in groupby(rows, key=lambda each: each[0]["group"]):
+        yield Text(f" {group}")
+        for figure, name, values in members:
+            word = figure["word"]
+            line = Text(f" {name}".ljust(first + 1), style="dim")
+            for index, (value, width) in enumerate(zip(values, widths, strict=True)):
+                loud = index > 1 and word in ("better", "worse")
+                line.append(_GAP + value.rjust(width), style=_COLORS[word] if loud else "not dim")
+            style = f"not dim {_COLORS[word]}" + (" bold" if word in ("better", "worse") else "")
+            line.append(f"{_GAP}{_MARKS[word]} {word}", style="dim" if word == "same" else style)
+            yield line
+
+
+def is_shown(figure: Document) -> bool:
+    """Tell whether a figure says anything: those that nobody knows and quiet zeros do not."""
+    if figure["base"] is None and figure["candidate"] is None:
+        return False
+    quiet = not figure["base"] and not figure["candidate"] and figure["word"] == "same"
+    return not quiet or figure["key"] in ("lost", "duplicated", "error_rate")
+
+
+def row(figure: Document) -> tuple[str, str, str, str]:
+    """Return base, candidate, difference and interval of a figure in words."""
+    low, high = figure["low"], figure["high"]
+    if low is None:
+        interval = figure["why"]
+    elif figure["unit"] == "count" and low == high:
+        interval = "exact"
+    else:
+        interval = _span(figure)
+    return (
+        _value(figure, figure["base"]),
+        _value(figure, figure["candidate"]),
+        _difference(figure),
+        interval,
+    )
+
+
+def _value(figure: Document, value: float | None) -> str:
+    write = {"ms": words.duration, "1/s": words.rate, "ratio": words.share, "count": words.count}
+    return write[figure["unit"]](value)
+
+
+def _is_relative(figure: Document) -> bool:
+    relative = figure["relative"]["difference"] is not None
+    return relative and figure["unit"] in ("ms", "1/s") and figure["about"] == "target"
+
+
+def _difference(figure: Document) -> str:
+    if figure["difference"] is None:
+        return "–"
+    if _is_relative(figure):
+        return f"{_signed(100 * figure['relative']['difference'])} %"
+    return _absolute(figure, figure["difference"])
+
+
+def _span(figure: Document) -> str:
+    if _is_relative(figure):
+        low, high = (100 * figure["relative"][end] for end in ("low", "high"))
+        return f"{_signed(low)} … {_signed(high)} %"
+    if figure["unit"] == "ratio":
+        return f"{_signed(100 * figure['low'])} … {_signed(100 * figure['high'])} pt"
+    return f"{_absolute(figure, figure['low'])} … {_absolute(figure, figure['high'])}"
+
+
+def _absolute(figure: Document, difference: float) -> str:
+    if figure["unit"] == "ratio":
+        return f"{_signed(100 * difference)} pt"
+    if figure["unit"] == "count":
+        return f"{difference:+,.0f}" if difference else "0"
+    sign = "" if not difference else ("+" if difference > 0 else "−")
+    return sign + _value(figure, abs(difference))
+
+
+def _signed(number: float) -> str:
+    """Return a number with its sign and two or three digits that tell something."""
+    digits = 0 if abs(number) >= 99.5 else 1 if abs(number) >= 0.95 else 2  # noqa: PLR2004
+    rounded = round(number, digits)
+    if rounded == 0:
+        return "0"
+    return f"{rounded:+,.{digits}f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Return a share of one as a percentage without needless digits."""
+    return f"{100 * share:g} %"
+
+
+def also_different(document: Document) -> list[str]:
+    """Return, in a sentence or none, in what else the runs differ."""
+    seen: dict[str, Document] = {}
+    for difference in document["differences"]:
+        if not difference["matters"]:
+            seen.setdefault(difference["key"], difference)
+    if not seen:
+        return []
+    named = [
+        f"{key} ({_short(one['base'])} → {_short(one['candidate'])})" for key, one in seen.items()
+    ]
+    rest = len(named) - _MOST_DIFFERENCES
+    more = [f"{rest} more"] if rest > 0 else []
+    return [f"Also different: {', '.join([*named[:_MOST_DIFFERENCES], *more])}."]
+
+
+def _short(value: Any) -> str:
+    text_ = "none" if value is None else str(value)
+    return text_ if len(text_) <= _LONGEST_VALUE else f"{text_[: _LONGEST_VALUE - 1]}…"
+
+
+def shown(document: Document) -> Sequence[Document]:
+    """Return the figures that say anything."""
+    return [figure for figure in document["figures"] if is_shown(figure)]
