@@ -120,7 +120,7 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
         assert share is not None
         return said(Held.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
     if failed or short or any(finding.check == GENERATOR for finding in finished.findings):
-        return said(Held.UNPROVEN, GENERATOR, close=True)
+        return said(Held.UNPROVEN, GENERATOR, close=not short)
     unknown = [each for each in finished.judged if each.verdict is Verdict.UNKNOWN]
     if unknown or (probing.scenario.verify.enabled and finished.consistent is not Verdict.PASS):
         because = unknown[0].threshold.expression if unknown else EVIDENCE

@@ -145,12 +145,15 @@ class Search:
         votes = self.votes(last.rate)
         if len(votes) >= _VOTES:
             return None
-        if len(votes) == 1:
-            doubtful = last.close and last.held is not Held.HELD
+        telling = [vote for vote in votes if vote.held is not Held.UNPROVEN]
+        if not telling:
+            doubtful = last.close
+        elif len(telling) == 1:
+            doubtful = telling[0].close and telling[0].held is Held.BROKE
         else:
             # one that held clearly outweighs one that may have been spoiled
-            doubtful = votes[0].held is not votes[1].held and not any(
-                vote.held is Held.HELD and not vote.close for vote in votes
+            doubtful = telling[0].held is not telling[1].held and not any(
+                vote.held is Held.HELD and not vote.close for vote in telling
             )
         left = self._aim.probes - len(self.seen)
         return last.rate if doubtful and left > self._needed() else None
@@ -200,15 +203,14 @@ class Search:
 
 
 def settle(votes: Sequence[Seen]) -> Held:
-    """Return what the probes of one rate say together: the majority, else the more telling one.
+    """Return what the probes of one rate say together: the majority of those that say anything.
 
-    That a rate held is more telling than that it broke once.
+    Of one that held and one that broke, the first is more telling.
     """
-    said = [vote.held for vote in votes]
-    for held in (Held.HELD, Held.BROKE, Held.UNPROVEN):
-        if 2 * said.count(held) >= len(said):
-            return held
-    return Held.BROKE
+    said = [vote.held for vote in votes if vote.held is not Held.UNPROVEN]
+    if not said:
+        return Held.UNPROVEN
+    return Held.HELD if 2 * said.count(Held.HELD) >= len(said) else Held.BROKE
 
 
 def rounded(rate: float) -> float:

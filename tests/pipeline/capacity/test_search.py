@@ -218,4 +218,19 @@ def test_the_majority_decides_and_that_it_held_weighs_more(said: str, settled: s
     for order in itertools.permutations(said):
         votes = [Seen(rate=1, held=words[letter]) for letter in order]
         assert settle(votes) is words[settled]
-    assert settle([Seen(rate=1, held=held) for held in Held]) is Held.BROKE
+    assert settle([Seen(rate=1, held=held) for held in Held]) is Held.HELD
+
+
+def test_a_spoiled_probe_is_asked_for_again_twice_a_hopeless_one_never() -> None:
+    for close, probes in ((True, 3), (False, 1)):
+        search = Search(AIM)
+        while (rate := search.next()) is not None:
+            search.tell(Seen(rate=rate, held=Held.UNPROVEN, close=close))
+        assert [seen.rate for seen in search.seen] == [100] * probes
+        assert search.ending is Ending.LOWEST
+
+
+def test_one_clear_answer_outweighs_two_spoiled_ones() -> None:
+    votes = [Seen(rate=1, held=Held.UNPROVEN), Seen(rate=1, held=Held.UNPROVEN)]
+    assert settle([*votes, Seen(rate=1, held=Held.HELD)]) is Held.HELD
+    assert settle([*votes, Seen(rate=1, held=Held.BROKE)]) is Held.BROKE
