@@ -93,8 +93,7 @@ def capacity(
 ) -> None:
     """Find the highest rate at which all thresholds hold and all that is sent arrives.
 
-    A climb until something breaks, then bisection; each rate is a run of its own, warmed up before
-    it is measured. Says whether the target was the limit, or the generator.
+    Each rate is a run of its own. Says whether the target was the limit, or loadcheck itself.
     """
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,11 +86,13 @@ class Queue:
     rate: float
     base_s: float = 0.005
     error_every: int = 0
+    chance: random.Random | None = None
     free_s: float = 0.0
 
     def __call__(self, request: Request, before: int) -> tuple[float, int]:
         now_s = trio.current_time()
-        self.free_s = max(now_s, self.free_s) + 1 / self.rate
+        takes_s = 1 / self.rate if self.chance is None else self.chance.expovariate(self.rate)
+        self.free_s = max(now_s, self.free_s) + takes_s
         failed = self.error_every and before % self.error_every == 0
         return self.free_s - now_s + self.base_s, 400 if failed else 200
 
@@ -102,7 +106,7 @@ def probe(target: Queue, common: Probing, rate: float) -> Any:
         async with trio.open_nursery() as nursery:
             load = given.load
             assert isinstance(load, OpenLoad)
-            pacer = OpenPacer(stages=load.stages)
+            pacer = OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=5)
             named = [(stage.name, stage) for stage in load.stages]
             record = Record(OneStep.steps, 0, None, stage_spans(pacer, named, {MEASURED}))
             monitor = Monitor(record.stages)
@@ -168,6 +172,20 @@ def test_a_planted_capacity_is_found(capacity: float) -> None:
     assert high is not None
     assert low == pytest.approx(capacity, rel=0.05)
     assert high > capacity
+    assert len(search.seen) <= 12
+
+
+def test_a_latency_that_rises_long_before_the_queue_never_ends() -> None:
+    # M/M/1: the 99th percentile of the response time is ln 100 / (capacity - rate)
+    given = scenario("send.p99 < 250ms", probe_s=40.0)
+    assert isinstance(given.load, OpenLoad)
+    common = shared(replace(given, load=replace(given.load, arrivals="poisson")))
+    search = searched(Queue(100, base_s=0, chance=random.Random(7)), common)
+    low, high = search.bounds
+    assert low is not None
+    assert high is not None
+    assert low == pytest.approx(100 - math.log(100) / 0.25, rel=0.12)
+    assert high < 100
     assert len(search.seen) <= 12
 
 
