@@ -3,80 +3,31 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import anyio.abc
 import pytest
 
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+from tests.load.transport.peer import HEAD, answering, deadlines, read_request, send, server
 
 pytestmark = pytest.mark.anyio
-
-Handler = Callable[[anyio.abc.SocketStream], Awaitable[None]]
-HEAD = b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-
-
-@asynccontextmanager
-async def server(handler: Handler) -> AsyncIterator[Origin]:
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)
-
-    async def handle(stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-                await handler(stream)
-
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, handle)
-        yield Origin("http", "127.0.0.1", port)
-        tasks.cancel_scope.cancel()
-
-
-async def read_request(stream: anyio.abc.SocketStream) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += await stream.receive()
-    head, _, body = data.partition(b"\r\n\r\n")
-    for line in head.split(b"\r\n"):
-        if line.lower().startswith(b"content-length:"):
-            while len(body) < int(line.split(b":")[1]):
-                body += await stream.receive()
-    return data
 
 
 def transport(
     *, request_s: float = 5, max_connections: int = 10, connect_s: float = 5
 ) -> AbstractAsyncContextManager[WireTransport]:
-    deadlines = Deadlines(connect_s=connect_s, request_s=request_s)
-    return wire_transport(max_connections=max_connections, deadlines=deadlines)
-
-
-async def send(
-    wire: WireTransport, origin: Origin, body: bytes = b"{}", head: bytes = HEAD
-) -> Exchange:
-    done = anyio.Event()
-    got: list[Exchange] = []
-
-    def sink(exchange: Exchange) -> None:
-        got.append(exchange)
-        done.set()
-
-    wire.submit(Request(0, origin, head, body), sink)
-    assert not got, "a sink is never called from submit"
-    with anyio.fail_after(20):
-        await done.wait()
-    assert len(got) == 1
-    return got[0]
+    limits = deadlines(connect_s=connect_s, request_s=request_s)
+    return wire_transport(max_connections=max_connections, deadlines=limits)
 
 
 async def exchange_with(answer: bytes, *, close: bool = False, cut: int = 0) -> Exchange:
     """Return what comes of one request that is answered with some bytes."""
 
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         await read_request(stream)
         pieces = [answer[:cut], answer[cut:]] if cut else [answer]
         for piece in pieces:
@@ -113,7 +64,7 @@ async def test_legal_answers(name: str) -> None:
 async def test_an_answer_split_at_any_byte_is_the_same(name: str) -> None:
     answer = ANSWERS[name]
 
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         for cut in range(1, len(answer)):
             await read_request(stream)
             await stream.send(answer[:cut])
@@ -163,7 +114,7 @@ async def test_answers_that_are_none(answer: bytes, failure: Failure) -> None:
 
 
 async def test_a_body_beyond_the_cap_is_refused() -> None:
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         await read_request(stream)
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
         for _ in range(MAX_BODY_BYTES // 65536 + 10):
@@ -191,20 +142,13 @@ async def test_a_refused_connection_was_never_sent() -> None:
     assert f"cannot connect to http://127.0.0.1:{port}: connection refused" == exchange.detail
 
 
-async def counting(stream: anyio.abc.SocketStream) -> None:
-    while True:
-        request = await read_request(stream)
-        body = request.partition(b"\r\n\r\n")[2]
-        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-
-
 async def test_a_connection_is_kept_and_used_again() -> None:
     connections = 0
 
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         nonlocal connections
         connections += 1
-        await counting(stream)
+        await answering(stream)
 
     async with server(handler) as origin, transport() as wire:
         for number in range(50):
@@ -214,7 +158,7 @@ async def test_a_connection_is_kept_and_used_again() -> None:
 
 
 async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         await read_request(stream)
         await stream.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 
@@ -224,7 +168,7 @@ async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
 
 
 async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         await read_request(stream)
         await stream.send(ANSWERS["length"] + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
@@ -239,7 +183,7 @@ async def test_answers_are_never_mixed_up_among_many() -> None:
     done = anyio.Event()
     total = 2000
 
-    async with server(counting) as origin, transport(max_connections=7) as wire:
+    async with server(answering) as origin, transport(max_connections=7) as wire:
 
         def sink(exchange: Exchange) -> None:
             got[exchange.request.body] = exchange.body
@@ -254,7 +198,7 @@ async def test_answers_are_never_mixed_up_among_many() -> None:
 
 
 async def test_abort_hands_back_every_request() -> None:
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         await anyio.sleep(10)
 
     got: list[Exchange] = []
@@ -272,7 +216,7 @@ async def test_abort_hands_back_every_request() -> None:
 async def test_a_get_request_carries_no_length() -> None:
     seen: list[bytes] = []
 
-    async def handler(stream: anyio.abc.SocketStream) -> None:
+    async def handler(stream: anyio.abc.ByteStream) -> None:
         seen.append(await read_request(stream))
         await stream.send(ANSWERS["length"])
 
