@@ -46,7 +46,7 @@ def export(
     ] = False,
 ) -> None:
     """Print a result, of a run or of a capacity search, in the format of another tool."""
-    from loadcheck.cli.outputs import place  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import naming, place  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS, SEARCH_FORMATS  # noqa: PLC0415
     from loadcheck.result import read_any  # noqa: PLC0415
@@ -57,7 +57,8 @@ def export(
         message = f"is the file of a capacity search, which has no {kind}"
         remedy = f"expected one of {', '.join(formats)}"
         raise ResultFileError(Problem(file=str(result), message=message, remedy=remedy))
-    data = formats[kind](document).encode()
+    with naming(result):
+        data = formats[kind](document).encode()
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

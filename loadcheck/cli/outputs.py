@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace as changed
 from pathlib import Path
 
 
@@ -26,3 +29,21 @@ def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
             Problem(file=str(path), message=message, remedy="choose another --output")
         )
     ResultFile(path, replace=replace).write(data)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add a file's name to what is said of its content.
+
+    Raises:
+        ResultFileError: What the block raised, with the name.
+    """
+    from loadcheck.errors import ResultFileError  # noqa: PLC0415  # keeps --help quick
+
+    try:
+        yield
+    except ResultFileError as error:
+        raise ResultFileError(
+            problem if problem.file else changed(problem, file=str(path))
+            for problem in error.problems
+        ) from error

@@ -28,10 +28,12 @@ def report(
 
     The page needs no network and no other file: the verdict first, then charts and tables.
     """
-    from loadcheck.cli.outputs import place  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import naming, place  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.report.html import page  # noqa: PLC0415
     from loadcheck.result import read_any  # noqa: PLC0415
 
     path = output or result.with_suffix(".html")
-    place(page(read_any(result)), path, of=result, replace=force)
+    with naming(result):
+        data = page(read_any(result))
+    place(data, path, of=result, replace=force)
     sys.stdout.write(f"{path}\n")

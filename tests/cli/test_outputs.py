@@ -91,6 +91,54 @@ def test_what_is_no_result_is_refused(
     assert [found.name for found in loadcheck.folder.iterdir()] == ["x.json"]
 
 
+@pytest.mark.parametrize(
+    ("command", "place", "value", "said"),
+    [
+        (
+            ["report"],
+            "steps.uploadEvents.response_time.hdr",
+            "HISTF",
+            "steps.uploadEvents.response_time.hdr: not an HdrHistogram",
+        ),
+        (
+            ["report"],
+            "intervals.steps.uploadEvents.response_time",
+            ["x", "x"],
+            "intervals.steps.uploadEvents.response_time: not an HdrHistogram",
+        ),
+        (["report"], "timeline.started", [1], "timeline.started: has 1 values where others have"),
+        (["report"], "intervals.to_s", [1], "intervals.to_s: has 1 values where others have"),
+        (
+            ["export", "-f", "hgrm"],
+            "steps.uploadEvents.response_time.hdr",
+            "HISTF",
+            "not an HdrHistogram",
+        ),
+        (["export", "-f", "hlog"], "generator.lateness.hdr", "HISTF", "not an HdrHistogram"),
+        (["export", "-f", "hlog"], "run.load_began_at", "noon", '"noon" is not an instant'),
+        (["export", "-f", "csv"], "run.load_began_at", "noon", '"noon" is not an instant'),
+        (["export", "-f", "csv"], "timeline.due", [], "timeline.due: has 0 values"),
+    ],
+)
+def test_what_was_edited_by_hand_is_told_by_its_place(
+    loadcheck: Loadcheck, stored: Path, command: list[str], place: str, value: Any, said: str
+) -> None:
+    document = orjson.loads(stored.read_bytes())
+    *way, last = place.split(".")
+    section = document
+    for name in way:
+        section = section[name]
+    section[last] = value
+    if "lateness" in place:
+        del document["intervals"]
+    stored.write_bytes(orjson.dumps(document))
+    done = loadcheck(command[0], stored, *command[1:])
+    assert (done.code, done.stdout) == (2, "")
+    assert str(stored) in done.stderr
+    assert said in done.stderr
+    assert not stored.with_suffix(".html").exists()
+
+
 # export
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from loadcheck.report import stored
 from loadcheck.report.export import recorded
 
 _PER_MS = 1000
@@ -20,8 +21,12 @@ _ALL = 100.0
 
 def text(document: Mapping[str, Any]) -> str:
     """Return the distribution of the ingest step's response time; its footer alone if empty."""
-    times = next(iter(recorded.histograms(document).values()), None)
-    histogram = HdrHistogram(1, 3_600_000_000, 3) if times is None else _decoded(times["hdr"])
+    name, times = next(iter(recorded.histograms(document).items()), ("", None))
+    histogram = HdrHistogram(1, 3_600_000_000, 3)
+    if times is not None:
+        # read by the checked way first: what is broken is told
+        encoded = stored.histogram(times, name).encode()
+        histogram = HdrHistogram.decode(encoded.encode("ascii"))
     lines = [f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}", ""]
     total = histogram.get_total_count()
     # the iterator has nowhere to go in an empty histogram
@@ -45,10 +50,6 @@ def text(document: Mapping[str, Any]) -> str:
     if times is not None and times["above_range"]:
         lines.append(f"#[Samples above one hour, not in it: {times['above_range']}]")
     return "\n".join(lines) + "\n"
-
-
-def _decoded(encoded: str) -> Any:
-    return HdrHistogram.decode(encoded.encode("ascii"))
 
 
 def _finite(value: float) -> float:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
+from loadcheck.report import stored
 
 _COLUMNS = (*COUNTS, *LEVELS, *FIGURES)
 
@@ -21,9 +22,9 @@ def text(document: Mapping[str, Any]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["second", "at", *_COLUMNS])
-    timeline = document.get("timeline") or {"second": []}
+    timeline = stored.columns(document.get("timeline") or {"second": []}, "timeline")
     began_at = document["run"].get("load_began_at")
-    began = datetime.fromisoformat(began_at) if began_at else None
+    began = stored.instant(began_at, "run.load_began_at") if began_at else None
     for place, second in enumerate(timeline["second"]):
         at = "" if began is None else _at(began + timedelta(seconds=second))
         # an older file may lack a column

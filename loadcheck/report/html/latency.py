@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from loadcheck.measure.intervals import DIGITS, Matrix, decode
+from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.measure.layout import layout
-from loadcheck.report import words
+from loadcheck.report import stored, words
 from loadcheck.report.html.marks import limit_marks, stage_marks
 from loadcheck.report.html.model import Axis, Chart, Number, Scale, Series, Table, Unit
 from loadcheck.report.html.seconds import Seconds
@@ -123,7 +123,10 @@ def _intervals(document: Document, at_most: int) -> Curves | None:
     step = (intervals or {}).get("steps", {}).get(document["workflow"].get("ingest"))
     if not intervals or not step or not intervals["from_s"]:
         return None
-    counts = decode(step["response_time"] or step["service_time"])
+    kind = "service_time" if step["response_time"] is None else "response_time"
+    ingest = document["workflow"]["ingest"]
+    counts = stored.intervals(step[kind], f"intervals.steps.{ingest}.{kind}")
+    stored.columns({**intervals, kind: step[kind]}, "intervals")
     number = len(intervals["from_s"])
     joined = 1 if at_most == 1 else -(-number // at_most)
     firsts = np.arange(0, number, joined)

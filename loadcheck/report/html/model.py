@@ -159,14 +159,12 @@ class Cell:
         text: What it says.
         role: A verdict or another meaning; decides colour.
         strong: Whether it stands out.
-        note: More about it, in small letters.
         bar: Drawn instead of the text.
     """
 
     text: str
     role: str = ""
     strong: bool = False
-    note: str = ""
     bar: Bar | None = None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from loadcheck.measure import Histogram
-from loadcheck.report import words
+from loadcheck.report import stored, words
 from loadcheck.report.html.model import Axis, Chart, Scale, Series, Table, Unit
 
 _PER_DECADE = 24
@@ -16,35 +16,43 @@ _WIDE = 20.0
 
 Document = Mapping[str, Any]
 
-_DASHES = {"response": "", "service": "dash", "failed": "dot", "late": "dashdot"}
+_LOOKS = {
+    "response_time": ("response time", "response", ""),
+    "service_time": ("service time", "service", "dash"),
+    "failed": ("failed", "failed", "dot"),
+    "throttled": ("refused (429)", "throttled", "long"),
+}
+"""Label, role and dash of each kind of time."""
 
 
-def chart(document: Document) -> Chart | None:
-    """Return the chart of a result's latencies; None without samples."""
-    named = [
-        (label, role, histogram)
-        for label, role, histogram in _histograms(document)
-        if histogram["count"]
-    ]
-    if not named:
-        return None
-    return chart_of(
-        [
-            (label, role, _DASHES.get(role, "dash"), Histogram.decode(histogram["hdr"]))
-            for label, role, histogram in named
-        ],
-        note="How many percent of the requests took no longer. Each nine more takes as much room "
-        "as the one before, so that the slowest few are not squeezed into the edge.",
-    )
+def charts(document: Document) -> list[Chart]:
+    """Return a chart for each step that copies run and that has samples.
 
-
-def chart_of(curves: Sequence[tuple[str, str, str, Histogram]], *, note: str) -> Chart:
-    """Return a chart of histograms.
-
-    Args:
-        curves: Label, role, dash and histogram of each.
-        note: How to read it.
+    Our own lateness is drawn beside the step whose outcome is the copy's.
     """
+    ingest = document["workflow"].get("ingest")
+    own = [name for name, step in document.get("steps", {}).items() if step["role"] == "per-copy"]
+    found = [
+        _chart(document, name, place, alone=len(own) == 1)
+        for place, name in enumerate(sorted(own, key=lambda name: name != ingest))
+    ]
+    return [chart for chart in found if chart is not None]
+
+
+def _chart(document: Document, name: str, place: int, *, alone: bool) -> Chart | None:
+    step = document["steps"][name]
+    curves = [
+        (*look, stored.histogram(step[kind], f"steps.{name}.{kind}"))
+        for kind, look in _LOOKS.items()
+        if step[kind] and step[kind]["count"]
+    ]
+    late = document["generator"]["lateness"]
+    if place == 0 and late["count"]:
+        times = stored.histogram(late, "generator.lateness")
+        curves.append(("our own lateness", "late", "dashdot", times))
+    if not curves:
+        return None
+    what = "Response time" if step["response_time"] is not None else "Service time"
     series, longest, shortest = [], 0.0, float("inf")
     for label, role, dash, times in curves:
         x, y = curve(times)
@@ -52,9 +60,10 @@ def chart_of(curves: Sequence[tuple[str, str, str, Histogram]], *, note: str) ->
         series.append(Series(label=label, role=role, x=x, y=y, dash=dash))
     wide = longest > _WIDE * max(shortest, 1e-3)
     return Chart(
-        name="percentiles",
-        title="Response time by percentile",
-        note=note,
+        name="percentiles" if place == 0 else f"percentiles-{place + 1}",
+        title=f"{what} by percentile" if alone else f"{what} of {name} by percentile",
+        note="How many percent of the requests took no longer. Each nine more takes as much room "
+        "as the one before, so that the slowest few are not squeezed into the edge.",
         x=Axis(label="percentile", unit=Unit.PERCENTILE, scale=Scale.PERCENTILE),
         y=Axis(
             label="time",
@@ -96,20 +105,3 @@ def curve(times: Histogram) -> tuple[list[float], list[float]]:
 
 def _at(percentile: float, times: Histogram) -> str:
     return words.duration(times.percentile_ms(percentile))
-
-
-def _histograms(document: Document) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return label, role and histogram of what a copy's user feels, and of our own lateness."""
-    steps = document.get("steps", {})
-    own = [(name, step) for name, step in steps.items() if step["role"] == "per-copy"]
-    found = []
-    for name, step in own:
-        prefix = f"{name} " if len(own) > 1 else ""
-        if step["response_time"] is not None:
-            found.append((f"{prefix}response time", "response", step["response_time"]))
-        found.append((f"{prefix}service time", "service", step["service_time"]))
-        found.append((f"{prefix}failed", "failed", step["failed"]))
-        found.append((f"{prefix}refused (429)", "throttled", step["throttled"]))
-    if "generator" in document:
-        found.append(("our own lateness", "late", document["generator"]["lateness"]))
-    return found

@@ -191,10 +191,10 @@ def _judged(threshold: Mapping[str, Any]) -> str:
 
 
 def _latency(document: Document) -> Section | None:
-    chart = percentiles.chart(document)
-    if chart is None:
+    charts = percentiles.charts(document)
+    if not charts:
         return None
-    return Section(name="latency", title="Latency", blocks=[chart])
+    return Section(name="latency", title="Latency", blocks=charts)
 
 
 def _load(document: Document) -> Section | None:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
+from loadcheck.report import stored
 from loadcheck.report.html.model import Number
 
 _TICK_S = 0.05
@@ -62,13 +63,13 @@ class Seconds:
         return [sorted(part)[(len(part) - 1) // 2] if part else None for part in self._parts(name)]
 
 
-def _joined(document: Document) -> dict[str, list[Number]]:
+def _joined(document: Document) -> dict[str, list[Any]]:
     """Return the timeline's columns, made such that the end of the load shows as what it is.
 
     The few copies that fell into the moment between the last second's end and the clock's tick
     belong to that second; a row after the end that holds nothing else joins the one before.
     """
-    columns = {name: list(column) for name, column in document["timeline"].items()}
+    columns = stored.columns(document["timeline"], "timeline")
     ended_s = document.get("load", {}).get("duration_s")
     if ended_s is None:
         return columns
@@ -82,7 +83,7 @@ def _joined(document: Document) -> dict[str, list[Number]]:
     return columns
 
 
-def _join(columns: dict[str, list[Number]]) -> None:
+def _join(columns: dict[str, list[Any]]) -> None:
     """Make one row of the last two."""
     for name, column in columns.items():
         last = column.pop()
