@@ -87,14 +87,15 @@ def probe_line(probe: Document) -> str:
 
 
 def reason_of(probe: Document) -> str:
-    """Return why the rate of a probe did not hold, and what is to be known of it."""
-    said = [_measured(probe)] if probe["because"] else []
-    if probe["stopped_at_s"] is not None:
-        said.append(f"stopped after {probe['stopped_at_s']:.0f} s")
+    """Return in a few words why the rate of a probe did not hold, and what it carried."""
+    said = []
+    match = _COMPARISON.fullmatch(probe["because"])
+    if match is not None and probe["measured"] is not None:
+        said.append(f"{match['metric']} {_value(probe)}")
+    elif probe["because"]:
+        said.append(_measured(probe))
     if probe["carried_rate"] is not None:
         said.append(f"carried {words.rate(probe['carried_rate'])}")
-    if probe["again"]:
-        said.append("again")
     return ", ".join(said)
 
 
@@ -223,5 +224,9 @@ def _measured(said: Document) -> str:
     told = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)
     if said["measured"] is None:
         return told
+    return f"{told} measured {_value(said)}"
+
+
+def _value(said: Document) -> str:
     write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
-    return f"{told} measured {write[said['unit']](said['measured'])}"
+    return write[said["unit"]](said["measured"])

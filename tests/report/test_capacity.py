@@ -122,3 +122,72 @@ def test_a_search_that_was_cut_short_says_so() -> None:
     assert capacity.headline(cut).endswith("(interrupted)")
     cut["run"]["error"] = "the embedded emulator ended before the search did"
     assert capacity.headline(cut).endswith("(the embedded emulator ended before the search did)")
+
+
+def probe(number: int, rate: float, verdict: str, **more: Any) -> dict[str, Any]:
+    times = {"p50_ms": 1.5, "p99_ms": 12.0, "p999_ms": 20.0, "count": 8000}
+    return {
+        "number": number,
+        "rate": rate,
+        "verdict": verdict,
+        "because": "",
+        "measured": None,
+        "unit": "",
+        "latency": times,
+        "error_rate": 0.0,
+        "visibility": {"p95_s": 0.7},
+        "carried_rate": None,
+        **more,
+    }
+
+
+PROBES = [
+    probe(1, 100, "held"),
+    probe(
+        2,
+        2700,
+        "broke",
+        because="uploadEvents.p99 < 250ms",
+        measured=1330.0,
+        unit="ms",
+        carried_rate=1501.0,
+    ),
+    probe(3, 1500, "broke", because="keeps up", visibility={"p95_s": None}),
+    probe(4, 1400, "unproven", because="generator", visibility=None, error_rate=None),
+]
+
+
+def test_a_probe_is_a_line() -> None:
+    lines = [capacity.probe_line(each) for each in PROBES]
+    assert lines[0].split() == (
+        [
+            "1",
+            "100",
+            "copies/s",
+            "held",
+            "p50",
+            "1.5",
+            "ms",
+            "p99",
+            "12.0",
+            "ms",
+            "errors",
+            "0",
+            "%",
+            "visible",
+            "700",
+            "ms",
+        ]
+    )
+    assert lines[1].endswith("visible 700 ms  uploadEvents.p99 1.33 s, carried 1,501/s")
+    assert lines[2].endswith("visible never  it falls behind")
+    assert lines[3].endswith("errors –  visible –  loadcheck itself was the limit")
+
+
+def test_the_probes_are_shown_by_rate() -> None:
+    text = capacity.summary(
+        document(1400, 1500) | {"probes": PROBES}, color=False, width=140, path=""
+    )
+    rows = [line.split()[:2] for line in text.splitlines() if " ms  " in line]
+    assert rows == [["100", "held"], ["1,400", "unproven"], ["1,500", "broke"], ["2,700", "broke"]]
+    assert "4 times in 1:21" in text
