@@ -89,14 +89,17 @@ def compare(
 def verdict(judged: Sequence[Judged]) -> str:
     """Return what it all comes to: "worse", "same", "better" or, if nothing tells, "unsure".
 
-    One figure of the target that is worse makes the candidate worse. Figures of which nobody can be
-    sure are passed over as long as there is one of which one can.
+    One figure of the target that is worse makes the candidate worse. Who cannot be sure of a core
+    figure, the median time of a step that copies run, cannot be sure of the whole; other figures of
+    which one cannot be sure are passed over.
     """
     words = {one.word for one in judged if one.figure.about == "target"}
-    for word in (Word.WORSE, Word.BETTER, Word.SAME):
-        if word in words:
-            return str(word.value)
-    return str(Word.UNSURE.value)
+    core = {one.word for one in judged if one.figure.core}
+    if Word.WORSE in words:
+        return str(Word.WORSE.value)
+    if Word.UNSURE in core or not core:
+        return str(Word.UNSURE.value)
+    return str((Word.BETTER if Word.BETTER in words else Word.SAME).value)
 
 
 def _require_figures(runs: Sequence[Stored]) -> None:
@@ -186,6 +189,7 @@ def _figure(one: Judged) -> dict[str, Any]:
         "unit": figure.unit,
         "better": figure.better,
         "about": figure.about,
+        "core": figure.core,
         "base": one.base,
         "candidate": one.candidate,
         "difference": one.difference,

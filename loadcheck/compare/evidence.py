@@ -199,13 +199,15 @@ def _times_of_step(
             continue
         counts = intervals.histograms(time, name)
         delays = [generator["loop_lag"]]
+        headline = "service_time" if step["response_time"] is None else "response_time"
         if time == "response_time":
             delays.append(generator["dispatch_lag"])
         found = _percentiles(step[time], counts, intervals, logarithmic=True)
         for percentile, measured in found:
             own = max((delay[f"{percentile}_ms"] or 0.0) for delay in delays)
+            core = time == headline and percentile == "p50" and step["role"] == "per-copy"
             yield (
-                figures.time_of_step(name, time, percentile),
+                figures.time_of_step(name, time, percentile, core=core),
                 replace(measured, own=own) if isinstance(measured, Measured) else measured,
             )
 

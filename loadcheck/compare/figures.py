@@ -36,6 +36,7 @@ class Figure:
         unit: Of its values.
         better: Which direction is.
         about: Whose it is: a generator that does worse is no regression of the target.
+        core: Whether nobody can be sure of the whole who is not sure of this.
         floor: A difference that is as good as none, in its unit, however small the base.
     """
 
@@ -45,6 +46,7 @@ class Figure:
     unit: Literal["ms", "1/s", "ratio", "count"]
     better: Literal["less", "more"] = "less"
     about: Literal["target", "generator"] = "target"
+    core: bool = False
     floor: float = 0.0
 
 
@@ -53,13 +55,14 @@ def label(percentile: str) -> str:
     return "p99.9" if percentile == "p999" else percentile
 
 
-def time_of_step(step: str, time: str, percentile: str) -> Figure:
+def time_of_step(step: str, time: str, percentile: str, *, core: bool = False) -> Figure:
     """Return a percentile of a step's response or service time."""
     return Figure(
         key=f"{step}.{time}.{label(percentile)}",
         group=f"{step} {time.replace('_', ' ')}",
         name=label(percentile),
         unit="ms",
+        core=core,
         floor=_TIME_FLOOR_MS,
     )
 

@@ -108,7 +108,10 @@ def _measured(
         for side in (base, candidate)
     ]
     means = [float(side.mean()) for side in sides]
-    values = [math.exp(mean) if logarithmic else mean for mean in means]
+    values = [
+        side[0].value if len(side) == 1 else math.exp(mean) if logarithmic else mean
+        for side, mean in zip((base, candidate), means, strict=True)
+    ]
     judged = Judged(figure=figure, base=values[0], candidate=values[1])
     several = len(base) > 1 or len(candidate) > 1
     trouble = next((one.trouble for one in (*base, *candidate) if one.trouble), "")
@@ -129,7 +132,7 @@ def _measured(
     own = [max(one.own for one in side) for side in (base, candidate)]
     return _worded(
         judged,
-        low=low - own[1],
+        low=max(low - own[1], -values[0]),
         high=high + own[0],
         margin=max(tolerance * abs(values[0]), figure.floor),
         method="runs" if several else "intervals",
@@ -179,7 +182,11 @@ def _shares(
     figure: Figure, base: Sequence[Share], candidate: Sequence[Share], tolerance: float
 ) -> Judged:
     """Compare by Wilson's intervals of each side, put together as R. G. Newcombe (1998) does."""
-    (left, left_low, left_high), (right, right_low, right_high) = _wilson(base), _wilson(candidate)
+    # a side without a hit does not show how its hits would come: as the other side's do
+    burst = min(one.effective / one.trials for one in (*base, *candidate))
+    (left, left_low, left_high), (right, right_low, right_high) = (
+        _wilson(side, burst) for side in (base, candidate)
+    )
     judged = Judged(figure=figure, base=left, candidate=right)
     apart = right - left
     several = len(base) > 1 or len(candidate) > 1
@@ -201,11 +208,11 @@ def _method(several: bool) -> Method:
     return "runs" if several else "intervals"
 
 
-def _wilson(side: Sequence[Share]) -> tuple[float, float, float]:
+def _wilson(side: Sequence[Share], burst: float) -> tuple[float, float, float]:
     """Return the share of all runs of a side together, and its interval (E. B. Wilson 1927)."""
     hits, trials = sum(one.hits for one in side), sum(one.trials for one in side)
     share = hits / trials
-    effective = sum(one.effective for one in side)
+    effective = sum(one.effective for one in side) if hits else max(1.0, trials * burst)
     if len(side) > 1 and 0 < share < 1:
         scatter = sum(
             (one.hits - one.trials * share) ** 2 / (one.trials * share * (1 - share))

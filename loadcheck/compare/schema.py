@@ -88,6 +88,10 @@ def _figure() -> _Schema:
             "enum": ["target", "generator"],
             "description": "A generator that does worse is no regression.",
         },
+        core={
+            "type": "boolean",
+            "description": "Whether the verdict is unsure if this figure is.",
+        },
         base=_maybe("The value; of several runs the mean, or of bounds the worst."),
         candidate=_maybe("The same."),
         difference=_maybe("Candidate less base."),

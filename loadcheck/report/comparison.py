@@ -78,10 +78,13 @@ def because(document: Document) -> str:
             ]
             more = " and more" if len(groups) > _MOST_NAMED else ""
             return f"by more than {tolerance}: {'; '.join(groups[:_MOST_NAMED])}{more}"
-    sure = sum(figure["word"] == "same" for figure in target)
-    if sure:
-        return f"{sure} of {len(target)} figures are within {tolerance}, none is beyond it"
-    return "no figure can be told apart from chance, or be shown to be the same"
+    unsure = sum(figure["word"] == "unsure" and is_shown(figure) for figure in target)
+    if document["verdict"] == "same":
+        rest = f"; nobody can be sure of {unsure} of them" if unsure else ""
+        return f"no figure is surely beyond {tolerance}{rest}"
+    core = [figure for figure in target if figure["core"] and figure["word"] == "unsure"]
+    named = ", ".join(f"{figure['group']} {figure['name']}" for figure in core[:_MOST_NAMED])
+    return f"chance alone may explain the difference, or hide one: {named}".rstrip(": ")
 
 
 def _run(side: str, run: Document) -> Text:
