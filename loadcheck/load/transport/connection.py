@@ -17,6 +17,7 @@ from loadcheck.workflow.exchange import Exchange, Failure, Request
 
 _now_ns = time.monotonic_ns
 _FIRST_FINAL_STATUS = 200
+_CODINGS = frozenset({b"content-encoding", b"transfer-encoding"})
 _RESTED_NS = 1_000_000_000
 """A connection that has been idle for so long may have been dropped without a word."""
 
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_status",
         "_surplus",
         "_transport",
+        "_trouble",
         "_until_close",
         "_without_body",
         "_writing",
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._body: bytes | list[bytes] = b""
         self._body_bytes = 0
         self._coding = b""
+        self._trouble = ""
         self._heard_ns = 0
         self._complete = False
         self._surplus = False
@@ -135,6 +138,9 @@ class Connection(asyncio.Protocol):
                 else:
                     self.give_up(Failure.UNREADABLE, f"not an HTTP/1.1 answer: {error}")
                 return
+        if self._trouble:
+            self.give_up(Failure.UNREADABLE, self._trouble)
+            return
         size = len(data) + self._head_bytes
         too_large = size > MAX_HEAD_BYTES or self._body_bytes > MAX_BODY_BYTES
         if too_large and self._refuse(size):
@@ -171,14 +177,15 @@ class Connection(asyncio.Protocol):
             self._headers = []  # the answer before was an interim one
             self._status = 0
             self._coding = b""
+            self._trouble = ""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header field."""
         if self._status:
             return  # a trailer, or another answer's
         name = name.lower()
-        if name == b"content-encoding":
-            self._coding = self._coding + b"," + value if self._coding else value
+        if name in _CODINGS:
+            self._note_coding(name, value)
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -281,6 +288,13 @@ class Connection(asyncio.Protocol):
         else:
             self._owner.ready(self)
         sink(exchange)
+
+    def _note_coding(self, name: bytes, value: bytes) -> None:
+        if name == b"content-encoding":
+            self._coding = self._coding + b"," + value if self._coding else value
+        elif value.strip().lower() != b"chunked":
+            shown = value.decode("latin-1").strip()
+            self._trouble = f'the answer\'s transfer coding "{shown}" is not supported'
 
     def _refuse(self, size: int) -> bool:
         """Give up an answer that is larger than allowed."""

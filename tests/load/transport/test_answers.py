@@ -353,6 +353,15 @@ def test_a_broken_coding_or_a_bomb_is_a_clear_failure(
     assert words in exchange.detail
 
 
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity", b"gzip"])
+def test_a_transfer_coding_other_than_chunked_is_a_clear_failure(coding: bytes) -> None:
+    talk = Talk()
+    talk.send()
+    talk.feed([OK + b"Transfer-Encoding: %b\r\n\r\n0\r\n\r\n" % coding], end=True)
+    assert talk.only.failure is Failure.UNREADABLE
+    assert coding.decode() in talk.only.detail
+
+
 TOKENS = st.sampled_from([
     b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 204 X\r\n", b"HTTP/1.1 999 X\r\n", b"HTTP/2 200\r\n",

@@ -128,19 +128,23 @@ async def converse(kind: str, config: dict[str, Any], *, compress: bool = False)
                 *(query.run(n) for n in range(QUERIES)),
             ]
             for flow in flows:
-                effect = next(flow)
-                while True:
-                    try:
-                        if isinstance(effect, Pause):
-                            effect = flow.send(None)
-                            continue
-                        answer = await exchange(through, effect)
-                        effect = flow.send(answer)
-                    except StopIteration:
-                        came.append(judged(answer))
-                        break
-                    came.append(judged(answer))
+                came += [judged(answer) for answer in await answers(through, flow)]
     return came
+
+
+async def answers(through: LoadTransport, flow: Any) -> list[Exchange]:
+    """Run a flow to its end and return what came of its requests."""
+    got: list[Exchange] = []
+    effect = next(flow)
+    while True:
+        try:
+            if isinstance(effect, Pause):
+                effect = flow.send(None)
+                continue
+            got.append(await exchange(through, effect))
+            effect = flow.send(got[-1])
+        except StopIteration:
+            return got
 
 
 def twice(_: Exchange, attempt: int) -> float | None:

@@ -1,0 +1,184 @@
+"""What goes through httpx alone: proxies, HTTP/2, redirects; and what both send alike."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+import trustme
+
+from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, Tls
+from loadcheck.load.transport.wire import wire_transport
+from loadcheck.workflow.exchange import Failure, Origin
+from tests.load.transport.peer import HEAD, answering, deadlines, read_request, send, server
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def through(kind: str, **options: Any) -> AsyncIterator[LoadTransport]:
+    limits: dict[str, Any] = {"max_connections": 4, "deadlines": deadlines()}
+    if kind == "wire":
+        async with wire_transport(**limits, **options) as wire:
+            yield wire
+    else:
+        async with httpx_transport(**limits, **options) as slow:
+            yield slow
+
+
+async def seen(kind: str, body: bytes, head: bytes, **options: Any) -> tuple[bytes, ...]:
+    """Return the lines and the body of a request as the server got it."""
+    got: list[bytes] = []
+
+    async def taking(stream: anyio.abc.ByteStream) -> None:
+        got.append(await read_request(stream))
+        await stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with server(taking) as origin, through(kind, **options) as transport:
+        assert (await send(transport, origin, body, head)).status == 204
+    lines, _, sent = got[0].partition(b"\r\n\r\n")
+    first, *fields = lines.split(b"\r\n")
+    return first, *sorted(field.lower() for field in fields), sent
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (HEAD, b'{"a": 1}'),
+        (HEAD, b""),
+        (b"GET /q?e=%7B%22a%22%3A1%7D&x=a+b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n", b""),
+        (b"DELETE /a%2Fb HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n", b""),
+        (b"PUT /p HTTP/1.1\r\nHost: x\r\nUser-Agent: me\r\n", b"x"),
+    ],
+)
+@pytest.mark.parametrize("compress", [False, True])
+async def test_both_send_the_same_request(head: bytes, body: bytes, compress: bool) -> None:
+    wire = await seen("wire", body, head, compress=compress)
+    assert wire == await seen("httpx", body, head, compress=compress)
+    if compress and body:
+        assert gzip.decompress(wire[-1]) == body
+        assert b"content-encoding: gzip" in wire
+
+
+async def test_a_body_that_has_a_coding_already_is_left_alone() -> None:
+    head = HEAD + b"Content-Encoding: x-own\r\n"
+    for kind in ("wire", "httpx"):
+        assert (await seen(kind, b"body", head, compress=True))[-1] == b"body"
+
+
+async def test_a_proxy_gets_the_whole_url() -> None:
+    lines: list[bytes] = []
+
+    async def proxying(stream: anyio.abc.ByteStream) -> None:
+        lines.append((await read_request(stream)).partition(b"\r\n")[0])
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with (
+        server(proxying) as proxy,
+        through("httpx", proxy=str(proxy)) as transport,
+    ):
+        exchange = await send(transport, Origin("http", "far.example", 80))
+    assert exchange.body == b"ok"
+    assert lines == [b"POST http://far.example/in HTTP/1.1"]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+async def test_redirects(follow: bool) -> None:
+    async def moving(stream: anyio.abc.ByteStream) -> None:
+        while True:
+            request = await read_request(stream)
+            if request.startswith(b"POST /in "):
+                await stream.send(
+                    b"HTTP/1.1 307 Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
+                )
+            else:
+                await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with server(moving) as origin, through("httpx", redirects=follow) as transport:
+        exchange = await send(transport, origin)
+    assert (exchange.status, exchange.body) == ((200, b"ok") if follow else (307, b""))
+
+
+async def test_http_2(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    pem = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    async def serve(stream: anyio.abc.ByteStream) -> None:
+        talk = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        talk.initiate_connection()
+        await stream.send(talk.data_to_send())
+        while True:
+            for event in talk.receive_data(await stream.receive()):
+                if isinstance(event, h2.events.StreamEnded):
+                    talk.send_headers(event.stream_id, [(":status", "200"), ("x-by", "h2")])
+                    talk.send_data(event.stream_id, b"two", end_stream=True)
+            await stream.send(talk.data_to_send())
+
+    async with (
+        server(serve, tls=context) as origin,
+        through("httpx", tls=Tls(ca=pem), http2=True) as transport,
+    ):
+        for _ in range(3):
+            exchange = await send(transport, origin)
+            assert (exchange.status, exchange.body) == (200, b"two")
+            assert exchange.header("x-by") == "h2"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_body_beyond_the_cap_is_refused(packed: bool) -> None:
+    body = bytes(MAX_BODY_BYTES + 1)
+    head = b"HTTP/1.1 200 OK\r\n"
+    if packed:
+        body, head = gzip.compress(body), head + b"Content-Encoding: gzip\r\n"
+
+    async def large(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    for kind in ("wire", "httpx"):
+        async with server(large) as origin, through(kind) as transport:
+            exchange = await send(transport, origin)
+        assert exchange.failure is Failure.UNREADABLE
+        assert f"exceeds {MAX_BODY_BYTES:,} bytes" in exchange.detail
+
+
+async def test_an_abort_tells_what_was_sent_from_what_was_not() -> None:
+    async def silent(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await anyio.sleep(10)
+
+    async with server(silent) as origin, through("httpx") as transport:
+        got: list[Failure | None] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def one() -> None:
+                got.append((await send(transport, origin)).failure)
+
+            for _ in range(6):
+                tasks.start_soon(one)
+            await anyio.sleep(0.3)
+            transport.abort()
+    assert sorted(f.value for f in got if f) == ["connect"] * 2 + ["lost"] * 4
+
+
+async def test_healthy() -> None:
+    async with server(answering) as origin, through("httpx") as transport:
+        await transport.warm(origin, 3)
+        assert (await send(transport, origin, b"x")).body == b"x"
+        assert transport.stale_retries == 0
