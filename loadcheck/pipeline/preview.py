@@ -67,6 +67,10 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             }
             for step in plan.steps
         ],
+        "overlay": [
+            {"step": edit.step, "at": edit.at, "value": redact(edit.value, hidden)}
+            for edit in scenario.overlay
+        ],
         "ingest": prepared.ingest.step_id,
         "observer": prepared.observer.step_id if prepared.observer else None,
         "isolation": prepared.isolation,

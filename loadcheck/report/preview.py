@@ -24,6 +24,10 @@ def text(preview: Preview) -> str:
             )
             for index, step in enumerate(preview["steps"])
         ),
+        *(
+            ("" if index else "overlay", _edit(edit))
+            for index, edit in enumerate(preview["overlay"])
+        ),
         ("target", _target(preview)),
         ("sends", _sends(preview["load"])),
         ("connects", _connects(preview)),
@@ -55,6 +59,13 @@ def _role(preview: Preview, step: Mapping[str, Any]) -> str:
         ingest = ", its outcome is the copy's" if step["step"] == preview["ingest"] else ""
         return f"in every copy{ingest}"
     return "one query answers for all copies"
+
+
+def _edit(edit: Mapping[str, Any]) -> str:
+    """Say what the scenario puts into a request beyond what the document does."""
+    value = edit["value"]
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{edit['step']} {edit['at']} = {shown}"
 
 
 def _target(preview: Preview) -> str:

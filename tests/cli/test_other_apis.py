@@ -52,11 +52,19 @@ def test_a_document_with_quirks_runs_unchanged_and_strict_refuses_it(
     ended = loadcheck("run", scenario, *sources)
     assert ended.code == 0, ended.stdout + ended.stderr
     assert ended.result["consistency"]["uniques"] == 200
+    places = [edit["at"] for edit in ended.result["scenario"]["overlay"]]
+    assert places[:2] == ["body#/events/0/insert_id", "body#/events/0/time"]
     warnings = " ".join(ended.result["warnings"])
     assert 'write "Basic {$inputs.basicAuth}"' in warnings
     refused = loadcheck("run", scenario, *sources, "--strict")
     assert refused.code == 2
     assert len(refused.results) == 1
+
+
+def test_check_shows_what_the_overlay_adds(loadcheck: Loadcheck, smoke: Path) -> None:
+    shown = loadcheck("check", smoke).stdout
+    assert "overlay     uploadEvents body#/events/0/insert_id = $copy.insertId\n" in shown
+    assert "segmentEvent query.i = -3600000\n" in shown
 
 
 def test_check_lints_a_document(loadcheck: Loadcheck, tmp_path: Path) -> None:
