@@ -19,8 +19,8 @@ def steady() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def slower() -> dict[str, Any]:
-    """Return a run whose times are a fifth longer."""
-    service = synthetic.Service(p50_ms=24)
+    """Return a run whose times are half as long again."""
+    service = synthetic.Service(p50_ms=30)
     return synthetic.result(seconds=12, copies=12_000, seed=2, queries_per_s=2, service=service)
 
 
