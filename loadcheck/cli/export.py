@@ -11,6 +11,8 @@ import typer
 
 from loadcheck.cli.completion import result_files
 
+_NAMES = {"result": "run", "capacity": "capacity search", "comparison": "comparison"}
+
 
 class Format(enum.StrEnum):
     """The formats by name, as :data:`loadcheck.report.export.FORMATS` has them."""
@@ -45,16 +47,15 @@ def export(
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
 ) -> None:
-    """Print a result, of a run or of a capacity search, in the format of another tool."""
-    from loadcheck.cli.outputs import naming, place  # noqa: PLC0415  # imports here keep --help quick
+    """Print a stored result in the format of another tool."""
+    from loadcheck.cli.outputs import kind_of, naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
-    from loadcheck.report.export import FORMATS, SEARCH_FORMATS  # noqa: PLC0415
-    from loadcheck.result import read_any  # noqa: PLC0415
+    from loadcheck.report.export import FORMATS  # noqa: PLC0415
 
-    document = read_any(result)
-    formats = SEARCH_FORMATS if "probes" in document else FORMATS
+    document = stored(result)
+    formats = FORMATS[kind_of(document)]
     if kind not in formats:
-        message = f"is the file of a capacity search, which has no {kind}"
+        message = f"is the file of a {_NAMES[kind_of(document)]}, which has no {kind}"
         remedy = f"expected one of {', '.join(formats)}"
         raise ResultFileError(Problem(file=str(result), message=message, remedy=remedy))
     with naming(result):

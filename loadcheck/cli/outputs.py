@@ -1,11 +1,30 @@
-"""Files that commands make of a result."""
+"""Stored documents of any kind, and the files that commands make of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
+from typing import Any
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """Return the document of a run, a capacity search or a comparison.
+
+    Raises:
+        ResultFileError: It is missing, truncated, of something else, or of a later version.
+    """
+    from loadcheck.compare import SCHEMA  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.compare.schema import problems  # noqa: PLC0415
+    from loadcheck.result import read_any  # noqa: PLC0415
+
+    return read_any(path, {SCHEMA: problems})
+
+
+def kind_of(document: Mapping[str, Any]) -> str:
+    """Return "result", "capacity" or "comparison"."""
+    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 
 def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:

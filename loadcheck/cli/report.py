@@ -24,16 +24,15 @@ def report(
         bool, typer.Option("--force", help="Write over a page that is there.")
     ] = False,
 ) -> None:
-    """Write a stored result, of a run or of a capacity search, as one HTML page.
+    """Write a stored result, of a run, a capacity search or a comparison, as one HTML page.
 
     The page needs no network and no other file: the verdict first, then charts and tables.
     """
-    from loadcheck.cli.outputs import naming, place  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.report.html import page  # noqa: PLC0415
-    from loadcheck.result import read_any  # noqa: PLC0415
 
     path = output or result.with_suffix(".html")
     with naming(result):
-        data = page(read_any(result))
+        data = page(stored(result))
     place(data, path, of=result, replace=force)
     sys.stdout.write(f"{path}\n")

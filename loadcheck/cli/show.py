@@ -18,17 +18,19 @@ def show(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the document itself.")] = False,
 ) -> None:
-    """Show a stored result, of a run or of a capacity search, as it was shown when it ended."""
+    """Show a stored result, of a run, a capacity search or a comparison, as it was shown first."""
+    from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
     from loadcheck.cli.terminal import has_color, print_summary, width, write_json  # noqa: PLC0415
-    from loadcheck.report import capacity  # noqa: PLC0415
-    from loadcheck.result import read_any  # noqa: PLC0415
+    from loadcheck.report import capacity, comparison  # noqa: PLC0415
 
-    document = read_any(result)
+    document = stored(result)
+    color = has_color(sys.stdout)
     if as_json:
         write_json(document)
-    elif "probes" in document:
-        color = has_color(sys.stdout)
+    elif kind_of(document) == "capacity":
         text = capacity.summary(document, color=color, width=width(), path=str(result))
         sys.stdout.write(text)
+    elif kind_of(document) == "comparison":
+        sys.stdout.write(comparison.text(document, color=color, width=width()))
     else:
         print_summary(document, path=result, stream=sys.stdout)

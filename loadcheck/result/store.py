@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ _MAX_FILE_BYTES = 1 << 30
 _KIND = re.compile(r"loadcheck\.(\w+)/\d+")
 _KINDS = {"capacity": "capacity search"}
 _VERSION = re.compile(r"loadcheck\.result/(\d+)")
+
+
+Check = Callable[[Any], Sequence[tuple[str, str]]]
+"""Returns where a document departs from its schema: dotted path and message."""
 
 
 def default_name(scenario: str, started: datetime, run_id: str) -> str:
@@ -100,15 +104,21 @@ def read(path: Path) -> dict[str, Any]:
     return _checked(path, _parsed(path))
 
 
-def read_any(path: Path) -> dict[str, Any]:
-    """Return the document of a run or of a capacity search, as its ``schema`` says.
+def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str, Any]:
+    """Return the document of a run, of a capacity search or of another kind, as ``schema`` says.
+
+    Args:
+        path: Where it stands.
+        others: Further kinds, by the value of ``schema``, with what is wrong with a document.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
+    checks = {capacity.SCHEMA: capacity.problems, **(others or {})}
     document = _parsed(path)
-    if isinstance(document, dict) and document.get("schema") == capacity.SCHEMA:
-        return _conforming(path, document, capacity.problems(document))
+    check = checks.get(document.get("schema", "")) if isinstance(document, dict) else None
+    if check is not None:
+        return _conforming(path, document, check(document))
     return _checked(path, document)
 
 

@@ -165,6 +165,17 @@ def test_an_unknown_format_is_refused(loadcheck: Loadcheck, stored: Path) -> Non
     assert "hgrm" in done.stderr
 
 
+def test_a_comparison_has_a_page_and_a_summary(loadcheck: Loadcheck, stored: Path) -> None:
+    made = loadcheck("compare", stored, stored, "--json", "--output", "both.json")
+    assert made.stderr == ""
+    assert loadcheck("report", "both.json").stdout == "both.html\n"
+    assert "smoke" in loadcheck("show", "both.json").stdout
+    assert loadcheck("export", "both.json", "-f", "markdown").stdout.startswith("## ")
+    done = loadcheck("export", "both.json", "-f", "hgrm")
+    assert done.code == 2
+    assert "is the file of a comparison, which has no hgrm" in done.stderr
+
+
 # list
 
 

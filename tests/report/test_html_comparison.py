@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadcheck.compare.comparison import Stored, compare
+from loadcheck.report.comparison import is_shown
 from loadcheck.report.html import page
 from loadcheck.result import read
 from tests.report.conftest import EXAMPLE, Tab
@@ -52,15 +53,16 @@ def test_the_word_and_what_it_rests_on_come_first(comparison: Document) -> None:
     text = page(comparison).decode()
     found = Structure(text)
     assert '<span class="badge">worse</span> burst' in text
-    assert '<p class="because">Lost is worse: 7 instead of 0.</p>' in text
+    assert '<p class="because">By more than 5 %: the count lost.</p>' in text
     assert found.texts["h2"] == ["Figures", "Latency", "Over time", "Runs"]
 
 
 def test_every_figure_has_a_row(comparison: Document) -> None:
     text = page(comparison).decode()
-    assert text.count('<tr class="group">') == len({f["group"] for f in comparison["figures"]})
+    shown = [figure for figure in comparison["figures"] if is_shown(figure)]
+    assert text.count('<tr class="group">') == len({figure["group"] for figure in shown})
     assert text.count('class="fail">✗ worse') == 1
-    assert text.count("= same") == sum(f["word"] == "same" for f in comparison["figures"])
+    assert text.count("= same") == sum(figure["word"] == "same" for figure in shown)
 
 
 def test_runs_lie_over_each_other(comparison: Document) -> None:
@@ -96,6 +98,7 @@ def test_in_what_runs_differ_is_told(comparison: Document) -> None:
 def test_a_bar_shows_how_sure_a_difference_is(comparison: Document) -> None:
     figure = comparison["figures"][0]
     figure |= {"base": 10.0, "candidate": 11.0, "difference": 1.0, "margin": 0.5, "word": "worse"}
+    figure |= {"low": 0.2, "high": 1.8}
     figure["relative"] = {"difference": 0.1, "low": 0.02, "high": 0.18}
     found = Structure(page(comparison).decode())
     bars = [attributes for tag, attributes in found.tags if tag == "circle"]

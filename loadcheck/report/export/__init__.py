@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadcheck.report.export import hgrm, hlog, junit, markdown, rows, search
+from loadcheck.report.export import comparison, hgrm, hlog, junit, markdown, rows, search
 
-FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "hgrm": hgrm.text,
-    "hlog": hlog.text,
-    "csv": rows.text,
-    "junit": junit.text,
-    "markdown": markdown.text,
+Format = Callable[[Mapping[str, Any]], str]
+"""Turns a document into text."""
+
+FORMATS: Mapping[str, Mapping[str, Format]] = {
+    "result": {
+        "hgrm": hgrm.text,
+        "hlog": hlog.text,
+        "csv": rows.text,
+        "junit": junit.text,
+        "markdown": markdown.text,
+    },
+    "capacity": {"csv": search.rows, "junit": search.junit, "markdown": search.markdown},
+    "comparison": {"markdown": comparison.markdown},
 }
-"""What turns the results document of a run into text, by the name of the format."""
+"""The formats by name, for each kind of document."""
 
-SEARCH_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "csv": search.rows,
-    "junit": search.junit,
-    "markdown": search.markdown,
-}
-"""What turns the document of a capacity search into text."""
-
-__all__ = ["FORMATS", "SEARCH_FORMATS"]
+__all__ = ["FORMATS"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadcheck.report import comparison as told
 from loadcheck.report import words
 from loadcheck.report.html import overlay
 from loadcheck.report.html.model import Bar, Block, Cell, Page, Section, Table, Text, Tile
 
 _VERDICTS = {"worse": "fail", "better": "pass", "same": "pass", "unsure": "unknown"}
 _MARKS = {"worse": "✗ worse", "better": "✓ better", "same": "= same", "unsure": "? unsure"}
-_WRITE = {"ms": words.duration, "1/s": words.rate, "ratio": words.share, "count": words.count}
 _TILES = 4
 _MINUS = "\u2212"
 _SPREAD = 4.0
@@ -56,27 +56,8 @@ def _sides(document: Document) -> str:
 
 
 def _because(document: Document) -> str:
-    """Return what the verdict rests on, in a sentence."""
-    word = document["verdict"]
-    told = [f for f in document["figures"] if f["word"] == word and f["about"] == "target"]
-    if word == "same":
-        tolerance = words.share(document["tolerance"])
-        return f"No figure of the target differs by more than {tolerance}."
-    if word == "unsure" or not told:
-        return "These runs do not tell whether anything differs."
-    first = max(told, key=_weight)
-    sentence = f"{_name(first)} is {word}"
-    change = first["relative"]["difference"]
-    if change is not None:
-        sentence += f": {_signed(change)}"
-        low, high = first["relative"]["low"], first["relative"]["high"]
-        if low is not None and high is not None:
-            sentence += f" ({_signed(low)} to {_signed(high)})"
-    else:
-        write = _WRITE[first["unit"]]
-        sentence += f": {write(first['candidate'])} instead of {write(first['base'])}"
-    more = len(told) - 1
-    return f"{sentence}{f'; so are {more} other figures' if more > 1 else ''}."
+    text = told.because(document)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _name(figure: Document) -> str:
@@ -104,13 +85,12 @@ def _tiles(document: Document) -> list[Tile]:
     )[:_TILES]
     tiles = []
     for figure in chosen:
-        write, change = _WRITE[figure["unit"]], figure["relative"]["difference"]
-        value = write(figure["candidate"]) if change is None else _signed(change)
+        base, candidate, difference, _ = told.row(figure)
         tiles.append(
             Tile(
                 label=_name(figure),
-                value=value,
-                note=f"{write(figure['base'])} → {write(figure['candidate'])}",
+                value=difference,
+                note=f"{base} → {candidate}",
                 role={"worse": "fail", "better": "pass"}.get(figure["word"], ""),
             )
         )
@@ -122,7 +102,7 @@ def _figures(document: Document) -> Section:
     ends = words.share(round(reach, 3))
     rows: list[list[str | Cell]] = []
     group = ""
-    for figure in document["figures"]:
+    for figure in told.shown(document):
         if figure["group"] != group:
             group = figure["group"]
             rows.append([Cell(text=group, strong=True)])
@@ -146,22 +126,13 @@ def _figures(document: Document) -> Section:
 
 
 def _row(figure: Document, reach: float) -> list[str | Cell]:
-    write, relative, word = _WRITE[figure["unit"]], figure["relative"], figure["word"]
-    low, high = relative["low"], relative["high"]
-    interval = ""
-    if relative["difference"] is not None:
-        difference = _signed(relative["difference"])
-        if low is not None and high is not None and figure["method"] != "exact":
-            interval = f"{_signed(low)} to {_signed(high)}"
-    elif figure["difference"] is None:
-        difference = "–"
-    else:
-        difference = _plus(figure["difference"], write)
+    base, candidate, difference, interval = told.row(figure)
+    word = figure["word"]
     return [
-        Cell(text=figure["name"], note=figure["why"]),
+        figure["name"],
         Cell(text=_MARKS[word], role=_VERDICTS[word] if word != "same" else ""),
-        write(figure["base"]),
-        write(figure["candidate"]),
+        base,
+        candidate,
         Cell(text=difference, strong=word in {"worse", "better"}),
         interval,
         _bar(figure, reach),
@@ -203,15 +174,6 @@ def _reach(document: Document) -> float:
     ]
     furthest = max(ends, default=0.0)
     return min(max(furthest, _SPREAD * float(document["tolerance"])), _WIDEST)
-
-
-def _signed(change: float) -> str:
-    text = f"{100 * abs(change):.{0 if abs(change) >= 1 else 1}f}"
-    return "0 %" if not float(text) else f"{_MINUS if change < 0 else '+'}{text} %"
-
-
-def _plus(difference: float, write: Any) -> str:
-    return "0" if not difference else f"{_MINUS if difference < 0 else '+'}{write(abs(difference))}"
 
 
 def _runs(document: Document) -> Section:

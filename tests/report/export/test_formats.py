@@ -12,9 +12,12 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from loadcheck.measure import Histogram
-from loadcheck.report.export import FORMATS, SEARCH_FORMATS
+from loadcheck.report import export
 
 Document = dict[str, Any]
+
+FORMATS = export.FORMATS["result"]
+SEARCH_FORMATS = export.FORMATS["capacity"]
 
 
 def killed(document: Document) -> Document:
