@@ -88,7 +88,8 @@ def because(document: Document) -> str:
 
 
 def _run(side: str, run: Document) -> Text:
-    line = Text(f" {side:<9}  ", style="dim")
+    line = Text()
+    line.append(f" {side:<9}  ", style="dim")
     line.append(run["file"], style="bold")
     started, load = words.count(run["copies"]["started"]), run["load"]
     line.append(f"  {words.instant(run['started_at'])}")
@@ -111,11 +112,12 @@ def _table(document: Document) -> Iterator[Text]:
         yield Text(f" {group}")
         for figure, name, values in members:
             word = figure["word"]
-            line = Text(f" {name}".ljust(first + 1), style="dim")
+            line = Text()
+            line.append(f" {name}".ljust(first + 1), style="dim")
             for index, (value, width) in enumerate(zip(values, widths, strict=True)):
                 loud = index > 1 and word in ("better", "worse")
-                line.append(_GAP + value.rjust(width), style=_COLORS[word] if loud else "not dim")
-            style = f"not dim {_COLORS[word]}" + (" bold" if word in ("better", "worse") else "")
+                line.append(_GAP + value.rjust(width), style=_COLORS[word] if loud else "")
+            style = _COLORS[word] + (" bold" if word in ("better", "worse") else "")
             line.append(f"{_GAP}{_MARKS[word]} {word}", style="dim" if word == "same" else style)
             yield line
 
@@ -175,8 +177,6 @@ def _span(figure: Document) -> str:
 def _absolute(figure: Document, difference: float) -> str:
     if figure["unit"] == "ratio":
         return f"{_signed(100 * difference)} pt"
-    if figure["unit"] == "count":
-        return f"{difference:+,.0f}" if difference else "0"
     sign = "" if not difference else ("+" if difference > 0 else "−")
     return sign + _value(figure, abs(difference))
 
