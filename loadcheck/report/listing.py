@@ -13,7 +13,10 @@ from rich.text import Text
 from loadcheck.report import words
 from loadcheck.result.catalogue import Entry
 
-_COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
+_COLORS = {
+    **{"pass": "green", "fail": "red", "unknown": "yellow"},
+    **{"better": "green", "same": "green", "worse": "red", "unsure": "yellow"},
+}
 
 
 def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
