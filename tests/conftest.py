@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,3 +10,19 @@ import pytest
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Tests run on the event loop that the product runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tribunal's confusion table: what was true, and what was said of it."""
+    from tests.pipeline.tribunal import confusion  # noqa: PLC0415  # most runs have no tribunal
+
+    cells: Counter[tuple[str, str]] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "tribunal" and report.when == "call":
+                    for true, said, number in value:
+                        cells[true, said] += number
+    if cells:
+        terminalreporter.section("the tribunal: truth, and verdict")
+        terminalreporter.write_line(confusion(cells))

@@ -34,6 +34,8 @@ class Questions:
     Attributes:
         uniques: The query for users.
         totals: The query for events; None if the service has no such count.
+        fresh: Both again, past the service's cache, where the scenario respects it otherwise; None
+            if they would be the same.
         cost: What each of them costs.
         split_cost: What one costs that is grouped.
     """
@@ -46,6 +48,14 @@ class Questions:
         assert verify.uniques is not None
         self.uniques = self._count("uniques", verify.uniques)
         self.totals = None if verify.totals is None else self._count("totals", verify.totals)
+        self.fresh: tuple[Query, Query | None] | None = None
+        if verify.cache == "respect" and verify.bypass:
+            self.fresh = (
+                self._count("uniques", verify.uniques, verify.bypass),
+                None
+                if verify.totals is None
+                else self._count("totals", verify.totals, verify.bypass),
+            )
         budget = verify.budget
         days = _days(run) if budget is not None and budget.per_day else 1
         self.cost = days * (budget.plain if budget else 1)
@@ -64,8 +74,8 @@ class Questions:
         edits = (*count.overlay, *marks.split_edits(self._scenario, name))
         return self._compile("split", edits, values)
 
-    def _count(self, name: str, count: Count) -> Query:
-        return self._compile(name, count.overlay, {name: count.value})
+    def _count(self, name: str, count: Count, more: tuple[Edit, ...] = ()) -> Query:
+        return self._compile(name, (*count.overlay, *more), {name: count.value})
 
     def _compile(self, key: str, edits: tuple[Edit, ...], values: Mapping[str, str]) -> Query:
         verify = self._scenario.verify

@@ -140,6 +140,7 @@ class Verification:
             deadline_s=verify.deadline_s,
             short=self._send_controls if filtered else None,
         )
+        await self._confirm(sent)
         if filtered and self.settlement.last is not None:
             await self._ask_controls(sent)
             if self._suspects(sent) and self._scenario.localizes:
@@ -171,6 +172,7 @@ class Verification:
             quiet_s=verify.quiet_s,
             deadline_s=1.5 * verify.quiet_s + 2 * self.pause_s,
         )
+        await self._confirm(sent)
         if not filtered or self.settlement.last is None:
             return
         if controls is not None and self._prepared.controls is not None:
@@ -203,7 +205,8 @@ class Verification:
         inquiry = Inquiry(copies, self.observer, self._asker, terms)
         self.localized, base = await inquiry.run(since_ns=since_ns)
         if base is not None:
-            self.settlement = replace(self.settlement, last=base)
+            # counts by bucket add up to it, so it stood still while they were asked for
+            self.settlement = replace(self.settlement, last=base, adrift=False)
 
     def conclude(self, sent: Sent, moments: Moments) -> Verified:
         """Return what all answers together prove."""
@@ -237,6 +240,13 @@ class Verification:
         )
 
     # parts of them
+
+    async def _confirm(self, sent: Sent) -> None:
+        """Get past the service's cache before anybody is called missing, or counted twice."""
+        assert self.settlement is not None
+        fresh = self._questions.fresh
+        if fresh is not None and self.settlement.last is not None and self._suspects(sent):
+            self.settlement = await self.observer.confirm(self.settlement, *fresh)
 
     def _suspects(self, sent: Sent) -> bool:
         """Return whether the counts leave room for anybody to be missing, or counted twice."""

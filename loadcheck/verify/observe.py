@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -55,12 +55,15 @@ class Settlement:
         settled: Whether the count reached the upper bound, or stood still for the quiet period.
         waited_s: From the last acknowledgement to the end of the wait.
         error: Why the last answer that is no evidence is none; "" if all were.
+        adrift: Whether events are counted, but never stood still together with the users: then
+            ``last`` tells nothing of them.
     """
 
     last: Observation | None
     settled: bool
     waited_s: float
     error: str = ""
+    adrift: bool = False
 
 
 class Observer:
@@ -176,13 +179,35 @@ class Observer:
                 await short()
                 short = None
             await anyio.sleep(min(self._pause_s(), max(0.0, deadline_s - waited_s)))
+        adrift = False
         if last is not None and self._totals is not None:
-            last = await self._with_totals(last)
+            last, adrift = await self._with_totals(last)
         waited_s = (clock() - since_ns) / 1e9
-        return Settlement(last=last, settled=settled, waited_s=waited_s, error=error)
+        return Settlement(last=last, settled=settled, waited_s=waited_s, error=error, adrift=adrift)
 
-    async def _with_totals(self, last: Observation) -> Observation:
-        """Ask for the events as well, until two answers in a row agree."""
+    async def confirm(
+        self, settlement: Settlement, uniques: Query, totals: Query | None
+    ) -> Settlement:
+        """Ask once more, with queries that get past the service's cache, and from now on by them.
+
+        Somebody is to be accused by what was counted: a cache that says it is fresh and is not
+        must not be the only witness.
+        """
+        self._uniques, self._totals = uniques, totals
+        if settlement.last is None:
+            return settlement
+        last, adrift = await self._with_totals(settlement.last)
+        return replace(settlement, last=last, adrift=adrift)
+
+    async def _with_totals(self, last: Observation) -> tuple[Observation, bool]:
+        """Ask for the events as well, until two answers in a row agree.
+
+        Events are asked for after users, so events that become visible in between would look like
+        duplicates.
+
+        Returns:
+            The last answer, and whether no two agreed: then it says nothing of events.
+        """
         before: Observation | None = None
         for _ in range(_TOTALS_TRIES):
             found = await self.ask(totals=True)
@@ -192,10 +217,10 @@ class Observer:
                     found.uniques,
                     found.totals,
                 ):
-                    break
+                    return last, False
                 before = found
             await anyio.sleep(min(self._pause_s(), 1.0))
-        return last
+        return replace(last, totals=None), self._totals is not None
 
     def _pause_s(self) -> float:
         """Return the pause before the next question: longer after each refusal in a row."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeGuard
 from loadcheck.verify.controls import Controlled, judge_controls
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import where
-from loadcheck.verify.observe import Settlement
+from loadcheck.verify.observe import Observation, Settlement
 from loadcheck.verify.verdict import Finding, Verdict
 
 _UNHURT = Controlled()
@@ -131,6 +131,8 @@ def reconcile(
     if controlled.acknowledged is not None:
         seen = replace(seen, overtaken=not controlled.silent)
     findings = _findings(seen, sent, localized, told)
+    if settlement.adrift:
+        findings.append(_adrift(seen))
     if controls is not None:
         findings.append(controls)
     return seen, findings
@@ -365,6 +367,16 @@ def _duplicated(seen: Consistency, sent: Sent, told: Mapping[str, Any] | None) -
     )
 
 
+def _adrift(seen: Consistency) -> Finding:
+    return Finding(
+        check="duplicated",
+        verdict=Verdict.UNKNOWN,
+        summary="Whether events were counted twice is unknown: the counts of users and of events "
+        f"never stood still together {_when(seen)}. Ask again later with loadcheck reconcile.",
+        evidence={"totals": None, "uniques": seen.uniques, "duplicated": None},
+    )
+
+
 def _users(number: int) -> str:
     return "One user has" if number == 1 else f"{number:,} users have"
 
@@ -378,6 +390,13 @@ def _missing_events(seen: Consistency, sent: Sent) -> Finding:
         "loadcheck reconcile --export tells which.",
         evidence={"totals": seen.totals, "uniques": seen.uniques},
     )
+
+
+def _adds_up(last: Observation) -> bool:
+    """Tell whether users and events can be counts of the same: each user has an event."""
+    if last.uniques is None or last.totals is None:
+        return True
+    return last.totals >= last.uniques and not (last.totals and not last.uniques)
 
 
 def _unverified(
@@ -395,6 +414,11 @@ def _unverified(
             why += f" ({settlement.error})"
     elif baseline is None and isolation == "baseline":
         why = "the count before the run could not be had, and the query has no filter for this run"
+    elif not _adds_up(settlement.last):
+        why = (
+            f"its answers do not add up: {settlement.last.totals:,} events of "
+            f"{settlement.last.uniques:,} users"
+        )
     elif baseline and isolation == "filter":
         why = (
             f"the query counted {baseline:,} users of this run before it began, so its filter for "

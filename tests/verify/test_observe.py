@@ -174,6 +174,34 @@ def test_totals_are_asked_once_the_uniques_have_settled() -> None:
     assert (settlement.last.uniques, settlement.last.totals) == (100, 100)
 
 
+def test_totals_that_move_with_the_users_are_told_apart_from_duplicates() -> None:
+    def growing(seconds: float) -> tuple[int, bytes]:
+        return 200, str(int(seconds * 1000)).encode()
+
+    settlement = settle(growing, totals=True)
+    assert settlement.adrift
+    assert settlement.last is not None
+    assert settlement.last.uniques is not None
+    assert settlement.last.totals is None
+
+
+def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
+    async def use(observer: Observer) -> tuple[Settlement, Settlement]:
+        stale = await observer.settle(
+            lower=80, upper=100, since_ns=now_ns(), quiet_s=2, deadline_s=5, short=None
+        )
+        return stale, await observer.confirm(stale, Fresh("uniques"), None)  # type: ignore[arg-type]
+
+    class Fresh(FakeQuery):
+        def run(self, number: int) -> Generator[Request | Pause, Exchange, Answer]:
+            exchange = yield REQUEST
+            return Answer(success=True, values={self.name: 99}, exchange=exchange)
+
+    stale, fresh = observe(lambda _: (200, b"7"), use)
+    assert (stale.last.uniques, fresh.last.uniques) == (7, 99)
+    assert not fresh.adrift
+
+
 def test_a_whole_number_may_be_written_as_a_float() -> None:
     settlement = settle(lambda _: (200, b"100.0"))
     assert settlement.last is not None

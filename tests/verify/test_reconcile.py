@@ -115,6 +115,23 @@ def test_a_query_that_counts_users_of_a_run_that_never_was_proves_nothing() -> N
     assert worst(finding.verdict for finding in findings) is Verdict.UNKNOWN
 
 
+@pytest.mark.parametrize(("uniques", "totals"), [(0, 73), (50, 49)])
+def test_answers_that_do_not_add_up_are_no_evidence(uniques: int, totals: int) -> None:
+    seen, findings = reconcile(sent(73), counted(uniques, totals), baseline=0, isolation="filter")
+    assert (seen.uniques, seen.lost_at_least, seen.duplicated) == (None, None, None)
+    assert findings[0].verdict is Verdict.UNKNOWN
+    assert f"do not add up: {totals} events of {uniques} users" in findings[0].summary
+
+
+def test_events_that_never_stood_still_with_the_users_prove_no_duplicate() -> None:
+    moving = replace(counted(100), adrift=True)
+    seen, findings = reconcile(sent(100), moving, baseline=0, isolation="filter")
+    assert seen.duplicated is None
+    (finding,) = [finding for finding in findings if finding.check == "duplicated"]
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "never stood still together" in finding.summary
+
+
 def test_several_events_a_copy_are_no_duplicates() -> None:
     three = replace(sent(100), events_per_copy=3)
     for events, duplicated, missing in ((300, 0, 0), (304, 4, 0), (295, 0, 5)):

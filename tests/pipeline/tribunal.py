@@ -1,0 +1,229 @@
+"""Random mixes of faults, loads and seeds, and whether the verdict contradicts the truth.
+
+python -m tests.pipeline.tribunal --mixes 300          the confusion table
+python -m tests.pipeline.tribunal --first 17 --mixes 1  one mix again, in full
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import anyio
+
+from loadcheck.emulator.config.faults import KINDS
+from loadcheck.verify.verdict import Verdict
+from tests.pipeline.arena import Judged, Mix, fight
+
+AT_ONCE = 16
+_VERDICTS = ("pass", "fail", "unknown")
+_TRUTHS = ("clean", "late", "lost", "duplicated", "unexpected", "several")
+_REFUSALS = (400, 503)
+"""Answers that say that nothing was taken."""
+_FOR_EVER = "1h"
+"""A lag that no run waits for."""
+
+
+def mix(seed: int) -> Mix:
+    """Return the mix of a seed."""
+    chance = random.Random(seed)
+    kinds = chance.sample(sorted(KINDS), chance.choice([0, 1, 1, 1, 2, 2, 3]))
+    each = chance.choice([1, 1, 1, 2, 3])
+    load: dict[str, Any]
+    if chance.random() < 0.6:
+        copies = chance.randint(20, 150)
+        load = {"model": "closed", "concurrency": chance.randint(1, 16), "copies": copies}
+    else:
+        rate, tenths = chance.randint(60, 250), chance.randint(3, 7)
+        copies = rate * tenths // 10
+        load = {
+            "model": "open",
+            "rate": rate,
+            "duration": f"{tenths}00ms",
+            "arrivals": chance.choice(["constant", "poisson"]),
+        }
+    return Mix(
+        emulator={
+            "seed": seed,
+            "visibility_delay": chance.choice(["0ms", "50ms", "150ms"]),
+            "faults": {kind: _fault(kind, chance, copies) for kind in kinds},
+        },
+        load={**load, "events_per_copy": each},
+        verify={
+            "localize": chance.random() < 0.75,
+            "cache": chance.choice(["bypass", "bypass", "respect"]),
+        },
+        retry={
+            "attempts": chance.choice([1, 2, 3, 5]),
+            "backoff": "10ms",
+            "max_backoff": "50ms",
+        },
+        seed=seed,
+    )
+
+
+def _fault(name: str, chance: random.Random, copies: int) -> dict[str, Any]:
+    kind = KINDS[name]
+    window = {"after": f"{chance.randint(0, 400)}ms", "lasting": f"{chance.randint(50, 600)}ms"}
+    fault: dict[str, Any]
+    if kind.subject == "time":
+        fault = chance.choice([window, window, {"after": window["after"]}])
+    else:
+        count = chance.randint(1, max(1, copies // 4))
+        fault = chance.choice(
+            [
+                {"rate": chance.choice([0.02, 0.1, 0.3, 1.0])},
+                {"count": count, "among": copies},
+                {"count": count, "first": chance.randint(0, copies - count)},
+                window,
+            ]
+        )
+    if kind.on:
+        fault = fault | {"on": chance.choice(["uploads", "uploads", "queries", "all"])}
+    if name == "stall":
+        fault = window | {"on": chance.choice(["uploads", "queries", "all"])}
+    if name == "late_visibility":
+        fault = fault | {"delay": chance.choice(["100ms", "300ms", _FOR_EVER])}
+    elif name == "slow":
+        fault = fault | {"delay": chance.choice(["5ms", "100ms", "400ms"])}
+    elif name == "duplicate":
+        fault = fault | {"copies": chance.randint(1, 2)}
+    elif name == "miscount":
+        fault = fault | {"events_ingested": chance.randint(0, 3)}
+    elif name == "refuse":
+        fault = fault | {"status": chance.choice([400, 401, 403, 413])}
+    elif name == "error_after_commit":
+        fault = fault | {"status": chance.choice([500, 500, 503, 400])}
+    return fault
+
+
+def truth(run: Judged) -> str:
+    """Return in a word what really happened."""
+    late = {number for number in run.missing if run.truth.stored.get(number)}
+    words = [
+        word
+        for word, true in (
+            ("late", late),
+            ("lost", run.missing - late or _fewer(run)),
+            ("duplicated", run.surplus),
+            ("unexpected", run.unexpected),
+        )
+        if true
+    ]
+    return "clean" if not words else words[0] if len(words) == 1 else "several"
+
+
+def _each(run: Judged) -> int:
+    each: int = run.mix.load["events_per_copy"]
+    return each
+
+
+def _fewer(run: Judged) -> set[int]:
+    """Return the acknowledged copies of which some events can be seen, and some not."""
+    each, visible = _each(run), run.truth.visible
+    return {number for number in run.ledger.acknowledged if 0 < visible.get(number, 0) < each}
+
+
+def contradictions(run: Judged) -> Iterable[str]:
+    """Say where the run claims what is not so, or leaves open what its evidence decides."""
+    if run.consistent is Verdict.PASS:
+        yield from _hidden(run)
+    elif run.consistent is Verdict.FAIL:
+        yield from _accused(run)
+    elif decided(run):
+        yield "it says unknown where the evidence decides"
+    yield from _misnamed(run)
+    lies = run.mix.emulator["faults"].get("error_after_commit", {}).get("status") in _REFUSALS
+    effects = set(run.ledger.rejected) & set(run.truth.stored)
+    if effects and not lies:
+        yield f"copies {sorted(effects)} are called rejected and had an effect"
+
+
+def _hidden(run: Judged) -> Iterable[str]:
+    if run.missing:
+        yield f"it says pass, and copies {sorted(run.missing)} are missing"
+    if _fewer(run):
+        yield f"it says pass, and events of {sorted(_fewer(run))} are missing"
+    if run.surplus:
+        yield f"it says pass, and {run.surplus} events are there too often"
+    if run.unexpected:
+        yield f"it says pass, and copies {sorted(run.unexpected)} were refused and are counted"
+    if not run.ledger.acknowledged:
+        yield "it says pass, and nobody was acknowledged"
+
+
+def _accused(run: Judged) -> Iterable[str]:
+    failed = {entry["check"] for entry in run.document["findings"] if entry["verdict"] == "fail"}
+    seen, missing = run.seen, len(run.missing)
+    if "lost" in failed and not seen["lost_at_least"] <= missing <= seen["lost_at_most"]:
+        yield f"it says {seen['lost_at_least']} to {seen['lost_at_most']} are lost; {missing} are"
+    if "duplicated" in failed and not 0 < seen["duplicated"] <= run.surplus:
+        yield f"it says {seen['duplicated']} events are duplicated; {run.surplus} are"
+    if "unexpected" in failed and not 0 < seen["unexpected"] <= len(run.unexpected):
+        yield f"it says {seen['unexpected']} are unexpected; {len(run.unexpected)} are"
+    if "missing_events" in failed and not _fewer_of_anybody(run):
+        yield "it says that events are missing, and none are"
+    if not failed & {"lost", "duplicated", "unexpected", "missing_events"}:
+        yield f"it fails for another reason: {sorted(failed)}"
+
+
+def _fewer_of_anybody(run: Judged) -> bool:
+    return any(number < _each(run) for number in run.truth.visible.values())
+
+
+def _misnamed(run: Judged) -> Iterable[str]:
+    doubled = {n for n, number in run.truth.visible.items() if number > _each(run)}
+    for kind, guilty in (
+        ("lost", run.missing),
+        ("duplicated", doubled),
+        ("unexpected", run.unexpected),
+    ):
+        innocent = run.named(kind) - guilty
+        if innocent:
+            yield f"it names {sorted(innocent)} as {kind}, who are innocent"
+
+
+def decided(run: Judged) -> bool:
+    """Tell whether what the run could see leaves no room for doubt.
+
+    It leaves room if nobody was acknowledged, if the count never came to rest, if copies have no
+    clear answer (one that arrived can hide one that is missing), if the service's answers to
+    queries were disturbed, or if whatever was sent last, the controls among it, is not counted
+    either.
+    """
+    faults: Mapping[str, Mapping[str, Any]] = run.mix.emulator["faults"]
+    disturbed = {"frozen_counts", "stale_cache"} & faults.keys() or any(
+        fault.get("on") in ("queries", "all") for fault in faults.values()
+    )
+    cached = run.mix.verify["cache"] == "respect"
+    late = faults.get("late_visibility", {}).get("delay") == _FOR_EVER
+    last = run.seen["overtaken"] is False and "drop" in faults
+    doubtful = bool(run.ledger.indeterminate) and not (run.seen["localized"] or {}).get("exact")
+    return bool(run.ledger.acknowledged and run.seen["settled"]) and not (
+        disturbed or cached or late or last or doubtful
+    )
+
+
+async def sit(seeds: Iterable[int]) -> list[tuple[int, Judged]]:
+    """Run the mixes of some seeds, a few at a time."""
+    limiter = anyio.CapacityLimiter(AT_ONCE)
+    runs: list[tuple[int, Judged]] = []
+
+    async def one(seed: int) -> None:
+        async with limiter:
+            runs.append((seed, await fight(mix(seed))))
+
+    async with anyio.create_task_group() as group:
+        for seed in seeds:
+            group.start_soon(one, seed)
+    return sorted(runs, key=lambda run: run[0])
+
+
+def confusion(cells: Mapping[tuple[str, str], int]) -> str:
+    """Return a table: what was true, down; what was said, across."""
+    rows: list[tuple[str, ...]] = [("", *_VERDICTS)]
+    rows += [
+        (name, *(str(cells.get((name, verdict), 0)) for verdict in _VERDICTS)) for name in _TRUTHS
+    ]
+    return "\n".join("".join(f"{cell:>12}" for cell in row) for row in rows)
