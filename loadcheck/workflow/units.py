@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.workflow.actions import FAILURE, SUCCESS, effective, warn_of_idle_goto
 from loadcheck.workflow.batches import compile_batch
-from loadcheck.workflow.bodies import gather_body
 from loadcheck.workflow.criteria import Criterion, compile_criterion, simple
 from loadcheck.workflow.draft import Draft, RequestError
 from loadcheck.workflow.expressions import ExpressionError
+from loadcheck.workflow.gather import edit_draft, gather_draft
 from loadcheck.workflow.inputs import InputSchema, check_inputs, check_names, compile_inputs
 from loadcheck.workflow.machine import Action, Inputs, Machine, Step
-from loadcheck.workflow.operations import find_operation
 from loadcheck.workflow.request import compile_request
 from loadcheck.workflow.resolve import Resolver
 from loadcheck.workflow.values import MISSING, Evaluate, Slot, as_dynamic, uses_of
@@ -121,7 +120,14 @@ class Unit:
             if step.workflow_id is not None:
                 self._call(unit, step)
                 continue
-            draft = self._draft(unit, step, servers)
+            draft = gather_draft(
+                step,
+                self.model.parameters,
+                index=unit.index,
+                sources=self.book.sources,
+                servers=servers,
+                resolver=self._resolver,
+            )
             if draft is not None:
                 unit.draft = self.edited(draft, overlay.get(unit.name, ()), unit.name)
                 self._render(unit, unit.draft)
@@ -155,7 +161,7 @@ class Unit:
             self._at(unit, answered=True)
             outputs = unit.model.outputs if unit.model else {}
             text = outputs.get(name, f"$outputs.{name}")
-            value = self._output(text, (*unit.path, "outputs", name))
+            value = self._resolver.value(text, (*unit.path, "outputs", name))
             slot = self.scope.wanted[step_id, name]
             unit.uses |= uses_of(value)
             stored = (slot, _evaluate(value))
@@ -168,7 +174,7 @@ class Unit:
         more = [name for name in self.scope.face.wanted if name not in have]
         for name in more:
             path = (*self.model.path, "outputs", name)
-            value = self._output(self.model.outputs[name], path)
+            value = self._resolver.value(self.model.outputs[name], path)
             self.result_uses |= uses_of(value)
             self.machine.outputs = (*self.machine.outputs, (name, _evaluate(value)))
         return bool(new or more)
@@ -211,17 +217,7 @@ class Unit:
     def edited(self, draft: Draft, edits: Iterable[Edit], name: str) -> Draft:
         """Return a request with edits applied; what is wrong with them is reported."""
         resolver = Resolver(self.scope, self.book.scribe, own=True)
-        self.scope.answered = False
-        self.scope.noted.clear()
-        for edit in edits:
-            value = resolver.value(edit.value, self.model.path)
-            try:
-                draft = draft.edited([(edit, value)])
-            except RequestError as error:
-                problem = Problem(message=str(error), key=f"overlay of step {name}")
-                self.book.scribe.report.add(problem)
-        draft.noted |= self.scope.noted
-        return draft
+        return edit_draft(draft, edits, resolver=resolver, path=self.model.path, name=name)
 
     @property
     def _resolver(self) -> Resolver:
@@ -232,37 +228,6 @@ class Unit:
         self.scope.answered = answered
         draft = unit.draft
         self.scope.template = "" if draft is None else draft.base + draft.operation.path
-
-    def _draft(self, unit: StepUnit, step: arazzo.Step, servers: Mapping[str, str]) -> Draft | None:
-        found = find_operation(step, self.book.sources, servers, self.book.scribe)
-        resolver = self._resolver
-        self.scope.noted.clear()
-        merged = {
-            (parameter.where or "", parameter.name): parameter
-            for parameter in (*self.model.parameters, *step.parameters)
-        }
-        values = {
-            key: resolver.value(parameter.value, parameter.value_path)
-            for key, parameter in merged.items()
-        }
-        described = found[0].content_types if found is not None else ()
-        body, content_type = MISSING, ""
-        if step.body is not None:
-            content_type = step.body.content_type or next(iter(described), "")
-            body = gather_body(step.body, content_type, resolver)
-        if found is None:
-            return None
-        operation, origin, base = found
-        return Draft(
-            index=unit.index,
-            operation=operation,
-            origin=origin,
-            base=base,
-            values={key: value for key, value in values.items() if value is not MISSING},
-            body=body,
-            content_type=content_type,
-            noted=frozenset(self.scope.noted),
-        )
 
     def _render(self, unit: StepUnit, draft: Draft) -> None:
         try:
@@ -332,9 +297,6 @@ class Unit:
                 retry_after_s=raw.retry_after_s,
                 retry_limit=raw.retry_limit,
             )
-
-    def _output(self, text: str, path: Path) -> Any:
-        return self._resolver.value(text, path)
 
 
 def _evaluate(value: Any) -> Evaluate:
