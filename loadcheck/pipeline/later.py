@@ -109,7 +109,7 @@ async def again(path: Path, options: Again) -> Asked:
         )
         verification.baseline = _baseline(document)
         controls = document.get("consistency", {}).get("controls") or {}
-        await verification.later(sent, ledger, controls.get("acknowledged"))
+        await verification.later(sent, ledger, controls.get("acknowledged"), ago_s=_ago_s(document))
     verified = verification.conclude(sent, due)
     compared = None
     if options.export:
@@ -127,6 +127,18 @@ async def again(path: Path, options: Again) -> Asked:
     saved = documents.redact(settled.document, hidden)
     ResultFile(path, replace=True).save(saved)
     return Asked(document=saved, path=path, consistent=settled.consistent, verdict=settled.verdict)
+
+
+def _ago_s(document: Mapping[str, Any]) -> float:
+    """Return how long ago the last acknowledgement was, to the timeline's second."""
+    began_at = document["run"].get("load_began_at")
+    if began_at is None:
+        return 0.0
+    seconds = [
+        index + 1 for index, number in enumerate(document["timeline"]["acknowledged"]) if number
+    ]
+    began = datetime.fromisoformat(began_at)
+    return max(0.0, (datetime.now(UTC) - began).total_seconds() - max(seconds, default=0))
 
 
 def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:

@@ -154,13 +154,16 @@ class Verification:
                     await self._ask_controls(sent)
                     await self.localize(ledger, since_ns, sent.events_per_copy)
 
-    async def later(self, sent: Sent, ledger: Ledger, controls: int | None) -> None:
+    async def later(
+        self, sent: Sent, ledger: Ledger, controls: int | None, *, ago_s: float
+    ) -> None:
         """Ask about a run that ended a while ago.
 
         Args:
             sent: The ledger's numbers.
             ledger: Who was sent.
             controls: Control users that the run itself had acknowledged; None if it sent none.
+            ago_s: How long ago the last acknowledgement was.
         """
         verify, before = self._scenario.verify, self.baseline or 0
         since_ns = time.monotonic_ns()
@@ -172,6 +175,7 @@ class Verification:
             quiet_s=verify.quiet_s,
             deadline_s=1.5 * verify.quiet_s + 2 * self.pause_s,
         )
+        self.settlement = replace(self.settlement, waited_s=ago_s + self.settlement.waited_s)
         await self._confirm(sent)
         if not filtered or self.settlement.last is None:
             return

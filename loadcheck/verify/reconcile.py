@@ -214,7 +214,14 @@ def _findings(
 
 def _when(seen: Consistency) -> str:
     rest = "" if seen.settled else ", and the count was still moving"
-    return f"{seen.waited_s:.1f} s after the last acknowledgement{rest}"
+    return f"{_length(seen.waited_s or 0.0)} after the last acknowledgement{rest}"
+
+
+def _length(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _lost(

@@ -115,6 +115,22 @@ def test_a_query_that_counts_users_of_a_run_that_never_was_proves_nothing() -> N
     assert worst(finding.verdict for finding in findings) is Verdict.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (3, "3.0 s"),
+        (119, "119.0 s"),
+        (150, "2.5 minutes"),
+        (9000, "2.5 hours"),
+        (864e3, "10.0 days"),
+    ],
+)
+def test_how_long_it_was_waited_is_said_in_a_fitting_unit(seconds: float, words: str) -> None:
+    settlement = replace(counted(90), waited_s=seconds)
+    _, findings = reconcile(sent(100), settlement, baseline=0, isolation="filter")
+    assert f"are missing {words} after the last acknowledgement" in findings[0].summary
+
+
 @pytest.mark.parametrize(("uniques", "totals"), [(0, 73), (50, 49)])
 def test_answers_that_do_not_add_up_are_no_evidence(uniques: int, totals: int) -> None:
     seen, findings = reconcile(sent(73), counted(uniques, totals), baseline=0, isolation="filter")
