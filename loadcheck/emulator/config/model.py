@@ -71,11 +71,6 @@ class Selection:
     lasting_ms: float | None = None
     every_ms: float | None = None
 
-    @property
-    def timed(self) -> bool:
-        """Whether a time window limits the selection."""
-        return self.after_ms > 0 or self.lasting_ms is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:

@@ -14,7 +14,6 @@ from loadcheck.emulator.store.strings import StringIndex
 from loadcheck.emulator.store.values import Values
 
 Ints = NDArray[np.int32]
-Times = NDArray[np.int64]
 
 
 class Shape:
