@@ -26,7 +26,7 @@ FEWEST_INTERVALS = 5
 """With fewer there is no telling how much they differ by chance."""
 
 _BLOCKS = 6
-_CAUTION = 0.5
+_CAUTION = 0.7
 """Standard errors by which a correlation is taken to be higher than it was found to be: one that is
 found too low makes an interval too narrow. Calibrated by tests/benchmarks/compare.py."""
 _HIGHEST_CORRELATION = 0.95
@@ -36,6 +36,43 @@ Floats = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How far a figure of one run could have come out otherwise.
+
+    Attributes:
+        shown: Its standard deviation over the draws.
+        correlation: Of the figure in neighbouring intervals, as it was found.
+        number: How many intervals that was found from.
+        stages: Number of intervals and length of the blocks of each stage that has more than one.
+        freedom: Degrees of freedom.
+    """
+
+    shown: float
+    correlation: float
+    number: int
+    stages: tuple[tuple[int, int], ...]
+    freedom: int
+
+    def deviation(self, *others: Spread) -> float:
+        """Return the standard deviation by which the figure would differ from run to run.
+
+        An estimate of a correlation from few values is too low by about (1 + 3 rho) / n (F. H. C.
+        Marriott and J. A. Pope 1954), which is added, and so is a part of its standard error.
+
+        Args:
+            others: Those of runs whose neighbouring intervals are as much alike: the correlation
+                is known the better for them.
+        """
+        alike = (self, *others)
+        number = sum(each.number for each in alike)
+        rho = sum(each.correlation * each.number for each in alike) / number
+        rho += len(alike) * (1 + 3 * rho) / number + _CAUTION / math.sqrt(number)
+        rho = min(max(rho, 0.0), _HIGHEST_CORRELATION)
+        hidden_ = sum(size * hidden(rho, size, length) for size, length in self.stages)
+        return self.shown * math.sqrt(hidden_ / sum(size for size, _ in self.stages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,27 +91,28 @@ class Draws:
     lengths: tuple[int, ...]
     freedom: int
 
-    def deviation(self, drawn: Floats, level: Floats) -> float:
-        """Return the standard deviation by which a figure would differ from run to run.
+    def spread(self, drawn: Floats, level: Floats) -> Spread | None:
+        """Return how far a figure could have come out otherwise.
 
         Args:
             drawn: The figure in each draw.
             level: The same, or one that moves with it, in each interval; NaN where it has none.
 
         Returns:
-            NaN if the draws do not tell.
+            None if the draws do not tell.
         """
-        if not np.isfinite(drawn).all():
-            return math.nan
-        rho = correlation(level, self.strata)
-        sizes = np.bincount(self.strata)
-        shares = [
-            (size, hidden(rho, int(size), length))
-            for size, length in zip(sizes, self.lengths, strict=True)
-            if size > 1
-        ]
-        factor = sum(size * share for size, share in shares) / sum(size for size, _ in shares)
-        return float(drawn.std(ddof=1)) * math.sqrt(factor)
+        number = int(np.isfinite(level).sum())
+        if not np.isfinite(drawn).all() or not number:
+            return None
+        sizes = np.bincount(self.strata).tolist()
+        stages = zip(sizes, self.lengths, strict=True)
+        return Spread(
+            shown=float(drawn.std(ddof=1)),
+            correlation=correlation(level, self.strata),
+            number=number,
+            stages=tuple((size, length) for size, length in stages if size > 1),
+            freedom=self.freedom,
+        )
 
 
 def draw(strata: Ints, random: np.random.Generator, draws: int = DRAWS) -> Draws | None:
@@ -111,24 +149,15 @@ def draw(strata: Ints, random: np.random.Generator, draws: int = DRAWS) -> Draws
 
 
 def correlation(level: Floats, strata: Ints) -> float:
-    """Return the correlation of neighbouring intervals, as high as it may well be; 0 to 0.95.
-
-    An estimate from few values is too low by about (1 + 3 rho) / n (F. H. C. Marriott and J. A.
-    Pope 1954), which is added, and so is half its standard error.
-    """
-    centred = np.full(level.size, np.nan)
+    """Return the correlation of neighbouring intervals, each with those of its own stage."""
+    centred = np.zeros(level.size)
     for stage in range(int(strata.max()) + 1):
         inside = (strata == stage) & np.isfinite(level)
         if inside.any():
             centred[inside] = level[inside] - level[inside].mean()
-    number = int(np.isfinite(centred).sum())
-    spread = float(np.nansum(centred**2))
-    if not spread or number < FEWEST_INTERVALS:
-        return 0.0
-    inside = strata[:-1] == strata[1:]
-    rho = float(np.nansum((centred[:-1] * centred[1:])[inside])) / spread
-    rho += (1 + 3 * rho) / number + _CAUTION / math.sqrt(number)
-    return min(max(rho, 0.0), _HIGHEST_CORRELATION)
+    spread = float((centred**2).sum())
+    neighbours = strata[:-1] == strata[1:]
+    return float((centred[:-1] * centred[1:])[neighbours].sum()) / spread if spread else 0.0
 
 
 def hidden(rho: float, size: int, length: int) -> float:

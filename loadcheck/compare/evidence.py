@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loadcheck.compare import figures
-from loadcheck.compare.bootstrap import Counts, Draws, Floats, draw, percentiles
+from loadcheck.compare.bootstrap import Counts, Draws, Floats, Spread, draw, percentiles
 from loadcheck.compare.figures import Figure
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.intervals import DIGITS, decode
@@ -28,17 +27,15 @@ class Measured:
 
     Attributes:
         value: In the figure's unit.
-        deviation: Its standard deviation from run to run, as one run shows it: of the logarithm
-            where ``logarithmic``; NaN if the run does not tell.
-        freedom: Degrees of freedom of that.
+        spread: How far it could have come out otherwise, of the logarithm where ``logarithmic``;
+            None if the run does not tell.
         logarithmic: Whether runs differ by factors rather than by sums.
         own: How much of it may be the generator's own delay, in the same unit.
-        trouble: Why there is no deviation; "" if there is.
+        trouble: Why there is no spread; "" if there is.
     """
 
     value: float
-    deviation: float = math.nan
-    freedom: int = 0
+    spread: Spread | None = None
     logarithmic: bool = True
     own: float = 0.0
     trouble: str = ""
@@ -236,16 +233,15 @@ def _percentiles(
             yield name, Unknown(trouble=f"too few samples: {whole['count']:,}")
             continue
         trouble = intervals.trouble or ("" if counts is not None else _NO_INTERVALS)
-        deviation = math.nan
+        spread = None
         if not trouble and draws is not None:
-            deviation = draws.deviation(drawn[:, column], levels[:, column])
-            trouble = "" if math.isfinite(deviation) else "too few intervals have samples"
+            spread = draws.spread(drawn[:, column], levels[:, column])
+            trouble = "" if spread is not None else "too few intervals have samples"
         yield (
             name,
             Measured(
                 value=value,
-                deviation=deviation,
-                freedom=draws.freedom if draws is not None else 0,
+                spread=spread,
                 logarithmic=logarithmic,
                 trouble=trouble,
             ),
@@ -274,7 +270,8 @@ def _share(
             level = np.divide(
                 per_hits, per_trials, out=np.full(per_hits.size, np.nan), where=per_trials > 0
             )
-            deviation = draws.deviation(drawn, level)
+            spread = draws.spread(drawn, level)
+            deviation = spread.deviation() if spread is not None else 0.0
             if deviation > 0:
                 effective = min(effective, share * (1 - share) / deviation**2)
     return Share(hits=hits, trials=trials, effective=max(effective, 1.0))
@@ -283,22 +280,17 @@ def _share(
 def _of_load(document: Document, intervals: Intervals) -> Iterator[tuple[Figure, Evidence]]:
     copies, rate = document["copies"], document["load"]["reached_rate"]
     draws = intervals.draws
-    deviation = math.nan
+    spread = None
     if draws is not None:
         started = intervals.column("started")
         drawn = (draws.weights @ started) / (draws.weights @ intervals.width_s)
         if (drawn > 0).all():
             level = started / intervals.width_s
-            deviation = draws.deviation(np.log(drawn), np.log(np.maximum(level, 1e-9)))
+            spread = draws.spread(np.log(drawn), np.log(np.maximum(level, 1e-9)))
     if rate > 0:
         yield (
             figures.RATE,
-            Measured(
-                value=rate,
-                deviation=deviation,
-                freedom=draws.freedom if draws is not None else 0,
-                trouble=intervals.trouble,
-            ),
+            Measured(value=rate, spread=spread, trouble=intervals.trouble),
         )
     whole = copies["started"], copies["started"] - copies["acknowledged"]
     due = copies["started"] + copies["skipped"]

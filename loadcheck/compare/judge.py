@@ -114,15 +114,15 @@ def _measured(
     ]
     judged = Judged(figure=figure, base=values[0], candidate=values[1])
     several = len(base) > 1 or len(candidate) > 1
-    trouble = next((one.trouble for one in (*base, *candidate) if one.trouble), "")
+    left, right = base[0].spread, candidate[0].spread
     if several:
         deviation, freedom = _between(sides, (base, candidate))
-    elif not trouble:
-        variances = [side[0].deviation ** 2 for side in (base, candidate)]
+    elif left is not None and right is not None:
+        variances = [left.deviation(right) ** 2, right.deviation(left) ** 2]
         deviation = math.sqrt(sum(variances))
-        freedom = _welch(variances, [base[0].freedom, candidate[0].freedom])
+        freedom = _welch(variances, [left.freedom, right.freedom])
     else:
-        return _without(judged, trouble)
+        return _without(judged, base[0].trouble or candidate[0].trouble or "nothing varied")
     reach = two_sided(CONFIDENCE, freedom) * deviation
     low, high = means[1] - means[0] - reach, means[1] - means[0] + reach
     if logarithmic:
@@ -150,7 +150,7 @@ def _between(
     """
     within = []
     for side in runs:
-        known = [one.deviation**2 for one in side if math.isfinite(one.deviation)]
+        known = [one.spread.deviation() ** 2 for one in side if one.spread is not None]
         within.append(_mean(known) if known else 0.0)
     squares = [float(((side - side.mean()) ** 2).sum()) for side in sides]
     if all(side.size >= _SEVERAL for side in sides):

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from loadcheck.compare.bootstrap import (
     FEWEST_INTERVALS,
     Counts,
+    Draws,
+    Floats,
+    Spread,
     correlation,
     draw,
     hidden,
@@ -26,6 +29,12 @@ def counted(*rows: list[int]) -> Counts:
     for row, values in zip(counts, rows, strict=True):
         np.add.at(row, BUCKETS.places(np.array(values, dtype=np.int64)), 1)
     return counts
+
+
+def deviation(draws: Draws, drawn: Floats, level: Floats) -> float:
+    spread = draws.spread(drawn, level)
+    assert spread is not None
+    return spread.deviation()
 
 
 def wandering(size: int, memory: float, random: np.random.Generator) -> list[float]:
@@ -93,7 +102,7 @@ def test_the_deviation_is_that_of_independent_intervals() -> None:
         level = random.standard_normal(40)
         draws = draw(np.zeros(40, dtype=np.int64), random)
         assert draws is not None
-        found.append(draws.deviation(draws.weights @ level / 40, level))
+        found.append(deviation(draws, draws.weights @ level / 40, level))
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(1 / math.sqrt(40), rel=0.25)
 
 
@@ -104,7 +113,7 @@ def test_the_deviation_holds_what_neighbours_share() -> None:
         level = np.array(wandering(60, 0.6, random))
         draws = draw(np.zeros(60, dtype=np.int64), random, draws=200)
         assert draws is not None
-        found.append(draws.deviation(draws.weights @ level / 60, level))
+        found.append(deviation(draws, draws.weights @ level / 60, level))
         means.append(level.mean())
     # independent intervals would give half as much
     ratio = np.sqrt(np.mean(np.square(found))) / np.std(means)
@@ -116,20 +125,30 @@ def test_what_differs_between_stages_is_no_chance() -> None:
     level = np.where(strata == 0, 1.0, 100.0) + np.tile([0.0, 0.1], 20)
     draws = draw(strata, np.random.default_rng(1))
     assert draws is not None
-    assert draws.deviation(draws.weights @ level / 40, level) < 0.1
+    assert deviation(draws, draws.weights @ level / 40, level) < 0.1
 
 
 def test_draws_that_tell_nothing_have_no_deviation() -> None:
     draws = draw(np.zeros(10, dtype=np.int64), np.random.default_rng(1))
     assert draws is not None
-    assert math.isnan(draws.deviation(np.array([1.0, np.nan]), np.ones(10)))
+    assert draws.spread(np.array([1.0, np.nan]), np.ones(10)) is None
+    assert draws.spread(np.array([1.0, 2.0]), np.full(10, np.nan)) is None
+
+
+def test_what_a_second_run_shows_makes_a_correlation_surer() -> None:
+    def one(correlation: float) -> Spread:
+        return Spread(shown=1, correlation=correlation, number=30, stages=((30, 5),), freedom=5)
+
+    assert one(0.3).deviation(one(0.3)) < one(0.3).deviation()
+    assert one(0.0).deviation(one(0.8)) == one(0.8).deviation(one(0.0))
+    assert one(0.2).deviation() > one(0.0).deviation() > 1
 
 
 def test_correlation_is_found_within_stages_only() -> None:
     strata = np.repeat([0, 1], 50)
     random = np.random.default_rng(2)
     level = random.standard_normal(100) + 50 * strata
-    assert correlation(level, strata) < 0.4
+    assert abs(correlation(level, strata)) < 0.4
     assert correlation(level, np.zeros(100, dtype=np.int64)) > 0.9
     assert correlation(np.ones(50), np.zeros(50, dtype=np.int64)) == 0
     assert correlation(np.full(50, np.nan), np.zeros(50, dtype=np.int64)) == 0

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.compare import figures
+from loadcheck.compare.bootstrap import Spread
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.figures import Word
 from loadcheck.compare.judge import Judged, judge
@@ -19,7 +20,12 @@ ERRORS = figures.errors_of_step("up")
 
 
 def times(value: float, deviation: float = 0.005, **more: float) -> Measured:
-    return Measured(value=value, deviation=deviation, freedom=10, own=more.get("own", 0.0))
+    return Measured(value=value, spread=spread(deviation), own=more.get("own", 0.0))
+
+
+def spread(deviation: float) -> Spread:
+    """Return one of so many independent intervals that nothing is added for caution."""
+    return Spread(shown=deviation, correlation=-0.5, number=10**9, stages=((10**5, 1),), freedom=10)
 
 
 def one(figure: figures.Figure, base: Evidence, candidate: Evidence) -> Judged:
@@ -203,6 +209,6 @@ def test_what_runs_tell_in_different_ways_is_unsure() -> None:
 
 def test_a_time_of_nothing_is_compared_by_sums() -> None:
     lateness = figures.lateness("p50")
-    base = Measured(value=0.0, deviation=0.001, freedom=10, logarithmic=False)
-    candidate = Measured(value=5.0, deviation=0.001, freedom=10, logarithmic=False)
+    base = Measured(value=0.0, spread=spread(0.001), logarithmic=False)
+    candidate = Measured(value=5.0, spread=spread(0.001), logarithmic=False)
     assert one(lateness, base, candidate).word is Word.WORSE
