@@ -164,7 +164,9 @@ def _about(document: Document) -> Table:
         f"{number} time{'' if number == 1 else 's'} in {words.clock(search['took_s'])}"
         f"   {words.count(search['events'])} events",
     )
-    table.add_row("must hold", "   ".join([*document["checks"], "consistency", "keeps up"]))
+    verify = document["scenario"].get("verify", {})
+    more = ["consistency", "keeps up"] if verify.get("enabled", True) else ["keeps up"]
+    table.add_row("must hold", "   ".join([*document["checks"], *more]))
     if answer is not None and None not in answer["interval"]:
         low, high = answer["interval"]
         wide = words.share(high / low - 1)
