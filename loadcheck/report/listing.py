@@ -14,8 +14,13 @@ from loadcheck.report import words
 from loadcheck.result.catalogue import Entry
 
 _COLORS = {
-    **{"pass": "green", "fail": "red", "unknown": "yellow"},
-    **{"better": "green", "same": "green", "worse": "red", "unsure": "yellow"},
+    "pass": "green",
+    "better": "green",
+    "same": "green",
+    "fail": "red",
+    "worse": "red",
+    "unknown": "yellow",
+    "unsure": "yellow",
 }
 
 

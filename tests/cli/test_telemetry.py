@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -169,6 +170,22 @@ def test_a_collector_that_is_not_there_harms_nothing_and_is_told_of(loadcheck: L
     )
     assert (done.code, done.stderr) == (0, "")
     assert any("exports of metrics failed" in text for text in done.result["warnings"])
+
+
+def test_a_collector_that_never_answers_keeps_nobody_waiting(loadcheck: Loadcheck) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = loadcheck(
+            *("run", SMOKE, "--quiet"),
+            env={
+                "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+                "OTEL_METRIC_EXPORT_INTERVAL": "500",
+                # longer than this test may take
+                "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
+            },
+        )
+    assert (done.code, done.stderr) == (0, "")
+    assert any("no answer within 3 s of the end" in text for text in done.result["warnings"])
 
 
 def test_switched_off_it_is_off(loadcheck: Loadcheck, collector: Collector) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.to_thread
 
 from loadcheck.pipeline.telemetry.settings import Settings
 from loadcheck.pipeline.telemetry.snapshot import Snapshot, snapshot
@@ -17,7 +16,8 @@ from loadcheck.pipeline.telemetry.snapshot import Snapshot, snapshot
 if TYPE_CHECKING:
     from loadcheck.pipeline.progress import Progress
 
-_LAST_WORD_S = 5.0
+_LAST_WORD_S = 3.0
+_LOOK_S = 0.02
 _EXTRA = (
     "metrics are not sent: pip install 'loadcheck[otel]' for what OTEL_EXPORTER_OTLP_* asks for"
 )
@@ -61,20 +61,22 @@ def _sender(wanted: Settings) -> _Sender | None:
 
 
 class _Sender:
-    """Exports at intervals, in a thread, one export at a time."""
+    """Exports at intervals, one at a time, in threads that nobody waits for at the end."""
 
     def __init__(self, exporter: Any, metrics: Callable[..., Any], wanted: Settings) -> None:
         self._exporter = exporter
         self._metrics = metrics
         self._wanted = wanted
+        self._identity = _Identity()
         self._began_ns = time.time_ns()
         self._last: Snapshot | None = None
+        self._under_way: _Export | None = None
         self._sent = self._failed = 0
         self._trouble = ""
 
     async def watch(self, progress: Progress) -> None:
         """Export until cancelled, and then once more."""
-        resource = await anyio.to_thread.run_sync(_resource, progress.name, progress.run_id)
+        resource = self._identity.of(progress.name, progress.run_id)
         due_s = anyio.current_time()
         try:
             while True:
@@ -83,11 +85,10 @@ class _Sender:
                 await self._export(progress, resource)
         finally:
             with anyio.move_on_after(_LAST_WORD_S, shield=True) as scope:
+                await self._finished()
                 await self._export(progress, resource)
             if scope.cancelled_caught:
-                self._failed += 1
-                self._trouble = f"no answer within {_LAST_WORD_S:g} s of the end"
-            self._exporter.shutdown()
+                self._fail(f"no answer within {_LAST_WORD_S:g} s of the end")
             self._note(progress)
 
     async def _export(self, progress: Progress, resource: Any) -> None:
@@ -96,7 +97,7 @@ class _Sender:
         if self._wanted.delta and since is None:
             since = Snapshot(time_ns=self._began_ns, totals={}, levels={}, times={})
 
-        def export() -> str:
+        def export() -> Any:
             data = self._metrics(
                 now,
                 since,
@@ -104,19 +105,28 @@ class _Sender:
                 resource=resource,
                 exponential=self._wanted.exponential,
             )
-            result = self._exporter.export(data)
-            return "" if result.name == "SUCCESS" else "the collector refused or did not answer"
+            return self._exporter.export(data)
 
-        try:
-            trouble = await anyio.to_thread.run_sync(export, abandon_on_cancel=True)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
-            trouble = str(error) or type(error).__name__
-        if trouble:
-            self._failed += 1
-            self._trouble = trouble
+        self._under_way = _Export(now, export)
+        await self._finished()
+
+    async def _finished(self) -> None:
+        """Wait for the export that is under way, and enter what came of it."""
+        export = self._under_way
+        if export is None:
+            return
+        while export.is_running:  # noqa: ASYNC110  # a thread that may be left behind sets no event
+            await anyio.sleep(_LOOK_S)
+        self._under_way = None
+        if export.trouble:
+            self._fail(export.trouble)
         else:
             self._sent += 1
-            self._last = now
+            self._last = export.snapshot
+
+    def _fail(self, trouble: str) -> None:
+        self._failed += 1
+        self._trouble = trouble
 
     def _note(self, progress: Progress) -> None:
         if self._failed:
@@ -126,16 +136,49 @@ class _Sender:
             )
 
 
-def _resource(scenario: str, run_id: str) -> Any:
-    """Return who sends the metrics; what the environment says of that goes first."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # an extra
+class _Export:
+    """One export in a thread that does not keep the process from ending.
 
-    own = {"service.name": "loadcheck", "service.instance.id": run_id}
-    own |= {"loadcheck.scenario": scenario, "loadcheck.run.id": run_id}
-    said = Resource.create()
-    named = bool(os.environ.get("OTEL_SERVICE_NAME")) or not str(
-        said.attributes.get("service.name", "")
-    ).startswith("unknown_service")
-    if named:
-        del own["service.name"]
-    return said.merge(Resource(own))
+    Attributes:
+        snapshot: What is exported.
+        trouble: Why it failed; "" if it has not.
+    """
+
+    def __init__(self, exported: Snapshot, export: Callable[[], Any]) -> None:
+        self.snapshot = exported
+        self.trouble = ""
+        self._export = export
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            if self._export().name != "SUCCESS":
+                self.trouble = "the collector refused or did not answer"
+        except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
+            self.trouble = str(error) or type(error).__name__
+
+
+class _Identity:
+    """Who sends the metrics; what the environment says of that goes first."""
+
+    def __init__(self) -> None:
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # an extra
+
+        self._resource = Resource
+        self._said = Resource.create()
+
+    def of(self, scenario: str, run_id: str) -> Any:
+        """Return the resource of a run."""
+        own = {"service.instance.id": run_id}
+        own |= {"loadcheck.scenario": scenario, "loadcheck.run.id": run_id}
+        named = str(self._said.attributes.get("service.name", ""))
+        # what the SDK calls a service that nobody has named
+        if named.startswith("unknown_service"):
+            own["service.name"] = "loadcheck"
+        return self._said.merge(self._resource(own))
