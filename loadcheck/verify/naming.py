@@ -109,8 +109,18 @@ def where(told: Mapping[str, Any] | None) -> str:
         who = (
             f"it is {first}" if len(named) == 1 else f"{len(named):,} are named, the first {first}"
         )
-        text += f"; {who}"
+        text += f"; {who}{'' if told['windows'] else _sent(named)}"
     return text
+
+
+def _sent(named: Sequence[Mapping[str, Any]]) -> str:
+    """Say when those with a name were sent."""
+    first, last = named[0]["sent_at"], named[-1]["sent_at"]
+    if first is None:
+        return ""
+    if first == last:
+        return f", sent at {first[11:19]} UTC"
+    return f", sent from {first[11:19]} to {last[11:19]} UTC"
 
 
 def _between(window: Mapping[str, Any]) -> str:

@@ -299,7 +299,7 @@ def _missing(
             evidence=evidence,
         )
     trouble = f" Not all have a name: {localized.trouble}." if _troubled(localized) else ""
-    later = "" if seen.settled else " Ask again later with loadcheck reconcile."
+    later = " loadcheck reconcile asks again: whoever is counted by then was late."
     return Finding(
         check="lost",
         verdict=Verdict.FAIL,
@@ -369,7 +369,7 @@ def _duplicated(seen: Consistency, sent: Sent, told: Mapping[str, Any] | None) -
         verdict=Verdict.FAIL,
         summary=f"{seen.duplicated:,} events were counted beyond {each} per user "
         f"({seen.totals:,} events of {seen.uniques:,} users): retries were not deduplicated, "
-        f"or the pipeline repeated them.{who}",
+        f"or the pipeline repeated them.{who} loadcheck reconcile --export tells which.",
         evidence=evidence,
     )
 

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from loadcheck.verify.localize import Localized
+from loadcheck.verify.naming import Moments, tell, where
+from loadcheck.verify.windows import Window
+from loadcheck.workflow.buckets import Buckets
+
+BEGAN = datetime(2026, 1, 2, 10, 2, 13, tzinfo=UTC)
+DUE = [10, 20, 30]
+
+
+def told(began_at: datetime | None = BEGAN, **found: Any) -> dict[str, Any]:
+    buckets = Buckets(run_id="r", copies=60)
+    return tell(Localized(**found), buckets, Moments(due=DUE, began_at=began_at))
+
+
+@pytest.mark.parametrize(
+    ("number", "second"), [(0, 0), (9, 0), (10, 1), (29, 1), (30, 2), (59, 2), (60, 3), (99, 3)]
+)
+def test_copies_start_in_the_order_of_their_numbers(number: int, second: int) -> None:
+    assert Moments(due=DUE, began_at=BEGAN).second(number) == second
+
+
+def test_who_is_missing_has_a_name_and_a_time() -> None:
+    assert told(lost=(7, 31), lost_at_least=3, lost_suspects=4)["lost"] == [
+        {"user_id": "lc-r-0000007", "copy": 7, "second": 0, "sent_at": "2026-01-02T10:02:13Z"},
+        {"user_id": "lc-r-0000031", "copy": 31, "second": 2, "sent_at": "2026-01-02T10:02:15Z"},
+    ]
+    assert told(lost=(7, 31), lost_at_least=3)["ambiguous"]["lost"] == 1
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ((7,), "; it is lc-r-0000007, sent at 10:02:13 UTC"),
+        ((7, 9), "; 2 are named, the first lc-r-0000007, sent at 10:02:13 UTC"),
+        ((7, 31), "; 2 are named, the first lc-r-0000007, sent from 10:02:13 to 10:02:15 UTC"),
+        ((), ""),
+    ],
+)
+def test_when_they_were_sent_is_said(lost: tuple[int, ...], words: str) -> None:
+    assert where(told(lost=lost)) == words
+
+
+def test_a_window_is_told_by_its_times_and_copies() -> None:
+    window = Window(first=12, last=19, lost=5, sent=8)
+    document = told(windows=(window,))
+    assert document["windows"] == [
+        {
+            "first_copy": 12,
+            "last_copy": 19,
+            "from_s": 1,
+            "to_s": 2,
+            "from": "2026-01-02T10:02:14Z",
+            "to": "2026-01-02T10:02:15Z",
+            "lost": 5,
+            "sent": 8,
+        }
+    ]
+    assert where(document) == (
+        "; 5 of them were sent between 10:02:14 and 10:02:15 UTC (copies 12 to 19)"
+    )
+
+
+def test_without_a_clock_seconds_have_to_do() -> None:
+    assert where(told(None, lost=(7,))) == "; it is lc-r-0000007"
+    window = Window(first=12, last=19, lost=5, sent=8)
+    assert "in seconds 1 to 2 (copies 12 to 19)" in where(told(None, windows=(window,)))
+
+
+def test_nothing_asked_nothing_told() -> None:
+    assert where(None) == ""
