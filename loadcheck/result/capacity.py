@@ -202,6 +202,7 @@ def capacity_schema() -> _Schema:
                 lowest=_number("The rate it began with."),
                 highest=_number("The highest rate it might try."),
                 precision=_number("Width of the answer's interval, as a share of it."),
+                climb=_number("Each rate over the one before it, as long as all held."),
                 probes=_count("The most probes."),
                 warmup_s=_number("How long each rate is held before it is measured."),
                 probe_s=_number("How long it is measured, at least."),

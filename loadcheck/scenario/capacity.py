@@ -33,6 +33,7 @@ def read_capacity(top: Table) -> Capacity:
         budget_events=budget_events,
         **given(
             precision=_precision(table),
+            climb=_climb(table),
             probe_s=table.duration("probe"),
             warmup_s=table.duration("warmup", zero=True),
             recovery_s=table.duration("recovery", zero=True),
@@ -53,6 +54,19 @@ def _precision(table: Table) -> float | None:
         return share
     least, most = (f"{100 * bound:g}%" for bound in (grammar.FINEST, grammar.COARSEST))
     table.report.add(node, f"found {found(node)}", f'expected a share from "{least}" to "{most}"')
+    return None
+
+
+def _climb(table: Table) -> float | None:
+    node = table.get("climb")
+    if node is None:
+        return None
+    factor = node.value
+    least, most = grammar.GENTLEST, grammar.STEEPEST
+    if isinstance(factor, int | float) and factor is not True and least <= factor <= most:
+        return float(factor)
+    expected = f"expected a factor from {least:g} to {most:g}"
+    table.report.add(node, f"found {found(node)}", expected)
     return None
 
 

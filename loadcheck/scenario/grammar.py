@@ -68,7 +68,18 @@ BATCH = frozenset({"events", "refused"})
 LIMIT = frozenset({"concurrency", "rate"})
 THRESHOLD = frozenset({"check", "abort", "grace"})
 CAPACITY = frozenset(
-    {"from", "to", "precision", "probe", "warmup", "recovery", "samples", "probes", "budget"}
+    {
+        "from",
+        "to",
+        "precision",
+        "climb",
+        "probe",
+        "warmup",
+        "recovery",
+        "samples",
+        "probes",
+        "budget",
+    }
 )
 COUNT = frozenset({"value", "overlay"})
 EDIT = frozenset({"step", "at", "value"})
@@ -104,3 +115,5 @@ MAX_NAME_LENGTH = 80
 MAX_PROBES = 1000
 FINEST, COARSEST = 0.005, 0.5
 """Precision of a search: the width of the answer's interval, as a share of it."""
+GENTLEST, STEEPEST = 1.1, 10.0
+"""Each rate of a search's climb over the one before it."""

@@ -21,6 +21,7 @@ def test_every_key(loads: Loads) -> None:
 from = 50
 to = 5_000
 precision = "2%"
+climb = 2
 probe = "20s"
 warmup = "5s"
 recovery = "3s"
@@ -32,6 +33,7 @@ budget = ["10m", 2e6]
         lowest=50,
         highest=5000,
         precision=0.02,
+        climb=2,
         probe_s=20,
         warmup_s=5,
         recovery_s=3,
@@ -66,6 +68,9 @@ def test_a_budget_is_time_or_events_or_both(
         ('precision = "0%"', 'precision: found the string "0%"; expected a share from "0.5%"'),
         ("precision = 5", 'precision: found 5; expected a share from "0.5%" to "50%"'),
         ("precision = 0.7", "precision: found 0.7; expected a share"),
+        ("climb = 1", "climb: found 1; expected a factor from 1.1 to 10"),
+        ('climb = "2"', 'climb: found the string "2"; expected a factor'),
+        ("climb = true", "climb: found the boolean true; expected a factor"),
         ("probes = 0", "probes: found 0; expected a whole number from 1"),
         ('probe = "0s"', 'probe: found the string "0s"; expected a duration'),
         ('budget = "5"', 'budget: found the string "5"; expected a length of time ("5m")'),

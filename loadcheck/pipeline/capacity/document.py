@@ -73,6 +73,7 @@ def intent(
             "lowest": aim.lowest,
             "highest": aim.highest,
             "precision": aim.precision,
+            "climb": aim.climb,
             "probes": aim.probes,
             "warmup_s": capacity.warmup_s,
             "probe_s": capacity.probe_s,

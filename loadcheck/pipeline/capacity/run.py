@@ -169,6 +169,7 @@ def aim_of(scenario: Scenario) -> Aim:
         highest=given.highest or grammar.MAX_RATE,
         precision=given.precision,
         probes=given.probes,
+        climb=given.climb,
     )
 
 

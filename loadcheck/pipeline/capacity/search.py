@@ -14,8 +14,6 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-CLIMB = 3.0
-"""Each rate of the climb over the one before it."""
 _DIGITS = 3
 _ROUNDING = 0.002
 """What rounding to three digits may add to the width of the answer's interval."""
@@ -68,12 +66,14 @@ class Aim:
         highest: Nothing above is tried.
         precision: Width of the answer's interval, as a share of it.
         probes: The most probes, repetitions included.
+        climb: Each rate of the climb over the one before it.
     """
 
     lowest: float
     highest: float
     precision: float
     probes: int
+    climb: float = 3.0
 
 
 class Search:
@@ -176,7 +176,7 @@ class Search:
         return rate if low < rate < high else self._confirm(low)
 
     def _climb(self, low: float) -> float:
-        return min(rounded(low * CLIMB), self._aim.highest)
+        return min(rounded(low * self._aim.climb), self._aim.highest)
 
     def _confirm(self, low: float) -> float | Ending:
         """Return the answer once more if it nearly broke and was asked for only once."""

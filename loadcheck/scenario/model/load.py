@@ -134,6 +134,7 @@ class Capacity:
         lowest: The rate to begin with, copies per second; None: the lowest of the load's stages.
         highest: The highest rate to try; None: as high as it goes.
         precision: Width of the answer's interval, as a share of it.
+        climb: Each rate over the one before it, as long as all hold.
         probe_s: How long a rate is measured, at least.
         warmup_s: How long it is held before that.
         recovery_s: Pause after a rate that held; twice as long after one that did not.
@@ -146,6 +147,7 @@ class Capacity:
     lowest: float | None = None
     highest: float | None = None
     precision: float = 0.04
+    climb: float = 3.0
     probe_s: float = 8.0
     warmup_s: float = 2.0
     recovery_s: float = 1.0

@@ -162,6 +162,12 @@ def test_it_stops_at_the_highest_rate_it_may_try() -> None:
     assert search.bounds == (1000, None)
 
 
+def test_the_climb_can_be_gentler() -> None:
+    aim = Aim(lowest=100, highest=1e6, precision=0.04, probes=12, climb=1.5)
+    search = searched(Target(400, hints=False), aim)
+    assert [seen.rate for seen in search.seen][:5] == [100, 150, 225, 338, 507]
+
+
 def test_not_even_the_lowest() -> None:
     search = searched(Target(10, hints=False))
     assert [seen.rate for seen in search.seen] == [100]
