@@ -21,6 +21,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from tests.cli.conftest import SCENARIOS, Loadcheck
 
 SMOKE = SCENARIOS / "smoke.toml"
+SHORT = (
+    *("run", SMOKE, "--quiet"),
+    *("--set", "load.duration=500ms", "--set", "target.visibility_delay=50ms"),
+)
 
 
 @dataclass
@@ -119,7 +123,7 @@ def test_the_resource_is_named_by_the_environment(
     loadcheck: Loadcheck, collector: Collector
 ) -> None:
     done = loadcheck(
-        *("run", SMOKE, "--quiet"),
+        *SHORT,
         env={
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{collector.url}/elsewhere",
             "OTEL_SERVICE_NAME": "launch-rehearsal",
@@ -141,13 +145,13 @@ def test_the_resource_is_named_by_the_environment(
     times = collector.last()["loadcheck.response_time"].exponential_histogram
     assert times.aggregation_temporality == 1
     point = times.data_points[0]
-    assert point.zero_count + sum(point.positive.bucket_counts) == point.count == 200
+    assert point.zero_count + sum(point.positive.bucket_counts) == point.count == 50
 
 
 def test_without_a_name_the_service_is_loadcheck(
     loadcheck: Loadcheck, collector: Collector
 ) -> None:
-    loadcheck("run", SMOKE, "--quiet", env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    loadcheck(*SHORT, env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
     assert collector.resource()["service.name"] == "loadcheck"
 
 
@@ -155,14 +159,14 @@ def test_a_collector_that_refuses_harms_nothing_and_is_told_of(
     loadcheck: Loadcheck, collector: Collector
 ) -> None:
     collector.status = 400
-    done = loadcheck(*("run", SMOKE, "--quiet"), env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    done = loadcheck(*SHORT, env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
     assert (done.code, done.stderr) == (0, "")
     assert any("1 of 1 exports of metrics failed" in text for text in done.result["warnings"])
 
 
 def test_a_collector_that_is_not_there_harms_nothing_and_is_told_of(loadcheck: Loadcheck) -> None:
     done = loadcheck(
-        *("run", SMOKE, "--quiet"),
+        *SHORT,
         env={
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
@@ -176,7 +180,7 @@ def test_a_collector_that_never_answers_keeps_nobody_waiting(loadcheck: Loadchec
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = loadcheck(
-            *("run", SMOKE, "--quiet"),
+            *SHORT,
             env={
                 "OTEL_EXPORTER_OTLP_ENDPOINT": url,
                 "OTEL_METRIC_EXPORT_INTERVAL": "500",
@@ -190,7 +194,7 @@ def test_a_collector_that_never_answers_keeps_nobody_waiting(loadcheck: Loadchec
 
 def test_switched_off_it_is_off(loadcheck: Loadcheck, collector: Collector) -> None:
     done = loadcheck(
-        *("run", SMOKE, "--quiet"),
+        *SHORT,
         env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SDK_DISABLED": "true"},
     )
     assert (done.code, collector.requests) == (0, [])
@@ -203,7 +207,7 @@ def test_without_the_extra_it_says_what_to_install(
     (loadcheck.folder / "opentelemetry").mkdir()
     (loadcheck.folder / "opentelemetry" / "__init__.py").write_text("raise ImportError\n")
     assert sys.flags.safe_path is False
-    done = loadcheck(*("run", SMOKE, "--quiet"), env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    done = loadcheck(*SHORT, env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
     assert done.code == 0
     assert any("pip install 'loadcheck[otel]'" in text for text in done.result["warnings"])
     assert collector.requests == []
