@@ -255,7 +255,7 @@ class Runner:
             self._record.resends += 1
         gate = self._gates.get(request.step) if self._gates else None
         submit = self._transport.submit if gate is None else gate.submit
-        submit(request, copy.answered)
+        submit(request, copy.advance)
 
     def add(self, copy: _Copy, exchange: Exchange) -> None:
         """Enter a judged attempt of a copy."""
@@ -273,7 +273,10 @@ class Runner:
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
         self._copies.discard(copy)
-        copy.settle(self._record)
+        if self._together == 1:
+            self._record.settle(copy.number, copy.outcome or Outcome.REJECTED)
+        else:
+            copy.settle(self._record)
         if self._refill is not None:
             self._refill()
         if self._draining and not self._copies:
@@ -296,12 +299,8 @@ class _Copy:
         self.resends = False
         self.sent = False
 
-    def answered(self, exchange: Exchange) -> None:
-        """Take what came of the request: the transport's sink."""
-        self.advance(exchange)
-
     def advance(self, exchange: Exchange | None) -> None:
-        """Let the flow judge the exchange and do what it asks for next.
+        """Let the flow judge the exchange and do what it asks for next: the transport's sink.
 
         An exception here is a fault of ours, and the transport must not meet it: the runner keeps
         it and ends the run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
@@ -38,6 +38,22 @@ class Owner(Protocol):
         """Send a request again that met a connection which was being closed, if it may be."""
 
 
+class _Known(NamedTuple):
+    """A head that has been parsed.
+
+    Attributes:
+        head: Its bytes, up to and with the empty line.
+        size: The length of the whole answer.
+        status: What the parser made of it.
+        headers: Likewise.
+    """
+
+    head: bytes
+    size: int
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
 class Connection(asyncio.Protocol):
     """One connection: writes a request, reads its answer, and is handed back.
 
@@ -55,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_active",
         "_body",
         "_body_bytes",
+        "_chunked",
         "_coding",
         "_complete",
         "_encode",
@@ -63,9 +80,11 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_heard_ns",
         "_keep_alive",
+        "_known",
         "_owner",
         "_parser",
         "_sink",
+        "_soiled",
         "_status",
         "_surplus",
         "_transport",
@@ -86,17 +105,20 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         self._writing = False
         self._without_body = False
+        self._known: _Known | None = None
         self.idle_since_ns = 0
         self.sent_ns = 0
         self._reset()
 
     def _reset(self) -> None:
+        self._soiled = False
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._body: bytes | list[bytes] = b""
         self._body_bytes = 0
         self._coding = b""
+        self._chunked = False
         self._trouble = ""
         self._heard_ns = 0
         self._complete = False
@@ -123,34 +145,22 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, which calls the methods below."""
+        known = self._known
         if self._exchange is None:
             # bytes that nobody asked for: what follows could be taken for another answer
             self._owner.leaving(self)
             self.close()
             return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._surplus = True
-            if not self._complete:
-                if isinstance(error, httptools.HttpParserUpgrade):
-                    self.give_up(Failure.UNREADABLE, "the server switched protocols")
-                else:
-                    self.give_up(Failure.UNREADABLE, f"not an HTTP/1.1 answer: {error}")
-                return
-        if self._trouble:
-            self.give_up(Failure.UNREADABLE, self._trouble)
+        if (
+            known is not None
+            and len(data) == known.size
+            and data.startswith(known.head)
+            and not self._heard_ns
+            and not self._without_body
+        ):
+            self._answered(known.status, known.headers, data[len(known.head) :])
             return
-        size = len(data) + self._head_bytes
-        too_large = size > MAX_HEAD_BYTES or self._body_bytes > MAX_BODY_BYTES
-        if too_large and self._refuse(size):
-            return
-        if self._complete:
-            self._finish()
-            return
-        self._heard_ns = _now_ns()
-        if self._status < _FIRST_FINAL_STATUS:
-            self._head_bytes = size
+        self._read(data)
 
     def eof_received(self) -> bool:
         """Let the connection be closed."""
@@ -177,6 +187,7 @@ class Connection(asyncio.Protocol):
             self._headers = []  # the answer before was an interim one
             self._status = 0
             self._coding = b""
+            self._chunked = False
             self._trouble = ""
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -224,7 +235,8 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: Request, sink: Sink) -> None:
         """Write a request; its answer goes to ``sink``."""
-        self._reset()
+        if self._soiled:
+            self._reset()
         self._without_body = request.head.startswith(b"HEAD ")
         self._sink = sink
         data = self._encode(request)
@@ -259,40 +271,60 @@ class Connection(asyncio.Protocol):
         """Close the connection without a farewell."""
         self._transport.abort()
 
-    # how a request ends
+    # how an answer is read
 
-    def _finish(self) -> None:
-        exchange, sink = self._exchange, self._sink
-        assert exchange is not None
-        assert sink is not None
-        self._exchange = self._sink = None
-        del self._active[self]
-        self.idle_since_ns = exchange.done_ns = _now_ns()
-        exchange.status = self._status
-        exchange.headers = self._headers
-        exchange.body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
-        if self._coding:
-            try:
-                exchange.body = decoded(exchange.body, self._coding)
-            except CodingError as error:
-                exchange.failure, exchange.detail = Failure.UNREADABLE, str(error)
-        if self._without_body:
-            self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
-        if self._writing or self._surplus or not self._keep_alive:
-            # an answer that came before the whole request was written leaves the rest in between
-            self._owner.leaving(self)
-            if self._writing:
-                self._transport.abort()
-            else:
-                self._transport.close()
-        else:
-            self._owner.ready(self)
-        sink(exchange)
+    def _read(self, data: bytes) -> None:
+        """Let the parser read what came, and look what it has made of it."""
+        self._soiled = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._surplus = True
+            if not self._complete:
+                if isinstance(error, httptools.HttpParserUpgrade):
+                    self.give_up(Failure.UNREADABLE, "the server switched protocols")
+                else:
+                    self.give_up(Failure.UNREADABLE, f"not an HTTP/1.1 answer: {error}")
+                return
+        if self._trouble:
+            self.give_up(Failure.UNREADABLE, self._trouble)
+            return
+        size = len(data) + self._head_bytes
+        too_large = size > MAX_HEAD_BYTES or self._body_bytes > MAX_BODY_BYTES
+        if too_large and self._refuse(size):
+            return
+        if self._complete:
+            self._remember(data)
+            self._finish()
+            return
+        self._heard_ns = _now_ns()
+        if self._status < _FIRST_FINAL_STATUS:
+            self._head_bytes = size
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of an answer that came in one piece, for those that begin with the same.
+
+        Parsing is half of what an answer costs, and most of a load's answers have the same head:
+        what the parser made of it once, it would make of it again. It is at the same point before
+        and after a whole answer, so it need not see each.
+        """
+        if self._heard_ns or self._surplus or self._without_body or not self._keep_alive:
+            return
+        if self._coding or self._chunked:
+            return
+        self._known = _Known(
+            head=data[: len(data) - self._body_bytes],
+            size=len(data),
+            status=self._status,
+            headers=self._headers,
+        )
 
     def _note_coding(self, name: bytes, value: bytes) -> None:
         if name == b"content-encoding":
             self._coding = self._coding + b"," + value if self._coding else value
-        elif value.strip().lower() != b"chunked":
+            return
+        self._chunked = True
+        if value.strip().lower() != b"chunked":
             shown = value.decode("latin-1").strip()
             self._trouble = f'the answer\'s transfer coding "{shown}" is not supported'
 
@@ -310,6 +342,52 @@ class Connection(asyncio.Protocol):
             return False
         self.give_up(Failure.UNREADABLE, f"the answer's {what} exceeds {most:,} bytes")
         return True
+
+    # how a request ends
+
+    def _answered(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Hand on a plain answer and be ready for the next request."""
+        exchange, sink = self._exchange, self._sink
+        assert exchange is not None
+        assert sink is not None
+        self._exchange = self._sink = None
+        del self._active[self]
+        self.idle_since_ns = exchange.done_ns = _now_ns()
+        exchange.status = status
+        exchange.headers = headers
+        exchange.body = body
+        if self._writing:
+            # an answer that came before the whole request was written leaves the rest in between
+            self._owner.leaving(self)
+            self._transport.abort()
+        else:
+            self._owner.ready(self)
+        sink(exchange)
+
+    def _finish(self) -> None:
+        """End the request under way with what the parser has collected."""
+        exchange = self._exchange
+        assert exchange is not None
+        body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
+        if self._coding:
+            try:
+                body = decoded(body, self._coding)
+            except CodingError as error:
+                exchange.failure, exchange.detail = Failure.UNREADABLE, str(error)
+        if self._without_body:
+            self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
+        if not self._surplus and self._keep_alive:
+            self._answered(self._status, self._headers, body)
+            return
+        sink = self._sink
+        assert sink is not None
+        self._exchange = self._sink = None
+        del self._active[self]
+        exchange.done_ns = _now_ns()
+        exchange.status, exchange.headers, exchange.body = self._status, self._headers, body
+        self._owner.leaving(self)
+        self._transport.close()
+        sink(exchange)
 
     def _lose(self, error: Exception | None) -> None:
         """Fail the request under way, unless it never had a chance and may be sent again.

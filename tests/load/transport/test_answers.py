@@ -440,3 +440,37 @@ def test_any_bytes_give_what_h11_reads_or_a_clear_failure(
         pytest.fail(f"h11 refuses {answer!r}: {error}; here {exchange.status} {exchange.body!r}")
     assert expected is not None, answer
     assert (exchange.status, exchange.body) == (expected[0], expected[2])
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    first=st.sampled_from(sorted(CORPUS)),
+    second=st.sampled_from(sorted(CORPUS)),
+    random=st.randoms(use_true_random=False),
+    end=st.booleans(),
+)
+def test_a_head_that_is_remembered_changes_nothing(
+    first: str, second: str, random: Any, end: bool
+) -> None:
+    """An answer on a used connection is what it is on a fresh one, whatever came before."""
+    answer = bytearray(CORPUS[second if random.random() < 0.5 else first])
+    for _ in range(random.randint(0, 2)):
+        answer[random.randrange(len(answer))] = random.randrange(256)
+    cut = random.randrange(len(answer)) if random.random() < 0.5 else 0
+    pieces = [bytes(answer[:cut]), bytes(answer[cut:])]
+    used, fresh = Talk(), Talk()
+    used.send()
+    used.feed([CORPUS[first]])
+    if not used.idle:
+        return
+    for talk in (used, fresh):
+        talk.send()
+        talk.feed(pieces, end=end)
+        if not end and talk.active:
+            talk.connection.connection_lost(None)
+    one, other = used.got[1], fresh.only
+    assert len(used.got) == 2
+    assert (one.status, one.headers, one.body, one.failure, one.detail) == (
+        other.status, other.headers, other.body, other.failure, other.detail,
+    )  # fmt: skip
+    assert (used.idle, used.socket.closed) == (fresh.idle, fresh.socket.closed)
