@@ -335,4 +335,7 @@ def test_a_day_is_drawn_in_longer_steps(document: Document) -> None:
     steps = sorted(reached)
     total = sum(reached.values()) * (steps[1] - steps[0])
     assert total == pytest.approx(sum(long["timeline"]["started"]), rel=0.001)
-    assert len(page(long)) < 6_000_000
+    counted = series(charts(long)["arrival"])["counted"]
+    assert len(counted) <= 2401
+    assert max(counted) == long["consistency"]["observations"][-1]["asked_s"]
+    assert len(page(long)) < 1_000_000

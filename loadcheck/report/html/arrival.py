@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 from loadcheck.report import words
 from loadcheck.report.html.latency import GROUP, TIME
@@ -15,6 +15,8 @@ from loadcheck.report.html.seconds import Seconds
 
 _MAX_POINTS = 2400
 _MAX_ROWS = 60
+
+_T = TypeVar("_T")
 
 Document = Mapping[str, Any]
 
@@ -66,8 +68,8 @@ def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float,
             Series(
                 label="counted",
                 role="counted",
-                x=[instant for instant, _ in answers],
-                y=[count for _, count in answers],
+                x=[instant for instant, _ in _thinned(answers)],
+                y=[count for _, count in _thinned(answers)],
                 marker="circle",
                 dash="dash",
             )
@@ -78,8 +80,8 @@ def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float,
             Series(
                 label="query failed",
                 role="failed",
-                x=[_instant(answer) for answer in failed],
-                y=[0 for _ in failed],
+                x=[_instant(answer) for answer in _thinned(failed)],
+                y=[0 for _ in _thinned(failed)],
                 shape=Shape.POINTS,
                 marker="cross",
             )
@@ -146,6 +148,12 @@ def _lag(
         height=220,
         table=_lags(x, low, high),
     )
+
+
+def _thinned(items: Sequence[_T]) -> list[_T]:
+    """Return so many of them as can be told apart, and the last."""
+    every = max(1, -(-len(items) // _MAX_POINTS))
+    return [*items[:-1:every], items[-1]]
 
 
 def _settled(counts: Sequence[int]) -> list[int]:
