@@ -13,9 +13,13 @@ from loadcheck.measure.ledger import Ledger
 MOST_INTERVALS = 300
 """So many keep a results file small, whatever the length of the run."""
 
+_FEW = 30
+"""Of less than a second: enough for statistics, and each holds something."""
+_SHORT_S = (0.1, 0.2, 0.5)
 _WIDTHS_S = (1, 2, 3, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1800, 3600)
 _ROUNDING = 1e-9
 _NEVER = 1 << 62
+_SECOND_NS = 1_000_000_000
 
 Instants = npt.NDArray[np.int64]
 
@@ -28,8 +32,9 @@ class Grid:
     So the intervals of a stage together are the stage.
 
     Each stretch of the load is cut into equal intervals of a second or as much longer as keeps
-    their number at :data:`MOST_INTERVALS`; each has one at the least. A load of unknown length
-    begins with intervals of a second; when there are too many, each two become one.
+    their number at :data:`MOST_INTERVALS`; each has one at the least. Those of a load of less than
+    15 s are shorter. A load of unknown length begins with an eighth of a second; when there are too
+    many intervals, each two become one.
 
     Args:
         stretches_s: Lengths of the load's stages; none if its length is unknown.
@@ -44,7 +49,7 @@ class Grid:
 
     def __init__(self, stretches_s: Sequence[float] = ()) -> None:
         self._edges = _edges(stretches_s)
-        self._width_ns = 1_000_000_000
+        self._width_ns = _SECOND_NS // 8
         self._begin_ns = self._end_ns = 0
         self._firsts: list[int] = []
         self.next_ns = _NEVER
@@ -64,7 +69,10 @@ class Grid:
         self._end_ns = end_ns
         self.next_ns = _NEVER
         if self._edges is None:
-            self._reach(end_ns - self._begin_ns - 1)
+            length_ns = end_ns - self._begin_ns
+            self._reach(length_ns - 1)
+            while self._width_ns < _SECOND_NS and length_ns > _FEW * self._width_ns:
+                self._double()
 
     def places(self, instants: Instants) -> Instants:
         """Return the interval of each monotonic instant; -1 for those outside of the load."""
@@ -83,9 +91,12 @@ class Grid:
 
     def _reach(self, since_ns: int) -> None:
         while since_ns >= self._width_ns * MOST_INTERVALS:
-            self._width_ns *= 2
-            self.doublings += 1
-            self._firsts = self._firsts[::2]
+            self._double()
+
+    def _double(self) -> None:
+        self._width_ns *= 2
+        self.doublings += 1
+        self._firsts = self._firsts[::2]
 
     def enter(self, number: int, due_ns: int) -> None:
         """Note the first copy that falls due at or after :attr:`next_ns`; numbers go up."""
@@ -140,14 +151,7 @@ def _edges(stretches_s: Sequence[float]) -> Instants | None:
     """Return the ends of equal intervals within each stretch, in nanoseconds."""
     if not stretches_s:
         return None
-    width_s = next(
-        (
-            width_s
-            for width_s in _WIDTHS_S
-            if sum(_pieces(length_s, width_s) for length_s in stretches_s) <= MOST_INTERVALS
-        ),
-        sum(stretches_s) / max(MOST_INTERVALS - len(stretches_s), 1),
-    )
+    width_s = _width_s(stretches_s)
     edges = [0]
     end_s = 0.0
     for length_s in stretches_s:
@@ -156,6 +160,14 @@ def _edges(stretches_s: Sequence[float]) -> Instants | None:
         pieces = _pieces(length_s, width_s)
         edges += [begin_ns + (end_ns - begin_ns) * i // pieces for i in range(1, pieces + 1)]
     return np.array(edges, dtype=np.int64)
+
+
+def _width_s(stretches_s: Sequence[float]) -> float:
+    for most, widths_s in ((_FEW, _SHORT_S), (MOST_INTERVALS, _WIDTHS_S)):
+        for width_s in widths_s:
+            if sum(_pieces(length_s, width_s) for length_s in stretches_s) <= most:
+                return width_s
+    return sum(stretches_s) / max(MOST_INTERVALS - len(stretches_s), 1)
 
 
 def _pieces(length_s: float, width_s: float) -> int:

@@ -27,7 +27,7 @@ def runs() -> dict[str, Document]:
 
     def made(seed: int, p50_ms: float) -> Document:
         service = synthetic.Service(p50_ms=p50_ms, wander=0.005)
-        return synthetic.result(seconds=12, copies=12_000, seed=seed, service=service)
+        return synthetic.result(seconds=16, copies=16_000, seed=seed, service=service)
 
     return {"base": made(1, 20), "again": made(2, 20), "slow": made(3, 26)}
 
@@ -174,7 +174,7 @@ def test_what_is_no_result_is_refused(
 def test_intervals_edited_by_hand_are_refused_with_their_place(
     loadcheck: Loadcheck, runs: dict[str, Document], files: dict[str, Path]
 ) -> None:
-    broken = {**runs["base"], "intervals": {**runs["base"]["intervals"], "lateness": ["x"] * 12}}
+    broken = {**runs["base"], "intervals": {**runs["base"]["intervals"], "lateness": ["x"] * 16}}
     save(loadcheck.folder, "x.json", broken)
     done = loadcheck("compare", "base.json", "x.json")
     assert done.code == 2

@@ -13,15 +13,15 @@ Make = Callable[..., Stored]
 
 @pytest.fixture(scope="session")
 def steady() -> dict[str, Any]:
-    """Return a run of 12 s; who changes it copies it."""
-    return synthetic.result(seconds=12, copies=12_000, seed=1, queries_per_s=2)
+    """Return a run of 16 s; who changes it copies it."""
+    return synthetic.result(seconds=16, copies=16_000, seed=1, queries_per_s=2)
 
 
 @pytest.fixture(scope="session")
 def slower() -> dict[str, Any]:
     """Return a run whose times are half as long again."""
     service = synthetic.Service(p50_ms=30)
-    return synthetic.result(seconds=12, copies=12_000, seed=2, queries_per_s=2, service=service)
+    return synthetic.result(seconds=16, copies=16_000, seed=2, queries_per_s=2, service=service)
 
 
 @pytest.fixture

@@ -74,8 +74,8 @@ def test_the_curves_of_both_sides_are_in_it(stored: Make, steady: Document) -> N
         assert upload["time"] == "response_time"
         assert len(upload["percentiles"]) == len(curves["percentiles"])
         assert upload["percentiles"] == sorted(upload["percentiles"])
-        assert curves["intervals"]["from_s"] == list(range(12))
-        assert len(upload["intervals"]["p50_ms"]) == 12
+        assert curves["intervals"]["from_s"] == list(range(16))
+        assert len(upload["intervals"]["p50_ms"]) == 16
         middle = steady["steps"]["uploadEvents"]["response_time"]["p50_ms"]
         assert all(0.8 * middle < p50 < 1.25 * middle for p50 in upload["intervals"]["p50_ms"])
 
@@ -121,7 +121,7 @@ def test_what_has_too_few_samples_is_not_compared(stored: Make, steady: Document
     document = compare([stored(steady)], [stored(steady)])
     tail = figure(document, "segmentEvent.service_time.p99")
     assert (tail["word"], tail["base"]) == ("unsure", None)
-    assert tail["why"] == "too few samples: 24"
+    assert tail["why"] == "too few samples: 32"
 
 
 def test_an_earlier_version_without_intervals_leaves_one_unsure(
@@ -155,25 +155,25 @@ def test_the_shipped_example_can_be_compared(stored: Make) -> None:
 
 
 def test_a_short_load_leaves_one_unsure(stored: Make) -> None:
-    short = synthetic.result(seconds=3, copies=3000)
+    short = synthetic.result(seconds=0.3, copies=3000)
     document = compare([stored(short)], [stored(short)])
     assert figure(document, "uploadEvents.response_time.p50")["why"] == "the load was too short"
 
 
 def test_stages_are_drawn_from_apart(stored: Make, steady: Document) -> None:
     stages = [
-        {"name": name, "from_s": begin, "to_s": begin + 6, "rate": 1000, "end_rate": 1000}
-        for name, begin in (("one", 0), ("two", 6))
+        {"name": name, "from_s": begin, "to_s": begin + 8, "rate": 1000, "end_rate": 1000}
+        for name, begin in (("one", 0), ("two", 8))
     ]
     halves = copy.deepcopy(steady)
     quick, slow = (
-        synthetic.result(seconds=6, copies=6000, service=synthetic.Service(p50_ms=p50), seed=9)
+        synthetic.result(seconds=16, copies=16_000, service=synthetic.Service(p50_ms=p50), seed=9)
         for p50 in (5, 500)
     )
     columns, parts = halves["intervals"]["steps"]["uploadEvents"], [quick, slow]
     for time in ("response_time", "service_time"):
         columns[time] = [
-            text for part in parts for text in part["intervals"]["steps"]["uploadEvents"][time]
+            text for part in parts for text in part["intervals"]["steps"]["uploadEvents"][time][:8]
         ]
     whole = compare([stored(halves)], [stored(halves)])
     apart = compare([stored(halves, stages=stages)], [stored(halves, stages=stages)])
@@ -226,10 +226,10 @@ def test_a_run_without_figures_cannot_be_forced(stored: Make, steady: Document) 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("from_s", [0, 1], r"intervals.to_s: has 12 values for 2 intervals"),
-        ("lateness", ["nonsense"] * 12, r"intervals.lateness: not an HdrHistogram"),
-        ("lateness", [], r"intervals.lateness: has 0 values for 12 intervals"),
-        ("started", [1], r"intervals.started: has 1 values for 12 intervals"),
+        ("from_s", [0, 1], r"intervals.to_s: has 16 values for 2 intervals"),
+        ("lateness", ["nonsense"] * 16, r"intervals.lateness: not an HdrHistogram"),
+        ("lateness", [], r"intervals.lateness: has 0 values for 16 intervals"),
+        ("started", [1], r"intervals.started: has 1 values for 16 intervals"),
     ],
 )
 def test_intervals_edited_by_hand_are_refused_with_their_place(

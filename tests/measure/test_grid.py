@@ -44,9 +44,21 @@ def test_stretches_end_where_intervals_end(stretches_s: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("length_s", "intervals"), [(0.3, 1), (1, 1), (30, 30), (300, 300), (301, 151), (1800, 300)]
+    ("length_s", "intervals"),
+    [
+        (0.05, 1),
+        (0.3, 3),
+        (3, 30),
+        (4, 20),
+        (15, 30),
+        (16, 16),
+        (30, 30),
+        (300, 300),
+        (301, 151),
+        (1800, 300),
+    ],
 )
-def test_intervals_are_a_second_long_or_as_much_longer_as_their_number_asks(
+def test_intervals_are_a_second_long_or_what_keeps_their_number_reasonable(
     length_s: float, intervals: int
 ) -> None:
     grid = begun(length_s)
@@ -59,10 +71,10 @@ def test_more_stages_than_intervals_have_one_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instant_s", "expected"), [(-0.1, -1), (0, 0), (1.99, 1), (2, 2), (3, -1)]
+    ("instant_s", "expected"), [(-0.1, -1), (0, 0), (1.99, 19), (2, 20), (3, -1)]
 )
 def test_what_lies_outside_of_the_load_is_in_no_interval(instant_s: float, expected: int) -> None:
-    assert place(begun(2, 1), BEGIN + round(instant_s * S)) == expected
+    assert place(begun(20, 10), BEGIN + round(10 * instant_s * S)) == expected
 
 
 def test_before_the_load_has_begun_there_are_no_intervals() -> None:
@@ -95,20 +107,34 @@ def test_every_copy_is_counted_in_the_interval_it_was_due_in(
 
 def test_intervals_double_when_a_load_of_unknown_length_goes_on() -> None:
     grid = begun()
-    assert place(grid, BEGIN + 299 * S) == 299
-    assert place(grid, BEGIN + 300 * S) == 150
-    assert (grid.doublings, place(grid, BEGIN + 299 * S)) == (1, 149)
+    assert place(grid, BEGIN + 37 * S) == 37 * 8
+    assert place(grid, BEGIN + 38 * S) == 38 * 4
+    assert (grid.doublings, place(grid, BEGIN + 37 * S)) == (1, 37 * 4)
+
+
+@pytest.mark.parametrize(
+    ("length_s", "width_s"), [(0.5, 0.125), (4, 0.25), (10, 0.5), (30, 1), (290, 1), (301, 2)]
+)
+def test_a_load_of_unknown_length_ends_with_a_reasonable_number(
+    length_s: float, width_s: float
+) -> None:
+    grid = begun()
+    run(grid, [0.0, length_s / 2], length_s)
+    edges = grid.edges_s()
+    assert edges[1] == width_s
+    assert edges[-1] == length_s
+    assert sum(grid.counts(Ledger(), 2)["due"]) == 2
 
 
 def test_a_load_that_was_stopped_early_has_the_intervals_that_it_came_to() -> None:
-    grid = begun(10)
+    grid = begun(20)
     run(grid, [0.0, 1.0, 3.2], 3.4)
     assert grid.edges_s() == [0, 1, 2, 3, 3.4]
     assert grid.counts(Ledger(), 3)["due"] == [1, 1, 0, 1]
 
 
 def test_a_load_whose_end_nobody_told_ends_with_the_last_copy_that_was_due() -> None:
-    grid = begun(10)
+    grid = begun(20)
     grid.enter(0, BEGIN)
     grid.enter(4, BEGIN + 2 * S)
     assert grid.edges_s() == [0, 1, 2, 3]
@@ -116,13 +142,13 @@ def test_a_load_whose_end_nobody_told_ends_with_the_last_copy_that_was_due() -> 
 
 
 def test_a_schedule_without_copies_has_intervals_all_the_same() -> None:
-    grid = begun(2)
-    run(grid, [], 2)
-    assert grid.counts(Ledger(), 0)["due"] == [0, 0]
+    grid = begun(20)
+    run(grid, [], 20)
+    assert grid.counts(Ledger(), 0)["due"] == [0] * 20
 
 
 def test_a_query_after_the_end_of_a_load_of_unknown_length_stretches_nothing() -> None:
     grid = begun()
-    run(grid, [0.0, 1.5], 2.5)
+    run(grid, [0.0, 100.5], 200.5)
     assert place(grid, BEGIN + 9000 * S) == -1
-    assert grid.edges_s() == [0, 1, 2, 2.5]
+    assert grid.edges_s()[-2:] == [200, 200.5]
