@@ -40,10 +40,18 @@ class Aborted:
         return Finding(
             check="aborted",
             verdict=Verdict.FAIL,
-            summary=f"The load was stopped after {self.at_s:.1f} s by the threshold {expression}. "
-            "What was sent until then was reconciled as ever.",
+            summary=f"The load was stopped after {self.at_s:.1f} s: {expression} did not hold "
+            f"({_written(self.judged)}). What was sent until then was reconciled as ever.",
             evidence=self.to_json(),
         )
+
+
+def _written(judged: Judged) -> str:
+    measured = judged.measured
+    if measured is None:
+        return "no answer yet"
+    units = {"ms": f"{measured:,.0f} ms", "ratio": f"{100 * measured:.3g} %"}
+    return units.get(judged.threshold.unit, f"{measured:,.6g}")
 
 
 class Watching(Protocol):

@@ -13,9 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from loadcheck.result import capacity_schema, read
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import SCENARIOS, Loadcheck
 
-SCENARIO = """\
+TEMPLATE = """\
 name = "planted"
 workflow = "amplitude"
 thresholds = ["uploadEvents.p99 < {limit}", "lost == 0", "steady: rate > 1", "started == 5"]
@@ -43,7 +43,7 @@ samples = 40
 
 def scenario(folder: Path, target: str = 'capacity = "80/s"', limit: str = "900ms") -> Path:
     path = folder / "planted.toml"
-    path.write_text(SCENARIO.format(target=target, limit=limit))
+    path.write_text(TEMPLATE.format(target=target, limit=limit))
     return path
 
 
@@ -87,6 +87,19 @@ def test_a_planted_capacity_is_found_and_its_file_can_be_shown(
     kept = [read(path) for path in (tmp_path / "probes").iterdir()]
     assert {result["run"]["id"] for result in kept} == {probe["run"] for probe in probes}
     assert {result["run"]["phase"] for result in kept} == {"complete"}
+
+
+@pytest.mark.long
+def test_it_is_found_within_five_percent_in_twelve_probes(loadcheck: Loadcheck) -> None:
+    planted = 300
+    options = ["--set", f'target.capacity="{planted}/s"']
+    loadcheck("capacity", SCENARIOS / "capacity.toml", *options, timeout_s=115)
+    found = document(loadcheck)
+    if found["answer"]["limited_by"] != "target":
+        pytest.skip("the machine is too busy: the generator was the limit")
+    assert found["answer"]["rate"] == pytest.approx(planted, rel=0.05)
+    assert found["answer"]["precise"]
+    assert len(found["probes"]) <= 12
 
 
 def test_not_even_the_lowest_rate(loadcheck: Loadcheck, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def test_it_looks_from_the_end_of_the_grace_period_on() -> None:
     aborted = watchdog.look(SLOW, 10.0)
     assert aborted is not None
     assert aborted.to_json() == {"threshold": "send.p99 < 250ms", "measured": 300.0, "at_s": 10.0}
-    assert "stopped after 10.0 s by the threshold send.p99 < 250ms" in aborted.finding().summary
+    summary = aborted.finding().summary
+    assert "stopped after 10.0 s: send.p99 < 250ms did not hold (300 ms)." in summary
     assert aborted.finding().verdict is Verdict.FAIL
 
 
@@ -44,6 +45,14 @@ def test_the_grace_period_of_a_stage_begins_with_it() -> None:
     watchdog = Watchdog([threshold("burst: send.p99 < 250ms")], [BURST])
     assert watchdog.look(SLOW, 69.9) is None
     assert watchdog.look(SLOW, 70.0) is not None
+
+
+def test_the_figure_is_told_in_its_unit() -> None:
+    figures = Figures({"error_rate": 0.0512, "skipped": 12_345.0})
+    for expression, told in (("error_rate < 1%", "5.12 %"), ("skipped == 0", "12,345")):
+        aborted = Watchdog([threshold(expression)], []).look(figures, 20)
+        assert aborted is not None
+        assert f"({told})" in aborted.finding().summary
 
 
 def test_what_does_not_abort_is_not_looked_at() -> None:
