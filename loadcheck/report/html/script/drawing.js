@@ -61,7 +61,7 @@ Object.assign(Chart.prototype, {
         const to = mark.span ? Math.min(x(mark.span[1]), box.right) : box.right;
         if (to <= from) continue;
         svg("path", { d: `M${from},${at}H${to}`, class: `limit r-${mark.role}` }, inside);
-        names.push([from + 6, at - 5, mark]);
+        names.push([from + 6, at - box.top > 16 ? at - 5 : at + 13, mark]);
       }
     }
     return names;
