@@ -135,6 +135,12 @@ def _of_source(
     other = book.books.get(name)
     if other is not None and workflow_id in other.workflows:
         return other, other.workflows[workflow_id]
+    rest = workflow_id.removeprefix("workflows.")
+    if other is not None and rest in other.workflows:  # as published documents write it
+        message = f'"$sourceDescriptions.{name}.{workflow_id}" has a part too many'
+        remedy = f'write "$sourceDescriptions.{name}.{rest}"'
+        book.scribe.warn(place, message, remedy, section)
+        return other, other.workflows[rest]
     if other is not None:
         message = f'the source description "{name}" has no workflow "{workflow_id}"'
         remedy = did_you_mean(workflow_id, other.workflows)

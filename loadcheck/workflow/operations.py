@@ -88,6 +88,9 @@ def _bare(
         and source.description is not None
         and operation_id in source.description.operation_ids
     ]
+    name, _, rest = operation_id.partition(".")
+    if not holders and name in described:
+        return _prefixed(name, rest, path, described, scribe)
     if not holders:
         if None not in described.values():
             known = {
@@ -112,6 +115,22 @@ def _bare(
     if holder.description is None:
         return None
     return holder, holder.description.by_id(operation_id)
+
+
+def _prefixed(
+    name: str,
+    operation_id: str,
+    path: Path,
+    described: Mapping[str, Source | None],
+    scribe: Scribe,
+) -> tuple[Source, Operation] | None:
+    """Find ``NAME.operationId``, which published documents write for the qualified form."""
+    qualified = f"$sourceDescriptions.{name}.{operation_id}"
+    found = _by_id(qualified, path, described, scribe)
+    if found is not None:
+        message = f'"{name}.{operation_id}" lacks "$sourceDescriptions." before it'
+        scribe.warn(path, message, f'write "{qualified}"', SECTION)
+    return found
 
 
 def _by_path(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.expressions import is_expression
 from loadcheck.workflow.model import Action, Criterion, Outputs, Parameter
 from loadcheck.workflow.reader import Reader
 from loadcheck.workflow.values import MISSING
@@ -189,8 +190,17 @@ class Parts:
             elif not isinstance(value, str):
                 self._scribe.error(path, "an output is a runtime expression", "", holder.section)
             else:
+                self._check_output(value, path, holder.section)
                 outputs[name] = value
         return outputs
+
+    def _check_output(self, text: str, path: Path, section: str) -> None:
+        """Report an output that is no expression: it would give its own text."""
+        if is_expression(text, own=True) or "{$" in text:
+            return
+        message = f'the output "{text}" is no runtime expression'
+        report = self._scribe.error if text.startswith("$") else self._scribe.warn
+        report(path, message, "expected one such as $response.body#/id", section)
 
     def check_components(self) -> None:
         """Report what is wrong with components that nothing refers to."""

@@ -107,6 +107,20 @@ STEP = "/workflows/0/steps/0"
 
 FAULTS: list[tuple[Any, ...]] = [
     (
+        f"{STEP}/outputs/o",
+        "$outputs[0].id",
+        f"{STEP}/outputs/o",
+        '"$outputs[0].id" is no runtime expression; expected one such as $response.body#/id',
+        "Step Object",
+    ),
+    (
+        f"{STEP}/outputs/o",
+        "a text",
+        f"{STEP}/outputs/o",
+        '"a text" is no runtime expression',
+        "Step Object",
+    ),
+    (
         "/workflows/0/inputs/properties/a/default",
         5,
         "/workflows/0/inputs/properties/a/default",

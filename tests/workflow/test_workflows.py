@@ -369,6 +369,32 @@ def test_a_workflow_that_is_not_there(bench: Bench, name: str, says: str) -> Non
     assert says in str(bench.refused(workflow({"stepId": "s", "workflowId": name})))
 
 
+def test_spellings_of_published_documents_are_understood_with_a_warning(bench: Bench) -> None:
+    bench.document(called("same", request_step("post")), name="shared.json")
+    path = bench.document(
+        workflow(
+            {"stepId": "a", "operationId": "api.search"},
+            {"stepId": "b", "workflowId": "$sourceDescriptions.shared.workflows.same"},
+        ),
+        sources=[
+            {"name": "api", "url": "api.json"},
+            {"name": "shared", "url": "shared.json", "type": "arazzo"},
+        ],
+    )
+    plan = bench.compile(path)
+    remedies = [warning.remedy for warning in plan.warnings]
+    assert [remedy for remedy in remedies if remedy.startswith("write")] == [
+        'write "$sourceDescriptions.api.search"',
+        'write "$sourceDescriptions.shared.same"',
+    ]
+    assert len(drive(plan.copy(0, 0, give_up), echo).requests) == 2
+    with pytest.raises(WorkflowError, match="part too many"):
+        bench.compile(path, strict=True)
+    nowhere = bench.document(workflow({"stepId": "a", "operationId": "api.serch"}))
+    with pytest.raises(WorkflowError, match='did you mean "search"'):
+        bench.compile(nowhere)
+
+
 def test_several_sources_of_operations(bench: Bench) -> None:
     sources = [{"name": "api", "url": "api.json"}, {"name": "two", "url": "api.json"}]
     steps: list[dict[str, Any]] = [
