@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from loadcheck.load.pacer import OpenPacer
 from loadcheck.pipeline.abort import Aborted
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
 from loadcheck.verify.metrics import Known, Metric
@@ -54,9 +55,11 @@ class Probing:
         """Return how long a rate is held in all."""
         return self.scenario.capacity.warmup_s + self.measured_s(rate)
 
-    def events(self, rate: float) -> int:
-        """Return how many events a probe sends, at most; random arrivals may be some more."""
-        return math.ceil(rate * self.load_s(rate)) * self.scenario.load.events_per_copy
+    def events(self, rate: float, seed: int) -> int:
+        """Return how many events a probe sends, random arrivals with this seed included."""
+        load = self._load(*self._stages(rate))
+        pacer = OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
+        return pacer.planned * load.events_per_copy
 
     @property
     def max_in_flight(self) -> int:
@@ -73,9 +76,8 @@ class Probing:
             copies_per_request=given.copies_per_request,
         )
 
-    def at(self, rate: float) -> Scenario:
-        """Return the scenario of the probe at a rate."""
-        stages = [
+    def _stages(self, rate: float) -> list[Stage]:
+        return [
             Stage(name=name, duration_s=duration_s, rate=rate, end_rate=rate)
             for name, duration_s in (
                 (WARM_UP, self.scenario.capacity.warmup_s),
@@ -83,7 +85,10 @@ class Probing:
             )
             if duration_s
         ]
-        load = self._load(*stages)
+
+    def at(self, rate: float) -> Scenario:
+        """Return the scenario of the probe at a rate."""
+        load = self._load(*self._stages(rate))
         thresholds = tuple(Threshold(check=check) for _, check in self.checks)
         document = {
             **self.scenario.document,

@@ -125,7 +125,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     saved = documents.redact(intent, scenario.secrets)
     if options.keep is not None:
         ResultFile(options.keep / name)  # whether anything can be kept there
-    expedition = _Expedition(shared, prepared, aim, file, saved, options, view)
+    expedition = _Expedition(shared, prepared, aim, file, saved, options, view, seed)
     await expedition.save()
     try:
         async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
@@ -194,6 +194,7 @@ class _Expedition:
         saved: dict[str, Any],
         options: Options,
         view: View,
+        seed: int,
     ) -> None:
         self._probing = shared
         self._aim = aim
@@ -202,6 +203,7 @@ class _Expedition:
         self._file = file
         self._options = options
         self._view = view
+        self._seed = seed
         self._search = Search(aim, self._is_affordable)
         self._document = saved
         self._probes: list[dict[str, Any]] = []
@@ -277,8 +279,8 @@ class _Expedition:
             )
             self._search.tell(seen)
             self._inconsistent = judgement.inconsistent
-            beyond_s = took_s - finished.document["load"]["duration_s"]
-            self._beyond_load_s = max(beyond_s, self._beyond_load_s if number > 1 else 0.0)
+            if judgement.held is Held.HELD:
+                self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
         copies = finished.document["copies"]["started"]
         self._events += copies * self._probing.scenario.load.events_per_copy
         entry = document.probe(
@@ -311,7 +313,7 @@ class _Expedition:
         capacity = self._probing.scenario.capacity
         if capacity.budget_events is not None:
             left = capacity.budget_events - self._events
-            if self._probing.events(rate) > left:
+            if self._probing.events(rate, self._seed) > left:
                 return False
         if capacity.budget_s is None:
             return True

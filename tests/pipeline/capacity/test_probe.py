@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from loadcheck.errors import ScenarioError
+from loadcheck.load.pacer import OpenPacer
 from loadcheck.pipeline.capacity.probe import probing
 from loadcheck.pipeline.capacity.run import _allowance, aim_of
 from loadcheck.scenario.model import Budget, Capacity, ClosedLoad, OpenLoad, Stage, Target
@@ -25,8 +26,19 @@ def test_a_probe_warms_up_and_is_then_measured_for_as_many_samples_as_wanted() -
         ("warm-up", 2, 100, 100),
         ("probe", 10, 100, 100),
     ]
-    assert (common.load_s(100), common.events(100)) == (12, 1200)
-    assert (common.load_s(5000), common.events(5000)) == (10, 50_000)
+    assert (common.load_s(100), common.events(100, 1)) == (12, 1200)
+    assert (common.load_s(5000), common.events(5000, 1)) == (10, 50_000)
+
+
+def test_random_arrivals_are_counted_before_they_come() -> None:
+    given = scenario()
+    assert isinstance(given.load, OpenLoad)
+    common = shared(replace(given, load=replace(given.load, arrivals="poisson")))
+    load = common.at(100).load
+    assert isinstance(load, OpenLoad)
+    for seed in range(5):
+        pacer = OpenPacer(stages=load.stages, arrivals="poisson", seed=seed)
+        assert common.events(100, seed) == sum(len(chunk) for chunk in pacer.chunks())
 
 
 def test_without_a_warm_up_there_is_one_stage() -> None:
@@ -64,7 +76,7 @@ def test_a_closed_load_is_opened() -> None:
     common = probing(given, thresholds)
     load = common.at(100).load
     assert isinstance(load, OpenLoad)
-    assert (load.events_per_copy, common.events(100)) == (3, 3000)
+    assert (load.events_per_copy, common.events(100, 1)) == (3, 3000)
     assert aim_of(given).lowest == 100
 
 
