@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ name = "benchmark"
 workflow = "amplitude"
 [target]
 kind = "live"
-servers = {{ httpV2Api = "http://127.0.0.1:{port}", dashboardRestApi = "http://127.0.0.1:{port}" }}
+servers = {{ httpV2Api = "{url}", dashboardRestApi = "{url}" }}
+{target}
 [inputs]
 apiKey = "key"
 basicAuth = "a2V5OmtleQ=="
@@ -65,10 +67,10 @@ def cores() -> tuple[list[str], list[str]]:
 
 
 @contextmanager
-def target(core: list[str]) -> Iterator[int]:
+def target(core: list[str], *options: str) -> Iterator[int]:
     """Run the trivial server for the length of a block and yield its port."""
     process = subprocess.Popen(
-        [*core, sys.executable, "-m", "tests.benchmarks.target"],
+        [*core, sys.executable, "-m", "tests.benchmarks.target", *options],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -83,27 +85,44 @@ def target(core: list[str]) -> Iterator[int]:
         process.stdout.close()
 
 
-def send_only(port: int, load: str, core: list[str], *, timeout_s: float = 900) -> dict[str, Any]:
+def send_only(
+    port: int,
+    load: str,
+    core: list[str],
+    *,
+    scheme: str = "http",
+    more: str = "",
+    timeout_s: float = 900,
+    watch: Callable[[int, Path], None] | None = None,
+) -> dict[str, Any]:
     """Send a load to a server on this machine, verify nothing, return the results document.
 
     Args:
         port: The server's port.
         load: The ``[load]`` table of the scenario.
         core: What to put before the command.
+        scheme: "http" or "https".
+        more: Further keys of the ``[target]`` table.
+        watch: Called over and over with the process's id and the results file.
         timeout_s: When to give up.
     """
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "send.toml").write_text(_SCENARIO.format(port=port, load=load))
+        url = f"{scheme}://127.0.0.1:{port}"
+        Path(folder, "send.toml").write_text(_SCENARIO.format(url=url, load=load, target=more))
         command = [*core, sys.executable, "-m", "loadcheck", "run", "send.toml", "--quiet"]
-        subprocess.run(
-            [*command, "--output", "result.json"],
+        result = Path(folder, "result.json")
+        process = subprocess.Popen(
+            [*command, "--output", str(result)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=False,
             stdout=subprocess.DEVNULL,
-            timeout=timeout_s,
         )
-        document: dict[str, Any] = json.loads(Path(folder, "result.json").read_bytes())
+        with process:
+            while watch is not None and process.poll() is None:
+                watch(process.pid, result)
+                time.sleep(0.5)
+            process.wait(timeout=timeout_s)
+        document: dict[str, Any] = json.loads(result.read_bytes())
         return document
 
 

@@ -1,24 +1,35 @@
 """A server that does next to nothing, so that a benchmark measures who sends and not who answers.
 
-``python -m tests.benchmarks.target`` prints its port and answers every request with the same JSON
-until its standard input ends.
+``python -m tests.benchmarks.target`` prints its port and answers every request with the JSON that
+acknowledges its events, until its standard input ends. ``--tls FILE`` serves https with the
+certificate and key of a PEM file.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import ssl
 import sys
 from typing import cast
 
 import uvloop
 
-BODY = (
-    b'{"code":200,"events_ingested":1,"payload_size_bytes":170,"server_upload_time":1700000000000}'
+_BODY = (
+    b'{"code":200,"events_ingested":%d,"payload_size_bytes":170,"server_upload_time":1700000000000}'
 )
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(BODY),
-    BODY,
-)
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+_MOST_EVENTS = 1000
+
+
+def answer(events: int) -> bytes:
+    """Return the acknowledgement of so many events."""
+    body = _BODY % events
+    return _ANSWER % (len(body), body)
+
+
+ANSWER = answer(1)
+ANSWERS = [answer(events) for events in range(_MOST_EVENTS + 1)]
 
 
 class Answering(asyncio.Protocol):
@@ -33,7 +44,7 @@ class Answering(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         data = self._waiting + data if self._waiting else data
-        answers = 0
+        answers = b""
         while data:
             end = data.find(b"\r\n\r\n")
             if end < 0:
@@ -44,21 +55,27 @@ class Answering(asyncio.Protocol):
                 end += int(data[begin + 15 : data.index(b"\r", begin)])
             if len(data) < end:
                 break
-            answers += 1
+            answers += ANSWERS[data.count(b'"insert_id"', 0, end)]
             data = data[end:]
         self._waiting = data
         if answers:
-            self._transport.write(ANSWER * answers)
+            self._transport.write(answers)
 
 
-async def main() -> None:
+async def main(pem: str | None) -> None:
     """Serve until standard input ends."""
+    context = None
+    if pem is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pem)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Answering, "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(Answering, "127.0.0.1", 0, backlog=4096, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tls", metavar="FILE")
+    uvloop.run(main(parser.parse_args().tls))

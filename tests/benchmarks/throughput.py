@@ -3,6 +3,7 @@
 Everybody sends the same upload with unique ids to the same trivial server, parses and checks each
 answer, is pinned to one core, and has the other core for the server. loadcheck has everything on:
 ledger, histograms, timeline, results file. What must hold: half of wrk, five times k6 and Locust.
+The last line sends ten users in each request: users per second, beside the requests per second.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ def loadcheck(load: str) -> Peer:
 
 _CLOSED = 'model = "closed"\nconcurrency = {connections}\nduration = {seconds}'
 _OPEN = f'model = "open"\nrate = {_OPEN_RATE}\nduration = {{seconds}}'
+_TOGETHER = 10
+_BATCHES = f"{_CLOSED}\ncopies_per_request = {_TOGETHER}".replace(
+    "concurrency = {connections}", f"concurrency = {64 * _TOGETHER}"
+)
 _PEERS: dict[str, Peer] = {
     "loadcheck_closed": loadcheck(_CLOSED),
     "loadcheck_open": loadcheck(_OPEN),
@@ -55,7 +60,16 @@ def main() -> None:
             rows.append((name, "–", "not installed"))
         else:
             rows.append((name, f"{rate:,.0f}", f"{closed / rate:.2f} ×"))
-    report({"requests_per_s": figures, "pinned": bool(ours)}, rows, as_json=options.json)
+    with target(theirs) as port:
+        users = loadcheck(_BATCHES)(port, options.seconds, _CONNECTIONS, ours)
+    assert users is not None
+    rows.append((f"loadcheck, {_TOGETHER} users a request", f"{users:,.0f} users/s", ""))
+    document = {
+        "requests_per_s": figures,
+        "users_per_s": {"loadcheck_batches": users, "users_per_request": _TOGETHER},
+        "pinned": bool(ours),
+    }
+    report(document, rows, as_json=options.json)
 
 
 if __name__ == "__main__":
