@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import secrets
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+from urllib.parse import quote, quote_plus
 
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
@@ -173,7 +175,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         together=together,
         fetch=fetch,
     )
-    plan = _compile(problems, settings)
+    plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
     observer = questions = None
     if verify.enabled:
@@ -275,17 +277,31 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     ]
 
 
-def _compile(problems: list[Problem], settings: Settings) -> Plan:
+def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:
     """Compile, and if that fails tell what was found before as well."""
     try:
         return compile_plan(settings)
     except WorkflowError as error:
-        raise ScenarioError([*problems, *error.problems]) from error
+        named = {edit.step: f"overlay.{index}.step" for index, edit in enumerate(scenario.overlay)}
+        named |= {scenario.verify.ingest or "": "verify.ingest"}
+        placed = [
+            problem
+            if problem.file or problem.key not in named
+            else scenario.problem(named[problem.key], problem.message, problem.remedy)
+            for problem in error.problems
+        ]
+        raise ScenarioError([*problems, *placed]) from error
 
 
 def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
-    """Return every value that must appear nowhere."""
-    return (scenario.secrets | frozenset(run.target.values())) - {""}
+    """Return every value that must appear nowhere, also as URLs, forms and JSON spell it."""
+    plain = (scenario.secrets | frozenset(run.target.values())) - {""}
+    spelt = (
+        spelling
+        for value in plain
+        for spelling in (quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1])
+    )
+    return plain.union(spelt)
 
 
 def planned_copies(scenario: Scenario, prepared: Prepared) -> int | None:

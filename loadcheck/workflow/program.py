@@ -186,11 +186,8 @@ class Program:
             if name not in names:
                 unit = next(iter(self.units.values()))
                 message = f'there is no step "{name}" that sends a request'
-                problem = Problem(
-                    message=message,
-                    file=unit.book.scribe.document.name,
-                    remedy=did_you_mean(name, names),
-                )
+                # not the document's fault: who gave the name knows where it stands
+                problem = Problem(message=message, key=name, remedy=did_you_mean(name, names))
                 unit.book.scribe.report.add(problem)
 
     def entry(self, target: Unit, path: Path) -> Inputs:

@@ -1,0 +1,120 @@
+"""The summary that a tired engineer reads: for every kind of end that a run can have."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from loadcheck.report import terminal
+
+Document = dict[str, Any]
+EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
+
+
+@pytest.fixture
+def document() -> Document:
+    """Return a passed run."""
+    read: Document = orjson.loads(EXAMPLE.read_bytes())
+    return read
+
+
+def shown(document: Document, width: int = 100, *, color: bool = False, path: str = "") -> str:
+    return terminal.summary(document, color=color, width=width, path=path)
+
+
+def test_a_pass_says_that_everybody_was_counted(document: Document) -> None:
+    text = shown(document, path="results/x.json")
+    assert text.startswith(" PASS   burst  all 21,600 acknowledged users counted\n")
+    assert "asked 1,350/s, reached 1,350/s (100 %), peak 2,500/s" in text
+    assert "counted   21,600 unique users, 21,600 events   expected 21,600" in text
+    assert text.endswith("\n  results/x.json\n")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_no_line_is_wider_than_the_terminal(document: Document, width: int) -> None:
+    document["findings"][0]["summary"] = "a sentence that goes on " * 20
+    document["steps"]["uploadEvents"]["reasons"] = {"a reason that goes on " * 10: 7}
+    for line in shown(document, width).splitlines():
+        assert len(line) <= width, line
+
+
+def test_colour_is_all_that_differs(document: Document) -> None:
+    plain, painted = shown(document), shown(document, color=True)
+    assert "\x1b[" not in plain
+    assert "\x1b[" in painted
+
+
+def test_losses_come_first(document: Document) -> None:
+    document["verdict"] = "fail"
+    document["consistency"] |= {"lost_at_least": 37, "uniques": 21_563}
+    document["thresholds"][-1]["verdict"] = "fail"
+    text = shown(document)
+    assert text.startswith(
+        " FAIL   burst  37 of 21,600 acknowledged users lost, 1 of 4 thresholds broken\n"
+    )
+    assert "counted   21,563 unique users" in text
+    assert " ✗ threshold  lost == 0" in text
+
+
+def test_what_cannot_be_decided_is_named(document: Document) -> None:
+    document["verdict"] = "unknown"
+    document["findings"][0] |= {"verdict": "unknown", "check": "unverified"}
+    document["consistency"] |= {"uniques": None, "totals": None, "visibility": None}
+    text = shown(document)
+    assert text.startswith(" UNKNOWN   burst  unverified\n")
+    assert "counted   not known\n" in text
+    assert "visible" not in text
+
+
+def test_a_lag_without_end_is_said(document: Document) -> None:
+    document["consistency"]["visibility"] |= {"max_s": None, "never": 37}
+    assert "max never   after its acknowledgement" in shown(document)
+
+
+def test_bounds_are_shown_as_such(document: Document) -> None:
+    document["consistency"] |= {"lower": 21_000, "upper": 21_600}
+    assert "expected 21,000 … 21,600" in shown(document)
+
+
+def test_a_run_that_was_killed(document: Document) -> None:
+    killed = copy.deepcopy(document)
+    for section in ("load", "steps", "consistency", "findings", "thresholds"):
+        killed.pop(section, None)
+    killed["run"]["phase"] = "running"
+    killed["verdict"] = "unknown"
+    text = shown(killed)
+    assert "(the run was killed: running)" in text
+    assert "21,600 of 21,600 copies" in text
+
+
+def test_an_interrupted_run(document: Document) -> None:
+    document["run"]["interrupted"] = True
+    assert "(interrupted)" in shown(document).splitlines()[0]
+
+
+def test_what_went_wrong_most_is_told_with_an_example(document: Document) -> None:
+    step = document["steps"]["uploadEvents"]
+    step["reasons"] = {f"reason {index}": index for index in range(1, 9)}
+    step["examples"] = {"503": '{"error":\n   "overloaded"}'}
+    text = shown(document)
+    assert "8 × reason 8" in text
+    assert "× other reasons: see the results file" in text
+    assert 'a 503 said: {"error": "overloaded"}' in text
+
+
+def test_a_threshold_without_samples(document: Document) -> None:
+    document["thresholds"][0] |= {"measured": None, "verdict": "unknown"}
+    assert "uploadEvents.p99 < 250ms   no samples" in shown(document)
+
+
+def test_warnings_are_shown(document: Document) -> None:
+    document["warnings"] = ["copies were sent late"]
+    assert "  ! copies were sent late\n" in shown(document)
+
+
+def test_the_headline_is_one_line(document: Document) -> None:
+    assert terminal.headline(document) == "PASS   burst  all 21,600 acknowledged users counted"
