@@ -22,7 +22,7 @@ from loadcheck.measure.layout import Layout
 
 DRAWS = 500
 """The error of a standard deviation estimated from so many draws is 3 %."""
-FEWEST_INTERVALS = 5
+FEWEST_INTERVALS = 4
 """With fewer there is no telling how much they differ by chance."""
 
 _BLOCKS = 6
@@ -30,6 +30,8 @@ _CAUTION = 0.7
 """Standard errors by which a correlation is taken to be higher than it was found to be: one that is
 found too low makes an interval too narrow. Calibrated by tests/benchmarks/compare.py."""
 _HIGHEST_CORRELATION = 0.95
+_LEAST_SHARE = 0.25
+"""Of a correlation that the fewest intervals are taken to show."""
 _EXACT_IN_SINGLE = 1 << 24
 
 Floats = npt.NDArray[np.float64]
@@ -59,8 +61,8 @@ class Spread:
     def deviation(self, *others: Spread) -> float:
         """Return the standard deviation by which the figure would differ from run to run.
 
-        An estimate of a correlation from few values is too low by about (1 + 3 rho) / n (F. H. C.
-        Marriott and J. A. Pope 1954), which is added, and so is a part of its standard error.
+        A correlation found from few values is too low by about (1 + 3 rho) / n (F. H. C. Marriott
+        and J. A. Pope 1954): that is undone, and a part of its standard error is added.
 
         Args:
             others: Those of runs whose neighbouring intervals are as much alike: the correlation
@@ -69,7 +71,8 @@ class Spread:
         alike = (self, *others)
         number = sum(each.number for each in alike)
         rho = sum(each.correlation * each.number for each in alike) / number
-        rho += len(alike) * (1 + 3 * rho) / number + _CAUTION / math.sqrt(number)
+        short = len(alike) / number
+        rho = (rho + short) / max(1 - 3 * short, _LEAST_SHARE) + _CAUTION / math.sqrt(number)
         rho = min(max(rho, 0.0), _HIGHEST_CORRELATION)
         hidden_ = sum(size * hidden(rho, size, length) for size, length in self.stages)
         return self.shown * math.sqrt(hidden_ / sum(size for size, _ in self.stages))
@@ -90,6 +93,19 @@ class Draws:
     strata: Ints
     lengths: tuple[int, ...]
     freedom: int
+
+    def of_stage(self, stage: int) -> Draws | None:
+        """Return the same draws of one stage alone; None if it has too few intervals."""
+        inside = self.strata == stage
+        size, length = int(inside.sum()), self.lengths[stage]
+        if size < FEWEST_INTERVALS:
+            return None
+        return Draws(
+            weights=self.weights[:, inside],
+            strata=np.zeros(size, dtype=np.int64),
+            lengths=(length,),
+            freedom=-(-size // length) - 1,
+        )
 
     def spread(self, drawn: Floats, level: Floats) -> Spread | None:
         """Return how far a figure could have come out otherwise.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from loadcheck.compare import figures
-from loadcheck.compare.bootstrap import Counts, Draws, Floats, Spread, draw, percentiles
+from loadcheck.compare.bootstrap import Counts, Draws, Floats, Ints, Spread, draw, percentiles
 from loadcheck.compare.figures import Figure
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.intervals import DIGITS, decode
@@ -83,6 +83,8 @@ class Unknown:
 
 Evidence = Measured | Share | Bounds | Unknown
 
+_HAIR_S = 1e-6
+"""Instants in the file are rounded."""
 _NO_INTERVALS = "the file has no intervals"
 _TOO_SHORT = "the load was too short"
 
@@ -94,6 +96,8 @@ class Intervals:
         number: How many there are.
         draws: Ways to draw them; None if there are too few.
         width_s: Length of each.
+        strata: The stage of each.
+        stages: Names of the stages.
         trouble: Why there is nothing to draw; "" if there is.
     """
 
@@ -107,12 +111,16 @@ class Intervals:
             self._numbers("to_s", self._columns) - begins if self.number else begins
         )
         strata = np.zeros(self.number, dtype=np.int64)
-        stages = [stage["from_s"] for stage in document.get("stages") or ()]
+        stages = document.get("stages") or ()
+        self.stages: tuple[str, ...] = ()
         if stages and self.number:
-            found = np.searchsorted(np.array(stages) - 1e-6, begins, side="right") - 1
-            strata = np.unique(np.maximum(found, 0), return_inverse=True)[1].astype(np.int64)
+            starts = np.array([stage["from_s"] for stage in stages])
+            found = np.maximum(np.searchsorted(starts - _HAIR_S, begins, side="right") - 1, 0)
+            numbers, strata = np.unique(found, return_inverse=True)
+            self.stages = tuple(stages[number]["name"] for number in numbers)
+        self.strata: Ints = strata.astype(np.int64)
         random = np.random.default_rng(zlib.crc32(str(document["run"]["id"]).encode()))
-        self.draws: Draws | None = draw(strata, random) if self.number else None
+        self.draws: Draws | None = draw(self.strata, random) if self.number else None
         self.trouble = _NO_INTERVALS
         if self.number:
             self.trouble = "" if self.draws is not None else _TOO_SHORT
@@ -206,6 +214,45 @@ def _times_of_step(
             yield (
                 figures.time_of_step(name, time, percentile, core=core),
                 replace(measured, own=own) if isinstance(measured, Measured) else measured,
+            )
+        if time == headline and step["role"] == "per-copy" and counts is not None:
+            yield from _times_of_stages(name, time, counts, delays, intervals)
+
+
+def _times_of_stages(
+    step: str, time: str, counts: Counts, delays: Sequence[Document], intervals: Intervals
+) -> Iterator[tuple[Figure, Evidence]]:
+    """Yield the percentiles of each stage, to the precision of intervals."""
+    if len(intervals.stages) < 2:  # noqa: PLR2004  # one stage is the whole
+        return
+    wanted = tuple(figures.PERCENTILES[name] for name in figures.OF_STAGE)
+    buckets = layout(DIGITS)
+    for number, stage in enumerate(intervals.stages):
+        part = counts[intervals.strata == number]
+        draws = intervals.draws.of_stage(number) if intervals.draws is not None else None
+        everything = np.ones((1, part.shape[0]), dtype=np.float32)
+        values = percentiles(part, buckets, wanted, everything)[0] / _US_PER_MS
+        drawn = levels = np.zeros((0, len(wanted)))
+        if draws is not None:
+            drawn = np.log(np.maximum(percentiles(part, buckets, wanted, draws.weights), 1))
+            levels = np.log(np.maximum(percentiles(part, buckets, wanted), 1))
+        for column, (name, percentile) in enumerate(zip(figures.OF_STAGE, wanted, strict=True)):
+            figure = figures.time_of_stage(stage, step, time, name)
+            beyond = int(part.sum()) * (1 - percentile / 100)
+            if round(beyond, 6) < figures.FEWEST_BEYOND:
+                yield figure, Unknown(trouble=f"too few samples: {int(part.sum()):,}")
+                continue
+            spread = None
+            if draws is not None:
+                spread = draws.spread(drawn[:, column], levels[:, column])
+            yield (
+                figure,
+                Measured(
+                    value=float(values[column]),
+                    spread=spread,
+                    own=max((delay[f"{name}_ms"] or 0.0) for delay in delays),
+                    trouble="" if spread is not None else "the stage was too short",
+                ),
             )
 
 

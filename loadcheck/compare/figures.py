@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 """By name as in the results file."""
+OF_STAGE = ("p50", "p99")
+"""Of each stage of a load that has several, by the headline time of steps that copies run."""
 VISIBLE = ("p50", "p95", "p99")
 FEWEST_BEYOND = 10
 """A percentile is compared if at least so many samples lie beyond it."""
@@ -65,6 +67,12 @@ def time_of_step(step: str, time: str, percentile: str, *, core: bool = False) -
         core=core,
         floor=_TIME_FLOOR_MS,
     )
+
+
+def time_of_stage(stage: str, step: str, time: str, percentile: str) -> Figure:
+    """Return the same of the copies that were due in one stage of the load."""
+    whole = time_of_step(step, time, percentile)
+    return replace(whole, key=f"{stage}: {whole.key}", group=f"{stage}: {whole.group}")
 
 
 def errors_of_step(step: str) -> Figure:

@@ -181,6 +181,28 @@ def test_stages_are_drawn_from_apart(stored: Make, steady: Document) -> None:
         figure(document, "uploadEvents.response_time.p90") for document in (whole, apart)
     )
     assert narrow["high"] - narrow["low"] < 0.5 * (wide["high"] - wide["low"])
+    first, second = (
+        figure(apart, f"{name}: uploadEvents.response_time.p50") for name in ("one", "two")
+    )
+    assert first["base"] == pytest.approx(5, rel=0.15)
+    assert second["base"] == pytest.approx(500, rel=0.15)
+    assert first["low"] is not None
+    assert not [each for each in whole["figures"] if ": " in each["key"]]
+
+
+def test_a_stage_too_short_or_too_empty_leaves_one_unsure(stored: Make, steady: Document) -> None:
+    stages = [
+        {"name": name, "from_s": begin, "to_s": end, "rate": 1000, "end_rate": 1000}
+        for name, begin, end in (("long", 0, 13), ("short", 13, 16))
+    ]
+    run = stored(steady, stages=stages)
+    document = compare([run], [run])
+    short = figure(document, "short: uploadEvents.response_time.p99")
+    assert (short["word"], short["why"]) == ("unsure", "the stage was too short")
+    assert short["base"] == pytest.approx(47, rel=0.2)
+    few = synthetic.result(seconds=16, copies=160, seed=1)
+    document = compare([stored(few, stages=stages)], [stored(few, stages=stages)])
+    assert figure(document, "long: uploadEvents.response_time.p99")["why"].startswith("too few")
 
 
 # what cannot be compared
