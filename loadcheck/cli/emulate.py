@@ -41,7 +41,23 @@ def emulate(
         typer.Option(help="SQLite file that keeps the events across restarts.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the Amplitude emulator on its own, until Ctrl-C."""
+    """Run the Amplitude emulator on its own, until Ctrl-C.
+
+    The file of --config may hold api_key, secret_key, seed,
+    visibility_delay, time_zone, limits, cache, short_ids, empty_result,
+    export_lag, capacity, blocked_event_types, inactive_event_types,
+    silenced_devices, custom_events, block_bots and faults. Durations are
+    "500ms" or "2s"; a delay may also be { min, max } or { median, p99 }.
+
+    limits = "documented" or "off", or a table: base, httpapi, batch,
+    queries, taxonomy.
+
+    Faults, each with rate, or count with among or first, and after,
+    lasting, every: drop, duplicate, miscount, late_ack, late_visibility,
+    error_before_commit, error_after_commit, reset_before_commit,
+    reset_during_answer, reset_after_commit, throttle, refuse, slow, stall,
+    truncated_json, malformed_json, frozen_counts, stale_cache.
+    """
     from loadcheck.emulator.journal import JournalError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.emulator.standalone import greeting, serve  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING
 import httpx
 import orjson
 import pytest
+
+from loadcheck.emulator.config.faults import KINDS
+from loadcheck.emulator.config.parse import _KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +108,13 @@ def test_what_cannot_be_had_is_told(arguments: list[str], words: str) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_help_names_every_key_and_every_fault() -> None:
+    command = [sys.executable, "-m", "loadcheck", "emulate", "--help"]
+    told = subprocess.check_output(command, text=True, env={**os.environ, "COLUMNS": "100"})
+    words = set(re.findall(r"\w+", told))
+    assert words >= {*_KEYS, *KINDS}
 
 
 def test_a_port_that_is_in_use_is_told() -> None:
