@@ -269,31 +269,33 @@ class Work:
         for warmup in ahead:
             if not warmup.at_s:
                 await warm(origin, warmup.connections)
-        async with anyio.create_task_group() as beside:
-            progress.begin_ns = time.monotonic_ns()
-            self._book.document["run"]["load_began_at"] = document.utc_now()
-            beside.start_soon(self._keep_time, progress.begin_ns)
-            if self._verification is not None:
-                beside.start_soon(self._verification.observer.watch)
-                beside.start_soon(self._verification.sample, lambda: self._record.acknowledged)
-            beside.start_soon(self._monitor.watch_loop)
-            for warmup in ahead:
-                if warmup.at_s:
-                    beside.start_soon(self._warm_later, warmup)
-            with self._monitor.watching(), _calm_collector():
-                if isinstance(load, OpenLoad):
-                    assert self._prepared.pacer is not None
-                    await runner.run_open(
-                        self._prepared.pacer, max_in_flight=load.max_in_flight, drain_s=drain_s
-                    )
-                else:
-                    await runner.run_closed(
-                        concurrency=load.concurrency,
-                        copies=load.copies,
-                        duration_s=load.duration_s,
-                        drain_s=drain_s,
-                    )
-            beside.cancel_scope.cancel()
+        # a pass of the collector takes long: seconds are counted from after it
+        with _calm_collector():
+            async with anyio.create_task_group() as beside:
+                progress.begin_ns = time.monotonic_ns()
+                self._book.document["run"]["load_began_at"] = document.utc_now()
+                beside.start_soon(self._keep_time, progress.begin_ns)
+                if self._verification is not None:
+                    beside.start_soon(self._verification.observer.watch)
+                    beside.start_soon(self._verification.sample, lambda: self._record.acknowledged)
+                beside.start_soon(self._monitor.watch_loop)
+                for warmup in ahead:
+                    if warmup.at_s:
+                        beside.start_soon(self._warm_later, warmup)
+                with self._monitor.watching():
+                    if isinstance(load, OpenLoad):
+                        assert self._prepared.pacer is not None
+                        await runner.run_open(
+                            self._prepared.pacer, max_in_flight=load.max_in_flight, drain_s=drain_s
+                        )
+                    else:
+                        await runner.run_closed(
+                            concurrency=load.concurrency,
+                            copies=load.copies,
+                            duration_s=load.duration_s,
+                            drain_s=drain_s,
+                        )
+                beside.cancel_scope.cancel()
         self._record.stale_retries = self._transport.stale_retries
         elapsed_s = (time.monotonic_ns() - progress.begin_ns) / 1e9
         if elapsed_s > len(self._record.timeline):
