@@ -10,8 +10,9 @@ from typing import Any
 from loadcheck import __version__
 from loadcheck.compare.comparable import Difference, differences, unfinished
 from loadcheck.compare.curves import curves
-from loadcheck.compare.evidence import Evidence, Intervals, Unknown, evidence
+from loadcheck.compare.evidence import Evidence, Unknown, evidence
 from loadcheck.compare.figures import Figure, Word
+from loadcheck.compare.intervals import Intervals
 from loadcheck.compare.judge import CONFIDENCE, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from loadcheck.compare.bootstrap import percentiles
-from loadcheck.compare.evidence import Intervals
+from loadcheck.compare.intervals import Intervals
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure import Histogram
 from loadcheck.measure.intervals import DIGITS

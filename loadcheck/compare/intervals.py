@@ -1,0 +1,106 @@
+"""The intervals of one results file, decoded, checked, and ways to draw them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from loadcheck.compare.bootstrap import Counts, Draws, Floats, Ints, draw
+from loadcheck.errors import Problem, ResultFileError
+from loadcheck.measure.intervals import decode
+
+Document = Mapping[str, Any]
+
+_HAIR_S = 1e-6
+"""Instants in the file are rounded."""
+NO_INTERVALS = "the file has no intervals"
+_TOO_SHORT = "the load was too short"
+
+
+class Intervals:
+    """The intervals of one results file, decoded and checked.
+
+    Attributes:
+        number: How many there are.
+        draws: Ways to draw them; None if there are too few.
+        width_s: Length of each.
+        strata: The stage of each.
+        stages: Names of the stages.
+        trouble: Why there is nothing to draw; "" if there is.
+    """
+
+    def __init__(self, document: Document, file: str) -> None:
+        self.file = file
+        self._decoded: dict[tuple[str, str | None], Counts | None] = {}
+        self._columns: Mapping[str, Any] = document.get("intervals") or {}
+        begins = np.array(self._columns.get("from_s", ()), dtype=np.float64)
+        self.number = int(begins.size)
+        self.width_s: Floats = (
+            self._numbers("to_s", self._columns) - begins if self.number else begins
+        )
+        strata = np.zeros(self.number, dtype=np.int64)
+        stages = document.get("stages") or ()
+        self.stages: tuple[str, ...] = ()
+        if stages and self.number:
+            starts = np.array([stage["from_s"] for stage in stages])
+            found = np.maximum(np.searchsorted(starts - _HAIR_S, begins, side="right") - 1, 0)
+            numbers, strata = np.unique(found, return_inverse=True)
+            self.stages = tuple(stages[number]["name"] for number in numbers)
+        self.strata: Ints = strata.astype(np.int64)
+        random = np.random.default_rng(zlib.crc32(str(document["run"]["id"]).encode()))
+        self.draws: Draws | None = draw(self.strata, random) if self.number else None
+        self.trouble = NO_INTERVALS
+        if self.number:
+            self.trouble = "" if self.draws is not None else _TOO_SHORT
+
+    def _numbers(self, name: str, columns: Mapping[str, Any], where: str = "") -> Floats:
+        values = np.array(columns[name], dtype=np.float64)
+        if values.size != self.number:
+            raise self._broken(
+                where + name, f"has {values.size} values for {self.number} intervals"
+            )
+        return values
+
+    def _broken(self, key: str, message: str) -> ResultFileError:
+        return ResultFileError(
+            Problem(
+                file=self.file,
+                key=f"intervals.{key}",
+                message=message,
+                remedy="was it edited by hand?",
+            )
+        )
+
+    def column(self, name: str, step: str | None = None) -> Floats:
+        """Return a column of counts, of the load or of a step."""
+        if step is None:
+            return self._numbers(name, self._columns)
+        return self._numbers(name, self._columns["steps"][step], f"steps.{step}.")
+
+    def histograms(self, name: str, step: str | None = None) -> Counts | None:
+        """Return a column of histograms as rows of bucket counts; None if it is not there."""
+        if (name, step) not in self._decoded:
+            self._decoded[name, step] = self._decode(name, step)
+        return self._decoded[name, step]
+
+    def _decode(self, name: str, step: str | None) -> Counts | None:
+        columns, where = self._columns, name
+        if step is not None:
+            columns = (self._columns.get("steps") or {}).get(step) or {}
+            where = f"steps.{step}.{name}"
+        texts = columns.get(name)
+        if texts is None:
+            return None
+        if len(texts) != self.number:
+            raise self._broken(where, f"has {len(texts)} values for {self.number} intervals")
+        try:
+            return decode(texts)
+        except ValueError as error:
+            raise self._broken(where, str(error)) from error
+
+    def has(self, step: str) -> bool:
+        """Tell whether there is anything of a step."""
+        return step in (self._columns.get("steps") or {})
