@@ -40,7 +40,9 @@ def document(loadcheck: Loadcheck) -> dict[str, Any]:
 
 def started(loadcheck: Loadcheck) -> int:
     """Return how many copies the results file says were started."""
-    return int(document(loadcheck)["copies"]["started"]) if loadcheck.results() else 0
+    # what is being written stands beside the place it will have
+    there = any(path.suffix == ".json" for path in loadcheck.results())
+    return int(document(loadcheck)["copies"]["started"]) if there else 0
 
 
 def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
