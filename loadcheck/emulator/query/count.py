@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadcheck.emulator.query.groups import Groups, group
+from loadcheck.emulator.query.groups import group
 from loadcheck.emulator.query.parameters import PROPERTY_METRICS, Performed, Segmentation
 
 if TYPE_CHECKING:
@@ -153,51 +154,59 @@ class Counter:
         if query.metric in PROPERTY_METRICS and query.metric != "histogram":
             measured, keys = keys[0], keys[1:]
         groups = group(self._view, rows, keys)
-        values, collapsed = self._measure(groups, query, measured, members)
-        order = np.lexsort((np.arange(len(collapsed)), -collapsed))
+        rows, codes, size = groups.rows, groups.codes, len(groups.labels)
+        count = partial(self._measure, query=query, measured=measured, members=members)
+        collapsed = count(rows, codes, size, None)[:, 0]
+        order = np.lexsort((np.arange(size), -collapsed))
         kept = order[: query.limit]
+        if len(kept) < size:  # a cell for every interval only where it is shown
+            places = np.full(size, -1)
+            places[kept] = np.arange(len(kept))
+            codes = places[codes]
+            rows, codes = rows[codes >= 0], codes[codes >= 0]
+            values = count(rows, codes, len(kept), self._steps(rows))
+        else:
+            values = count(rows, codes, size, self._steps(rows))[kept]
         whole = query.metric not in ("average", "pct_dau", "sums", "value_avg")
         lines = [
-            (
-                groups.labels[place],
-                _plain(values[place], whole),
-                _plain(collapsed[[place]], whole)[0],
-            )
-            for place in kept.tolist()
+            (groups.labels[place], _plain(line, whole), _plain(collapsed[[place]], whole)[0])
+            for place, line in zip(kept.tolist(), values, strict=True)
         ]
-        return lines, len(order) > len(kept)
+        return lines, len(kept) < size
 
     def _measure(
-        self, groups: Groups, query: Segmentation, measured: str | None, members: Rows
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the values of each group, by interval and over all."""
-        rows, codes, size = groups.rows, groups.codes, len(groups.labels)
-        steps, length = self._steps(rows), len(self._axis.labels)
-        cells = codes * length + steps
+        self,
+        rows: Rows,
+        codes: Rows,
+        size: int,
+        steps: Rows | None,
+        *,
+        query: Segmentation,
+        measured: str | None,
+        members: Rows,
+    ) -> NDArray[np.float64]:
+        """Return the values of each group: by interval, or over all where there are no steps."""
+        length = 1 if steps is None else len(self._axis.labels)
+        cells = codes if steps is None else codes * length + steps
         if query.metric in ("totals", "histogram"):
-            return _sums(cells, None, size, length), _sums(codes, None, size, 1)[:, 0]
+            return _sums(cells, None, size, length)
         if measured is not None:
             weights = self._numbers(measured, rows)
             sums = _sums(cells, weights, size, length)
-            whole = _sums(codes, weights, size, 1)[:, 0]
             if query.metric == "sums":
-                return sums, whole
-            counted = ~np.isnan(weights)
-            counts = _sums(cells[counted], None, size, length)
-            return _ratio(sums, counts), _ratio(whole, _sums(codes[counted], None, size, 1)[:, 0])
+                return sums
+            counted = cells[~np.isnan(weights)]
+            return _ratio(sums, _sums(counted, None, size, length))
         people = self._view.people[rows]
         uniques = self._distinct(cells, people, size * length).reshape(size, length)
-        whole = self._distinct(codes, people, size)
         if query.metric == "average":
-            totals = _sums(cells, None, size, length)
-            return _ratio(totals, uniques), _ratio(_sums(codes, None, size, 1)[:, 0], whole)
+            return _ratio(_sums(cells, None, size, length), uniques)
         if query.metric == "pct_dau":
             active = members[self._is_type("_active", self._view.types[members])]
-            present = self._view.people[active]
-            daily = self._distinct(self._steps(active), present, length)
-            overall = self._distinct(np.zeros(len(active), dtype=np.int64), present, 1)
-            return 100 * _ratio(uniques, daily[None, :]), 100 * _ratio(whole, overall)
-        return uniques, whole
+            when = np.zeros(len(active), np.int64) if steps is None else self._steps(active)
+            present = self._distinct(when, self._view.people[active], length)
+            return 100 * _ratio(uniques, np.broadcast_to(present, uniques.shape))
+        return uniques
 
     def _distinct(self, cells: Rows, people: Rows, size: int) -> NDArray[np.float64]:
         """Return how many different people there are in each cell.

@@ -13,6 +13,8 @@ from loadcheck.emulator.query.error import QueryError
 Interval = Literal[-300000, -3600000, 1, 7, 30]
 INTERVALS: tuple[Interval, ...] = (-300000, -3600000, 1, 7, 30)
 _DAY = dt.timedelta(days=1)
+_DAY_MS = 86_400_000
+_MOST_INTERVALS = 100_000  # more than any window allows, where windows are not enforced
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998  # a day more or less is still a date
 _DAY_FORM = re.compile("[0-9]{8}")
 # [D] Dashboard REST API and Limits; Limits says 1 day for real-time
@@ -74,6 +76,8 @@ def axis(
     if enforce_windows and days > _LONGEST_DAYS[interval]:
         # how an excess is answered is [U]
         raise QueryError(f"at most {_LONGEST_DAYS[interval]} days with i={interval}")
+    if days * _DAY_MS // abs(interval if interval < 0 else _DAY_MS) > _MOST_INTERVALS:
+        raise QueryError(f"more than {_MOST_INTERVALS:,} intervals")
     first, last = _midnight_ms(start, where), _midnight_ms(end + _DAY, where)
     if interval < 0:
         starts = list(range(first, last, -interval))

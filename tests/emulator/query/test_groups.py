@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.emulator.conftest import Project
 
@@ -67,6 +69,23 @@ def test_the_smallest_groups_are_pruned(project: Project) -> None:
     assert len(project.groups(group_by=by("bucket"), limit=1000)) == 121
     assert project.chart(group_by=by("bucket"), limit=1000)["prunedResult"] is False
     assert project.groups(group_by=by("bucket"), limit=1) == {"0": 30}
+
+
+@pytest.mark.parametrize("metric", ["uniques", "totals", "average", "pct_dau"])
+def test_pruning_changes_nothing_of_what_is_left(project: Project, metric: str) -> None:
+    hour = 3_600_000
+    for number in range(12):
+        for times in range(number % 5 + 1):
+            project.user(
+                f"user-{number % 7}",
+                event_properties={"p": f"v{number % 4}"},
+                time=project.now_ms - times * hour,
+            )
+    asked = {"m": metric, "i": -hour, "group_by": [{"type": "event", "value": "p"}]}
+    whole, some = project.chart(**asked)["data"], project.chart(**asked, limit=2)["data"]
+    assert len(whole["series"]) == 4
+    for name in ("series", "seriesLabels", "seriesCollapsed"):
+        assert some[name] == whole[name][:2]
 
 
 def test_groups_of_users_seen_in_several(project: Project) -> None:

@@ -94,3 +94,5 @@ def test_windows(project: Project, make: Make, interval: int, longest: int) -> N
     assert refused["error"]["http_code"] == 400
     free = make(limits={"base": "off", "queries": {"max_intervals": False}})
     assert "data" in free.chart(start=start(longest + 1), **days)
+    for_ever = free.chart(start="19700101", end="99981231", i=interval)
+    assert "more than 100,000 intervals" in for_ever["error"]["metadata"]["details"]
