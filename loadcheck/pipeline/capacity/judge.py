@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadcheck.pipeline.capacity.probe import MEASURED
-from loadcheck.pipeline.capacity.search import Held
+from loadcheck.pipeline.capacity.search import Held, Seen
 from loadcheck.verify.metrics import OWN_SCOPES, Kind
 from loadcheck.verify.verdict import Verdict
 
@@ -72,6 +72,16 @@ class Judgement:
     carried: float | None = None
     growth: float | None = None
     inconsistent: bool = False
+
+    def seen(self, rate: float) -> Seen:
+        """Return what the search is told."""
+        return Seen(
+            rate=rate,
+            held=self.held,
+            close=self.close,
+            final=self.inconsistent,
+            carried=self.carried,
+        )
 
 
 def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:

@@ -26,7 +26,7 @@ from loadcheck.pipeline.book import Place
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
-from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search, Seen
+from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
 from loadcheck.pipeline.prepare import Prepared, new_id, require_consent
 from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
 from loadcheck.pipeline.target import serving, supplied
@@ -274,10 +274,7 @@ class _Expedition:
         judgement = None if finished.interrupted else judge(finished, self._probing, rate)
         again = bool(self._search.votes(rate))
         if judgement is not None:
-            seen = Seen(
-                rate=rate, held=judgement.held, close=judgement.close, carried=judgement.carried
-            )
-            self._search.tell(seen)
+            self._search.tell(judgement.seen(rate))
             self._inconsistent = judgement.inconsistent
             if judgement.held is Held.HELD:
                 self._beyond_load_s = took_s - finished.document["load"]["duration_s"]

@@ -3,7 +3,8 @@
 A geometric climb from the lowest rate until one does not hold, then bisection on the logarithmic
 scale. A target that was given more than it takes tells with how much it carried where its capacity
 is, so that the bisection begins there. A verdict that was close, or spoiled, is asked for again
-while there are probes to spare; the majority decides.
+while there are probes to spare, and so is the upper end of the answer: a machine that was busy with
+something else for a moment looks like a target that is too slow. The majority decides.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ class Seen:
         rate: Of the probe, copies per second.
         held: What came of it.
         close: Whether a repetition might well say something else.
+        final: Whether no repetition could undo it: what is lost once is lost.
         carried: What the target completed per second while it was given more; None if it was not.
     """
 
     rate: float
     held: Held
     close: bool = False
+    final: bool = False
     carried: float | None = None
 
 
@@ -149,7 +152,8 @@ class Search:
         if not telling:
             doubtful = last.close
         elif len(telling) == 1:
-            doubtful = telling[0].close and telling[0].held is Held.BROKE
+            only = telling[0]
+            doubtful = only.close and only.held is Held.BROKE and not only.final
         else:
             # one that held clearly outweighs one that may have been spoiled
             doubtful = telling[0].held is not telling[1].held and not any(
@@ -166,28 +170,41 @@ class Search:
     def _ahead(self) -> float | Ending:
         aim = self._aim
         low, high = self.bounds
+        if not self.seen:
+            return aim.lowest
         if low is None:
-            return Ending.LOWEST if self.seen else aim.lowest
+            return self._doubtful(high) or Ending.LOWEST
         if high is None:
             return Ending.HIGHEST if low >= aim.highest else self._climb(low)
         if not _halvings(low, high, aim.precision):
-            return self._confirm(low)
+            return self._doubtful(high, low) or Ending.PRECISE
         rate = rounded(self._between(low, high))
-        return rate if low < rate < high else self._confirm(low)
+        return rate if low < rate < high else self._doubtful(high, low) or Ending.PRECISE
 
     def _climb(self, low: float) -> float:
         return min(rounded(low * self._aim.climb), self._aim.highest)
 
-    def _confirm(self, low: float) -> float | Ending:
-        """Return the answer once more if it nearly broke and was asked for only once."""
-        votes = self.votes(low)
-        doubtful = len(votes) == 1 and votes[0].close
-        return low if doubtful and len(self.seen) < self._aim.probes else Ending.PRECISE
+    def _doubtful(self, *ends: float | None) -> float | None:
+        """Return an end of the answer that rests on one probe which may have been a bad moment."""
+        if len(self.seen) >= self._aim.probes:
+            return None
+        for rate in ends:
+            votes = [] if rate is None else self.votes(rate)
+            telling = [vote for vote in votes if vote.held is not Held.UNPROVEN]
+            if len(telling) == 1 and not telling[0].final:
+                only = telling[0]
+                if only.held is Held.BROKE or only.close:
+                    return rate
+        return None
 
     def _between(self, low: float, high: float) -> float:
         """Return where to split: around what was carried if that is known, else in the middle."""
         middle = math.sqrt(low * high)
-        carried = [seen.carried for seen in self.seen if seen.carried is not None]
+        carried = [
+            seen.carried
+            for seen in self.seen
+            if seen.carried is not None and settle(self.votes(seen.rate)) is not Held.HELD
+        ]
         if not carried:
             return middle
         hint, width = statistics.median(carried), 1 + self._aim.precision
@@ -205,8 +222,10 @@ class Search:
 def settle(votes: Sequence[Seen]) -> Held:
     """Return what the probes of one rate say together: the majority of those that say anything.
 
-    Of one that held and one that broke, the first is more telling.
+    Of one that held and one that broke, the first is more telling. What is final is not outvoted.
     """
+    if any(vote.final for vote in votes):
+        return Held.BROKE
     said = [vote.held for vote in votes if vote.held is not Held.UNPROVEN]
     if not said:
         return Held.UNPROVEN

@@ -23,7 +23,7 @@ from loadcheck.load.stages import stage_spans
 from loadcheck.pipeline.abort import Aborted
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import MEASURED, Hopeless, Probing, probing
-from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search, Seen
+from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
 from loadcheck.pipeline.figures import Rates, RunFigures
 from loadcheck.scenario.model import (
     Capacity,
@@ -156,10 +156,7 @@ def probe(target: Queue, common: Probing, rate: float) -> Any:
 def searched(target: Queue, common: Probing) -> Search:
     search = Search(Aim(lowest=5, highest=10_000, precision=0.04, probes=12))
     while (rate := search.next()) is not None:
-        judgement = judge(probe(target, common, rate), common, rate)
-        search.tell(
-            Seen(rate=rate, held=judgement.held, close=judgement.close, carried=judgement.carried)
-        )
+        search.tell(judge(probe(target, common, rate), common, rate).seen(rate))
     return search
 
 
