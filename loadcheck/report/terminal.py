@@ -131,6 +131,11 @@ def _totals(document: Document) -> Table:
         outcomes.append(f"{words.count(copies[name])} {name}   ", style=style)
     if load:
         outcomes.append(f"{words.count(load['retries'])} retries")
+        if load.get("stale_retries"):
+            again = words.count(load["stale_retries"])
+            outcomes.append(f"   {again} sent again: the connection was closing", style="yellow")
+        if load.get("resends"):
+            outcomes.append(f"   {words.count(load['resends'])} resends", style="yellow")
     table.add_row("outcomes", outcomes)
     seen = document.get("consistency")
     if seen:

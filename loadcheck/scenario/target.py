@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from loadcheck.scenario.tree import Node
 
 _HTTPX_ONLY = ("proxy", "http2", "redirects")
+_SECRETS = "credentials belong to [inputs], from the environment"
+_PROXY_SECRETS = "a proxy that asks who you are belongs in the environment: HTTPS_PROXY"
 _EXPECTED_URL = "expected an http:// or https:// URL with a host, and no more than a path"
 
 
@@ -57,7 +59,7 @@ def read_target(top: Table, folder: Path) -> Target:
             transport=table.choice("transport", ("wire", "httpx")),
             tls=_tls(table, folder),
             compress=table.choice("compress", ("none", "gzip")),
-            proxy=_url(table["proxy"], table.report) if "proxy" in table else None,
+            proxy=_url(table["proxy"], table.report, _PROXY_SECRETS) if "proxy" in table else None,
             http2=table.flag("http2"),
             redirects=table.flag("redirects"),
         ),
@@ -119,7 +121,7 @@ def _servers(table: Table, report: Report) -> dict[str, str]:
     return {name: url for name, url in servers.items() if url}
 
 
-def _url(node: Node, report: Report) -> str | None:
+def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
     written = text(node, report)
     if written is None:
         return None
@@ -130,8 +132,7 @@ def _url(node: Node, report: Report) -> str | None:
         report.add(node, f"found {found(node)}", _EXPECTED_URL)
         return None
     if url.username is not None or url.password is not None:  # not shown: it holds a secret
-        remedy = "credentials belong to [inputs], from the environment"
-        report.add(node, "a URL with credentials in it", remedy)
+        report.add(node, "a URL with credentials in it", secrets)
         return None
     if not usable or url.query or url.fragment:
         report.add(node, f"found {found(node)}", _EXPECTED_URL)
