@@ -7,7 +7,7 @@ from typing import Any
 
 from loadcheck.measure import timeline
 
-SCHEMA = "loadcheck.result/2"
+SCHEMA = "loadcheck.result/1"
 
 _MAX_PROBLEMS = 10
 _LONGEST, _END = 200, 80

@@ -147,7 +147,7 @@ def _checked(path: Path, document: Any) -> dict[str, Any]:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         match = _VERSION.fullmatch(found) if isinstance(found, str) else None
-        if match and 1 <= int(match[1]) < CURRENT:
+        if match and int(match[1]) < CURRENT:
             document = upgraded(document, int(match[1]))
             return _conforming(path, document, problems(document))
         if match:

@@ -31,11 +31,11 @@ def upgraded(document: Mapping[str, Any], version: int) -> Document:
     return {**result, "schema": SCHEMA}
 
 
-def _to_2(document: Document) -> Document:
-    """Version 2 has stages and intervals, which cannot be had from what version 1 recorded.
+def _to_1(document: Document) -> Document:
+    """Version 1 has stages and intervals, which cannot be had from what came before it.
 
-    The first files of version 1 knew less of the generator and of each observation. An answer was
-    then taken to tell the state of the instant at which it was asked for.
+    Files from before it knew less of the generator and of each observation. An answer was then
+    taken to tell the state of the instant at which it was asked for.
     """
     result = dict(document)
     generator = document.get("generator")
@@ -71,4 +71,4 @@ def _no_samples() -> Document:
     return {"count": 0, **percentiles, "above_range": 0, "hdr": Histogram().encode()}
 
 
-_STEPS: Mapping[int, Callable[[Document], Document]] = {1: _to_2}
+_STEPS: Mapping[int, Callable[[Document], Document]] = {0: _to_1}

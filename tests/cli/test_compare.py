@@ -137,11 +137,11 @@ def test_incomparable_runs_are_refused_with_what_differs(
     assert "! other.json: workflow.sha256" in forced.stdout
 
 
-def test_a_first_version_is_read_and_leaves_one_unsure(
+def test_an_earlier_version_is_read_and_leaves_one_unsure(
     loadcheck: Loadcheck, runs: dict[str, Document]
 ) -> None:
     old = {key: value for key, value in runs["base"].items() if key not in ("intervals", "stages")}
-    save(loadcheck.folder, "old.json", {**old, "schema": "loadcheck.result/1"})
+    save(loadcheck.folder, "old.json", {**old, "schema": "loadcheck.result/0"})
     save(loadcheck.folder, "new.json", runs["slow"])
     done = loadcheck("compare", "old.json", "new.json")
     assert (done.code, done.stderr) == (3, "")
@@ -151,12 +151,12 @@ def test_a_first_version_is_read_and_leaves_one_unsure(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"schema": "loadcheck.result/2",\n "verd', "x.json:2: is not JSON"),
+        (b'{"schema": "loadcheck.result/1",\n "verd', "x.json:2: is not JSON"),
         (b"", "the file is empty"),
         (b'{"schema": "loadcheck.result/99"}', "a later one wrote the file"),
         (b'{"schema": "loadcheck.capacity/1"}', "not of a run"),
         (b'{"metrics": {}}', "is no results file of loadcheck"),
-        (b'{"schema": "loadcheck.result/2", "verdict": "splendid"}', "verdict"),
+        (b'{"schema": "loadcheck.result/1", "verdict": "splendid"}', "verdict"),
     ],
 )
 def test_what_is_no_result_is_refused(

@@ -79,7 +79,7 @@ def test_the_results_file_keeps_its_schema(loadcheck: Loadcheck, smoke: Path) ->
 def test_the_paths_that_scripts_rely_on(loadcheck: Loadcheck, smoke: Path) -> None:
     result = loadcheck("run", smoke).result
     percentiles = {"p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"}
-    assert result["schema"] == "loadcheck.result/2"
+    assert result["schema"] == "loadcheck.result/1"
     step = result["steps"]["uploadEvents"]
     for times in (step["response_time"], step["service_time"]):
         assert percentiles | {"count", "hdr"} <= times.keys()
