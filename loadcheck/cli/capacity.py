@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -101,7 +102,8 @@ def capacity(
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import keep_secret  # noqa: PLC0415
+    from loadcheck.cli.exits import keep_secret, tell  # noqa: PLC0415
+    from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.report import capacity as report  # noqa: PLC0415
 
@@ -123,6 +125,8 @@ def capacity(
     searched = anyio.run(
         partial(search, loaded, options, view), backend_options={"use_uvloop": True}
     )
+    for note in view.notes:
+        tell(Problem(message=note, severity="warning"))
     document = searched.document
     stream = sys.stderr if as_json else sys.stdout
     path = str(searched.path) if searched.unsaved is None else ""
@@ -180,13 +184,22 @@ def _exit(interrupted: bool, inconsistent: bool, verdict: str) -> int:
 
 
 class _View:
-    """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over."""
+    """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over.
+
+    Attributes:
+        notes: What is to be said of the metrics that probes send, each once.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
+        from loadcheck.pipeline import telemetry  # noqa: PLC0415
+
         self._quiet = quiet
+        self._metrics = telemetry.settings(os.environ)
+        self.notes: dict[str, None] = {}
 
     def watch(self, number: int, rate: float, /) -> Watch:
         """Return what shows a probe while it goes on."""
+        from loadcheck.pipeline import telemetry  # noqa: PLC0415
         from loadcheck.report.capacity import copies  # noqa: PLC0415
 
         async def show(progress: Any) -> None:
@@ -212,7 +225,17 @@ class _View:
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
 
-        return show
+        if self._metrics is None:
+            return show
+        sending = telemetry.beside(show, self._metrics)
+
+        async def noted(progress: Any) -> None:
+            try:
+                await sending(progress)
+            finally:
+                self.notes |= dict.fromkeys(progress.notes)
+
+        return noted
 
     def told(self, probe: Mapping[str, Any], /) -> None:
         """Show what a probe has come to."""
