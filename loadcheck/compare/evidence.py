@@ -12,6 +12,7 @@ from loadcheck.compare import figures
 from loadcheck.compare.bootstrap import Counts, Floats, Spread, percentiles
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.intervals import NO_INTERVALS, Intervals
+from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.intervals import DIGITS
 from loadcheck.measure.layout import layout
 
@@ -91,8 +92,9 @@ def evidence(document: Document, intervals: Intervals) -> dict[Figure, Evidence]
         intervals: Those of the same document.
 
     Raises:
-        ResultFileError: Its intervals are broken.
+        ResultFileError: Its intervals are broken, or its counts contradict each other.
     """
+    _require_sense(document, intervals.file)
     found: dict[Figure, Evidence] = {}
     for name, step in document["steps"].items():
         found |= dict(_times_of_step(name, step, document, intervals))
@@ -101,6 +103,30 @@ def evidence(document: Document, intervals: Intervals) -> dict[Figure, Evidence]
     found |= dict(_of_count(document))
     found |= dict(_lateness(document, intervals))
     return found
+
+
+def _require_sense(document: Document, file: str) -> None:
+    """Refuse what a schema cannot see.
+
+    Raises:
+        ResultFileError: More succeeded than were tried.
+    """
+    pairs = [("copies", document["copies"], "acknowledged", "started")]
+    pairs += [
+        (f"steps.{name}", step, "succeeded", "attempts") for name, step in document["steps"].items()
+    ]
+    problems = [
+        Problem(
+            file=file,
+            key=f"{key}.{part}",
+            message=f"is {numbers[part]:,}, more than {whole}: {numbers[whole]:,}",
+            remedy="was it edited by hand?",
+        )
+        for key, numbers, part, whole in pairs
+        if numbers[part] > numbers[whole]
+    ]
+    if problems:
+        raise ResultFileError(problems)
 
 
 def _times_of_step(

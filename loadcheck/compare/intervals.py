@@ -41,6 +41,8 @@ class Intervals:
         self.width_s: Floats = (
             self._numbers("to_s", self._columns) - begins if self.number else begins
         )
+        if not self._adjoin(begins):
+            raise self._broken("to_s", "intervals must follow each other without gaps")
         strata = np.zeros(self.number, dtype=np.int64)
         stages = document.get("stages") or ()
         self.stages: tuple[str, ...] = ()
@@ -55,6 +57,11 @@ class Intervals:
         self.trouble = NO_INTERVALS
         if self.number:
             self.trouble = "" if self.draws is not None else _TOO_SHORT
+
+    def _adjoin(self, begins: Floats) -> bool:
+        """Tell whether each interval begins where the one before it ends."""
+        gaps = np.abs(begins[1:] - (begins + self.width_s)[:-1])
+        return bool((self.width_s > 0).all() and (gaps < _HAIR_S).all())
 
     def _numbers(self, name: str, columns: Mapping[str, Any], where: str = "") -> Floats:
         values = np.array(columns[name], dtype=np.float64)

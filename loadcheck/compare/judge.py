@@ -126,7 +126,7 @@ def _measured(
     reach = two_sided(CONFIDENCE, freedom) * deviation
     low, high = means[1] - means[0] - reach, means[1] - means[0] + reach
     if logarithmic:
-        low, high = values[0] * math.expm1(low), values[0] * math.expm1(high)
+        low, high = (values[0] * math.expm1(min(end, _ENDLESS)) for end in (low, high))
     # of each side some may be the generator's own delay, so that the true difference may be as
     # much lower or higher
     own = [max(one.own for one in side) for side in (base, candidate)]
@@ -173,6 +173,10 @@ def _welch(variances: Sequence[float], freedoms: Sequence[float]) -> float:
         variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True)
     )
     return max(1.0, sum(variances) ** 2 / below) if below else float(min(freedoms))
+
+
+_ENDLESS = 700.0
+"""A factor above e to this is no number of the machine's any more."""
 
 
 # shares

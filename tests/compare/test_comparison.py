@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,7 +13,6 @@ from jsonschema import Draft202012Validator
 from loadcheck.compare import Stored, compare
 from loadcheck.compare.schema import comparison_schema, problems
 from loadcheck.errors import ResultFileError
-from loadcheck.result import read
 from tests.benchmarks import synthetic
 
 Make = Callable[..., Stored]
@@ -146,14 +144,6 @@ def test_several_runs_of_an_earlier_version_tell_all_the_same(
     assert document["verdict"] == "worse"
 
 
-def test_the_shipped_example_can_be_compared(stored: Make) -> None:
-    path = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
-    if not path.exists():
-        pytest.skip("no example is shipped")
-    document = compare([stored(read(path))], [stored(read(path))])
-    assert problems(document) == []
-
-
 def test_a_short_load_leaves_one_unsure(stored: Make) -> None:
     short = synthetic.result(seconds=0.3, copies=3000)
     document = compare([stored(short)], [stored(short)])
@@ -260,6 +250,35 @@ def test_intervals_edited_by_hand_are_refused_with_their_place(
     broken = stored(steady, "b.json", intervals={**steady["intervals"], column: value})
     with pytest.raises(ResultFileError, match=rf"b.json: {message}"):
         compare([stored(steady)], [broken])
+
+
+@pytest.mark.parametrize("to_s", [[1] * 16, [*range(1, 16), 1e300], [*range(1, 15), 14, 16]])
+def test_intervals_that_do_not_adjoin_are_refused(
+    stored: Make, steady: Document, to_s: list[float]
+) -> None:
+    broken = stored(steady, "b.json", intervals={**steady["intervals"], "to_s": to_s})
+    if to_s[-1] < 1e300:
+        with pytest.raises(ResultFileError, match=r"b.json: intervals.to_s: .* without gaps"):
+            compare([stored(steady)], [broken])
+    else:
+        assert compare([stored(steady)], [broken])["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [("copies", "acknowledged"), ("steps", "uploadEvents.succeeded")]
+)
+def test_more_successes_than_attempts_are_refused(
+    stored: Make, steady: Document, section: str, key: str
+) -> None:
+    broken = copy.deepcopy(steady)
+    place = broken[section]
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = place[parent]
+    place[last] = 10**9
+    message = rf"{section}.{key}: is 1,000,000,000, more than"
+    with pytest.raises(ResultFileError, match=message):
+        compare([stored(steady)], [stored(broken)])
 
 
 def test_a_broken_histogram_of_the_whole_is_refused(stored: Make, steady: Document) -> None:
