@@ -17,6 +17,7 @@ import orjson
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
+from loadcheck.pipeline.target import client_of
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import insert_id, user_id
@@ -54,11 +55,12 @@ async def download(
     url = f"{request.origin}{path.replace('{$end}', f'{last:%Y%m%dT%H}')}"
     headers = [(name, value) for name, value in request.headers if name.lower() != "host"]
     target = folder / "export.zip"
-    live = scenario.target.kind == "live"
+    server_name = scenario.target.tls.server_name
+    extensions = {"sni_hostname": server_name} if server_name else {}
     try:
         async with (
-            httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=live) as client,
-            client.stream("GET", url, headers=headers) as response,
+            client_of(scenario, timeout_s=_TIMEOUT_S) as client,
+            client.stream("GET", url, headers=headers, extensions=extensions) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 said = (await response.aread())[:_DETAIL_BYTES].decode("utf-8", "replace")

@@ -284,6 +284,7 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
     except WorkflowError as error:
         named = {edit.step: f"overlay.{index}.step" for index, edit in enumerate(scenario.overlay)}
         named |= {scenario.verify.ingest or "": "verify.ingest"}
+        named["load.copies_per_request"] = "load.copies_per_request"
         placed = [
             problem
             if problem.file or problem.key not in named

@@ -20,7 +20,7 @@ from loadcheck.pipeline.prepare import (
     prepare,
     secret_values,
 )
-from loadcheck.pipeline.target import check_tls, warmups_of
+from loadcheck.pipeline.target import check_tls, passed_by, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.workflow.buckets import partitions
 from loadcheck.workflow.exchange import Request
@@ -92,7 +92,10 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         and not all(is_loopback(step.origin.host) for step in plan.steps),
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
-        "warnings": [str(problem) for problem in plan.warnings],
+        "warnings": [
+            *(str(problem) for problem in plan.warnings),
+            *filter(None, [passed_by(scenario, prepared.ingest.origin)]),
+        ],
     }
     return shown
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
+
+import httpx
 
 from loadcheck.emulator.process import EmulatorStartError, Running, embedded
 from loadcheck.errors import InputError, ScenarioError, TargetError
@@ -15,8 +18,9 @@ from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.load.warmup import Warmup, warmups
-from loadcheck.pipeline.prepare import most_requests
+from loadcheck.pipeline.prepare import is_loopback, most_requests
 from loadcheck.scenario.model import ClosedLoad, Scenario
+from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.plan import Plan
 
 _INSERT_ID = "$copy.insertId"
@@ -85,6 +89,32 @@ def queries(
     """Open the transport of the queries: always httpx, with the target's proxy and TLS."""
     limits = Deadlines(connect_s=scenario.timeouts.connect_s, request_s=scenario.verify.timeout_s)
     return httpx_transport(max_connections=max_connections, deadlines=limits, **_ways(scenario))
+
+
+def client_of(scenario: Scenario, *, timeout_s: float) -> httpx.AsyncClient:
+    """Return a client for what is too large for a transport: the export."""
+    target = scenario.target
+    return httpx.AsyncClient(
+        timeout=timeout_s,
+        verify=client_context(tls_of(scenario)),
+        proxy=target.proxy,
+        follow_redirects=target.redirects,
+        trust_env=target.kind == "live",
+    )
+
+
+def passed_by(scenario: Scenario, origin: Origin) -> str | None:
+    """Return a warning if the environment names a proxy that copies do not go through."""
+    target = scenario.target
+    if target.kind != "live" or target.transport == "httpx" or is_loopback(origin.host):
+        return None
+    proxies = urllib.request.getproxies()
+    if not proxies.keys() & {origin.scheme, "all"} or urllib.request.proxy_bypass(origin.host):
+        return None
+    return (
+        f"the environment names a proxy for {origin}; queries go through it, copies do not:"
+        ' set target.transport = "httpx" if they have to'
+    )
 
 
 def deadlines(scenario: Scenario) -> Deadlines:

@@ -36,7 +36,7 @@ from loadcheck.pipeline.prepare import (
     stages_of,
 )
 from loadcheck.pipeline.progress import Phase, Progress
-from loadcheck.pipeline.target import warmups_of
+from loadcheck.pipeline.target import passed_by, warmups_of
 from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.allowance import Allowance
@@ -393,7 +393,8 @@ class Work:
 
     def _warnings(self) -> list[str]:
         record = self._record
-        warnings = []
+        passed = passed_by(self._scenario, self._prepared.ingest.origin)
+        warnings = [] if passed is None else [passed]
         if record.skipped:
             warnings.append(
                 f"{record.skipped:,} copies fell due while {record.max_in_flight:,} were in flight"

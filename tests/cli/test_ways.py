@@ -158,3 +158,13 @@ def test_check_tells_how_it_connects(loadcheck: Loadcheck, tmp_path: Path) -> No
     shown = orjson.loads(loadcheck("check", path, "--json").stdout)["connection"]
     assert shown["opened_ahead"] == [{"at_s": 0.0, "connections": 7}]
     assert shown["tls"]["verify"] is False
+
+
+def test_a_proxy_in_the_environment_that_copies_do_not_take_is_told(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    path = scenario(tmp_path, "https://api.example.org")
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:3128", "https_proxy": "http://127.0.0.1:3128"}
+    assert "names a proxy for https://api.example.org" in loadcheck("check", path, env=proxy).stdout
+    path = scenario(tmp_path, "https://api.example.org", 'transport = "httpx"')
+    assert "names a proxy" not in loadcheck("check", path, env=proxy).stdout

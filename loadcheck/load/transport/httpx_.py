@@ -205,7 +205,6 @@ async def httpx_transport(
         redirects: Follow them.
         use_proxies: Follow the environment's proxy variables and read ``.netrc``.
     """
-    tls = Tls() if tls is None else tls
     limits = httpx.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections
     )
@@ -219,7 +218,7 @@ async def httpx_transport(
         httpx.AsyncClient(
             limits=limits,
             timeout=timeout,
-            verify=client_context(tls),
+            verify=client_context(Tls() if tls is None else tls),
             proxy=proxy,
             http2=http2,
             follow_redirects=redirects,
@@ -228,7 +227,11 @@ async def httpx_transport(
         anyio.create_task_group() as tasks,
     ):
         transport = HttpxTransport(
-            tasks, client, deadlines, compress=compress, server_name=tls.server_name
+            tasks,
+            client,
+            deadlines,
+            compress=compress,
+            server_name=None if tls is None else tls.server_name,
         )
         try:
             yield transport
