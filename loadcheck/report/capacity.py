@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
+from loadcheck.report.paper import Paper
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _STYLES = {"held": "green", "broke": "red", "unproven": "yellow", "cut": "dim"}
@@ -108,17 +107,8 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
+    paper = Paper(color=color, width=width)
+    console = paper.console
     console.print(_headline(document), soft_wrap=True)
     console.print()
     console.print(Padding(_about(document), (0, 0, 0, 1)))
@@ -130,7 +120,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
     if path:
         console.print()
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    return paper.text()
 
 
 def copies(rate: float) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from loadcheck.report import words
+from loadcheck.report.paper import Paper
 
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
@@ -31,17 +30,8 @@ def text(document: Document, *, color: bool, width: int) -> str:
         color: Whether to use terminal colours.
         width: Columns of the terminal.
     """
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
+    paper = Paper(color=color, width=width)
+    console = paper.console
     verdict = document["verdict"]
     headline = Text()
     headline.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
@@ -62,7 +52,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
         console.print()
     for remark in remarks:
         console.print(Padding(Text(f"! {remark}", style="yellow"), (0, 0, 0, 1)))
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    return paper.text()
 
 
 def because(document: Document) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
+from loadcheck.report.paper import Paper
 from loadcheck.result.catalogue import Entry
 
 _COLORS = {
@@ -44,24 +43,15 @@ def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
             _bad(entry.duplicated),
             entry.path.name,
         )
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
+    paper = Paper(color=color, width=width)
+    console = paper.console
     if good:
         console.print(table)
     for entry in entries:
         if entry.trouble:
             line = Text(f"{entry.path.name} {entry.trouble}", style="yellow")
             console.print(line, soft_wrap=True)
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    return paper.text()
 
 
 def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
+from loadcheck.report.paper import Paper
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _MAX_REASONS = 3
 _EXAMPLE = 160
+
+_SENT_AGAIN = {
+    "stale_retries": "sent again: the connection was closing",
+    "resends": "resends",
+}
 
 Document = Mapping[str, Any]
 
@@ -30,17 +34,8 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
+    paper = Paper(color=color, width=width)
+    console = paper.console
     console.print(_headline(document))
     console.print()
     console.print(Padding(_totals(document), (0, 0, 0, 1)))
@@ -60,8 +55,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
     if path:
         console.print()
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
-    # the table library fills lines with blanks up to the width
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    return paper.text()
 
 
 def headline(document: Document) -> str:
@@ -109,50 +103,54 @@ def because(document: Document) -> str:
 
 def _totals(document: Document) -> Table:
     table = _grid()
-    copies, load = document["copies"], document.get("load")
-    if load:
-        sent = f"{words.count(copies['started'])} copies in {words.clock(load['duration_s'])}"
-        if load["asked_rate"] is not None:
-            sent += (
-                f"   asked {words.rate(load['asked_rate'])}, reached"
-                f" {words.rate(load['reached_rate'])} ({words.share(load['reached_ratio'])}),"
-                f" peak {words.rate(load['peak_rate'])}"
-            )
-        else:
-            sent += (
-                f"   {words.rate(load['reached_rate'])} with {load['max_in_flight']:,} in flight"
-            )
-    else:
-        sent = f"{words.count(copies['started'])} of {words.count(copies['planned'])} copies"
-    table.add_row("sent", sent)
-    outcomes = Text()
-    for name in ("acknowledged", "rejected", "indeterminate", "skipped"):
-        style = "" if name == "acknowledged" or not copies[name] else "yellow"
-        outcomes.append(f"{words.count(copies[name])} {name}   ", style=style)
-    if load:
-        outcomes.append(f"{words.count(load['retries'])} retries")
-        if load.get("stale_retries"):
-            again = words.count(load["stale_retries"])
-            outcomes.append(f"   {again} sent again: the connection was closing", style="yellow")
-        if load.get("resends"):
-            outcomes.append(f"   {words.count(load['resends'])} resends", style="yellow")
-    table.add_row("outcomes", outcomes)
+    table.add_row("sent", _sent(document))
+    table.add_row("outcomes", _outcomes(document))
     seen = document.get("consistency")
     if seen:
-        if seen["uniques"] is None:
-            counted = "not known"
-        else:
-            counted = f"{words.count(seen['uniques'])} unique users"
-            if seen["totals"] is not None:
-                counted += f", {words.count(seen['totals'])} events"
-            band = f"{words.count(seen['lower'])} … {words.count(seen['upper'])}"
-            expected = words.count(seen["lower"]) if seen["lower"] == seen["upper"] else band
-            counted += f"   expected {expected}"
-        table.add_row("counted", counted)
+        table.add_row("counted", _counted(seen))
         lag = seen.get("visibility")
         if lag and lag["samples"]:
             table.add_row("visible", _visible(lag))
     return table
+
+
+def _sent(document: Document) -> str:
+    copies, load = document["copies"], document.get("load")
+    if not load:
+        return f"{words.count(copies['started'])} of {words.count(copies['planned'])} copies"
+    sent = f"{words.count(copies['started'])} copies in {words.clock(load['duration_s'])}"
+    reached = words.rate(load["reached_rate"])
+    if load["asked_rate"] is None:
+        return f"{sent}   {reached} with {load['max_in_flight']:,} in flight"
+    return (
+        f"{sent}   asked {words.rate(load['asked_rate'])}, reached {reached}"
+        f" ({words.share(load['reached_ratio'])}), peak {words.rate(load['peak_rate'])}"
+    )
+
+
+def _outcomes(document: Document) -> Text:
+    copies, load = document["copies"], document.get("load")
+    text = Text()
+    for name in ("acknowledged", "rejected", "indeterminate", "skipped"):
+        style = "" if name == "acknowledged" or not copies[name] else "yellow"
+        text.append(f"{words.count(copies[name])} {name}   ", style=style)
+    if load:
+        text.append(f"{words.count(load['retries'])} retries")
+        for name, meaning in _SENT_AGAIN.items():
+            if load.get(name):
+                text.append(f"   {words.count(load[name])} {meaning}", style="yellow")
+    return text
+
+
+def _counted(seen: Mapping[str, Any]) -> str:
+    if seen["uniques"] is None:
+        return "not known"
+    counted = f"{words.count(seen['uniques'])} unique users"
+    if seen["totals"] is not None:
+        counted += f", {words.count(seen['totals'])} events"
+    band = f"{words.count(seen['lower'])} … {words.count(seen['upper'])}"
+    expected = words.count(seen["lower"]) if seen["lower"] == seen["upper"] else band
+    return f"{counted}   expected {expected}"
 
 
 def _visible(lag: Mapping[str, Any]) -> Text:
