@@ -12,7 +12,7 @@ from loadcheck.compare.comparison import Stored, compare
 from loadcheck.report.comparison import is_shown
 from loadcheck.report.html import page
 from loadcheck.result import read
-from tests.report.conftest import EXAMPLE, Tab
+from tests.report.conftest import EARLY, Tab
 from tests.report.test_html import EVIL, Structure, charts, series
 
 Document = dict[str, Any]
@@ -21,7 +21,7 @@ Document = dict[str, Any]
 @pytest.fixture
 def run(intervals: Document) -> Document:
     """Return a run with intervals."""
-    document = read(EXAMPLE)
+    document = read(EARLY)
     stages = [("calm", 0.0, 5.0), ("storm", 5.0, 16.0)]
     return document | {
         "intervals": intervals,
