@@ -225,17 +225,25 @@ def redact(value: Any, hidden: Collection[str]) -> Any:
     A secret of fewer than four characters is only replaced where it is the whole string: inside
     another it could not be told from the rest.
     """
+    # the longest first: of one that begins with another nothing may be left
+    return _redacted(value, hidden, sorted(hidden, key=len, reverse=True))
+
+
+def _redacted(value: Any, hidden: Collection[str], ordered: Sequence[str]) -> Any:
     if isinstance(value, str):
         if value in hidden:
             return _HIDDEN
-        for secret in hidden:
+        for secret in ordered:
             if len(secret) >= _SHORTEST_SECRET and secret in value:
                 value = value.replace(secret, _HIDDEN)
         return value
     if isinstance(value, Mapping):
-        return {redact(key, hidden): redact(item, hidden) for key, item in value.items()}
+        return {
+            _redacted(key, hidden, ordered): _redacted(item, hidden, ordered)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [redact(item, hidden) for item in value]
+        return [_redacted(item, hidden, ordered) for item in value]
     return value
 
 
