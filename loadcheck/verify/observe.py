@@ -154,7 +154,8 @@ class Observer:
             since_ns: Instant of the last acknowledgement.
             quiet_s: How long the count must stand still.
             deadline_s: When to stop waiting, counted from ``since_ns``.
-            short: Called once when users have been missing for a while.
+            short: Called once when users have been missing for a while, at the deadline at the
+                latest.
         """
         clock = self._asker.clock
         last: Observation | None = None
@@ -173,11 +174,14 @@ class Observer:
                 quiet = observation.as_of_ns - moved_ns >= quiet_s * 1e9
                 settled = observation.uniques == upper or quiet
             missing = last is None or last.uniques is None or last.uniques < lower
-            if waited_s >= deadline_s or (settled and not missing):
-                break
-            if short is not None and missing and waited_s >= min(quiet_s, deadline_s / 3):
+            over = waited_s >= deadline_s or (settled and not missing)
+            late = over or waited_s >= min(quiet_s, deadline_s / 3)
+            if short is not None and missing and late:
+                # also at the deadline, should an answer have taken until then
                 await short()
                 short = None
+            if over:
+                break
             await anyio.sleep(min(self._pause_s(), max(0.0, deadline_s - waited_s)))
         adrift = False
         if last is not None and self._totals is not None:

@@ -23,6 +23,9 @@ _REFUSALS = (400, 503)
 """Answers that say that nothing was taken."""
 _FOR_EVER = "1h"
 """A lag that no run waits for."""
+_SILENT = {"late_ack", "slow", "stall", "truncated_json"}
+"""Faults that can hold an attempt until its time is up; one copy after the other, for minutes."""
+_ENOUGH_AT_ONCE = 12
 
 
 def mix(seed: int) -> Mix:
@@ -43,6 +46,8 @@ def mix(seed: int) -> Mix:
             "duration": f"{tenths}00ms",
             "arrivals": chance.choice(["constant", "poisson"]),
         }
+    if load["model"] == "closed" and _SILENT & set(kinds):
+        load["concurrency"] = max(load["concurrency"], _ENOUGH_AT_ONCE)
     return Mix(
         emulator={
             "seed": seed,

@@ -146,7 +146,7 @@ def test_a_secret_is_in_no_text(loads: Loads) -> None:
         "c": "open",
         "d": {"env": "PASS"},
     }
-    assert pickle.loads(pickle.dumps(scenario)) == scenario  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(scenario)) == scenario
 
 
 def test_a_secret_is_in_no_error(loads: Loads) -> None:

@@ -114,6 +114,27 @@ def test_controls_are_called_for_once_when_users_have_been_missing_for_a_while()
     assert len(called) == 1
 
 
+def test_controls_are_called_for_even_if_one_answer_takes_until_the_deadline() -> None:
+    called = []
+
+    async def use(observer: Observer) -> Settlement:
+        async def short() -> None:
+            called.append(trio.current_time())
+
+        return await observer.settle(
+            lower=80,
+            upper=100,
+            since_ns=now_ns() - 61 * 10**9,
+            quiet_s=10,
+            deadline_s=60,
+            short=short,
+        )
+
+    settlement: Settlement = observe(lambda _: (200, b"70"), use)
+    assert settlement.waited_s > 60
+    assert len(called) == 1
+
+
 def test_a_count_that_never_rests_is_not_settled() -> None:
     settlement = settle(lambda t: (200, b"%d" % int(t)))
     assert not settlement.settled
