@@ -137,10 +137,8 @@ def _times_of_step(
         if step[time] is None:
             continue
         counts = intervals.histograms(time, name)
-        delays = [generator["loop_lag"]]
+        delays = [generator["loop_lag"], generator["dispatch_lag"]]
         headline = "service_time" if step["response_time"] is None else "response_time"
-        if time == "response_time":
-            delays.append(generator["dispatch_lag"])
         found = _percentiles(step[time], counts, intervals, logarithmic=True)
         for percentile, measured in found:
             own = _own(delays, percentile)
@@ -156,7 +154,9 @@ def _times_of_step(
 def _own(delays: Sequence[Document], percentile: str) -> float:
     """Return how much of a percentile may be the generator's own delay, in ms.
 
-    A machine too busy to be in time for every tenth copy delays the median one as well.
+    Who is late in starting copies is as late in reading their answers: the lag of both widens the
+    service time, too. A machine too busy to be in time for every tenth copy delays the median one
+    as well.
     """
     seen = _SEEN_IN.get(percentile, percentile)
     return max((delay[f"{seen}_ms"] or 0.0) for delay in delays)

@@ -115,6 +115,18 @@ def test_a_generator_that_does_worse_is_no_regression(stored: Make, steady: Docu
     }
 
 
+@pytest.mark.parametrize("lag", ["loop_lag", "dispatch_lag"])
+def test_a_generator_that_was_late_itself_leaves_one_unsure(
+    stored: Make, steady: Document, slower: Document, lag: str
+) -> None:
+    late = {**slower["generator"][lag], "count": 1600, "p90_ms": 12.0}
+    generator = {**slower["generator"], lag: late}
+    document = compare([stored(steady)], [stored(slower, generator=generator)])
+    for time in ("response_time", "service_time"):
+        p50 = figure(document, f"uploadEvents.{time}.p50")
+        assert (p50["word"], p50["low"] < 0) == ("unsure", True)
+
+
 def test_what_has_too_few_samples_is_not_compared(stored: Make, steady: Document) -> None:
     document = compare([stored(steady)], [stored(steady)])
     tail = figure(document, "segmentEvent.service_time.p99")
