@@ -32,8 +32,8 @@ def text(document: Document) -> str:
             for t in document.get("thresholds", ())
         ),
     ]
-    if run["phase"] != "complete" or not cases:
-        cases.insert(0, ("run", "unknown", run["error"] or f"The run ended while {run['phase']}."))
+    if run["phase"] != "complete" or run["interrupted"] or not cases:
+        cases.insert(0, ("run", "unknown", run["error"] or _ending(run)))
     for name, verdict, summary in cases:
         _case(suite, scenario, name, verdict, summary)
     duration_s = document["load"]["duration_s"] if "load" in document else 0.0
@@ -52,6 +52,12 @@ def text(document: Document) -> str:
     ET.indent(suites)
     body = ET.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _ending(run: Mapping[str, Any]) -> str:
+    if run["phase"] != "complete":
+        return f"The run was killed: it got as far as {run['phase']}."
+    return "The run was interrupted." if run["interrupted"] else "Nothing was checked."
 
 
 def _case(suite: ET.Element, scenario: str, name: str, verdict: str, summary: str) -> None:

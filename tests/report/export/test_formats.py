@@ -210,6 +210,13 @@ def test_a_run_that_was_killed_is_no_pass_in_junit(document: Document) -> None:
     assert [case.find("error") is not None for case in found.values()] == [True]
 
 
+def test_a_run_that_was_interrupted_is_no_pass_in_junit(document: Document) -> None:
+    document["run"]["interrupted"] = True
+    found = cases(FORMATS["junit"](document))
+    assert [child.tag for child in found["run"]] == ["error"]
+    assert len(found) == 1 + len(document["findings"]) + len(document["thresholds"])
+
+
 # markdown
 
 
