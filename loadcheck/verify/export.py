@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -173,7 +174,7 @@ def lines(path: Path) -> Iterator[bytes]:
                         continue
                     with gzip.open(raw) as file:
                         yield from file
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ExportError(f"the archive cannot be read: {error}") from None
 
 
