@@ -65,13 +65,15 @@ def guarded(command: Callable[[], object]) -> int:
 
 
 def keep_secret(values: Collection[str]) -> None:
-    """Let no traceback show these values, should there be one."""
-    _secrets.update(value for value in values if len(value) >= _SHORTEST_SECRET)
+    """Let nothing that is said of an error show these values."""
+    long = [value for value in values if len(value) >= _SHORTEST_SECRET]
+    # an exception quotes as Python spells it
+    _secrets.update(long, (repr(value)[1:-1] for value in long))
 
 
 def tell(problem: Problem) -> None:
     """Say one problem on stderr."""
-    print(f"{problem.severity}: {problem}", file=sys.stderr)  # noqa: T201
+    print(_covered(f"{problem.severity}: {problem}"), file=sys.stderr)  # noqa: T201
 
 
 def _explain(error: BaseException) -> int:
@@ -80,18 +82,24 @@ def _explain(error: BaseException) -> int:
             tell(problem)
         return Exit.USAGE
     if isinstance(error, LoadcheckError):
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(_covered(f"error: {error}"), file=sys.stderr)  # noqa: T201
         return Exit.UNKNOWN
     if isinstance(error, KeyboardInterrupt):
         return Exit.INTERRUPTED
     text = "".join(traceback.format_exception(error))
-    for secret in _secrets:
-        text = text.replace(secret, "***")
     print(  # noqa: T201
-        f"{text}\nThis is a bug in loadcheck; please report the lines above.",
+        f"{_covered(text)}\nThis is a bug in loadcheck; please report the lines above.",
         file=sys.stderr,
     )
     return Exit.BUG
+
+
+def _covered(text: str) -> str:
+    """Return a text with every secret replaced."""
+    # the longest first: of one that begins with another nothing may be left
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:

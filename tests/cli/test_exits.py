@@ -43,3 +43,29 @@ def test_a_traceback_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None
     assert "hunter2" not in said
     assert "the key *** broke it" in said
     assert "bug in loadcheck" in said
+
+
+def test_of_a_secret_that_begins_with_another_nothing_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keep_secret([f"begins{end}" for end in ("", "-a", "-a-b", "-a-b-c", "-a-b-c-d")])
+    raising(RuntimeError("begins-a-b-c-d, begins-a"))
+    assert "RuntimeError: ***, ***\n" in capsys.readouterr().err
+
+
+def test_a_secret_is_covered_as_python_quotes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "back\\slash\nline"
+    keep_secret([secret])
+    raising(KeyError(secret))
+    assert "KeyError: '***'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [InputError(Problem(message="no key-of-12-34 here")), TargetError("key-of-12-34")]
+)
+def test_no_message_shows_a_secret(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    keep_secret(["key-of-12-34"])
+    raising(error)
+    said = capsys.readouterr().err
+    assert "key-of-12-34" not in said
+    assert "***" in said
