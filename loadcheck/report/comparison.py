@@ -15,6 +15,7 @@ from loadcheck.report.paper import Paper
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
 _MOST_NAMED = 2
+_MOST_RUNS = 5
 _MOST_DIFFERENCES = 8
 _LONGEST_VALUE = 40
 _GAP = "  "
@@ -42,8 +43,12 @@ def text(document: Document, *, color: bool, width: int) -> str:
         console.print(Padding(Text(f"! {line}", style="yellow"), (0, 0, 0, 2)))
     console.print()
     for side in ("base", "candidate"):
-        for run in document[side]:
+        runs = document[side]
+        for run in runs if len(runs) <= _MOST_RUNS else runs[: _MOST_RUNS - 1]:
             console.print(_run(side, run), soft_wrap=True)
+        if len(runs) > _MOST_RUNS:
+            more = f" {side:<9}  and {len(runs) - _MOST_RUNS + 1} more"
+            console.print(Text(more, style="dim"))
     console.print()
     for line in _table(document):
         console.print(line, soft_wrap=True)

@@ -121,6 +121,14 @@ def test_a_regression_is_told_first(worse: Document) -> None:
     )
 
 
+def test_many_runs_are_not_all_named(worse: Document) -> None:
+    many = {**worse, "base": worse["base"] * 9, "candidate": worse["candidate"] * 5}
+    lines = comparison.text(many, color=False, width=100).splitlines()
+    assert sum(line.startswith(" base") for line in lines) == 5
+    assert " base       and 5 more" in lines
+    assert sum("results/new.json" in line for line in lines) == 5
+
+
 def test_colours_only_where_asked_for(worse: Document) -> None:
     assert "\x1b[" not in comparison.text(worse, color=False, width=100)
     assert "31m" in comparison.text(worse, color=True, width=100)
