@@ -300,7 +300,13 @@ def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
     spelt = (
         spelling
         for value in plain
-        for spelling in (quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1])
+        for spelling in (
+            quote(value, safe=""),
+            quote(value),
+            quote_plus(value),
+            json.dumps(value)[1:-1],
+            json.dumps(value, ensure_ascii=False)[1:-1],
+        )
     )
     return plain.union(spelt)
 

@@ -22,7 +22,7 @@ from loadcheck.pipeline.run import rehearse
 from loadcheck.scenario import Scenario
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
-KEYS = {"AMPLITUDE_API_KEY": "a+key/with=signs", "AMPLITUDE_SECRET_KEY": 'se"cret & co'}
+KEYS = {"AMPLITUDE_API_KEY": "a+key/with=signs", "AMPLITUDE_SECRET_KEY": 'se"crét & co'}
 
 
 def load(name: str, *overrides: str) -> Scenario:
@@ -101,10 +101,12 @@ def test_secrets_are_known_in_every_spelling() -> None:
     for spelling in (
         "a+key/with=signs",
         "a%2Bkey%2Fwith%3Dsigns",
-        'se"cret & co',
-        'se\\"cret & co',
-        "se%22cret+%26+co",
-        "se%22cret%20%26%20co",
+        "a%2Bkey/with%3Dsigns",
+        'se"crét & co',
+        'se\\"crét & co',
+        'se\\"cr\\u00e9t & co',
+        "se%22cr%C3%A9t+%26+co",
+        "se%22cr%C3%A9t%20%26%20co",
     ):
         assert spelling in hidden
 

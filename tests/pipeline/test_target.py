@@ -1,0 +1,78 @@
+"""The other end of a run: what it supplies, and the ways to it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from loadcheck import scenario as scenarios
+from loadcheck.pipeline.target import deadlines, passed_by, serving, supplied
+from loadcheck.scenario import Scenario
+from loadcheck.workflow.exchange import Origin
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+KEYS = {"AMPLITUDE_API_KEY": "k-1234", "AMPLITUDE_SECRET_KEY": "s-1234"}
+AWAY, HERE = Origin("https", "api.example", 443), Origin("https", "127.0.0.1", 443)
+
+
+def load(name: str, *overrides: str) -> Scenario:
+    return scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env=KEYS)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.anyio
+async def test_a_live_target_is_not_started_and_supplies_nothing() -> None:
+    async with serving(load("live"), 1) as emulator:
+        assert emulator is None
+        assert supplied(emulator) == {}
+
+
+@pytest.mark.anyio
+async def test_the_emulator_supplies_its_keys_and_ends_with_the_block() -> None:
+    async with serving(load("smoke"), 1) as emulator:
+        assert emulator is not None
+        given = supplied(emulator)
+        assert emulator.alive
+    assert base64.b64decode(given["basicAuth"]).decode() == (
+        f"{given['apiKey']}:{given['secretKey']}"
+    )
+    assert not emulator.alive
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy"])
+def test_a_proxy_that_copies_pass_by_is_told(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert passed_by(load("live"), AWAY) is None
+    monkeypatch.setenv(variable, "http://user:pass-word@proxy.example:3128")
+    warning = passed_by(load("live"), AWAY)
+    assert warning is not None
+    assert 'target.transport = "httpx"' in warning
+    assert "pass-word" not in warning
+
+
+def test_a_proxy_that_does_not_matter_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    assert passed_by(load("smoke"), AWAY) is None
+    assert passed_by(load("live", "target.transport=httpx"), AWAY) is None
+    assert passed_by(load("live"), HERE) is None
+    monkeypatch.setenv("no_proxy", "api.example")
+    assert passed_by(load("live"), AWAY) is None
+
+
+def test_a_proxy_for_another_scheme_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    assert passed_by(load("live"), AWAY) is None
+
+
+def test_deadlines_are_the_scenario_s() -> None:
+    found = deadlines(load("smoke", "timeouts.connect=1s", "timeouts.request=3s"))
+    assert (found.connect_s, found.request_s, found.read_s) == (1, 3, None)
