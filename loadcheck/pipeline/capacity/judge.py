@@ -110,7 +110,7 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
             measured=judged.measured if judged else None,
             unit=judged.threshold.unit if judged else "",
             close=close,
-            carried=carried if held is not Held.HELD else None,
+            carried=carried if held is Held.BROKE else None,
             growth=share,
             inconsistent=finished.consistent is Verdict.FAIL,
         )
