@@ -22,6 +22,7 @@ import numpy.typing as npt
 from loadcheck.verify.observe import Observation
 
 Floats = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.int64]
 
 _PERCENTILES = {"p50_s": 50.0, "p95_s": 95.0, "p99_s": 99.0, "max_s": 100.0}
 
@@ -102,7 +103,12 @@ class Visibility:
 
 
 def visibility(
-    acks: AckCurve, observations: Sequence[Observation], *, acknowledged: int, baseline: int = 0
+    acks: AckCurve,
+    observations: Sequence[Observation],
+    *,
+    acknowledged: int,
+    baseline: int = 0,
+    lost: Ranks | None = None,
 ) -> Visibility | None:
     """Return the lag's distribution; None if no observation is evidence.
 
@@ -111,17 +117,23 @@ def visibility(
         observations: What the service counted, in order.
         acknowledged: Copies acknowledged in all.
         baseline: What it counted before the run.
+        lost: Which of them are known to be lost, as places in the order of acknowledgement from 1,
+            ascending. Nobody is matched with them: whoever comes after a lost user would seem to
+            have waited for the next one.
     """
     good = [seen for seen in observations if seen.uniques is not None]
     if not good:
         return None
     counts = np.array([seen.uniques for seen in good], dtype=np.int64) - baseline
     # users counted beyond the acknowledged ones arrived without an answer: count them as early
-    surplus = max(0, int(counts[-1]) - acknowledged)
+    arriving = acknowledged - (0 if lost is None else lost.size)
+    surplus = max(0, int(counts[-1]) - arriving)
     # a user is visible from the last time on that it was not: what is seen only for a while is not
     stable = np.minimum.accumulate(np.maximum(counts - surplus, 0)[::-1])[::-1]
-    stable = np.minimum(stable, acknowledged)
+    stable = np.minimum(stable, arriving)
     times, totals = acks.points()
+    if lost is not None:
+        totals = totals - np.searchsorted(lost, totals, side="right")
     final = int(stable[-1])
     marks = np.unique(np.concatenate((totals, stable, [0, final])))
     marks = marks[marks <= final]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,23 @@ def test_who_is_never_counted_has_an_infinite_lag() -> None:
     assert lag.percentile_s(99) == math.inf
     assert lag.to_json()["p99_s"] is None
     assert lag.to_json()["never"] == 4
+
+
+def test_an_outage_makes_nobody_else_late() -> None:
+    # a hundred a second for ten seconds; those of the fourth are lost, the others take one second
+    acks = curve(*((at / 10, at * 10) for at in range(101)))
+    counted = [min(at * 10, 1000) - min(max(at * 10 - 300, 0), 100) for at in range(101)]
+    observations = [
+        seen(1 + at / 10, count, answered_s=1 + at / 10) for at, count in enumerate(counted)
+    ]
+    lost = np.arange(301, 401)
+    blind = visibility(acks, observations, acknowledged=1000)
+    told = visibility(acks, observations, acknowledged=1000, lost=lost)
+    assert blind is not None
+    assert told is not None
+    assert (blind.percentile_s(80) or 0) > 1.9
+    assert 1 <= (told.percentile_s(80) or 0) <= 1.2
+    assert (told.never, told.percentile_s(95)) == (100, math.inf)
 
 
 def test_a_count_that_falls_again_was_not_yet_visible() -> None:
