@@ -71,7 +71,8 @@ def test_what_cannot_be_decided_is_named(document: Document) -> None:
 
 
 def test_a_lag_without_end_is_said(document: Document) -> None:
-    document["consistency"]["visibility"] |= {"max_s": None, "never": 37}
+    lag = {"p50_s": 0.5, "p95_s": 0.9, "p99_s": 1.2, "max_s": None, "resolution_s": 0.25}
+    document["consistency"]["visibility"] = lag | {"never": 37}
     assert "max never   after its acknowledgement" in shown(document)
 
 
