@@ -72,7 +72,7 @@ def test_what_cannot_be_decided_is_named(document: Document) -> None:
 
 def test_a_lag_without_end_is_said(document: Document) -> None:
     lag = {"p50_s": 0.5, "p95_s": 0.9, "p99_s": 1.2, "max_s": None, "resolution_s": 0.25}
-    document["consistency"]["visibility"] = lag | {"never": 37}
+    document["consistency"]["visibility"] = lag | {"never": 37, "samples": 21_600}
     assert "max never   after its acknowledgement" in shown(document)
 
 
