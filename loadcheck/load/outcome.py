@@ -17,10 +17,13 @@ def attempt_outcome(exchange: Exchange) -> Outcome:
     503, which the service documents as "not taken" (Amplitude HTTP V2 API, status codes). A 408
     says that the server gave up waiting, not that it had received nothing. Whatever else is not a
     success may have taken effect: a timeout, a lost connection, 500, 502, 504, an answer that
-    cannot be read, or a 200 that does not say what the criteria ask.
+    cannot be read, or a 200 that does not say what the criteria ask. Of a request that the
+    transport sent twice the first sending may have taken effect, whatever was said to the second.
     """
     if exchange.success:
         return Outcome.ACKNOWLEDGED
+    if exchange.repeated:
+        return Outcome.INDETERMINATE
     if exchange.failure is Failure.CONNECT:
         return Outcome.REJECTED
     if exchange.failure is not None:

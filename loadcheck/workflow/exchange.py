@@ -116,6 +116,9 @@ class Exchange:
         "success",
     )
 
+    repeated = False
+    """Whether the transport sent it a second time, so that the first may have taken effect."""
+
     _UNREAD = object()
 
     def __init__(
@@ -159,3 +162,14 @@ class Exchange:
             if key == wanted:
                 return value.decode("latin-1")
         return None
+
+
+class Repeated(Exchange):
+    """An attempt whose request met a connection that was being closed, and was sent once more.
+
+    Its :attr:`sent_ns` is the instant of the first sending.
+    """
+
+    __slots__ = ()
+
+    repeated = True

@@ -13,7 +13,7 @@ from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, decoded
 from loadcheck.load.transport.framing import Encode
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
-from loadcheck.workflow.exchange import Exchange, Failure, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Repeated, Request
 
 _now_ns = time.monotonic_ns
 _FIRST_FINAL_STATUS = 200
@@ -34,7 +34,7 @@ class Owner(Protocol):
     def closed(self, connection: Connection, /) -> None:
         """Forget a connection that has ended."""
 
-    def stale(self, request: Request, sink: Sink, /) -> bool:
+    def stale(self, request: Request, sink: Sink, sent_ns: int, /) -> bool:
         """Send a request again that met a connection which was being closed, if it may be."""
 
 
@@ -233,15 +233,24 @@ class Connection(asyncio.Protocol):
 
     # what the owner calls
 
-    def send(self, request: Request, sink: Sink) -> None:
-        """Write a request; its answer goes to ``sink``."""
+    def send(self, request: Request, sink: Sink, first_sent_ns: int = 0) -> None:
+        """Write a request; its answer goes to ``sink``.
+
+        Args:
+            request: The request.
+            sink: Who is told what comes of it.
+            first_sent_ns: When it was written to a connection that was being closed; 0: never.
+        """
         if self._soiled:
             self._reset()
         self._without_body = request.head.startswith(b"HEAD ")
         self._sink = sink
         data = self._encode(request)
         now = self.sent_ns = _now_ns()
-        self._exchange = Exchange(request, sent_ns=now)
+        if first_sent_ns:
+            self._exchange = Repeated(request, sent_ns=first_sent_ns)
+        else:
+            self._exchange = Exchange(request, sent_ns=now)
         self._active[self] = None
         self._transport.write(data)
 
@@ -405,7 +414,7 @@ class Connection(asyncio.Protocol):
         if self.idle_since_ns and not self._heard_ns and (orderly or rested):
             self._exchange = self._sink = None
             del self._active[self]
-            if self._owner.stale(exchange.request, sink):
+            if self._owner.stale(exchange.request, sink, exchange.sent_ns):
                 return
             self._exchange, self._sink = exchange, sink
             self._active[self] = None

@@ -17,7 +17,7 @@ from loadcheck.load.transport.connection import Connection, reason
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.framing import Encode
 from loadcheck.load.transport.settings import Deadlines
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Repeated, Request
 
 _now_ns = time.monotonic_ns
 _MOST_OPENING = 256
@@ -34,11 +34,13 @@ class Waiting(NamedTuple):
         request: The request.
         sink: Who is told what came of it.
         until_ns: When it has waited too long.
+        sent_ns: When it was written to a connection that was being closed; 0: never.
     """
 
     request: Request
     sink: Sink
     until_ns: int
+    sent_ns: int = 0
 
 
 class Pool:
@@ -148,14 +150,14 @@ class Pool:
         self._idle.pop(connection, None)
         self._open_more()
 
-    def stale(self, request: Request, sink: Sink) -> bool:
+    def stale(self, request: Request, sink: Sink, sent_ns: int) -> bool:
         """Send a request again that met a connection which was being closed, if it may be.
 
         Over one that is opened for it: a second time it cannot happen.
         """
         if self._closing or not self._repeat(request):
             return False
-        self._again.append(Waiting(request, sink, _now_ns() + self._waiting_ns))
+        self._again.append(Waiting(request, sink, _now_ns() + self._waiting_ns, sent_ns))
         return True
 
     # opening
@@ -200,7 +202,7 @@ class Pool:
             connection.abort()
         elif self._again:
             entry = self._again.popleft()
-            connection.send(entry.request, entry.sink)
+            connection.send(entry.request, entry.sink, entry.sent_ns)
         else:
             if not self._waiting:
                 connection.idle_since_ns = _now_ns()
@@ -213,7 +215,13 @@ class Pool:
 
 
 def unsent(entry: Waiting, detail: str) -> None:
-    """Hand back a request that was never sent."""
+    """Hand back a request that was never sent, or not a second time: then it is lost."""
+    if entry.sent_ns:
+        lost = Repeated(entry.request, sent_ns=entry.sent_ns, done_ns=_now_ns())
+        lost.failure = Failure.LOST
+        lost.detail = f"the server closed the connection, and then: {detail}"
+        entry.sink(lost)
+        return
     entry.sink(Exchange(entry.request, done_ns=_now_ns(), failure=Failure.CONNECT, detail=detail))
 
 

@@ -66,7 +66,7 @@ class Talk:
     def closed(self, _: Connection) -> None:
         self.idle = False
 
-    def stale(self, _: Request, sink: Sink) -> bool:
+    def stale(self, _: Request, sink: Sink, sent_ns: int) -> bool:
         return False
 
     def send(self, request: Request = POST) -> None:

@@ -7,10 +7,13 @@ import struct
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import pytest
 
+from loadcheck.load.outcome import attempt_outcome
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.workflow.exchange import Failure
+from loadcheck.measure import Outcome
+from loadcheck.workflow.exchange import Failure, Origin
 from tests.load.transport.peer import ANSWER, HEAD, deadlines, read_request, send, server
 
 pytestmark = pytest.mark.anyio
@@ -143,3 +146,51 @@ async def test_a_second_sending_goes_over_a_new_connection_and_not_to_another_st
     assert wire.stale_retries <= 16
     came = sorted(body for bodies in closing.requests for body in bodies)
     assert {b"%d%b" % (n, part) for n in range(8) for part in (b"a", b"b")} <= set(came)
+
+
+async def test_the_first_sending_may_have_taken_effect_whatever_is_said_to_the_second() -> None:
+    came = 0
+
+    async def refusing(stream: anyio.abc.ByteStream) -> None:
+        nonlocal came
+        came += 1
+        await read_request(stream)
+        await stream.send(ANSWER if came == 1 else ANSWER.replace(b"200 OK", b"429 No"))
+        if came == 1:
+            await read_request(stream)
+
+    async with (
+        server(refusing) as origin,
+        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
+    ):
+        first = await send(wire, origin)
+        second = await send(wire, origin)
+    assert not first.repeated
+    assert (second.status, second.repeated) == (429, True)
+    assert attempt_outcome(second) is Outcome.INDETERMINATE
+
+
+async def test_one_that_finds_no_second_connection_is_lost_and_not_unsent() -> None:
+    """The server is gone: it may have done what the first sending asked for."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    origin = Origin("http", "127.0.0.1", listening.getsockname()[1])
+
+    def serve() -> None:
+        accepted, _ = listening.accept()
+        with accepted:
+            accepted.recv(10_000)
+            listening.close()
+            accepted.sendall(ANSWER)
+            accepted.recv(10_000)
+
+    async with (
+        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(anyio.to_thread.run_sync, serve)
+        assert (await send(wire, origin)).failure is None
+        exchange = await send(wire, origin)
+    assert exchange.failure is Failure.LOST
+    assert exchange.sent_ns > 0
+    assert "and then: cannot connect" in exchange.detail
+    assert attempt_outcome(exchange) is Outcome.INDETERMINATE
