@@ -26,7 +26,7 @@ FEWEST_INTERVALS = 4
 """With fewer there is no telling how much they differ by chance."""
 
 _BLOCKS = 6
-_CAUTION = 0.7
+_CAUTION = 0.5
 """Standard errors by which a correlation is taken to be higher than it was found to be: one that is
 found too low makes an interval too narrow. Calibrated by tests/benchmarks/compare.py."""
 _HIGHEST_CORRELATION = 0.95
