@@ -56,7 +56,7 @@ class StepRecord:
 
     _MAX_REASONS = 20
     _OTHER = "other reasons"
-    _EXAMPLE_BYTES = 300
+    _EXAMPLE_BYTES = 4096  # more than is shown, so that no secret is cut before it is hidden
 
     def __init__(self, step_id: str, *, has_due_time: bool, grid: Grid | None = None) -> None:
         self.step_id = step_id

@@ -43,7 +43,7 @@ class Book:
 
     def enter(self, sections: dict[str, Any]) -> None:
         """Enter sections that hold words of the service, in which a secret might stand."""
-        self.document |= document.redact(sections, self._hidden)
+        self.document |= document.brief(document.redact(sections, self._hidden))
 
     async def save(self, phase: str, *, durable: bool) -> None:
         """Save in a thread, so that the disk does not hold up the load.

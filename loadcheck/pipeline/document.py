@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
 _SHORTEST_SECRET = 4
+_EXAMPLE = 300
+"""Characters kept of an answer."""
 _HIDDEN = "***"
 
 
@@ -217,6 +219,18 @@ def environment() -> dict[str, Any]:
 def utc_now() -> str:
     """Return the present in UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def brief(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return sections with examples of answers cut short: after their secrets have been hidden."""
+    steps = {
+        name: {
+            **step,
+            "examples": {status: text[:_EXAMPLE] for status, text in step["examples"].items()},
+        }
+        for name, step in sections.get("steps", {}).items()
+    }
+    return {**sections, "steps": steps} if steps else sections
 
 
 def redact(value: Any, hidden: Collection[str]) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.measure import Histogram
-from loadcheck.pipeline.document import environment, histogram, redact, utc_now
+from loadcheck.pipeline.document import brief, environment, histogram, redact, utc_now
 
 SECRET = "s3cr3t-of-a-test"
 
@@ -61,3 +61,11 @@ def test_a_histogram_without_samples_has_no_percentiles() -> None:
     empty = histogram(Histogram())
     assert (empty["count"], empty["p50_ms"], empty["max_ms"]) == (0, None, None)
     assert Histogram.decode(empty["hdr"]).count == 0
+
+
+def test_an_answer_is_cut_short_after_its_secrets_are_hidden() -> None:
+    text = "x" * 295 + SECRET
+    sections = {"steps": {"up": {"examples": {"500": text}}}}
+    cut = brief(redact(sections, {SECRET}))["steps"]["up"]["examples"]["500"]
+    assert cut == "x" * 295 + "***"
+    assert brief({"verdict": "pass"}) == {"verdict": "pass"}
