@@ -108,8 +108,17 @@ async def again(path: Path, options: Again) -> Asked:
             seed=document["run"]["seed"],
         )
         verification.baseline = _baseline(document)
-        controls = document.get("consistency", {}).get("controls") or {}
-        await verification.later(sent, ledger, controls.get("acknowledged"), ago_s=_ago_s(document))
+        before = document.get("consistency", {})
+        await verification.later(
+            sent,
+            ledger,
+            (before.get("controls") or {}).get("acknowledged"),
+            ago_s=_ago_s(document),
+            shown=any(
+                (entry["uniques"] or 0) > (verification.baseline or 0)
+                for entry in before.get("observations", ())
+            ),
+        )
     verified = verification.conclude(sent, due)
     compared = None
     if options.export:

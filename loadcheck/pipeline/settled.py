@@ -54,7 +54,7 @@ class _Counts:
         seen, exact = self.seen, self.compared
         figures: dict[str, float | None] = {
             "uniques": seen.uniques,
-            "lost": seen.lost if exact is None else len(exact.lost),
+            "lost": seen.lost if exact is None else _lost(exact, seen),
             "recovered": seen.recovered_at_most if exact is None else exact.recovered,
             "unexpected": seen.unexpected if exact is None else exact.unexpected_count,
             "duplicated": seen.duplicated if exact is None else exact.duplicated.total(),
@@ -86,7 +86,7 @@ def rejudge(
     seen = verified.consistency
     findings = verified.findings
     if settled.compared is not None:
-        findings = exact_findings(settled.compared, settled.sent)
+        findings = exact_findings(settled.compared, settled.sent, seen)
     consistent = worst(finding.verdict for finding in findings)
     kept = [f for f in document.get("findings", ()) if f["check"] in _OWN_CHECKS]
     judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
@@ -154,18 +154,47 @@ def _thresholds(
     return judged
 
 
-def exact_findings(found: Compared, sent: Sent) -> list[Finding]:
-    """Return what the comparison event by event says: exact, without ambiguity."""
+def _lost(found: Compared, seen: Consistency) -> int | None:
+    """Return how many the export proves lost; None if it has not all that queries count.
+
+    Hours become ready to be exported one by one, later than they can be queried: an export that
+    lacks more users than the count does is not complete, and proves no loss.
+    """
+    lost = len(found.lost)
+    if seen.lost_at_most is not None and lost > seen.lost_at_most and not seen.missing_events:
+        return None
+    return lost
+
+
+def exact_findings(found: Compared, sent: Sent, seen: Consistency) -> list[Finding]:
+    """Return what the comparison event by event says: exact, without ambiguity.
+
+    Args:
+        found: The comparison.
+        sent: The ledger's numbers.
+        seen: What the counts prove, asked for just before.
+    """
     lost = len(found.lost)
     events = found.duplicated.total()
-    findings = [
-        _exact(
+    if _lost(found, seen) is None:
+        first = Finding(
+            check="lost",
+            verdict=Verdict.UNKNOWN,
+            summary=f"{lost:,} of {sent.acknowledged:,} acknowledged users are not in the export, "
+            f"but no more than {seen.lost_at_most:,} are missing from the service's count: the "
+            "export is not complete yet. Ask again in an hour.",
+            evidence={"lost": lost, "lost_at_most": seen.lost_at_most},
+        )
+    else:
+        first = _exact(
             "lost",
             lost,
             f"{lost:,} of {sent.acknowledged:,} acknowledged users are missing from the export, or "
             "some of their events are; all are named in the results file.",
             f"All {sent.acknowledged:,} acknowledged users are in the export with all events.",
-        ),
+        )
+    findings = [
+        first,
         _exact(
             "duplicated",
             events,

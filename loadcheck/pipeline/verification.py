@@ -23,6 +23,7 @@ from loadcheck.verify.inquire import Inquiry, Terms
 from loadcheck.verify.localize import Copies, Localized
 from loadcheck.verify.naming import Moments, tell
 from loadcheck.verify.observe import Observation, Observer, Settlement
+from loadcheck.verify.places import places
 from loadcheck.verify.reconcile import Consistency, Sent, reconcile
 from loadcheck.verify.verdict import Finding
 from loadcheck.verify.visibility import AckCurve, Visibility, visibility
@@ -111,6 +112,7 @@ class Verification:
         self.settlement: Settlement | None = None
         self.controlled = Controlled()
         self.localized: Localized | None = None
+        self._acknowledged = BitMap()
         self._controls: Controls | None = None
 
     # the stretches of a run
@@ -155,7 +157,13 @@ class Verification:
                     await self.localize(ledger, since_ns, sent.events_per_copy)
 
     async def later(
-        self, sent: Sent, ledger: Ledger, controls: int | None, *, ago_s: float
+        self,
+        sent: Sent,
+        ledger: Ledger,
+        controls: int | None,
+        *,
+        ago_s: float,
+        shown: bool,
     ) -> None:
         """Ask about a run that ended a while ago.
 
@@ -164,6 +172,7 @@ class Verification:
             ledger: Who was sent.
             controls: Control users that the run itself had acknowledged; None if it sent none.
             ago_s: How long ago the last acknowledgement was.
+            shown: Whether the service has counted anybody of the run before.
         """
         verify, before = self._scenario.verify, self.baseline or 0
         since_ns = time.monotonic_ns()
@@ -173,9 +182,14 @@ class Verification:
             upper=before + sent.acknowledged + sent.indeterminate,
             since_ns=since_ns,
             quiet_s=verify.quiet_s,
-            deadline_s=1.5 * verify.quiet_s + 2 * self.pause_s,
+            deadline_s=max(1.5 * verify.quiet_s + 2 * self.pause_s, verify.deadline_s - ago_s),
         )
-        self.settlement = replace(self.settlement, waited_s=ago_s + self.settlement.waited_s)
+        last = self.settlement.last
+        self.settlement = replace(
+            self.settlement,
+            waited_s=ago_s + self.settlement.waited_s,
+            blank=not shown and controls is None and last is not None and last.uniques == before,
+        )
         await self._confirm(sent)
         if not filtered or self.settlement.last is None:
             return
@@ -191,6 +205,7 @@ class Verification:
         """Ask by bucket who is missing or was counted twice."""
         split = self._scenario.verify.split
         assert split is not None
+        self._acknowledged = ledger.acknowledged
         assert self.settlement is not None
         copies = Copies(
             self._buckets,
@@ -214,10 +229,11 @@ class Verification:
 
     def conclude(self, sent: Sent, moments: Moments) -> Verified:
         """Return what all answers together prove."""
-        told = None
+        told = lost = None
         if self.localized is not None:
             found = self.localized.unproven() if self.controlled.silent else self.localized
             told = tell(found, self._buckets, moments)
+            lost = places(found, self._buckets, self._acknowledged)
         consistency, findings = reconcile(
             sent,
             self.settlement,
@@ -234,6 +250,7 @@ class Verification:
                 self.observer.observations,
                 acknowledged=sent.acknowledged,
                 baseline=self.baseline or 0,
+                lost=lost,
             )
         return Verified(
             consistency=consistency,
@@ -300,12 +317,13 @@ class Verification:
             visible = await controls.visible()
         unsent_count = await controls.unsent()
         self.controlled = Controlled(acknowledged=expected, visible=visible, unsent=unsent_count)
+        if self.settlement is None or self.settlement.last is None:
+            return
         # who became visible while the controls were awaited is not missing
-        again = await self.observer.ask(totals=True)
-        if again.is_evidence and self.settlement is not None:
-            upper = sent.acknowledged + sent.indeterminate + (self.baseline or 0)
-            settled = self.settlement.settled or again.uniques == upper
-            self.settlement = replace(self.settlement, last=again, settled=settled)
+        last, adrift = await self.observer.with_totals(self.settlement.last)
+        upper = sent.acknowledged + sent.indeterminate + (self.baseline or 0)
+        settled = self.settlement.settled or last.uniques == upper
+        self.settlement = replace(self.settlement, last=last, adrift=adrift, settled=settled)
 
     @property
     def pause_s(self) -> float:

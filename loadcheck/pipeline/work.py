@@ -50,6 +50,8 @@ from loadcheck.workflow.buckets import Buckets
 _GC_THRESHOLD = 50_000
 _LATE_MS = 10.0
 """A 99th percentile of lateness from which on a reader is warned."""
+_MOST_UNSENT = 3
+"""So many reasons why requests could not be made are told."""
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
@@ -400,6 +402,9 @@ class Work:
                 f"{record.skipped:,} copies fell due while {record.max_in_flight:,} were in flight"
                 " and were not sent: raise load.max_in_flight or ask for a lower rate"
             )
+        for why, number in self._prepared.plan.unsent.most_common(_MOST_UNSENT):
+            times = "a request" if number == 1 else f"{number:,} requests"
+            warnings.append(f"{times} could not be made, and nothing was sent: {why}")
         if self._book.missed:
             warnings.append(
                 f"{self._book.missed:,} saves of the results failed while the load went on:"

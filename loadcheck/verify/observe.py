@@ -16,6 +16,9 @@ _MAX_BACKOFF_S = 30.0
 _TOTALS_EVERY = 5
 """Of the questions during the load, how many go without asking for the events as well."""
 _TOTALS_TRIES = 5
+"""So many answers may disagree before events are called adrift."""
+_REFUSED_TRIES = 24
+"""So many questions for events may be refused before they are called unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,10 @@ class Settlement:
         settled: Whether the count reached the upper bound, or stood still for the quiet period.
         waited_s: From the last acknowledgement to the end of the wait.
         error: Why the last answer that is no evidence is none; "" if all were.
-        adrift: Whether events are counted, but never stood still together with the users: then
-            ``last`` tells nothing of them.
+        adrift: Whether events are counted, but no two answers in a row agreed on them and on the
+            users: then ``last`` tells nothing of them.
+        blank: Whether the service has never shown anybody of the run, nor a control user: then it
+            may show nobody yet.
     """
 
     last: Observation | None
@@ -64,6 +69,7 @@ class Settlement:
     waited_s: float
     error: str = ""
     adrift: bool = False
+    blank: bool = False
 
 
 class Observer:
@@ -185,7 +191,7 @@ class Observer:
             await anyio.sleep(min(self._pause_s(), max(0.0, deadline_s - waited_s)))
         adrift = False
         if last is not None and self._totals is not None:
-            last, adrift = await self._with_totals(last)
+            last, adrift = await self.with_totals(last)
         waited_s = (clock() - since_ns) / 1e9
         return Settlement(last=last, settled=settled, waited_s=waited_s, error=error, adrift=adrift)
 
@@ -200,20 +206,27 @@ class Observer:
         self._uniques, self._totals = uniques, totals
         if settlement.last is None:
             return settlement
-        last, adrift = await self._with_totals(settlement.last)
+        last, adrift = await self.with_totals(settlement.last)
         return replace(settlement, last=last, adrift=adrift)
 
-    async def _with_totals(self, last: Observation) -> tuple[Observation, bool]:
-        """Ask for the events as well, until two answers in a row agree.
+    async def with_totals(self, last: Observation) -> tuple[Observation, bool]:
+        """Ask once more; for the events as well, if there is such a count, until two in a row agree.
 
         Events are asked for after users, so events that become visible in between would look like
-        duplicates.
+        duplicates. An answer that is no evidence agrees and disagrees with nothing.
+
+        Args:
+            last: The last answer that is evidence.
 
         Returns:
             The last answer, and whether no two agreed: then it says nothing of events.
         """
+        if self._totals is None:
+            found = await self.ask()
+            return (found if found.is_evidence and found.as_of_ns >= last.as_of_ns else last), False
         before: Observation | None = None
-        for _ in range(_TOTALS_TRIES):
+        tries, refused = _TOTALS_TRIES, _REFUSED_TRIES
+        while tries and refused:
             found = await self.ask(totals=True)
             if found.is_evidence and found.as_of_ns >= last.as_of_ns:
                 last = found
@@ -223,8 +236,11 @@ class Observer:
                 ):
                     return last, False
                 before = found
+                tries -= 1
+            else:
+                refused -= 1
             await anyio.sleep(min(self._pause_s(), 1.0))
-        return replace(last, totals=None), self._totals is not None
+        return replace(last, totals=None), True
 
     def _pause_s(self) -> float:
         """Return the pause before the next question: longer after each refusal in a row."""

@@ -130,6 +130,8 @@ def reconcile(
     seen = _consistency(sent, settlement, localized or Localized(), baseline, isolation)
     if controlled.acknowledged is not None:
         seen = replace(seen, overtaken=not controlled.silent)
+    elif settlement.blank and sent.acknowledged:
+        seen = replace(seen, overtaken=False)
     findings = _findings(seen, sent, localized, told)
     if settlement.adrift:
         findings.append(_adrift(seen))
@@ -378,8 +380,8 @@ def _adrift(seen: Consistency) -> Finding:
     return Finding(
         check="duplicated",
         verdict=Verdict.UNKNOWN,
-        summary="Whether events were counted twice is unknown: the counts of users and of events "
-        f"never stood still together {_when(seen)}. Ask again later with loadcheck reconcile.",
+        summary="Whether events were counted twice is unknown: no two answers in a row agreed on "
+        f"users and events {_when(seen)}. Ask again later with loadcheck reconcile.",
         evidence={"totals": None, "uniques": seen.uniques, "duplicated": None},
     )
 

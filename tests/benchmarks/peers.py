@@ -44,7 +44,8 @@ class User(FastHttpUser):
         number = next(numbers)
         body = json.dumps({"api_key": "key", "events": [{"user_id": f"user-{number}",
             "event_type": "probe",
-            "event_properties": {"scenario": "bench", "loadcheck_run": "r"}, "insert_id": f"run-{number}", "time": int(time.time() * 1000)}]})
+            "event_properties": {"scenario": "bench", "loadcheck_run": "r"},
+            "insert_id": f"run-{number}", "time": int(time.time() * 1000)}]})
         with self.client.post("/2/httpapi", data=body, catch_response=True,
                 headers={"Content-Type": "application/json"}) as answer:
             if answer.status_code != 200 or answer.json()["events_ingested"] != 1:

@@ -214,3 +214,65 @@ def test_a_service_that_is_gone_leaves_the_verdict_unknown(
     assert asked.code == 3, asked.stderr
     assert document(loadcheck)["verdict"] == "unknown"
     assert "127.0.0.1" in json.dumps(document(loadcheck)["findings"])
+
+
+@pytest.mark.parametrize("service", [{"visibility_delay": "1h"}], indirect=True)
+def test_a_killed_run_of_which_nobody_is_shown_yet_has_lost_nobody(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    process = loadcheck.start(
+        "run", smoke, *service.options(**{"load.rate": 100, "load.duration": "20s"}), env=KEYS
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not (
+        loadcheck.results() and document(loadcheck)["copies"]["acknowledged"] > 100
+    ):
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    asked = loadcheck("reconcile", loadcheck.results()[0], env=KEYS)
+    assert asked.code == 3, asked.stdout + asked.stderr
+    assert "lost or late" in " ".join(asked.stdout.split())
+    service.later("2h")
+    asked = loadcheck("reconcile", loadcheck.results()[0], env=KEYS)
+    now = document(loadcheck)
+    assert now["consistency"]["lost_at_least"] == 0
+    assert now["consistency"]["uniques"] >= now["copies"]["acknowledged"]
+    assert now["reconciliations"][0]["verdict"] == "unknown"
+    assert asked.code in (0, 3), asked.stdout
+
+
+def test_the_export_tells_what_was_altered_and_what_was_never_sent(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    ran = loadcheck("run", smoke, *service.options(), env=KEYS)
+    assert ran.code == 0, ran.stdout + ran.stderr
+    (path,) = ran.results
+    stored = orjson.loads(path.read_bytes())
+    run_id = stored["run"]["id"]
+    stranger = {
+        "user_id": f"lc-{run_id}-0009999",
+        "event_type": stored["scenario"]["inputs"]["eventType"],
+        "event_properties": {"loadcheck_run": run_id},
+    }
+    body = orjson.dumps({"api_key": KEYS["AMPLITUDE_API_KEY"], "events": [stranger]})
+    request = urllib.request.Request(
+        f"{service.url}/2/httpapi", data=body, headers={"Content-Type": "application/json"}
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+    # as if something else had been sent than what arrived
+    stored["scenario"]["inputs"]["eventProperties"] = {"scenario": "another"}
+    path.write_bytes(orjson.dumps(stored))
+    service.later("4h")
+    asked = loadcheck("reconcile", path, "--export", env=KEYS)
+    assert asked.code == 1, asked.stdout + asked.stderr
+    found = document(loadcheck)["reconciliations"][-1]["export"]
+    assert (found["lost"], found["duplicated"]) == (0, 0)
+    assert (found["altered"], found["unexpected"]) == (200, 1)
+    assert found["unexpected_users"] == [stranger["user_id"]]
+    field = found["altered_fields"][0]
+    assert (field["sent"], field["found"]) == ("another", "smoke")
+    assert field["field"].endswith("/scenario")
+    said = " ".join(asked.stdout.split())
+    assert "200 fields came out other than they went in" in said
+    assert "1 events are in the export that were refused or never sent" in said

@@ -207,7 +207,7 @@ CASES = [
     Case("throttling", {"throttle": SOME}, PASS, nothing_is_lost),
     Case(
         "throttled queries",
-        {"throttle": {"rate": 0.5, "on": "queries"}},
+        {"throttle": {"rate": 0.3, "on": "queries"}},
         PASS,
         nobody_is_accused,
         verify={"deadline": "5s"},

@@ -9,7 +9,7 @@ import pytest
 
 from tests.pipeline.tribunal import contradictions, mix, sit, truth
 
-CHUNK = 30
+CHUNK = 50
 Property = Callable[[str, object], None]
 
 

@@ -78,7 +78,7 @@ def test_of_several_events_each_must_be_there() -> None:
 
 def test_a_second_event_is_a_duplicate_whether_it_keeps_its_key_or_not() -> None:
     found = compare(
-        [*map(event, range(5)), event(2), event(2), event(4, **{"$insert_id": "another"})]
+        [*map(event, range(5)), event(2), event(2), event(4) | {"$insert_id": "another"}]
     )
     assert found.duplicated == Counter({2: 2, 4: 1})
     assert not found.unexpected_count
@@ -108,7 +108,7 @@ def test_a_field_that_is_gone_is_altered() -> None:
     [
         event(9),  # refused, or never sent
         event(0, user_id="somebody"),
-        event(0, **{"$insert_id": "of another", "event_properties": {}}),
+        event(0) | {"$insert_id": "of another", "event_properties": {}},
     ],
     ids=["refused", "unknown", "of another event"],
 )

@@ -145,7 +145,7 @@ def test_events_that_never_stood_still_with_the_users_prove_no_duplicate() -> No
     assert seen.duplicated is None
     (finding,) = [finding for finding in findings if finding.check == "duplicated"]
     assert finding.verdict is Verdict.UNKNOWN
-    assert "never stood still together" in finding.summary
+    assert "no two answers in a row agreed" in finding.summary
 
 
 def test_several_events_a_copy_are_no_duplicates() -> None:

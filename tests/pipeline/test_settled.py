@@ -1,0 +1,56 @@
+"""What an export proves, beside what the service counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pyroaring import BitMap
+
+from loadcheck.pipeline.settled import exact_findings
+from loadcheck.verify.export import Compared
+from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.reconcile import Consistency, Sent, reconcile
+from loadcheck.verify.verdict import Verdict
+
+SENT = Sent(started=100, acknowledged=100, indeterminate=0, rejected=0)
+
+
+def counted(uniques: int, totals: int) -> Consistency:
+    answer = Observation(
+        asked_ns=1, answered_ns=2, as_of_ns=1, uniques=uniques, totals=totals, error=""
+    )
+    settlement = Settlement(last=answer, settled=True, waited_s=9)
+    seen, _ = reconcile(SENT, settlement, baseline=0, isolation="filter")
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("uniques", "totals", "missing", "verdict"),
+    [
+        (100, 100, 0, Verdict.PASS),
+        (97, 97, 3, Verdict.FAIL),
+        (100, 100, 40, Verdict.UNKNOWN),  # counted, and not yet exported
+        (97, 97, 40, Verdict.UNKNOWN),
+    ],
+)
+def test_an_export_that_lacks_more_than_the_count_is_not_complete(
+    uniques: int, totals: int, missing: int, verdict: Verdict
+) -> None:
+    found = Compared(events=100 - missing, lost=BitMap(range(missing)))
+    lost = exact_findings(found, SENT, counted(uniques, totals))[0]
+    assert (lost.check, lost.verdict) == ("lost", verdict)
+
+
+def test_users_of_whom_events_are_missing_are_lost_although_they_are_counted() -> None:
+    several = replace(SENT, events_per_copy=2)
+    answer = Observation(asked_ns=1, answered_ns=2, as_of_ns=1, uniques=100, totals=199)
+    settlement = Settlement(last=answer, settled=True, waited_s=9)
+    seen, _ = reconcile(several, settlement, baseline=0, isolation="filter")
+    lost = exact_findings(Compared(events=199, lost=BitMap([7])), several, seen)[0]
+    assert lost.verdict is Verdict.FAIL
+
+
+def test_without_a_count_the_export_has_the_word() -> None:
+    seen, _ = reconcile(SENT, None, baseline=0, isolation="filter")
+    assert exact_findings(Compared(lost=BitMap([7])), SENT, seen)[0].verdict is Verdict.FAIL
