@@ -210,7 +210,7 @@ class Observer:
         return replace(settlement, last=last, adrift=adrift)
 
     async def with_totals(self, last: Observation) -> tuple[Observation, bool]:
-        """Ask once more; for the events as well, if there is such a count, until two in a row agree.
+        """Ask once more; for the events as well where they are counted, until two in a row agree.
 
         Events are asked for after users, so events that become visible in between would look like
         duplicates. An answer that is no evidence agrees and disagrees with nothing.
