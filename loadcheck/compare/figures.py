@@ -109,7 +109,7 @@ COUNTS = {
     "lost": ("lost_at_least", "lost_at_most"),
     "duplicated": ("duplicated", "duplicated"),
     "unexpected": ("unexpected", "unexpected"),
-    "missing_events": ("missing_events", "missing_events"),
+    "missing_events": ("missing_events", "missing_events_at_most"),
 }
 """What is counted exactly, and where its bounds stand in the results file."""
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from loadcheck.pipeline.prepare import Prepared
     from loadcheck.pipeline.verification import Verification, Verified
     from loadcheck.scenario.model import Scenario
+    from loadcheck.verify.consistency import Consistency
     from loadcheck.verify.observe import Observation
-    from loadcheck.verify.reconcile import Consistency
     from loadcheck.workflow.identity import Run
     from loadcheck.workflow.plan import StepPlan
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from loadcheck.load.record import Record, StepRecord
     from loadcheck.load.stages import StageRecord, StageSpan
     from loadcheck.measure import Histogram
+    from loadcheck.verify.consistency import Consistency
     from loadcheck.verify.metrics import Metric
-    from loadcheck.verify.reconcile import Consistency
     from loadcheck.verify.visibility import Visibility
 
 

@@ -19,15 +19,17 @@ from loadcheck.errors import ConsentError, InputError, Problem
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import document as documents
 from loadcheck.pipeline import exported
-from loadcheck.pipeline.prepare import Prepared, is_loopback, prepare, secret_values
+from loadcheck.pipeline.consent import is_loopback
+from loadcheck.pipeline.newrun import secret_values
+from loadcheck.pipeline.prepare import Prepared, prepare
 from loadcheck.pipeline.settled import Settled, rejudge
 from loadcheck.pipeline.target import queries
 from loadcheck.pipeline.verification import Verification, Verified, moments
 from loadcheck.result import ResultFile, read
 from loadcheck.scenario.model import Scenario
+from loadcheck.verify.consistency import Sent
 from loadcheck.verify.export import Compared
 from loadcheck.verify.naming import Moments
-from loadcheck.verify.reconcile import Sent
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.buckets import Buckets
 from loadcheck.workflow.identity import Run

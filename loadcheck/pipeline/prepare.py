@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import secrets
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Literal
-from urllib.parse import quote, quote_plus
 
 from loadcheck.emulator import config as emulator_config
-from loadcheck.errors import (
-    ConsentError,
-    Problem,
-    ScenarioError,
-    WorkflowError,
-    did_you_mean,
-)
-from loadcheck.load.gate import Limit
+from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.retry import Backoff
-from loadcheck.load.stages import StageSpan, stage_spans
-from loadcheck.measure import Grid
 from loadcheck.pipeline import marks
 from loadcheck.pipeline.fetch import fetch
+from loadcheck.pipeline.loading import asked_copies, pacer_of
+from loadcheck.pipeline.newrun import secret_values
 from loadcheck.pipeline.questions import Questions, Sisters
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.verify import thresholds
 from loadcheck.verify.metrics import Vocabulary
 from loadcheck.workflow.batches import Together
@@ -37,12 +23,6 @@ from loadcheck.workflow.identity import Run
 from loadcheck.workflow.plan import Plan, Role, StepPlan
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_ID_ALPHABET = string.ascii_lowercase + string.digits
-_ID_LENGTH = 12
-
-PLACEHOLDER_URL = "http://emulator:80"
-"""Where ``check`` says requests would go when the emulator has not been started."""
-PLACEHOLDER_TARGET = {"apiKey": "***", "secretKey": "***", "basicAuth": "***"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +38,7 @@ class Prepared:
             cannot tell runs apart.
         thresholds: The limits.
         pacer: The schedule of an open load; None for a closed one.
+        planned: Copies in all, if that is known beforehand.
         isolation: How this run's users are told from others'.
     """
 
@@ -68,57 +49,8 @@ class Prepared:
     controls: Sisters | None
     thresholds: tuple[thresholds.Threshold, ...]
     pacer: OpenPacer | None
+    planned: int | None
     isolation: Literal["filter", "baseline"]
-
-    @property
-    def planned(self) -> int | None:
-        """Copies in all, if that is known beforehand."""
-        return self.pacer.planned if self.pacer else None
-
-
-def new_id() -> str:
-    """Return the id of a new run: 12 characters that no other run has."""
-    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
-
-
-def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, seed: int) -> Run:
-    """Return the identity of a new run.
-
-    The query window goes from the day before to the day after everything that may happen, since
-    the project's time zone, which is not ours to know, decides the day.
-
-    Args:
-        scenario: What to do.
-        now: The present.
-        target: What the target supplies.
-        seed: Seed of the arrivals, which decide how many copies there are.
-    """
-    end = now + timedelta(seconds=_longest_s(scenario))
-    return Run(
-        id=new_id(),
-        start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
-        end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
-        target=target,
-        copies=_planned(scenario, seed),
-    )
-
-
-def _longest_s(scenario: Scenario) -> float:
-    load = scenario.load
-    if isinstance(load, OpenLoad):
-        loading_s = sum(stage.duration_s for stage in load.stages)
-    else:
-        loading_s = load.duration_s or 0.0
-    return loading_s + scenario.timeouts.drain_s + scenario.verify.deadline_s
-
-
-def _planned(scenario: Scenario, seed: int) -> int | None:
-    load = scenario.load
-    return load.copies if isinstance(load, ClosedLoad) else _pacer(load, seed).planned
-
-
-def _pacer(load: OpenLoad, seed: int) -> OpenPacer:
-    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
 
 
 def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0) -> Prepared:
@@ -213,7 +145,8 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         questions=questions,
         controls=sisters,
         thresholds=limits,
-        pacer=_pacer(load, seed) if isinstance(load, OpenLoad) else None,
+        pacer=pacer_of(load, seed) if isinstance(load, OpenLoad) else None,
+        planned=asked_copies(load, seed),
         isolation="filter" if filtered else "baseline",
     )
 
@@ -241,23 +174,6 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Vo
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
     )
-
-
-def stages_of(scenario: Scenario, prepared: Prepared) -> tuple[StageSpan, ...]:
-    """Return the stages that are to be measured on their own: those that thresholds name."""
-    load, pacer = scenario.load, prepared.pacer
-    if not isinstance(load, OpenLoad) or pacer is None:
-        return ()
-    wanted = {threshold.metric.stage for threshold in prepared.thresholds} - {""}
-    return stage_spans(pacer, [(stage.name, stage) for stage in load.stages], wanted)
-
-
-def grid_of(scenario: Scenario) -> Grid:
-    """Return the intervals that a load is measured by, cut at the boundaries of its stages."""
-    load = scenario.load
-    if isinstance(load, OpenLoad):
-        return Grid([stage.duration_s for stage in load.stages])
-    return Grid([load.duration_s] if load.duration_s is not None else ())
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:
@@ -292,104 +208,6 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
             for problem in error.problems
         ]
         raise ScenarioError([*problems, *placed]) from error
-
-
-def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
-    """Return every value that must appear nowhere, also as URLs, forms and JSON spell it."""
-    plain = (scenario.secrets | frozenset(run.target.values())) - {""}
-    spelt = (
-        spelling
-        for value in plain
-        for spelling in (
-            quote(value, safe=""),
-            quote(value),
-            quote_plus(value),
-            json.dumps(value)[1:-1],
-            json.dumps(value, ensure_ascii=False)[1:-1],
-        )
-    )
-    return plain.union(spelt)
-
-
-def planned_copies(scenario: Scenario, prepared: Prepared) -> int | None:
-    """Return how many copies the scenario asks for; None if time alone decides."""
-    if isinstance(scenario.load, ClosedLoad):
-        return scenario.load.copies
-    return prepared.planned
-
-
-def max_in_flight(scenario: Scenario) -> int:
-    """Return the most copies that may be under way at once."""
-    load = scenario.load
-    return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
-
-
-def most_requests(scenario: Scenario) -> int:
-    """Return the most requests of copies that may be under way at once: the connections needed."""
-    together = scenario.load.copies_per_request
-    return -(-max_in_flight(scenario) // together)
-
-
-def limits_of(scenario: Scenario, plan: Plan) -> dict[int, Limit]:
-    """Return what metered steps may ask of the service, by index of the step."""
-    by_name = scenario.limits
-    return {
-        step.index: Limit(
-            concurrency=by_name[step.step_id].concurrency, rate=by_name[step.step_id].rate
-        )
-        for step in plan.steps
-        if step.step_id in by_name
-    }
-
-
-def backoff(scenario: Scenario, seed: int) -> Backoff:
-    """Return the scenario's answer to failed attempts."""
-    retry = scenario.retry
-    return Backoff(
-        attempts=retry.attempts,
-        backoff_s=retry.backoff_s,
-        max_backoff_s=retry.max_backoff_s,
-        on=retry.on,
-        seed=seed,
-    )
-
-
-def require_consent(
-    scenario: Scenario, prepared: Prepared, *, consent: bool, copies: int | None
-) -> None:
-    """Refuse to leave this machine unless the user has said so.
-
-    Args:
-        scenario: What to do.
-        prepared: The same, compiled.
-        consent: Whether the user has said so.
-        copies: How many may be sent; None: there is no bound.
-
-    Raises:
-        ConsentError: A request would go elsewhere and ``consent`` is false.
-    """
-    away = sorted({str(s.origin) for s in prepared.plan.steps if not is_loopback(s.origin.host)})
-    if not away or consent:
-        return
-    number = "an unlimited number of" if copies is None else f"{copies:,}"
-    raise ConsentError(
-        scenario.problem(
-            "target",
-            f"this run would send {number} events of as many new users to {', '.join(away)}",
-            "events cannot be taken back and users count against the plan; "
-            "add --live to say that it may",
-        )
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is certainly this machine: a loopback address, or "localhost"."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _ingests(steps: Sequence[StepPlan]) -> list[StepPlan]:

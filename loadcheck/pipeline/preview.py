@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from loadcheck.load.retry import Backoff
 from loadcheck.pipeline import marks
+from loadcheck.pipeline.consent import is_loopback
 from loadcheck.pipeline.document import redact
-from loadcheck.pipeline.prepare import (
-    PLACEHOLDER_TARGET,
-    PLACEHOLDER_URL,
-    is_loopback,
-    most_requests,
-    new_run,
-    planned_copies,
-    prepare,
-    secret_values,
-)
+from loadcheck.pipeline.loading import most_requests
+from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run, secret_values
+from loadcheck.pipeline.prepare import prepare
 from loadcheck.pipeline.target import check_tls, passed_by, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.workflow.buckets import partitions
@@ -50,7 +44,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
     check_tls(scenario)
     hidden = secret_values(scenario, run)
     plan, verify = prepared.plan, scenario.verify
-    copies = planned_copies(scenario, prepared)
+    copies = prepared.planned
     shown: dict[str, Any] = {
         "scenario": scenario.name,
         "description": scenario.description,

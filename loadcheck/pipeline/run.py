@@ -16,17 +16,10 @@ from loadcheck.load.limits import raise_open_file_limit
 from loadcheck.pipeline import document
 from loadcheck.pipeline.abort import Watchdog
 from loadcheck.pipeline.book import Book, Place
-from loadcheck.pipeline.prepare import (
-    PLACEHOLDER_TARGET,
-    PLACEHOLDER_URL,
-    Prepared,
-    most_requests,
-    new_run,
-    planned_copies,
-    prepare,
-    require_consent,
-    secret_values,
-)
+from loadcheck.pipeline.consent import require_consent
+from loadcheck.pipeline.loading import most_requests
+from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run, secret_values
+from loadcheck.pipeline.prepare import Prepared, prepare
 from loadcheck.pipeline.target import check_tls, serving, supplied, transports
 from loadcheck.pipeline.work import Finished, Guard, Watch, Work
 from loadcheck.result import ResultFile, default_name
@@ -126,8 +119,8 @@ def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
         servers={"*": PLACEHOLDER_URL} if emulated else {},
         seed=seed,
     )
-    copies = planned_copies(scenario, prepared)
-    require_consent(scenario, prepared, consent=consent or emulated, copies=copies)
+    copies = prepared.planned
+    require_consent(scenario, prepared.plan, consent=consent or emulated, copies=copies)
     check_tls(scenario)
     raise_open_file_limit(most_requests(scenario) + _SPARE_FILES)
     return prepared

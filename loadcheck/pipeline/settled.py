@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadcheck.pipeline.verification import Verified
+from loadcheck.verify.consistency import Consistency, Sent
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Metric
-from loadcheck.verify.reconcile import Consistency, Sent
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Finding, Verdict, worst
 
@@ -161,7 +161,11 @@ def _lost(found: Compared, seen: Consistency) -> int | None:
     lacks more users than the count does is not complete, and proves no loss.
     """
     lost = len(found.lost)
-    if seen.lost_at_most is not None and lost > seen.lost_at_most and not seen.missing_events:
+    if (
+        seen.lost_at_most is not None
+        and lost > seen.lost_at_most
+        and not seen.missing_events_at_most
+    ):
         return None
     return lost
 

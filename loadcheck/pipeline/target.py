@@ -18,7 +18,8 @@ from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.load.warmup import Warmup, warmups
-from loadcheck.pipeline.prepare import is_loopback, most_requests
+from loadcheck.pipeline.consent import is_loopback
+from loadcheck.pipeline.loading import most_requests
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.plan import Plan

@@ -15,16 +15,17 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from loadcheck.measure import Ledger
-from loadcheck.pipeline.prepare import backoff
+from loadcheck.pipeline.loading import backoff
 from loadcheck.verify.allowance import Allowance
 from loadcheck.verify.asking import Asker, Send
+from loadcheck.verify.consistency import Consistency, Sent
 from loadcheck.verify.controls import Controlled, Controls
 from loadcheck.verify.inquire import Inquiry, Terms
 from loadcheck.verify.localize import Copies, Localized
 from loadcheck.verify.naming import Moments, tell
 from loadcheck.verify.observe import Observation, Observer, Settlement
 from loadcheck.verify.places import places
-from loadcheck.verify.reconcile import Consistency, Sent, reconcile
+from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Finding
 from loadcheck.verify.visibility import AckCurve, Visibility, visibility
 from loadcheck.workflow.buckets import Buckets, partitions

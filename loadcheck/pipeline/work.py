@@ -27,22 +27,17 @@ from loadcheck.pipeline import document, intervals
 from loadcheck.pipeline.abort import Aborted, Watchdog, Watching, with_abort
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
-from loadcheck.pipeline.prepare import (
-    Prepared,
-    backoff,
-    grid_of,
-    limits_of,
-    planned_copies,
-    stages_of,
-)
+from loadcheck.pipeline.loading import backoff, grid_of, limits_of, stages_of
+from loadcheck.pipeline.prepare import Prepared
 from loadcheck.pipeline.progress import Phase, Progress
 from loadcheck.pipeline.target import passed_by, warmups_of
 from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.allowance import Allowance
+from loadcheck.verify.consistency import Sent
 from loadcheck.verify.generator import judge_generator, void
 from loadcheck.verify.observe import Observation
-from loadcheck.verify.reconcile import Sent, reconcile
+from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, Verdict, worst
 from loadcheck.workflow.buckets import Buckets
@@ -107,7 +102,7 @@ class Work:
         self._prepared = prepared
         self._book = book
         self._transport = transport
-        self._planned = planned_copies(scenario, prepared)
+        self._planned = prepared.planned
         self._record = record = Record(
             prepared.plan.steps,
             prepared.ingest.index,

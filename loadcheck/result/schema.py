@@ -123,7 +123,10 @@ def _consistency() -> _Schema:
             "recovered_at_most": _maybe(_count("Indeterminate copies that may have arrived.")),
             "unexpected": _maybe(_count("Users counted that were refused or never sent.")),
             "duplicated": _maybe(_count("Events counted beyond those that were sent.")),
-            "missing_events": _maybe(_count("Events of counted users that are missing.")),
+            "missing_events": _maybe(_count("Events of counted users certainly missing.")),
+            "missing_events_at_most": _maybe(
+                _count("Events of counted users that can be missing.")
+            ),
             "settled": _flag("Whether the count had come to rest."),
             "overtaken": _maybe(
                 _flag("Whether users are counted who were sent after the missing; null: not asked.")
@@ -168,6 +171,7 @@ def _consistency() -> _Schema:
         optional=(
             "lost_at_most",
             "missing_events",
+            "missing_events_at_most",
             "overtaken",
             "visibility",
             "localized",

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from loadcheck.workflow.buckets import Buckets
 
 
-def places(
-    found: Localized, buckets: Buckets, acknowledged: BitMap
-) -> Ranks | None:
+def places(found: Localized, buckets: Buckets, acknowledged: BitMap) -> Ranks | None:
     """Return the places of the missing among the acknowledged, from 1, ascending.
 
     Copies start in the order of their numbers, and are taken to be acknowledged in it. Of a window

@@ -26,7 +26,8 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.exported import compare_archive
-from loadcheck.pipeline.prepare import PLACEHOLDER_TARGET, PLACEHOLDER_URL, Prepared, prepare
+from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL
+from loadcheck.pipeline.prepare import Prepared, prepare
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Run

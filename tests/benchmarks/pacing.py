@@ -3,7 +3,7 @@
 Real runs of the command: two against the embedded emulator, on however many cores there are, which
 must reach at least 99 % of the asked rate and skip nothing; one against a trivial server, each on a
 core of its own, which at 20,000/s must reach 99.9 % with a lateness p99 below 0.5 ms and a p99.9
-below 3 ms.
+below 3 ms. That server counts nobody, so there is no verdict.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def main() -> None:
     figures = {
         "burst": figures_of(loadcheck("scenarios/burst.toml")),
         "steady_5000": figures_of(steady(5000, options.seconds)),
-        "fast_20000": figures_of(fast(20_000, options.seconds)),
+        "fast_20000": figures_of(fast(20_000, options.seconds)) | {"verdict": None},
     }
     rows = [("run", "verdict", "copies", "skipped", "reached", "lateness p99", "p99.9")]
     for name, run in figures.items():
         rows.append(
             (
                 name,
-                run["verdict"],
+                run["verdict"] or "–",
                 f"{run['copies']:,}",
                 f"{run['skipped']:,}",
                 f"{100 * run['reached_ratio']:.2f} %",

@@ -8,9 +8,10 @@ import pytest
 from pyroaring import BitMap
 
 from loadcheck.pipeline.settled import exact_findings
+from loadcheck.verify.consistency import Consistency, Sent
 from loadcheck.verify.export import Compared
 from loadcheck.verify.observe import Observation, Settlement
-from loadcheck.verify.reconcile import Consistency, Sent, reconcile
+from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Verdict
 
 SENT = Sent(started=100, acknowledged=100, indeterminate=0, rejected=0)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadcheck.verify.consistency import Consistency, Sent
 from loadcheck.verify.controls import Controlled
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.observe import Observation, Settlement
-from loadcheck.verify.reconcile import Consistency, Sent, reconcile
+from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Verdict, worst
 
 
@@ -215,3 +216,19 @@ def test_no_truth_is_contradicted(
         assert lost == 0
     if said is Verdict.FAIL:
         assert lost or phantoms
+
+
+def test_events_that_nobody_promised_are_not_missing() -> None:
+    # three events each; ten copies have no clear answer, and may have arrived with one
+    some = Sent(started=100, acknowledged=90, indeterminate=10, rejected=0, events_per_copy=3)
+    for events, missing, verdict in (
+        (300, 0, Verdict.PASS),
+        (290, 0, Verdict.UNKNOWN),
+        (280, 0, Verdict.UNKNOWN),
+        (279, 1, Verdict.FAIL),
+    ):
+        seen, findings = reconcile(some, counted(100, events), baseline=0, isolation="filter")
+        assert seen.missing_events == missing
+        assert seen.missing_events_at_most == 300 - events
+        told = [f.verdict for f in findings if f.check == "missing_events"]
+        assert worst([*told, Verdict.PASS]) is verdict

@@ -27,7 +27,9 @@ from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
 from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
-from loadcheck.pipeline.prepare import Prepared, new_id, require_consent
+from loadcheck.pipeline.consent import require_consent
+from loadcheck.pipeline.newrun import new_id
+from loadcheck.pipeline.prepare import Prepared
 from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
 from loadcheck.pipeline.target import serving, supplied
 from loadcheck.pipeline.work import Watch
@@ -111,7 +113,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     prepared = rehearse(scenario, seed, consent=True)
     require_consent(
         scenario,
-        prepared,
+        prepared.plan,
         consent=options.consent or scenario.target.kind == "emulator",
         copies=scenario.capacity.budget_events,
     )
