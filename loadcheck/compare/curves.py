@@ -57,7 +57,7 @@ def _by_percentile(times: Document, file: str, key: str) -> list[float | None]:
                 file=file, key=f"{key}.hdr", message=str(error), remedy="was it edited by hand?"
             )
         ) from error
-    return [histogram.percentile_ms(percentile) for percentile in PERCENTILES]
+    return histogram.percentiles_ms(PERCENTILES)
 
 
 def _over_time(intervals: Intervals, step: str, time: str) -> dict[str, Sequence[float | None]]:

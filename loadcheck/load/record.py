@@ -243,6 +243,8 @@ class Record:
     def close_second(self, second: int) -> None:
         """Write the timeline's row of a second that has passed."""
         times, lateness = self._seen_times, self._seen_lateness
+        p50_ms, p99_ms, max_ms = self._times.percentiles_ms((50, 99, 100), times)
+        lateness_p99_ms = self.lateness.percentile_ms(99, lateness)
         self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
         self.timeline.close_second(
             second,
@@ -257,10 +259,10 @@ class Record:
             },
             {"in_flight": self.in_flight, "uniques": self.uniques},
             {
-                "p50_ms": self._times.percentile_ms(50, since=times),
-                "p99_ms": self._times.percentile_ms(99, since=times),
-                "max_ms": self._times.percentile_ms(100, since=times),
-                "lateness_p99_ms": self.lateness.percentile_ms(99, since=lateness),
+                "p50_ms": p50_ms,
+                "p99_ms": p99_ms,
+                "max_ms": max_ms,
+                "lateness_p99_ms": lateness_p99_ms,
             },
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,18 +131,32 @@ class Histogram:
         Returns:
             None if there is no sample.
         """
+        return self.percentiles_ms([percentile], since)[0]
+
+    def percentiles_ms(
+        self, percentiles: Sequence[float], since: Counts | None = None
+    ) -> list[float | None]:
+        """Return several percentiles at once, as :meth:`percentile_ms` gives each."""
         self._fold()
-        counts = self._counts if since is None else self._counts - since
-        total = int(counts.sum()) + (self._above_range if since is None else 0)
-        if total == 0:
-            return None
-        # rounded first, so that 99.9 % of 1000 is rank 999 in spite of binary fractions
-        rank = max(1, math.ceil(round(percentile * total / 100, 6)))
-        index = int(np.searchsorted(np.cumsum(counts), rank))
-        if index >= counts.size:
-            return self._max_ns / 1e6
-        value_us = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
-        return float(min(value_us * 1e3, self._max_ns) / 1e6)
+        buckets = layout(SIGNIFICANT_DIGITS)
+        # most buckets are for longer durations than there are: leave them out
+        used = int(np.searchsorted(buckets.lowest_us, -(-self._max_ns // _NS_PER_US), side="right"))
+        counts = self._counts[:used] if since is None else self._counts[:used] - since[:used]
+        filled = np.flatnonzero(counts)
+        reached = np.cumsum(counts[filled])
+        within = int(reached[-1]) if filled.size else 0
+        total = within + (self._above_range if since is None else 0)
+        found: list[float | None] = []
+        for percentile in percentiles:
+            # rounded first, so that 99.9 % of 1000 is rank 999 in spite of binary fractions
+            rank = max(1, math.ceil(round(percentile * total / 100, 6)))
+            if rank > within:
+                found.append(self._max_ns / 1e6 if total else None)
+                continue
+            index = int(filled[np.searchsorted(reached, rank)])
+            highest_ns = int(buckets.highest_us[index]) * _NS_PER_US
+            found.append(min(highest_ns, self._max_ns) / 1e6)
+        return found
 
     def encode(self) -> str:
         """Return the HdrHistogram V2 encoding, compressed and in base64; the unit is 1 µs."""

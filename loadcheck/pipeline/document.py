@@ -171,14 +171,10 @@ def observed(observation: Observation, begin_ns: int) -> dict[str, Any]:
 
 def histogram(times: Histogram) -> dict[str, Any]:
     """Return the percentiles of a histogram and the histogram itself."""
+    names = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms")
     return {
         "count": times.count,
-        "p50_ms": times.percentile_ms(50),
-        "p90_ms": times.percentile_ms(90),
-        "p95_ms": times.percentile_ms(95),
-        "p99_ms": times.percentile_ms(99),
-        "p999_ms": times.percentile_ms(99.9),
-        "max_ms": times.percentile_ms(100),
+        **dict(zip(names, times.percentiles_ms((50, 90, 95, 99, 99.9, 100)), strict=True)),
         "above_range": times.above_range,
         "hdr": times.encode(),
     }

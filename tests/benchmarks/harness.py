@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 _SCENARIO = """\
@@ -44,19 +48,74 @@ def arguments(description: str, *, seconds: float | None = None) -> argparse.Nam
     return parser.parse_args()
 
 
+class Terminal:
+    """A terminal that nobody looks at, so that the live view is on and costs what it costs.
+
+    Attributes:
+        fd: What a process takes for its output.
+        shown: All that was written to it.
+    """
+
+    def __init__(self) -> None:
+        self._screen, self.fd = pty.openpty()
+        termios.tcsetwinsize(self.fd, (40, 120))
+        self.shown = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+        self._reader.join(timeout=10)
+        os.close(self._screen)
+
+    def _read(self) -> None:
+        # reading fails when the last one who could write has gone
+        with contextlib.suppress(OSError):
+            while data := os.read(self._screen, 65536):
+                self.shown += data
+
+
+def watched(
+    command: Sequence[str],
+    result: Path,
+    *,
+    folder: Path,
+    timeout_s: float,
+    watch: Callable[[int, Path], None] | None = None,
+) -> dict[str, Any]:
+    """Run the command in a terminal, with its live view, and return its results document.
+
+    Raises:
+        RuntimeError: It drew no live view.
+    """
+    with Terminal() as terminal:
+        process = subprocess.Popen(
+            [*command, "--output", str(result)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
+            stdout=terminal.fd,
+            stderr=terminal.fd,
+        )
+        with process:
+            while watch is not None and process.poll() is None:
+                watch(process.pid, result)
+                time.sleep(0.5)
+            process.wait(timeout=timeout_s)
+    if b"in the last second" not in terminal.shown:
+        raise RuntimeError(f"no live view was drawn: {terminal.shown.decode(errors='replace')}")
+    document: dict[str, Any] = json.loads(result.read_bytes())
+    return document
+
+
 def loadcheck(*options: str, timeout_s: float = 900) -> dict[str, Any]:
     """Run ``loadcheck run`` and return its results document, whatever the verdict."""
     with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "loadcheck", "run", *options]
         path = Path(folder, "result.json")
-        subprocess.run(
-            [sys.executable, "-m", "loadcheck", "run", *options, "--quiet", "--output", str(path)],
-            cwd=ROOT,
-            check=False,
-            timeout=timeout_s,
-            stdout=subprocess.DEVNULL,
-        )
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        return document
+        return watched(command, path, folder=ROOT, timeout_s=timeout_s)
 
 
 def cores() -> tuple[list[str], list[str]]:
@@ -109,21 +168,9 @@ def send_only(
     with tempfile.TemporaryDirectory() as folder:
         url = f"{scheme}://127.0.0.1:{port}"
         Path(folder, "send.toml").write_text(_SCENARIO.format(url=url, load=load, target=more))
-        command = [*core, sys.executable, "-m", "loadcheck", "run", "send.toml", "--quiet"]
-        result = Path(folder, "result.json")
-        process = subprocess.Popen(
-            [*command, "--output", str(result)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-        )
-        with process:
-            while watch is not None and process.poll() is None:
-                watch(process.pid, result)
-                time.sleep(0.5)
-            process.wait(timeout=timeout_s)
-        document: dict[str, Any] = json.loads(result.read_bytes())
-        return document
+        command = [*core, sys.executable, "-m", "loadcheck", "run", "send.toml"]
+        path = Path(folder, "result.json")
+        return watched(command, path, folder=Path(folder), timeout_s=timeout_s, watch=watch)
 
 
 def report(figures: dict[str, Any], rows: Sequence[Sequence[str]], *, as_json: bool) -> None:
