@@ -1,7 +1,7 @@
 """Are the latencies true? ``python -m tests.benchmarks.accuracy``.
 
 A server answers after delays that are known to it alone, and says afterwards what they were. What
-must hold: service-time percentiles within 1 % or 0.3 ms of the planted ones at 5,000 requests/s;
+must hold: service-time percentiles within 1 % or 0.3 ms of those at 5,000 requests/s;
 and with a server that stalls for one second of ten at 1,000/s, response-time percentiles within
 2 % of what arithmetic says, since copies go on falling due while nobody answers.
 """
@@ -23,7 +23,7 @@ _STALL_RATE = 1000
 
 
 def run(kind: str, rate: int, seconds: float) -> tuple[dict[str, Any], list[int]]:
-    """Return the results document of a run and the delays that its target planted."""
+    """Return the results document of a run and the delays that its target gave."""
     ours, theirs = cores()
     server = subprocess.Popen(
         [*theirs, sys.executable, "-m", "tests.benchmarks.delays", kind, "1"],
@@ -41,7 +41,7 @@ def run(kind: str, rate: int, seconds: float) -> tuple[dict[str, Any], list[int]
 
 
 def planted(kind: str, seconds: float) -> dict[str, Any]:
-    """Compare service times with the planted delays."""
+    """Compare service times with the delays that the target gave."""
     document, delays_ns = run(kind, 5000, seconds)
     measured = document["steps"]["uploadEvents"]["service_time"]
     truth = np.percentile(np.array(delays_ns) / 1e6, list(_PERCENTILES.values()), method="higher")

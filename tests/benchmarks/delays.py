@@ -1,12 +1,12 @@
 """A server whose delays are known: the truth that measured latencies are held against.
 
 ``python -m tests.benchmarks.delays KIND SEED`` prints its port, answers each request after a delay
-drawn from a distribution, and when its standard input ends prints the delays that it planted, in
-nanoseconds. An answer leaves when it is due to within some ten microseconds: a timer of the kernel
-wakes the server shortly before, and it spins for the rest. It does not spin all the time, since a
-virtual machine whose processors are all busy is stopped now and then by its host; and it runs in
-real time where it may, before whatever else the machine does: its hiccups are not the generator's.
-Linux only.
+drawn from a distribution, and when its standard input ends prints the delays that it really gave,
+in nanoseconds. An answer leaves when it is due to within some ten microseconds: a timer of the
+kernel wakes the server shortly before, and it spins for the rest. It does not spin all the time,
+since a virtual machine whose processors are all busy is stopped now and then by its host; and it
+runs in real time where it may, before whatever else the machine does: its hiccups are not the
+generator's. Linux only.
 """
 
 from __future__ import annotations
@@ -97,20 +97,21 @@ class Delayed:
         self._alarm = alarm
         self._draw = draw
         self._random = random.Random(seed)
-        self._due: list[tuple[int, int, asyncio.Transport]] = []
+        self._due: list[tuple[int, int, int, asyncio.Transport]] = []
         self._began_ns = 0
-        self.planted_ns: list[int] = []
+        self._asked = 0
+        self.given_ns: list[int] = []
 
     def plan(self, transport: asyncio.Transport) -> None:
         """Draw the delay of a request that has come."""
         now = time.monotonic_ns()
         self._began_ns = self._began_ns or now
         delay_ns = int(self._draw(self._random, (now - self._began_ns) / 1e9) * 1e9)
-        self.planted_ns.append(delay_ns)
         due_ns = now + delay_ns
         if not self._due or due_ns < self._due[0][0]:
             self._alarm.set(due_ns - _SPIN_NS)
-        heapq.heappush(self._due, (due_ns, len(self.planted_ns), transport))
+        self._asked += 1
+        heapq.heappush(self._due, (due_ns, self._asked, now, transport))
 
     def answer(self) -> None:
         """Send what is due, and what is about to be."""
@@ -122,7 +123,8 @@ class Delayed:
                 return
             while time.monotonic_ns() < due_ns:
                 pass
-            transport = heapq.heappop(self._due)[2]
+            _, _, asked_ns, transport = heapq.heappop(self._due)
+            self.given_ns.append(time.monotonic_ns() - asked_ns)
             if not transport.is_closing():
                 transport.write(ANSWER)
 
@@ -154,7 +156,7 @@ async def main(kind: str, seed: int) -> None:
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()
-    print(json.dumps(delayed.planted_ns))
+    print(json.dumps(delayed.given_ns))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""The words that the JSON Schemas of our files are made of, and the check against them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+Shape = dict[str, Any]
+
+_MAX_PROBLEMS = 10
+_LONGEST, _END = 200, 80
+"""Of a message, and of what is left of its end."""
+
+
+def open_object(
+    description: str, properties: dict[str, Shape], optional: tuple[str, ...] = ()
+) -> Shape:
+    """Return an object in which more may stand than is described: later versions add to it."""
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+    }
+
+
+def closed_object(description: str, **properties: Shape) -> Shape:
+    """Return an object that has just these properties, all of them."""
+    return open_object(description, properties) | {"additionalProperties": False}
+
+
+def list_of(description: str, items: Shape) -> Shape:
+    """Return a list."""
+    return {"type": "array", "description": description, "items": items}
+
+
+def number(description: str) -> Shape:
+    """Return a number of any sign."""
+    return {"type": "number", "description": description}
+
+
+def amount(description: str) -> Shape:
+    """Return a number that is not negative."""
+    return {"type": "number", "minimum": 0, "description": description}
+
+
+def count(description: str) -> Shape:
+    """Return how many there are."""
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def text(description: str) -> Shape:
+    """Return a text."""
+    return {"type": "string", "description": description}
+
+
+def flag(description: str) -> Shape:
+    """Return true or false."""
+    return {"type": "boolean", "description": description}
+
+
+def maybe(shape: Shape) -> Shape:
+    """Return a shape that may be null."""
+    return {**shape, "type": [shape["type"], "null"]}
+
+
+def departures(document: Any, schema: Shape) -> list[tuple[str, str]]:
+    """Return where a document departs from a schema: dotted path and message, at most ten."""
+    from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick
+
+    errors = itertools.islice(Draft202012Validator(schema).iter_errors(document), _MAX_PROBLEMS)
+    return sorted(
+        (".".join(str(part) for part in error.instance_path), _shortened(error.message))
+        for error in errors
+    )
+
+
+def _shortened(message: str) -> str:
+    """Return a message of which the middle is left out if it quotes too much."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END]}…{message[-_END:]}"
