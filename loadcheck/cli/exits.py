@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from loadcheck.errors import InputError, LoadcheckError, Problem
 
 if TYPE_CHECKING:
-    from loadcheck.pipeline import Finished
-    from loadcheck.pipeline.later import Asked
+    from loadcheck.verify.verdict import Verdict
 
 _SHORTEST_SECRET = 4
 _secrets: set[str] = set()
@@ -32,17 +31,23 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-def exit_of(finished: Finished | Asked) -> Exit:
-    """Return the exit code of a run, or of asking again about one."""
-    from loadcheck.verify.verdict import Verdict  # noqa: PLC0415  # keeps --help quick
+def exit_of(*, consistent: Verdict, verdict: Verdict, interrupted: bool) -> Exit:
+    """Return the exit code of a run, or of asking again about one.
 
-    if finished.interrupted:
+    Args:
+        consistent: What the counts prove.
+        verdict: What everything together proves.
+        interrupted: Whether a signal ended it early.
+    """
+    from loadcheck.verify import verdict as words  # noqa: PLC0415  # keeps --help quick
+
+    if interrupted:
         return Exit.INTERRUPTED
-    if finished.verdict is Verdict.PASS:
+    if verdict is words.Verdict.PASS:
         return Exit.PASS
-    if finished.verdict is Verdict.UNKNOWN:
+    if verdict is words.Verdict.UNKNOWN:
         return Exit.UNKNOWN
-    return Exit.INCONSISTENT if finished.consistent is Verdict.FAIL else Exit.THRESHOLD
+    return Exit.INCONSISTENT if consistent is words.Verdict.FAIL else Exit.THRESHOLD
 
 
 def guarded(command: Callable[[], object]) -> int:

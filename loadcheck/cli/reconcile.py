@@ -56,4 +56,4 @@ def reconcile(
         terminal.print_summary(asked.document, path=asked.path, stream=stream)
     if as_json:
         terminal.write_json(asked.document)
-    raise typer.Exit(exit_of(asked))
+    raise typer.Exit(exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False))

@@ -97,4 +97,11 @@ def run(
         terminal.write_json(finished.document)
     if finished.unsaved is not None:
         raise finished.unsaved
-    raise typer.Exit(exit_of(finished))
+    judgement = finished.judgement
+    raise typer.Exit(
+        exit_of(
+            consistent=judgement.consistent,
+            verdict=judgement.verdict,
+            interrupted=finished.interrupted,
+        )
+    )

@@ -63,14 +63,12 @@ class Asked:
         path: Where.
         consistent: What the counts, or the events, prove.
         verdict: What everything together proves.
-        interrupted: Never; as :class:`~loadcheck.pipeline.work.Finished` has it.
     """
 
     document: Mapping[str, Any]
     path: Path
     consistent: Verdict
     verdict: Verdict
-    interrupted: bool = False
 
 
 async def again(path: Path, options: Again) -> Asked:

@@ -24,9 +24,10 @@ from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.load.warmup import Warmup
 from loadcheck.pipeline import document, intervals
-from loadcheck.pipeline.abort import Aborted, Watchdog, Watching, with_abort
+from loadcheck.pipeline.abort import Aborted, Watchdog, Watching
 from loadcheck.pipeline.book import Book
 from loadcheck.pipeline.figures import Rates, RunFigures
+from loadcheck.pipeline.judging import Judgement, judge, warnings
 from loadcheck.pipeline.loading import backoff, grid_of, limits_of, stages_of
 from loadcheck.pipeline.prepare import Prepared
 from loadcheck.pipeline.progress import Phase, Progress
@@ -35,18 +36,12 @@ from loadcheck.pipeline.verification import Verification, moments
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.allowance import Allowance
 from loadcheck.verify.consistency import Sent
-from loadcheck.verify.generator import judge_generator, void
 from loadcheck.verify.observe import Observation
 from loadcheck.verify.reconcile import reconcile
-from loadcheck.verify.thresholds import Judged, Threshold
-from loadcheck.verify.verdict import Finding, Verdict, worst
+from loadcheck.verify.thresholds import Threshold
 from loadcheck.workflow.buckets import Buckets
 
 _GC_THRESHOLD = 50_000
-_LATE_MS = 10.0
-"""A 99th percentile of lateness from which on a reader is warned."""
-_MOST_UNSENT = 3
-"""So many reasons why requests could not be made are told."""
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
@@ -62,24 +57,18 @@ class Finished:
     Attributes:
         document: The results document, as saved.
         path: Where it was saved.
-        consistent: What the counts prove.
-        verdict: What everything together proves.
         interrupted: Whether a signal ended it early.
         unsaved: Why the document is not on disk; None if it is.
         figures: What was measured.
-        judged: The thresholds.
-        findings: What the checks say.
+        judgement: What it proves.
     """
 
     document: Mapping[str, Any]
     path: Path
-    consistent: Verdict
-    verdict: Verdict
     interrupted: bool
     unsaved: ResultFileError | None
     figures: RunFigures
-    judged: Sequence[Judged]
-    findings: Sequence[Finding]
+    judgement: Judgement
 
 
 class Work:
@@ -178,13 +167,6 @@ class Work:
             seen, findings = reconcile(
                 self._sent(), None, baseline=None, isolation=self._prepared.isolation
             )
-        if book.trouble is not None:
-            findings.append(
-                Finding(
-                    check="target", verdict=Verdict.UNKNOWN, summary=f"{book.trouble.capitalize()}."
-                )
-            )
-        consistent = worst(finding.verdict for finding in findings)
         rates, monitor = self._rates(), self._monitor
         figures = RunFigures(
             record=record,
@@ -194,20 +176,10 @@ class Work:
             consistency=seen,
             lag=verified.visibility if verified else None,
         )
-        judged = [threshold.judge(figures) for threshold in self._prepared.thresholds]
-        judged = with_abort(void(judged, figures.own_delay), self._aborted)
-        pacer = self._prepared.pacer
-        limited = judge_generator(
-            judged,
-            took_s=rates.duration_s,
-            asked_s=pacer.duration_s if pacer else None,
-            cpu_share=monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0,
+        judgement = judge(
+            self._prepared, figures, findings, trouble=book.trouble, aborted=self._aborted
         )
-        if limited is not None:
-            findings.append(limited)
-        if self._aborted is not None:
-            findings.append(self._aborted.finding())
-        verdict = worst([*(f.verdict for f in findings), *(j.verdict for j in judged)])
+        pacer = self._prepared.pacer
         book.document["run"] |= {
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
@@ -217,7 +189,7 @@ class Work:
         book.document |= document.moving(record, self._planned)
         book.enter(
             {
-                "verdict": verdict.value,
+                "verdict": judgement.verdict.value,
                 **document.measured(
                     record,
                     monitor,
@@ -230,22 +202,19 @@ class Work:
                 "consistency": document.consistency(
                     seen, verification, verified, self._runner.begin_ns
                 ),
-                "thresholds": [judgement.to_json() for judgement in judged],
-                "findings": [finding.to_json() for finding in findings],
-                "warnings": [*book.document["warnings"], *self._warnings(), *self._progress.notes],
+                "thresholds": [judged.to_json() for judged in judgement.judged],
+                "findings": [finding.to_json() for finding in judgement.findings],
+                "warnings": [*book.document["warnings"], *self._warnings()],
             }
         )
         await book.try_save("complete", durable=True)
         return Finished(
             document=book.document,
             path=book.file.path,
-            consistent=consistent,
-            verdict=verdict,
             interrupted=self._interrupted,
             unsaved=book.unsaved,
             figures=figures,
-            judged=judged,
-            findings=findings,
+            judgement=judgement,
         )
 
     # the stretches of a run
@@ -389,29 +358,12 @@ class Work:
         )
 
     def _warnings(self) -> list[str]:
-        record = self._record
         passed = passed_by(self._scenario, self._prepared.ingest.origin)
-        warnings = [] if passed is None else [passed]
-        if record.skipped:
-            warnings.append(
-                f"{record.skipped:,} copies fell due while {record.max_in_flight:,} were in flight"
-                " and were not sent: raise load.max_in_flight or ask for a lower rate"
-            )
-        for why, number in self._prepared.plan.unsent.most_common(_MOST_UNSENT):
-            times = "a request" if number == 1 else f"{number:,} requests"
-            warnings.append(f"{times} could not be made, and nothing was sent: {why}")
-        if self._book.missed:
-            warnings.append(
-                f"{self._book.missed:,} saves of the results failed while the load went on:"
-                " is the disk full?"
-            )
-        late_ms = record.lateness.percentile_ms(99)
-        if late_ms is not None and late_ms > _LATE_MS:
-            warnings.append(
-                f"copies were sent late by the generator itself: lateness p99 {late_ms:.1f} ms;"
-                " response times include it"
-            )
-        return warnings
+        return [
+            *([] if passed is None else [passed]),
+            *warnings(self._record, self._prepared, missed=self._book.missed),
+            *self._progress.notes,
+        ]
 
 
 @contextlib.contextmanager

@@ -144,9 +144,11 @@ def probe(probed: Probed, probing: Probing) -> dict[str, Any]:
             "loop_lag_p99_ms": stage.loop_lag.percentile_ms(99),
             "cpu_share": monitor.cpu_s / monitor.watched_s if monitor.watched_s else None,
         },
-        "thresholds": thresholds(finished.judged, probing),
+        "thresholds": thresholds(finished.judgement.judged, probing),
         "findings": [
-            finding.to_json() for finding in finished.findings if finding.check != "aborted"
+            finding.to_json()
+            for finding in finished.judgement.findings
+            if finding.check != "aborted"
         ],
     }
 

@@ -112,13 +112,13 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
             close=close,
             carried=carried if held is Held.BROKE else None,
             growth=share,
-            inconsistent=finished.consistent is Verdict.FAIL,
+            inconsistent=finished.judgement.consistent is Verdict.FAIL,
         )
 
-    if finished.consistent is Verdict.FAIL:
-        first = next(f for f in finished.findings if f.verdict is Verdict.FAIL)
+    if finished.judgement.consistent is Verdict.FAIL:
+        first = next(f for f in finished.judgement.findings if f.verdict is Verdict.FAIL)
         return said(Held.BROKE, first.check, close=False)
-    failed = [each for each in finished.judged if each.verdict is Verdict.FAIL]
+    failed = [each for each in finished.judgement.judged if each.verdict is Verdict.FAIL]
     short = _is_short(finished)
     broken = [each for each in failed if not short and not _is_ours(each, finished, probing, rate)]
     if broken:
@@ -129,17 +129,23 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
     if behind and not short:
         assert share is not None
         return said(Held.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
-    if failed or short or any(finding.check == GENERATOR for finding in finished.findings):
+    if (
+        failed
+        or short
+        or any(finding.check == GENERATOR for finding in finished.judgement.findings)
+    ):
         return said(Held.UNPROVEN, GENERATOR, close=not short)
-    unknown = [each for each in finished.judged if each.verdict is Verdict.UNKNOWN]
-    if unknown or (probing.scenario.verify.enabled and finished.consistent is not Verdict.PASS):
+    unknown = [each for each in finished.judgement.judged if each.verdict is Verdict.UNKNOWN]
+    if unknown or (
+        probing.scenario.verify.enabled and finished.judgement.consistent is not Verdict.PASS
+    ):
         because = unknown[0].threshold.expression if unknown else EVIDENCE
         return said(Held.UNPROVEN, because, close=True)
     near = any(
         each.threshold.metric.kind is Kind.DURATION
         and each.threshold.is_upper
         and (each.measured or 0) > _NEARLY * each.threshold.limit
-        for each in finished.judged
+        for each in finished.judgement.judged
     )
     return said(Held.HELD, "", close=near)
 

@@ -143,9 +143,7 @@ def probe(target: Queue, common: Probing, rate: float) -> Any:
             nursery.cancel_scope.cancel()
         judged = [threshold.judge(figures()) for threshold in thresholds]
         return SimpleNamespace(
-            consistent=Verdict.PASS,
-            findings=[],
-            judged=judged,
+            judgement=SimpleNamespace(consistent=Verdict.PASS, findings=[], judged=judged),
             figures=figures(),
             stopped_at_s=stopped.at_s if stopped else None,
         )
@@ -251,7 +249,7 @@ def test_what_did_not_arrive_breaks_it() -> None:
     common = shared(scenario())
     ran = probe(Queue(60), common, 50)
     finding = SimpleNamespace(check="lost", verdict=Verdict.FAIL)
-    ran.consistent, ran.findings = Verdict.FAIL, [finding]
+    ran.judgement.consistent, ran.judgement.findings = Verdict.FAIL, [finding]
     judgement = judge(ran, common, 50)
     assert (judgement.held, judgement.because) == (Held.BROKE, "lost")
     assert judgement.inconsistent
@@ -261,7 +259,7 @@ def test_what_did_not_arrive_breaks_it() -> None:
 def test_no_evidence_is_no_proof_that_it_holds() -> None:
     common = shared(scenario())
     ran = probe(Queue(60), common, 50)
-    ran.consistent = Verdict.UNKNOWN
+    ran.judgement.consistent = Verdict.UNKNOWN
     assert judge(ran, common, 50).held is Held.UNPROVEN
     unasked = replace(common, scenario=replace(common.scenario, verify=Verify(enabled=False)))
     assert judge(ran, unasked, 50).held is Held.HELD
@@ -270,7 +268,7 @@ def test_no_evidence_is_no_proof_that_it_holds() -> None:
 def test_a_generator_that_could_not_keep_up_proves_nothing() -> None:
     common = shared(scenario())
     ran = probe(Queue(60), common, 50)
-    ran.findings = [SimpleNamespace(check="generator", verdict=Verdict.UNKNOWN)]
+    ran.judgement.findings = [SimpleNamespace(check="generator", verdict=Verdict.UNKNOWN)]
     judgement = judge(ran, common, 50)
     assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
 
