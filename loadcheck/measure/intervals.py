@@ -30,13 +30,14 @@ Matrix = npt.NDArray[np.uint32]
 class IntervalHistograms:
     """A histogram for each interval of a grid; samples above an hour count as an hour."""
 
-    __slots__ = ("_doublings", "_grid", "_rows")
+    __slots__ = ("_doublings", "_grid", "_rows", "_used")
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._doublings = grid.doublings
         # zeroed pages cost no memory until something is counted in them
         self._rows: Matrix = np.zeros((grid.capacity, layout(DIGITS).size), dtype=np.uint32)
+        self._used = 0
 
     def add(self, intervals: Places, places: Places) -> None:
         """Count samples.
@@ -46,7 +47,9 @@ class IntervalHistograms:
             places: The bucket of each as :meth:`Histogram.add` returns it.
         """
         self._catch_up()
-        flat = intervals * self._rows.shape[1] + _COARSER[places]
+        columns = _COARSER[places]
+        self._used = max(self._used, int(columns.max()) + 1)
+        flat = intervals * self._rows.shape[1] + columns
         if intervals.min() < 0:
             flat = flat[intervals >= 0]
         np.add.at(self._rows.reshape(-1), flat, np.uint32(1))
@@ -55,8 +58,9 @@ class IntervalHistograms:
         """Make each two intervals one, as often as the grid has."""
         while self._doublings < self._grid.doublings:
             half = self._rows.shape[0] // 2
-            self._rows[:half] = self._rows[0::2] + self._rows[1::2]
-            self._rows[half:] = 0
+            used = self._rows[:, : self._used]
+            used[:half] = used[0::2] + used[1::2]
+            used[half:] = 0
             self._doublings += 1
 
     def rows(self) -> Matrix:
