@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from loadcheck.cli.completion import scenario_files
+from loadcheck.cli.options import Force, Json, Live, Output, Quiet, Seed, placed
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
 
 _REDRAW_S = 0.5
@@ -60,37 +61,18 @@ def capacity(
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The results file, or a directory for it.",
-            show_default="results/",
-        ),
-    ] = None,
+    output: Output = None,
     keep: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="Keep the results file of every probe there.", show_default=False
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a results file that is there.")
-    ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of everything random.", min=0)
-    ] = None,
-    consent: Annotated[
-        bool,
-        typer.Option("--live", help="The load may leave this machine: real events, real users."),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the results document on stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress; the answer in one line.")
-    ] = False,
+    force: Force = False,
+    seed: Seed = None,
+    consent: Live = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the highest rate at which all thresholds hold and all that is sent arrives.
 
@@ -112,10 +94,10 @@ def capacity(
         scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
     )
     keep_secret(loaded.secrets)
-    into_directory = output is not None and (output.is_dir() or str(output).endswith("/"))
+    directory, file = placed(output)
     options = Options(
-        results=output if output is not None and into_directory else Path("results"),
-        output=None if into_directory else output,
+        results=directory,
+        output=file,
         replace=force,
         keep=keep,
         seed=seed,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.completion import result_files
+from loadcheck.cli.options import Json, Quiet
 
 
 def reconcile(
@@ -31,12 +32,8 @@ def reconcile(
         bool,
         typer.Option("--export", help="Download the events and compare them one by one: exact."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the results document on stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the verdict in one line.")
-    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Ask the service again about a stored run, also one that was killed; update its verdict."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadcheck.cli.completion import scenario_files
+from loadcheck.cli.options import Force, Json, Live, Output, Quiet, Seed, placed
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
 
 if TYPE_CHECKING:
@@ -27,31 +28,12 @@ def run(
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The results file, or a directory for it.",
-            show_default="results/",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a results file that is there.")
-    ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of everything random.", min=0)
-    ] = None,
-    consent: Annotated[
-        bool,
-        typer.Option("--live", help="The load may leave this machine: real events, real users."),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the results document on stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress; the verdict in one line.")
-    ] = False,
+    output: Output = None,
+    force: Force = False,
+    seed: Seed = None,
+    consent: Live = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
@@ -66,10 +48,10 @@ def run(
 
     loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
     keep_secret(loaded.secrets)
-    into_directory = output is not None and (output.is_dir() or str(output).endswith("/"))
+    directory, file = placed(output)
     options = pipeline.Options(
-        results=output if output is not None and into_directory else Path("results"),
-        output=None if into_directory else output,
+        results=directory,
+        output=file,
         replace=force,
         seed=seed,
         consent=consent,

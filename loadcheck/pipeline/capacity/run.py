@@ -31,6 +31,7 @@ from loadcheck.pipeline.consent import require_consent
 from loadcheck.pipeline.newrun import new_id
 from loadcheck.pipeline.prepare import Prepared
 from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
+from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.target import serving, supplied
 from loadcheck.pipeline.work import Watch
 from loadcheck.result import ResultFile, default_name
@@ -48,24 +49,14 @@ _SETTLING_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(RunOptions):
     """What a user says beside the scenario.
 
     Attributes:
-        results: Directory of the results file, if ``output`` does not name one.
-        output: The results file.
-        replace: Write over a results file that is there.
         keep: Directory for the results file of every probe; None: they are not kept.
-        seed: Overrules the scenario's.
-        consent: The load may leave this machine.
     """
 
-    results: Path = Path("results")
-    output: Path | None = None
-    replace: bool = False
     keep: Path | None = None
-    seed: int | None = None
-    consent: bool = False
 
 
 class View(Protocol):
