@@ -16,7 +16,7 @@ from loadcheck.workflow.identity import Run
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
 
-PLACEHOLDER_URL = "http://emulator:80"
+PLACEHOLDER_URL = "http://emulator"
 """Where ``check`` says requests would go when the emulator has not been started."""
 PLACEHOLDER_TARGET = {"apiKey": "***", "secretKey": "***", "basicAuth": "***"}
 

@@ -8,9 +8,11 @@ an ``httpx`` client, or a test with a virtual clock.
 from __future__ import annotations
 
 import enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
@@ -20,9 +22,18 @@ class Origin(NamedTuple):
     host: str
     port: int
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """Host and port as ``Host`` has them, without the scheme's own port.
+
+        RFC 9110 section 7.2, RFC 3986 section 6.2.3.
+        """
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        """Return it as a URL."""
+        return f"{self.scheme}://{self.authority}"
 
 
 class Request(NamedTuple):

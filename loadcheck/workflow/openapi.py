@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from loadcheck.workflow.exchange import Origin
+from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
 from loadcheck.workflow.pointer import look_up
 from loadcheck.workflow.references import Load, ReferenceProblemError, References
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -211,14 +210,7 @@ def split_base(url: str, location: str) -> tuple[Origin, str]:
         port = parts.port
     except ValueError:
         raise DescriptionError(f'"{url}" is no URL') from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or _VARIABLE.search(url):
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or _VARIABLE.search(url):
         raise DescriptionError(f'"{url}" is no http or https URL')
-    origin = Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+    origin = Origin(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme])
     return origin, parts.path.rstrip("/")
-
-
-def host_field(origin: Origin) -> str:
-    """Return the value of ``Host`` (RFC 9110 section 7.2)."""
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    default = _DEFAULT_PORTS[origin.scheme] == origin.port
-    return host if default else f"{host}:{origin.port}"

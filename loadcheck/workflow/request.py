@@ -20,7 +20,7 @@ from loadcheck.workflow.encode import (
     utf8,
 )
 from loadcheck.workflow.exchange import Origin, Request
-from loadcheck.workflow.openapi import Parameter, default_parameter, host_field
+from loadcheck.workflow.openapi import Parameter, default_parameter
 from loadcheck.workflow.parameters import (
     cookie_segments,
     header_segments,
@@ -111,7 +111,7 @@ def _head(draft: Draft, content_type: str) -> list[Segment]:
     ]
     fields = {name.lower() for where, name in draft.values if where == "header"}
     if "host" not in fields:
-        segments.append(b"Host: " + host_field(draft.origin).encode() + b"\r\n")
+        segments.append(b"Host: " + draft.origin.authority.encode() + b"\r\n")
     if "user-agent" not in fields:
         segments.append(b"User-Agent: loadcheck\r\n")
     if "accept" not in fields:

@@ -24,7 +24,7 @@ def test_the_first_request_is_whole() -> None:
     found = shown("smoke")
     request = found["first_request"]
     (event,) = json.loads(request["body"])["events"]
-    assert (request["method"], request["url"]) == ("POST", "http://emulator:80/2/httpapi")
+    assert (request["method"], request["url"]) == ("POST", "http://emulator/2/httpapi")
     assert event["user_id"].endswith("-0000000")
     assert event["event_properties"]["loadcheck_run"] == event["insert_id"].partition("-")[0]
     assert request["bytes"] > len(request["body"])

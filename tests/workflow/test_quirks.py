@@ -170,8 +170,8 @@ def test_the_shipped_workflow_is_strict_and_asks_the_real_service() -> None:
     plan = amplitude(LIBRARY / "workflow.yml", strict=True)
     assert plan.warnings == ()
     assert [(step.step_id, step.role, str(step.origin)) for step in plan.steps] == [
-        ("uploadEvents", Role.COPY, "https://api2.amplitude.com:443"),
-        ("segmentEvent", Role.OBSERVER, "https://amplitude.com:443"),
+        ("uploadEvents", Role.COPY, "https://api2.amplitude.com"),
+        ("segmentEvent", Role.OBSERVER, "https://amplitude.com"),
     ]
     upload, query = requests_of(plan)
     assert upload.endswith(

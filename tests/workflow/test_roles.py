@@ -107,7 +107,7 @@ def test_what_steps_depend_on(bench: Bench) -> None:
     first = plan.steps[0]
     assert (first.method, str(first.origin), first.path) == (
         "GET",
-        "http://things.test:80",
+        "http://things.test",
         "/v1/things",
     )
 

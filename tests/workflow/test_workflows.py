@@ -409,8 +409,8 @@ def test_several_sources_of_operations(bench: Bench) -> None:
     plan = bench.compile(path, servers={"two": "http://two.test"})
     ride = drive(plan.copy(0, 0, give_up), echo)
     assert [request.url for request in ride.requests] == [
-        "http://two.test:80/things",
-        "http://things.test:80/v1/things/x",
+        "http://two.test/things",
+        "http://things.test/v1/things/x",
     ]
     ambiguous = bench.document(workflow({"stepId": "a", "operationId": "search"}), sources=sources)
     with pytest.raises(WorkflowError, match="in several source descriptions: api, two"):
@@ -452,7 +452,7 @@ def test_request_and_source_expressions(bench: Bench) -> None:
     plan = bench.plan(workflow(one, two, three))
     ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(201, headers=[("x-r", "r")]))
     assert orjson.loads(ride.requests[1].body) == {
-        "url": "http://things.test:80/v1/things/a%20b?q=1%262",
+        "url": "http://things.test/v1/things/a%20b?q=1%262",
         "method": "GET",
         "status": 201,
         "path": "a b",

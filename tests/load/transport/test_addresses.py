@@ -134,4 +134,4 @@ async def test_a_name_that_has_no_address_is_told() -> None:
     async with wire_transport(max_connections=2, deadlines=deadlines()) as wire:
         exchange = await send(wire, Origin("http", "nobody.invalid", 80))
     assert exchange.failure is Failure.CONNECT
-    assert exchange.detail.startswith("cannot connect to http://nobody.invalid:80: ")
+    assert exchange.detail.startswith("cannot connect to http://nobody.invalid: ")
