@@ -183,8 +183,7 @@ class Pool:
                     ssl=self._tls,
                     server_hostname=self._server_name,
                 )
-        except (OSError, TimeoutError, ValueError) as error:
-            # a ValueError: the server name that a scenario gives cannot be one
+        except (OSError, TimeoutError) as error:
             self._opening -= 1
             self._refused(error)
             if failed is not None:

@@ -198,3 +198,9 @@ async def test_a_server_that_does_not_say_farewell_holds_up_nobody(authority: Au
         for _ in range(3):
             exchange = await send(wire, origin)
             assert exchange.status == 200, exchange.detail
+
+
+@pytest.mark.parametrize("name", ["a..b", ".b", "a" * 64])
+async def test_a_server_name_that_cannot_be_one_is_told(name: str) -> None:
+    with pytest.raises(InputError, match="cannot be a host name"):
+        client_context(Tls(server_name=name))
