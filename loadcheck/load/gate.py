@@ -54,6 +54,7 @@ class Gate:
         self._under_way = 0
         self._closed = False
         self._changed = anyio.Event()
+        self._ended = anyio.Event()
 
     @property
     def waiting(self) -> int:
@@ -69,6 +70,7 @@ class Gate:
         """Hand back what waits as never sent, and whatever comes from now on."""
         self._closed = True
         self._changed.set()
+        self._ended.set()
 
     async def serve(self) -> None:
         """Let requests through; runs until cancelled."""
@@ -85,7 +87,9 @@ class Gate:
                 continue
             gap_ns = next_ns - self._clock()
             if gap_ns > 0:
-                await anyio.sleep(gap_ns / 1e9)
+                # a gap may be longer than the run has time to end in
+                with anyio.move_on_after(gap_ns / 1e9):
+                    await self._ended.wait()
                 continue
             next_ns = max(next_ns, self._clock()) + self._gap_ns
             request, sink = self._waiting.popleft()

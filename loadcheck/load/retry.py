@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
-import time
 from collections.abc import Callable, Sequence
 
 from loadcheck.workflow.exchange import Exchange, Failure
+from loadcheck.workflow.waiting import retry_after_s
 
 MAX_RETRY_AFTER_S = 300.0
 _KINDS = {
@@ -62,17 +61,3 @@ class Backoff:
             return _KINDS[exchange.failure] in self._on
         status = str(exchange.status)
         return status in self._on or f"{status[0]}xx" in self._on
-
-
-def retry_after_s(exchange: Exchange) -> float | None:
-    """Return what the answer's ``Retry-After`` asks for, in seconds; None if it says nothing."""
-    text = exchange.header("retry-after") if exchange.headers else None
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, at.timestamp() - time.time())

@@ -236,9 +236,12 @@ class Runner:
         copy.advance(None)
 
     def pause(self, copy: _Copy, seconds: float) -> None:
-        """Let a copy go on after a while."""
+        """Let a copy go on after a while; end it if the run waits no longer."""
         assert self._tasks is not None
         copy.paused = True
+        if self._backoff.closed:
+            copy.give_up()
+            return
         self._tasks.start_soon(self._resume, copy, seconds)
 
     async def _resume(self, copy: _Copy, seconds: float) -> None:

@@ -171,8 +171,7 @@ def _attempts(
         wait = _wait_s(step, frame, exchange, retry, attempt, used)
         if wait is None:
             return False, exchange, named
-        if wait > 0:
-            yield Pause(wait)
+        yield Pause(wait)
         attempt += 1
 
 

@@ -143,8 +143,7 @@ def _recover(
             wait = wait if ready else None
         if wait is None:
             return _GIVE_UP
-        if wait > 0:
-            yield Pause(wait)
+        yield Pause(wait)
         attempt += 1
         if request is None:
             success = yield from _call(step, frame, retry)

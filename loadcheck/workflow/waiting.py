@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import email.utils
 import time
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ def retry_after_s(exchange: Exchange) -> float | None:
 
 def _date(value: str) -> float | None:
     try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except ValueError:
+        at = email.utils.parsedate_to_datetime(value)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=dt.UTC)  # RFC 9110 section 5.6.7: asctime's form is UTC
+        return at.timestamp()
+    except (ValueError, OverflowError):
         return None

@@ -91,3 +91,10 @@ def test_what_waits_when_it_closes_comes_back_as_never_sent() -> None:
         "None"
     ]
     assert all(exchange.sent_ns == 0 for exchange in back if exchange.failure)
+
+
+def test_closing_does_not_wait_for_the_next_of_a_low_rate() -> None:
+    # the next would be sent after 10,000 s, longer than the helper waits
+    sent, back, _ = pass_through(Limit(rate=0.0001), 3, takes_s=1, close_after_s=2)
+    assert sent == pytest.approx([0])
+    assert [exchange.failure for exchange in back] == [None, Failure.CONNECT, Failure.CONNECT]

@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
-from loadcheck.load.retry import Backoff, retry_after_s
+from loadcheck.load.retry import Backoff
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"POST / HTTP/1.1\r\n", b"{}")
@@ -61,10 +61,15 @@ def test_retry_after_overrules_the_backoff() -> None:
 
 
 def test_retry_after_as_a_date() -> None:
-    after = retry_after_s(answer(429, retry_after=formatdate(time.time() + 20, usegmt=True)))
+    after = backoff()(answer(429, retry_after=formatdate(time.time() + 20, usegmt=True)), 1)
     assert after == pytest.approx(20, abs=2)
-    assert retry_after_s(answer(429, retry_after=formatdate(0, usegmt=True))) == 0
+    assert backoff()(answer(429, retry_after=formatdate(0, usegmt=True)), 1) == 0
 
 
-def test_a_retry_after_that_makes_no_sense_is_left_alone() -> None:
-    assert retry_after_s(answer(429, retry_after="soon")) is None
+@pytest.mark.parametrize(
+    "value", ["soon", "", "-1", "1.5", "\N{SUPERSCRIPT TWO}", "Wed, 21 Oct 9999999999 07:28:00 GMT"]
+)
+def test_a_retry_after_that_makes_no_sense_is_left_alone(value: str) -> None:
+    odd = answer(429)
+    odd.headers = [(b"retry-after", value.encode("latin-1"))]
+    assert backoff()(odd, 1) == backoff()(answer(429), 1)

@@ -244,6 +244,43 @@ def test_copies_that_wait_for_a_retry_when_the_drain_is_over_keep_what_is_proven
     assert ran.record.rejected > 80
 
 
+class Stubborn:
+    """A plan whose document repeats a failed step for ever, whatever the policy says."""
+
+    steps = (step(0, "send"),)
+
+    def copy(
+        self, number: int, time_ms: int, retry: Backoff
+    ) -> Generator[Request | Pause, Exchange, bool]:
+        while True:
+            exchange = yield Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", str(number).encode())
+            exchange.success = exchange.status == 200
+            if exchange.success:
+                return True
+            yield Pause(60)
+
+
+def test_a_retry_of_the_documents_own_does_not_outlast_the_drain() -> None:
+    ran = run(Stubborn(), lambda *_: (1000, 200), drain_s=5)
+    assert ran.record.indeterminate == 100
+    assert ran.took_s == pytest.approx(15, abs=0.1)
+
+
+def test_a_retry_without_a_wait_is_counted() -> None:
+    def refusing_first(request: Request, before: int) -> tuple[float, int]:
+        return 0.001, 503 if before % 2 == 0 else 200
+
+    class AtOnce(OneStep):
+        def copy(
+            self, number: int, time_ms: int, retry: Backoff
+        ) -> Generator[Request | Pause, Exchange, bool]:
+            return super().copy(number, time_ms, lambda *_: 0.0)  # type: ignore[arg-type]
+
+    ran = run(AtOnce(), refusing_first)
+    assert ran.record.acknowledged == 100
+    assert ran.record.retries == 100
+
+
 def test_stop_ends_the_schedule_and_follows_what_is_under_way() -> None:
     async def stop(runner: Runner) -> None:
         await trio.sleep(3.05)

@@ -237,7 +237,8 @@ def test_a_real_run(bench: Bench, document: Path, shop: tuple[Orders, str]) -> N
     with httpx.Client() as client:
         for number in range(5):
             success, pauses = carry(plan.copy(number, 0, give_up), client)
-            assert (success, pauses) == (True, [])
+            assert success
+            assert not any(pauses)
         query = plan.query("count", values={"n": "$steps.count.outputs.orders"})
         answer, _ = carry(query.run(1), client)
     assert (answer.success, answer.values) == (True, {"n": 5})

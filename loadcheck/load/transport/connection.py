@@ -16,6 +16,7 @@ from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, De
 from loadcheck.workflow.exchange import Exchange, Failure, Repeated, Request
 
 _now_ns = time.monotonic_ns
+_FIRST_STATUS = 100
 _FIRST_FINAL_STATUS = 200
 _CODINGS = frozenset({b"content-encoding", b"transfer-encoding"})
 _RESTED_NS = 1_000_000_000
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
         "_until_close",
         "_without_body",
         "_writing",
+        "_written_ns",
         "idle_since_ns",
         "sent_ns",
     )
@@ -104,6 +106,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._sink: Sink | None = None
         self._writing = False
+        self._written_ns = 0
         self._without_body = False
         self._known: _Known | None = None
         self.idle_since_ns = 0
@@ -142,6 +145,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that it has taken the rest."""
         self._writing = False
+        self._written_ns = _now_ns()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, which calls the methods below."""
@@ -149,7 +153,7 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             # bytes that nobody asked for: what follows could be taken for another answer
             self._owner.leaving(self)
-            self.close()
+            self.abort()
             return
         if (
             known is not None
@@ -188,7 +192,6 @@ class Connection(asyncio.Protocol):
             self._status = 0
             self._coding = b""
             self._chunked = False
-            self._trouble = ""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header field."""
@@ -206,6 +209,8 @@ class Connection(asyncio.Protocol):
         status = self._status = self._parser.get_status_code()
         self._keep_alive = self._parser.should_keep_alive()
         if status < _FIRST_FINAL_STATUS:
+            if status < _FIRST_STATUS:
+                self._trouble = f"not an HTTP/1.1 answer: there is no status code {status:03}"
             return
         if self._without_body:
             self._complete = True
@@ -262,7 +267,7 @@ class Connection(asyncio.Protocol):
             if deadlines.write_s and now_ns - self.sent_ns >= deadlines.write_s * 1e9:
                 return f"the request could not be written within {deadlines.write_s:g} s"
         elif deadlines.read_s:
-            since_ns = self._heard_ns or self.sent_ns
+            since_ns = max(self.sent_ns, self._written_ns, self._heard_ns)
             if now_ns - since_ns >= deadlines.read_s * 1e9:
                 return f"nothing more of an answer within {deadlines.read_s:g} s"
         return ""
@@ -271,10 +276,6 @@ class Connection(asyncio.Protocol):
         """Fail the request under way; the connection cannot be used again."""
         self._transport.abort()
         self._fail(failure, detail)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.close()
 
     def abort(self) -> None:
         """Close the connection without a farewell."""
@@ -377,25 +378,28 @@ class Connection(asyncio.Protocol):
         """End the request under way with what the parser has collected."""
         exchange = self._exchange
         assert exchange is not None
+        status = self._status
         body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
         if self._coding:
             try:
                 body = decoded(body, self._coding)
             except CodingError as error:
+                status = 0  # what cannot be read is no answer, whatever its head says
                 exchange.failure, exchange.detail = Failure.UNREADABLE, str(error)
         if self._without_body:
             self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
         if not self._surplus and self._keep_alive:
-            self._answered(self._status, self._headers, body)
+            self._answered(status, self._headers, body)
             return
         sink = self._sink
         assert sink is not None
         self._exchange = self._sink = None
         del self._active[self]
         exchange.done_ns = _now_ns()
-        exchange.status, exchange.headers, exchange.body = self._status, self._headers, body
+        exchange.status, exchange.headers, exchange.body = status, self._headers, body
         self._owner.leaving(self)
-        self._transport.close()
+        # not close: with TLS that would wait for the server's farewell, and hold up who comes next
+        self._transport.abort()
         sink(exchange)
 
     def _lose(self, error: Exception | None) -> None:

@@ -53,12 +53,16 @@ class Dialer:
     async def _addresses(self) -> Sequence[Address]:
         now_s = time.monotonic()
         if now_s - self._looked_s >= _KNOWN_S or not self._known:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                self._host,
-                self._port,
-                type=socket.SOCK_STREAM,
-                flags=socket.AI_NUMERICHOST if _is_address(self._host) else 0,
-            )
+            try:
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    self._host,
+                    self._port,
+                    type=socket.SOCK_STREAM,
+                    flags=socket.AI_NUMERICHOST if _is_address(self._host) else 0,
+                )
+            except UnicodeError:
+                # an empty label or one of more than 63 characters (RFC 1035 section 2.3.4)
+                raise OSError(f'"{self._host}" cannot be a host name') from None
             self._known = list(
                 dict.fromkeys((family, address) for family, _, _, _, address in found)
             )
@@ -77,6 +81,7 @@ class Dialer:
     async def _first(self, addresses: Sequence[Address]) -> socket.socket:
         won: list[socket.socket] = []
         errors: list[OSError] = []
+        started: list[Address] = []
 
         async def attempt(address: Address, failed: anyio.Event) -> None:
             try:
@@ -87,6 +92,10 @@ class Dialer:
                 failed.set()
                 return
             self._failed_s.pop(address, None)
+            if not won:
+                # those that had their time and said nothing are not waited for again
+                for silent in started[: started.index(address)]:
+                    self._failed_s[silent] = time.monotonic()
             won.append(opened)
             tasks.cancel_scope.cancel()
 
@@ -94,6 +103,7 @@ class Dialer:
             async with anyio.create_task_group() as tasks:
                 for address in addresses:
                     failed = anyio.Event()
+                    started.append(address)
                     tasks.start_soon(attempt, address, failed)
                     with anyio.move_on_after(STAGGER_S):
                         await failed.wait()

@@ -13,7 +13,7 @@ import httpx
 
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, compressed, decoded
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, Deadlines, Tls
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
@@ -99,9 +99,13 @@ class HttpxTransport:
         deadlines = self._deadlines
         scope = anyio.CancelScope(deadline=anyio.current_time() + deadlines.waiting_s)
 
-        async def trace(event: str, _: Mapping[str, Any]) -> None:
+        async def trace(event: str, told: Mapping[str, Any]) -> None:
             # a connection is there, and the request goes out: from now on its own deadline counts
-            if event.endswith("send_request_headers.started") and not exchange.sent_ns:
+            if (
+                event.endswith("send_request_headers.started")
+                and not exchange.sent_ns
+                and told["request"].method != b"CONNECT"  # that asks a proxy for the connection
+            ):
                 exchange.sent_ns = _now_ns()
                 scope.deadline = anyio.current_time() + deadlines.request_s
 
@@ -109,7 +113,10 @@ class HttpxTransport:
             with scope:
                 await self._converse(exchange, trace)
         except (httpx.HTTPError, OSError) as error:
-            failure = Failure.CONNECT if not exchange.sent_ns else _failure(error)
+            failure = _failure(error) if exchange.sent_ns else Failure.CONNECT
+            refused = isinstance(error, httpx.LocalProtocolError)  # by httpx, before it was sent
+            if failure is Failure.CONNECT and exchange.sent_ns and not refused:
+                failure = Failure.LOST  # behind a redirect: the first server did get the request
             _failed(exchange, failure, _detail(error, exchange, failure, deadlines))
         except CodingError as error:
             _failed(exchange, Failure.UNREADABLE, str(error))
@@ -135,6 +142,9 @@ class HttpxTransport:
         )
         response = await self._client.send(outgoing, stream=True)
         try:
+            head_bytes = sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
+            if head_bytes > MAX_HEAD_BYTES:
+                raise CodingError(f"the answer's head exceeds {MAX_HEAD_BYTES:,} bytes")
             pieces, size = [], 0
             async for piece in response.aiter_raw():
                 size += len(piece)

@@ -17,8 +17,18 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     certifi's.
 
     Raises:
-        InputError: A file cannot be used. Nothing of what it holds is told.
+        InputError: A file cannot be used, of which nothing is told that it holds; or the server
+            name cannot be one.
     """
+    if tls.server_name is not None:
+        try:
+            tls.server_name.encode("idna")
+        except UnicodeError:
+            message = f'"{tls.server_name}" cannot be a host name'
+            remedy = "expected the name that the server's certificate bears"
+            raise InputError(
+                Problem(key="target.tls.server_name", message=message, remedy=remedy)
+            ) from None
     context = ssl.create_default_context()
     if tls.ca is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -100,10 +100,21 @@ async def test_an_address_that_is_silent_is_overtaken(monkeypatch: pytest.Monkey
         filler.setblocking(False)
         filler.connect_ex(("127.0.0.1", port))
     resolving(monkeypatch, "127.0.0.1", "127.0.0.2")
+    tried: list[Address] = []
+    connected = dial._connected
+
+    async def noted(address: Address) -> socket.socket:
+        tried.append(address)
+        return await connected(address)
+
+    monkeypatch.setattr(dial, "_connected", noted)
+    dialer = Dialer("name", port)
     with anyio.fail_after(5):
-        opened = await Dialer("name", port).open()
-    assert opened.getpeername()[0] == "127.0.0.2"
-    for each in (opened, answers, silent, *fillers):
+        opened = [await dialer.open() for _ in range(4)]
+    assert {each.getpeername()[0] for each in opened} == {"127.0.0.2"}
+    # it is waited for once, and then comes last
+    assert [address[1][0] for address in tried].count("127.0.0.1") == 1
+    for each in (*opened, answers, silent, *fillers):
         each.close()
 
 
@@ -135,3 +146,11 @@ async def test_a_name_that_has_no_address_is_told() -> None:
         exchange = await send(wire, Origin("http", "nobody.invalid", 80))
     assert exchange.failure is Failure.CONNECT
     assert exchange.detail.startswith("cannot connect to http://nobody.invalid: ")
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b"])
+async def test_a_name_that_cannot_be_one_is_told(host: str) -> None:
+    async with wire_transport(max_connections=2, deadlines=deadlines()) as transport:
+        exchange = await send(transport, Origin("http", host, 80))
+    assert exchange.failure is Failure.CONNECT
+    assert "cannot be a host name" in exchange.detail

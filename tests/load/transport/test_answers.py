@@ -479,3 +479,15 @@ def test_a_head_that_is_remembered_changes_nothing(
         other.status, other.headers, other.body, other.failure, other.detail,
     )  # fmt: skip
     assert (used.idle, used.socket.closed) == (fresh.idle, fresh.socket.closed)
+
+
+@pytest.mark.parametrize("status", [b"000", b"099"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_status_below_100_is_none(status: bytes, apart: bool) -> None:
+    """Not an interim answer either, whose bytes could be taken for the next one's."""
+    odd = b"HTTP/1.1 %b E\r\nContent-Length: 5\r\n\r\nhello" % status
+    talk = Talk()
+    talk.send()
+    talk.feed([odd, LENGTH] if apart else [odd + LENGTH])
+    assert talk.only.failure is Failure.UNREADABLE
+    assert f"no status code {status.decode()}" in talk.only.detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -135,3 +136,28 @@ async def test_none_fires_on_a_healthy_target(kind: str) -> None:
         for size in (2, 100_000, 2):
             exchange = await send(through, origin, b"x" * size)
             assert (exchange.failure, len(exchange.body)) == (None, size)
+
+
+async def test_the_time_to_read_begins_when_all_is_written(kind: str) -> None:
+    body = bytes(60_000_000)  # more than the system's buffers hold
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        origin = Origin("http", "127.0.0.1", listener.getsockname()[1])
+
+        async def read_late() -> None:
+            accepted, _ = await loop.sock_accept(listener)
+            with accepted:
+                await anyio.sleep(0.9)
+                got = 0
+                while got <= len(body):  # the head is a part of it
+                    got += len(await loop.sock_recv(accepted, 1_000_000))
+                await loop.sock_sendall(accepted, ANSWER)
+
+        async with (
+            transport(kind, deadlines(request_s=15, write_s=10, read_s=0.6)) as through,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(read_late)
+            exchange = await send(through, origin, body)
+    assert exchange.status == 200, exchange.detail

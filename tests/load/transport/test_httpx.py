@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ import trustme
 
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, Tls
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Tls
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow.exchange import Failure, Origin
 from tests.load.transport.peer import HEAD, answering, deadlines, read_request, send, server
@@ -109,6 +110,54 @@ async def test_redirects(follow: bool) -> None:
     async with server(moving) as origin, through("httpx", redirects=follow) as transport:
         exchange = await send(transport, origin)
     assert (exchange.status, exchange.body) == ((200, b"ok") if follow else (307, b""))
+
+
+async def test_a_redirect_to_nowhere_leaves_open_what_the_first_server_did() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nowhere = b"http://127.0.0.1:%d/" % unused.getsockname()[1]
+
+        async def elsewhere(stream: anyio.abc.ByteStream) -> None:
+            await read_request(stream)
+            await stream.send(
+                b"HTTP/1.1 303 Stored\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % nowhere
+            )
+
+        async with server(elsewhere) as origin, through("httpx", redirects=True) as transport:
+            exchange = await send(transport, origin)
+    assert exchange.failure is Failure.LOST
+    assert exchange.sent_ns
+
+
+async def test_a_proxy_that_refuses_the_tunnel_was_sent_no_request() -> None:
+    async def refusing(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    async with server(refusing) as proxy, through("httpx", proxy=str(proxy)) as transport:
+        exchange = await send(transport, Origin("https", "127.0.0.1", 9))
+    assert exchange.failure is Failure.CONNECT
+    assert exchange.sent_ns == 0
+
+
+async def test_what_cannot_be_read_is_alike_on_both() -> None:
+    answers = {
+        "coding": b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno",
+        "head": b"X: %b\r\nContent-Length: 2\r\n\r\nno" % bytes(b"x" * MAX_HEAD_BYTES),
+    }
+    for answer in answers.values():
+
+        async def odd(stream: anyio.abc.ByteStream, answer: bytes = answer) -> None:
+            await read_request(stream)
+            await stream.send(b"HTTP/1.1 429 Too Many Requests\r\n" + answer)
+
+        got = []
+        for kind in ("wire", "httpx"):
+            async with server(odd) as origin, through(kind) as transport:
+                exchange = await send(transport, origin)
+            got.append((exchange.failure, exchange.status, exchange.detail))
+        assert got[0] == got[1]
+        assert got[0][:2] == (Failure.UNREADABLE, 0)
 
 
 async def test_http_2(tmp_path: Path) -> None:

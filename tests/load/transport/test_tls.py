@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import anyio.abc
 import pytest
 import trustme
@@ -19,7 +20,7 @@ from loadcheck.load.transport.settings import Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow.exchange import Exchange, Failure, Origin
-from tests.load.transport.peer import answering, deadlines, send, server
+from tests.load.transport.peer import ANSWER, answering, deadlines, read_request, send, server
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("kind", ["wire", "httpx"])
@@ -182,3 +183,24 @@ def test_a_key_with_a_password_is_told_and_asks_for_none(
     )
     with pytest.raises(InputError, match="the key without a password"):
         client_context(Tls(cert=authority.cert, key=sealed))
+
+
+async def test_a_server_that_does_not_say_farewell_holds_up_nobody(authority: Authority) -> None:
+    async def closing(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(ANSWER.replace(b"Content", b"Connection: close\r\nContent", 1))
+        await anyio.sleep_forever()
+
+    async with (
+        server(closing, tls=authority.server()) as origin,
+        wire_transport(max_connections=1, deadlines=deadlines(), tls=Tls(ca=authority.pem)) as wire,
+    ):
+        for _ in range(3):
+            exchange = await send(wire, origin)
+            assert exchange.status == 200, exchange.detail
+
+
+@pytest.mark.parametrize("name", ["a..b", ".b", "a" * 64])
+async def test_a_server_name_that_cannot_be_one_is_told(name: str) -> None:
+    with pytest.raises(InputError, match="cannot be a host name"):
+        client_context(Tls(server_name=name))
