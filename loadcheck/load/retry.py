@@ -69,8 +69,9 @@ def retry_after_s(exchange: Exchange) -> float | None:
     text = exchange.header("retry-after") if exchange.headers else None
     if text is None:
         return None
-    if text.strip().isdigit():
-        return float(text)
+    seconds = text.strip()
+    if seconds.isascii() and seconds.isdigit():  # "²" is a digit, too, and no number
+        return float(seconds)
     try:
         at = email.utils.parsedate_to_datetime(text)
     except ValueError:

@@ -68,3 +68,9 @@ def test_retry_after_as_a_date() -> None:
 
 def test_a_retry_after_that_makes_no_sense_is_left_alone() -> None:
     assert retry_after_s(answer(429, retry_after="soon")) is None
+
+
+@pytest.mark.parametrize("written", [b"\xb2", b"1e9", b"-5", b"", b"Mon, 99 Foo"])
+def test_a_retry_after_that_says_nothing_is_no_error(written: bytes) -> None:
+    exchange = Exchange(REQUEST, status=429, headers=[(b"Retry-After", written)])
+    assert retry_after_s(exchange) is None
