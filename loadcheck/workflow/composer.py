@@ -56,11 +56,24 @@ def compose(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
-        raise TreeError(f"no valid YAML: {error.problem or error.context}", line) from None
+        why = error.problem or error.context
+        # Inside brackets a tab may indent: what else is wrong there keeps the parser's words.
+        stumbled = "cannot start any token" in str(why) or "a tab character" in str(why)
+        if stumbled and line is not None and _is_indented_by_tab(text, line):
+            why = "a tab indents the line; YAML is indented by spaces"
+        raise TreeError(f"no valid YAML: {why}", line) from None
     except yaml.YAMLError as error:
         message = str(error).splitlines()[0]
         raise TreeError(f"no valid YAML: {message}", _line_of(error, text)) from None
     return composer.builder.root
+
+
+def _is_indented_by_tab(text: str, line: int) -> bool:
+    lines = text.split("\n", line)
+    if line > len(lines):
+        return False
+    written = lines[line - 1]
+    return "\t" in written[: len(written) - len(written.lstrip(" \t"))]
 
 
 def events(text: str, *, native: bool = True) -> Iterator[Any]:

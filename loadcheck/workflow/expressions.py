@@ -154,7 +154,7 @@ def scan_expression(text: str, start: int, context: _Context) -> tuple[Expressio
     elif root in OWN:
         names, end = _own(text, root, end)
     else:
-        remedy = did_you_mean(root, (*STANDARD, *OWN))
+        remedy = did_you_mean(f"${root}", [f"${known}" for known in (*STANDARD, *OWN)])
         raise ExpressionError(f'unknown expression "${root}"', remedy)
     pointer = None
     if text.startswith("#", end) and _takes_pointer(root, names):

@@ -19,6 +19,8 @@ from loadcheck.workflow.templates import (
     is_broken_json,
     join_template,
     split_template,
+    unbraced,
+    with_braces,
 )
 from loadcheck.workflow.values import MISSING, Dynamic, JsonText, Known, Text, as_dynamic, as_text
 
@@ -103,6 +105,7 @@ class Resolver:
         parts: list[str | Known | Dynamic] = []
         for part in split_template(raw, own=self._own):
             if isinstance(part, str):
+                self._suspect(part, raw, path)
                 parts.append(part)
                 continue
             if isinstance(part, Bare):
@@ -125,6 +128,15 @@ class Resolver:
 
     def _known(self, value: Any) -> Known | str:
         return Known(value) if self._encode is None else self._encode(as_text(value)).decode()
+
+    def _suspect(self, literal: str, raw: str, path: Path) -> None:
+        for text in unbraced(literal):
+            self.scribe.warn(
+                path,
+                f'"{text}" inside a longer string is sent as it is written',
+                f'if it is meant as an expression, write "{with_braces(raw)}"',
+                SECTION,
+            )
 
     def _bare(self, bare: Bare, raw: str, path: Path) -> Expression | None:
         braced = raw.replace(bare.text, f"{{{bare.text}}}")

@@ -31,6 +31,11 @@ _Part = TypeVar("_Part")
 _LIKE_JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
 _OPEN = re.compile(r"\{(?=\$[A-Za-z])")
 _BARE_INPUT = re.compile(r"(?<!\{)\$inputs\.([A-Za-z0-9_\-]+)")
+_UNBRACED = re.compile(
+    r"(?<!\{)\$(?:(?:steps|workflows)(?:\.[A-Za-z0-9_\-]+){3,}"
+    r"|(?:request|response)\.(?:body#/[^\s\"'{},;&]*|header\.[A-Za-z0-9_\-]+))"
+)
+"""What can hardly be meant as text: it refers to an output or to a part of a message."""
 _PLACEHOLDER: Final = "\ue000{}\ue001"
 _PLACEHOLDERS = re.compile("\ue000([0-9]+)\ue001")
 _TO_NEXT_QUOTE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -88,6 +93,16 @@ def _bare(text: str) -> list[str | Expression | Bare]:
 def is_bare_text(text: str) -> bool:
     """Say whether a text begins with an input that has no braces and goes on behind it."""
     return text.startswith("$inputs.") and scan_expression(text, 0, VALUE)[1] < len(text)
+
+
+def unbraced(text: str) -> list[str]:
+    """Return what looks like expressions in literal text, other than inputs."""
+    return list(dict.fromkeys(_UNBRACED.findall(text)))
+
+
+def with_braces(text: str) -> str:
+    """Return a string with braces around what lacks them, other than inputs."""
+    return _UNBRACED.sub(r"{\g<0>}", text)
 
 
 def is_broken_json(parts: Sequence[str | Known | Dynamic]) -> bool:

@@ -136,7 +136,7 @@ def test_conditions(condition: str, outcome: bool) -> None:
         ("$statusCode == 200 & true", "expected an operator"),
         ("($statusCode == 200", 'expected ")"'),
         ("$statusCode == 200)", "expected an operator"),
-        ("$status == 200", 'did you mean "statusCode"?'),
+        ("$status == 200", 'did you mean "$statusCode"?'),
         ("$inputs.limt == 4", 'did you mean "limit"?'),
         ("$statusCode == 'open", "expected a value"),
         ("200x == 1", "expected a value"),

@@ -59,7 +59,7 @@ def test_every_form(
     ("text", "says"),
     [
         ("$urls", "unknown expression"),
-        ("$statuscode", 'did you mean "statusCode"?'),
+        ("$statuscode", 'did you mean "$statusCode"?'),
         ("$request.body.", "left over"),
         ("$request.cookie.x", "$request.header, $request.query"),
         ("$request.header", "names no header"),

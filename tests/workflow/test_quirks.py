@@ -23,6 +23,7 @@ from tests.workflow.workbench import (
     Reply,
     drive,
     give_up,
+    workflow,
 )
 
 LIBRARY = Path(loadcheck.__file__).parent / "library" / "amplitude"
@@ -212,3 +213,36 @@ def test_the_reference_document_runs_unchanged() -> None:
     with pytest.raises(WorkflowError) as caught:
         amplitude(REFERENCE, sources=sources, strict=True)
     assert len(caught.value.problems) == 6
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Bearer $steps.a.outputs.token", "Bearer {$steps.a.outputs.token}"),
+        ("id-$response.body#/id", "id-{$response.body#/id}"),
+        ("{$steps.a.outputs.token}", None),
+        ("Bearer {$steps.a.outputs.token}", None),
+        ("costs $5, see $steps", None),
+    ],
+)
+def test_an_output_without_braces_is_not_sent_as_text_unsaid(
+    bench: Bench, written: str, meant: str | None
+) -> None:
+    plan = bench.plan(
+        workflow(
+            {
+                "stepId": "a",
+                "operationId": "search",
+                "outputs": {"token": "$response.body#/token"},
+            },
+            {
+                "stepId": "b",
+                "operationId": "search",
+                "parameters": [{"name": "X-Auth", "in": "header", "value": written}],
+            },
+        )
+    )
+    told = [str(warning) for warning in plan.warnings if "sent as it is written" in str(warning)]
+    assert len(told) == (meant is not None)
+    if meant is not None:
+        assert f'write "{meant}"' in told[0]

@@ -1,0 +1,49 @@
+"""The words of the schemas, and what the check against them says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadcheck.result import shapes
+from loadcheck.result.shapes import departures
+
+
+def test_a_document_that_fits_has_no_departures() -> None:
+    schema = shapes.open_object("", {"n": shapes.count("")})
+    assert departures({"n": 0, "of a later version": 1}, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits", "departs"),
+    [
+        (shapes.count(""), [0, 7], [-1, 0.5, None, "1"]),
+        (shapes.amount(""), [0, 0.5], [-0.1, None]),
+        (shapes.number(""), [-1.5], [None, "1"]),
+        (shapes.flag(""), [True], [0, None]),
+        (shapes.maybe(shapes.count("")), [None, 3], [-1, "3"]),
+        (shapes.list_of("", shapes.text("")), [[], ["a"]], [[1], "a"]),
+        (shapes.closed_object("", a=shapes.text("")), [{"a": ""}], [{}, {"a": "", "b": 1}]),
+        (shapes.open_object("", {"a": shapes.text("")}, ("a",)), [{}, {"b": 1}], [{"a": 1}]),
+    ],
+)
+def test_what_fits_and_what_departs(
+    shape: shapes.Shape, fits: list[Any], departs: list[Any]
+) -> None:
+    assert [value for value in fits if departures(value, shape)] == []
+    assert [value for value in departs if not departures(value, shape)] == []
+
+
+def test_a_departure_names_its_place() -> None:
+    schema = shapes.open_object("", {"steps": shapes.list_of("", shapes.count(""))})
+    ((path, message),) = departures({"steps": [1, -4]}, schema)
+    assert path == "steps.1"
+    assert "-4" in message
+
+
+def test_many_departures_and_long_ones_are_cut() -> None:
+    schema = shapes.list_of("", shapes.count(""))
+    found = departures(["x" * 5000] * 30, schema)
+    assert len(found) == 10
+    assert all(len(message) < 250 and "…" in message for _, message in found)
