@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.waiting import retry_after_s
 
-MAX_RETRY_AFTER_S = 300.0
 _KINDS = {
     Failure.CONNECT: "connection",
     Failure.LOST: "connection",
@@ -52,7 +51,7 @@ class Backoff:
             return None
         after = retry_after_s(exchange)
         if after is not None:
-            return min(after, MAX_RETRY_AFTER_S)
+            return after
         wait_s: float = min(self._backoff_s * 2 ** (attempt - 1), self._max_backoff_s)
         return wait_s * (1 - self._random() / 2)
 

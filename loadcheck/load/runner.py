@@ -90,9 +90,11 @@ class Runner:
 
     async def run_open(self, pacer: OpenPacer, *, max_in_flight: int, drain_s: float) -> None:
         """Start each copy when the pacer says it is due; return when all have ended."""
+        # counting random arrivals takes long: before the clock runs
+        planned = pacer.planned if self._together > 1 else 0
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
-            await self._dispatch(pacer, max_in_flight)
+            await self._dispatch(pacer, max_in_flight, planned)
             self._record.end(self._clock())
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
@@ -106,9 +108,17 @@ class Runner:
             self._begin(tasks)
             until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
+            starting = False
+
+            async def later() -> None:
+                refill()
 
             def refill() -> None:
-                nonlocal number
+                nonlocal number, starting
+                if starting:
+                    # it ended without a request: the loop must have its turn, and the stack an end
+                    tasks.start_soon(later)
+                    return
                 now = self._clock()
                 over = until_ns is not None and now >= until_ns
                 if over or self._stopping.is_set() or (copies is not None and number >= copies):
@@ -118,8 +128,10 @@ class Runner:
                 record.due += count
                 if now >= record.grid.next_ns:
                     record.grid.enter(number, now)
-                self._start(number, now, count)
-                number += count
+                first, number = number, number + count
+                starting = True
+                self._start(first, now, count)
+                starting = False
 
             self._refill = refill
             for _ in range(-(-concurrency // together)):
@@ -153,11 +165,10 @@ class Runner:
         self._record.begin(self.begin_ns)
         self._begin_ms = time.time_ns() // 1_000_000
 
-    async def _dispatch(self, pacer: OpenPacer, max_in_flight: int) -> None:
+    async def _dispatch(self, pacer: OpenPacer, max_in_flight: int, planned: int) -> None:
         record, clock, grid = self._record, self._clock, self._record.grid
         begin_ns = looked_ns = self.begin_ns
         together = self._together
-        planned = pacer.planned if together > 1 else 0
         number = begun = 0
         for chunk in pacer.chunks():
             for offset_ns in chunk.tolist():

@@ -334,7 +334,12 @@ def json_schema() -> dict[str, Any]:
                 "copies": open_object(
                     "Copies of the workflow, one user each.",
                     {
-                        "planned": maybe(count("By the schedule; null if time alone decides.")),
+                        "planned": maybe(
+                            count(
+                                "In the whole schedule, also of a run that was ended early; null if "
+                                "time alone decides."
+                            )
+                        ),
                         "started": count("Begun."),
                         "skipped": count("Due while max_in_flight were under way; never sent."),
                         "acknowledged": count("The service said yes."),

@@ -326,6 +326,19 @@ def test_a_closed_load_keeps_its_copies_in_flight(
     assert ran.record.max_in_flight <= closed["concurrency"]
 
 
+def test_a_closed_load_of_copies_that_cannot_send_anything_comes_to_its_end() -> None:
+    class Unsendable(OneStep):
+        def copy(
+            self, number: int, time_ms: int, retry: Backoff
+        ) -> Generator[Request | Pause, Exchange, bool]:
+            yield from ()
+            return False
+
+    ran = run(Unsendable(), at_once, closed={"concurrency": 4, "copies": 5000, "duration_s": None})
+    assert (ran.record.started, ran.record.rejected) == (5000, 5000)
+    assert not ran.transport.sent
+
+
 def test_a_fault_of_ours_ends_the_run_and_is_raised() -> None:
     class Broken(OneStep):
         def copy(
