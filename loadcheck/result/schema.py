@@ -336,7 +336,7 @@ def json_schema() -> dict[str, Any]:
                     {
                         "planned": maybe(
                             count(
-                                "In the whole schedule, also of a run that was ended early; null if "
+                                "In the whole schedule, also if a run was ended early; null if "
                                 "time alone decides."
                             )
                         ),
