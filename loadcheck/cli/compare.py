@@ -71,8 +71,14 @@ def compare(
         ),
     ] = "5%",
     kind: Annotated[
-        Format, typer.Option("--format", "-f", help="markdown is for a pull request.")
-    ] = Format.TEXT,
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="markdown is for a pull request.",
+            show_default="by the name of --output, else text",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
         Path | None,
@@ -107,7 +113,7 @@ def compare(
         tolerance=share,
         force=force,
     )
-    written = Format.JSON if as_json else kind
+    written = Format.JSON if as_json else kind or _named(output)
     if place is not None:
         place.write(_written(document, written, to_terminal=False))
     else:
@@ -115,6 +121,12 @@ def compare(
         sys.stdout.buffer.flush()
     code = {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(document["verdict"], Exit.PASS)
     raise typer.Exit(code)
+
+
+def _named(output: Path | None) -> Format:
+    """Return the format that a file's name asks for."""
+    kinds = {".json": Format.JSON, ".md": Format.MARKDOWN}
+    return Format.TEXT if output is None else kinds.get(output.suffix.lower(), Format.TEXT)
 
 
 def _sides(files: list[Path], to: list[Path]) -> tuple[list[Path], list[Path]]:

@@ -80,6 +80,17 @@ def test_markdown_goes_to_a_file(loadcheck: Loadcheck, files: dict[str, Path]) -
     assert (loadcheck.folder / "deep" / "c.md").read_text().startswith("## ❌ WORSE: made up")
 
 
+def test_the_name_of_the_file_tells_the_format(
+    loadcheck: Loadcheck, files: dict[str, Path]
+) -> None:
+    for name, begins in (("c.json", "{"), ("c.md", "## ❌ WORSE"), ("c.txt", " WORSE")):
+        assert loadcheck("compare", "base.json", "slow.json", "-o", name).code == 4
+        assert (loadcheck.folder / name).read_text().startswith(begins)
+    said = ("compare", "base.json", "slow.json", "-o", "d.json", "--format", "text")
+    assert loadcheck(*said).code == 4
+    assert (loadcheck.folder / "d.json").read_text().startswith(" WORSE")
+
+
 def test_nothing_is_written_over_unless_told_to(
     loadcheck: Loadcheck, files: dict[str, Path]
 ) -> None:
