@@ -52,6 +52,13 @@ def gather_draft(
     body, content_type = MISSING, ""
     if step.body is not None:
         content_type = step.body.content_type or next(iter(described), "")
+        if not step.body.content_type and len(described) > 1:
+            resolver.scribe.warn(
+                step.body.path,
+                f"the operation takes {' and '.join(described)}; the first is sent",
+                f"say which: contentType: {content_type}",
+                "Request Body Object",
+            )
         body = gather_body(step.body, content_type, resolver)
     if found is None:
         return None

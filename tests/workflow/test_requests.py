@@ -362,6 +362,19 @@ def test_a_multipart_body_is_refused(bench: Bench) -> None:
     assert "multipart/form-data" in str(bench.refused(workflow(step)))
 
 
+@pytest.mark.parametrize(("given", "warned"), [({}, True), ({"contentType": "text/plain"}, False)])
+def test_a_choice_of_content_types_is_to_be_made(
+    bench: Bench, given: dict[str, Any], warned: bool
+) -> None:
+    bench.openapi = copy.deepcopy(OPENAPI)
+    content = bench.openapi["paths"]["/things"]["post"]["requestBody"]["content"]
+    content["text/plain"] = {}
+    first, second, *_ = content
+    step = {"stepId": "s", "operationId": "create", "requestBody": {"payload": "x", **given}}
+    told = [str(problem) for problem in bench.plan(workflow(step)).warnings]
+    assert any(f"takes {first} and {second}" in text for text in told) is warned
+
+
 def test_what_the_description_requires_and_the_step_lacks(bench: Bench) -> None:
     bench.openapi = copy.deepcopy(OPENAPI)
     post = bench.openapi["paths"]["/things"]["post"]
