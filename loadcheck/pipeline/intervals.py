@@ -46,11 +46,11 @@ def intervals(record: Record) -> dict[str, Any]:
         "to_s": edges[1:],
         **record.grid.counts(record.ledger, record.due),
         "lateness": record.delays.intervals().encode(number),
-        "steps": {step.step_id: _step(step, number) for step in steps},
+        "steps": {step.step_id: _interval_step(step, number) for step in steps},
     }
 
 
-def _step(step: StepRecord, number: int) -> dict[str, Any]:
+def _interval_step(step: StepRecord, number: int) -> dict[str, Any]:
     response = step.times.intervals("response_time")
     service = step.times.intervals("service_time")
     return {

@@ -13,7 +13,7 @@ _MAX_NAMES = 200
 Document = Mapping[str, Any]
 
 
-def section(document: Document) -> Section | None:
+def affected_section(document: Document) -> Section | None:
     """Return the section of the affected users; None if nobody is."""
     localized = (document.get("consistency") or {}).get("localized")
     if not localized:

@@ -7,13 +7,11 @@ from typing import Any
 
 from loadcheck.report import terminal, words
 from loadcheck.report.html import (
-    affected,
     arrival,
     percentiles,
-    steps,
-    surroundings,
     timeline,
 )
+from loadcheck.report.html.affected import affected_section
 from loadcheck.report.html.model import (
     Block,
     Cell,
@@ -25,6 +23,8 @@ from loadcheck.report.html.model import (
     Text,
     Tile,
 )
+from loadcheck.report.html.steps import steps_section
+from loadcheck.report.html.surroundings import environment_section
 
 Document = Mapping[str, Any]
 
@@ -37,9 +37,9 @@ def result_page(document: Document) -> Page:
         _latency(document),
         _load(document),
         _arrival(document),
-        affected.section(document),
-        steps.section(document),
-        surroundings.section(document),
+        affected_section(document),
+        steps_section(document),
+        environment_section(document),
     ]
     return Page(
         verdict=document["verdict"],

@@ -14,7 +14,7 @@ Document = Mapping[str, Any]
 Steps = Mapping[str, Mapping[str, Any]]
 
 
-def section(document: Document) -> Section | None:
+def steps_section(document: Document) -> Section | None:
     """Return the section of the steps; None if the run ended before they were summed up."""
     steps = document.get("steps")
     if not steps:

@@ -12,7 +12,7 @@ from loadcheck.report.html.model import Code, Section, Table
 Document = Mapping[str, Any]
 
 
-def section(document: Document) -> Section:
+def environment_section(document: Document) -> Section:
     """Return the section of what was run, where and with what."""
     run, environment = document["run"], document["environment"]
     rows: list[list[str]] = [
