@@ -176,7 +176,7 @@ def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) ->
 
         return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
     if kind is Format.MARKDOWN:
-        from loadcheck.report.export.comparison import markdown  # noqa: PLC0415
+        from loadcheck.report.markdown import markdown  # noqa: PLC0415
 
         return markdown(document).encode()
     from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415

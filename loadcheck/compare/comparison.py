@@ -9,14 +9,12 @@ from typing import Any
 
 from loadcheck import __version__
 from loadcheck.compare.comparable import Difference, differences, unfinished
-from loadcheck.compare.curves import curves
 from loadcheck.compare.evidence import Evidence, Unknown, evidence
-from loadcheck.compare.figures import Figure, Word
-from loadcheck.compare.intervals import Intervals
+from loadcheck.compare.figures import Figure
+from loadcheck.compare.intervals import Intervals, curves
 from loadcheck.compare.judge import CONFIDENCE, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
-
-SCHEMA = "loadcheck.comparison/1"
+from loadcheck.result.schema_comparison import SCHEMA, Word
 
 _SECTIONS = ("load", "generator", "steps", "consistency")
 

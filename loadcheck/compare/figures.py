@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,15 +15,6 @@ FEWEST_BEYOND = 10
 
 _TIME_FLOOR_MS = 0.1
 _OWN_FLOOR_MS = 1.0
-
-
-class Word(enum.Enum):
-    """What is said of a figure."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    SAME = "same"
-    UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

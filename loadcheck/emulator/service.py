@@ -7,24 +7,20 @@ from typing import Any
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.faults.injector import Injector
-from loadcheck.emulator.http.message import Answer, Request
-from loadcheck.emulator.http.router import Router
+from loadcheck.emulator.http.message import Answer, Request, Router
 from loadcheck.emulator.ingest.commit import Committer
-from loadcheck.emulator.ingest.server import SingleServer
+from loadcheck.emulator.ingest.throttle import SingleServer
 from loadcheck.emulator.ingest.upload import Uploads
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.pages.openapi import description
 from loadcheck.emulator.pages.status import status_page
-from loadcheck.emulator.query.budget import Budget, Slots, Spending
-from loadcheck.emulator.query.dashboard import Dashboard
+from loadcheck.emulator.query.dashboard import Budget, Dashboard, Slots, Spending
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store.events import EventStore
-from loadcheck.emulator.store.taxonomy import Taxonomy
+from loadcheck.emulator.store.records import Taxonomy
 from loadcheck.emulator.users.deletions import Deletions
-from loadcheck.emulator.users.events_list import EventsList
-from loadcheck.emulator.users.export import Export
-from loadcheck.emulator.users.people import People
-from loadcheck.emulator.users.search import UserActivity, UserSearch
+from loadcheck.emulator.users.export import EventsList, Export
+from loadcheck.emulator.users.search import People, UserActivity, UserSearch
 
 _HOUR_MS = 3_600_000
 

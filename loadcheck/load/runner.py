@@ -7,26 +7,20 @@ neither a task nor a future. The schedule is absolute: a late start never moves 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.gate import Gate, Limit
-from loadcheck.load.outcome import attempt_outcome, merge
+from loadcheck.load.limiter import Gate, Limit
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.retry import Backoff, attempt_outcome, merge
+from loadcheck.load.transport import Transport
 from loadcheck.measure import Outcome
+from loadcheck.measure.record import Record
 from loadcheck.workflow.exchange import Exchange, Pause, Request
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from loadcheck.load.pacer import OpenPacer
-    from loadcheck.load.record import Record
-    from loadcheck.load.retry import Backoff
-    from loadcheck.load.transport import Transport
-    from loadcheck.workflow.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan
 
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""

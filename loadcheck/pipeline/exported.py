@@ -8,26 +8,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio.to_thread
 import httpx
 import orjson
 
+from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
+from loadcheck.scenario.model import Export, Scenario
+from loadcheck.verify.compiled import Prepared
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
+from loadcheck.verify.naming import Moments
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import insert_id, user_id
-from loadcheck.workflow.pointer import compile_pointer, parse_pointer
-from loadcheck.workflow.values import MISSING
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.prepare import Prepared
-    from loadcheck.scenario.model import Export, Scenario
-    from loadcheck.verify.naming import Moments
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loadcheck.load.retry import Backoff
-from loadcheck.pipeline import marks
-from loadcheck.pipeline.consent import is_loopback
-from loadcheck.pipeline.document import redact
-from loadcheck.pipeline.loading import most_requests
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run, secret_values
-from loadcheck.pipeline.prepare import prepare
-from loadcheck.pipeline.target import check_tls, passed_by, warmups_of
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.prepare import most_requests, prepare
+from loadcheck.pipeline.target import check_tls, is_loopback, passed_by, warmups_of
+from loadcheck.result.document import redact
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.workflow.buckets import partitions
+from loadcheck.secrets import secret_values
+from loadcheck.verify import overlay as marks
+from loadcheck.verify.compiled import Prepared
 from loadcheck.workflow.exchange import Request
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from loadcheck.pipeline.prepare import Prepared
-    from loadcheck.workflow.identity import Run
+from loadcheck.workflow.identity import Run, partitions
 
 
 def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:

@@ -12,19 +12,18 @@ from pathlib import Path
 import anyio
 
 from loadcheck.emulator.process import Running
-from loadcheck.load.limits import raise_open_file_limit
-from loadcheck.pipeline import document
-from loadcheck.pipeline.abort import Watchdog
-from loadcheck.pipeline.book import Book, Place
-from loadcheck.pipeline.consent import require_consent
-from loadcheck.pipeline.loading import most_requests
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run, secret_values
-from loadcheck.pipeline.prepare import Prepared, prepare
-from loadcheck.pipeline.target import check_tls, serving, supplied, transports
-from loadcheck.pipeline.work import Finished, Guard, Watch, Work
-from loadcheck.result import ResultFile, default_name
+from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.prepare import most_requests, prepare
+from loadcheck.pipeline.session import Finished, Guard, Watch, Work
+from loadcheck.pipeline.target import check_tls, require_consent, serving, supplied, transports
+from loadcheck.result import ResultFile, default_name, document
+from loadcheck.result.writer import Book, Place
 from loadcheck.scenario.model import Scenario
-from loadcheck.verify.allowance import Allowance
+from loadcheck.secrets import secret_values
+from loadcheck.verify.abort import Watchdog
+from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.query_client import Allowance
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """The first ends the load, the second everything that still goes on."""

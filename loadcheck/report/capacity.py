@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+from loadcheck.report.terminal import Paper
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _STYLES = {"held": "green", "broke": "red", "unproven": "yellow", "cut": "dim"}

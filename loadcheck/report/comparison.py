@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+from loadcheck.report.terminal import Paper
 
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}

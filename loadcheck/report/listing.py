@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+from loadcheck.report.terminal import Paper
 from loadcheck.result.catalogue import Entry
 
 _COLORS = {

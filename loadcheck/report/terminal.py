@@ -1,16 +1,48 @@
-"""The summary of a results document for a terminal: the verdict first, then why."""
+"""The summary of a results document for a terminal: the verdict first, then why.
+
+What text for a terminal is written on.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+
+
+class Paper:
+    """Takes what would be printed and gives it back as text.
+
+    Attributes:
+        console: Print here.
+    """
+
+    __slots__ = ("_buffer", "console")
+
+    def __init__(self, *, color: bool, width: int) -> None:
+        self._buffer = io.StringIO()
+        self.console = Console(
+            file=self._buffer,
+            width=width,
+            force_terminal=color,
+            no_color=not color,
+            color_system="standard" if color else None,
+            highlight=False,
+            emoji=False,
+            markup=False,
+        )
+
+    def text(self) -> str:
+        """Return what was printed, without the blanks that fill lines up to the width."""
+        return "".join(f"{line.rstrip()}\n" for line in self._buffer.getvalue().splitlines())
+
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}

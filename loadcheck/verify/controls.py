@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from anyio import sleep
 
+from loadcheck.verify.query_client import Asker
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
-
-if TYPE_CHECKING:
-    from loadcheck.verify.asking import Asker
-    from loadcheck.workflow.plan import Flow, Query
+from loadcheck.workflow.runtime.plan import Flow, Query
 
 SENT = 3
 """Control users."""

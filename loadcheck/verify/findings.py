@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
+from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import where
-from loadcheck.verify.verdict import Finding, Verdict
-
-if TYPE_CHECKING:
-    from loadcheck.verify.consistency import Consistency, Sent
-    from loadcheck.verify.localize import Localized
-    from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.verdict import Consistency, Finding, Sent, Verdict
 
 
 def proven(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import anyio
 
-if TYPE_CHECKING:
-    from loadcheck.verify.asking import Asker
-    from loadcheck.workflow.plan import Query
+from loadcheck.verify.query_client import Asker
+from loadcheck.workflow.runtime.plan import Query
 
 _MAX_BACKOFF_S = 30.0
 _TOTALS_EVERY = 5

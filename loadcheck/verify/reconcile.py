@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from loadcheck.verify.consistency import Consistency, Sent
 from loadcheck.verify.controls import Controlled, judge_controls
 from loadcheck.verify.findings import adrift, proven, unverified
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.observe import Settlement
-from loadcheck.verify.verdict import Finding
+from loadcheck.verify.verdict import Consistency, Finding, Sent
 
 _UNHURT = Controlled()
 

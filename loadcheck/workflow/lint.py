@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from loadcheck.documents.document import read_document
+from loadcheck.documents.problems import Report
 from loadcheck.errors import Problem, WorkflowError
-from loadcheck.workflow.books import Shelf
-from loadcheck.workflow.document import read_document
+from loadcheck.workflow.compile.linker import Given, Program
+from loadcheck.workflow.description.loader import Shelf
+from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.problems import Report
-from loadcheck.workflow.program import Given, Program
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from loadcheck.workflow.sources import Fetch
 
 _NOWHERE = {"*": "http://127.0.0.1"}
 

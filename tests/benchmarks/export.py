@@ -26,9 +26,10 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.exported import compare_archive
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL
-from loadcheck.pipeline.prepare import Prepared, prepare
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL
+from loadcheck.pipeline.prepare import prepare
 from loadcheck.scenario import Scenario
+from loadcheck.verify.compiled import Prepared
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Run
 from tests.benchmarks.harness import ROOT, report

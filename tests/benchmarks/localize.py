@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.verify.bucket_counts import Tally
 from loadcheck.verify.localize import Copies, Deduction, conclude, deduce_lost
-from loadcheck.verify.tally import Tally
-from loadcheck.workflow.buckets import Buckets, partitions, size
+from loadcheck.workflow.identity import Buckets, partitions, size
 from tests.benchmarks.harness import ROOT, loadcheck, report
 
 USERS = 1_000_000

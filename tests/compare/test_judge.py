@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from loadcheck.compare import figures
 from loadcheck.compare.bootstrap import Spread
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
-from loadcheck.compare.figures import Word
 from loadcheck.compare.judge import Judged, judge
 from loadcheck.compare.student import two_sided
+from loadcheck.result.schema_comparison import Word
 
 P50 = figures.time_of_step("up", "response_time", "p50")
 LOST = figures.counted("lost")

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.load.gate import Gate, Limit
+from loadcheck.load.limiter import Gate, Limit
 from loadcheck.load.transport import Sink
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 

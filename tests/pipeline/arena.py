@@ -19,11 +19,11 @@ import orjson
 
 from loadcheck import scenario as scenarios
 from loadcheck.emulator.config import parse
-from loadcheck.emulator.serve import serving
 from loadcheck.emulator.service import Emulator
+from loadcheck.emulator.standalone import serving
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.run import Occasion, attempt
-from loadcheck.pipeline.work import Finished
+from loadcheck.pipeline.session import Finished
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from loadcheck.load.stages import StageSpan
-from loadcheck.pipeline.abort import Watchdog, with_abort
+from loadcheck.measure.record import StageSpan
+from loadcheck.verify.abort import Watchdog, with_abort
 from loadcheck.verify.metrics import Metric, Vocabulary
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Verdict

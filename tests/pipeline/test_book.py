@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from loadcheck.errors import ResultFileError
-from loadcheck.pipeline.book import Book
 from loadcheck.result import ResultFile
+from loadcheck.result.writer import Book
 
 SECRET = "a-secret-key"
 INTENT = {"run": {"id": "abc", "phase": "intent"}, "scenario": {"inputs": {"key": SECRET}}}

@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 from pyroaring import BitMap
 
-from loadcheck.pipeline.settled import exact_findings
-from loadcheck.verify.consistency import Consistency, Sent
+from loadcheck.pipeline.reconcile import exact_findings
 from loadcheck.verify.export import Compared
 from loadcheck.verify.observe import Observation, Settlement
 from loadcheck.verify.reconcile import reconcile
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify.verdict import Consistency, Sent, Verdict
 
 SENT = Sent(started=100, acknowledged=100, indeterminate=0, rejected=0)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.scenario.tree import dotted, grow, lay_over
+from loadcheck.documents.node import dotted, grow, lay_over
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.verify.generator import judge_generator, void
+from loadcheck.verify.judge import judge_generator, void
 from loadcheck.verify.metrics import Vocabulary
 from loadcheck.verify.thresholds import Judged, Threshold, parse
 from loadcheck.verify.verdict import Verdict

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from loadcheck.verify.localize import Localized
+from loadcheck.verify.localize import Localized, Window
 from loadcheck.verify.naming import Moments, tell, where
-from loadcheck.verify.windows import Window
-from loadcheck.workflow.buckets import Buckets
+from loadcheck.workflow.identity import Buckets
 
 BEGAN = datetime(2026, 1, 2, 10, 2, 13, tzinfo=UTC)
 DUE = [10, 20, 30]

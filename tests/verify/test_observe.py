@@ -9,10 +9,10 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.verify.asking import Asker
 from loadcheck.verify.observe import Observation, Observer, Settlement
+from loadcheck.verify.query_client import Asker
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
-from loadcheck.workflow.plan import Answer
+from loadcheck.workflow.runtime.plan import Answer
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"")
 

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.verify.consistency import Consistency, Sent
 from loadcheck.verify.controls import Controlled
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.observe import Observation, Settlement
 from loadcheck.verify.reconcile import reconcile
-from loadcheck.verify.verdict import Verdict, worst
+from loadcheck.verify.verdict import Consistency, Sent, Verdict, worst
 
 
 def sent(acknowledged: int, indeterminate: int = 0, rejected: int = 0) -> Sent:

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.workflow.conditions import compare, compile_condition
-from loadcheck.workflow.expressions import ExpressionError
+from loadcheck.documents.pointer import MISSING
+from loadcheck.workflow.description.model import Face
+from loadcheck.workflow.expressions.conditions import compare, compile_condition
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.values import Slot
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.scope import Face, Scope
-from loadcheck.workflow.values import MISSING, Slot
 from tests.workflow.workbench import Reply
 
 RUN = Run(id="r", start_day="20260101", end_day="20260103")

@@ -10,8 +10,7 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import CodingError, decoded
-from loadcheck.load.transport.framing import Encode
+from loadcheck.load.transport.coding import CodingError, Encode, decoded
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
 from loadcheck.workflow.exchange import Exchange, Failure, Repeated, Request
 

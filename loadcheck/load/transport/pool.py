@@ -13,9 +13,9 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
+from loadcheck.load.transport.coding import Encode
 from loadcheck.load.transport.connection import Connection, reason
 from loadcheck.load.transport.dial import Dialer
-from loadcheck.load.transport.framing import Encode
 from loadcheck.load.transport.settings import Deadlines
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Repeated, Request
 

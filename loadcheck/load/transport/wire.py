@@ -18,8 +18,8 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
+from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
-from loadcheck.load.transport.framing import gzipped, plain
 from loadcheck.load.transport.pool import Pool, Waiting, unsent
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context

@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from loadcheck.pipeline import document
-from loadcheck.pipeline.capacity.probe import MEASURED
-from loadcheck.pipeline.capacity.search import Held, Search, settle
-from loadcheck.result.capacity import SCHEMA
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.capacity.judge import Judgement
-    from loadcheck.pipeline.capacity.probe import Probing
-    from loadcheck.pipeline.capacity.search import Aim
-    from loadcheck.pipeline.prepare import Prepared
-    from loadcheck.pipeline.work import Finished
-    from loadcheck.verify.thresholds import Judged
+from loadcheck.pipeline.capacity.judge import Judgement
+from loadcheck.pipeline.capacity.probe import MEASURED, Probing
+from loadcheck.pipeline.capacity.search import Aim, Held, Search, settle
+from loadcheck.pipeline.session import Finished
+from loadcheck.result import document
+from loadcheck.result.schema_capacity import SCHEMA
+from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.thresholds import Judged
 
 CUT = "cut"
 """The verdict of a probe that was stopped by a signal, or by the end of the budget."""

@@ -11,17 +11,13 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from loadcheck.pipeline.capacity.probe import MEASURED
+from loadcheck.pipeline.capacity.probe import MEASURED, Probing
 from loadcheck.pipeline.capacity.search import Held, Seen
+from loadcheck.pipeline.session import Finished
 from loadcheck.verify.metrics import OWN_SCOPES, Kind
+from loadcheck.verify.thresholds import Judged
 from loadcheck.verify.verdict import Verdict
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.capacity.probe import Probing
-    from loadcheck.pipeline.work import Finished
-    from loadcheck.verify.thresholds import Judged
 
 FALLS_BEHIND = "keeps up"
 """The name of the check."""

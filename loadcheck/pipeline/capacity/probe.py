@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.pipeline.abort import Aborted
+from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
+from loadcheck.verify.abort import Aborted
+from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Known, Metric
+from loadcheck.verify.thresholds import Threshold as Parsed
 from loadcheck.verify.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from loadcheck.load.stages import StageSpan
-    from loadcheck.pipeline.figures import RunFigures
-    from loadcheck.verify.thresholds import Threshold as Parsed
 
 WARM_UP, MEASURED = "warm-up", "probe"
 """The two stages of a probe; only the second counts."""

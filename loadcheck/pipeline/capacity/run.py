@@ -21,24 +21,23 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.errors import ResultFileError, ScenarioError
-from loadcheck.pipeline import document as documents
-from loadcheck.pipeline.book import Place
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
 from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
-from loadcheck.pipeline.consent import require_consent
-from loadcheck.pipeline.newrun import new_id
-from loadcheck.pipeline.prepare import Prepared
+from loadcheck.pipeline.identity import new_id
 from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
 from loadcheck.pipeline.run import Options as RunOptions
-from loadcheck.pipeline.target import serving, supplied
-from loadcheck.pipeline.work import Watch
+from loadcheck.pipeline.session import Watch
+from loadcheck.pipeline.target import require_consent, serving, supplied
 from loadcheck.result import ResultFile, default_name
+from loadcheck.result import document as documents
+from loadcheck.result.writer import Place
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
-from loadcheck.verify.allowance import Allowance
-from loadcheck.workflow.plan import Role
+from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.query_client import Allowance
+from loadcheck.workflow.runtime.plan import Role
 
 _FIRST_RATE = 100.0
 """Where the search begins when a closed load says nothing of rates."""

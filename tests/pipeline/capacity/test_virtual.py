@@ -13,18 +13,14 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.load.monitor import Monitor
-from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.record import Record
+from loadcheck.load.monitor import Monitor, each_second
+from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
-from loadcheck.load.seconds import each_second
-from loadcheck.load.stages import stage_spans
-from loadcheck.pipeline.abort import Aborted
+from loadcheck.measure.record import Record
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import MEASURED, Hopeless, Probing, probing
 from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
-from loadcheck.pipeline.figures import Rates, RunFigures
 from loadcheck.scenario.model import (
     Capacity,
     OpenLoad,
@@ -37,6 +33,8 @@ from loadcheck.scenario.model import (
     Verify,
     Workflow,
 )
+from loadcheck.verify.abort import Aborted
+from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.metrics import Vocabulary
 from loadcheck.verify.thresholds import parse_all
 from loadcheck.verify.verdict import Verdict
