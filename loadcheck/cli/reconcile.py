@@ -42,9 +42,9 @@ def reconcile(
 
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
-    from loadcheck.pipeline.reconcile import Again, again  # noqa: PLC0415
+    from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
 
-    options = Again(consent=consent, server=server, export=export)
+    options = ReconcileOptions(consent=consent, server=server, export=export)
     asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
     stream = sys.stderr if as_json else sys.stdout
     if quiet:

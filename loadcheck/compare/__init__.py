@@ -1,4 +1,4 @@
-"""Runs beside runs: is the candidate worse than the base, and is that not noise?"""
+"""Statistical comparison of results files."""
 
 from loadcheck.compare.comparison import Stored, compare
 from loadcheck.result.schema_comparison import SCHEMA

@@ -28,7 +28,7 @@ class Figure:
         unit: Of its values.
         better: Which direction is.
         about: Whose it is: a generator that does worse is no regression of the target.
-        core: Whether nobody can be sure of the whole who is not sure of this.
+        core: If this figure is inconclusive, so is the whole comparison.
         floor: A difference that is as good as none, in its unit, however small the base.
     """
 

@@ -90,7 +90,7 @@ def grow(
             return Node(value, place)
 
 
-def lay_over(lower: Node, upper: Node, *, path: tuple[str, ...] = ()) -> Node:
+def merge_tree(lower: Node, upper: Node, *, path: tuple[str, ...] = ()) -> Node:
     """Return ``upper`` with what only ``lower`` has.
 
     Tables merge; scalars and arrays of ``upper`` replace those of ``lower``. Two exceptions: the
@@ -105,5 +105,5 @@ def lay_over(lower: Node, upper: Node, *, path: tuple[str, ...] = ()) -> Node:
     merged = dict(lower.value)
     for key, node in upper.value.items():
         below = merged.get(key)
-        merged[key] = lay_over(below, node, path=(*path, key)) if below else node
+        merged[key] = merge_tree(below, node, path=(*path, key)) if below else node
     return Node(merged, upper.place)

@@ -70,7 +70,7 @@ def _spellings(text: str) -> tuple[str, ...]:
     return text, repr(text)[1:-1], json.dumps(text)[1:-1]
 
 
-class Scribe:
+class DocumentReporter:
     """Reports problems of one document, by the path of the place in it."""
 
     def __init__(self, report: Report, document: Document) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from loadcheck.documents.builder import describe
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 
 
@@ -26,7 +26,7 @@ class Reader:
         self,
         raw: Any,
         path: Path,
-        scribe: Scribe,
+        scribe: DocumentReporter,
         section: str,
         known: Collection[str],
     ) -> None:

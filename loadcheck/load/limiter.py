@@ -1,4 +1,4 @@
-"""Holds one step's requests to a number at a time and to a rate, in the order in which they come.
+"""Limits concurrency and rate of one step's requests, first in, first out.
 
 For steps that a service meters: a query that every copy makes would otherwise be refused for its
 budget long before the ingest is under load.
@@ -32,7 +32,7 @@ class Limit:
     rate: float | None = None
 
 
-class Gate:
+class StepLimiter:
     """Lets requests of one step through as its limit allows.
 
     The time that a request waits here is not part of its service time: it has not been sent.

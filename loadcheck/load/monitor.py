@@ -25,7 +25,7 @@ _RESOLUTION_NS = 1_000_000
 
 
 class Monitor:
-    """What the generator did beside sending.
+    """Self-measurements of the generator: loop lag, GC pauses, CPU.
 
     Args:
         stages: Stages of the load that are measured on their own.
@@ -106,7 +106,7 @@ async def each_second(
 ) -> None:
     """Call ``close(i)`` when second ``i`` since ``begin_ns`` is over; runs until cancelled.
 
-    When the loop was held up for longer than a second, only the latest second is told.
+    If the loop stalls for more than a second, only the latest one is reported.
     """
     second = -1
     while True:

@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.limiter import Gate, Limit
+from loadcheck.load.limiter import Limit, StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.transport import Transport
@@ -25,7 +25,7 @@ from loadcheck.workflow.runtime.plan import Plan
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
 _BURST_NS = 500_000
-"""Copies that are due together are started for so long before answers are looked at."""
+"""Longest burst of starts before responses are processed."""
 _STEP_S = 0.1
 """How soon a long wait notices that the run is stopping."""
 _ABORT_S = 10.0
@@ -70,7 +70,8 @@ class Runner:
         self._clock = clock
         self._spin_ns = spin_ns
         self._gates = {
-            step: Gate(limit, transport.submit, clock) for step, limit in (limits or {}).items()
+            step: StepLimiter(limit, transport.submit, clock)
+            for step, limit in (limits or {}).items()
         }
         self._copies: set[_Copy] = set()
         self._refill: Callable[[], None] | None = None

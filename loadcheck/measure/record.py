@@ -192,7 +192,7 @@ class Record:
         last_ack_ns: Monotonic instant of the last acknowledgement; 0 before there is one.
         uniques: What the service counted last; None before it was asked.
         stages: The stages of an open load that are measured on their own.
-        grid: The intervals that step times, failures, lateness and outcomes can be had by.
+        grid: Intervals by which times, failures, lateness and outcomes are kept.
         delays: The lateness by interval.
     """
 

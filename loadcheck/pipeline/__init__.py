@@ -2,8 +2,8 @@
 
 from loadcheck.pipeline.prepare import prepare
 from loadcheck.pipeline.run import Options, run
-from loadcheck.pipeline.session import Finished
-from loadcheck.verify.compiled import Prepared
+from loadcheck.pipeline.session import CompletedRun
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.progress import Phase, Progress
 
-__all__ = ["Finished", "Options", "Phase", "Prepared", "Progress", "prepare", "run"]
+__all__ = ["CompiledScenario", "CompletedRun", "Options", "Phase", "Progress", "prepare", "run"]

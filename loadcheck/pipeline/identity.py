@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from loadcheck.pipeline.prepare import asked_copies
+from loadcheck.pipeline.prepare import planned_copies
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.workflow.identity import Run
 
@@ -42,7 +42,7 @@ def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, see
         start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
         end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
         target=target,
-        copies=asked_copies(scenario.load, seed),
+        copies=planned_copies(scenario.load, seed),
     )
 
 

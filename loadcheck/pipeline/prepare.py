@@ -2,7 +2,7 @@
 
 Reads a source description that is not a file.
 
-What the load engine is told of a scenario.
+Derives the load engine's configuration from a scenario.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import secret_values
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
-from loadcheck.verify.compiled import Prepared
-from loadcheck.verify.metrics import Vocabulary
-from loadcheck.verify.queries import Questions, Sisters
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.metrics import MetricNames
+from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.runtime.batch import Together
+from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _TIMEOUT_S = 10.0
@@ -60,7 +60,9 @@ def fetch(url: str) -> bytes:
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0) -> Prepared:
+def prepare(
+    scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0
+) -> CompiledScenario:
     """Compile a scenario.
 
     Args:
@@ -129,7 +131,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
                 )
             )
         elif observer is not None:
-            questions = Questions(scenario, plan, observer, run)
+            questions = ObserverQueries(scenario, plan, observer, run)
     problems += _misplaced_limits(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
@@ -144,8 +146,8 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
     load = scenario.load
     sisters = None
     if filtered and observer is not None and questions is not None:
-        sisters = Sisters(scenario, settings, observer)
-    return Prepared(
+        sisters = ControlRuns(scenario, settings, observer)
+    return CompiledScenario(
         plan=plan,
         ingest=ingest,
         observer=observer,
@@ -153,12 +155,12 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         controls=sisters,
         thresholds=limits,
         pacer=pacer_of(load, seed) if isinstance(load, OpenLoad) else None,
-        planned=asked_copies(load, seed),
+        planned=planned_copies(load, seed),
         isolation="filter" if filtered else "baseline",
     )
 
 
-def _together(scenario: Scenario, problems: list[Problem]) -> Together | None:
+def _together(scenario: Scenario, problems: list[Problem]) -> BatchSpec | None:
     """Return how copies share requests; None if what is wrong was reported."""
     batch, ingest = scenario.verify.batch, scenario.verify.ingest
     if batch is None:
@@ -167,16 +169,16 @@ def _together(scenario: Scenario, problems: list[Problem]) -> Together | None:
         problems.append(scenario.problem("load.copies_per_request", message, remedy))
     if batch is None or ingest is None:
         return None
-    return Together(step=ingest, events=batch.events, refused=batch.refused)
+    return BatchSpec(step=ingest, events=batch.events, refused=batch.refused)
 
 
-def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Vocabulary:
+def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> MetricNames:
     """Return the names that thresholds may use."""
     load = scenario.load
     # what copies run as well is asked by ourselves under a name of its own
     ours = [f"{observer.step_id}@observer"] if observer and observer.role is Role.COPY else []
     undue = [step.step_id for step in plan.steps if step.role is not Role.COPY or step.dependent]
-    return Vocabulary(
+    return MetricNames(
         steps=[*(step.step_id for step in plan.steps), *ours],
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
@@ -274,7 +276,7 @@ def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
     return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
 
 
-def asked_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
+def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
     """Return how many copies a load asks for; None if time alone decides."""
     return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
 
@@ -285,13 +287,13 @@ def max_in_flight(scenario: Scenario) -> int:
     return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
 
 
-def most_requests(scenario: Scenario) -> int:
+def max_concurrent_requests(scenario: Scenario) -> int:
     """Return the most requests of copies that may be under way at once: the connections needed."""
     together = scenario.load.copies_per_request
     return -(-max_in_flight(scenario) // together)
 
 
-def stages_of(scenario: Scenario, prepared: Prepared) -> tuple[StageSpan, ...]:
+def stages_of(scenario: Scenario, prepared: CompiledScenario) -> tuple[StageSpan, ...]:
     """Return the stages that are to be measured on their own: those that thresholds name."""
     load, pacer = scenario.load, prepared.pacer
     if not isinstance(load, OpenLoad) or pacer is None:

@@ -27,13 +27,13 @@ from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import secret_values
-from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Metric
-from loadcheck.verify.naming import Moments
+from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
-from loadcheck.verify.verdict import Consistency, Finding, Sent, Verdict, worst
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
 from loadcheck.workflow.identity import Buckets, Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
@@ -42,7 +42,7 @@ _OWN_CHECKS = frozenset({"target", "generator", "aborted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class LaterAnswer:
     """A later answer.
 
     Attributes:
@@ -51,7 +51,7 @@ class Settled:
         compared: What the export proves; None if it was not asked for.
     """
 
-    sent: Sent
+    sent: SentCounts
     verified: Verified
     compared: Compared | None
 
@@ -88,7 +88,7 @@ class _Counts:
 
 def rejudge(
     document: Mapping[str, Any],
-    settled: Settled,
+    settled: LaterAnswer,
     thresholds: Sequence[Threshold],
     *,
     now: str,
@@ -193,7 +193,7 @@ def _lost(found: Compared, seen: Consistency) -> int | None:
     return lost
 
 
-def exact_findings(found: Compared, sent: Sent, seen: Consistency) -> list[Finding]:
+def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list[Finding]:
     """Return what the comparison event by event says: exact, without ambiguity.
 
     Args:
@@ -271,7 +271,7 @@ _KEY, _SECRET = "AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY"  # names of variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class ReconcileOptions:
     """What a user says beside the results file.
 
     Attributes:
@@ -302,7 +302,7 @@ class Asked:
     verdict: Verdict
 
 
-async def again(path: Path, options: Again) -> Asked:
+async def again(path: Path, options: ReconcileOptions) -> Asked:
     """Ask the service again about a stored run, and save what it says beside what it said.
 
     Raises:
@@ -319,7 +319,7 @@ async def again(path: Path, options: Again) -> Asked:
     ledger.close()
     unsaved = _unsaved(document, ledger)
     ledger.indeterminate |= unsaved
-    sent = Sent(
+    sent = SentCounts(
         started=len(ledger.started) + len(unsaved),
         acknowledged=len(ledger.acknowledged),
         indeterminate=len(ledger.indeterminate),
@@ -356,7 +356,7 @@ async def again(path: Path, options: Again) -> Asked:
         compared = await _export(path, scenario, prepared, run, ledger, document)
     settled = rejudge(
         document,
-        Settled(sent=sent, verified=verified, compared=compared),
+        LaterAnswer(sent=sent, verified=verified, compared=compared),
         prepared.thresholds,
         now=documents.utc_now(),
         unsaved=len(unsaved),
@@ -389,7 +389,7 @@ def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
 
 
 def _run(
-    path: Path, document: Mapping[str, Any], scenario: Scenario, options: Again
+    path: Path, document: Mapping[str, Any], scenario: Scenario, options: ReconcileOptions
 ) -> tuple[Run, dict[str, str]]:
     """Return the identity of the stored run, and the servers to ask."""
     stored = document["run"]
@@ -438,7 +438,7 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
     return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
 
 
-def _require_consent(path: Path, prepared: Prepared, options: Again) -> None:
+def _require_consent(path: Path, prepared: CompiledScenario, options: ReconcileOptions) -> None:
     observer = prepared.observer
     assert observer is not None
     if options.consent or is_loopback(observer.origin.host):
@@ -469,7 +469,7 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
 async def _export(
     path: Path,
     scenario: Scenario,
-    prepared: Prepared,
+    prepared: CompiledScenario,
     run: Run,
     ledger: Ledger,
     document: Mapping[str, Any],
@@ -485,7 +485,7 @@ async def _export(
         return await exported.compare(scenario, prepared, run.id, ledger, archive)
 
 
-def _told(run: Run, due: Moments, compared: Compared | None) -> dict[str, Any] | None:
+def _told(run: Run, due: SendTimes, compared: Compared | None) -> dict[str, Any] | None:
     return None if compared is None else exported.tell(compared, run.id, due)
 
 

@@ -1,4 +1,4 @@
-"""One run between its intent and its verdict: what it sends, hears and concludes."""
+"""State of one run, from saved intent to verdict."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from loadcheck.pipeline.prepare import grid_of, limits_of, stages_of
 from loadcheck.pipeline.target import passed_by, warmups_of
 from loadcheck.result import document
 from loadcheck.result import document as intervals
-from loadcheck.result.writer import Book
+from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.verify.abort import Aborted, Watchdog, Watching
-from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge, warnings
 from loadcheck.verify.observe import Observation
 from loadcheck.verify.progress import Phase, Progress
-from loadcheck.verify.query_client import Allowance
+from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.session import Verification, moments
 from loadcheck.verify.thresholds import Threshold
-from loadcheck.verify.verdict import Sent
+from loadcheck.verify.verdict import SentCounts
 from loadcheck.workflow.identity import Buckets
 
 _GC_THRESHOLD = 50_000
@@ -46,12 +46,12 @@ _GC_THRESHOLD = 50_000
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
 
-Guard = Callable[[Sequence[Threshold], Sequence[StageSpan]], Watching]
+AbortPolicyFactory = Callable[[Sequence[Threshold], Sequence[StageSpan]], AbortPolicy]
 """Makes of a run's thresholds and stages what may stop its load early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class CompletedRun:
     """A run that has ended.
 
     Attributes:
@@ -71,21 +71,21 @@ class Finished:
     judgement: Judgement
 
 
-class Work:
+class RunSession:
     """The state of one run between its intent and its verdict."""
 
     def __init__(
         self,
         scenario: Scenario,
-        prepared: Prepared,
-        book: Book,
+        prepared: CompiledScenario,
+        book: ResultWriter,
         transport: LoadTransport,
         asking: HttpxTransport,
         seed: int,
         run_id: str,
         copies: int | None,
-        watching: Guard = Watchdog,
-        allowance: Allowance | None = None,
+        watching: AbortPolicyFactory = ThresholdAbort,
+        allowance: QueryBudget | None = None,
     ) -> None:
         self._scenario = scenario
         self._prepared = prepared
@@ -154,7 +154,7 @@ class Work:
         self._progress.phase = Phase.DONE
         self._record.close()
 
-    async def finish(self) -> Finished:
+    async def finish(self) -> CompletedRun:
         """Judge what was recorded, and save it."""
         record, book = self._record, self._book
         verification, verified = self._verification, None
@@ -208,7 +208,7 @@ class Work:
             }
         )
         await book.try_save("complete", durable=True)
-        return Finished(
+        return CompletedRun(
             document=book.document,
             path=book.file.path,
             interrupted=self._interrupted,
@@ -273,9 +273,9 @@ class Work:
             record = self._record
             await self._verification.after(self._sent(), record.ledger, record.last_ack_ns)
 
-    def _sent(self) -> Sent:
+    def _sent(self) -> SentCounts:
         record = self._record
-        return Sent(
+        return SentCounts(
             started=record.started,
             acknowledged=record.acknowledged,
             indeterminate=record.indeterminate,

@@ -22,7 +22,7 @@ from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.pipeline.prepare import most_requests
+from loadcheck.pipeline.prepare import max_concurrent_requests
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Plan
@@ -100,7 +100,7 @@ async def transports(
     """Open the transport of the copies and that of the queries."""
     async with AsyncExitStack() as stack:
         asking = await stack.enter_async_context(queries(scenario, max_connections=4))
-        target, connections = scenario.target, most_requests(scenario)
+        target, connections = scenario.target, max_concurrent_requests(scenario)
         transport: LoadTransport
         if target.transport == "httpx":
             transport = await stack.enter_async_context(
@@ -198,7 +198,7 @@ def check_tls(scenario: Scenario) -> None:
 
 def warmups_of(scenario: Scenario) -> list[Warmup]:
     """Return how many connections to open ahead, and when."""
-    load, limit = scenario.load, most_requests(scenario)
+    load, limit = scenario.load, max_concurrent_requests(scenario)
     if load.preconnect is not None:
         return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
     if isinstance(load, ClosedLoad):

@@ -1,6 +1,6 @@
 """The summary of a results document for a terminal: the verdict first, then why.
 
-What text for a terminal is written on.
+Captures rich output as text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.text import Text
 from loadcheck.report import words
 
 
-class Paper:
+class CapturedConsole:
     """Takes what would be printed and gives it back as text.
 
     Attributes:
@@ -66,7 +66,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
-    paper = Paper(color=color, width=width)
+    paper = CapturedConsole(color=color, width=width)
     console = paper.console
     console.print(_headline(document))
     console.print()
@@ -257,7 +257,7 @@ def measured(threshold: Mapping[str, Any]) -> str:
     value, unit = threshold["measured"], threshold["unit"]
     if value is None:
         # a lag without end is no number in JSON
-        return "measured no end" if threshold["verdict"] == "fail" else "no samples"
+        return "unbounded" if threshold["verdict"] == "fail" else "no samples"
     write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
     return f"measured {write[unit](value)}"
 

@@ -21,7 +21,7 @@ from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import Rates
 from loadcheck.verify.observe import Observation
 from loadcheck.verify.session import Verification, Verified
@@ -36,7 +36,7 @@ _EXAMPLE = 300
 _HIDDEN = "***"
 
 
-def intent(scenario: Scenario, prepared: Prepared, run: Run, seed: int) -> dict[str, Any]:
+def intent(scenario: Scenario, prepared: CompiledScenario, run: Run, seed: int) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
     return {
         "schema": SCHEMA,

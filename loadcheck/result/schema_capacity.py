@@ -8,11 +8,11 @@ from loadcheck.result.shapes import (
     Shape,
     closed_object,
     count,
-    departures,
     flag,
     maybe,
     number,
     text,
+    violations,
 )
 
 SCHEMA = "loadcheck.capacity/1"
@@ -213,4 +213,4 @@ def capacity_schema() -> Shape:
 
 def problems(document: Any) -> list[tuple[str, str]]:
     """Return where a document departs from the schema: dotted path and message, at most ten."""
-    return departures(document, capacity_schema())
+    return violations(document, capacity_schema())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from loadcheck.result.shapes import Shape, closed_object, departures, list_of, maybe, number, text
+from loadcheck.result.shapes import Shape, closed_object, list_of, maybe, number, text, violations
 
 
-class Word(enum.Enum):
+class Change(enum.Enum):
     """What is said of a figure."""
 
     BETTER = "better"
@@ -22,7 +22,7 @@ SCHEMA = "loadcheck.comparison/1"
 
 _NUMBERS = {"type": ["number", "null"]}
 _COLUMN = {"type": "array", "items": _NUMBERS}
-_WORDS = [word.value for word in Word]
+_WORDS = [word.value for word in Change]
 
 
 def comparison_schema() -> Shape:
@@ -136,4 +136,4 @@ def _run() -> Shape:
 
 def problems(document: Any) -> list[tuple[str, str]]:
     """Return where a document departs from the schema: dotted path and message, at most ten."""
-    return departures(document, comparison_schema())
+    return violations(document, comparison_schema())

@@ -176,7 +176,7 @@ def _checked(path: Path, document: Any) -> dict[str, Any]:
             )
         raise _unusable(
             path,
-            "is no results file of loadcheck",
+            "is not a loadcheck results file",
             f'expected an object with "schema": "{SCHEMA}"',
             key="schema",
         )

@@ -11,7 +11,7 @@ from loadcheck.errors import ResultFileError
 from loadcheck.result import document
 
 
-class Place(Protocol):
+class ResultSink(Protocol):
     """Where a results document is saved, be it a file or not."""
 
     @property
@@ -22,7 +22,7 @@ class Place(Protocol):
         """Put a document there."""
 
 
-class Book:
+class ResultWriter:
     """The results document of a run, and the file that it is saved to.
 
     Attributes:
@@ -33,7 +33,7 @@ class Book:
         missed: Saves that failed while the load went on.
     """
 
-    def __init__(self, file: Place, intent: dict[str, Any], hidden: frozenset[str]) -> None:
+    def __init__(self, file: ResultSink, intent: dict[str, Any], hidden: frozenset[str]) -> None:
         self.file = file
         self.document: dict[str, Any] = document.redact(intent, hidden)
         self.trouble: str | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadcheck.documents.node import Node, dotted, grow, lay_over
+from loadcheck.documents.node import Node, dotted, grow, merge_tree
 from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
@@ -112,7 +112,7 @@ def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: 
     beneath = dict(profile.value) if isinstance(profile.value, dict) else {}
     for name in grammar.NOT_IN_A_PROFILE & beneath.keys():
         report.add(beneath.pop(name), "is not for a profile", "it belongs to the scenario")
-    return lay_over(Node(beneath, profile.place), own)
+    return merge_tree(Node(beneath, profile.place), own)
 
 
 def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:

@@ -52,7 +52,7 @@ def _written(judged: Judged) -> str:
     return units.get(judged.threshold.unit, f"{measured:,.6g}")
 
 
-class Watching(Protocol):
+class AbortPolicy(Protocol):
     """Says every second whether a load is to be stopped."""
 
     @property
@@ -63,7 +63,7 @@ class Watching(Protocol):
         """Return why the load is to be stopped now; None if it is to go on."""
 
 
-class Watchdog:
+class ThresholdAbort:
     """Looks every second at the thresholds that abort, each from its grace period on.
 
     Args:
@@ -93,7 +93,7 @@ class Watchdog:
         return None
 
 
-def with_abort(judged: Sequence[Judged], aborted: Aborted | None) -> list[Judged]:
+def apply_abort(judged: Sequence[Judged], aborted: Aborted | None) -> list[Judged]:
     """Return the judgements, with the one that stopped the load as it was then.
 
     The answers that were still under way may have brought its figure back within the limit.

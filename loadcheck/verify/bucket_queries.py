@@ -9,18 +9,18 @@ from typing import Literal
 from anyio import sleep
 
 from loadcheck.verify.bucket_counts import Tally, read_tally
-from loadcheck.verify.group_testing import Extras
+from loadcheck.verify.group_testing import DuplicateAttribution
 from loadcheck.verify.localize import (
-    Copies,
-    Deduction,
     Localized,
+    LossEstimate,
+    SentCopies,
     conclude,
     countable,
     deduce_duplicated,
     deduce_lost,
 )
 from loadcheck.verify.observe import Observation, Observer
-from loadcheck.verify.query_client import Asker
+from loadcheck.verify.query_client import QueryClient
 from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query
 
@@ -34,7 +34,7 @@ SplitQuery = Callable[[str, Metric], "Query"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class LocalizerConfig:
     """How to ask.
 
     Attributes:
@@ -58,7 +58,7 @@ class _NoEvidenceError(Exception):
     """A question had no usable answer; the message says why."""
 
 
-class Inquiry:
+class Localizer:
     """One attempt to name who is missing and who was counted twice.
 
     Args:
@@ -68,7 +68,9 @@ class Inquiry:
         terms: How.
     """
 
-    def __init__(self, copies: Copies, observer: Observer, asker: Asker, terms: Terms) -> None:
+    def __init__(
+        self, copies: SentCopies, observer: Observer, asker: QueryClient, terms: LocalizerConfig
+    ) -> None:
         self._copies = copies
         self._observer = observer
         self._asker = asker
@@ -98,7 +100,7 @@ class Inquiry:
         if base.uniques is None or base.as_of_ns < since_ns:
             raise _NoEvidenceError(base.error or "the answer came from the service's cache")
         tallies: list[Tally] = []
-        deduction: Deduction | None = None
+        deduction: LossEstimate | None = None
         for name in self._names:
             tallies.append(await self._tally(name, "uniques", base.uniques, since_ns))
             deduction = deduce_lost(self._copies, tallies)
@@ -121,14 +123,14 @@ class Inquiry:
 
     async def _duplicates(
         self, base: Observation, tallies: list[Tally], lost: list[int], since_ns: int
-    ) -> tuple[Extras | None, int]:
+    ) -> tuple[DuplicateAttribution | None, int]:
         """Return who was counted too often, and how many partitions were asked for that."""
         terms = self._terms
         assert base.uniques is not None
         if base.totals is None or base.totals <= terms.events_per_copy * base.uniques:
             return None, 0
         totals: list[Tally] = []
-        extras: Extras | None = None
+        extras: DuplicateAttribution | None = None
         for name in self._names:
             if name not in {tally.name for tally in tallies}:
                 tallies.append(await self._tally(name, "uniques", base.uniques, since_ns))
@@ -140,7 +142,7 @@ class Inquiry:
                 break
         return extras, len(totals)
 
-    def _named(self, deduction: Deduction) -> list[int]:
+    def _named(self, deduction: LossEstimate) -> list[int]:
         if deduction.elimination is None:
             return []
         named: list[int] = self._copies.acknowledged[deduction.elimination.lost].tolist()

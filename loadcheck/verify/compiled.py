@@ -7,12 +7,12 @@ from typing import Literal
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.verify import thresholds
-from loadcheck.verify.queries import Questions, Sisters
+from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class CompiledScenario:
     """A scenario that has been compiled and found good.
 
     Attributes:
@@ -31,8 +31,8 @@ class Prepared:
     plan: Plan
     ingest: StepPlan
     observer: StepPlan | None
-    questions: Questions | None
-    controls: Sisters | None
+    questions: ObserverQueries | None
+    controls: ControlRuns | None
     thresholds: tuple[thresholds.Threshold, ...]
     pacer: OpenPacer | None
     planned: int | None

@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Elimination:
+class PeelingResult:
     """What follows from the counts; all arrays hold positions in what was given.
 
     Attributes:
@@ -52,7 +52,7 @@ class Elimination:
 
 def eliminate(
     known: Sequence[Ints], maybe: Sequence[Ints], observed: Sequence[Ints]
-) -> Elimination | None:
+) -> PeelingResult | None:
     """Decide as much as the counts decide.
 
     Args:
@@ -102,7 +102,7 @@ def eliminate(
                 alive[group] = alive[group][kept]
                 columns[group] = [column[kept] for column in columns[group]]
     named = np.sort(_joined(lost))
-    return Elimination(
+    return PeelingResult(
         lost=named,
         suspects=alive[0],
         landed=np.sort(_joined(landed)),
@@ -139,7 +139,7 @@ def least_unexpected(known: Sequence[Ints], maybe: Sequence[Ints], observed: Seq
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extras:
+class DuplicateAttribution:
     """Who was counted too often.
 
     Attributes:
@@ -155,7 +155,7 @@ class Extras:
     unnamed: int
 
 
-def attribute(users: Sequence[Ints], extra: Sequence[Ints]) -> Extras | None:
+def attribute(users: Sequence[Ints], extra: Sequence[Ints]) -> DuplicateAttribution | None:
     """Find the users to whom surplus events belong.
 
     A bucket without a surplus frees its users; a bucket with one user left gives it the whole
@@ -197,7 +197,7 @@ def attribute(users: Sequence[Ints], extra: Sequence[Ints]) -> Extras | None:
             columns = [column[~decided] for column in columns]
     named = _joined(found)
     order = np.argsort(named, kind="stable")
-    return Extras(
+    return DuplicateAttribution(
         users=named[order],
         events=_joined(amounts)[order],
         suspects=alive,

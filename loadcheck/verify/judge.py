@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from loadcheck.measure.record import Record
-from loadcheck.verify.abort import Aborted, with_abort
-from loadcheck.verify.compiled import Prepared
+from loadcheck.verify.abort import Aborted, apply_abort
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Kind, Metric
 from loadcheck.verify.thresholds import Judged
@@ -112,7 +112,7 @@ class Judgement:
 
 
 def judge(
-    prepared: Prepared,
+    prepared: CompiledScenario,
     figures: RunFigures,
     findings: Sequence[Finding],
     *,
@@ -135,7 +135,7 @@ def judge(
     consistent = worst(finding.verdict for finding in told)
     monitor, pacer = figures.monitor, prepared.pacer
     judged = [threshold.judge(figures) for threshold in prepared.thresholds]
-    judged = with_abort(void(judged, figures.own_delay), aborted)
+    judged = apply_abort(void(judged, figures.own_delay), aborted)
     limited = judge_generator(
         judged,
         took_s=figures.rates.duration_s,
@@ -150,7 +150,7 @@ def judge(
     return Judgement(consistent=consistent, verdict=verdict, judged=judged, findings=told)
 
 
-def warnings(record: Record, prepared: Prepared, *, missed: int) -> Iterator[str]:
+def warnings(record: Record, prepared: CompiledScenario, *, missed: int) -> Iterator[str]:
     """Say what a reader should know before trusting the figures.
 
     Args:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from loadcheck.verify.bucket_counts import Tally
 from loadcheck.verify.group_testing import (
-    Elimination,
-    Extras,
+    DuplicateAttribution,
+    PeelingResult,
     attribute,
     eliminate,
     least_lost,
@@ -77,7 +77,7 @@ MOST_NAMED = 1000
 _NOBODY: Ints = np.empty(0, dtype=np.int64)
 
 
-class Copies:
+class SentCopies:
     """The copies of a run by outcome, and their buckets in every partition.
 
     Args:
@@ -165,12 +165,12 @@ class Localized:
             lost=(),
             lost_suspects=self.lost_suspects + len(self.lost),
             windows=(),
-            trouble="whoever was sent later is not counted either, so nobody is known to be lost",
+            trouble="no user sent later is visible either, so no loss is proven",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deduction:
+class LossEstimate:
     """What follows about lost users from the partitions asked for so far.
 
     Attributes:
@@ -181,7 +181,7 @@ class Deduction:
         windows: Stretches of send order from which users are missing.
     """
 
-    elimination: Elimination | None
+    elimination: PeelingResult | None
     maybe: Ints
     at_least: int
     unexpected: int
@@ -195,7 +195,7 @@ class Deduction:
         )
 
 
-def deduce_lost(copies: Copies, tallies: Sequence[Tally]) -> Deduction:
+def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
     """Decide who is missing.
 
     Refused copies are taken for what they are, without effect, as long as the counts allow it;
@@ -224,7 +224,7 @@ def deduce_lost(copies: Copies, tallies: Sequence[Tally]) -> Deduction:
             elimination = eliminate(known, both, observed)
     if elimination is not None:
         at_least = max(at_least, elimination.lost_at_least)
-    return Deduction(
+    return LossEstimate(
         elimination=elimination,
         maybe=candidates,
         at_least=at_least,
@@ -234,13 +234,13 @@ def deduce_lost(copies: Copies, tallies: Sequence[Tally]) -> Deduction:
 
 
 def deduce_duplicated(
-    copies: Copies,
+    copies: SentCopies,
     uniques: Sequence[Tally],
     totals: Sequence[Tally],
     lost: Sequence[int],
     *,
     events_per_copy: int = 1,
-) -> Extras | None:
+) -> DuplicateAttribution | None:
     """Decide whose events were counted too often; positions refer to :func:`countable`."""
     names = [tally.name for tally in totals]
     by_name = {tally.name: tally.counts for tally in uniques}
@@ -249,16 +249,16 @@ def deduce_duplicated(
     return attribute([copies.buckets.column(numbers, name) for name in names], extra)
 
 
-def countable(copies: Copies, lost: Sequence[int]) -> Ints:
+def countable(copies: SentCopies, lost: Sequence[int]) -> Ints:
     """Return the copies that may have been counted: all but those known to be missing."""
     sent = np.concatenate((copies.acknowledged, copies.indeterminate, copies.rejected))
     return np.sort(sent[~np.isin(sent, np.array(lost, dtype=np.int64))])
 
 
 def conclude(
-    copies: Copies,
-    deduction: Deduction,
-    extras: Extras | None,
+    copies: SentCopies,
+    deduction: LossEstimate,
+    extras: DuplicateAttribution | None,
     countables: Ints = _NOBODY,
     *,
     partitions: int,

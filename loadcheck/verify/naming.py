@@ -1,6 +1,6 @@
-"""Says who is missing and when they were sent, in names and times.
+"""Names missing users and when they were sent.
 
-Where in the order of acknowledgement the missing stand.
+Ranks of the missing users in acknowledgement order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from loadcheck.workflow.identity import Buckets, user_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class SendTimes:
     """When copies were sent, to the second: copies start in the order of their numbers.
 
     Attributes:
@@ -43,7 +43,7 @@ class Moments:
         return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def tell(found: Localized, buckets: Buckets, moments: Moments) -> dict[str, Any]:
+def tell(found: Localized, buckets: Buckets, moments: SendTimes) -> dict[str, Any]:
     """Return what was found as the results file holds it."""
     end = sum(moments.due)
 
@@ -95,7 +95,7 @@ def tell(found: Localized, buckets: Buckets, moments: Moments) -> dict[str, Any]
 
 
 def where(told: Mapping[str, Any] | None) -> str:
-    """Return in words when the missing were sent and who they are; "" if that is not known."""
+    """Describe when the missing users were sent and who they are; "" if unknown."""
     if told is None:
         return ""
     parts = [

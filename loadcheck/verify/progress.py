@@ -1,4 +1,4 @@
-"""What a person may look at while a run goes on."""
+"""Progress of a running load, as shown to the user."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from loadcheck.workflow.identity import SEQUENCE, Run
 from loadcheck.workflow.runtime.plan import Plan, Query, StepPlan
 
 
-class Questions:
+class ObserverQueries:
     """What the observer step of one plan can be asked.
 
     Args:
@@ -93,7 +93,7 @@ class Questions:
             ) from error
 
 
-class Sisters:
+class ControlRuns:
     """The same workflow as runs with other ids, compiled when somebody asks for it.
 
     Args:
@@ -107,12 +107,12 @@ class Sisters:
         self._settings = settings
         self._observer = observer
 
-    def questions(self, suffix: str) -> tuple[Plan, Questions]:
+    def questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
         """Return the plan of the run whose id ends so, and what can be asked about it."""
         run = self._settings.run
         sister = dataclasses.replace(run, id=f"{run.id}{suffix}", copies=None)
         plan = compile_plan(dataclasses.replace(self._settings, run=sister))
-        return plan, Questions(self._scenario, plan, self._observer, sister)
+        return plan, ObserverQueries(self._scenario, plan, self._observer, sister)
 
 
 def _days(run: Run) -> int:

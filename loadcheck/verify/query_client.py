@@ -18,7 +18,7 @@ from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.runtime.plan import Answer, Query
 
 
-class Allowance:
+class QueryBudget:
     """A sum of costs in a sliding window, kept so that the service need not refuse.
 
     Others may draw on the same budget, so a refusal can come all the same.
@@ -113,7 +113,7 @@ class Reply:
         return count, ""
 
 
-class Asker:
+class QueryClient:
     """Sends queries and counts what they cost.
 
     Args:
@@ -132,7 +132,7 @@ class Asker:
         *,
         send: Send,
         sent: Callable[[Exchange], None],
-        allowance: Allowance | None = None,
+        allowance: QueryBudget | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._send = send

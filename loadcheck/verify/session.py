@@ -17,16 +17,16 @@ from pyroaring import BitMap
 from loadcheck.load.retry import backoff
 from loadcheck.measure import Ledger
 from loadcheck.scenario.model import Scenario
-from loadcheck.verify.bucket_queries import Inquiry, Terms
-from loadcheck.verify.compiled import Prepared
-from loadcheck.verify.controls import Controlled, Controls
-from loadcheck.verify.localize import Copies, Localized
-from loadcheck.verify.naming import Moments, places, tell
-from loadcheck.verify.observe import Observation, Observer, Settlement
-from loadcheck.verify.queries import Sisters
-from loadcheck.verify.query_client import Allowance, Asker, Send
+from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult, Controls
+from loadcheck.verify.localize import Localized, SentCopies
+from loadcheck.verify.naming import SendTimes, places, tell
+from loadcheck.verify.observe import Observation, Observer, SettleResult
+from loadcheck.verify.queries import ControlRuns
+from loadcheck.verify.query_client import QueryBudget, QueryClient, Send
 from loadcheck.verify.reconcile import reconcile
-from loadcheck.verify.verdict import Consistency, Finding, Sent
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts
 from loadcheck.verify.visibility import AckCurve, Visibility, visibility
 from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.identity import Buckets, partitions
@@ -53,7 +53,7 @@ class Verified:
     findings: list[Finding]
     visibility: Visibility | None
     localized: dict[str, Any] | None
-    controlled: Controlled
+    controlled: ControlResult
 
 
 class Verification:
@@ -73,14 +73,14 @@ class Verification:
     def __init__(
         self,
         scenario: Scenario,
-        prepared: Prepared,
+        prepared: CompiledScenario,
         buckets: Buckets,
         *,
         send: Send,
         sent: Callable[[Exchange], None],
         seen: Callable[[Observation], None],
         seed: int,
-        allowance: Allowance | None = None,
+        allowance: QueryBudget | None = None,
     ) -> None:
         verify, questions = scenario.verify, prepared.questions
         assert questions is not None
@@ -92,9 +92,9 @@ class Verification:
         self._seed = seed
         budget = verify.budget
         if allowance is None and budget is not None:
-            allowance = Allowance(budget.cost, budget.window_s)
+            allowance = QueryBudget(budget.cost, budget.window_s)
         self._allowance = allowance
-        self._asker = Asker(send=send, sent=sent, allowance=self._allowance)
+        self._asker = QueryClient(send=send, sent=sent, allowance=self._allowance)
         self.observer = Observer(
             uniques=questions.uniques,
             totals=questions.totals,
@@ -105,8 +105,8 @@ class Verification:
         )
         self.acks = AckCurve()
         self.baseline: int | None = None
-        self.settlement: Settlement | None = None
-        self.controlled = Controlled()
+        self.settlement: SettleResult | None = None
+        self.controlled = ControlResult()
         self.localized: Localized | None = None
         self._acknowledged = BitMap()
         self._controls: Controls | None = None
@@ -124,7 +124,7 @@ class Verification:
             self.acks.add(time.monotonic_ns(), acknowledged())
             await anyio.sleep(_SAMPLE_S)
 
-    async def after(self, sent: Sent, ledger: Ledger, last_ack_ns: int) -> None:
+    async def after(self, sent: SentCounts, ledger: Ledger, last_ack_ns: int) -> None:
         """Ask until the count has settled; then who is missing, if somebody may be."""
         verify, before = self._scenario.verify, self.baseline or 0
         since_ns = last_ack_ns or time.monotonic_ns()
@@ -154,7 +154,7 @@ class Verification:
 
     async def later(
         self,
-        sent: Sent,
+        sent: SentCounts,
         ledger: Ledger,
         controls: int | None,
         *,
@@ -203,13 +203,13 @@ class Verification:
         assert split is not None
         self._acknowledged = ledger.acknowledged
         assert self.settlement is not None
-        copies = Copies(
+        copies = SentCopies(
             self._buckets,
             acknowledged=numbers(ledger.acknowledged),
             indeterminate=numbers(ledger.indeterminate | ledger.open()),
             rejected=numbers(ledger.rejected),
         )
-        terms = Terms(
+        terms = LocalizerConfig(
             query=self._questions.split,
             partitions=self._scenario.verify.partitions,
             limit=split.limit,
@@ -217,13 +217,13 @@ class Verification:
             events_per_copy=events_per_copy,
             pause_s=min(1.0, self._scenario.verify.every_s),
         )
-        inquiry = Inquiry(copies, self.observer, self._asker, terms)
+        inquiry = Localizer(copies, self.observer, self._asker, terms)
         self.localized, base = await inquiry.run(since_ns=since_ns)
         if base is not None:
             # counts by bucket add up to it, so it stood still while they were asked for
             self.settlement = replace(self.settlement, last=base, adrift=False)
 
-    def conclude(self, sent: Sent, moments: Moments) -> Verified:
+    def conclude(self, sent: SentCounts, moments: SendTimes) -> Verified:
         """Return what all answers together prove."""
         told = lost = None
         if self.localized is not None:
@@ -258,14 +258,14 @@ class Verification:
 
     # parts of them
 
-    async def _confirm(self, sent: Sent) -> None:
+    async def _confirm(self, sent: SentCounts) -> None:
         """Get past the service's cache before anybody is called missing, or counted twice."""
         assert self.settlement is not None
         fresh = self._questions.fresh
         if fresh is not None and self.settlement.last is not None and self._suspects(sent):
             self.settlement = await self.observer.confirm(self.settlement, *fresh)
 
-    def _suspects(self, sent: Sent) -> bool:
+    def _suspects(self, sent: SentCounts) -> bool:
         """Return whether the counts leave room for anybody to be missing, or counted twice."""
         assert self.settlement is not None
         last = self.settlement.last
@@ -281,7 +281,7 @@ class Verification:
             self._controls = self._compile_controls(self._prepared.controls)
             await self._controls.send()
 
-    def _compile_controls(self, sisters: Sisters) -> Controls:
+    def _compile_controls(self, sisters: ControlRuns) -> Controls:
         plan, questions = sisters.questions(_CONTROL)
         _, unsent = sisters.questions(_UNSENT)
         return Controls(
@@ -296,12 +296,12 @@ class Verification:
             cost=questions.cost,
         )
 
-    async def _ask_controls(self, sent: Sent) -> None:
+    async def _ask_controls(self, sent: SentCounts) -> None:
         """Ask for the control users; they get as long to become visible as the others had."""
         if self._controls is None and self._prepared.controls is not None:
             _, unsent = self._prepared.controls.questions(_UNSENT)
             reply = await self._asker.ask(unsent.uniques, unsent.cost)
-            self.controlled = Controlled(unsent=reply.count("uniques")[0])
+            self.controlled = ControlResult(unsent=reply.count("uniques")[0])
         if self._controls is None:
             return
         controls, verify = self._controls, self._scenario.verify
@@ -312,7 +312,7 @@ class Verification:
             await anyio.sleep(min(self.pause_s, 1.0))
             visible = await controls.visible()
         unsent_count = await controls.unsent()
-        self.controlled = Controlled(acknowledged=expected, visible=visible, unsent=unsent_count)
+        self.controlled = ControlResult(acknowledged=expected, visible=visible, unsent=unsent_count)
         if self.settlement is None or self.settlement.last is None:
             return
         # who became visible while the controls were awaited is not missing
@@ -344,7 +344,7 @@ def numbers(bitmap: BitMap) -> npt.NDArray[np.int64]:
     return np.array(bitmap.to_array(), dtype=np.int64)
 
 
-def moments(due: Sequence[float | None], began_at: str | None) -> Moments:
+def moments(due: Sequence[float | None], began_at: str | None) -> SendTimes:
     """Return when copies were sent, by the timeline's column of copies due."""
     began = None if began_at is None else datetime.fromisoformat(began_at)
-    return Moments(due=[int(copies or 0) for copies in due], began_at=began)
+    return SendTimes(due=[int(copies or 0) for copies in due], began_at=began)

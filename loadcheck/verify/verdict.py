@@ -54,7 +54,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class SentCounts:
     """What our own ledger says, as numbers of copies; one user each."""
 
     started: int
@@ -66,7 +66,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consistency:
-    """What the counts prove. None stands for what could not be told.
+    """What the counts prove. None means unknown.
 
     Attributes:
         uniques: Users of this run that the service counted.

@@ -180,7 +180,7 @@ class Exchange:
         return None
 
 
-class Repeated(Exchange):
+class RetriedExchange(Exchange):
     """An attempt whose request met a connection that was being closed, and was sent once more.
 
     Its :attr:`sent_ns` is the instant of the first sending.

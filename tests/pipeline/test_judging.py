@@ -13,13 +13,13 @@ import pytest
 from loadcheck.measure.record import Record
 from loadcheck.verify.abort import Aborted
 from loadcheck.verify.judge import Judgement, judge, warnings
-from loadcheck.verify.metrics import Metric, Vocabulary
+from loadcheck.verify.metrics import Metric, MetricNames
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
-WORDS = Vocabulary(steps=["send"], undue=[], stages=[])
+WORDS = MetricNames(steps=["send"], undue=[], stages=[])
 STEP = StepPlan(
     step_id="send",
     index=0,

@@ -8,7 +8,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.load.retry import backoff
-from loadcheck.pipeline.prepare import asked_copies, max_in_flight, most_requests
+from loadcheck.pipeline.prepare import max_concurrent_requests, max_in_flight, planned_copies
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 
@@ -25,14 +25,14 @@ def answer(status: int) -> Exchange:
 
 
 def test_the_burst_asks_for_what_its_stages_add_up_to() -> None:
-    assert asked_copies(load("burst").load, seed=1) == 4 * 200 + 8 * 2500 + 4 * 200
+    assert planned_copies(load("burst").load, seed=1) == 4 * 200 + 8 * 2500 + 4 * 200
 
 
 def test_a_closed_load_bounded_by_time_asks_for_no_number() -> None:
     timed = load("closed", "load={model='closed', concurrency=4, duration='2s'}")
-    assert asked_copies(timed.load, seed=1) is None
+    assert planned_copies(timed.load, seed=1) is None
     counted = load("closed", "load={model='closed', concurrency=4, copies=70}")
-    assert asked_copies(counted.load, seed=1) == 70
+    assert planned_copies(counted.load, seed=1) == 70
 
 
 @pytest.mark.parametrize(("together", "requests"), [(1, 100), (10, 10), (30, 4), (100, 1), (99, 2)])
@@ -42,7 +42,7 @@ def test_a_request_that_is_not_full_needs_a_connection_too(together: int, reques
         f"load={{model='closed', concurrency=100, copies=500, copies_per_request={together}}}",
     )
     assert max_in_flight(scenario) == 100
-    assert most_requests(scenario) == requests
+    assert max_concurrent_requests(scenario) == requests
 
 
 def test_an_open_load_is_bounded_by_max_in_flight() -> None:

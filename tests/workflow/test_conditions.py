@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.documents.pointer import MISSING
-from loadcheck.workflow.description.model import Face
+from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.expressions.conditions import compare, compile_condition
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.scope import Scope
@@ -35,7 +35,7 @@ BODY = {
 
 def holds(condition: str, status: int = 200) -> bool:
     scope = Scope(
-        face=Face(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
+        face=WorkflowSignature(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
         run=RUN,
         inputs={"limit": 4, "a.b": {"c": "deep"}},
     )

@@ -187,7 +187,7 @@ _TIMER_MS = 0.5
 """Timers are good to a millisecond: what would round to none is not waited for."""
 
 
-class SingleServer:
+class CapacityQueue:
     """One server with a queue before it that has no end, and a service time that never varies.
 
     Below its rate nobody waits; above it the queue grows by the difference, second after second.

@@ -23,7 +23,7 @@ _MINUTES_5_MS = 5 * 60_000
 _HOUR_MS = 3_600_000
 
 
-class Spending:
+class RateWindow:
     """What was spent within a sliding window."""
 
     __slots__ = ("_limit", "_spent", "_total", "_window_ms")
@@ -52,7 +52,7 @@ class Spending:
         return self._total
 
 
-class Slots:
+class ConcurrencyLimit:
     """How many requests are under way."""
 
     __slots__ = ("_limit", "_taken")
@@ -84,7 +84,7 @@ class Budget:
     """What queries cost together. Answers from the cache cost as much as others [U]."""
 
     def __init__(self, per_5_minutes: int | None, per_hour: int | None, clock: Clock) -> None:
-        self._windows = (Spending(per_5_minutes, _MINUTES_5_MS), Spending(per_hour, _HOUR_MS))
+        self._windows = (RateWindow(per_5_minutes, _MINUTES_5_MS), RateWindow(per_hour, _HOUR_MS))
         self._clock = clock
 
     def spend(self, cost: int) -> None:
@@ -140,7 +140,7 @@ class Dashboard:
         self.requests = 0
         self.refusals: dict[str, int] = {}
 
-    def guarded(self, endpoint: Endpoint, slots: Slots, cost: int = 1) -> Endpoint:
+    def guarded(self, endpoint: Endpoint, slots: ConcurrencyLimit, cost: int = 1) -> Endpoint:
         """Return a handler that lets only authorized requests through to an endpoint.
 
         Args:

@@ -10,10 +10,10 @@ import orjson
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
-from loadcheck.emulator.query.dashboard import Spending, parameters
+from loadcheck.emulator.query.dashboard import RateWindow, parameters
 from loadcheck.emulator.query.intervals import read_day
 from loadcheck.emulator.store.events import EventStore
-from loadcheck.emulator.users.search import People, spend_one
+from loadcheck.emulator.users.search import UserDirectory, spend_one
 
 _PROJECT = 1
 _MOST_IDS = 100
@@ -51,7 +51,9 @@ class _Job:
 class Deletions:
     """The deletion jobs of the project."""
 
-    def __init__(self, store: EventStore, people: People, requests: Spending, clock: Clock) -> None:
+    def __init__(
+        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+    ) -> None:
         self._store = store
         self._people = people
         self._requests = requests

@@ -22,7 +22,7 @@ from loadcheck.emulator.query.dashboard import Budget, parameters
 from loadcheck.emulator.query.intervals import zone
 from loadcheck.emulator.store.events import EventStore
 from loadcheck.emulator.store.records import Taxonomy, record
-from loadcheck.emulator.users.search import People
+from loadcheck.emulator.users.search import UserDirectory
 
 _HOUR_MS = 3_600_000
 _HOUR_FORM = re.compile("[0-9]{8}T[0-9]{2}")
@@ -37,7 +37,7 @@ class Export:
     """Hands out the events of whole hours."""
 
     def __init__(
-        self, config: EmulatorConfig, *, store: EventStore, people: People, clock: Clock
+        self, config: EmulatorConfig, *, store: EventStore, people: UserDirectory, clock: Clock
     ) -> None:
         self._lag_ms = config.export_lag_ms
         self._store = store

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
-from loadcheck.emulator.query.dashboard import Spending, parameters
+from loadcheck.emulator.query.dashboard import RateWindow, parameters
 from loadcheck.emulator.store.events import EventStore
 from loadcheck.emulator.store.records import record
 
@@ -22,7 +22,7 @@ _FIRST = 100_000_000_000
 _MOST_DIGITS = 19
 
 
-class People:
+class UserDirectory:
     """Finds people by what they are called.
 
     A person is a user id or, where none was ever seen on it, a device. Their Amplitude id is even
@@ -126,7 +126,7 @@ _TOO_MANY = 429
 class UserSearch:
     """Finds users by id or the beginning of one."""
 
-    def __init__(self, people: People, requests: Spending, clock: Clock) -> None:
+    def __init__(self, people: UserDirectory, requests: RateWindow, clock: Clock) -> None:
         self._people = people
         self._requests = requests
         self._clock = clock
@@ -155,7 +155,9 @@ class UserSearch:
 class UserActivity:
     """Shows the events of a user."""
 
-    def __init__(self, store: EventStore, people: People, requests: Spending, clock: Clock) -> None:
+    def __init__(
+        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+    ) -> None:
         self._store = store
         self._people = people
         self._requests = requests
@@ -204,7 +206,7 @@ class UserActivity:
         }
 
 
-def spend_one(requests: Spending, clock: Clock) -> None:
+def spend_one(requests: RateWindow, clock: Clock) -> None:
     """Count a request against the hour's.
 
     Raises:

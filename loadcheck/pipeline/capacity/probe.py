@@ -23,13 +23,13 @@ MOST_ERRORS = "error_rate <= 1%"
 NONE_SKIPPED = "skipped == 0"
 """Must hold always: what was not sent proves nothing about what the target takes."""
 _HASTE = 0.01
-"""Of the copies to be measured, that may be skipped before the load is stopped for it."""
+"""Share of measured copies that may be skipped before the probe is aborted."""
 _SIZED = ("started", "acknowledged", "uniques", "attempts", "succeeded", "rate")
 """Figures that say how large the scenario's own load is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probing:
+class ProbeTemplate:
     """What all probes of a search share.
 
     Attributes:
@@ -94,7 +94,7 @@ class Probing:
         return replace(self.scenario, load=load, thresholds=thresholds, document=document)
 
 
-def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> Probing:
+def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> ProbeTemplate:
     """Return what all probes of a scenario share.
 
     Args:
@@ -119,7 +119,7 @@ def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> Probing:
     for name, check in (("skipped", NONE_SKIPPED), ("error_rate", MOST_ERRORS)):
         if name not in names:
             checks.append((check, f"{MEASURED}: {check}"))
-    return Probing(scenario=scenario, checks=tuple(checks), left_out=tuple(left_out))
+    return ProbeTemplate(scenario=scenario, checks=tuple(checks), left_out=tuple(left_out))
 
 
 def _is_sized(metric: Metric) -> bool:
@@ -140,7 +140,7 @@ def _document(load: OpenLoad, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": "open", **kept, "stages": stages}
 
 
-class Hopeless:
+class EarlyFailDetector:
     """Stops a probe that can no longer hold, however good the rest of it may be.
 
     A percentile cannot come back within its limit when more samples are above than it leaves

@@ -150,7 +150,7 @@ def _lag(
 
 
 def _thinned(items: Sequence[_T]) -> list[_T]:
-    """Return so many of them as can be told apart, and the last."""
+    """Thin the points to what the chart can resolve, keeping the last."""
     every = max(1, -(-len(items) // _MAX_POINTS))
     return [*items[:-1:every], items[-1]]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from loadcheck.workflow.compile.workflow import StepUnit, Unit
-from loadcheck.workflow.description.loader import Book
+from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.description.loader import ArazzoDescription
 from loadcheck.workflow.runtime.program import Action
 
 COPY: Final = "$copy."
@@ -39,7 +39,7 @@ def close(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
     return words
 
 
-def symbol(unit: Unit, step: StepUnit) -> str:
+def symbol(unit: Unit, step: StepDraft) -> str:
     """Return the word that stands for a step in what others depend on."""
     return f"step:{unit.key}/{step.step.step_id}"
 
@@ -57,7 +57,7 @@ def end_of_copy(main: Unit, words: Mapping[str, frozenset[str]]) -> int | None:
     return per_copy[-1] + 1 if per_copy else None
 
 
-def reached(steps: Iterable[StepUnit], main: Unit) -> set[int]:
+def reached(steps: Iterable[StepDraft], main: Unit) -> set[int]:
     """Return the plan indexes of steps, and of all that they call or go to."""
     indexes: set[int] = set()
     for step in steps:
@@ -68,14 +68,14 @@ def reached(steps: Iterable[StepUnit], main: Unit) -> set[int]:
 
 
 def _reached_words(
-    unit: Unit, step: StepUnit, words: Mapping[str, frozenset[str]]
+    unit: Unit, step: StepDraft, words: Mapping[str, frozenset[str]]
 ) -> frozenset[str]:
     return words[symbol(unit, step)].union(
         *(words[symbol(inner, other)] for inner in _called(unit, step) for other in inner.steps)
     )
 
 
-def _called(unit: Unit, step: StepUnit) -> list[Unit]:
+def _called(unit: Unit, step: StepDraft) -> list[Unit]:
     """Return the workflows that a step calls or its actions go to, and theirs in turn."""
     found: dict[str, Unit] = {}
     waiting = _targets(unit, step)
@@ -88,7 +88,7 @@ def _called(unit: Unit, step: StepUnit) -> list[Unit]:
     return list(found.values())
 
 
-def _targets(unit: Unit, step: StepUnit) -> list[Unit]:
+def _targets(unit: Unit, step: StepDraft) -> list[Unit]:
     targets = [] if step.target is None else [step.target]
     for holder in () if step.model is None else (step.model, unit.model):
         for action in (*holder.on_success, *holder.on_failure):
@@ -101,13 +101,13 @@ WORKFLOW: Final = "Workflow Object"
 SUCCESS: Final = "Success Action Object"
 
 
-def check_dependencies(book: Book) -> bool:
+def check_dependencies(book: ArazzoDescription) -> bool:
     """Report circles in ``dependsOn`` within a document; return whether there is one."""
     finished: set[str] = set()
     return sum(_follow(book, start, [], finished) for start in book.workflows) > 0
 
 
-def _follow(book: Book, name: str, chain: list[str], finished: set[str]) -> bool:
+def _follow(book: ArazzoDescription, name: str, chain: list[str], finished: set[str]) -> bool:
     """Walk depth first, without recursion: a document may chain thousands of workflows."""
     waiting: list[tuple[str, bool]] = [(name, False)]
     found = False
@@ -140,7 +140,7 @@ def check_exits(units: Iterable[Unit], *, circle: bool) -> None:
     """
     listed = list(units)
     ending: set[str] = set()
-    endless: dict[str, list[StepUnit]] = {}
+    endless: dict[str, list[StepDraft]] = {}
     while True:
         endless = {unit.key: list(_endless(unit, ending)) for unit in listed}
         more = {
@@ -162,7 +162,7 @@ def check_exits(units: Iterable[Unit], *, circle: bool) -> None:
             )
 
 
-def _endless(unit: Unit, ending: set[str]) -> Iterator[StepUnit]:
+def _endless(unit: Unit, ending: set[str]) -> Iterator[StepDraft]:
     """Yield the steps from which no path leads to the end, given the workflows that can end."""
     count = len(unit.steps)
     machines = {target.machine.key: target.key for target in unit.targets.values()}
@@ -181,7 +181,7 @@ def _endless(unit: Unit, ending: set[str]) -> Iterator[StepUnit]:
 
 
 def _successors(
-    step: StepUnit, place: int, count: int, ending: set[str], machines: dict[str, str]
+    step: StepDraft, place: int, count: int, ending: set[str], machines: dict[str, str]
 ) -> Iterator[int]:
     if step.target is not None and step.target.key not in ending:
         return

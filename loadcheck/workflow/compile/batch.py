@@ -9,7 +9,7 @@ from typing import Any, Final
 from loadcheck.documents.pointer import look_up
 from loadcheck.workflow.compile.encode import Render, Segment, join, json_segments
 from loadcheck.workflow.compile.request import compile_request
-from loadcheck.workflow.compile.request_spec import Draft, RequestError, media_type
+from loadcheck.workflow.compile.request_spec import RequestError, RequestSpec, media_type
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions.values import (
     Evaluate,
@@ -18,13 +18,17 @@ from loadcheck.workflow.expressions.values import (
 )
 from loadcheck.workflow.overlay import parse_place, put
 from loadcheck.workflow.runtime.batch import Batch
-from loadcheck.workflow.runtime.program import Machine, Step
+from loadcheck.workflow.runtime.program import CompiledWorkflow, Step
 
 _MARK: Final = "@@events of the copies@@"
 
 
 def compile_batch(
-    draft: Draft, events: str, machine: Machine, step: Step, refused: Sequence[Evaluate]
+    draft: RequestSpec,
+    events: str,
+    machine: CompiledWorkflow,
+    step: Step,
+    refused: Sequence[Evaluate],
 ) -> Batch:
     """Compile the request of several copies.
 

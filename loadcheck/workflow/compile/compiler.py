@@ -14,20 +14,20 @@ from loadcheck.documents.problems import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, sample
-from loadcheck.workflow.compile.linker import Given, Program
+from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import Unit
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.loader import Book, Shelf
-from loadcheck.workflow.description.model import Face
+from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
+from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot
 from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
 from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.batch import Batch, Together, transfers
+from loadcheck.workflow.runtime.batch import Batch, BatchSpec, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 EXAMPLE_TIME_MS: Final = 1_700_000_000_000
@@ -68,7 +68,7 @@ class Settings:
     criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     query: Literal["after", "each"] = "after"
-    together: Together | None = None
+    together: BatchSpec | None = None
     fetch: Fetch | None = None
 
 
@@ -80,7 +80,7 @@ def compile_plan(settings: Settings) -> Plan:
     """
     hidden = settings.secrets | frozenset(settings.run.target.values())
     report = Report(strict=settings.strict, secrets=hidden)
-    shelf = Shelf(report, settings.sources, settings.fetch)
+    shelf = DescriptionLoader(report, settings.sources, settings.fetch)
     book = shelf.open(read_document(settings.document, settings.name))
     shelf.check_overrides(book)
     workflow = _chosen(book, settings.workflow_id)
@@ -90,8 +90,8 @@ def compile_plan(settings: Settings) -> Plan:
     overlay: dict[str, list[Edit]] = {}
     for edit in settings.overlay:
         overlay.setdefault(edit.step, []).append(edit)
-    program = Program(
-        Given(
+    program = Linker(
+        ScenarioBindings(
             run=settings.run,
             servers=settings.servers,
             inputs=inputs,
@@ -107,7 +107,7 @@ def compile_plan(settings: Settings) -> Plan:
     return _plan(settings, report, program, main)
 
 
-def _chosen(book: Book, wanted: str | None) -> model.Workflow | None:
+def _chosen(book: ArazzoDescription, wanted: str | None) -> model.Workflow | None:
     names = tuple(book.workflows)
     if wanted is None and len(names) == 1:
         return book.workflows[names[0]]
@@ -125,10 +125,10 @@ def _chosen(book: Book, wanted: str | None) -> model.Workflow | None:
 
 
 def _inputs(
-    settings: Settings, book: Book, workflow: model.Workflow
+    settings: Settings, book: ArazzoDescription, workflow: model.Workflow
 ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
     """Resolve the inputs and check them, with copy 0 as an example."""
-    scope = Scope(face=Face(key="", inputs={}, outputs={}), run=settings.run)
+    scope = Scope(face=WorkflowSignature(key="", inputs={}, outputs={}), run=settings.run)
     resolver = Resolver(scope, book.scribe, own=True)
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}
@@ -170,7 +170,7 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
     return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
 
 
-def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> Plan:
+def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Plan:
     words = close(program.units.values())
     end = end_of_copy(main, words)
     if end is None:
@@ -227,7 +227,7 @@ def _plan(settings: Settings, report: Report, program: Program, main: Unit) -> P
 
 
 def _batch(
-    together: Together, main: Unit, end: int, words: Mapping[str, frozenset[str]]
+    together: BatchSpec, main: Unit, end: int, words: Mapping[str, frozenset[str]]
 ) -> Batch | None:
     """Compile the request that copies share; None if what is wrong was reported."""
     report = main.book.scribe.report

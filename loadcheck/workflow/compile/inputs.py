@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from loadcheck.documents.pointer import MISSING
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import SECTION, InputSchema
 from loadcheck.workflow.expressions.values import (
@@ -20,7 +20,7 @@ from loadcheck.workflow.runtime.program import Inputs
 
 
 def check_inputs(
-    schema: InputSchema, values: Mapping[str, Any], scribe: Scribe, path: Path
+    schema: InputSchema, values: Mapping[str, Any], scribe: DocumentReporter, path: Path
 ) -> None:
     """Report the inputs that are missing and those that do not fit.
 
@@ -39,7 +39,9 @@ def check_inputs(
                 scribe.error(path, f'the input "{name}": {message}', "", SECTION)
 
 
-def check_names(names: Iterable[str], declared: Iterable[str], scribe: Scribe, path: Path) -> None:
+def check_names(
+    names: Iterable[str], declared: Iterable[str], scribe: DocumentReporter, path: Path
+) -> None:
     """Report inputs that are given and not declared."""
     known = set(declared)
     for name in names:

@@ -10,23 +10,23 @@ from loadcheck.documents.problems import Path
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
 from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
-from loadcheck.workflow.compile.workflow import SUCCESS, StepUnit, Unit
+from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, Unit
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.loader import Book, find_workflow
-from loadcheck.workflow.description.model import StepFace
+from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
+from loadcheck.workflow.description.model import StepSignature
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import uses_of
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.program import MAX_DEPTH, Inputs, Machine, Step
+from loadcheck.workflow.runtime.program import MAX_DEPTH, CompiledWorkflow, Inputs, Step
 
 MAX_STEPS: Final = 20_000
 """Steps of all workflows of a plan together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class ScenarioBindings:
     """What a scenario gives to a program.
 
     Attributes:
@@ -46,7 +46,7 @@ class Given:
     criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-class Program:
+class Linker:
     """Compiles workflows, each once, and what they call.
 
     Attributes:
@@ -54,13 +54,13 @@ class Program:
         steps: Those that send requests, in that order.
     """
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: ScenarioBindings) -> None:
         self._given = given
         self.units: dict[str, Unit] = {}
-        self.steps: list[StepUnit] = []
+        self.steps: list[StepDraft] = []
         self._depth = 0
 
-    def add(self, book: Book, workflow: model.Workflow, *, main: bool = False) -> Unit:
+    def add(self, book: ArazzoDescription, workflow: model.Workflow, *, main: bool = False) -> Unit:
         """Find a workflow and all that it calls; its steps come in the order in which they run.
 
         Args:
@@ -92,16 +92,20 @@ class Program:
             components=book.content.components,
         )
         unit = Unit(
-            book=book, model=workflow, schema=schema, scope=scope, machine=Machine(key=face.key)
+            book=book,
+            model=workflow,
+            schema=schema,
+            scope=scope,
+            machine=CompiledWorkflow(key=face.key),
         )
         self.units[face.key] = unit
-        faces: dict[str, StepFace] = {}
+        faces: dict[str, StepSignature] = {}
         for index, name in enumerate(workflow.depends_on):
             self._depend(unit, name, (*workflow.path, "dependsOn", index))
         for step in workflow.steps:
             added = self._step(unit, step)
             call = None if added.target is None else added.target.scope.face
-            faces[step.step_id] = StepFace(outputs=step.outputs, call=call)
+            faces[step.step_id] = StepSignature(outputs=step.outputs, call=call)
         scope.steps = faces
         self._find_targets(unit)
         self._depth -= 1
@@ -135,11 +139,11 @@ class Program:
             target = self.add(*found)
             step = Step(step_id=f"dependsOn {name}", once=True)
             unit.steps.append(
-                StepUnit(name=step.step_id, model=None, path=path, target=target, step=step)
+                StepDraft(name=step.step_id, model=None, path=path, target=target, step=step)
             )
 
-    def _step(self, unit: Unit, step: model.Step) -> StepUnit:
-        added = StepUnit(
+    def _step(self, unit: Unit, step: model.Step) -> StepDraft:
+        added = StepDraft(
             name=step.step_id, model=step, path=step.path, step=Step(step_id=step.step_id)
         )
         unit.steps.append(added)
@@ -171,7 +175,7 @@ class Program:
 
     def _name_steps(self) -> None:
         """Tell steps of the same name apart by their workflow; the first workflow's keep theirs."""
-        taken: dict[str, StepUnit] = {}
+        taken: dict[str, StepDraft] = {}
         for unit in self.units.values():
             for step in unit.steps:
                 if step.name in taken:

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from loadcheck.documents.pointer import parse_pointer
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.openapi import DescriptionError, Operation, split_base
@@ -27,7 +27,7 @@ def find_operation(
     step: model.Step,
     sources: Mapping[str, Source | None],
     servers: Mapping[str, str],
-    scribe: Scribe,
+    scribe: DocumentReporter,
 ) -> tuple[Operation, Origin, str] | None:
     """Return the operation of a step, where it is served and below which path prefix.
 
@@ -50,7 +50,7 @@ def find_operation(
 
 
 def _by_id(
-    text: str, path: Path, sources: Mapping[str, Source | None], scribe: Scribe
+    text: str, path: Path, sources: Mapping[str, Source | None], scribe: DocumentReporter
 ) -> tuple[Source, Operation] | None:
     described = {
         name: source
@@ -77,7 +77,7 @@ def _by_id(
 
 
 def _bare(
-    operation_id: str, path: Path, described: Mapping[str, Source | None], scribe: Scribe
+    operation_id: str, path: Path, described: Mapping[str, Source | None], scribe: DocumentReporter
 ) -> tuple[Source, Operation] | None:
     holders = [
         source
@@ -120,7 +120,7 @@ def _prefixed(
     operation_id: str,
     path: Path,
     described: Mapping[str, Source | None],
-    scribe: Scribe,
+    scribe: DocumentReporter,
 ) -> tuple[Source, Operation] | None:
     """Find ``NAME.operationId``, which published documents write for the qualified form."""
     qualified = f"$sourceDescriptions.{name}.{operation_id}"
@@ -132,7 +132,7 @@ def _prefixed(
 
 
 def _by_path(
-    text: str, path: Path, sources: Mapping[str, Source | None], scribe: Scribe
+    text: str, path: Path, sources: Mapping[str, Source | None], scribe: DocumentReporter
 ) -> tuple[Source, Operation] | None:
     match = _OPERATION_PATH.fullmatch(text)
     expected = 'expected "{$sourceDescriptions.NAME.url}#/paths/~1PATH/METHOD"'

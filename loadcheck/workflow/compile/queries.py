@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.documents.pointer import MISSING
-from loadcheck.documents.problems import Report, Scribe
+from loadcheck.documents.problems import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import COPY, symbol
 from loadcheck.workflow.compile.criteria import compile_jsonpath
-from loadcheck.workflow.compile.linker import Program
+from loadcheck.workflow.compile.linker import Linker
 from loadcheck.workflow.compile.request import RequestTemplate, compile_request
 from loadcheck.workflow.compile.request_spec import RequestError
-from loadcheck.workflow.compile.workflow import StepUnit, Unit
+from loadcheck.workflow.compile.workflow import StepDraft, Unit
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
 from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dynamic
 from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.plan import Level, Query
+from loadcheck.workflow.runtime.plan import CallFrame, Query
 from loadcheck.workflow.runtime.program import Step
 
 
@@ -33,7 +33,7 @@ class QueryCompiler:
 
     def __init__(
         self,
-        program: Program,
+        program: Linker,
         main: Unit,
         words: Mapping[str, frozenset[str]],
         secrets: frozenset[str],
@@ -75,13 +75,13 @@ class QueryCompiler:
         )
 
     def _template(
-        self, unit: Unit, step: StepUnit, edits: Sequence[Edit], report: Report
+        self, unit: Unit, step: StepDraft, edits: Sequence[Edit], report: Report
     ) -> RequestTemplate | None:
         """Compile the step's request with edits; None if what is wrong was reported."""
         if step.draft is None:
             return None
         scribe = unit.book.scribe
-        unit.book.scribe = Scribe(report, scribe.document)
+        unit.book.scribe = DocumentReporter(report, scribe.document)
         try:
             return compile_request(unit.edited(step.draft, edits, step.name))
         except RequestError as error:
@@ -91,9 +91,9 @@ class QueryCompiler:
         finally:
             unit.book.scribe = scribe
 
-    def _chain(self, step_id: str) -> list[tuple[Unit, StepUnit]]:
+    def _chain(self, step_id: str) -> list[tuple[Unit, StepDraft]]:
         """Return the calls that lead from the plan's workflow to a step, and the step."""
-        waiting: list[list[tuple[Unit, StepUnit]]] = [
+        waiting: list[list[tuple[Unit, StepDraft]]] = [
             [(self._main, step)] for step in self._main.steps
         ]
         seen = {self._main.key}
@@ -113,7 +113,7 @@ class QueryCompiler:
         )
 
     def _values(
-        self, unit: Unit, step: StepUnit, values: Mapping[str, str], report: Report
+        self, unit: Unit, step: StepDraft, values: Mapping[str, str], report: Report
     ) -> list[tuple[str, Evaluate]]:
         scope = unit.scope
         scope.here, scope.answered = step.step.step_id, True
@@ -127,17 +127,19 @@ class QueryCompiler:
                 )
         return found
 
-    def _levels(self, chain: list[tuple[Unit, StepUnit]], extra: frozenset[str]) -> list[Level]:
+    def _levels(
+        self, chain: list[tuple[Unit, StepDraft]], extra: frozenset[str]
+    ) -> list[CallFrame]:
         levels = []
         for place, (unit, step) in enumerate(chain):
             last = place == len(chain) - 1
             before = self._before(unit, step, step.uses | extra if last else step.uses)
             levels.append(
-                Level(machine=unit.machine, before=before, call=None if last else step.step)
+                CallFrame(machine=unit.machine, before=before, call=None if last else step.step)
             )
         return levels
 
-    def _before(self, unit: Unit, step: StepUnit, uses: frozenset[str]) -> tuple[Step, ...]:
+    def _before(self, unit: Unit, step: StepDraft, uses: frozenset[str]) -> tuple[Step, ...]:
         """Return the steps of a workflow whose outputs a step needs, in order."""
         needed = set(uses)
         size = -1

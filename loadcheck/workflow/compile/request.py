@@ -24,7 +24,7 @@ from loadcheck.workflow.compile.parameters import (
     path_segments,
     query_segments,
 )
-from loadcheck.workflow.compile.request_spec import FORM, Draft, RequestError, media_type
+from loadcheck.workflow.compile.request_spec import FORM, RequestError, RequestSpec, media_type
 from loadcheck.workflow.description.openapi import Parameter, default_parameter
 from loadcheck.workflow.exchange import Origin, Request
 from loadcheck.workflow.expressions.values import (
@@ -55,7 +55,7 @@ class RequestTemplate:
     uses: frozenset[str]
 
 
-def compile_request(draft: Draft) -> RequestTemplate:
+def compile_request(draft: RequestSpec) -> RequestTemplate:
     """Compile a request to byte templates.
 
     Raises:
@@ -98,7 +98,7 @@ def _renderer(
     return render
 
 
-def _head(draft: Draft, content_type: str) -> list[Segment]:
+def _head(draft: RequestSpec, content_type: str) -> list[Segment]:
     segments: list[Segment] = [
         draft.operation.method.encode(),
         b" ",
@@ -120,7 +120,7 @@ def _head(draft: Draft, content_type: str) -> list[Segment]:
     return [*segments, *_cookies(draft)]
 
 
-def _field_line(draft: Draft, name: str, value: Any) -> list[Segment]:
+def _field_line(draft: RequestSpec, name: str, value: Any) -> list[Segment]:
     if not _TOKEN.fullmatch(name):
         raise RequestError(f'"{name}" is no header field name')
     if name.lower() in _FRAMING:
@@ -130,7 +130,7 @@ def _field_line(draft: Draft, name: str, value: Any) -> list[Segment]:
     return [_if_present(value, line)]
 
 
-def _cookies(draft: Draft) -> list[Segment]:
+def _cookies(draft: RequestSpec) -> list[Segment]:
     cookies = [
         (value, join(cookie_segments(_described(draft, where, name), value)))
         for (where, name), value in draft.values.items()
@@ -149,7 +149,7 @@ def _cookies(draft: Draft) -> list[Segment]:
     return [render]
 
 
-def _target(draft: Draft) -> list[Segment]:
+def _target(draft: RequestSpec) -> list[Segment]:
     segments: list[Segment] = [draft.base.encode("ascii")]
     path = draft.operation.path
     position = 0
@@ -209,7 +209,7 @@ def _if_present(value: Any, line: bytes | Render) -> Segment:
     return lambda frame: b"" if is_absent(value, frame) else line(frame)
 
 
-def _described(draft: Draft, where: str, name: str) -> Parameter:
+def _described(draft: RequestSpec, where: str, name: str) -> Parameter:
     described = draft.operation.parameters
     if where == "header":
         for (place, known), parameter in described.items():
@@ -218,7 +218,7 @@ def _described(draft: Draft, where: str, name: str) -> Parameter:
     return described.get((where, name)) or default_parameter(name, where)
 
 
-def _body(draft: Draft) -> tuple[list[Segment], str]:
+def _body(draft: RequestSpec) -> tuple[list[Segment], str]:
     if draft.body is MISSING:
         return [b""], ""
     given = draft.content_type or next(iter(draft.operation.content_types), "")

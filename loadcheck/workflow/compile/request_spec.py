@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING, parse_pointer
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
@@ -32,7 +32,7 @@ class RequestError(ValueError):
 
 
 @dataclass(slots=True, kw_only=True)
-class Draft:
+class RequestSpec:
     """A request before it is compiled.
 
     Attributes:
@@ -55,7 +55,7 @@ class Draft:
     content_type: str = ""
     noted: frozenset[str] = frozenset()
 
-    def edited(self, edits: Iterable[tuple[Edit, Any]]) -> Draft:
+    def edited(self, edits: Iterable[tuple[Edit, Any]]) -> RequestSpec:
         """Return the request with edits applied, in order.
 
         Args:
@@ -83,7 +83,7 @@ class Draft:
             yield "a body"
 
 
-def _edit(draft: Draft, edit: Edit, value: Any) -> None:
+def _edit(draft: RequestSpec, edit: Edit, value: Any) -> None:
     where, name, pointer = parse_place(edit.at)
     if where == "body":
         tree = None if draft.body is MISSING else _tree(draft.body)
@@ -150,7 +150,9 @@ def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
     return payload
 
 
-def _replaced(payload: Any, replacement: model.Replacement, value: Any, scribe: Scribe) -> Any:
+def _replaced(
+    payload: Any, replacement: model.Replacement, value: Any, scribe: DocumentReporter
+) -> Any:
     path = (*replacement.path, "target")
     target = replacement.target
     if target and not target.startswith("/"):
@@ -175,7 +177,7 @@ def gather_draft(
     sources: Mapping[str, Source | None],
     servers: Mapping[str, str],
     resolver: Resolver,
-) -> Draft | None:
+) -> RequestSpec | None:
     """Return the request of a step; None if its operation is not known, which was reported.
 
     Args:
@@ -211,7 +213,7 @@ def gather_draft(
     if found is None:
         return None
     operation, origin, base = found
-    return Draft(
+    return RequestSpec(
         index=index,
         operation=operation,
         origin=origin,
@@ -224,8 +226,8 @@ def gather_draft(
 
 
 def edit_draft(
-    draft: Draft, edits: Iterable[Edit], *, resolver: Resolver, path: Path, name: str
-) -> Draft:
+    draft: RequestSpec, edits: Iterable[Edit], *, resolver: Resolver, path: Path, name: str
+) -> RequestSpec:
     """Return a request with edits applied; what is wrong with them is reported.
 
     Args:

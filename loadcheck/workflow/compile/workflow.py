@@ -10,24 +10,29 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from loadcheck.documents.pointer import MISSING
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.workflow.compile.batch import compile_batch
 from loadcheck.workflow.compile.criteria import compile_criterion, simple
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
 from loadcheck.workflow.compile.request import compile_request
-from loadcheck.workflow.compile.request_spec import Draft, RequestError, edit_draft, gather_draft
+from loadcheck.workflow.compile.request_spec import (
+    RequestError,
+    RequestSpec,
+    edit_draft,
+    gather_draft,
+)
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description import model as arazzo
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.loader import Book
+from loadcheck.workflow.description.loader import ArazzoDescription
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Evaluate, Slot, as_dynamic, uses_of
 from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.batch import Batch, Together
-from loadcheck.workflow.runtime.program import Action, Criterion, Inputs, Machine, Step
+from loadcheck.workflow.runtime.batch import Batch, BatchSpec
+from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
 
 SUCCESS: Final = "Success Action Object"
 FAILURE: Final = "Failure Action Object"
@@ -41,7 +46,9 @@ def effective(
     return (*own, *(action for action in general if action.name not in named))
 
 
-def warn_of_idle_goto(actions: Sequence[model.Action], behind: str, scribe: Scribe) -> None:
+def warn_of_idle_goto(
+    actions: Sequence[model.Action], behind: str, scribe: DocumentReporter
+) -> None:
     """Warn of a goto that is meant as a gate and holds nothing back.
 
     Args:
@@ -70,7 +77,7 @@ Entry: TypeAlias = "Callable[[Unit, Path], Inputs]"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class StepUnit:
+class StepDraft:
     """A step while its workflow is compiled.
 
     Attributes:
@@ -89,7 +96,7 @@ class StepUnit:
     path: Path
     target: Unit | None = None
     index: int = -1
-    draft: Draft | None = None
+    draft: RequestSpec | None = None
     uses: frozenset[str] = frozenset()
     step: Step
 
@@ -110,12 +117,12 @@ class Unit:
         events: Events of a copy that has its request for itself, where copies may share one.
     """
 
-    book: Book
+    book: ArazzoDescription
     model: arazzo.Workflow
     schema: InputSchema
     scope: Scope
-    machine: Machine
-    steps: list[StepUnit] = field(default_factory=list)
+    machine: CompiledWorkflow
+    steps: list[StepDraft] = field(default_factory=list)
     targets: dict[str, Unit] = field(default_factory=dict)
     input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
     result_uses: frozenset[str] = frozenset()
@@ -222,7 +229,7 @@ class Unit:
         if self.events is not None:
             self.machine.blank[Slot.EVENTS] = self.events
 
-    def compile_batch(self, unit: StepUnit, together: Together) -> Batch | None:
+    def compile_batch(self, unit: StepDraft, together: BatchSpec) -> Batch | None:
         """Compile the request in which copies share a step; None if what is wrong was reported."""
         if unit.draft is None:
             return None
@@ -250,7 +257,7 @@ class Unit:
         for name, text in self.model.outputs.items():
             resolver.value(text, (*self.model.path, "outputs", name))
 
-    def edited(self, draft: Draft, edits: Iterable[Edit], name: str) -> Draft:
+    def edited(self, draft: RequestSpec, edits: Iterable[Edit], name: str) -> RequestSpec:
         """Return a request with edits applied; what is wrong with them is reported."""
         resolver = Resolver(self.scope, self.book.scribe, own=True)
         return edit_draft(draft, edits, resolver=resolver, path=self.model.path, name=name)
@@ -259,13 +266,13 @@ class Unit:
     def _resolver(self) -> Resolver:
         return Resolver(self.scope, self.book.scribe)
 
-    def _at(self, unit: StepUnit, *, answered: bool) -> None:
+    def _at(self, unit: StepDraft, *, answered: bool) -> None:
         self.scope.here = unit.step.step_id if unit.model else None
         self.scope.answered = answered
         draft = unit.draft
         self.scope.template = "" if draft is None else draft.base + draft.operation.path
 
-    def _render(self, unit: StepUnit, draft: Draft) -> None:
+    def _render(self, unit: StepDraft, draft: RequestSpec) -> None:
         try:
             template = compile_request(draft)
         except RequestError as error:
@@ -277,7 +284,7 @@ class Unit:
         unit.step.render = template.render
         unit.uses = template.uses
 
-    def _call(self, unit: StepUnit, step: arazzo.Step) -> None:
+    def _call(self, unit: StepDraft, step: arazzo.Step) -> None:
         resolver = self._resolver
         self.scope.noted.clear()
         values: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING, look_up, parse_pointer
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 
 SECTION: Final = "Workflow Object"
 
@@ -80,7 +80,7 @@ class InputSchema:
         from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 -- slow
 
         try:
-            # with formats, so that a pattern that is none is told
+            # check formats too, so that an invalid pattern is reported
             Draft202012Validator.check_schema(
                 self._schema, format_checker=Draft202012Validator.FORMAT_CHECKER
             )
@@ -88,7 +88,7 @@ class InputSchema:
             return tuple(error.path), error.message
         return None
 
-    def check_schema(self, scribe: Scribe, path: Path) -> None:
+    def check_schema(self, scribe: DocumentReporter, path: Path) -> None:
         """Report what is wrong with the schema itself."""
         for below, reference in self._lost:
             message = f'the reference "{reference}" leads nowhere within the document'

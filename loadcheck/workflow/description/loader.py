@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from loadcheck.documents.document import Document
+from loadcheck.documents.problems import DocumentReporter, Report
 from loadcheck.documents.problems import Path as Place
-from loadcheck.documents.problems import Report, Scribe
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.model import Face
+from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.description.parse import parse_arazzo
 from loadcheck.workflow.description.sources import Fetch, Source, load_sources
 
@@ -21,11 +21,11 @@ MAX_BOOKS: Final = 50
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Book:
+class ArazzoDescription:
     """An Arazzo document with its source descriptions.
 
     Attributes:
-        prefix: Stands before its workflow ids where workflows of several documents are told apart.
+        prefix: Prefix of workflow ids, to tell documents apart.
         scribe: Takes its problems.
         content: What it says.
         sources: Its source descriptions; None stands for one that was reported.
@@ -35,15 +35,15 @@ class Book:
     """
 
     prefix: str
-    scribe: Scribe
+    scribe: DocumentReporter
     content: model.Arazzo
     sources: dict[str, Source | None]
-    books: dict[str, Book] = field(default_factory=dict)
+    books: dict[str, ArazzoDescription] = field(default_factory=dict)
     workflows: dict[str, model.Workflow]
-    faces: dict[str, Face]
+    faces: dict[str, WorkflowSignature]
 
 
-class Shelf:
+class DescriptionLoader:
     """Reads Arazzo documents, each once.
 
     Args:
@@ -56,9 +56,9 @@ class Shelf:
         self._report = report
         self._overrides = overrides
         self._fetch = fetch
-        self._books: dict[str, Book] = {}
+        self._books: dict[str, ArazzoDescription] = {}
 
-    def open(self, document: Document, prefix: str = "") -> Book:
+    def open(self, document: Document, prefix: str = "") -> ArazzoDescription:
         """Return a document and all Arazzo documents it is built on, read and parsed."""
         known = self._books.get(document.location)
         if known is not None:
@@ -66,17 +66,17 @@ class Shelf:
         if len(self._books) >= MAX_BOOKS:
             problem = Problem(message=f"more than {MAX_BOOKS} Arazzo documents", file=document.name)
             raise WorkflowError((*self._report.problems, problem))
-        scribe = Scribe(self._report, document)
+        scribe = DocumentReporter(self._report, document)
         content = parse_arazzo(scribe)
         sources = load_sources(content.sources, scribe, self._overrides, self._fetch)
-        book = Book(
+        book = ArazzoDescription(
             prefix=prefix,
             scribe=scribe,
             content=content,
             sources=sources,
             workflows={workflow.workflow_id: workflow for workflow in content.workflows},
             faces={
-                workflow.workflow_id: Face(
+                workflow.workflow_id: WorkflowSignature(
                     key=f"{prefix}{workflow.workflow_id}",
                     inputs=InputSchema(workflow.inputs, document.root).declared,
                     outputs=workflow.outputs,
@@ -90,7 +90,7 @@ class Shelf:
                 book.books[name] = self.open(source.document, f"{prefix}{name}.")
         return book
 
-    def check_overrides(self, book: Book) -> None:
+    def check_overrides(self, book: ArazzoDescription) -> None:
         """Report files that stand in for source descriptions that are nowhere."""
         names = {name for known in self._books.values() for name in known.sources}
         for name in self._overrides:
@@ -101,8 +101,8 @@ class Shelf:
 
 
 def find_workflow(
-    book: Book, text: str, place: Place, section: str
-) -> tuple[Book, model.Workflow] | None:
+    book: ArazzoDescription, text: str, place: Place, section: str
+) -> tuple[ArazzoDescription, model.Workflow] | None:
     """Return the workflow that a ``workflowId`` means; None if it was reported.
 
     It is one of the same document, or ``$sourceDescriptions.NAME.workflowId`` of another; a bare
@@ -127,8 +127,8 @@ def find_workflow(
 
 
 def _of_source(
-    book: Book, name: str, workflow_id: str, place: Place, section: str
-) -> tuple[Book, model.Workflow] | None:
+    book: ArazzoDescription, name: str, workflow_id: str, place: Place, section: str
+) -> tuple[ArazzoDescription, model.Workflow] | None:
     other = book.books.get(name)
     if other is not None and workflow_id in other.workflows:
         return other, other.workflows[workflow_id]

@@ -13,7 +13,7 @@ from loadcheck.documents.problems import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Face:
+class WorkflowSignature:
     """What other workflows may refer to of a workflow.
 
     Attributes:
@@ -30,11 +30,11 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StepFace:
+class StepSignature:
     """What expressions may refer to of a step: its outputs, those of the workflow it calls."""
 
     outputs: Mapping[str, str]
-    call: Face | None = None
+    call: WorkflowSignature | None = None
 
 
 Outputs: TypeAlias = Mapping[str, str]

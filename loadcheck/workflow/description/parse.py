@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from loadcheck.documents.builder import describe
 from loadcheck.documents.pointer import MISSING
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.documents.reader import Reader
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description.model import (
@@ -41,7 +41,7 @@ _EXPRESSION_TYPES: Final = {
 }
 
 
-class Parts:
+class ComponentParser:
     """Reads them, from where they stand or from the components that they refer to.
 
     Args:
@@ -52,7 +52,7 @@ class Parts:
         components: The same as it is.
     """
 
-    def __init__(self, components: Any, scribe: Scribe) -> None:
+    def __init__(self, components: Any, scribe: DocumentReporter) -> None:
         self._scribe = scribe
         self._components = self._reader(
             components, ("components",), "Components Object", _COMPONENTS
@@ -242,7 +242,7 @@ _STEP = (
 )  # fmt: skip
 
 
-def parse_arazzo(scribe: Scribe) -> Arazzo:
+def parse_arazzo(scribe: DocumentReporter) -> Arazzo:
     """Read a whole document; what is not as it should be is reported and left out.
 
     Raises:
@@ -259,10 +259,10 @@ def parse_arazzo(scribe: Scribe) -> Arazzo:
 
 
 class _Parser:
-    def __init__(self, scribe: Scribe) -> None:
+    def __init__(self, scribe: DocumentReporter) -> None:
         self._scribe = scribe
         self._root = self._reader(scribe.document.root, (), "Arazzo Specification Object", _ROOT)
-        self._parts = Parts(self._root.raw.get("components", {}), scribe)
+        self._parts = ComponentParser(self._root.raw.get("components", {}), scribe)
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
         return Reader(raw, path, self._scribe, section, known)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.documents.document import Document, parse_document, read_document
-from loadcheck.documents.problems import Scribe
+from loadcheck.documents.problems import DocumentReporter
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.description.model import SourceReference
 from loadcheck.workflow.description.openapi import Description
@@ -39,7 +39,7 @@ class Source:
 
 def load_sources(
     references: Iterable[SourceReference],
-    scribe: Scribe,
+    scribe: DocumentReporter,
     overrides: Mapping[str, str],
     fetch: Fetch | None,
 ) -> dict[str, Source | None]:

@@ -89,7 +89,7 @@ def dynamic(
         evaluate: Gives the value that they start from.
         tokens: Led through before them.
         uses: What the value depends on.
-        optional: Whoever holds it is left out if there is none.
+        optional: The containing member is omitted when there is no value.
         whole: Whether pointer and tail are still to be applied.
     """
     path = tokens + tokens_of(expression) if whole else tokens

@@ -112,7 +112,7 @@ def is_expression(text: str, *, own: bool) -> bool:
 
 
 def is_own(text: str) -> bool:
-    """Say whether a text means to be an expression of our own, which no Arazzo document has."""
+    """Return whether the text is a loadcheck extension expression ($copy, $run, …)."""
     return is_expression(text, own=True) and not is_expression(text, own=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from loadcheck.documents.pointer import MISSING
-from loadcheck.documents.problems import Path, Scribe
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.workflow.expressions.grammar import (
     OWN_REMEDY,
     SECTION,
@@ -49,7 +49,7 @@ class Resolver:
     def __init__(
         self,
         scope: Scope,
-        scribe: Scribe,
+        scribe: DocumentReporter,
         *,
         own: bool = False,
         encode: Callable[[str], bytes] | None = None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadcheck.documents.pointer import MISSING, look_up
 from loadcheck.errors import did_you_mean
-from loadcheck.workflow.description.model import Face, StepFace
+from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
 from loadcheck.workflow.expressions.builtins import (
     ROOTS,
     copy_value,
@@ -52,12 +52,12 @@ class Scope:
     def __init__(
         self,
         *,
-        face: Face,
+        face: WorkflowSignature,
         run: Run,
-        steps: Mapping[str, StepFace] | None = None,
+        steps: Mapping[str, StepSignature] | None = None,
         inputs: Mapping[str, Any] | None = None,
         noted: Mapping[str, frozenset[str]] | None = None,
-        workflows: Mapping[str, Face] | None = None,
+        workflows: Mapping[str, WorkflowSignature] | None = None,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
         components: Any = None,
     ) -> None:
@@ -147,7 +147,7 @@ class Scope:
             self._resolving.pop()
         return follow(expression, value, rest)
 
-    def _called(self, expression: Expression, call: Face) -> Dynamic:
+    def _called(self, expression: Expression, call: WorkflowSignature) -> Dynamic:
         """Return an output of the workflow that the step at hand has just called."""
         name, rest = longest(expression, call.outputs, f'the workflow "{call.key}" has no output')
         call.wanted.add(name)

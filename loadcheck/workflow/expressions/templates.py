@@ -112,7 +112,7 @@ def with_braces(text: str) -> str:
 
 
 def is_broken_json(parts: Sequence[str | Known | Dynamic]) -> bool:
-    """Say whether the parts of a text begin as those of JSON text do, and make none."""
+    """Return whether the template looks like JSON but is not valid JSON."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or _LIKE_JSON.match(first) is None:
         return False

@@ -19,7 +19,7 @@ Frame: TypeAlias = list[Any]
 Evaluate: TypeAlias = Callable[[Frame], Any]
 
 
-"""What an expression gives that leads nowhere. Never sent, never null."""
+"""The value of an expression that resolves to nothing; distinct from null, never sent."""
 
 
 class Slot:

@@ -18,7 +18,7 @@ from loadcheck.workflow.expressions.values import (
     UnsendableError,
 )
 from loadcheck.workflow.runtime.interpreter import judge
-from loadcheck.workflow.runtime.program import Action, Flow, Machine, RetryPolicy, Step
+from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Flow, RetryPolicy, Step
 
 MAX_RESENDS: Final = 50
 """Requests of one batch that are sent again without what was refused; each is a smaller one."""
@@ -29,7 +29,7 @@ _FOR_NOW: Final = frozenset({408, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
+class BatchSpec:
     """How copies share a request.
 
     Attributes:
@@ -57,7 +57,7 @@ class Batch:
         refused: Give what an answer says of refused indexes.
     """
 
-    machine: Machine
+    machine: CompiledWorkflow
     step: Step
     render: Callable[[Sequence[Frame]], Request]
     each: int
@@ -106,7 +106,7 @@ def run_batch(batch: Batch, frames: list[Frame], retry: RetryPolicy, refuse: Ref
 def _attempts(
     batch: Batch, request: Request, frame: Frame, retry: RetryPolicy, copies: int
 ) -> Flow[tuple[bool, Exchange, set[int]]]:
-    """Send one request, again and again if it pays; return what came of it and who is refused."""
+    """Send one request, retrying while worthwhile; return the result and the rejected copies."""
     step = batch.step
     used: dict[int, int] = {}
     attempt = 1

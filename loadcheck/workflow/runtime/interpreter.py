@@ -10,9 +10,9 @@ from loadcheck.workflow.runtime.program import (
     MAX_DEPTH,
     MAX_JUMPS,
     Action,
+    CompiledWorkflow,
     Flow,
     Inputs,
-    Machine,
     RetryPolicy,
     Step,
     enter,
@@ -22,7 +22,7 @@ _SUCCESS: Final = range(200, 300)
 _GIVE_UP: Final = Action(kind="end")
 
 
-def run(machine: Machine, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bool]:
+def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bool]:
     """Run a workflow from its first step.
 
     Args:
@@ -91,7 +91,7 @@ def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
     return True
 
 
-def _transfer(machine: Machine, step: Step, action: Action, frame: Frame) -> Frame | None:
+def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Frame) -> Frame | None:
     """Return the frame in which the run goes on behind a goto; None if it may not."""
     if not frame[Slot.WORKFLOWS].jump():
         machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
@@ -101,7 +101,9 @@ def _transfer(machine: Machine, step: Step, action: Action, frame: Frame) -> Fra
     return _entered(action.workflow, step, action.inputs, frame)
 
 
-def _entered(target: Machine, step: Step, inputs: Inputs | None, frame: Frame) -> Frame | None:
+def _entered(
+    target: CompiledWorkflow, step: Step, inputs: Inputs | None, frame: Frame
+) -> Frame | None:
     try:
         return enter(target, frame, {} if inputs is None else inputs(frame))
     except UnsendableError as error:
@@ -109,7 +111,7 @@ def _entered(target: Machine, step: Step, inputs: Inputs | None, frame: Frame) -
         return None
 
 
-def _make(machine: Machine, step: Step, frame: Frame) -> Request | None:
+def _make(machine: CompiledWorkflow, step: Step, frame: Frame) -> Request | None:
     if step.render is None:
         return None
     try:
@@ -120,7 +122,7 @@ def _make(machine: Machine, step: Step, frame: Frame) -> Request | None:
 
 
 def _recover(
-    machine: Machine,
+    machine: CompiledWorkflow,
     step: Step,
     frame: Frame,
     request: Request | None,
@@ -160,7 +162,7 @@ def _delay_s(action: Action, exchange: Exchange | None) -> float:
 
 
 def _prepare(
-    machine: Machine,
+    machine: CompiledWorkflow,
     step: Step,
     action: Action,
     request: Request | None,
@@ -186,7 +188,7 @@ def _prepare(
     return made is not None, request if made == request else made
 
 
-def run_step(machine: Machine, step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
+def run_step(machine: CompiledWorkflow, step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
     """Run one step on its own, without the actions that follow it."""
     if step.render is None:
         success = yield from _call(step, frame, retry)
@@ -218,7 +220,7 @@ def _call(step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
 
 
 def _nested(
-    target: Machine, step: Step, inputs: Inputs | None, frame: Frame, retry: RetryPolicy
+    target: CompiledWorkflow, step: Step, inputs: Inputs | None, frame: Frame, retry: RetryPolicy
 ) -> Flow[Frame | None]:
     """Run a workflow to its end; return its frame, None if it failed."""
     journey = frame[Slot.WORKFLOWS]

@@ -16,10 +16,10 @@ from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.batch import Batch, Refuse, run_batch
 from loadcheck.workflow.runtime.interpreter import judge, run, run_step
 from loadcheck.workflow.runtime.program import (
+    CallContext,
+    CompiledWorkflow,
     Flow,
     Inputs,
-    Journey,
-    Machine,
     RetryPolicy,
     Step,
     enter,
@@ -79,7 +79,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Level:
+class CallFrame:
     """One workflow on the way to the step that a query asks.
 
     Attributes:
@@ -88,7 +88,7 @@ class Level:
         call: The step that calls the next workflow on the way; None in the last one.
     """
 
-    machine: Machine
+    machine: CompiledWorkflow
     before: tuple[Step, ...]
     call: Step | None = None
 
@@ -107,7 +107,7 @@ class Query:
     """
 
     step_id: str
-    levels: tuple[Level, ...]
+    levels: tuple[CallFrame, ...]
     step: Step
     render: Callable[[Frame], Request]
     values: tuple[tuple[str, Evaluate], ...]
@@ -124,7 +124,7 @@ class Query:
         """
         frame = self.levels[0].machine.blank.copy()
         frame[Slot.QUERY] = number
-        frame[Slot.WORKFLOWS] = Journey()
+        frame[Slot.WORKFLOWS] = CallContext()
         asked: list[Exchange] = []
         try:
             frame = yield from self._approach(frame, asked)
@@ -183,7 +183,7 @@ class Plan:
     steps: tuple[StepPlan, ...]
     warnings: tuple[Problem, ...]
     unsent: Counter[str]
-    _machine: Machine = field(repr=False)
+    _machine: CompiledWorkflow = field(repr=False)
     _end: int = field(repr=False)
     _inputs: Inputs | None = field(repr=False)
     _fill: Callable[[Frame], None] | None = field(repr=False)
@@ -252,7 +252,7 @@ class Plan:
         if self._fill is not None:
             self._fill(frame)
         if self._journey:
-            frame[Slot.WORKFLOWS] = Journey()
+            frame[Slot.WORKFLOWS] = CallContext()
         if self._inputs is not None:
             frame[Slot.INPUTS] = self._inputs(frame)
         return frame

@@ -72,7 +72,7 @@ class Action:
     kind: Literal["end", "goto", "retry"]
     criteria: tuple[Criterion, ...] = ()
     step: int | None = None
-    workflow: Machine | None = None
+    workflow: CompiledWorkflow | None = None
     inputs: Inputs | None = None
     retry_after_s: float = 0.0
     retry_limit: int = 1
@@ -96,7 +96,7 @@ class Step:
 
     step_id: str
     render: Callable[[Frame], Request] | None = None
-    call: Machine | None = None
+    call: CompiledWorkflow | None = None
     inputs: Inputs | None = None
     once: bool = False
     criteria: tuple[Criterion, ...] = ()
@@ -106,7 +106,7 @@ class Step:
 
     @property
     def follows(self) -> bool:
-        """Whether there is something to do behind it."""
+        """Whether the step has outputs or success actions."""
         return bool(self.outputs or self.on_success)
 
     @property
@@ -119,7 +119,7 @@ class Step:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Machine:
+class CompiledWorkflow:
     """A compiled workflow.
 
     Attributes:
@@ -137,7 +137,7 @@ class Machine:
     unsent: Counter[str] = field(default_factory=Counter)
 
 
-class Journey:
+class CallContext:
     """What the workflows that one copy runs through have in common."""
 
     __slots__ = ("depth", "jumps", "workflows")
@@ -153,7 +153,7 @@ class Journey:
         return self.jumps <= MAX_JUMPS
 
 
-def enter(machine: Machine, frame: Frame, inputs: Mapping[str, Any]) -> Frame:
+def enter(machine: CompiledWorkflow, frame: Frame, inputs: Mapping[str, Any]) -> Frame:
     """Return a frame for a workflow that is reached from ``frame``."""
     inner = machine.blank.copy()
     inner[Slot.NUMBER : Slot.INPUTS] = frame[Slot.NUMBER : Slot.INPUTS]
