@@ -27,7 +27,8 @@ class Observation:
         asked_ns: Monotonic instant before the query was sent.
         answered_ns: Monotonic instant at which the answer was complete.
         as_of_ns: The answer reflects the service's state at or after this instant. Absence counts
-            only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came from a cache.
+            only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
+            from a cache.
         uniques: Users counted; None if the answer is no evidence.
         totals: Events counted; None if not asked for, or no evidence.
         error: Why the answer is no evidence; "" if it is.
