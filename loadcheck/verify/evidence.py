@@ -1,0 +1,568 @@
+"""The rules of evidence: what all answers together prove, however they were asked for.
+
+Pure: answers, the ledger's numbers and what groups and controls told go in; bounds, one claim for
+each check and its reason come out. Nothing here asks, waits or reads a clock. The numbers are those
+of the rules as the README has them:
+
+1. A loss rests on an answer whose state is as of the deadline.
+2. Answers that contradict each other prove nothing, unless the end is steady. Steady and lower:
+   users were visible and disappeared.
+3. Sums hide: what refused copies, copies without a clear answer, or other users could hide widens
+   the band, and counts by bucket narrow it.
+4. Answers that do not add up are no evidence.
+5. Silence is not zero: a failed answer is no observation.
+6. Missing users are lost only if users sent later are counted.
+7. Whom nobody can prove guilty has no name (:mod:`loadcheck.verify.session`).
+9. Without a filter for the run, more than was sent proves nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from loadcheck.verify.verdict import SentCounts, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One answer to the observer step.
+
+    Attributes:
+        asked_ns: Monotonic instant before the query was sent.
+        answered_ns: Monotonic instant at which the answer was complete.
+        as_of_ns: The answer reflects the service's state at or after this instant. Absence counts
+            only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
+            from a cache.
+        uniques: Users counted; None if the answer is no evidence.
+        totals: Events counted; None if not asked for, or no evidence.
+        error: Why the answer is no evidence; "" if it is.
+    """
+
+    asked_ns: int
+    answered_ns: int
+    as_of_ns: int
+    uniques: int | None = None
+    totals: int | None = None
+    error: str = ""
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether the service told a count."""
+        return self.uniques is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the answers are held against.
+
+    Attributes:
+        sent: The ledger's numbers.
+        since_ns: Instant of the last acknowledgement.
+        deadline_ns: Until when whoever is counted is not lost.
+        quiet_ns: The count stands still if it has not moved for so long.
+        baseline: What was counted before the run; None if that could not be had.
+        isolation: How this run's users are told from others'.
+        approximate: The error that the service's counts are declared to have, as a share.
+        splits: Whether events carry buckets, so that a count by bucket must end the run.
+    """
+
+    sent: SentCounts
+    since_ns: int
+    deadline_ns: int
+    quiet_ns: int
+    baseline: int | None = 0
+    isolation: Literal["filter", "baseline"] = "filter"
+    approximate: float = 0.0
+    splits: bool = False
+
+    @property
+    def before(self) -> int:
+        """Users that were counted before the run."""
+        return self.baseline or 0
+
+    @property
+    def lower(self) -> int:
+        """The fewest users of the run that can have arrived, if nothing went wrong."""
+        return self.sent.acknowledged
+
+    @property
+    def upper(self) -> int:
+        """The most."""
+        return self.sent.acknowledged + self.sent.indeterminate
+
+    def least(self, count: int) -> int:
+        """Return the least that can be true where so much was counted."""
+        return math.ceil(count / (1 + self.approximate))
+
+    def most(self, count: int) -> int:
+        """Return the most that can be true where so much was counted."""
+        return math.floor(count / (1 - self.approximate))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the count stands by the answers so far.
+
+    Attributes:
+        final: The answer with the latest state after the last acknowledgement; None if there is
+            none.
+        highest: The most users that an earlier answer counted; the final one's if none did more.
+        lowest: The fewest that an answer after the last acknowledgement counted.
+        resting: Whether the count has stood still for the quiet period.
+        reached: Whether everybody is counted who can have arrived.
+        short: Whether acknowledged users are missing.
+        timely: Whether the final answer tells a state as of the deadline.
+        dipped: Whether an answer counted fewer users than one that told an earlier state.
+        gone: Users that were visible and, steadily at the deadline, are not any more.
+        totals: Events, if two answers in a row agreed on them and on the users.
+        adrift: Whether events were asked for, and no two answers agreed.
+    """
+
+    final: Observation | None = None
+    highest: int = 0
+    lowest: int = 0
+    resting: bool = False
+    reached: bool = False
+    short: bool = False
+    timely: bool = False
+    dipped: bool = False
+    gone: int = 0
+    totals: int | None = None
+    adrift: bool = False
+
+    @property
+    def conflict(self) -> bool:
+        """Whether the answers contradict each other (rule 2)."""
+        if self.final is None or not self.dipped:
+            return False
+        assert self.final.uniques is not None
+        recovered = self.resting and self.final.uniques >= self.highest
+        return not recovered and not self.gone
+
+    @property
+    def settled(self) -> bool:
+        """Whether the count has come to rest."""
+        return self.resting or (self.reached and not self.dipped)
+
+    @property
+    def enough(self) -> bool:
+        """Whether no later answer before the deadline is needed."""
+        return self.settled and not self.short and not self.dipped
+
+
+def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
+    """Return how the count stands (rules 1, 2 and 5)."""
+    good = [seen for seen in observations if seen.uniques is not None]
+    timely = sorted(
+        (seen for seen in good if seen.as_of_ns >= terms.since_ns), key=lambda seen: seen.as_of_ns
+    )
+    if not timely:
+        return Standing()
+    final = timely[-1]
+    assert final.uniques is not None
+    highest = max(
+        (_uniques(seen) for seen in good if seen.answered_ns <= final.as_of_ns),
+        default=final.uniques,
+    )
+    lowest = min(_uniques(seen) for seen in timely)
+    resting_since = final
+    for seen in reversed(timely):
+        if not _alike(terms, _uniques(seen), final.uniques):
+            break
+        resting_since = seen
+    resting = final.as_of_ns - resting_since.as_of_ns >= terms.quiet_ns
+    counted = final.uniques - terms.before
+    most = terms.most(final.uniques) - terms.before
+    in_time = final.as_of_ns >= terms.deadline_ns
+    gone = 0
+    if resting and in_time and terms.least(highest) > terms.most(final.uniques):
+        # beyond the upper bound nobody of ours can have disappeared
+        gone = max(0, min(highest - terms.before, terms.upper) - counted)
+    pairs = [seen for seen in timely if seen.totals is not None]
+    last, before = (pairs[-1], pairs[-2]) if len(pairs) > 1 else (None, None)
+    agreed = last is not None and before is not None and _same(last, before)
+    agreed = agreed and last is not None and last.uniques == final.uniques
+    return Standing(
+        final=final,
+        highest=max(highest, final.uniques),
+        lowest=lowest,
+        resting=resting,
+        reached=most >= terms.upper,
+        short=most < terms.lower,
+        timely=in_time,
+        dipped=_dips(terms, good),
+        gone=gone,
+        totals=last.totals if agreed and last is not None else None,
+        adrift=bool(pairs) and not agreed,
+    )
+
+
+def _uniques(seen: Observation) -> int:
+    assert seen.uniques is not None
+    return seen.uniques
+
+
+def _same(one: Observation, other: Observation) -> bool:
+    return (one.uniques, one.totals) == (other.uniques, other.totals)
+
+
+def _alike(terms: Terms, one: int, other: int) -> bool:
+    """Tell whether two counts can be counts of the same."""
+    return terms.least(one) <= terms.most(other) and terms.least(other) <= terms.most(one)
+
+
+def _dips(terms: Terms, good: Sequence[Observation]) -> bool:
+    """Tell whether an answer counted fewer users than one that was complete before its state."""
+    by_answer = sorted(good, key=lambda seen: seen.answered_ns)
+    best, place = 0, 0
+    for seen in sorted(good, key=lambda seen: seen.as_of_ns):
+        while place < len(by_answer) and by_answer[place].answered_ns <= seen.as_of_ns:
+            best = max(best, _uniques(by_answer[place]))
+            place += 1
+        if terms.least(best) > terms.most(_uniques(seen)):
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """What the counts by bucket told.
+
+    Attributes:
+        uniques: The count without groups that the rows added up to; None if none did.
+        totals: Events that went with it; None if not asked for.
+        as_of_ns: The instant whose state they tell at the least.
+        lost_at_least, lost_at_most: Acknowledged users missing from them.
+        exact: Whether it is known of every acknowledged copy whether it was counted.
+        recovered: Copies without a clear answer that were certainly counted.
+        unexpected: Users counted that were refused, or never sent.
+        duplicated: Events counted beyond those sent, bucket by bucket.
+        missing_events: Events of counted users that are missing, bucket by bucket.
+        complete: Whether every bucket that lacks users has all events of those that were
+            acknowledged; None if that was not asked.
+        balanced: Whether events were counted by bucket too.
+        contradiction: Why rows and the count without groups cannot both be true; "" if they can.
+        trouble: Why there is no evidence by bucket; "" if there is.
+    """
+
+    uniques: int | None = None
+    totals: int | None = None
+    as_of_ns: int = 0
+    lost_at_least: int = 0
+    lost_at_most: int | None = None
+    exact: bool = False
+    recovered: int = 0
+    unexpected: int = 0
+    duplicated: int = 0
+    missing_events: int = 0
+    complete: bool | None = None
+    balanced: bool = False
+    contradiction: str = ""
+    trouble: str = ""
+
+
+class Reason(enum.Enum):
+    """Why a claim is what it is."""
+
+    PROVEN = "the counts prove it"
+    NO_ANSWER = "no answer tells a state after the last acknowledgement"
+    NO_BASELINE = "the count before the run is not known, and there is no filter for the run"
+    BROKEN_FILTER = "users of the run were counted before it began"
+    LEAKING = "users are counted of a run that never was"
+    ABSURD = "users and events cannot both be true"
+    CONFLICT = "answers contradict each other"
+    ROWS = "the rows by bucket do not add up to the count without groups"
+    APPROXIMATE = "all events are counted, and not all users: the count may be an estimate"
+    OLD = "the last answer tells a state from before the deadline"
+    MOVING = "the count was still moving"
+    CONTROLS = "users sent later are not counted either"
+    HIDDEN = "others that were counted can hide missing ones"
+    UNSPLIT = "there is no count by bucket"
+    FOREIGN = "without a filter for the run, others' users cannot be told apart"
+    ADRIFT = "no two answers agreed on users and events"
+    NOBODY = "nobody was acknowledged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the answers say of one kind of fault.
+
+    Attributes:
+        verdict: Whether it is proven absent, proven, or neither.
+        at_least: Of users or events, in every truth that fits the answers.
+        at_most: In any such truth; None if there is no bound.
+        reason: Why.
+    """
+
+    verdict: Verdict
+    at_least: int = 0
+    at_most: int | None = 0
+    reason: Reason = Reason.PROVEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What all answers prove.
+
+    Attributes:
+        standing: How the count stands.
+        nothing: Why there is no evidence at all; None if there is.
+        uniques: Users of the run that are counted.
+        totals: Events of the run.
+        lost, disappeared, unexpected, duplicated, missing_events: By kind of fault.
+        recovered_at_most: Copies without a clear answer that may have arrived.
+    """
+
+    standing: Standing = field(default_factory=Standing)
+    nothing: Reason | None = None
+    uniques: int | None = None
+    totals: int | None = None
+    lost: Claim
+    disappeared: Claim
+    unexpected: Claim
+    duplicated: Claim
+    missing_events: Claim
+    recovered_at_most: int | None = None
+
+
+_UNKNOWN = Claim(verdict=Verdict.UNKNOWN, at_most=None)
+
+
+def weigh(
+    terms: Terms,
+    observations: Sequence[Observation],
+    groups: Groups | None = None,
+    *,
+    overtaken: bool | None = None,
+    leaking: bool = False,
+) -> Proof:
+    """Return what the answers prove.
+
+    Args:
+        terms: What they are held against.
+        observations: All answers, in order.
+        groups: What the counts by bucket told; None if nobody asked.
+        overtaken: Whether users are counted that were sent after the missing; None if that was not
+            looked at.
+        leaking: Whether users are counted of a run that never was.
+    """
+    stands = standing(terms, observations)
+    nothing = _nothing(terms, stands, leaking=leaking)
+    if nothing is not None:
+        return Proof(
+            standing=stands,
+            nothing=nothing,
+            lost=_UNKNOWN,
+            disappeared=_UNKNOWN,
+            unexpected=_UNKNOWN,
+            duplicated=_UNKNOWN,
+            missing_events=_UNKNOWN,
+        )
+    return _Weighing(terms, stands, groups or Groups(), overtaken).proof()
+
+
+def _nothing(terms: Terms, stands: Standing, *, leaking: bool) -> Reason | None:
+    """Return why there is no evidence at all (rules 4 and 5)."""
+    final = stands.final
+    if final is None:
+        return Reason.NO_ANSWER
+    if leaking:
+        return Reason.LEAKING
+    if terms.baseline is None and terms.isolation == "baseline":
+        return Reason.NO_BASELINE
+    if terms.baseline and terms.isolation == "filter":
+        return Reason.BROKEN_FILTER
+    if stands.totals is not None:
+        # each user has an event, and there is none without a user
+        users, events = _uniques(final), stands.totals
+        if terms.most(events) < terms.least(users) or (events and not users):
+            return Reason.ABSURD
+    return None
+
+
+class _Weighing:
+    """The claims on one set of answers."""
+
+    def __init__(
+        self, terms: Terms, stands: Standing, groups: Groups, overtaken: bool | None
+    ) -> None:
+        assert stands.final is not None
+        self._terms = terms
+        self._stands = stands
+        self._overtaken = overtaken
+        count = _uniques(stands.final)
+        # rows tell of the count that they added up to, and of no other
+        fits = groups.uniques is not None and groups.uniques == count
+        self._groups = groups if fits else Groups(contradiction=groups.contradiction)
+        self._grouped = fits
+        self._uniques = max(0, count - terms.before)
+        self._least = max(0, terms.least(count) - terms.before)
+        self._most = max(0, terms.most(count) - terms.before)
+        # the count before the run has no event total
+        self._totals = stands.totals if not terms.before else None
+
+    def proof(self) -> Proof:
+        lost = self._lost()
+        duplicated, missing_events = self._events()
+        return Proof(
+            standing=self._stands,
+            uniques=self._uniques,
+            totals=self._totals,
+            lost=lost,
+            disappeared=self._disappeared(),
+            unexpected=self._unexpected(),
+            duplicated=duplicated,
+            missing_events=missing_events,
+            recovered_at_most=self._recovered_at_most(lost),
+        )
+
+    def _hidden_at_most(self) -> int:
+        """Return how many can be lost: others that were counted take their places (rule 3)."""
+        terms, sent, groups = self._terms, self._terms.sent, self._groups
+        if self._grouped and groups.lost_at_most is not None:
+            return groups.lost_at_most
+        if self._least > terms.upper and not self._grouped:
+            return sent.acknowledged  # others are counted, and nobody knows how many
+        refused = 0 if self._grouped else sent.rejected
+        return max(0, min(sent.acknowledged, terms.upper + refused - self._least))
+
+    def _lost(self) -> Claim:
+        terms, stands, groups = self._terms, self._stands, self._groups
+        at_least = max(0, terms.lower - self._most, groups.lost_at_least)
+        at_most = max(at_least, self._hidden_at_most())
+        if stands.conflict or groups.contradiction:
+            fewest = max(0, terms.least(stands.lowest) - terms.before)
+            at_most = min(terms.lower, terms.upper + terms.sent.rejected - fewest)
+            reason = Reason.CONFLICT if stands.conflict else Reason.ROWS
+            return Claim(verdict=Verdict.UNKNOWN, at_most=max(0, at_most), reason=reason)
+        if at_least:
+            doubt = self._doubt_of_loss(groups)
+            if doubt is not None:
+                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+            return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
+        doubt = self._doubt_of_arrival(at_most)
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+        return Claim(verdict=Verdict.PASS, at_most=at_most)
+
+    def _doubt_of_loss(self, groups: Groups) -> Reason | None:
+        """Return why users that are missing may not be lost; None if they are."""
+        terms, stands = self._terms, self._stands
+        if self._looks_approximate():
+            return Reason.APPROXIMATE
+        if stands.gone:
+            return None  # they were visible, so they are not late
+        sums_tell = terms.lower > self._most
+        if not (stands.timely if sums_tell else groups.as_of_ns >= terms.deadline_ns):
+            return Reason.OLD
+        if not stands.resting:
+            return Reason.MOVING
+        return Reason.CONTROLS if self._overtaken is False else None
+
+    def _looks_approximate(self) -> bool:
+        """Tell whether all events are there of users that are not (rule 4).
+
+        Lost users beside as many duplicated events look so, too; but in other buckets.
+        """
+        terms, each = self._terms, self._terms.sent.events_per_copy
+        if terms.approximate or self._totals is None or self._totals < each * terms.lower:
+            return False
+        return self._groups.complete is not False
+
+    def _doubt_of_arrival(self, at_most: int) -> Reason | None:
+        """Return why users may be missing although as many are counted; None if none are."""
+        terms, stands = self._terms, self._stands
+        if not terms.sent.acknowledged:
+            return Reason.NOBODY
+        if not stands.settled:
+            return Reason.MOVING
+        if terms.isolation == "baseline" and self._least > terms.upper:
+            return Reason.FOREIGN
+        declared = terms.lower - terms.least(terms.lower) if terms.approximate else 0
+        if at_most > declared and not (
+            terms.approximate and not terms.sent.indeterminate and not terms.sent.rejected
+        ):
+            return Reason.HIDDEN
+        return Reason.UNSPLIT if terms.splits and not self._grouped else None
+
+    def _disappeared(self) -> Claim:
+        gone = 0 if self._groups.contradiction else self._stands.gone
+        verdict = Verdict.FAIL if gone else Verdict.PASS
+        return Claim(verdict=verdict, at_least=gone, at_most=gone)
+
+    def _unexpected(self) -> Claim:
+        terms, sent = self._terms, self._terms.sent
+        at_least = max(0, self._least - terms.upper, self._groups.unexpected)
+        if at_least and terms.isolation == "baseline":
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.FOREIGN)
+        if self._stands.conflict and self._stands.highest - terms.before > terms.upper:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.CONFLICT)
+        if at_least and self._groups.contradiction:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.ROWS)
+        if at_least:
+            return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=None)
+        if sent.rejected and not self._grouped and self._uniques:
+            at_most = min(sent.rejected, self._most)
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
+        return Claim(verdict=Verdict.PASS)
+
+    def _events(self) -> tuple[Claim, Claim]:
+        """Return what is known of duplicated and of missing events."""
+        terms, groups, each = self._terms, self._groups, self._terms.sent.events_per_copy
+        totals = self._totals
+        if totals is None:
+            reason = Reason.ADRIFT if self._stands.adrift else Reason.NO_ANSWER
+            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=reason)
+            return unknown, unknown
+        if self._stands.conflict or groups.contradiction:
+            reason = Reason.CONFLICT if self._stands.conflict else Reason.ROWS
+            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=reason)
+            return unknown, unknown
+        surplus = terms.least(totals) - each * self._most
+        deficit = each * self._least - terms.most(totals)
+        # who was not acknowledged may have arrived with one event of several: none was promised
+        free = min(self._most, terms.sent.indeterminate + terms.sent.rejected)
+        if groups.exact:
+            free = groups.recovered + groups.unexpected
+        elif self._least > terms.upper:
+            free = self._most
+        owed_nothing = free * (each - 1)
+        doubled = max(0, surplus, groups.duplicated)
+        missing = max(0, deficit - owed_nothing, groups.missing_events)
+        missing_at_most = max(missing, deficit, 0)
+        hides = each > 1 and not groups.balanced and not terms.approximate
+        if doubled and self._looks_approximate() and self._most < terms.lower:
+            duplicated = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.APPROXIMATE)
+        elif doubled:
+            duplicated = Claim(verdict=Verdict.FAIL, at_least=doubled, at_most=None)
+        elif hides and totals:
+            duplicated = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.HIDDEN)
+        else:
+            duplicated = Claim(verdict=Verdict.PASS)
+        if missing:
+            claim = Claim(verdict=Verdict.FAIL, at_least=missing, at_most=missing_at_most)
+            doubt = self._doubt_of_loss(groups)
+            if doubt is not None:
+                claim = Claim(verdict=Verdict.UNKNOWN, at_most=missing_at_most, reason=doubt)
+        elif missing_at_most:
+            claim = Claim(
+                verdict=Verdict.UNKNOWN, at_most=missing_at_most, reason=Reason.HIDDEN
+            )
+        elif hides and totals:
+            claim = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.HIDDEN)
+        else:
+            claim = Claim(verdict=Verdict.PASS)
+        return duplicated, claim
+
+    def _recovered_at_most(self, lost: Claim) -> int:
+        sent, groups = self._terms.sent, self._groups
+        if groups.exact and lost.verdict is not Verdict.UNKNOWN:
+            return groups.recovered
+        if lost.at_most is None:
+            return sent.indeterminate
+        room = self._most - self._terms.lower + lost.at_most
+        return max(0, min(sent.indeterminate, room))
