@@ -22,6 +22,21 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a value was written.
+
+    Attributes:
+        file: The scenario or profile as the user named it, or the override: ``--set seed=7``.
+        line: The line in that file, counted from 1; None for an override.
+        key: The dotted key as it counts in that file: list entries are numbered from 0.
+    """
+
+    file: str
+    line: int | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that is wrong with an input, told so that the user can mend it.
 

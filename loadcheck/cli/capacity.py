@@ -12,8 +12,20 @@ from typing import Annotated, Any
 import typer
 
 from loadcheck.cli.completion import scenario_files
-from loadcheck.cli.options import Force, Json, Live, Output, Quiet, Seed, placed
-from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
+from loadcheck.cli.overrides import (
+    Force,
+    Json,
+    Live,
+    Output,
+    Quiet,
+    Seed,
+    Servers,
+    Sets,
+    Sources,
+    Strict,
+    overrides,
+    placed,
+)
 
 _REDRAW_S = 0.5
 
@@ -173,7 +185,7 @@ class _View:
     """
 
     def __init__(self, *, quiet: bool) -> None:
-        from loadcheck.pipeline import telemetry  # noqa: PLC0415
+        from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
         self._quiet = quiet
         self._metrics = telemetry.settings(os.environ)
@@ -181,7 +193,7 @@ class _View:
 
     def watch(self, number: int, rate: float, /) -> Watch:
         """Return what shows a probe while it goes on."""
-        from loadcheck.pipeline import telemetry  # noqa: PLC0415
+        from loadcheck.report import otel as telemetry  # noqa: PLC0415
         from loadcheck.report.capacity import copies  # noqa: PLC0415
 
         async def show(progress: Any) -> None:

@@ -57,7 +57,7 @@ def _lint(file: Path, sources: list[str] | None, *, strict: bool, as_json: bool)
 
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.pipeline.fetch import fetch  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 
     problems = lint(

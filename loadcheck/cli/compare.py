@@ -94,7 +94,7 @@ def compare(
 ) -> None:
     """Tell whether runs are worse than earlier ones, and whether that is more than chance.
 
-    Exit codes: 0 no figure is worse, 2 the runs cannot be compared, 3 nobody can tell, 4 a figure
+    Exit codes: 0 no figure is worse, 2 the runs cannot be compared, 3 inconclusive, 4 a figure
     is worse by more than the tolerance.
     """
     from loadcheck.cli.exits import Exit  # noqa: PLC0415  # imports here keep --help quick
@@ -176,7 +176,7 @@ def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) ->
 
         return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
     if kind is Format.MARKDOWN:
-        from loadcheck.report.export.comparison import markdown  # noqa: PLC0415
+        from loadcheck.report.markdown import markdown  # noqa: PLC0415
 
         return markdown(document).encode()
     from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415

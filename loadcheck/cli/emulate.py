@@ -85,9 +85,9 @@ def emulate(
 
 
 def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:
+    from loadcheck.documents.node import dotted  # noqa: PLC0415
+    from loadcheck.documents.toml import read  # noqa: PLC0415
     from loadcheck.emulator.config import ConfigError, parse  # noqa: PLC0415
-    from loadcheck.scenario.source import read  # noqa: PLC0415
-    from loadcheck.scenario.tree import dotted  # noqa: PLC0415
 
     written = None if path is None else read(path, str(path))
     table = {} if written is None else written.plain()

@@ -19,7 +19,7 @@ _secrets: set[str] = set()
 
 
 class Exit(enum.IntEnum):
-    """What the shell is told."""
+    """Process exit codes."""
 
     PASS = 0
     INCONSISTENT = 1

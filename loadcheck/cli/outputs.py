@@ -16,8 +16,8 @@ def stored(path: Path) -> dict[str, Any]:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
     from loadcheck.compare import SCHEMA  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.compare.schema import problems  # noqa: PLC0415
     from loadcheck.result import read_any  # noqa: PLC0415
+    from loadcheck.result.schema_comparison import problems  # noqa: PLC0415
 
     return read_any(path, {SCHEMA: problems})
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.completion import result_files
-from loadcheck.cli.options import Json, Quiet
+from loadcheck.cli.overrides import Json, Quiet
 
 
 def reconcile(
@@ -42,9 +42,9 @@ def reconcile(
 
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
-    from loadcheck.pipeline.later import Again, again  # noqa: PLC0415
+    from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
 
-    options = Again(consent=consent, server=server, export=export)
+    options = ReconcileOptions(consent=consent, server=server, export=export)
     asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
     stream = sys.stderr if as_json else sys.stdout
     if quiet:

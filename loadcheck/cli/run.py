@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadcheck.cli.completion import scenario_files
-from loadcheck.cli.options import Force, Json, Live, Output, Quiet, Seed, placed
-from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, overrides
+from loadcheck.cli.overrides import (
+    Force,
+    Json,
+    Live,
+    Output,
+    Quiet,
+    Seed,
+    Servers,
+    Sets,
+    Sources,
+    Strict,
+    overrides,
+    placed,
+)
 
 if TYPE_CHECKING:
-    from loadcheck.pipeline.work import Watch
+    from loadcheck.pipeline.session import Watch
 
 
 def run(
@@ -44,7 +56,7 @@ def run(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of, keep_secret  # noqa: PLC0415
-    from loadcheck.pipeline import telemetry  # noqa: PLC0415
+    from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
     loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
     keep_secret(loaded.secrets)

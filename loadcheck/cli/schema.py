@@ -25,8 +25,8 @@ def schema(
     """Print the JSON Schema of results files."""
     import orjson  # noqa: PLC0415  # keeps --help quick
 
-    from loadcheck.compare.schema import comparison_schema  # noqa: PLC0415
     from loadcheck.result import capacity_schema, json_schema  # noqa: PLC0415
+    from loadcheck.result.schema_comparison import comparison_schema  # noqa: PLC0415
 
     schemas = {
         Kind.RESULT: json_schema,

@@ -1,5 +1,6 @@
-"""Runs beside runs: is the candidate worse than the base, and is that not noise?"""
+"""Statistical comparison of results files."""
 
-from loadcheck.compare.comparison import SCHEMA, Stored, compare
+from loadcheck.compare.comparison import Stored, compare
+from loadcheck.result.schema_comparison import SCHEMA
 
 __all__ = ["SCHEMA", "Stored", "compare"]

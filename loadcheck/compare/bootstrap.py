@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.measure.layout import Layout
+from loadcheck.measure.histogram import Layout
 
 DRAWS = 500
 """The error of a standard deviation estimated from so many draws is 3 %."""

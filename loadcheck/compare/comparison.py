@@ -9,14 +9,12 @@ from typing import Any
 
 from loadcheck import __version__
 from loadcheck.compare.comparable import Difference, differences, unfinished
-from loadcheck.compare.curves import curves
 from loadcheck.compare.evidence import Evidence, Unknown, evidence
-from loadcheck.compare.figures import Figure, Word
-from loadcheck.compare.intervals import Intervals
+from loadcheck.compare.figures import Figure
+from loadcheck.compare.intervals import Intervals, curves
 from loadcheck.compare.judge import CONFIDENCE, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
-
-SCHEMA = "loadcheck.comparison/1"
+from loadcheck.result.schema_comparison import SCHEMA, Change
 
 _SECTIONS = ("load", "generator", "steps", "consistency")
 
@@ -96,11 +94,11 @@ def verdict(judged: Sequence[Judged]) -> str:
     """
     words = {one.word for one in judged if one.figure.about == "target"}
     core = {one.word for one in judged if one.figure.core}
-    if Word.WORSE in words:
-        return str(Word.WORSE.value)
-    if Word.UNSURE in core or not core:
-        return str(Word.UNSURE.value)
-    return str((Word.BETTER if Word.BETTER in words else Word.SAME).value)
+    if Change.WORSE in words:
+        return str(Change.WORSE.value)
+    if Change.UNSURE in core or not core:
+        return str(Change.UNSURE.value)
+    return str((Change.BETTER if Change.BETTER in words else Change.SAME).value)
 
 
 def _require_figures(runs: Sequence[Stored]) -> None:

@@ -13,8 +13,8 @@ from loadcheck.compare.bootstrap import Counts, Floats, Spread, percentiles
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.intervals import NO_INTERVALS, Intervals
 from loadcheck.errors import Problem, ResultFileError
+from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS
-from loadcheck.measure.layout import layout
 
 _US_PER_MS = 1000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,15 +17,6 @@ _TIME_FLOOR_MS = 0.1
 _OWN_FLOOR_MS = 1.0
 
 
-class Word(enum.Enum):
-    """What is said of a figure."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    SAME = "same"
-    UNSURE = "unsure"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """One figure.
@@ -38,7 +28,7 @@ class Figure:
         unit: Of its values.
         better: Which direction is.
         about: Whose it is: a generator that does worse is no regression of the target.
-        core: Whether nobody can be sure of the whole who is not sure of this.
+        core: If this figure is inconclusive, so is the whole comparison.
         floor: A difference that is as good as none, in its unit, however small the base.
     """
 

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
-from loadcheck.compare.figures import Figure, Word
+from loadcheck.compare.figures import Figure
 from loadcheck.compare.student import two_sided
+from loadcheck.result.schema_comparison import Change
 
 CONFIDENCE = 0.95
 
@@ -43,7 +44,7 @@ class Judged:
     high: float | None = None
     margin: float = 0.0
     method: Method = "none"
-    word: Word = Word.UNSURE
+    word: Change = Change.UNSURE
     why: str = ""
 
     @property
@@ -176,7 +177,7 @@ def _welch(variances: Sequence[float], freedoms: Sequence[float]) -> float:
 
 
 _ENDLESS = 700.0
-"""A factor above e to this is no number of the machine's any more."""
+"""exp() overflows a float beyond this."""
 
 
 # shares
@@ -286,13 +287,13 @@ def _worded(
     sign = 1 if judged.figure.better == "less" else -1
     least, most = (low, high) if sign > 0 else (-high, -low)
     if least > margin:
-        word = Word.WORSE
+        word = Change.WORSE
     elif most < -margin:
-        word = Word.BETTER
+        word = Change.BETTER
     elif max(-least, most) <= (margin if same is None else same):
-        word = Word.SAME
+        word = Change.SAME
     else:
-        word = Word.UNSURE
+        word = Change.UNSURE
     return Judged(
         figure=judged.figure,
         base=judged.base,

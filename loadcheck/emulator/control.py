@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from loadcheck.emulator.config import ConfigError, parse_faults
 from loadcheck.emulator.config.reader import Reader
-from loadcheck.emulator.http.message import Answer, json_answer
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.http.message import Request
-    from loadcheck.emulator.http.router import Router
-    from loadcheck.emulator.service import Emulator
+from loadcheck.emulator.http.message import Answer, Request, Router, json_answer
+from loadcheck.emulator.service import Emulator
 
 _LATEST_MS = 253_402_300_799_999
 

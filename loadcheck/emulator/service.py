@@ -7,24 +7,20 @@ from typing import Any
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.faults.injector import Injector
-from loadcheck.emulator.http.message import Answer, Request
-from loadcheck.emulator.http.router import Router
+from loadcheck.emulator.http.message import Answer, Request, Router
 from loadcheck.emulator.ingest.commit import Committer
-from loadcheck.emulator.ingest.server import SingleServer
+from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import Uploads
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.pages.openapi import description
 from loadcheck.emulator.pages.status import status_page
-from loadcheck.emulator.query.budget import Budget, Slots, Spending
-from loadcheck.emulator.query.dashboard import Dashboard
+from loadcheck.emulator.query.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store.events import EventStore
-from loadcheck.emulator.store.taxonomy import Taxonomy
+from loadcheck.emulator.store.records import Taxonomy
 from loadcheck.emulator.users.deletions import Deletions
-from loadcheck.emulator.users.events_list import EventsList
-from loadcheck.emulator.users.export import Export
-from loadcheck.emulator.users.people import People
-from loadcheck.emulator.users.search import UserActivity, UserSearch
+from loadcheck.emulator.users.export import EventsList, Export
+from loadcheck.emulator.users.search import UserActivity, UserDirectory, UserSearch
 
 _HOUR_MS = 3_600_000
 
@@ -50,11 +46,11 @@ class Emulator:
         self._committer = Committer(config, self._store)
         if journal is not None:
             self._committer.restore(journal)
-        people = People(self._store)
+        people = UserDirectory(self._store)
         self._deletions = Deletions(
             self._store,
             people,
-            Spending(config.queries.deletion_requests_per_s, 1000),
+            RateWindow(config.queries.deletion_requests_per_s, 1000),
             self.clock,
         )
         self._dashboard = Dashboard(
@@ -73,7 +69,7 @@ class Emulator:
             )
             for path in ("/2/httpapi", "/batch")
         }
-        server = None if config.capacity is None else SingleServer(config.capacity)
+        server = None if config.capacity is None else CapacityQueue(config.capacity)
         for path, uploads in self._uploads.items():
             self.router.add("POST", path, uploads if server is None else server.before(uploads))
         self._route_queries(people)
@@ -81,9 +77,9 @@ class Emulator:
         self.router.add("GET", "/", self._page)
         self.router.add("GET", "/openapi.json", self._openapi)
 
-    def _route_queries(self, people: People) -> None:
+    def _route_queries(self, people: UserDirectory) -> None:
         config, store = self.config, self._store
-        slots = Slots(config.queries.concurrent)  # over all endpoints [D]
+        slots = ConcurrencyLimit(config.queries.concurrent)  # over all endpoints [D]
         taxonomy = Taxonomy(config.taxonomy, store)
         segmentation = SegmentationEndpoint(
             config,
@@ -102,18 +98,18 @@ class Emulator:
         self.router.add("GET", "/api/2/events/list", guarded(events, slots))
         self.router.add("GET", "/api/2/export", guarded(export, slots))
 
-    def _route_users(self, people: People) -> None:
+    def _route_users(self, people: UserDirectory) -> None:
         limits, store, clock = self.config.queries, self._store, self.clock
         guarded = self._dashboard.guarded
-        search = UserSearch(people, Spending(limits.user_requests_per_hour, _HOUR_MS), clock)
+        search = UserSearch(people, RateWindow(limits.user_requests_per_hour, _HOUR_MS), clock)
         activity = UserActivity(
-            store, people, Spending(limits.user_requests_per_hour, _HOUR_MS), clock
+            store, people, RateWindow(limits.user_requests_per_hour, _HOUR_MS), clock
         )
-        slots = Slots(limits.user_concurrent)
+        slots = ConcurrencyLimit(limits.user_concurrent)
         self.router.add("GET", "/api/2/usersearch", guarded(search, slots))
         self.router.add("GET", "/api/2/useractivity", guarded(activity, slots))
         path = "/api/2/deletions/users"
-        jobs = Slots(limits.deletion_concurrent)
+        jobs = ConcurrencyLimit(limits.deletion_concurrent)
         self.router.add("POST", path, guarded(self._deletions.post, jobs))
         self.router.add("GET", path, guarded(self._deletions.get, jobs))
         self.router.add("DELETE", f"{path}/{{}}/{{}}", guarded(self._deletions.delete, jobs))

@@ -1,16 +1,23 @@
-"""Watches the generator itself, so that its own faults are not taken for the target's."""
+"""Watches the generator itself, so that its own faults are not taken for the target's.
+
+The operating system's limit on open files, which bounds the connections of a load.
+
+Calls back once a second while a run goes on.
+"""
 
 from __future__ import annotations
 
 import gc
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import anyio
 
-from loadcheck.load.stages import StageRecord
+from loadcheck.errors import InputError, Problem
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Histogram, Stalls
+from loadcheck.measure.record import StageRecord
 
 _EVERY_NS = 10_000_000
 
@@ -25,7 +32,7 @@ def _asleep_ns() -> int:
 
 
 class Monitor:
-    """What the generator did beside sending.
+    """Self-measurements of the generator: loop lag, GC pauses, CPU.
 
     Args:
         stages: Stages of the load that are measured on their own.
@@ -95,3 +102,42 @@ class Monitor:
             self._pass_began_ns = now_ns
         else:
             self.gc_pauses.record(now_ns - self._pass_began_ns)
+
+
+def raise_open_file_limit(needed: int) -> None:
+    """Raise this process's limit on open files, if it is below what the load may need.
+
+    Raises:
+        InputError: The system does not allow as many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise InputError(
+            Problem(
+                key="load",
+                message=f"needs {needed:,} open files; this process may have {hard:,}",
+                remedy="lower load.max_in_flight (or load.concurrency), or raise `ulimit -n`",
+            )
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+async def each_second(
+    begin_ns: int,
+    close: Callable[[int], None],
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> None:
+    """Call ``close(i)`` when second ``i`` since ``begin_ns`` is over; runs until cancelled.
+
+    If the loop stalls for more than a second, only the latest one is reported.
+    """
+    second = -1
+    while True:
+        gap_ns = begin_ns + (second + 2) * 1_000_000_000 - clock()
+        await anyio.sleep(max(0.0, gap_ns / 1e9))
+        passed = (clock() - begin_ns) // 1_000_000_000 - 1
+        if passed > second:
+            second = passed
+            close(second)

@@ -3,16 +3,40 @@
 The schedule is fixed before the first copy starts, from the scenario and the seed alone, so a late
 start never moves a later one (G. Tene's coordinated omission), and the number of copies is known
 and repeatable.
+
+How many connections a load should find open, and when: pure arithmetic.
+
+Opening a connection takes round trips and, with TLS, milliseconds of both sides' processors. Copies
+that fall due in a burst would wait for that, and the burst would measure handshakes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from loadcheck.measure.record import StageSpan
+
+
+def stage_spans(
+    pacer: OpenPacer, stages: Iterable[tuple[str, StageLike]], wanted: Collection[str]
+) -> tuple[StageSpan, ...]:
+    """Return where the stages that are wanted lie in a schedule."""
+    spans = []
+    begin_s, first = 0.0, 0
+    for name, stage in stages if wanted else ():
+        end_s = begin_s + stage.duration_s
+        last = pacer.due_before(end_s)
+        if name in wanted:
+            spans.append(StageSpan(name=name, begin_s=begin_s, end_s=end_s, first=first, last=last))
+        begin_s, first = end_s, last
+    return tuple(spans)
+
 
 _CHUNK = 8192
 """Instants computed at once: few enough that it takes well under a millisecond."""
@@ -142,3 +166,44 @@ class OpenPacer:
         divisor = rate + root
         elapsed = np.divide(2 * into, divisor, out=np.zeros_like(into), where=divisor > 0)
         return np.asarray(begins[stage] + np.minimum(elapsed, durations[stage]))
+
+
+_ANSWER_S = 0.05
+"""How long an answer is taken to need: N = rate x time (Little's law) are then in flight."""
+_LEAD_S = 0.5
+_PER_S = 1000.0
+"""Time allowed for opening, as connections per second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup:
+    """Connections that are to be open by an instant.
+
+    Attributes:
+        at_s: When to begin with it, since the load began; 0: before the load begins.
+        connections: How many are to be open.
+    """
+
+    at_s: float
+    connections: int
+
+
+def warmups(stages: Sequence[StageLike], *, together: int, limit: int) -> list[Warmup]:
+    """Return what to open ahead of an open load, and ahead of its stages where the rate rises.
+
+    Args:
+        stages: The load's.
+        together: Copies that share a request.
+        limit: The most connections.
+    """
+    found: list[Warmup] = []
+    begin_s = most = 0.0
+    for stage in stages:
+        rate = max(stage.rate, stage.end_rate)
+        if rate > most:
+            connections = min(limit, math.ceil(rate * _ANSWER_S / together))
+            lead_s = _LEAD_S + connections / _PER_S
+            found.append(Warmup(at_s=max(0.0, begin_s - lead_s), connections=connections))
+            most = rate
+        begin_s += stage.duration_s
+    return found

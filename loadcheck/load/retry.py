@@ -1,12 +1,29 @@
-"""The scenario's answer to a failed attempt, where the workflow document has none."""
+"""The scenario's answer to a failed attempt, where the workflow document has none.
+
+What an attempt proves about the service's side.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
 
-from loadcheck.workflow.exchange import Exchange, Failure
-from loadcheck.workflow.waiting import retry_after_s
+from loadcheck.measure import Outcome
+from loadcheck.scenario.model import Scenario
+from loadcheck.workflow.exchange import Exchange, Failure, retry_after_s
+
+
+def backoff(scenario: Scenario, seed: int) -> Backoff:
+    """Return the scenario's answer to failed attempts."""
+    retry = scenario.retry
+    return Backoff(
+        attempts=retry.attempts,
+        backoff_s=retry.backoff_s,
+        max_backoff_s=retry.max_backoff_s,
+        on=retry.on,
+        seed=seed,
+    )
+
 
 _KINDS = {
     Failure.CONNECT: "connection",
@@ -60,3 +77,44 @@ class Backoff:
             return _KINDS[exchange.failure] in self._on
         status = str(exchange.status)
         return status in self._on or f"{status[0]}xx" in self._on
+
+
+_CLIENT_ERRORS = range(400, 500)
+_REQUEST_TIMEOUT = 408
+_SERVICE_UNAVAILABLE = 503
+
+
+def attempt_outcome(exchange: Exchange) -> Outcome:
+    """Return what one judged attempt proves.
+
+    Certainly without effect are a request that was never written, one refused with a 4xx, and a
+    503, which the service documents as "not taken" (Amplitude HTTP V2 API, status codes). A 408
+    says that the server gave up waiting, not that it had received nothing. Whatever else is not a
+    success may have taken effect: a timeout, a lost connection, 500, 502, 504, an answer that
+    cannot be read, or a 200 that does not say what the criteria ask. Of a request that the
+    transport sent twice the first sending may have taken effect, whatever was said to the second.
+    """
+    if exchange.success:
+        return Outcome.ACKNOWLEDGED
+    if exchange.repeated:
+        return Outcome.INDETERMINATE
+    if exchange.failure is Failure.CONNECT:
+        return Outcome.REJECTED
+    if exchange.failure is not None:
+        return Outcome.INDETERMINATE
+    status = exchange.status
+    if status == _SERVICE_UNAVAILABLE or (status in _CLIENT_ERRORS and status != _REQUEST_TIMEOUT):
+        return Outcome.REJECTED
+    return Outcome.INDETERMINATE
+
+
+def merge(before: Outcome | None, attempt: Outcome) -> Outcome:
+    """Return what several attempts under one insert id prove together.
+
+    Acknowledged if any was; else indeterminate if any was; else rejected.
+    """
+    if before is None or attempt is Outcome.ACKNOWLEDGED:
+        return attempt
+    if before is Outcome.REJECTED:
+        return attempt
+    return before

@@ -8,31 +8,25 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.gate import Gate, Limit
-from loadcheck.load.outcome import attempt_outcome, merge
+from loadcheck.load.limiter import Limit, StepLimiter
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.retry import Backoff, attempt_outcome, merge
+from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
+from loadcheck.measure.record import Record
 from loadcheck.workflow.exchange import Exchange, Pause, Request
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from loadcheck.load.pacer import OpenPacer
-    from loadcheck.load.record import Record
-    from loadcheck.load.retry import Backoff
-    from loadcheck.load.transport import Transport
-    from loadcheck.workflow.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan
 
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
 _BURST_NS = 500_000
-"""Copies that are due together are started for so long before answers are looked at."""
+"""Longest burst of starts before responses are processed."""
 _STEP_S = 0.1
 """How soon a long wait notices that the run is stopping."""
 _ABORT_S = 10.0
@@ -77,7 +71,8 @@ class Runner:
         self._clock = clock
         self._spin_ns = spin_ns
         self._gates = {
-            step: Gate(limit, transport.submit, clock) for step, limit in (limits or {}).items()
+            step: StepLimiter(limit, transport.submit, clock)
+            for step, limit in (limits or {}).items()
         }
         self._copies: set[_Copy] = set()
         self._refill: Callable[[], None] | None = None

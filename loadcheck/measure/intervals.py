@@ -15,8 +15,7 @@ import numpy.typing as npt
 from hdrh.histogram import HdrHistogram
 
 from loadcheck.measure.grid import Grid, Instants
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram
-from loadcheck.measure.layout import Places, layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, Places, layout
 from loadcheck.measure.stalls import Stalls
 
 DIGITS = 2

@@ -1,8 +1,9 @@
 """The program: scenario → plan → load → observe → reconcile → result."""
 
-from loadcheck.pipeline.prepare import Prepared, prepare
-from loadcheck.pipeline.progress import Phase, Progress
+from loadcheck.pipeline.prepare import prepare
 from loadcheck.pipeline.run import Options, run
-from loadcheck.pipeline.work import Finished
+from loadcheck.pipeline.session import CompletedRun
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.progress import Phase, Progress
 
-__all__ = ["Finished", "Options", "Phase", "Prepared", "Progress", "prepare", "run"]
+__all__ = ["CompiledScenario", "CompletedRun", "Options", "Phase", "Progress", "prepare", "run"]

@@ -8,26 +8,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio.to_thread
 import httpx
 import orjson
 
+from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
+from loadcheck.scenario.model import Export, Scenario
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
+from loadcheck.verify.naming import SendTimes
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import insert_id, user_id
-from loadcheck.workflow.pointer import compile_pointer, parse_pointer
-from loadcheck.workflow.values import MISSING
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.prepare import Prepared
-    from loadcheck.scenario.model import Export, Scenario
-    from loadcheck.verify.naming import Moments
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -36,7 +33,7 @@ _DETAIL_BYTES = 300
 
 
 async def download(
-    scenario: Scenario, prepared: Prepared, begin: datetime, end: datetime, folder: Path
+    scenario: Scenario, prepared: CompiledScenario, begin: datetime, end: datetime, folder: Path
 ) -> Path:
     """Fetch the archive of the hours of a run into a folder, piece by piece.
 
@@ -84,7 +81,7 @@ def _refused(status: int, said: str) -> InputError:
 
 
 async def compare(
-    scenario: Scenario, prepared: Prepared, run_id: str, ledger: Ledger, archive: Path
+    scenario: Scenario, prepared: CompiledScenario, run_id: str, ledger: Ledger, archive: Path
 ) -> Compared:
     """Compare an archive with what was sent, in a thread.
 
@@ -97,7 +94,7 @@ async def compare(
 
 
 def compare_archive(
-    scenario: Scenario, prepared: Prepared, run_id: str, ledger: Ledger, archive: Path
+    scenario: Scenario, prepared: CompiledScenario, run_id: str, ledger: Ledger, archive: Path
 ) -> Compared:
     """Compare an archive with what was sent.
 
@@ -136,9 +133,9 @@ def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
 
 
 class _Sender:
-    """Renders again what a copy sent; the time, which is not of the copy, is left out."""
+    """Re-renders the events a copy sent, without timestamps."""
 
-    def __init__(self, export: Export, prepared: Prepared, events_per_copy: int) -> None:
+    def __init__(self, export: Export, prepared: CompiledScenario, events_per_copy: int) -> None:
         self._plan = prepared.plan
         self._ingest = prepared.ingest.index
         self._once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
@@ -183,7 +180,7 @@ def _reader(run_id: str) -> Callable[[Mapping[str, Any]], int | None]:
     return number
 
 
-def tell(found: Compared, run_id: str, due: Moments) -> dict[str, Any]:
+def tell(found: Compared, run_id: str, due: SendTimes) -> dict[str, Any]:
     """Return what was found as the results file holds it."""
 
     def copy(number: int) -> dict[str, Any]:

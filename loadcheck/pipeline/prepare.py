@@ -1,59 +1,68 @@
-"""Everything that can be known, and refused, before the first byte is sent."""
+"""Everything that can be known, and refused, before the first byte is sent.
+
+Reads a source description that is not a file.
+
+Derives the load engine's configuration from a scenario.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+import httpx
+
+from loadcheck.documents.document import MAX_BYTES
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
-from loadcheck.load.pacer import OpenPacer
-from loadcheck.pipeline import marks
-from loadcheck.pipeline.fetch import fetch
-from loadcheck.pipeline.loading import asked_copies, pacer_of
-from loadcheck.pipeline.newrun import secret_values
-from loadcheck.pipeline.questions import Questions, Sisters
-from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.load.limiter import Limit
+from loadcheck.load.pacer import OpenPacer, stage_spans
+from loadcheck.measure import Grid
+from loadcheck.measure.record import StageSpan
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.secrets import secret_values
+from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
-from loadcheck.verify.metrics import Vocabulary
-from loadcheck.workflow.batches import Together
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.metrics import MetricNames
+from loadcheck.verify.queries import ControlRuns, ObserverQueries
+from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.plan import Plan, Role, StepPlan
+from loadcheck.workflow.runtime.batch import BatchSpec
+from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+
+_TIMEOUT_S = 10.0
+_MAX_REDIRECTS = 5
+
+
+def fetch(url: str) -> bytes:
+    """Return what a URL holds, up to a byte more than a document may be long.
+
+    Raises:
+        OSError: It cannot be had.
+    """
+    with httpx.Client(
+        timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=_MAX_REDIRECTS
+    ) as client:
+        try:
+            with client.stream("GET", url) as response:
+                if not response.is_success:
+                    raise OSError(f"the server answered {response.status_code}")
+                content = b""
+                for piece in response.iter_bytes():
+                    content += piece
+                    if len(content) > MAX_BYTES:
+                        break
+                return content
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise OSError(str(error) or type(error).__name__) from error
+
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A scenario that has been compiled and found good.
-
-    Attributes:
-        plan: What a copy does.
-        ingest: The step whose outcome is the copy's.
-        observer: The step that tells what was counted; None when verification is off.
-        questions: What it can be asked; None when verification is off.
-        controls: The same workflow as another run, whose users are the controls; None if the query
-            cannot tell runs apart.
-        thresholds: The limits.
-        pacer: The schedule of an open load; None for a closed one.
-        planned: Copies in all, if that is known beforehand.
-        isolation: How this run's users are told from others'.
-    """
-
-    plan: Plan
-    ingest: StepPlan
-    observer: StepPlan | None
-    questions: Questions | None
-    controls: Sisters | None
-    thresholds: tuple[thresholds.Threshold, ...]
-    pacer: OpenPacer | None
-    planned: int | None
-    isolation: Literal["filter", "baseline"]
-
-
-def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0) -> Prepared:
+def prepare(
+    scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0
+) -> CompiledScenario:
     """Compile a scenario.
 
     Args:
@@ -122,7 +131,7 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
                 )
             )
         elif observer is not None:
-            questions = Questions(scenario, plan, observer, run)
+            questions = ObserverQueries(scenario, plan, observer, run)
     problems += _misplaced_limits(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
@@ -137,8 +146,8 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
     load = scenario.load
     sisters = None
     if filtered and observer is not None and questions is not None:
-        sisters = Sisters(scenario, settings, observer)
-    return Prepared(
+        sisters = ControlRuns(scenario, settings, observer)
+    return CompiledScenario(
         plan=plan,
         ingest=ingest,
         observer=observer,
@@ -146,12 +155,12 @@ def prepare(scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: i
         controls=sisters,
         thresholds=limits,
         pacer=pacer_of(load, seed) if isinstance(load, OpenLoad) else None,
-        planned=asked_copies(load, seed),
+        planned=planned_copies(load, seed),
         isolation="filter" if filtered else "baseline",
     )
 
 
-def _together(scenario: Scenario, problems: list[Problem]) -> Together | None:
+def _together(scenario: Scenario, problems: list[Problem]) -> BatchSpec | None:
     """Return how copies share requests; None if what is wrong was reported."""
     batch, ingest = scenario.verify.batch, scenario.verify.ingest
     if batch is None:
@@ -160,16 +169,16 @@ def _together(scenario: Scenario, problems: list[Problem]) -> Together | None:
         problems.append(scenario.problem("load.copies_per_request", message, remedy))
     if batch is None or ingest is None:
         return None
-    return Together(step=ingest, events=batch.events, refused=batch.refused)
+    return BatchSpec(step=ingest, events=batch.events, refused=batch.refused)
 
 
-def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Vocabulary:
+def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> MetricNames:
     """Return the names that thresholds may use."""
     load = scenario.load
     # what copies run as well is asked by ourselves under a name of its own
     ours = [f"{observer.step_id}@observer"] if observer and observer.role is Role.COPY else []
     undue = [step.step_id for step in plan.steps if step.role is not Role.COPY or step.dependent]
-    return Vocabulary(
+    return MetricNames(
         steps=[*(step.step_id for step in plan.steps), *ours],
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
@@ -260,3 +269,54 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
             for problem in error.problems
         ]
     return []
+
+
+def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
+    """Return the schedule of an open load."""
+    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
+
+
+def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
+    """Return how many copies a load asks for; None if time alone decides."""
+    return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
+
+
+def max_in_flight(scenario: Scenario) -> int:
+    """Return the most copies that may be under way at once."""
+    load = scenario.load
+    return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
+
+
+def max_concurrent_requests(scenario: Scenario) -> int:
+    """Return the most requests of copies that may be under way at once: the connections needed."""
+    together = scenario.load.copies_per_request
+    return -(-max_in_flight(scenario) // together)
+
+
+def stages_of(scenario: Scenario, prepared: CompiledScenario) -> tuple[StageSpan, ...]:
+    """Return the stages that are to be measured on their own: those that thresholds name."""
+    load, pacer = scenario.load, prepared.pacer
+    if not isinstance(load, OpenLoad) or pacer is None:
+        return ()
+    wanted = {threshold.metric.stage for threshold in prepared.thresholds} - {""}
+    return stage_spans(pacer, [(stage.name, stage) for stage in load.stages], wanted)
+
+
+def grid_of(scenario: Scenario) -> Grid:
+    """Return the intervals that a load is measured by, cut at the boundaries of its stages."""
+    load = scenario.load
+    if isinstance(load, OpenLoad):
+        return Grid([stage.duration_s for stage in load.stages])
+    return Grid([load.duration_s] if load.duration_s is not None else ())
+
+
+def limits_of(scenario: Scenario, plan: Plan) -> dict[int, Limit]:
+    """Return what metered steps may ask of the service, by index of the step."""
+    by_name = scenario.limits
+    return {
+        step.index: Limit(
+            concurrency=by_name[step.step_id].concurrency, rate=by_name[step.step_id].rate
+        )
+        for step in plan.steps
+        if step.step_id in by_name
+    }

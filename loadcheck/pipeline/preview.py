@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loadcheck.load.retry import Backoff
-from loadcheck.pipeline import marks
-from loadcheck.pipeline.consent import is_loopback
-from loadcheck.pipeline.document import redact
-from loadcheck.pipeline.loading import most_requests
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run, secret_values
-from loadcheck.pipeline.prepare import prepare
-from loadcheck.pipeline.target import check_tls, passed_by, warmups_of
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
+from loadcheck.pipeline.target import check_tls, is_loopback, passed_by, warmups_of
+from loadcheck.result.document import redact
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.workflow.buckets import partitions
+from loadcheck.secrets import secret_values
+from loadcheck.verify import overlay as marks
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from loadcheck.pipeline.prepare import Prepared
-    from loadcheck.workflow.identity import Run
+from loadcheck.workflow.identity import Run, partitions
 
 
 def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
@@ -103,7 +98,7 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
             {"at_s": warmup.at_s, "connections": warmup.connections}
             for warmup in warmups_of(scenario)
         ],
-        "at_most": most_requests(scenario),
+        "at_most": max_concurrent_requests(scenario),
         "compress": target.compress,
         "proxy": target.proxy,
         "http2": target.http2,
@@ -123,7 +118,7 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _load(scenario: Scenario, prepared: Prepared) -> dict[str, Any]:
+def _load(scenario: Scenario, prepared: CompiledScenario) -> dict[str, Any]:
     load, pacer = scenario.load, prepared.pacer
     if isinstance(load, ClosedLoad):
         return {
@@ -152,7 +147,9 @@ def _load(scenario: Scenario, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _first_request(prepared: Prepared, hidden: Collection[str], copies: int = 1) -> dict[str, Any]:
+def _first_request(
+    prepared: CompiledScenario, hidden: Collection[str], copies: int = 1
+) -> dict[str, Any]:
     once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
     now_ms, plan = time.time_ns() // 1_000_000, prepared.plan
     if copies > 1:
@@ -171,7 +168,7 @@ def _together(scenario: Scenario, copies: int | None) -> int:
     return together if copies is None else min(together, max(1, copies))
 
 
-def _first_query(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any] | None:
+def _first_query(prepared: CompiledScenario, hidden: Collection[str]) -> dict[str, Any] | None:
     if prepared.questions is None:
         return None
     flow = prepared.questions.uniques.run(1)
@@ -181,7 +178,9 @@ def _first_query(prepared: Prepared, hidden: Collection[str]) -> dict[str, Any] 
     return _shown(request, hidden)
 
 
-def _buckets(scenario: Scenario, run: Run, prepared: Prepared, seed: int) -> dict[str, Any] | None:
+def _buckets(
+    scenario: Scenario, run: Run, prepared: CompiledScenario, seed: int
+) -> dict[str, Any] | None:
     """Return where buckets stand on an event, and how many bytes they add to a request."""
     split = scenario.verify.split
     if not scenario.localizes or split is None:

@@ -12,19 +12,18 @@ from pathlib import Path
 import anyio
 
 from loadcheck.emulator.process import Running
-from loadcheck.load.limits import raise_open_file_limit
-from loadcheck.pipeline import document
-from loadcheck.pipeline.abort import Watchdog
-from loadcheck.pipeline.book import Book, Place
-from loadcheck.pipeline.consent import require_consent
-from loadcheck.pipeline.loading import most_requests
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run, secret_values
-from loadcheck.pipeline.prepare import Prepared, prepare
-from loadcheck.pipeline.target import check_tls, serving, supplied, transports
-from loadcheck.pipeline.work import Finished, Guard, Watch, Work
-from loadcheck.result import ResultFile, default_name
+from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
+from loadcheck.pipeline.session import AbortPolicyFactory, CompletedRun, RunSession, Watch
+from loadcheck.pipeline.target import check_tls, require_consent, serving, supplied, transports
+from loadcheck.result import ResultFile, default_name, document
+from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
-from loadcheck.verify.allowance import Allowance
+from loadcheck.secrets import secret_values
+from loadcheck.verify.abort import ThresholdAbort
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryBudget
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """The first ends the load, the second everything that still goes on."""
@@ -33,7 +32,7 @@ _SPARE_FILES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a user says beside the scenario.
+    """Command-line options of a run.
 
     Attributes:
         results: Directory of the results file, if ``output`` does not name one.
@@ -50,10 +49,11 @@ class Options:
     consent: bool = False
 
 
-async def run(scenario: Scenario, options: Options, watch: Watch) -> Finished:
+async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
     """Run a scenario and save what came of it.
 
-    1. Compile it against a target that is not there yet: whatever is wrong is told now.
+    1. Compile against a placeholder target, so that every input error is reported before anything
+       starts.
     2. Start the embedded emulator, or take the live target; compile for good.
     3. Save the intent, before the first request.
     4. Ask for the count before the run.
@@ -83,29 +83,29 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> Finished:
 
         with anyio.open_signal_receiver(*SIGNALS) as signals:
             work = await attempt(
-                scenario, Occasion(emulator=emulator, seed=seed, signals=signals), place, watch
+                scenario, RunContext(emulator=emulator, seed=seed, signals=signals), place, watch
             )
     return await work.finish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """What runs against one target share.
+class RunContext:
+    """Resources shared by all runs against one target.
 
     Attributes:
         emulator: The embedded one, if it is the target.
         seed: Of everything random.
-        signals: Those that the process receives, as long as it is looked at.
+        signals: Received process signals, while the receiver is open.
         allowance: The service's query budget, if they share it; None: each takes all of it.
     """
 
     emulator: Running | None
     seed: int
     signals: AsyncIterator[signal.Signals]
-    allowance: Allowance | None = None
+    allowance: QueryBudget | None = None
 
 
-def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
+def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> CompiledScenario:
     """Compile a scenario against a target that is not there yet, and see that it may be run.
 
     Raises:
@@ -122,17 +122,17 @@ def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> Prepared:
     copies = prepared.planned
     require_consent(scenario, prepared.plan, consent=consent or emulated, copies=copies)
     check_tls(scenario)
-    raise_open_file_limit(most_requests(scenario) + _SPARE_FILES)
+    raise_open_file_limit(max_concurrent_requests(scenario) + _SPARE_FILES)
     return prepared
 
 
 async def attempt(
     scenario: Scenario,
-    occasion: Occasion,
-    place: Callable[[str], Place],
+    occasion: RunContext,
+    place: Callable[[str], ResultSink],
     watch: Watch,
-    watching: Guard = Watchdog,
-) -> Work:
+    watching: AbortPolicyFactory = ThresholdAbort,
+) -> RunSession:
     """Do everything of one run that needs its target; what is left is to finish it.
 
     Args:
@@ -150,13 +150,13 @@ async def attempt(
     prepared = prepare(
         scenario, run=identity, servers={"*": emulator.url} if emulator else {}, seed=seed
     )
-    book = Book(
+    book = ResultWriter(
         place(identity.id),
         document.intent(scenario, prepared, identity, seed),
         secret_values(scenario, identity),
     )
     async with transports(scenario, prepared.plan) as (transport, asking):
-        work = Work(
+        work = RunSession(
             scenario,
             prepared,
             book,

@@ -1,8 +1,12 @@
-"""The other end of a run: the embedded emulator, if it is asked for, and the ways to reach it."""
+"""The other end of a run: the embedded emulator, if it is asked for, and the ways to reach it.
+
+Nothing leaves this machine unless the user has said so.
+"""
 
 from __future__ import annotations
 
 import base64
+import ipaddress
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -11,18 +15,54 @@ from typing import Any
 import httpx
 
 from loadcheck.emulator.process import EmulatorStartError, Running, embedded
-from loadcheck.errors import InputError, ScenarioError, TargetError
+from loadcheck.errors import ConsentError, InputError, ScenarioError, TargetError
+from loadcheck.load.pacer import Warmup, warmups
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.load.warmup import Warmup, warmups
-from loadcheck.pipeline.consent import is_loopback
-from loadcheck.pipeline.loading import most_requests
+from loadcheck.pipeline.prepare import max_concurrent_requests
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan
+
+
+def require_consent(scenario: Scenario, plan: Plan, *, consent: bool, copies: int | None) -> None:
+    """Refuse to leave this machine unless the user has said so.
+
+    Args:
+        scenario: What to do.
+        plan: The same, compiled.
+        consent: Whether the user has said so.
+        copies: How many may be sent; None: there is no bound.
+
+    Raises:
+        ConsentError: A request would go elsewhere and ``consent`` is false.
+    """
+    away = sorted({str(s.origin) for s in plan.steps if not is_loopback(s.origin.host)})
+    if not away or consent:
+        return
+    number = "an unlimited number of" if copies is None else f"{copies:,}"
+    raise ConsentError(
+        scenario.problem(
+            "target",
+            f"this run would send {number} events of as many new users to {', '.join(away)}",
+            "events cannot be taken back and users count against the plan; "
+            "add --live to say that it may",
+        )
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is certainly this machine: a loopback address, or "localhost"."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 _INSERT_ID = "$copy.insertId"
 """What depends on it carries a key by which the service tells duplicates."""
@@ -60,7 +100,7 @@ async def transports(
     """Open the transport of the copies and that of the queries."""
     async with AsyncExitStack() as stack:
         asking = await stack.enter_async_context(queries(scenario, max_connections=4))
-        target, connections = scenario.target, most_requests(scenario)
+        target, connections = scenario.target, max_concurrent_requests(scenario)
         transport: LoadTransport
         if target.transport == "httpx":
             transport = await stack.enter_async_context(
@@ -158,7 +198,7 @@ def check_tls(scenario: Scenario) -> None:
 
 def warmups_of(scenario: Scenario) -> list[Warmup]:
     """Return how many connections to open ahead, and when."""
-    load, limit = scenario.load, most_requests(scenario)
+    load, limit = scenario.load, max_concurrent_requests(scenario)
     if load.preconnect is not None:
         return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
     if isinstance(load, ClosedLoad):

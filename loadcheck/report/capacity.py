@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+from loadcheck.report.terminal import CapturedConsole
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _STYLES = {"held": "green", "broke": "red", "unproven": "yellow", "cut": "dim"}
@@ -107,7 +107,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
-    paper = Paper(color=color, width=width)
+    paper = CapturedConsole(color=color, width=width)
     console = paper.console
     console.print(_headline(document), soft_wrap=True)
     console.print()

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+from loadcheck.report.terminal import CapturedConsole
 
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
@@ -31,7 +31,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
         color: Whether to use terminal colours.
         width: Columns of the terminal.
     """
-    paper = Paper(color=color, width=width)
+    paper = CapturedConsole(color=color, width=width)
     console = paper.console
     verdict = document["verdict"]
     headline = Text()

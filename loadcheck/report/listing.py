@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+from loadcheck.report.terminal import CapturedConsole
 from loadcheck.result.catalogue import Entry
 
 _COLORS = {
@@ -43,7 +43,7 @@ def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
             _bad(entry.duplicated),
             entry.path.name,
         )
-    paper = Paper(color=color, width=width)
+    paper = CapturedConsole(color=color, width=width)
     console = paper.console
     if good:
         console.print(table)

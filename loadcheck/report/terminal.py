@@ -1,16 +1,48 @@
-"""The summary of a results document for a terminal: the verdict first, then why."""
+"""The summary of a results document for a terminal: the verdict first, then why.
+
+Captures rich output as text.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from loadcheck.report import words
-from loadcheck.report.paper import Paper
+
+
+class CapturedConsole:
+    """Takes what would be printed and gives it back as text.
+
+    Attributes:
+        console: Print here.
+    """
+
+    __slots__ = ("_buffer", "console")
+
+    def __init__(self, *, color: bool, width: int) -> None:
+        self._buffer = io.StringIO()
+        self.console = Console(
+            file=self._buffer,
+            width=width,
+            force_terminal=color,
+            no_color=not color,
+            color_system="standard" if color else None,
+            highlight=False,
+            emoji=False,
+            markup=False,
+        )
+
+    def text(self) -> str:
+        """Return what was printed, without the blanks that fill lines up to the width."""
+        return "".join(f"{line.rstrip()}\n" for line in self._buffer.getvalue().splitlines())
+
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
@@ -34,7 +66,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
-    paper = Paper(color=color, width=width)
+    paper = CapturedConsole(color=color, width=width)
     console = paper.console
     console.print(_headline(document))
     console.print()
@@ -225,7 +257,7 @@ def measured(threshold: Mapping[str, Any]) -> str:
     value, unit = threshold["measured"], threshold["unit"]
     if value is None:
         # a lag without end is no number in JSON
-        return "measured no end" if threshold["verdict"] == "fail" else "no samples"
+        return "unbounded" if threshold["verdict"] == "fail" else "no samples"
     write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
     return f"measured {write[unit](value)}"
 

@@ -48,7 +48,7 @@ class Entry:
 def entries(directory: Path) -> list[Entry]:
     """Return what a directory holds, newest first; files that are no results last.
 
-    Files that are not JSON by name are passed over, and so is what a run writes beside its file.
+    Skips non-JSON names and the temporary files of running runs.
 
     Raises:
         ResultFileError: There is no such directory, or it cannot be read.

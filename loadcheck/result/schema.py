@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loadcheck.measure import timeline
-from loadcheck.result.shapes import Shape, amount, count, departures, flag, maybe, open_object, text
+from loadcheck.result.shapes import Shape, amount, count, flag, maybe, open_object, text, violations
 
 SCHEMA = "loadcheck.result/1"
 
@@ -257,7 +257,7 @@ def _localized() -> Shape:
                         {
                             "lost": count("Missing users without a name."),
                             "lost_suspects": count("Users of whom one cannot say it."),
-                            "duplicated": count("Events too many that belong to nobody yet."),
+                            "duplicated": count("Surplus events not yet attributed to a user."),
                             "duplicated_suspects": count("Users to whom they may belong."),
                         },
                     ),
@@ -502,4 +502,4 @@ def json_schema() -> dict[str, Any]:
 
 def problems(document: Any) -> list[tuple[str, str]]:
     """Return where a document departs from the schema: dotted path and message, at most ten."""
-    return departures(document, json_schema())
+    return violations(document, json_schema())

@@ -64,7 +64,7 @@ def maybe(shape: Shape) -> Shape:
     return {**shape, "type": [shape["type"], "null"]}
 
 
-def departures(document: Any, schema: Shape) -> list[tuple[str, str]]:
+def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
     """Return where a document departs from a schema: dotted path and message, at most ten."""
     from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick
 

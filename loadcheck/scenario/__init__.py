@@ -4,7 +4,8 @@
 every problem at once.
 """
 
-from loadcheck.scenario.duration import format_duration, parse_duration
+from loadcheck.documents.durations import format_duration, parse_duration
+from loadcheck.errors import Place
 from loadcheck.scenario.loader import load, restore
 from loadcheck.scenario.model import (
     ClosedLoad,
@@ -12,7 +13,6 @@ from loadcheck.scenario.model import (
     Edit,
     Input,
     OpenLoad,
-    Place,
     Retry,
     Scenario,
     Stage,

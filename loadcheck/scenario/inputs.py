@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from loadcheck.documents.node import Node
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from loadcheck.scenario.tree import Node
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FROM_ENVIRONMENT = frozenset({"env", "default"})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loadcheck.documents.node import Node
+from loadcheck.documents.toml import is_file, nearest, nearest_file
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Workflow
 from loadcheck.scenario.reader import Report, Table, text
-from loadcheck.scenario.source import is_file, nearest, nearest_file
-from loadcheck.scenario.tree import Node
 
 _LIBRARY = Path(__file__).resolve().parent.parent / "library"
 _DOCUMENT = "workflow.yml"

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from loadcheck.documents.node import Node, dotted, grow, merge_tree
+from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
-from loadcheck.scenario.attempts import read_retry, read_timeouts
-from loadcheck.scenario.capacity import read_capacity
 from loadcheck.scenario.inputs import read_inputs
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
-from loadcheck.scenario.limits import read_limits
-from loadcheck.scenario.loads import read_load
+from loadcheck.scenario.loads import (
+    read_capacity,
+    read_limits,
+    read_load,
+    read_retry,
+    read_thresholds,
+    read_timeouts,
+)
 from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
-from loadcheck.scenario.source import read
 from loadcheck.scenario.target import read_target
-from loadcheck.scenario.thresholds import read_thresholds
-from loadcheck.scenario.tree import Node, dotted, grow, lay_over
 from loadcheck.scenario.verification import read_overlay, read_verify
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{grammar.MAX_NAME_LENGTH}}}")
 
@@ -111,7 +112,7 @@ def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: 
     beneath = dict(profile.value) if isinstance(profile.value, dict) else {}
     for name in grammar.NOT_IN_A_PROFILE & beneath.keys():
         report.add(beneath.pop(name), "is not for a profile", "it belongs to the scenario")
-    return lay_over(Node(beneath, profile.place), own)
+    return merge_tree(Node(beneath, profile.place), own)
 
 
 def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:

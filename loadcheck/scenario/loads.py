@@ -1,16 +1,33 @@
-"""``[load]``: how many copies, and when."""
+"""``[load]``: how many copies, and when.
+
+``[retry]`` and ``[timeouts]``: how long and how often one copy tries.
+
+``[capacity]``: how ``loadcheck capacity`` searches for the highest rate that holds.
+
+``[limits.STEP]``: what a step that the service meters may ask of it.
+
+``thresholds``: what must hold, and what ends a load early when it does not.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
+from loadcheck.documents.durations import parse_duration
+from loadcheck.documents.node import Node
 from loadcheck.scenario import grammar
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Stage
-from loadcheck.scenario.reader import Table, found, given
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from loadcheck.scenario.model import (
+    Capacity,
+    ClosedLoad,
+    Limit,
+    OpenLoad,
+    Retry,
+    Stage,
+    Threshold,
+    Timeouts,
+)
+from loadcheck.scenario.reader import Table, found, given, text
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -152,3 +169,200 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, int 
         "copies_per_request": together,
         "preconnect": table.whole("preconnect", least=0, most=grammar.MAX_IN_FLIGHT),
     }
+
+
+_RETRIED = re.compile(r"timeout|connection|[1-5](?:xx|[0-9][0-9])")
+
+
+def read_retry(top: Table) -> Retry:
+    """Read ``[retry]``."""
+    table = top.table("retry", grammar.RETRY)
+    if table is None:
+        return Retry()
+    backoff_s = table.duration("backoff", zero=True)
+    max_backoff_s = table.duration("max_backoff", zero=True)
+    if backoff_s is not None and max_backoff_s is not None and backoff_s > max_backoff_s:
+        remedy = "the first wait is longer than the longest"
+        table.report.contradiction(table["backoff"], table["max_backoff"], remedy)
+    if backoff_s is not None and max_backoff_s is None:
+        max_backoff_s = max(Retry().max_backoff_s, backoff_s)
+    if max_backoff_s is not None and backoff_s is None:
+        backoff_s = min(Retry().backoff_s, max_backoff_s)
+    return Retry(
+        **given(
+            attempts=table.whole("attempts", least=1, most=grammar.MAX_ATTEMPTS),
+            backoff_s=backoff_s,
+            max_backoff_s=max_backoff_s,
+            on=_retried(table),
+        )
+    )
+
+
+def _retried(table: Table) -> tuple[str, ...] | None:
+    entries = table.array("on", "strings")
+    if entries is None:
+        return None
+    expected = 'expected "timeout", "connection", a status code ("429") or a class ("5xx")'
+    for entry in entries:
+        if not isinstance(entry.value, str) or not _RETRIED.fullmatch(entry.value):
+            table.report.add(entry, f"found {found(entry)}", expected)
+    return tuple(dict.fromkeys(str(entry.value) for entry in entries))
+
+
+def read_timeouts(top: Table) -> Timeouts:
+    """Read ``[timeouts]``."""
+    table = top.table("timeouts", grammar.TIMEOUTS)
+    if table is None:
+        return Timeouts()
+    request_s = table.duration("request")
+    parts = {name: table.duration(name) for name in ("write", "read")}
+    for name, seconds in parts.items():
+        if seconds is not None and seconds > (request_s or Timeouts().request_s):
+            remedy = "it could never be reached: the whole request has less time"
+            if "request" in table:
+                table.report.contradiction(table[name], table["request"], remedy)
+            else:
+                most = f"is longer than timeouts.request ({Timeouts().request_s:g}s)"
+                table.report.add(table[name], most, remedy)
+    return Timeouts(
+        **given(
+            connect_s=table.duration("connect"),
+            request_s=request_s,
+            write_s=parts["write"],
+            read_s=parts["read"],
+            drain_s=table.duration("drain", zero=True),
+        )
+    )
+
+
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_BUDGET = 'expected a length of time ("5m"), a number of events (2_000_000), or a list of both'
+
+
+def read_capacity(top: Table) -> Capacity:
+    """Read ``[capacity]``."""
+    table = top.table("capacity", grammar.CAPACITY)
+    if table is None:
+        return Capacity()
+    lowest, highest = table.rate("from"), table.rate("to")
+    if lowest is not None and highest is not None and lowest >= highest:
+        table.report.contradiction(table["to"], table["from"], "the search goes up")
+    budget_s, budget_events = _budget(table)
+    return Capacity(
+        lowest=lowest,
+        highest=highest,
+        budget_s=budget_s,
+        budget_events=budget_events,
+        **given(
+            precision=_precision(table),
+            climb=_climb(table),
+            probe_s=table.duration("probe"),
+            warmup_s=table.duration("warmup", zero=True),
+            recovery_s=table.duration("recovery", zero=True),
+            samples=table.whole("samples", least=1, most=grammar.MAX_COPIES),
+            probes=table.whole("probes", least=1, most=grammar.MAX_PROBES),
+        ),
+    )
+
+
+def _precision(table: Table) -> float | None:
+    node = table.get("precision")
+    if node is None:
+        return None
+    share = node.value
+    if isinstance(share, str) and (match := _PERCENT.fullmatch(share.strip())):
+        share = float(match[1]) / 100
+    if isinstance(share, float) and grammar.FINEST <= share <= grammar.COARSEST:
+        return share
+    least, most = (f"{100 * bound:g}%" for bound in (grammar.FINEST, grammar.COARSEST))
+    table.report.add(node, f"found {found(node)}", f'expected a share from "{least}" to "{most}"')
+    return None
+
+
+def _climb(table: Table) -> float | None:
+    node = table.get("climb")
+    if node is None:
+        return None
+    factor = node.value
+    least, most = grammar.GENTLEST, grammar.STEEPEST
+    if isinstance(factor, int | float) and factor is not True and least <= factor <= most:
+        return float(factor)
+    expected = f"expected a factor from {least:g} to {most:g}"
+    table.report.add(node, f"found {found(node)}", expected)
+    return None
+
+
+def _budget(table: Table) -> tuple[float | None, int | None]:
+    """Return the seconds and the events that a search may take."""
+    node = table.get("budget")
+    if node is None:
+        return None, None
+    seconds: float | None = None
+    events: int | None = None
+    for entry in node.value if isinstance(node.value, list) else [node]:
+        amount = _amount(entry)
+        if isinstance(amount, float) and seconds is None:
+            seconds = amount
+        elif isinstance(amount, int) and events is None:
+            events = amount
+        elif amount is None:
+            table.report.add(entry, f"found {found(entry)}", _BUDGET)
+        else:
+            table.report.add(entry, "is said twice", _BUDGET)
+    return seconds, events
+
+
+def _amount(node: Node) -> float | int | None:
+    """Return seconds as a float, events as an int; None if it is neither."""
+    match node.value:
+        case bool():
+            return None
+        case str() as written:
+            try:
+                return parse_duration(written) or None
+            except ValueError:
+                return None
+        case int() | float() as number if number == int(number) and number > 0:
+            return int(number)
+        case _:
+            return None
+
+
+def read_limits(top: Table) -> Mapping[str, Limit]:
+    """Read ``[limits]``: a table per step."""
+    table = top.table("limits", None)
+    if table is None:
+        return {}
+    limits = {}
+    for step, node in table.entries.items():
+        if not isinstance(node.value, dict):
+            table.report.add(node, "is no table", "expected { concurrency = 4, rate = 5 }")
+            continue
+        entry = Table(node, table.report, known=grammar.LIMIT)
+        if not entry.entries:
+            table.report.add(node, "limits nothing", "expected concurrency, rate or both")
+        limits[step] = Limit(
+            concurrency=entry.whole("concurrency", least=1, most=grammar.MAX_IN_FLIGHT),
+            rate=entry.rate("rate"),
+        )
+    return limits
+
+
+def read_thresholds(top: Table) -> tuple[Threshold, ...]:
+    """Read ``thresholds``: texts, and tables where there is more to say than the text."""
+    entries = top.array("thresholds", "strings, or tables { check, abort, grace }")
+    read = [_threshold(node, top) for node in entries or ()]
+    return tuple(threshold for threshold in read if threshold is not None)
+
+
+def _threshold(node: Node, top: Table) -> Threshold | None:
+    if not isinstance(node.value, dict):
+        check = text(node, top.report)
+        return None if check is None else Threshold(check=check)
+    table = Table(node, top.report, known=grammar.THRESHOLD)
+    table.require("check", 'expected what must hold, e.g. check = "error_rate < 1%"')
+    check, abort = table.text("check"), table.flag("abort")
+    grace_s = table.duration("grace", zero=True)
+    if "grace" in table and not abort:
+        table.report.add(table["grace"], "without abort = true", "grace delays nothing else")
+    return None if check is None else Threshold(check=check, **given(abort=abort, grace_s=grace_s))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from loadcheck.errors import Problem, ScenarioError
-from loadcheck.scenario.model import Place
-from loadcheck.scenario.positions import MAX_DEPTH, TooDeepError, locate
-from loadcheck.scenario.tree import Node, dotted, grow
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from loadcheck.documents.node import Node, dotted, grow
+from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate
+from loadcheck.errors import Place, Problem, ScenarioError
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _PATH = re.compile(rf"\s*{_KEY}(?:\s*\.\s*{_KEY})*\s*")

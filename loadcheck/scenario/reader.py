@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from loadcheck.documents.durations import format_duration, parse_duration
+from loadcheck.documents.node import Node, quoted
+from loadcheck.documents.toml import nearest
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
-from loadcheck.scenario.duration import format_duration, parse_duration
-from loadcheck.scenario.source import nearest
-from loadcheck.scenario.tree import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from loadcheck.scenario.tree import Node
 
 _SHOWN_LENGTH = 40
 _BEYOND_64_BITS = 2**64

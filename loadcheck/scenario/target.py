@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from loadcheck.documents.node import Node
+from loadcheck.documents.toml import is_file, nearest, nearest_file
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Target, Tls
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
-from loadcheck.scenario.source import is_file, nearest, nearest_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from loadcheck.scenario.tree import Node
 
 _HTTPX_ONLY = ("proxy", "http2", "redirects")
 _SECRETS = "credentials belong to [inputs], from the environment"

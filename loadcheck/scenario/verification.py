@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from loadcheck.documents.node import Node
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import (
     Batch,
@@ -17,11 +17,7 @@ from loadcheck.scenario.model import (
     Split,
     Verify,
 )
-from loadcheck.scenario.reader import Table, found, given, json, text
-
-if TYPE_CHECKING:
-    from loadcheck.scenario.reader import Report
-    from loadcheck.scenario.tree import Node
+from loadcheck.scenario.reader import Report, Table, found, given, json, text
 
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 section 3
 _AT = re.compile(rf"body#{_POINTER}|query\.[^#]+(?:#{_POINTER})?|(?:header|path|cookie)\.[^#]+")

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from anyio import sleep
 
+from loadcheck.verify.query_client import QueryClient
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
-
-if TYPE_CHECKING:
-    from loadcheck.verify.asking import Asker
-    from loadcheck.workflow.plan import Flow, Query
+from loadcheck.workflow.runtime.plan import Flow, Query
 
 SENT = 3
 """Control users."""
@@ -29,8 +26,8 @@ Send = Callable[[Request], Awaitable[Exchange]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Controlled:
-    """What the controls showed. None stands for what could not be told.
+class ControlResult:
+    """What the controls showed. None means unknown.
 
     Attributes:
         acknowledged: Control users that were acknowledged; None if none were sent.
@@ -73,7 +70,7 @@ class Controls:
         ingest: int,
         sent: Query,
         unsent: Query,
-        asker: Asker,
+        asker: QueryClient,
         send: Send,
         cost: int,
     ) -> None:
@@ -125,7 +122,7 @@ class Controls:
                 exchange = await self._send(effect)
 
 
-def judge_controls(controlled: Controlled) -> Finding | None:
+def judge_controls(controlled: ControlResult) -> Finding | None:
     """Return what the controls say; None if there were none."""
     evidence = {
         "acknowledged": controlled.acknowledged,
@@ -152,7 +149,7 @@ def judge_controls(controlled: Controlled) -> Finding | None:
         )
     if controlled.silent:
         why = (
-            "none of them is counted, so it has stopped to show new users, or shows them later "
+            "none of them is counted, so so it has stopped showing new users, or shows them later "
             "than verify.deadline"
             if controlled.acknowledged
             else "none of them was acknowledged"

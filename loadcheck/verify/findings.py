@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
+from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import where
-from loadcheck.verify.verdict import Finding, Verdict
-
-if TYPE_CHECKING:
-    from loadcheck.verify.consistency import Consistency, Sent
-    from loadcheck.verify.localize import Localized
-    from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.observe import Observation, SettleResult
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
 
 def proven(
     seen: Consistency,
-    sent: Sent,
+    sent: SentCounts,
     localized: Localized | None,
     told: Mapping[str, Any] | None,
 ) -> list[Finding]:
@@ -59,8 +56,8 @@ def proven(
 
 
 def unverified(
-    sent: Sent,
-    settlement: Settlement | None,
+    sent: SentCounts,
+    settlement: SettleResult | None,
     baseline: int | None,
     isolation: Literal["filter", "baseline"],
 ) -> Finding | None:
@@ -125,7 +122,7 @@ def _length(seconds: float) -> str:
 
 def _lost(
     seen: Consistency,
-    sent: Sent,
+    sent: SentCounts,
     localized: Localized | None,
     told: Mapping[str, Any] | None,
 ) -> Finding:
@@ -176,7 +173,7 @@ def _lost(
 
 def _missing(
     seen: Consistency,
-    sent: Sent,
+    sent: SentCounts,
     localized: Localized | None,
     told: Mapping[str, Any] | None,
     evidence: dict[str, Any],
@@ -244,7 +241,7 @@ def _unexpected(
     return Finding(check="unexpected", verdict=Verdict.FAIL, summary=summary, evidence=evidence)
 
 
-def _duplicated(seen: Consistency, sent: Sent, told: Mapping[str, Any] | None) -> Finding:
+def _duplicated(seen: Consistency, sent: SentCounts, told: Mapping[str, Any] | None) -> Finding:
     evidence = {"totals": seen.totals, "uniques": seen.uniques, "duplicated": seen.duplicated}
     if not seen.duplicated:
         return Finding(
@@ -288,7 +285,7 @@ def _users(number: int) -> str:
     return "One user has" if number == 1 else f"{number:,} users have"
 
 
-def _missing_events(seen: Consistency, sent: Sent) -> Finding:
+def _missing_events(seen: Consistency, sent: SentCounts) -> Finding:
     evidence = {
         "totals": seen.totals,
         "uniques": seen.uniques,

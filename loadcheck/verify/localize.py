@@ -1,33 +1,83 @@
-"""Names the lost, the duplicated and the unexpected, from the ledger and counts by bucket."""
+"""Names the lost, the duplicated and the unexpected, from the ledger and counts by bucket.
+
+Outages: stretches of send order in which users are missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.verify.eliminate import (
-    Elimination,
-    Extras,
+from loadcheck.verify.bucket_counts import Tally
+from loadcheck.verify.group_testing import (
+    DuplicateAttribution,
+    PeelingResult,
     attribute,
     eliminate,
     least_lost,
     least_unexpected,
 )
-from loadcheck.verify.tally import Tally
-from loadcheck.verify.windows import Window, windows
-from loadcheck.workflow.buckets import SEQUENCE, Buckets, size
+from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
 Ints = npt.NDArray[np.int64]
+
+_LEAST_LOST = 5
+_LEAST_PER_BUCKET = 2.5
+_LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A run of neighbouring short buckets.
+
+    Attributes:
+        first: Its first bucket in send order.
+        last: Its last one.
+        lost: Users that are certainly missing from it.
+        sent: Acknowledged users in it.
+    """
+
+    first: int
+    last: int
+    lost: int
+    sent: int
+
+
+def windows(missing: Ints, sent: Ints) -> tuple[Window, ...]:
+    """Return the outages among the buckets in send order.
+
+    Scattered losses make short runs with one missing user a bucket, and are no outage: a window
+    has at least five, and either 2.5 a bucket or half of those sent in it.
+
+    Args:
+        missing: Users that are certainly missing from each bucket.
+        sent: Acknowledged users in each.
+    """
+    found = []
+    for first, last in _runs(missing > 0):
+        lost, users = int(missing[first : last + 1].sum()), int(sent[first : last + 1].sum())
+        dense = lost >= _LEAST_PER_BUCKET * (last - first + 1) or lost >= _LEAST_SHARE * users
+        if lost >= _LEAST_LOST and dense:
+            found.append(Window(first=first, last=last, lost=lost, sent=users))
+    return tuple(found)
+
+
+def _runs(short: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last index of every run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], short, [False])).astype(np.int8)))
+    for begin, end in edges.reshape(-1, 2).tolist():
+        yield begin, end - 1
+
 
 MOST_NAMED = 1000
 """Beyond so many lost users only windows are reported."""
 _NOBODY: Ints = np.empty(0, dtype=np.int64)
 
 
-class Copies:
+class SentCopies:
     """The copies of a run by outcome, and their buckets in every partition.
 
     Args:
@@ -115,12 +165,12 @@ class Localized:
             lost=(),
             lost_suspects=self.lost_suspects + len(self.lost),
             windows=(),
-            trouble="whoever was sent later is not counted either, so nobody is known to be lost",
+            trouble="no user sent later is visible either, so no loss is proven",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deduction:
+class LossEstimate:
     """What follows about lost users from the partitions asked for so far.
 
     Attributes:
@@ -131,7 +181,7 @@ class Deduction:
         windows: Stretches of send order from which users are missing.
     """
 
-    elimination: Elimination | None
+    elimination: PeelingResult | None
     maybe: Ints
     at_least: int
     unexpected: int
@@ -145,7 +195,7 @@ class Deduction:
         )
 
 
-def deduce_lost(copies: Copies, tallies: Sequence[Tally]) -> Deduction:
+def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
     """Decide who is missing.
 
     Refused copies are taken for what they are, without effect, as long as the counts allow it;
@@ -174,7 +224,7 @@ def deduce_lost(copies: Copies, tallies: Sequence[Tally]) -> Deduction:
             elimination = eliminate(known, both, observed)
     if elimination is not None:
         at_least = max(at_least, elimination.lost_at_least)
-    return Deduction(
+    return LossEstimate(
         elimination=elimination,
         maybe=candidates,
         at_least=at_least,
@@ -184,13 +234,13 @@ def deduce_lost(copies: Copies, tallies: Sequence[Tally]) -> Deduction:
 
 
 def deduce_duplicated(
-    copies: Copies,
+    copies: SentCopies,
     uniques: Sequence[Tally],
     totals: Sequence[Tally],
     lost: Sequence[int],
     *,
     events_per_copy: int = 1,
-) -> Extras | None:
+) -> DuplicateAttribution | None:
     """Decide whose events were counted too often; positions refer to :func:`countable`."""
     names = [tally.name for tally in totals]
     by_name = {tally.name: tally.counts for tally in uniques}
@@ -199,16 +249,16 @@ def deduce_duplicated(
     return attribute([copies.buckets.column(numbers, name) for name in names], extra)
 
 
-def countable(copies: Copies, lost: Sequence[int]) -> Ints:
+def countable(copies: SentCopies, lost: Sequence[int]) -> Ints:
     """Return the copies that may have been counted: all but those known to be missing."""
     sent = np.concatenate((copies.acknowledged, copies.indeterminate, copies.rejected))
     return np.sort(sent[~np.isin(sent, np.array(lost, dtype=np.int64))])
 
 
 def conclude(
-    copies: Copies,
-    deduction: Deduction,
-    extras: Extras | None,
+    copies: SentCopies,
+    deduction: LossEstimate,
+    extras: DuplicateAttribution | None,
     countables: Ints = _NOBODY,
     *,
     partitions: int,

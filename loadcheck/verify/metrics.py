@@ -58,7 +58,7 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
+class MetricNames:
     """The names that a scenario's thresholds may use.
 
     Attributes:
@@ -115,7 +115,7 @@ _STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 
 
-def parse_metric(stage: str, name: str, words: Vocabulary) -> Metric | Problem:
+def parse_metric(stage: str, name: str, words: MetricNames) -> Metric | Problem:
     """Return the metric that a name means, or what is wrong with it.
 
     Args:
@@ -137,7 +137,7 @@ def parse_metric(stage: str, name: str, words: Vocabulary) -> Metric | Problem:
     return replace(metric, stage=stage)
 
 
-def _metric(name: str, words: Vocabulary) -> Metric | Problem:
+def _metric(name: str, words: MetricNames) -> Metric | Problem:
     if name in _RUN_METRICS:
         return _RUN_METRICS[name]
     # a step id may itself hold dots: take the longest one that fits
@@ -161,7 +161,7 @@ def _metric(name: str, words: Vocabulary) -> Metric | Problem:
     )
 
 
-def _of_step(name: str, step: str, rest: str, words: Vocabulary) -> Metric | Problem:
+def _of_step(name: str, step: str, rest: str, words: MetricNames) -> Metric | Problem:
     if rest in _STEP_METRICS:
         kind = _STEP_METRICS[rest]
         return Metric(name=name, kind=kind, scope=step, grows=kind is Kind.COUNT)

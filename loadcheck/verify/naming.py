@@ -1,23 +1,25 @@
-"""Says who is missing and when they were sent, in names and times."""
+"""Names missing users and when they were sent.
+
+Ranks of the missing users in acknowledgement order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pyroaring import BitMap
 
-from loadcheck.workflow.identity import user_id
-
-if TYPE_CHECKING:
-    from loadcheck.verify.localize import Localized
-    from loadcheck.workflow.buckets import Buckets
+from loadcheck.verify.localize import Localized
+from loadcheck.verify.visibility import Ranks
+from loadcheck.workflow.identity import Buckets, user_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class SendTimes:
     """When copies were sent, to the second: copies start in the order of their numbers.
 
     Attributes:
@@ -41,7 +43,7 @@ class Moments:
         return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def tell(found: Localized, buckets: Buckets, moments: Moments) -> dict[str, Any]:
+def tell(found: Localized, buckets: Buckets, moments: SendTimes) -> dict[str, Any]:
     """Return what was found as the results file holds it."""
     end = sum(moments.due)
 
@@ -93,7 +95,7 @@ def tell(found: Localized, buckets: Buckets, moments: Moments) -> dict[str, Any]
 
 
 def where(told: Mapping[str, Any] | None) -> str:
-    """Return in words when the missing were sent and who they are; "" if that is not known."""
+    """Describe when the missing users were sent and who they are; "" if unknown."""
     if told is None:
         return ""
     parts = [
@@ -128,3 +130,29 @@ def _between(window: Mapping[str, Any]) -> str:
     if window["from"] is None:
         return f"in seconds {window['from_s']} to {window['to_s']} {copies}"
     return f"between {window['from'][11:19]} and {window['to'][11:19]} UTC {copies}"
+
+
+def places(found: Localized, buckets: Buckets, acknowledged: BitMap) -> Ranks | None:
+    """Return the places of the missing among the acknowledged, from 1, ascending.
+
+    Copies start in the order of their numbers, and are taken to be acknowledged in it. Of a window
+    it is known how many are missing, not who: they are spread over it evenly.
+
+    Args:
+        found: What the counts by bucket tell.
+        buckets: The run's partitions.
+        acknowledged: The copies acknowledged.
+
+    Returns:
+        The places; None if not all of the missing have one.
+    """
+    if len(found.lost) == found.lost_at_least:
+        return np.array([acknowledged.rank(number) for number in found.lost], dtype=np.int64)
+    if sum(window.lost for window in found.windows) < found.lost_at_least:
+        return None
+    spread = []
+    for window in found.windows:
+        before = acknowledged.rank(buckets.first(window.first) - 1) if window.first else 0
+        within = acknowledged.rank(buckets.first(window.last + 1) - 1) - before
+        spread.append(before + 1 + np.arange(window.lost, dtype=np.int64) * within // window.lost)
+    return np.concatenate(spread)

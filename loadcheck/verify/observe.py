@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import anyio
 
-if TYPE_CHECKING:
-    from loadcheck.verify.asking import Asker
-    from loadcheck.workflow.plan import Query
+from loadcheck.verify.query_client import QueryClient
+from loadcheck.workflow.runtime.plan import Query
 
 _MAX_BACKOFF_S = 30.0
 _TOTALS_EVERY = 5
 """Of the questions during the load, how many go without asking for the events as well."""
 _TOTALS_TRIES = 5
-"""So many answers may disagree before events are called adrift."""
+"""Disagreeing answers tolerated before the event total counts as unstable."""
 _REFUSED_TRIES = 24
 """So many questions for events may be refused before they are called unknown."""
 
@@ -28,8 +26,9 @@ class Observation:
     Attributes:
         asked_ns: Monotonic instant before the query was sent.
         answered_ns: Monotonic instant at which the answer was complete.
-        as_of_ns: The instant whose state it tells at the least. Absence counts only for what was
-            acknowledged before it. Earlier than ``asked_ns`` if the answer came from a cache.
+        as_of_ns: The answer reflects the service's state at or after this instant. Absence counts
+            only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
+            from a cache.
         uniques: Users counted; None if the answer is no evidence.
         totals: Events counted; None if not asked for, or no evidence.
         error: Why the answer is no evidence; "" if it is.
@@ -49,7 +48,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class SettleResult:
     """How the wait for the count ended.
 
     Attributes:
@@ -60,7 +59,7 @@ class Settlement:
         error: Why the last answer that is no evidence is none; "" if all were.
         adrift: Whether events are counted, but no two answers in a row agreed on them and on the
             users: then ``last`` tells nothing of them.
-        blank: Whether the service has never shown anybody of the run, nor a control user: then it
+        blank: Whether no user of the run, nor a control user, was ever visible: then it
             may show nobody yet.
     """
 
@@ -89,7 +88,7 @@ class Observer:
         *,
         uniques: Query,
         totals: Query | None,
-        asker: Asker,
+        asker: QueryClient,
         every_s: float,
         seen: Callable[[Observation], None],
         cost: int = 1,
@@ -147,7 +146,7 @@ class Observer:
         quiet_s: float,
         deadline_s: float,
         short: Callable[[], Awaitable[object]] | None = None,
-    ) -> Settlement:
+    ) -> SettleResult:
         """Ask until the count has settled or the deadline has passed.
 
         Settled means: it is the upper bound, or it has not moved for ``quiet_s`` in answers that
@@ -193,11 +192,13 @@ class Observer:
         if last is not None and self._totals is not None:
             last, adrift = await self.with_totals(last)
         waited_s = (clock() - since_ns) / 1e9
-        return Settlement(last=last, settled=settled, waited_s=waited_s, error=error, adrift=adrift)
+        return SettleResult(
+            last=last, settled=settled, waited_s=waited_s, error=error, adrift=adrift
+        )
 
     async def confirm(
-        self, settlement: Settlement, uniques: Query, totals: Query | None
-    ) -> Settlement:
+        self, settlement: SettleResult, uniques: Query, totals: Query | None
+    ) -> SettleResult:
         """Ask once more, with queries that get past the service's cache, and from now on by them.
 
         Somebody is to be accused by what was counted: a cache that says it is fresh and is not

@@ -12,23 +12,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from loadcheck.verify.consistency import Consistency, Sent
-from loadcheck.verify.controls import Controlled, judge_controls
+from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.findings import adrift, proven, unverified
 from loadcheck.verify.localize import Localized
-from loadcheck.verify.observe import Settlement
-from loadcheck.verify.verdict import Finding
+from loadcheck.verify.observe import SettleResult
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts
 
-_UNHURT = Controlled()
+_UNHURT = ControlResult()
 
 
 def reconcile(
-    sent: Sent,
-    settlement: Settlement | None,
+    sent: SentCounts,
+    settlement: SettleResult | None,
     *,
     baseline: int | None,
     isolation: Literal["filter", "baseline"],
-    controlled: Controlled = _UNHURT,
+    controlled: ControlResult = _UNHURT,
     localized: Localized | None = None,
     told: Mapping[str, Any] | None = None,
 ) -> tuple[Consistency, list[Finding]]:
@@ -81,8 +80,8 @@ def reconcile(
 
 
 def _consistency(
-    sent: Sent,
-    settlement: Settlement,
+    sent: SentCounts,
+    settlement: SettleResult,
     found: Localized,
     baseline: int | None,
     isolation: Literal["filter", "baseline"],
@@ -92,7 +91,7 @@ def _consistency(
     assert last.uniques is not None
     before = baseline or 0
     uniques = last.uniques - before
-    # events before the run are at least as many as users, but how many more nobody asked
+    # the baseline has no event total, so totals are unknown unless it is zero
     totals = last.totals if before == 0 else None
     lower, upper = sent.acknowledged, sent.acknowledged + sent.indeterminate
     lost = max(0, lower - uniques, found.lost_at_least)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from loadcheck.errors import Problem
-from loadcheck.verify.metrics import Kind, Known, Metric, Vocabulary, parse_metric
+from loadcheck.verify.metrics import Kind, Known, Metric, MetricNames, parse_metric
 from loadcheck.verify.verdict import Verdict
 
 _UNITS: Mapping[Kind, Mapping[str, float]] = {
@@ -150,7 +150,7 @@ class Limit(Protocol):
 
 
 def parse(
-    expression: str, words: Vocabulary, *, abort: bool = False, grace_s: float = 0.0
+    expression: str, words: MetricNames, *, abort: bool = False, grace_s: float = 0.0
 ) -> Threshold | Problem:
     """Return the threshold that a text states, or what is wrong with it.
 
@@ -186,7 +186,7 @@ def parse(
 
 
 def parse_all(
-    limits: Sequence[Limit], words: Vocabulary
+    limits: Sequence[Limit], words: MetricNames
 ) -> tuple[tuple[Threshold, ...], dict[int, Problem]]:
     """Return the thresholds that parse, and what is wrong with the others by their index."""
     thresholds, problems = [], {}

@@ -1,11 +1,14 @@
-"""What a check says, and what several say together."""
+"""What a check says, and what several say together.
+
+What was sent, and what the counts prove of it, as numbers.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 class Verdict(enum.Enum):
@@ -48,3 +51,69 @@ class Finding:
             "summary": self.summary,
             "evidence": dict(self.evidence),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentCounts:
+    """What our own ledger says, as numbers of copies; one user each."""
+
+    started: int
+    acknowledged: int
+    indeterminate: int
+    rejected: int
+    events_per_copy: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consistency:
+    """What the counts prove. None means unknown.
+
+    Attributes:
+        uniques: Users of this run that the service counted.
+        totals: Events of this run that it counted.
+        lower, upper: The bounds that ``uniques`` must keep.
+        lost_at_least: Acknowledged users that are certainly missing.
+        lost_at_most: Acknowledged users that can be missing.
+        recovered_at_most: Indeterminate copies that may have arrived: the rest of the band.
+        unexpected: Users that were certainly counted though they were refused or never sent.
+        duplicated: Events counted beyond those that were sent.
+        missing_events: Events of acknowledged users, counted by others of theirs, that are
+            certainly missing.
+        missing_events_at_most: Those that can be: copies without a clear answer may have arrived
+            with fewer events than they sent.
+        settled: Whether the count had come to rest.
+        overtaken: Whether the service shows users who were sent after those that are missing; None
+            if that was not looked at.
+        waited_s: How long after the last acknowledgement the count was taken.
+        baseline: What the same query counted before the run.
+        isolation: How this run's users are told from others': by a filter in the query, or by
+            taking the baseline away, which other senders of the same event disturb.
+    """
+
+    uniques: int | None
+    totals: int | None
+    lower: int
+    upper: int
+    lost_at_least: int | None
+    lost_at_most: int | None
+    recovered_at_most: int | None
+    unexpected: int | None
+    duplicated: int | None
+    missing_events: int | None
+    missing_events_at_most: int | None
+    settled: bool
+    overtaken: bool | None
+    waited_s: float | None
+    baseline: int | None
+    isolation: Literal["filter", "baseline"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as the results file holds them."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @property
+    def lost(self) -> int | None:
+        """Lost users, where that is proven: a count at rest, or certainly missing ones."""
+        if self.overtaken is False:
+            return None
+        return self.lost_at_least if self.settled or self.lost_at_least else None

@@ -74,7 +74,7 @@ class Visibility:
     users: Floats
 
     def percentile_s(self, percentile: float, *, lower: bool = False) -> float | None:
-        """Return the lag that so many percent do not exceed; infinity, or None without samples."""
+        """Return the given percentile of the lag; infinity, or None without samples."""
         if not self.acknowledged:
             return None
         lags = self.lower if lower else self.upper

@@ -1,8 +1,16 @@
 """Arazzo documents compiled to plans that need no network to run."""
 
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.lint import lint
-from loadcheck.workflow.plan import Answer, Flow, Plan, Query, RetryPolicy, Role, StepPlan
+from loadcheck.workflow.runtime.plan import (
+    Answer,
+    Flow,
+    Plan,
+    Query,
+    RetryPolicy,
+    Role,
+    StepPlan,
+)
 
 __all__ = [
     "Answer",

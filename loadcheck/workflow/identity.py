@@ -6,15 +6,27 @@ A scenario refers to these by expressions of their own, next to Arazzo's: ``$cop
 ``$run.startDay`` and ``$run.endDay`` are the same for a whole run; ``$query.number`` differs per
 query of the observer. ``$target.<name>`` is what the target itself supplies (the embedded
 emulator: ``apiKey`` and ``secretKey``).
+
+Which buckets a copy is in, so that counts by bucket tell who is missing.
+
+Every copy is in one bucket of each *partition*: one by send order, the others by independent keyed
+hashes of its number. All of it is a pure function of the run and the number. A scenario refers to
+the labels as ``$copy.sequence`` and ``$copy.bucket1`` … ``$copy.bucket15``.
+
+There are fewer buckets than the 1,000 rows that a group-by returns (Amplitude Dashboard REST API,
+``limit``), so that a full answer proves that no group was left out.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +65,173 @@ def formats(run_id: str) -> dict[str, str]:
     """
     run = run_id.replace("%", "%%")
     return {"userId": f"lc-{run}-%07d", "insertId": f"{run}-%d"}
+
+
+BUCKETS: Final = 990
+"""Buckets of a hashed partition."""
+SEQUENCES: Final = 900
+"""At most so many buckets in send order."""
+MOST_PARTITIONS: Final = 15
+SEQUENCE: Final = "sequence"
+NAMES: Final = (SEQUENCE, *(f"bucket{index}" for index in range(1, MOST_PARTITIONS + 1)))
+
+_DIGITS: Final = 5
+"""Base-990 digits taken from one 64-bit hash: a sixth would be visibly uneven."""
+_MASK: Final = 2**64 - 1
+_STEP: Final = 0x9E3779B97F4A7C15
+_MIX_1: Final = 0xBF58476D1CE4E5B9
+_MIX_2: Final = 0x94D049BB133111EB
+_STEPS_PER_OCTAVE: Final = 32
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """The partitions of one run.
+
+    Attributes:
+        run_id: The run's; keys the hashes.
+        copies: How many copies there will be; None if that is not known beforehand: then buckets
+            in send order grow with the number, each about a 32nd of what came before it.
+    """
+
+    run_id: str
+    copies: int | None = None
+
+    @property
+    def width(self) -> int | None:
+        """Copies in a bucket in send order; None where it grows."""
+        return None if self.copies is None else max(1, -(-self.copies // SEQUENCES))
+
+    def sequence(self, number: int) -> int:
+        """Return the bucket of a copy in send order."""
+        width = self.width
+        if width is not None:
+            return min(number // width, SEQUENCES - 1)
+        if number < 2 * _STEPS_PER_OCTAVE:
+            return number
+        octave = number.bit_length() - 6
+        return min(octave * _STEPS_PER_OCTAVE + (number >> octave), SEQUENCES - 1)
+
+    def hashed(self, number: int, word: int) -> list[int]:
+        """Return the buckets of a copy in the five partitions of one hash, ``word`` from 0."""
+        mixed = (number * _STEP + _key(self.run_id, word)) & _MASK
+        mixed = ((mixed ^ (mixed >> 30)) * _MIX_1) & _MASK
+        mixed = ((mixed ^ (mixed >> 27)) * _MIX_2) & _MASK
+        mixed ^= mixed >> 31
+        found = []
+        for _ in range(_DIGITS):
+            mixed, digit = divmod(mixed, BUCKETS)
+            found.append(digit)
+        return found
+
+    def bucket(self, number: int, name: str) -> int:
+        """Return the bucket of a copy in one partition, by the partition's name."""
+        if name == SEQUENCE:
+            return self.sequence(number)
+        word, digit = place(name)
+        return self.hashed(number, word)[digit]
+
+    def column(self, numbers: Numbers, name: str) -> Numbers:
+        """Return the buckets of many copies in one partition."""
+        if name == SEQUENCE:
+            return self._sequences(numbers)
+        word, digit = place(name)
+        mixed = numbers.astype(np.uint64) * np.uint64(_STEP)
+        mixed += np.uint64(_key(self.run_id, word))
+        mixed ^= mixed >> np.uint64(30)
+        mixed *= np.uint64(_MIX_1)
+        mixed ^= mixed >> np.uint64(27)
+        mixed *= np.uint64(_MIX_2)
+        mixed ^= mixed >> np.uint64(31)
+        mixed //= np.uint64(BUCKETS**digit)
+        found: Numbers = (mixed % np.uint64(BUCKETS)).astype(np.int64)
+        return found
+
+    def _sequences(self, numbers: Numbers) -> Numbers:
+        width = self.width
+        if width is not None:
+            return np.minimum(numbers // width, SEQUENCES - 1)
+        # frexp's exponent is the bit length; exact below 2**53
+        lengths = np.frexp(numbers.astype(np.float64))[1].astype(np.int64)
+        octaves = np.maximum(lengths - 6, 0)
+        found: Numbers = octaves * _STEPS_PER_OCTAVE + (numbers >> octaves)
+        return np.minimum(found, SEQUENCES - 1)
+
+    def first(self, sequence: int) -> int:
+        """Return the first copy of a bucket in send order; of the one behind the last: the end."""
+        width = self.width
+        if width is not None:
+            return sequence * width
+        octave = max(0, sequence // _STEPS_PER_OCTAVE - 1)
+        return (sequence - octave * _STEPS_PER_OCTAVE) << octave
+
+
+def filler(
+    buckets: Buckets, names: Collection[str], number: int, start: int
+) -> Callable[[list[Any]], None]:
+    """Return what puts a copy's buckets into a list, in the order of :data:`NAMES`.
+
+    Args:
+        buckets: The run's partitions.
+        names: Those that are needed.
+        number: Index of the copy's number in the list.
+        start: Index of the first bucket.
+    """
+    ordered = SEQUENCE in names
+    words = sorted({place(name)[0] for name in names if name != SEQUENCE})
+    slots = [
+        (word, slice(start + 1 + word * _DIGITS, start + 1 + (word + 1) * _DIGITS))
+        for word in words
+    ]
+
+    def fill(frame: list[Any]) -> None:
+        copy = frame[number]
+        if ordered:
+            frame[start] = buckets.sequence(copy)
+        for word, slot in slots:
+            frame[slot] = buckets.hashed(copy, word)
+
+    return fill
+
+
+def place(name: str) -> tuple[int, int]:
+    """Return which hash a partition belongs to and which of its digits it is."""
+    return divmod(int(name.removeprefix("bucket")) - 1, _DIGITS)
+
+
+def label(name: str, bucket: int) -> str:
+    """Return what stands on an event: a letter first, so that no service takes it for a number."""
+    return prefix(name) + str(bucket)
+
+
+def prefix(name: str) -> str:
+    """Return the letter that the labels of a partition begin with."""
+    return name[0]
+
+
+def read_label(name: str, text: str) -> int | None:
+    """Return the bucket that a label stands for; None if it is no label of this partition."""
+    digits = text[1:]
+    if text[:1] != prefix(name) or not (digits.isascii() and digits.isdigit()):
+        return None
+    bucket = int(digits)
+    known = bucket < size(name) and str(bucket) == digits
+    return bucket if known else None
+
+
+def size(name: str) -> int:
+    """Return how many buckets a partition has at most."""
+    return SEQUENCES if name == SEQUENCE else BUCKETS
+
+
+def partitions(count: int) -> tuple[str, ...]:
+    """Return the names of the partition in send order and of so many hashed ones."""
+    return NAMES[: count + 1]
+
+
+@functools.lru_cache(maxsize=64)
+def _key(run_id: str, word: int) -> int:
+    digest = hashlib.blake2b(f"{run_id}/{word}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from loadcheck.documents.document import read_document
+from loadcheck.documents.problems import Report
 from loadcheck.errors import Problem, WorkflowError
-from loadcheck.workflow.books import Shelf
-from loadcheck.workflow.document import read_document
+from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
+from loadcheck.workflow.description.loader import DescriptionLoader
+from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.problems import Report
-from loadcheck.workflow.program import Given, Program
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from loadcheck.workflow.sources import Fetch
 
 _NOWHERE = {"*": "http://127.0.0.1"}
 
@@ -42,11 +38,11 @@ def lint(
     """
     report = Report(strict=strict)
     try:
-        shelf = Shelf(report, sources or {}, fetch)
+        shelf = DescriptionLoader(report, sources or {}, fetch)
         book = shelf.open(read_document(document, name or str(document)))
         shelf.check_overrides(book)
         run = Run(id="000000000000", start_day="20000101", end_day="20000103")
-        program = Program(Given(run=run, servers=_NOWHERE))
+        program = Linker(ScenarioBindings(run=run, servers=_NOWHERE))
         for workflow in book.workflows.values():
             program.add(book, workflow)
         program.compile()

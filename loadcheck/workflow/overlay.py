@@ -8,13 +8,12 @@ An edit names a place in the request, ``body#/json/pointer``, ``query.NAME``,
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
-from loadcheck.workflow.pointer import parse_pointer
-from loadcheck.workflow.values import Dynamic, JsonText, Text, describe
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from loadcheck.documents.builder import describe
+from loadcheck.documents.pointer import parse_pointer
+from loadcheck.workflow.expressions.values import Dynamic, JsonText, Text
 
 _AT = re.compile(r"(?:(body)|(query|header|path|cookie)\.([^#]+))(?:#(.*))?", re.DOTALL)
 _BEHIND_LAST: Final = frozenset({"-"})

@@ -26,9 +26,10 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.exported import compare_archive
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL
-from loadcheck.pipeline.prepare import Prepared, prepare
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL
+from loadcheck.pipeline.prepare import prepare
 from loadcheck.scenario import Scenario
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Run
 from tests.benchmarks.harness import ROOT, report
@@ -38,7 +39,7 @@ RUN = "benchmark123"
 _PER_FILE = 100_000
 
 
-def prepared() -> tuple[Scenario, Prepared]:
+def prepared() -> tuple[Scenario, CompiledScenario]:
     """Compile the smoke scenario as a run of a million copies."""
     scenario = scenarios.load(ROOT / "scenarios" / "smoke.toml")
     run = Run(
@@ -70,7 +71,7 @@ def write(path: Path) -> None:
             archive.writestr(f"1/1_2025-01-02_10#{part}.json.gz", buffer.getvalue())
 
 
-def _line(ready: Prepared, number: int, *, changed: bool) -> bytes:
+def _line(ready: CompiledScenario, number: int, *, changed: bool) -> bytes:
     flow = ready.plan.copy(number, 1_735_812_000_000, lambda *_: None)
     request = next(flow)
     flow.close()

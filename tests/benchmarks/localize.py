@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.verify.localize import Copies, Deduction, conclude, deduce_lost
-from loadcheck.verify.tally import Tally
-from loadcheck.workflow.buckets import Buckets, partitions, size
+from loadcheck.verify.bucket_counts import Tally
+from loadcheck.verify.localize import LossEstimate, SentCopies, conclude, deduce_lost
+from loadcheck.workflow.identity import Buckets, partitions, size
 from tests.benchmarks.harness import ROOT, loadcheck, report
 
 USERS = 1_000_000
@@ -49,9 +49,9 @@ def simulated(missing: npt.NDArray[np.int64], seed: int) -> dict[str, Any]:
     everybody = np.arange(USERS)
     counted = np.delete(everybody, missing)
     began = time.perf_counter()
-    copies = Copies(buckets, acknowledged=everybody, indeterminate=NOBODY, rejected=NOBODY)
+    copies = SentCopies(buckets, acknowledged=everybody, indeterminate=NOBODY, rejected=NOBODY)
     tallies: list[Tally] = []
-    deduction: Deduction | None = None
+    deduction: LossEstimate | None = None
     spent = 0.0
     for name in partitions(5):
         spent += time.perf_counter() - began

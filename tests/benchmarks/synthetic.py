@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.load.monitor import Monitor
-from loadcheck.load.record import Record
 from loadcheck.measure import Grid
-from loadcheck.pipeline import document, intervals
-from loadcheck.pipeline.figures import Rates
-from loadcheck.result import SCHEMA
+from loadcheck.measure.record import Record
+from loadcheck.result import SCHEMA, document
+from loadcheck.result import document as intervals
 from loadcheck.scenario.model import OpenLoad, Stage
+from loadcheck.verify.figures import Rates
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 Instants = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

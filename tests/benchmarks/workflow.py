@@ -16,8 +16,8 @@ from pathlib import Path
 
 import orjson
 
+from loadcheck.documents.document import read_document
 from loadcheck.workflow import Settings, compile_plan
-from loadcheck.workflow.document import read_document
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
 from loadcheck.workflow.identity import Run, insert_id, user_id
 from tests.benchmarks.harness import ROOT, arguments, report

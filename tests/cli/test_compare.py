@@ -166,7 +166,7 @@ def test_an_earlier_version_is_read_and_leaves_one_unsure(
         (b"", "the file is empty"),
         (b'{"schema": "loadcheck.result/99"}', "a later one wrote the file"),
         (b'{"schema": "loadcheck.capacity/1"}', "not of a run"),
-        (b'{"metrics": {}}', "is no results file of loadcheck"),
+        (b'{"metrics": {}}', "is not a loadcheck results file"),
         (b'{"schema": "loadcheck.result/1", "verdict": "splendid"}', "verdict"),
     ],
 )

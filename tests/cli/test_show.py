@@ -73,7 +73,7 @@ def test_a_run_that_was_killed_shows_no_verdict_but_unknown(stored: Path, phase:
     [
         (b"", "the file is empty"),
         (b'{"schema":\n"loadcheck', ":2: is not JSON"),
-        (b"[]", "is no results file of loadcheck"),
+        (b"[]", "is not a loadcheck results file"),
         (b'{"schema": "loadcheck.result/999"}', "a later one wrote the file"),
         (b"\x1f\x8b\x08\x00", "is not JSON"),
     ],

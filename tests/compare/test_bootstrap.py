@@ -18,7 +18,7 @@ from loadcheck.compare.bootstrap import (
     hidden,
     percentiles,
 )
-from loadcheck.measure.layout import layout
+from loadcheck.measure.histogram import layout
 
 BUCKETS = layout(2)
 

@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from loadcheck.compare import Stored, compare
-from loadcheck.compare.schema import comparison_schema, problems
 from loadcheck.errors import ResultFileError
+from loadcheck.result.schema_comparison import comparison_schema, problems
 from tests.benchmarks import synthetic
 
 Make = Callable[..., Stored]

@@ -20,8 +20,8 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.control import Control
 from loadcheck.emulator.http.message import Answer, Request
 from loadcheck.emulator.journal import Journal
-from loadcheck.emulator.serve import serving
 from loadcheck.emulator.service import Emulator
+from loadcheck.emulator.standalone import serving
 
 API_KEY = "an-api-key-of-the-tests"
 SECRET_KEY = "a-secret-key-of-the-tests"

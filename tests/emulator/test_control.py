@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import orjson
 import pytest
 
 from loadcheck.emulator.config.faults import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.emulator.conftest import Serve, Served
+from tests.emulator.conftest import Serve, Served
 
 
 @pytest.fixture

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from loadcheck.emulator.journal import Journal, JournalError
+from tests.emulator.conftest import Make, Project
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.emulator.conftest import Make, Project
-
-    Restart = Callable[[], Project]
+Restart = Callable[[], Project]
 
 
 @pytest.fixture

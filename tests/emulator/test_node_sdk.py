@@ -8,17 +8,16 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.emulator.conftest import Serve, Served
 
-    from tests.emulator.conftest import Serve, Served
+Send = Callable[..., list[tuple[str, int]]]
 
-    Send = Callable[..., list[tuple[str, int]]]
 
 PACKAGE = "@amplitude/analytics-node@1.5.73"
 SCRIPT = """

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import amplitude
 import pytest
 from amplitude import storage
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.emulator.conftest import Make, Serve, Served
 
-    from tests.emulator.conftest import Make, Serve, Served
+Send = Callable[..., list[tuple[str, int]]]
 
-    Send = Callable[..., list[tuple[str, int]]]
 
 NO_PROJECT = {"project_events_per_s": "off", "project_requests_per_s": "off"}
 

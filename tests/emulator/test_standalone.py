@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import orjson
@@ -17,10 +18,6 @@ import pytest
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.emulator.config.parse import _KEYS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "loadcheck", "emulate", "--port", "0"]
 KEYS = ["--api-key", "key-12345", "--secret-key", "secret-12345"]

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.load.gate import Gate, Limit
+from loadcheck.load.limiter import Limit, StepLimiter
 from loadcheck.load.transport import Sink
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
@@ -43,7 +43,7 @@ def pass_through(
                 most = max(most, under_way)
                 nursery.start_soon(answer, request, sink)
 
-            gate = Gate(limit, submit, lambda: round(trio.current_time() * 1e9))
+            gate = StepLimiter(limit, submit, lambda: round(trio.current_time() * 1e9))
             nursery.start_soon(gate.serve)
             for number in range(count):
                 gate.submit(request(number), back.append)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from loadcheck.errors import InputError
-from loadcheck.load.limits import raise_open_file_limit
+from loadcheck.load.monitor import raise_open_file_limit
 
 
 @pytest.fixture(autouse=True)

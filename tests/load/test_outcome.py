@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from loadcheck.load.outcome import attempt_outcome, merge
+from loadcheck.load.retry import attempt_outcome, merge
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 

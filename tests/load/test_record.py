@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.load.record import Record, StepRecord
 from loadcheck.measure import Outcome
+from loadcheck.measure.record import Record, StepRecord
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 ORIGIN = Origin("http", "127.0.0.1", 80)
 MS = 1_000_000

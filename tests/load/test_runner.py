@@ -12,12 +12,12 @@ import trio
 import trio.testing
 
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.record import Record
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
 from loadcheck.load.transport import Sink
+from loadcheck.measure.record import Record
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 ORIGIN = Origin("http", "127.0.0.1", 80)
 

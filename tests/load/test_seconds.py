@@ -3,7 +3,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from loadcheck.load.seconds import each_second
+from loadcheck.load.monitor import each_second
 
 
 def ticks(length_s: float, *, held_up_s: float = 0.0) -> list[int]:

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.record import Record
-from loadcheck.load.stages import StageSpan, stage_spans
+from loadcheck.load.pacer import OpenPacer, stage_spans
+from loadcheck.measure.record import Record, StageSpan
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 ORIGIN = Origin("http", "127.0.0.1", 80)
 MS, S = 1_000_000, 1_000_000_000

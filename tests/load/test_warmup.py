@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.load.warmup import Warmup, warmups
+from loadcheck.load.pacer import Warmup, warmups
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.measure import Delays, Grid, Histogram, Stalls, StepTimes, Tally
+from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS, Matrix, decode, encode
-from loadcheck.measure.layout import layout
 
 BEGIN, S = 77_000_000_000, 1_000_000_000
 HOUR_NS = 3600 * S

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.measure.layout import HIGHEST_US, layout
+from loadcheck.measure.histogram import HIGHEST_US, layout
 
 micros = st.integers(min_value=0, max_value=HIGHEST_US)
 

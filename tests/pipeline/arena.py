@@ -19,11 +19,11 @@ import orjson
 
 from loadcheck import scenario as scenarios
 from loadcheck.emulator.config import parse
-from loadcheck.emulator.serve import serving
 from loadcheck.emulator.service import Emulator
+from loadcheck.emulator.standalone import serving
 from loadcheck.measure import Ledger
-from loadcheck.pipeline.run import Occasion, attempt
-from loadcheck.pipeline.work import Finished
+from loadcheck.pipeline.run import RunContext, attempt
+from loadcheck.pipeline.session import CompletedRun
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 
@@ -162,9 +162,9 @@ async def fight(mix: Mix) -> Judged:
     with tempfile.TemporaryDirectory() as folder:
         async with serving(emulator, "127.0.0.1", 0) as url:
             scenario = _loaded(Path(folder, "arena.toml"), mix.scenario(url))
-            occasion = Occasion(emulator=None, seed=mix.seed, signals=_no_signals())
+            occasion = RunContext(emulator=None, seed=mix.seed, signals=_no_signals())
             work = await attempt(scenario, occasion, lambda _: _Nowhere(), _nobody_watches)
-            finished: Finished = await work.finish()
+            finished: CompletedRun = await work.finish()
             truth = _truth(emulator, finished.document["run"]["id"])
     return Judged(
         mix=mix,

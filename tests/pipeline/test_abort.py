@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from loadcheck.load.stages import StageSpan
-from loadcheck.pipeline.abort import Watchdog, with_abort
-from loadcheck.verify.metrics import Metric, Vocabulary
+from loadcheck.measure.record import StageSpan
+from loadcheck.verify.abort import ThresholdAbort, apply_abort
+from loadcheck.verify.metrics import Metric, MetricNames
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Verdict
 
-WORDS = Vocabulary(steps=["send"], stages=["burst"])
+WORDS = MetricNames(steps=["send"], stages=["burst"])
 BURST = StageSpan(name="burst", begin_s=60, end_s=90, first=0, last=1)
 
 
@@ -30,7 +30,7 @@ SLOW = Figures({"send.p99": 300.0, "error_rate": 0.5})
 
 
 def test_it_looks_from_the_end_of_the_grace_period_on() -> None:
-    watchdog = Watchdog([threshold("send.p99 < 250ms")], [])
+    watchdog = ThresholdAbort([threshold("send.p99 < 250ms")], [])
     assert watchdog.watches
     assert watchdog.look(SLOW, 9.9) is None
     aborted = watchdog.look(SLOW, 10.0)
@@ -42,7 +42,7 @@ def test_it_looks_from_the_end_of_the_grace_period_on() -> None:
 
 
 def test_the_grace_period_of_a_stage_begins_with_it() -> None:
-    watchdog = Watchdog([threshold("burst: send.p99 < 250ms")], [BURST])
+    watchdog = ThresholdAbort([threshold("burst: send.p99 < 250ms")], [BURST])
     assert watchdog.look(SLOW, 69.9) is None
     assert watchdog.look(SLOW, 70.0) is not None
 
@@ -50,31 +50,31 @@ def test_the_grace_period_of_a_stage_begins_with_it() -> None:
 def test_the_figure_is_told_in_its_unit() -> None:
     figures = Figures({"error_rate": 0.0512, "skipped": 12_345.0})
     for expression, told in (("error_rate < 1%", "5.12 %"), ("skipped == 0", "12,345")):
-        aborted = Watchdog([threshold(expression)], []).look(figures, 20)
+        aborted = ThresholdAbort([threshold(expression)], []).look(figures, 20)
         assert aborted is not None
         assert f"({told})" in aborted.finding().summary
 
 
 def test_what_does_not_abort_is_not_looked_at() -> None:
-    watchdog = Watchdog([threshold("send.p99 < 250ms", abort=False)], [])
+    watchdog = ThresholdAbort([threshold("send.p99 < 250ms", abort=False)], [])
     assert not watchdog.watches
     assert watchdog.look(SLOW, 1000) is None
 
 
 def test_no_sample_stops_nothing() -> None:
-    assert Watchdog([threshold("rate > 5")], []).look(Figures({}), 1000) is None
+    assert ThresholdAbort([threshold("rate > 5")], []).look(Figures({}), 1000) is None
 
 
 def test_the_figure_that_stopped_the_load_stands() -> None:
     first, second = threshold("send.p99 < 250ms"), threshold("error_rate < 1%")
-    aborted = Watchdog([first, second], []).look(SLOW, 20)
+    aborted = ThresholdAbort([first, second], []).look(SLOW, 20)
     assert aborted is not None
     later = Figures({"send.p99": 100.0, "error_rate": 0.001})
-    judged = with_abort([first.judge(later), second.judge(later)], aborted)
+    judged = apply_abort([first.judge(later), second.judge(later)], aborted)
     assert [(each.verdict, each.measured) for each in judged] == [
         (Verdict.FAIL, 300.0),
         (Verdict.PASS, 0.001),
     ]
     worse = first.judge(Figures({"send.p99": 900.0}))
-    assert with_abort([worse], aborted) == [worse]
-    assert with_abort([worse], None) == [worse]
+    assert apply_abort([worse], aborted) == [worse]
+    assert apply_abort([worse], None) == [worse]

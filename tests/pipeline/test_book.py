@@ -8,15 +8,15 @@ import orjson
 import pytest
 
 from loadcheck.errors import ResultFileError
-from loadcheck.pipeline.book import Book
 from loadcheck.result import ResultFile
+from loadcheck.result.writer import ResultWriter
 
 SECRET = "a-secret-key"
 INTENT = {"run": {"id": "abc", "phase": "intent"}, "scenario": {"inputs": {"key": SECRET}}}
 
 
-def book(folder: Path) -> Book:
-    return Book(ResultFile(folder / "results" / "a.json"), INTENT, frozenset({SECRET}))
+def book(folder: Path) -> ResultWriter:
+    return ResultWriter(ResultFile(folder / "results" / "a.json"), INTENT, frozenset({SECRET}))
 
 
 @pytest.mark.anyio

@@ -8,8 +8,8 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ConsentError
-from loadcheck.pipeline.consent import is_loopback
 from loadcheck.pipeline.run import rehearse
+from loadcheck.pipeline.target import is_loopback
 from loadcheck.scenario import Scenario
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.measure import Histogram
-from loadcheck.pipeline.document import brief, environment, histogram, redact, utc_now
+from loadcheck.result.document import brief, environment, histogram, redact, utc_now
 
 SECRET = "s3cr3t-of-a-test"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from loadcheck.pipeline.fetch import fetch
-from loadcheck.workflow.document import MAX_BYTES
+from loadcheck.documents.document import MAX_BYTES
+from loadcheck.pipeline.prepare import fetch
 
 
 class Handler(BaseHTTPRequestHandler):

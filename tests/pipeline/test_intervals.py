@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadcheck.load.record import Record
 from loadcheck.measure import Grid, Histogram, Outcome
+from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS, decode
-from loadcheck.measure.layout import layout
-from loadcheck.pipeline import intervals
+from loadcheck.measure.record import Record
+from loadcheck.result import document as intervals
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Stage
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 BEGIN, MS, S = 77_000_000_000, 1_000_000, 1_000_000_000
 ORIGIN = Origin("http", "127.0.0.1", 80)

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from loadcheck.load.record import Record
-from loadcheck.pipeline.abort import Aborted
-from loadcheck.pipeline.judging import Judgement, judge, warnings
-from loadcheck.verify.metrics import Metric, Vocabulary
+from loadcheck.measure.record import Record
+from loadcheck.verify.abort import Aborted
+from loadcheck.verify.judge import Judgement, judge, warnings
+from loadcheck.verify.metrics import Metric, MetricNames
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
-WORDS = Vocabulary(steps=["send"], undue=[], stages=[])
+WORDS = MetricNames(steps=["send"], undue=[], stages=[])
 STEP = StepPlan(
     step_id="send",
     index=0,

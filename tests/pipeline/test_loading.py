@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline import loading
+from loadcheck.load.retry import backoff
+from loadcheck.pipeline.prepare import max_concurrent_requests, max_in_flight, planned_copies
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 
@@ -24,14 +25,14 @@ def answer(status: int) -> Exchange:
 
 
 def test_the_burst_asks_for_what_its_stages_add_up_to() -> None:
-    assert loading.asked_copies(load("burst").load, seed=1) == 4 * 200 + 8 * 2500 + 4 * 200
+    assert planned_copies(load("burst").load, seed=1) == 4 * 200 + 8 * 2500 + 4 * 200
 
 
 def test_a_closed_load_bounded_by_time_asks_for_no_number() -> None:
     timed = load("closed", "load={model='closed', concurrency=4, duration='2s'}")
-    assert loading.asked_copies(timed.load, seed=1) is None
+    assert planned_copies(timed.load, seed=1) is None
     counted = load("closed", "load={model='closed', concurrency=4, copies=70}")
-    assert loading.asked_copies(counted.load, seed=1) == 70
+    assert planned_copies(counted.load, seed=1) == 70
 
 
 @pytest.mark.parametrize(("together", "requests"), [(1, 100), (10, 10), (30, 4), (100, 1), (99, 2)])
@@ -40,17 +41,17 @@ def test_a_request_that_is_not_full_needs_a_connection_too(together: int, reques
         "closed",
         f"load={{model='closed', concurrency=100, copies=500, copies_per_request={together}}}",
     )
-    assert loading.max_in_flight(scenario) == 100
-    assert loading.most_requests(scenario) == requests
+    assert max_in_flight(scenario) == 100
+    assert max_concurrent_requests(scenario) == requests
 
 
 def test_an_open_load_is_bounded_by_max_in_flight() -> None:
-    assert loading.max_in_flight(load("burst", "load.max_in_flight=77")) == 77
+    assert max_in_flight(load("burst", "load.max_in_flight=77")) == 77
 
 
 def test_a_retry_waits_within_the_scenarios_bounds_and_gives_up_in_time() -> None:
     scenario = load("smoke", "retry={attempts=3, backoff='100ms', max_backoff='150ms', on=['429']}")
-    policy = loading.backoff(scenario, seed=5)
+    policy = backoff(scenario, seed=5)
     first, second = policy(answer(429), 1), policy(answer(429), 2)
     assert first is not None
     assert second is not None

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline import marks
 from loadcheck.scenario import Scenario
 from loadcheck.scenario.model import Edit
+from loadcheck.verify import overlay as marks
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline.newrun import new_run, secret_values
+from loadcheck.pipeline.identity import new_run
 from loadcheck.scenario import Scenario
+from loadcheck.secrets import secret_values
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "a+key/with=signs", "AMPLITUDE_SECRET_KEY": 'se"crét & co'}

@@ -10,7 +10,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
-from loadcheck.pipeline.newrun import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
 from loadcheck.pipeline.prepare import prepare
 from loadcheck.scenario import Scenario
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.record import Record
-from loadcheck.pipeline.progress import Phase, Progress
+from loadcheck.measure.record import Record
 from loadcheck.scenario.model import Stage
+from loadcheck.verify.progress import Phase, Progress
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.plan import Role, StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 STEP = StepPlan(
     step_id="send",

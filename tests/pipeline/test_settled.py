@@ -7,21 +7,20 @@ from dataclasses import replace
 import pytest
 from pyroaring import BitMap
 
-from loadcheck.pipeline.settled import exact_findings
-from loadcheck.verify.consistency import Consistency, Sent
+from loadcheck.pipeline.reconcile import exact_findings
 from loadcheck.verify.export import Compared
-from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.observe import Observation, SettleResult
 from loadcheck.verify.reconcile import reconcile
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify.verdict import Consistency, SentCounts, Verdict
 
-SENT = Sent(started=100, acknowledged=100, indeterminate=0, rejected=0)
+SENT = SentCounts(started=100, acknowledged=100, indeterminate=0, rejected=0)
 
 
 def counted(uniques: int, totals: int) -> Consistency:
     answer = Observation(
         asked_ns=1, answered_ns=2, as_of_ns=1, uniques=uniques, totals=totals, error=""
     )
-    settlement = Settlement(last=answer, settled=True, waited_s=9)
+    settlement = SettleResult(last=answer, settled=True, waited_s=9)
     seen, _ = reconcile(SENT, settlement, baseline=0, isolation="filter")
     return seen
 
@@ -46,7 +45,7 @@ def test_an_export_that_lacks_more_than_the_count_is_not_complete(
 def test_users_of_whom_events_are_missing_are_lost_although_they_are_counted() -> None:
     several = replace(SENT, events_per_copy=2)
     answer = Observation(asked_ns=1, answered_ns=2, as_of_ns=1, uniques=100, totals=199)
-    settlement = Settlement(last=answer, settled=True, waited_s=9)
+    settlement = SettleResult(last=answer, settled=True, waited_s=9)
     seen, _ = reconcile(several, settlement, baseline=0, isolation="filter")
     lost = exact_findings(Compared(events=199, lost=BitMap([7])), several, seen)[0]
     assert lost.verdict is Verdict.FAIL

@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 import pytest
 
+from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS, encode
-from loadcheck.measure.layout import layout
-from loadcheck.result.capacity import SCHEMA
+from loadcheck.result.schema_capacity import SCHEMA
 
 EARLY = Path(__file__).with_name("early.json")
 """The file of a run that passed, as the first version wrote it: 21,600 users in 16 seconds."""

@@ -6,7 +6,7 @@ import pytest
 
 from loadcheck.compare import Stored, compare
 from loadcheck.report import comparison
-from loadcheck.report.export.comparison import markdown
+from loadcheck.report.markdown import markdown
 from tests.benchmarks import synthetic
 
 Document = dict[str, Any]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from loadcheck.result import shapes
-from loadcheck.result.shapes import departures
+from loadcheck.result.shapes import violations
 
 
 def test_a_document_that_fits_has_no_departures() -> None:
     schema = shapes.open_object("", {"n": shapes.count("")})
-    assert departures({"n": 0, "of a later version": 1}, schema) == []
+    assert violations({"n": 0, "of a later version": 1}, schema) == []
 
 
 @pytest.mark.parametrize(
@@ -31,19 +31,19 @@ def test_a_document_that_fits_has_no_departures() -> None:
 def test_what_fits_and_what_departs(
     shape: shapes.Shape, fits: list[Any], departs: list[Any]
 ) -> None:
-    assert [value for value in fits if departures(value, shape)] == []
-    assert [value for value in departs if not departures(value, shape)] == []
+    assert [value for value in fits if violations(value, shape)] == []
+    assert [value for value in departs if not violations(value, shape)] == []
 
 
 def test_a_departure_names_its_place() -> None:
     schema = shapes.open_object("", {"steps": shapes.list_of("", shapes.count(""))})
-    ((path, message),) = departures({"steps": [1, -4]}, schema)
+    ((path, message),) = violations({"steps": [1, -4]}, schema)
     assert path == "steps.1"
     assert "-4" in message
 
 
 def test_many_departures_and_long_ones_are_cut() -> None:
     schema = shapes.list_of("", shapes.count(""))
-    found = departures(["x" * 5000] * 30, schema)
+    found = violations(["x" * 5000] * 30, schema)
     assert len(found) == 10
     assert all(len(message) < 250 and "…" in message for _, message in found)

@@ -93,8 +93,8 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_litter(
     [
         ("", "is not JSON.*the file is empty"),
         ('{"schema": "loadcheck.result/1",\n "verd', ":2: is not JSON.*truncated"),
-        ("[]", "no results file of loadcheck"),
-        ('{"hello": 1}', "no results file of loadcheck"),
+        ("[]", "not a loadcheck results file"),
+        ('{"hello": 1}', "not a loadcheck results file"),
         ('{"schema": "loadcheck.result/9"}', 'has the schema "loadcheck.result/9"; this version'),
         ('{"schema": "loadcheck.result/1"}', "edited by hand"),
     ],

@@ -3,21 +3,18 @@ from __future__ import annotations
 import base64
 import pickle
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
 
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import Input
+from loadcheck.scenario import Input, Scenario
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Loads = Callable[..., Scenario]
+Problems = Callable[..., list[str]]
 
-    from loadcheck.scenario import Scenario
-
-    Loads = Callable[..., Scenario]
-    Problems = Callable[..., list[str]]
 
 BASE = 'workflow = "w.yml"\n[load]\nmodel = "open"\nrate = 1\nduration = 1\n[inputs]\n'
 SECRETS = {"KEY": "s3cret-key", "PASS": "s3cret-pass"}

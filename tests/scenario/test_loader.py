@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -25,10 +26,8 @@ from loadcheck.scenario import (
     load,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Loads = Callable[..., Scenario]
 
-    Loads = Callable[..., Scenario]
 
 WORKFLOW = 'workflow = "w.yml"\n'
 LOAD = '[load]\nmodel = "open"\nrate = 1\nduration = "1s"\n'

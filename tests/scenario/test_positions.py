@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.scenario.positions import MAX_DEPTH, TooDeepError, locate
+from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate
 
 HERE = Path(__file__)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+Problems = Callable[..., list[str]]
 
-    Problems = Callable[..., list[str]]
 
 WORKFLOW = 'workflow = "w.yml"\n'
 LOAD = '[load]\nmodel = "open"\nrate = 1\nduration = "1s"\n'

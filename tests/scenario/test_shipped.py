@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadcheck.errors import ScenarioError
+from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import ClosedLoad, Edit, OpenLoad, Scenario, load
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from loadcheck.errors import Problem
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "scenarios").glob("*.toml"))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from loadcheck.documents.toml import MAX_BYTES, nearest_file, parse, read
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario.source import MAX_BYTES, nearest_file, parse, read
 
 SAVE = "save the file as UTF-8"
 

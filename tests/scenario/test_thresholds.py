@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from loadcheck.errors import ScenarioError
 from loadcheck.scenario.model import Scenario, Threshold
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Loads = Callable[..., Scenario]
 
-    Loads = Callable[..., Scenario]
 
 REST = 'workflow = "w.yml"\nload = { model = "open", rate = 1, duration = "1s" }\n'
 

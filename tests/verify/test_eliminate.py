@@ -10,12 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadcheck.verify.eliminate import (
-    attribute,
-    eliminate,
-    least_lost,
-    least_unexpected,
-)
+from loadcheck.verify.group_testing import attribute, eliminate, least_lost, least_unexpected
 
 Ints = npt.NDArray[np.int64]
 NONE = np.empty(0, dtype=np.int64)

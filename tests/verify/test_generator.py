@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.verify.generator import judge_generator, void
-from loadcheck.verify.metrics import Vocabulary
+from loadcheck.verify.judge import judge_generator, void
+from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import Judged, Threshold, parse
 from loadcheck.verify.verdict import Verdict
 
 
 def judged(expression: str, measured: float | None) -> Judged:
-    threshold = parse(expression, Vocabulary(steps=["send"]))
+    threshold = parse(expression, MetricNames(steps=["send"]))
     assert isinstance(threshold, Threshold)
 
     class Fixed:

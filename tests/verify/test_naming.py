@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from loadcheck.verify.localize import Localized
-from loadcheck.verify.naming import Moments, tell, where
-from loadcheck.verify.windows import Window
-from loadcheck.workflow.buckets import Buckets
+from loadcheck.verify.localize import Localized, Window
+from loadcheck.verify.naming import SendTimes, tell, where
+from loadcheck.workflow.identity import Buckets
 
 BEGAN = datetime(2026, 1, 2, 10, 2, 13, tzinfo=UTC)
 DUE = [10, 20, 30]
@@ -16,14 +15,14 @@ DUE = [10, 20, 30]
 
 def told(began_at: datetime | None = BEGAN, **found: Any) -> dict[str, Any]:
     buckets = Buckets(run_id="r", copies=60)
-    return tell(Localized(**found), buckets, Moments(due=DUE, began_at=began_at))
+    return tell(Localized(**found), buckets, SendTimes(due=DUE, began_at=began_at))
 
 
 @pytest.mark.parametrize(
     ("number", "second"), [(0, 0), (9, 0), (10, 1), (29, 1), (30, 2), (59, 2), (60, 3), (99, 3)]
 )
 def test_copies_start_in_the_order_of_their_numbers(number: int, second: int) -> None:
-    assert Moments(due=DUE, began_at=BEGAN).second(number) == second
+    assert SendTimes(due=DUE, began_at=BEGAN).second(number) == second
 
 
 def test_who_is_missing_has_a_name_and_a_time() -> None:

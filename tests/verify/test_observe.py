@@ -9,10 +9,10 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.verify.asking import Asker
-from loadcheck.verify.observe import Observation, Observer, Settlement
+from loadcheck.verify.observe import Observation, Observer, SettleResult
+from loadcheck.verify.query_client import QueryClient
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
-from loadcheck.workflow.plan import Answer
+from loadcheck.workflow.runtime.plan import Answer
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"")
 
@@ -52,7 +52,7 @@ def observe(service: Service, use: Callable[[Observer], Any], *, totals: bool = 
         observer = Observer(
             uniques=FakeQuery("uniques"),  # type: ignore[arg-type]
             totals=FakeQuery("totals") if totals else None,  # type: ignore[arg-type]
-            asker=Asker(send=send, sent=lambda _: None, clock=now_ns),
+            asker=QueryClient(send=send, sent=lambda _: None, clock=now_ns),
             every_s=1,
             seen=lambda _: None,
         )
@@ -67,13 +67,13 @@ def settle(
     lower: int = 80,
     totals: bool = False,
     short: Callable[[], Awaitable[object]] | None = None,
-) -> Settlement:
-    async def use(observer: Observer) -> Settlement:
+) -> SettleResult:
+    async def use(observer: Observer) -> SettleResult:
         return await observer.settle(
             lower=lower, upper=100, since_ns=now_ns(), quiet_s=10, deadline_s=60, short=short
         )
 
-    settlement: Settlement = observe(service, use, totals=totals)
+    settlement: SettleResult = observe(service, use, totals=totals)
     return settlement
 
 
@@ -117,7 +117,7 @@ def test_controls_are_called_for_once_when_users_have_been_missing_for_a_while()
 def test_controls_are_called_for_even_if_one_answer_takes_until_the_deadline() -> None:
     called = []
 
-    async def use(observer: Observer) -> Settlement:
+    async def use(observer: Observer) -> SettleResult:
         async def short() -> None:
             called.append(trio.current_time())
 
@@ -130,7 +130,7 @@ def test_controls_are_called_for_even_if_one_answer_takes_until_the_deadline() -
             short=short,
         )
 
-    settlement: Settlement = observe(lambda _: (200, b"70"), use)
+    settlement: SettleResult = observe(lambda _: (200, b"70"), use)
     assert settlement.waited_s > 60
     assert len(called) == 1
 
@@ -177,13 +177,13 @@ def test_refusals_slow_the_questions_down() -> None:
 
 
 def test_an_answer_to_a_question_from_before_the_last_acknowledgement_does_not_count() -> None:
-    async def use(observer: Observer) -> Settlement:
+    async def use(observer: Observer) -> SettleResult:
         # the last acknowledgement lies five seconds ahead: until then nothing can settle
         return await observer.settle(
             lower=100, upper=100, since_ns=now_ns() + 5_000_000_000, quiet_s=1, deadline_s=60
         )
 
-    settlement: Settlement = observe(lambda t: (200, b"100"), use)
+    settlement: SettleResult = observe(lambda t: (200, b"100"), use)
     assert settlement.last is not None
     assert settlement.settled
     assert settlement.waited_s >= 0
@@ -207,7 +207,7 @@ def test_totals_that_move_with_the_users_are_told_apart_from_duplicates() -> Non
 
 
 def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
-    async def use(observer: Observer) -> tuple[Settlement, Settlement]:
+    async def use(observer: Observer) -> tuple[SettleResult, SettleResult]:
         stale = await observer.settle(
             lower=80, upper=100, since_ns=now_ns(), quiet_s=2, deadline_s=5, short=None
         )

@@ -3,10 +3,9 @@ from __future__ import annotations
 import numpy as np
 from pyroaring import BitMap
 
-from loadcheck.verify.localize import Localized
-from loadcheck.verify.places import places
-from loadcheck.verify.windows import Window
-from loadcheck.workflow.buckets import Buckets
+from loadcheck.verify.localize import Localized, Window
+from loadcheck.verify.naming import places
+from loadcheck.workflow.identity import Buckets
 
 BUCKETS = Buckets(run_id="run", copies=9000)  # ten copies to a bucket in send order
 ODD = BitMap(range(1, 9000, 2))

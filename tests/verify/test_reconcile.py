@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.verify.consistency import Consistency, Sent
-from loadcheck.verify.controls import Controlled
+from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.localize import Localized
-from loadcheck.verify.observe import Observation, Settlement
+from loadcheck.verify.observe import Observation, SettleResult
 from loadcheck.verify.reconcile import reconcile
-from loadcheck.verify.verdict import Verdict, worst
+from loadcheck.verify.verdict import Consistency, SentCounts, Verdict, worst
 
 
-def sent(acknowledged: int, indeterminate: int = 0, rejected: int = 0) -> Sent:
-    return Sent(
+def sent(acknowledged: int, indeterminate: int = 0, rejected: int = 0) -> SentCounts:
+    return SentCounts(
         started=acknowledged + indeterminate + rejected,
         acknowledged=acknowledged,
         indeterminate=indeterminate,
@@ -24,14 +23,14 @@ def sent(acknowledged: int, indeterminate: int = 0, rejected: int = 0) -> Sent:
     )
 
 
-def counted(uniques: int, totals: int | None = None, *, settled: bool = True) -> Settlement:
+def counted(uniques: int, totals: int | None = None, *, settled: bool = True) -> SettleResult:
     last = Observation(asked_ns=1, answered_ns=2, as_of_ns=1, uniques=uniques, totals=totals)
-    return Settlement(last=last, settled=settled, waited_s=3.0)
+    return SettleResult(last=last, settled=settled, waited_s=3.0)
 
 
 def verdict(
-    sent_: Sent,
-    settlement: Settlement | None,
+    sent_: SentCounts,
+    settlement: SettleResult | None,
     baseline: int | None = 0,
     isolation: Literal["filter", "baseline"] = "filter",
 ) -> Verdict:
@@ -95,7 +94,7 @@ def test_counts_by_bucket_decide_within_the_band() -> None:
 
 
 def test_users_missing_from_a_service_that_shows_nobody_new_are_not_called_lost() -> None:
-    silent, alive = (Controlled(acknowledged=3, visible=n, unsent=0) for n in (0, 3))
+    silent, alive = (ControlResult(acknowledged=3, visible=n, unsent=0) for n in (0, 3))
     for controlled, expected in ((silent, Verdict.UNKNOWN), (alive, Verdict.FAIL)):
         seen, findings = reconcile(
             sent(100), counted(90), baseline=0, isolation="filter", controlled=controlled
@@ -110,7 +109,7 @@ def test_a_query_that_counts_users_of_a_run_that_never_was_proves_nothing() -> N
         counted(100),
         baseline=0,
         isolation="filter",
-        controlled=Controlled(unsent=5),
+        controlled=ControlResult(unsent=5),
     )
     assert seen.uniques is None
     assert worst(finding.verdict for finding in findings) is Verdict.UNKNOWN
@@ -162,12 +161,12 @@ def test_several_events_a_copy_are_no_duplicates() -> None:
     "settlement",
     [
         None,
-        Settlement(last=None, settled=False, waited_s=60),
+        SettleResult(last=None, settled=False, waited_s=60),
         counted(100, settled=False),
     ],
     ids=["not asked", "no answer", "still moving"],
 )
-def test_without_evidence_it_is_unknown(settlement: Settlement | None) -> None:
+def test_without_evidence_it_is_unknown(settlement: SettleResult | None) -> None:
     assert verdict(sent(100), settlement) is Verdict.UNKNOWN
 
 
@@ -220,7 +219,7 @@ def test_no_truth_is_contradicted(
 
 def test_events_that_nobody_promised_are_not_missing() -> None:
     # three events each; ten copies have no clear answer, and may have arrived with one
-    some = Sent(started=100, acknowledged=90, indeterminate=10, rejected=0, events_per_copy=3)
+    some = SentCounts(started=100, acknowledged=90, indeterminate=10, rejected=0, events_per_copy=3)
     for events, missing, verdict in (
         (300, 0, Verdict.PASS),
         (290, 0, Verdict.UNKNOWN),

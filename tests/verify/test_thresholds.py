@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from loadcheck.errors import Problem
 from loadcheck.scenario.model import Threshold as Limit
-from loadcheck.verify.metrics import Metric, Vocabulary
+from loadcheck.verify.metrics import Metric, MetricNames
 from loadcheck.verify.thresholds import Threshold, parse, parse_all
 from loadcheck.verify.verdict import Verdict
 
-WORDS = Vocabulary(
+WORDS = MetricNames(
     steps=["uploadEvents", "segmentEvent", "a.b", "segmentEvent@observer"],
     undue=["segmentEvent"],
     stages=["baseline", "burst", "stage-3"],
@@ -139,7 +139,7 @@ def test_no_sample_is_unknown_never_a_pass() -> None:
 
 
 def test_a_load_without_stages_says_so() -> None:
-    problem = parse("burst: rate > 1", Vocabulary(steps=[]))
+    problem = parse("burst: rate > 1", MetricNames(steps=[]))
     assert isinstance(problem, Problem)
     assert problem.remedy == "only an open load has stages"
 

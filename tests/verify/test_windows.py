@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.verify.windows import Window, windows
+from loadcheck.verify.localize import Window, windows
 
 
 def test_scattered_losses_are_no_outage() -> None:

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from loadcheck.workflow.exchange import Exchange, Failure, Request
-from loadcheck.workflow.machine import MAX_JUMPS
-from loadcheck.workflow.waiting import retry_after_s
+from loadcheck.workflow.exchange import Exchange, Failure, Request, retry_after_s
+from loadcheck.workflow.runtime.program import MAX_JUMPS
 from tests.workflow.workbench import Bench, Edit, Reply, Ride, drive, give_up, workflow
 
 SEARCH = {"operationId": "search"}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from loadcheck.errors import WorkflowError
 from loadcheck.workflow import Plan, Settings, compile_plan
-from loadcheck.workflow.batches import MAX_RESENDS, Together
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.identity import Run
+from loadcheck.workflow.runtime.batch import MAX_RESENDS, BatchSpec
 
 LIBRARY = Path(__file__).resolve().parents[2] / "loadcheck" / "library" / "amplitude"
 RUN = Run(id="run0run0run0", start_day="20260101", end_day="20260103", copies=1000)
@@ -56,7 +56,7 @@ def settings(*edits: Edit, **changes: Any) -> Settings:
         },
         "overlay": [INSERT_ID, *edits],
         "criteria": {"uploadEvents": [TAKEN]},
-        "together": Together(step="uploadEvents", events=EVENTS, refused=REFUSED),
+        "together": BatchSpec(step="uploadEvents", events=EVENTS, refused=REFUSED),
     }
     return Settings(**{**given, **changes})
 
@@ -226,9 +226,9 @@ def test_a_retry_is_the_very_same_request() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"together": Together(step="uploadEvents", events="body#/nothing")}, "no array"),
-        ({"together": Together(step="uploadEvents", events="query.x")}, "no place in a JSON"),
-        ({"together": Together(step="segmentEvent", events=EVENTS)}, "more than one step"),
+        ({"together": BatchSpec(step="uploadEvents", events="body#/nothing")}, "no array"),
+        ({"together": BatchSpec(step="uploadEvents", events="query.x")}, "no place in a JSON"),
+        ({"together": BatchSpec(step="segmentEvent", events=EVENTS)}, "more than one step"),
         ({"query": "each"}, "more than one step"),
     ],
 )

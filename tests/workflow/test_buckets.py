@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.workflow.buckets import (
+from loadcheck.workflow.identity import (
     BUCKETS,
     NAMES,
     SEQUENCE,

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.workflow.conditions import compare, compile_condition
-from loadcheck.workflow.expressions import ExpressionError
+from loadcheck.documents.pointer import MISSING
+from loadcheck.workflow.description.model import WorkflowSignature
+from loadcheck.workflow.expressions.conditions import compare, compile_condition
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.values import Slot
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.scope import Face, Scope
-from loadcheck.workflow.values import MISSING, Slot
 from tests.workflow.workbench import Reply
 
 RUN = Run(id="r", start_day="20260101", end_day="20260103")
@@ -33,7 +35,7 @@ BODY = {
 
 def holds(condition: str, status: int = 200) -> bool:
     scope = Scope(
-        face=Face(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
+        face=WorkflowSignature(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
         run=RUN,
         inputs={"limit": 4, "a.b": {"c": "deep"}},
     )

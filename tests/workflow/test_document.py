@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadcheck
+from loadcheck.documents import yaml as composer
+from loadcheck.documents.builder import MAX_DEPTH
+from loadcheck.documents.document import MAX_BYTES, Document, parse_document, read_document
 from loadcheck.errors import WorkflowError
-from loadcheck.workflow import composer
-from loadcheck.workflow.document import MAX_BYTES, Document, parse_document, read_document
-from loadcheck.workflow.tree import MAX_DEPTH
 
 
 def parsed(text: str | bytes) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.workflow.expressions import (
+from loadcheck.workflow.expressions.grammar import (
     CONDITION,
     EMBEDDED,
     ExpressionError,

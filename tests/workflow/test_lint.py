@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import loadcheck
+from loadcheck.documents.pointer import parse_pointer
 from loadcheck.errors import Problem
 from loadcheck.workflow import lint
-from loadcheck.workflow.pointer import parse_pointer
 from tests.workflow.workbench import OPENAPI, Bench
 
 LIBRARY = Path(loadcheck.__file__).parent / "library"

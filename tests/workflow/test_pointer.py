@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadcheck.documents.pointer import (
+    MISSING,
+    compile_pointer,
+    format_pointer,
+    look_up,
+    parse_pointer,
+)
 from loadcheck.workflow.overlay import put
-from loadcheck.workflow.pointer import compile_pointer, format_pointer, look_up, parse_pointer
-from loadcheck.workflow.values import MISSING
 
 DOCUMENT = {
     "foo": ["bar", "baz"],

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.workflow.encode import join, json_segments, percent, text_segments, utf8
-from loadcheck.workflow.expressions import ExpressionError
-from loadcheck.workflow.identity import formats, insert_id, user_id
-from loadcheck.workflow.templates import join_template, json_tree, split_template
-from loadcheck.workflow.values import (
-    MISSING,
+from loadcheck.documents.pointer import MISSING
+from loadcheck.workflow.compile.encode import join, json_segments, percent, text_segments, utf8
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.templates import join_template, json_tree, split_template
+from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
     JsonText,
@@ -28,6 +27,7 @@ from loadcheck.workflow.values import (
     as_text,
     evaluate,
 )
+from loadcheck.workflow.identity import formats, insert_id, user_id
 
 # The frame holds drawn values from FREE on; the copy's number stands in its own slot.
 TEXTS = st.text(st.characters(codec="utf-8"))

@@ -4,8 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.waiting import retry_after_s
+from loadcheck.workflow.exchange import Exchange, Origin, Request, retry_after_s
 
 REQUEST = Request(0, Origin("http", "a.test", 80), b"GET / HTTP/1.1\r\n", b"")
 

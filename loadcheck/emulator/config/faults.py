@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
-from loadcheck.emulator.config.delay import read_delay
 from loadcheck.emulator.config.model import DelayDistribution, Fault, Selection, Side
-from loadcheck.emulator.config.reader import Reader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from loadcheck.emulator.config.reader import Reader, read_delay
 
 Subject = Literal["users", "events", "requests", "time"]
 

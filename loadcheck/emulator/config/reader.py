@@ -1,4 +1,7 @@
-"""Typed reading of a mapping that collects every problem instead of stopping at the first."""
+"""Typed reading of a mapping that collects every problem instead of stopping at the first.
+
+A delay: a duration, or a table that describes a distribution.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadcheck.emulator.config.duration import milliseconds
+from loadcheck.emulator.config.model import DelayDistribution, milliseconds
 
 _RATE = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*/\s*s")
 
@@ -162,3 +165,27 @@ class Reader:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
+
+
+def read_delay(top: Reader, key: str, default: DelayDistribution) -> DelayDistribution:
+    """Read a delay: ``"2s"``, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (heavy-tailed)."""
+    if key not in top.table:
+        return default
+    if not isinstance(top.table[key], Mapping):
+        return DelayDistribution("fixed", top.duration_ms(key, default.first_ms))
+    table = top.sub(key)
+    if table is None or not table.table.keys() & {"min", "max", "median", "p99"}:
+        top.problem(key, "an empty table", "expected { min, max } or { median, p99 }")
+        return default
+    if "median" in table.table:
+        table.only({"median", "p99"})
+        median, p99 = table.duration_ms("median", 1.0), table.duration_ms("p99", 1.0)
+        if not 0 < median <= p99:
+            top.problem(key, "p99 is below the median, or the median is 0", "expected more")
+            return default
+        return DelayDistribution("lognormal", median, p99)
+    table.only({"min", "max"})
+    low, high = table.duration_ms("min", 0.0), table.duration_ms("max", 0.0)
+    if high < low:
+        top.problem(key, "max is below min", "expected max of at least min")
+    return DelayDistribution("uniform", low, high)

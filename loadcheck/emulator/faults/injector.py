@@ -1,23 +1,98 @@
-"""Applies the faults to requests, events and queries on their way through the emulator."""
+"""Applies the faults to requests, events and queries on their way through the emulator.
+
+Which subjects a fault hits: a pure function of their order, the time and a seed.
+
+What the faults really did, for tests to read: whom they hit, and when.
+"""
 
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from loadcheck.emulator.faults.selector import Selector
-from loadcheck.emulator.faults.truth import TruthRecord
-from loadcheck.emulator.http.message import Answer, Delivery, json_answer
+from loadcheck.emulator.config import Fault, Selection
+from loadcheck.emulator.config.model import Side
+from loadcheck.emulator.http.message import TOO_MANY, Answer, Delivery, error_answer, json_answer
 from loadcheck.emulator.ingest.refusal import throttled
-from loadcheck.emulator.query.error import TOO_MANY, error_answer
-from loadcheck.emulator.store.strings import StringIndex
+from loadcheck.emulator.store.values import StringIndex
 
-if TYPE_CHECKING:
-    from loadcheck.emulator.config import Fault
-    from loadcheck.emulator.config.model import Side
+
+class Selector:
+    """Decides for one subject after the other.
+
+    Only subjects inside the time window are counted: ``{ after = "2s", count = 5 }`` hits the
+    first five after two seconds.
+    """
+
+    __slots__ = ("_chance", "_numbers", "_seen", "_selection")
+
+    def __init__(self, selection: Selection, seed: int) -> None:
+        self._selection = selection
+        self._chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._seen = 0
+        self._numbers: range | frozenset[int] | None = None
+        if selection.count is not None:
+            if selection.among is None:
+                self._numbers = range(selection.first, selection.first + selection.count)
+            else:
+                chosen = self._chance.sample(range(selection.among), selection.count)
+                self._numbers = frozenset(chosen)
+
+    def picks(self, elapsed_ms: float) -> bool:
+        """Return whether the next subject is hit, so long after the windows' origin."""
+        if self.window_start_ms(elapsed_ms) is None:
+            return False
+        number = self._seen
+        self._seen += 1
+        if self._numbers is not None:
+            return number in self._numbers
+        rate = self._selection.rate
+        return rate is None or self._chance.random() < rate
+
+    def window_start_ms(self, elapsed_ms: float) -> float | None:
+        """Return when the window around ``elapsed_ms`` began, or None if none is open."""
+        selection = self._selection
+        since = elapsed_ms - selection.after_ms
+        if since < 0:
+            return None
+        if selection.lasting_ms is None:
+            return selection.after_ms
+        if selection.every_ms:
+            since %= selection.every_ms
+        return elapsed_ms - since if since < selection.lasting_ms else None
+
+    def window_left_ms(self, elapsed_ms: float) -> float | None:
+        """Return how long the open window still lasts: None if none is open, or it never ends."""
+        start = self.window_start_ms(elapsed_ms)
+        lasting = self._selection.lasting_ms
+        return None if start is None or lasting is None else start + lasting - elapsed_ms
+
+
+class TruthRecord:
+    """The hits of one fault, one entry for each user id of the request or event it hit."""
+
+    __slots__ = ("_at_ms", "_users", "hits")
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self._at_ms = array("q")
+        self._users: list[str | None] = []
+
+    def add(self, at_ms: int, users: Iterable[str | None]) -> None:
+        """Record one hit; a query, or an upload nobody can read, has no user: None."""
+        self.hits += 1
+        for user in users:
+            self._at_ms.append(at_ms)
+            self._users.append(user)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the control endpoint shows it: columns of equal length."""
+        return {"hits": self.hits, "user_ids": self._users, "at_ms": list(self._at_ms)}
+
 
 _FOR_EVER_MS = 24 * 3_600_000.0
 _BEFORE = ("refuse", "throttle", "error_before_commit", "reset_before_commit")

@@ -1,10 +1,16 @@
-"""What crosses the border between the connection and the service."""
+"""What crosses the border between the connection and the service.
+
+Which handler answers which request.
+
+What is said to a query that is not answered.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -125,3 +131,91 @@ def json_answer(status: int, content: Any) -> Answer:
 
 Application = Callable[[Request], Answer | Awaitable[Answer]]
 """Answers at once where it can; what takes long is awaited."""
+
+
+Handler = Callable[..., Answer | Awaitable[Answer]]
+"""Takes the request and the values of the path's parameters."""
+
+
+class Router:
+    """An :data:`~loadcheck.emulator.http.message.Application` made of routes.
+
+    Paths without parameters are looked up, the few with them are tried in turn.
+    """
+
+    def __init__(self) -> None:
+        self._exact: dict[str, dict[str, Handler]] = {}
+        self._templates: list[tuple[tuple[str, ...], dict[str, Handler]]] = []
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """Route requests; ``{}`` stands for a path segment that is handed to the handler."""
+        if "{}" not in path:
+            self._exact.setdefault(path, {})[method] = handler
+            return
+        template = tuple(path.split("/"))
+        for known, handlers in self._templates:
+            if known == template:
+                handlers[method] = handler
+                return
+        self._templates.append((template, {method: handler}))
+
+    def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Answer a request."""
+        handlers = self._exact.get(request.path)
+        values: list[str] = []
+        if handlers is None:
+            handlers, values = self._matching(request.path)
+        if handlers is None:
+            # an upload to a wrong path is told 400 [D] HTTP V2 API; anything else: [U]
+            status = 400 if request.method == "POST" else 404
+            return json_answer(status, {"code": status, "error": "Invalid request path"})
+        method = "GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method
+        handler = handlers.get(method)
+        if handler is None:
+            answer = json_answer(405, {"code": 405, "error": "Method not allowed"})
+            answer.headers = ((b"allow", ", ".join(sorted(handlers)).encode()),)
+            return answer
+        return handler(request, *values)
+
+    def _matching(self, path: str) -> tuple[dict[str, Handler] | None, list[str]]:
+        parts = path.split("/")
+        for template, handlers in self._templates:
+            if len(parts) == len(template) and all(
+                wanted in ("{}", part) for wanted, part in zip(template, parts, strict=True)
+            ):
+                found = zip(template, parts, strict=True)
+                return handlers, [unquote(part) for wanted, part in found if wanted == "{}"]
+        return None, []
+
+
+TOO_MANY = 429
+
+
+class QueryError(Exception):
+    """The query cannot be answered.
+
+    Attributes:
+        status: 400 malformed, 401 unknown credentials, 404 nothing there, 429 over a limit.
+    """
+
+    def __init__(self, details: str, status: int = 400) -> None:
+        super().__init__(details)
+        self.status = status
+
+
+def error_answer(status: int, details: str) -> Answer:
+    """Return the error envelope that clients see [U-obs]."""
+    answer = json_answer(
+        status,
+        {
+            "error": {
+                "http_code": status,
+                "type": "unspecified",
+                "message": "Unspecified Error",
+                "metadata": {"details": details},
+            }
+        },
+    )
+    if status == 401:  # noqa: PLR2004
+        answer.headers = ((b"www-authenticate", b'Basic realm="emulator"'),)
+    return answer

@@ -2,6 +2,8 @@
 
 This is the hot path: at 20,000 uploads a second a request has 50 µs for everything, which is why
 it is an :class:`asyncio.Protocol` over httptools and not an ASGI server.
+
+A listening socket whose connections are answered by an application.
 """
 
 from __future__ import annotations
@@ -11,15 +13,13 @@ import logging
 import socket
 import struct
 from collections import deque
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, cast
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import cast
 
 import httptools
 
-from loadcheck.emulator.http.message import Answer, Delivery, Request, json_answer
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.http.message import Application
+from loadcheck.emulator.http.message import Answer, Application, Delivery, Request, json_answer
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -229,3 +229,27 @@ def _failed(request: Request) -> Answer:
     """Answer a request over which the application raised what is being handled."""
     _log.exception("%s %s failed", request.method, request.path)
     return json_answer(500, {"code": 500, "error": "Internal Server Error"})
+
+
+_BACKLOG = 4096
+
+
+@asynccontextmanager
+async def listening(application: Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve for the length of a block, which gets the base URL.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    connections: set[Connection] = set()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(application, connections), host, port, backlog=_BACKLOG
+    )
+    try:
+        bound = server.sockets[0].getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{bound}"
+    finally:
+        server.close()
+        for connection in list(connections):
+            connection.abort()

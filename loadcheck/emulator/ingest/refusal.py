@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from loadcheck.emulator.http.message import Answer, json_answer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 Indexes = dict[str, list[int]]
 """Field → indexes of the events in which it is wrong."""

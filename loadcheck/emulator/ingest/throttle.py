@@ -1,16 +1,57 @@
-"""Rate limits of one ingestion endpoint: per user, per device, and for the project."""
+"""Rate limits of one ingestion endpoint: per user, per device, and for the project.
+
+How often something came lately.
+
+A planted capacity: uploads are served one after the other, each for as long as the last.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
+from loadcheck.emulator.config.model import UploadLimits
+from loadcheck.emulator.http.message import Answer, Request
 from loadcheck.emulator.ingest.refusal import throttled
-from loadcheck.emulator.ingest.rolling import RollingCounts
 
-if TYPE_CHECKING:
-    from loadcheck.emulator.config.model import UploadLimits
-    from loadcheck.emulator.http.message import Answer
+
+class RollingCounts:
+    """Counts per key over the last ``steps`` steps, the current one included."""
+
+    __slots__ = ("_recent", "_step_ms", "_steps", "_totals")
+
+    def __init__(self, step_ms: int, steps: int) -> None:
+        self._step_ms = step_ms
+        self._steps = steps
+        self._recent: deque[tuple[int, dict[str, int]]] = deque()
+        self._totals: dict[str, int] = {}
+
+    def advance(self, now_ms: int) -> None:
+        """Forget what is older than the window."""
+        oldest = now_ms // self._step_ms - self._steps
+        while self._recent and self._recent[0][0] <= oldest:
+            for key, count in self._recent.popleft()[1].items():
+                left = self._totals[key] - count
+                if left:
+                    self._totals[key] = left
+                else:
+                    del self._totals[key]
+
+    def of(self, key: str) -> int:
+        """Return the count of a key."""
+        return self._totals.get(key, 0)
+
+    def add(self, key: str, count: int, now_ms: int) -> None:
+        """Count a key that came now."""
+        step = now_ms // self._step_ms
+        if not self._recent or self._recent[-1][0] != step:
+            self._recent.append((step, {}))
+        current = self._recent[-1][1]
+        current[key] = current.get(key, 0) + count
+        self._totals[key] = self._totals.get(key, 0) + count
+
 
 _PROJECT = ""
 _MINUTE_MS = 60_000
@@ -140,3 +181,41 @@ class PropertyUpdates:
 
 def _exceeds(count: int, limit: int | None) -> bool:
     return limit is not None and count > limit
+
+
+_TIMER_MS = 0.5
+"""Timers are good to a millisecond: what would round to none is not waited for."""
+
+
+class CapacityQueue:
+    """One server with a queue before it that has no end, and a service time that never varies.
+
+    Below its rate nobody waits; above it the queue grows by the difference, second after second.
+
+    Args:
+        rate: Uploads that are served in a second, over all endpoints it is put before.
+        clock: Monotonic nanoseconds; real time, because delays are.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._each_ns = 1e9 / rate
+        self._clock = clock
+        self._free_ns = 0.0
+
+    def wait_ms(self) -> float:
+        """Queue one upload; return how long it takes until it has been served."""
+        now_ns = self._clock()
+        self._free_ns = max(float(now_ns), self._free_ns) + self._each_ns
+        return (self._free_ns - now_ns) / 1e6
+
+    def before(self, application: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
+        """Return an application whose answers leave when they have been served."""
+
+        def answer(request: Request) -> Answer:
+            answered = application(request)
+            wait_ms = self.wait_ms()
+            if wait_ms >= _TIMER_MS:
+                answered.delay_ms += wait_ms
+            return answered
+
+        return answer

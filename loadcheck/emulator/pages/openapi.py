@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from loadcheck.emulator.ingest.fields import TYPES
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.ingest.check import TYPES
 
 _JSON_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}
 _DAY = {"type": "string", "pattern": "^[0-9]{8}$", "description": "YYYYMMDD"}

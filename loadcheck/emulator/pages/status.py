@@ -6,14 +6,12 @@ import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from loadcheck.emulator.config.duration import duration
+from loadcheck.emulator.config import EmulatorConfig, Fault
 from loadcheck.emulator.config.faults import KINDS
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.config import EmulatorConfig, Fault
-    from loadcheck.emulator.faults.injector import ActiveFault
+from loadcheck.emulator.config.model import duration
+from loadcheck.emulator.faults.injector import ActiveFault
 
 _MOST_TYPES = 20
 _STYLE = """

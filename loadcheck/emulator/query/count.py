@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loadcheck.emulator.query.groups import group
-from loadcheck.emulator.query.parameters import PROPERTY_METRICS, Performed, Segmentation
+from loadcheck.emulator.query.filters import group
+from loadcheck.emulator.query.intervals import Axis
+from loadcheck.emulator.query.parameters import (
+    PROPERTY_METRICS,
+    EventQuery,
+    Performed,
+    Segment,
+    Segmentation,
+)
+from loadcheck.emulator.query.view import View
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Rows = NDArray[np.integer[Any]]
+Mask = NDArray[np.bool_]
+TypeMask = Callable[[str, NDArray[np.int32]], Mask]
 
-    from numpy.typing import NDArray
-
-    from loadcheck.emulator.query.intervals import Axis
-    from loadcheck.emulator.query.parameters import EventQuery, Segment
-    from loadcheck.emulator.query.view import View
-
-    Rows = NDArray[np.integer[Any]]
-    Mask = NDArray[np.bool_]
-    TypeMask = Callable[[str, NDArray[np.int32]], Mask]
 
 _TIMES: dict[str, np.ufunc] = {
     "is": np.equal,

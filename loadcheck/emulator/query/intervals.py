@@ -8,7 +8,7 @@ import zoneinfo
 from dataclasses import dataclass
 from typing import Literal
 
-from loadcheck.emulator.query.error import QueryError
+from loadcheck.emulator.http.message import QueryError
 
 Interval = Literal[-300000, -3600000, 1, 7, 30]
 INTERVALS: tuple[Interval, ...] = (-300000, -3600000, 1, 7, 30)

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from loadcheck.emulator.query.error import QueryError
+from loadcheck.emulator.http.message import QueryError
 from loadcheck.emulator.query.filters import OPERATORS, Filter
 from loadcheck.emulator.query.intervals import INTERVALS, Interval, read_day
 

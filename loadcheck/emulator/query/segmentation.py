@@ -1,34 +1,80 @@
-"""``GET /api/2/events/segmentation``: budget, cache, count, and the answer's shape."""
+"""``GET /api/2/events/segmentation``: budget, cache, count, and the answer's shape.
+
+Results are kept for a while, and asked-for counts then stand still [D] Chart basics.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loadcheck.emulator.http.message import json_answer
-from loadcheck.emulator.query.cache import ResultCache, lifetime_ms
-from loadcheck.emulator.query.count import Counter
-from loadcheck.emulator.query.dashboard import parameters
-from loadcheck.emulator.query.intervals import axis, zone
-from loadcheck.emulator.query.parameters import read_segmentation
+from loadcheck.emulator.clock import Clock
+from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.faults.injector import Injector
+from loadcheck.emulator.http.message import Answer, Request, json_answer
+from loadcheck.emulator.query.count import Chart, Counter
+from loadcheck.emulator.query.dashboard import Budget, parameters
+from loadcheck.emulator.query.intervals import Axis, axis, zone
+from loadcheck.emulator.query.parameters import Segmentation, read_segmentation
 from loadcheck.emulator.query.view import View
+from loadcheck.emulator.store.events import EventStore
+from loadcheck.emulator.store.records import Taxonomy
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+_MINUTE_MS = 60_000
+_HOUR_MS = 3_600_000
+_MOST = 1000
+_WEEK, _MONTH = 7, 30
 
-    from loadcheck.emulator.clock import Clock
-    from loadcheck.emulator.config import EmulatorConfig
-    from loadcheck.emulator.faults.injector import Injector
-    from loadcheck.emulator.http.message import Answer, Request
-    from loadcheck.emulator.query.budget import Budget
-    from loadcheck.emulator.query.count import Chart
-    from loadcheck.emulator.query.intervals import Axis
-    from loadcheck.emulator.query.parameters import Segmentation
-    from loadcheck.emulator.store.events import EventStore
-    from loadcheck.emulator.store.taxonomy import Taxonomy
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A result and when it was computed."""
+
+    computed_ms: int
+    content: dict[str, Any]
+
+
+class ResultCache:
+    """The latest results, by query."""
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[Segmentation, Cached] = OrderedDict()
+
+    def get(self, query: Segmentation) -> Cached | None:
+        """Return the result kept for a query, however old."""
+        return self._results.get(query)
+
+    def put(self, query: Segmentation, now_ms: int, content: dict[str, Any]) -> None:
+        """Keep a result; the oldest ones make room."""
+        self._results[query] = Cached(now_ms, content)
+        self._results.move_to_end(query)
+        while len(self._results) > _MOST:
+            self._results.popitem(last=False)
+
+
+def lifetime_ms(query: Segmentation, today: dt.date) -> int:
+    """Return for how long a result is served again [D].
+
+    For weekly and monthly charts only the span of lifetimes is documented; which range gets which
+    is [U]: the shortest one where it begins within the last 30 days, else the longest.
+    """
+    if query.interval < 0:
+        return 5 * _MINUTE_MS
+    age = (today - query.start).days
+    if query.interval == _WEEK:
+        return (6 if age < _MONTH else 48) * _HOUR_MS
+    if query.interval == _MONTH:
+        return (18 if age < _MONTH else 96) * _HOUR_MS
+    if age < _WEEK:
+        return _HOUR_MS
+    return (6 if age < _MONTH else 18) * _HOUR_MS
+
 
 _INLINE_EVENTS = 50_000  # fewer are counted faster than a thread is woken
 _PROPERTY_UPDATES = ("$identify", "$groupidentify")

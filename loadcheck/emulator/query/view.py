@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from loadcheck.emulator.store.values import Values, label_of
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.store.events import EventStore, Ints
-    from loadcheck.emulator.store.strings import StringIndex
-    from loadcheck.emulator.store.taxonomy import Taxonomy
+from loadcheck.emulator.store.events import EventStore, Ints
+from loadcheck.emulator.store.records import Taxonomy
+from loadcheck.emulator.store.values import StringIndex, Values, label_of
 
 NONE = "(none)"
 

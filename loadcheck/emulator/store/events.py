@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadcheck.emulator.store.dedup import InsertIds
-from loadcheck.emulator.store.strings import StringIndex
-from loadcheck.emulator.store.values import Values
+from loadcheck.emulator.store.values import StringIndex, Values
 
 Ints = NDArray[np.int32]
 

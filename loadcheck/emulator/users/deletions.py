@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from loadcheck.emulator.http.message import json_answer
-from loadcheck.emulator.query.dashboard import parameters
-from loadcheck.emulator.query.error import QueryError
+from loadcheck.emulator.clock import Clock
+from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.query.dashboard import RateWindow, parameters
 from loadcheck.emulator.query.intervals import read_day
-from loadcheck.emulator.users.search import spend_one
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.clock import Clock
-    from loadcheck.emulator.http.message import Answer, Request
-    from loadcheck.emulator.query.budget import Spending
-    from loadcheck.emulator.store.events import EventStore
-    from loadcheck.emulator.users.people import People
+from loadcheck.emulator.store.events import EventStore
+from loadcheck.emulator.users.search import UserDirectory, spend_one
 
 _PROJECT = 1
 _MOST_IDS = 100
@@ -57,7 +51,9 @@ class _Job:
 class Deletions:
     """The deletion jobs of the project."""
 
-    def __init__(self, store: EventStore, people: People, requests: Spending, clock: Clock) -> None:
+    def __init__(
+        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+    ) -> None:
         self._store = store
         self._people = people
         self._requests = requests

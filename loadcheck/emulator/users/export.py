@@ -1,4 +1,7 @@
-"""``GET /api/2/export``: a ZIP of gzipped JSON lines, by server upload time in UTC [D]."""
+"""``GET /api/2/export``: a ZIP of gzipped JSON lines, by server upload time in UTC [D].
+
+``GET /api/2/events/list``.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,18 @@ import gzip
 import io
 import re
 import zipfile
-from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
-from loadcheck.emulator.http.message import Answer
-from loadcheck.emulator.query.dashboard import parameters
-from loadcheck.emulator.query.error import QueryError
-from loadcheck.emulator.store.records import record
-
-if TYPE_CHECKING:
-    from loadcheck.emulator.clock import Clock
-    from loadcheck.emulator.config import EmulatorConfig
-    from loadcheck.emulator.http.message import Request
-    from loadcheck.emulator.store.events import EventStore
-    from loadcheck.emulator.users.people import People
+from loadcheck.emulator.clock import Clock
+from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.query.dashboard import Budget, parameters
+from loadcheck.emulator.query.intervals import zone
+from loadcheck.emulator.store.events import EventStore
+from loadcheck.emulator.store.records import Taxonomy, record
+from loadcheck.emulator.users.search import UserDirectory
 
 _HOUR_MS = 3_600_000
 _HOUR_FORM = re.compile("[0-9]{8}T[0-9]{2}")
@@ -38,7 +37,7 @@ class Export:
     """Hands out the events of whole hours."""
 
     def __init__(
-        self, config: EmulatorConfig, *, store: EventStore, people: People, clock: Clock
+        self, config: EmulatorConfig, *, store: EventStore, people: UserDirectory, clock: Clock
     ) -> None:
         self._lag_ms = config.export_lag_ms
         self._store = store
@@ -108,3 +107,57 @@ def _hour(text: str, name: str) -> int:
         else:
             return int(hour.timestamp() * 1000)
     raise QueryError(f"{name} must be an hour of the form YYYYMMDDTHH")
+
+
+class EventsList:
+    """Lists the event types and how often each came this week, which begins on Monday [U]."""
+
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        *,
+        store: EventStore,
+        taxonomy: Taxonomy,
+        clock: Clock,
+        budget: Budget,
+    ) -> None:
+        self._inactive = config.inactive_event_types
+        self._zone = zone(config.time_zone)
+        self._store = store
+        self._taxonomy = taxonomy
+        self._clock = clock
+        self._budget = budget
+
+    async def __call__(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
+        """Answer with the list.
+
+        Raises:
+            QueryError: The budget is used up.
+        """
+        self._budget.spend(1)
+        now_ms = self._clock.now_ms()
+        today = dt.datetime.fromtimestamp(now_ms / 1000, self._zone)
+        monday = dt.datetime.combine(
+            today.date() - dt.timedelta(days=today.weekday()), dt.time(), self._zone
+        )
+        times = np.array(self._store.time, dtype=np.int64)
+        seen = np.array(self._store.visible, dtype=np.int64) <= now_ms
+        types = np.array(self._store.type, dtype=np.int32)
+        known = np.bincount(types[seen], minlength=len(self._store.types))
+        recent = seen & (times >= int(monday.timestamp() * 1000))
+        weekly = np.bincount(types[recent], minlength=len(self._store.types))
+        data = [
+            {
+                "value": name,
+                "display": name,
+                "name": name,
+                "totals": int(weekly[number]),
+                "hidden": False,
+                "deleted": False,
+                "non_active": name in self._inactive,
+                "flow_hidden": False,
+            }
+            for number, name in enumerate(self._store.types)
+            if known[number] and self._taxonomy.queryable_type(number)
+        ]
+        return json_answer(200, {"data": data})

@@ -1,23 +1,122 @@
-"""``GET /api/2/usersearch`` and ``GET /api/2/useractivity``."""
+"""``GET /api/2/usersearch`` and ``GET /api/2/useractivity``.
+
+Amplitude ids: one number for everybody the project knows, by user id or by device.
+"""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loadcheck.emulator.http.message import json_answer
-from loadcheck.emulator.query.dashboard import parameters
-from loadcheck.emulator.query.error import QueryError
+from loadcheck.emulator.clock import Clock
+from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.query.dashboard import RateWindow, parameters
+from loadcheck.emulator.store.events import EventStore
 from loadcheck.emulator.store.records import record
 
-if TYPE_CHECKING:
-    from loadcheck.emulator.clock import Clock
-    from loadcheck.emulator.http.message import Answer, Request
-    from loadcheck.emulator.query.budget import Spending
-    from loadcheck.emulator.store.events import EventStore
-    from loadcheck.emulator.users.people import People
+_FIRST = 100_000_000_000
+_MOST_DIGITS = 19
+
+
+class UserDirectory:
+    """Finds people by what they are called.
+
+    A person is a user id or, where none was ever seen on it, a device. Their Amplitude id is even
+    for users and odd for devices, so that it stays the same as both grow in number.
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._left: tuple[tuple[int, int], NDArray[np.bool_]] | None = None
+
+    def of_row(self, row: int) -> int:
+        """Return the Amplitude id that an event came with, before any merging."""
+        user = self._store.user[row]
+        return _FIRST + (2 * user if user >= 0 else 2 * self._store.device[row] + 1)
+
+    def of_user(self, user: int) -> int:
+        """Return the Amplitude id of a user's number."""
+        return _FIRST + 2 * user
+
+    def of_device(self, device: int) -> int:
+        """Return the Amplitude id under which a device's events count."""
+        owners = self._store.owners
+        owner = owners[device] if device < len(owners) else -1
+        return self.of_user(owner) if owner >= 0 else _FIRST + 2 * device + 1
+
+    def user_id(self, amplitude_id: int) -> str | None:
+        """Return the user id of a person, None for a device."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        return None if device else self._store.users[number]
+
+    def known(self, amplitude_id: int) -> bool:
+        """Return whether there is such a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        names = self._store.devices if device else self._store.users
+        if not 0 <= number < len(names):
+            return False
+        if device and self.of_device(number) != amplitude_id:
+            return False
+        return not self._store.erased or bool(self._with_events()[self._person(amplitude_id)])
+
+    def _person(self, amplitude_id: int) -> int:
+        """Return the number by which the store counts a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        return number + len(self._store.users) if device else number
+
+    def _with_events(self) -> NDArray[np.bool_]:
+        """Return for every person whether deletions left them an event."""
+        store = self._store
+        state = (len(store), store.erased)
+        if self._left is None or self._left[0] != state:
+            left = np.zeros(len(store.users) + len(store.devices), dtype=bool)
+            kept = np.array(store.visible, dtype=np.int64) != store.ERASED
+            left[store.identities()[kept]] = True
+            self._left = (state, left)
+        return self._left[1]
+
+    def merged(self, amplitude_id: int) -> list[int]:
+        """Return the ids of the devices whose anonymous events count for a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        if device:
+            return []
+        return [
+            _FIRST + 2 * place + 1
+            for place, owner in enumerate(self._store.owners)
+            if owner == number
+        ]
+
+    def rows(self, amplitude_id: int) -> NDArray[np.int64]:
+        """Return the events that count for a person."""
+        return np.flatnonzero(self._store.identities() == self._person(amplitude_id))
+
+    def numbered(self, text: str) -> int | None:
+        """Return the Amplitude id that a text is, or None if nobody has it."""
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+            return None
+        return int(text) if self.known(int(text)) else None
+
+    def named(self, text: str) -> list[int]:
+        """Return who is called so: Amplitude id, user id, or device id."""
+        person = self.numbered(text)
+        if person is not None:
+            return [person]
+        user, device = self._store.users.find(text), self._store.devices.find(text)
+        if user < 0 and device < 0:
+            return []
+        person = self.of_user(user) if user >= 0 else self.of_device(device)
+        return [person] if self.known(person) else []
+
+    def beginning(self, prefix: str) -> Iterator[int]:
+        """Return whose user id begins so."""
+        for number, name in enumerate(self._store.users):
+            if name.startswith(prefix) and self.known(self.of_user(number)):
+                yield self.of_user(number)
+
 
 _MOST_MATCHES = 100
 _MOST_EVENTS = 1000
@@ -27,7 +126,7 @@ _TOO_MANY = 429
 class UserSearch:
     """Finds users by id or the beginning of one."""
 
-    def __init__(self, people: People, requests: Spending, clock: Clock) -> None:
+    def __init__(self, people: UserDirectory, requests: RateWindow, clock: Clock) -> None:
         self._people = people
         self._requests = requests
         self._clock = clock
@@ -56,7 +155,9 @@ class UserSearch:
 class UserActivity:
     """Shows the events of a user."""
 
-    def __init__(self, store: EventStore, people: People, requests: Spending, clock: Clock) -> None:
+    def __init__(
+        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+    ) -> None:
         self._store = store
         self._people = people
         self._requests = requests
@@ -105,7 +206,7 @@ class UserActivity:
         }
 
 
-def spend_one(requests: Spending, clock: Clock) -> None:
+def spend_one(requests: RateWindow, clock: Clock) -> None:
     """Count a request against the hour's.
 
     Raises:

@@ -12,7 +12,7 @@ Sink = Callable[[Exchange], None]
 
 
 class Transport(Protocol):
-    """Carries requests. Every request that is submitted comes back to its sink, come what may."""
+    """Sends requests; calls each request's sink exactly once."""
 
     def submit(self, request: Request, sink: Sink) -> None:
         """Send a request as soon as a connection is free; returns at once."""

@@ -1,8 +1,12 @@
-"""Content codings (RFC 9110 section 8.4.1): gzip of requests, gzip and deflate of answers."""
+"""Content codings (RFC 9110 section 8.4.1): gzip of requests, gzip and deflate of answers.
+
+What goes over the wire for a request (RFC 9112 sections 6 and 9).
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 from loadcheck.load.transport.settings import MAX_BODY_BYTES
 from loadcheck.workflow.exchange import Request
@@ -64,3 +68,25 @@ def _inflated(body: bytes, wbits: int) -> bytes:
         pieces.append(piece)
         body = unpacker.unused_data if wbits == _GZIP else b""  # RFC 1952 section 2.2: members
     return b"".join(pieces)
+
+
+Encode = Callable[[Request], bytes]
+"""Gives the bytes of a request, its framing included."""
+
+_WITHOUT_BODY = (b"GET ", b"HEAD ", b"OPTIONS ", b"DELETE ")
+
+
+def plain(request: Request) -> bytes:
+    """Return the bytes of a request with its body as it is."""
+    body = request.body
+    if body:
+        return b"%bcontent-length: %d\r\n\r\n%b" % (request.head, len(body), body)
+    if request.head.startswith(_WITHOUT_BODY):
+        return request.head + b"\r\n"
+    return request.head + b"content-length: 0\r\n\r\n"
+
+
+def gzipped(request: Request) -> bytes:
+    """Return the bytes of a request with its body compressed."""
+    head, body = compressed(request)
+    return plain(request._replace(head=head, body=body))

@@ -10,10 +10,9 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import CodingError, decoded
-from loadcheck.load.transport.framing import Encode
+from loadcheck.load.transport.coding import CodingError, Encode, decoded
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
-from loadcheck.workflow.exchange import Exchange, Failure, Repeated, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Request, RetriedExchange
 
 _now_ns = time.monotonic_ns
 _FIRST_STATUS = 100
@@ -23,8 +22,8 @@ _RESTED_NS = 1_000_000_000
 """A connection that has been idle for so long may have been dropped without a word."""
 
 
-class Owner(Protocol):
-    """Whom a connection belongs to."""
+class ConnectionOwner(Protocol):
+    """Owner of a connection."""
 
     def ready(self, connection: Connection, /) -> None:
         """Take back a connection that can carry another request."""
@@ -98,7 +97,9 @@ class Connection(asyncio.Protocol):
         "sent_ns",
     )
 
-    def __init__(self, owner: Owner, active: dict[Connection, None], encode: Encode) -> None:
+    def __init__(
+        self, owner: ConnectionOwner, active: dict[Connection, None], encode: Encode
+    ) -> None:
         self._owner = owner
         self._active = active
         self._encode = encode
@@ -253,7 +254,7 @@ class Connection(asyncio.Protocol):
         data = self._encode(request)
         now = self.sent_ns = _now_ns()
         if first_sent_ns:
-            self._exchange = Repeated(request, sent_ns=first_sent_ns)
+            self._exchange = RetriedExchange(request, sent_ns=first_sent_ns)
         else:
             self._exchange = Exchange(request, sent_ns=now)
         self._active[self] = None
@@ -278,13 +279,13 @@ class Connection(asyncio.Protocol):
         self._fail(failure, detail)
 
     def abort(self) -> None:
-        """Close the connection without a farewell."""
+        """Abort without a TLS shutdown."""
         self._transport.abort()
 
     # how an answer is read
 
     def _read(self, data: bytes) -> None:
-        """Let the parser read what came, and look what it has made of it."""
+        """Feed the parser and act on the result."""
         self._soiled = True
         try:
             self._parser.feed_data(data)
@@ -398,7 +399,7 @@ class Connection(asyncio.Protocol):
         exchange.done_ns = _now_ns()
         exchange.status, exchange.headers, exchange.body = status, self._headers, body
         self._owner.leaving(self)
-        # not close: with TLS that would wait for the server's farewell, and hold up who comes next
+        # abort, not close: under TLS, close() waits for close_notify and blocks the slot
         self._transport.abort()
         sink(exchange)
 

@@ -13,21 +13,21 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
+from loadcheck.load.transport.coding import Encode
 from loadcheck.load.transport.connection import Connection, reason
 from loadcheck.load.transport.dial import Dialer
-from loadcheck.load.transport.framing import Encode
 from loadcheck.load.transport.settings import Deadlines
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Repeated, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 
 _now_ns = time.monotonic_ns
 _MOST_OPENING = 256
 """Connections that are opened at once: more would overflow the backlog of many a server."""
 _AHEAD_PER_S = 2000
 _AHEAD_TOGETHER = 20
-"""Connections ahead of a burst are opened at this rate, so many at a time."""
+"""Rate and batch size for opening connections ahead of a burst."""
 
 
-class Waiting(NamedTuple):
+class PendingRequest(NamedTuple):
     """A request without a connection.
 
     Attributes:
@@ -44,7 +44,7 @@ class Waiting(NamedTuple):
 
 
 class Pool:
-    """The connections to one origin; implements their :class:`~.connection.Owner`.
+    """The connections to one origin; implements their :class:`~.connection.ConnectionOwner`.
 
     Args:
         tasks: Holds the tasks that open connections.
@@ -83,8 +83,10 @@ class Pool:
         self._encode = encode
         self._repeat = repeat
         self._idle: dict[Connection, None] = {}  # the last used is the first to be used again
-        self._waiting: deque[Waiting] = deque()
-        self._again: deque[Waiting] = deque()  # only for connections that have just been opened
+        self._waiting: deque[PendingRequest] = deque()
+        self._again: deque[PendingRequest] = (
+            deque()
+        )  # only for connections that have just been opened
         self._open = 0
         self._opening = 0
         self._closing = False
@@ -94,7 +96,7 @@ class Pool:
         if self._idle:
             self._idle.popitem()[0].send(request, sink)
             return
-        self._waiting.append(Waiting(request, sink, _now_ns() + self._waiting_ns))
+        self._waiting.append(PendingRequest(request, sink, _now_ns() + self._waiting_ns))
         self._open_more()
 
     async def warm(self, connections: int) -> None:
@@ -157,7 +159,7 @@ class Pool:
         """
         if self._closing or not self._repeat(request):
             return False
-        self._again.append(Waiting(request, sink, _now_ns() + self._waiting_ns, sent_ns))
+        self._again.append(PendingRequest(request, sink, _now_ns() + self._waiting_ns, sent_ns))
         return True
 
     # opening
@@ -214,10 +216,10 @@ class Pool:
             unsent(queue.popleft(), f"cannot connect to {self._origin}: {_why(error)}")
 
 
-def unsent(entry: Waiting, detail: str) -> None:
+def unsent(entry: PendingRequest, detail: str) -> None:
     """Hand back a request that was never sent, or not a second time: then it is lost."""
     if entry.sent_ns:
-        lost = Repeated(entry.request, sent_ns=entry.sent_ns, done_ns=_now_ns())
+        lost = RetriedExchange(entry.request, sent_ns=entry.sent_ns, done_ns=_now_ns())
         lost.failure = Failure.LOST
         lost.detail = f"the server closed the connection, and then: {detail}"
         entry.sink(lost)

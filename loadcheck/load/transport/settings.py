@@ -35,7 +35,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """How an https server is told from an impostor, and what it is shown.
+    """TLS verification settings and client certificate.
 
     Attributes:
         ca: PEM file of the authorities that are trusted instead of the system's.

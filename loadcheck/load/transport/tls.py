@@ -17,7 +17,7 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     certifi's.
 
     Raises:
-        InputError: A file cannot be used, of which nothing is told that it holds; or the server
+        InputError: A file cannot be used (its contents are never quoted); or the server
             name cannot be one.
     """
     if tls.server_name is not None:

@@ -18,9 +18,9 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
+from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
-from loadcheck.load.transport.framing import gzipped, plain
-from loadcheck.load.transport.pool import Pool, Waiting, unsent
+from loadcheck.load.transport.pool import PendingRequest, Pool, unsent
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.workflow.exchange import Failure, Origin, Request
@@ -70,7 +70,9 @@ class WireTransport:
         """Send at once over an idle connection, or queue for the next that opens or is free."""
         if self._closing:
             loop = asyncio.get_running_loop()
-            loop.call_soon(unsent, Waiting(request, sink, 0), "the run ended before it was sent")
+            loop.call_soon(
+                unsent, PendingRequest(request, sink, 0), "the run ended before it was sent"
+            )
             return
         pool = self._pools.get(request.origin)
         if pool is None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from loadcheck.pipeline import document
-from loadcheck.pipeline.capacity.probe import MEASURED
-from loadcheck.pipeline.capacity.search import Held, Search, settle
-from loadcheck.result.capacity import SCHEMA
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.capacity.judge import Judgement
-    from loadcheck.pipeline.capacity.probe import Probing
-    from loadcheck.pipeline.capacity.search import Aim
-    from loadcheck.pipeline.prepare import Prepared
-    from loadcheck.pipeline.work import Finished
-    from loadcheck.verify.thresholds import Judged
+from loadcheck.pipeline.capacity.judge import Judgement
+from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
+from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, settle
+from loadcheck.pipeline.session import CompletedRun
+from loadcheck.result import document
+from loadcheck.result.schema_capacity import SCHEMA
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.thresholds import Judged
 
 CUT = "cut"
 """The verdict of a probe that was stopped by a signal, or by the end of the budget."""
@@ -40,13 +36,18 @@ class Probed:
     number: int
     rate: float
     again: bool
-    finished: Finished
+    finished: CompletedRun
     judgement: Judgement | None
     took_s: float
 
 
 def intent(
-    probing: Probing, prepared: Prepared, aim: Aim, *, search_id: str, seed: int
+    probing: ProbeTemplate,
+    prepared: CompiledScenario,
+    aim: SearchGoal,
+    *,
+    search_id: str,
+    seed: int,
 ) -> dict[str, Any]:
     """Return the document as it stands before the first probe."""
     scenario, capacity = probing.scenario, probing.scenario.capacity
@@ -101,7 +102,7 @@ def intent(
     }
 
 
-def probe(probed: Probed, probing: Probing) -> dict[str, Any]:
+def probe(probed: Probed, probing: ProbeTemplate) -> dict[str, Any]:
     """Return one probe."""
     finished, judgement = probed.finished, probed.judgement
     saved, record = finished.document, finished.figures.record
@@ -153,7 +154,7 @@ def probe(probed: Probed, probing: Probing) -> dict[str, Any]:
     }
 
 
-def thresholds(judged: Sequence[Judged], probing: Probing) -> list[dict[str, Any]]:
+def thresholds(judged: Sequence[Judged], probing: ProbeTemplate) -> list[dict[str, Any]]:
     """Return the thresholds of a probe, spelled as the scenario spells them."""
     spelled = {staged: check for check, staged in probing.checks}
     found = [each.to_json() for each in judged]
@@ -178,7 +179,9 @@ def curve(probes: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
     }
 
 
-def answer(search: Search, aim: Aim, probes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def answer(
+    search: Search, aim: SearchGoal, probes: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
     """Return what the probes say together; None while there is none."""
     low, high = search.bounds
     if low is None and high is None:
@@ -186,8 +189,8 @@ def answer(search: Search, aim: Aim, probes: Sequence[Mapping[str, Any]]) -> dic
     beyond: Mapping[str, Any] = {}
     limited_by = search.ending.value if search.ending else None
     if high is not None:
-        broke = settle(search.votes(high)) is Held.BROKE
-        wanted = Held.BROKE if broke else Held.UNPROVEN
+        broke = settle(search.votes(high)) is ProbeVerdict.BROKE
+        wanted = ProbeVerdict.BROKE if broke else ProbeVerdict.UNPROVEN
         beyond = next(
             each for each in probes if each["rate"] == high and each["verdict"] == wanted.value
         )
@@ -211,6 +214,6 @@ def verdict(search: Search) -> str:
     low, high = search.bounds
     if low is not None:
         return "pass"
-    if high is not None and settle(search.votes(high)) is Held.BROKE:
+    if high is not None and settle(search.votes(high)) is ProbeVerdict.BROKE:
         return "fail"
     return "unknown"

@@ -11,17 +11,13 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from loadcheck.pipeline.capacity.probe import MEASURED
-from loadcheck.pipeline.capacity.search import Held, Seen
+from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
+from loadcheck.pipeline.capacity.search import ProbeResult, ProbeVerdict
+from loadcheck.pipeline.session import CompletedRun
 from loadcheck.verify.metrics import OWN_SCOPES, Kind
+from loadcheck.verify.thresholds import Judged
 from loadcheck.verify.verdict import Verdict
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.capacity.probe import Probing
-    from loadcheck.pipeline.work import Finished
-    from loadcheck.verify.thresholds import Judged
 
 FALLS_BEHIND = "keeps up"
 """The name of the check."""
@@ -32,7 +28,7 @@ _BEHIND = 0.01
 """Of the rate, by which the copies under way grow in a second if the target does not keep up."""
 _SURELY_BEHIND = 0.02
 _FEWEST = 5.0
-"""Copies under way that are more at the end than at the beginning before it is spoken of."""
+"""Minimum growth of in-flight copies that counts as a growing queue."""
 _NARROWLY = 1.5
 """Times its limit, up to which a figure broke it narrowly."""
 _NEARLY = 0.8
@@ -42,11 +38,11 @@ _HICCUP = 0.25
 _SKIPPED = 0.01
 """Of its copies, that are skipped in a probe which broke narrowly."""
 _HEAPS = 3.0
-"""Times what falls due while the generator stands still, that are skipped for it at most."""
+"""Maximum skips attributed to a generator pause, as a multiple of the copies due during it."""
 _SHORT = 0.01
-"""Of its schedule, that a generator may be behind without being the limit."""
+"""Share of its schedule the generator may lag without being the limit."""
 _BUSY_S = 0.05
-"""A queue that the target needs so many seconds for: it is busy all the time."""
+"""A backlog worth this many seconds means the target never idles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +60,7 @@ class Judgement:
         inconsistent: Whether what arrived is not what was sent.
     """
 
-    held: Held
+    held: ProbeVerdict
     because: str = ""
     measured: float | None = None
     unit: str = ""
@@ -73,9 +69,9 @@ class Judgement:
     growth: float | None = None
     inconsistent: bool = False
 
-    def seen(self, rate: float) -> Seen:
+    def seen(self, rate: float) -> ProbeResult:
         """Return what the search is told."""
-        return Seen(
+        return ProbeResult(
             rate=rate,
             held=self.held,
             close=self.close,
@@ -84,7 +80,7 @@ class Judgement:
         )
 
 
-def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
+def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgement:
     """Return what a probe shows.
 
     Args:
@@ -103,21 +99,23 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
     done = _column(record.timeline.column("acknowledged"))
     carried = carries(done, flight, min(_BUSY_S * rate, probing.max_in_flight / 2))
 
-    def said(held: Held, because: str, judged: Judged | None = None, *, close: bool) -> Judgement:
+    def said(
+        held: ProbeVerdict, because: str, judged: Judged | None = None, *, close: bool
+    ) -> Judgement:
         return Judgement(
             held=held,
             because=spelled.get(because, because),
             measured=judged.measured if judged else None,
             unit=judged.threshold.unit if judged else "",
             close=close,
-            carried=carried if held is Held.BROKE else None,
+            carried=carried if held is ProbeVerdict.BROKE else None,
             growth=share,
             inconsistent=finished.judgement.consistent is Verdict.FAIL,
         )
 
     if finished.judgement.consistent is Verdict.FAIL:
         first = next(f for f in finished.judgement.findings if f.verdict is Verdict.FAIL)
-        return said(Held.BROKE, first.check, close=False)
+        return said(ProbeVerdict.BROKE, first.check, close=False)
     failed = [each for each in finished.judgement.judged if each.verdict is Verdict.FAIL]
     short = _is_short(finished)
     broken = [each for each in failed if not short and not _is_ours(each, finished, probing, rate)]
@@ -125,29 +123,29 @@ def judge(finished: Finished, probing: Probing, rate: float) -> Judgement:
         slow_seconds = _slow_seconds(finished, broken[0], begin)
         hiccup = not behind and slow_seconds <= _HICCUP
         close = all(_is_close(each, finished, hiccup=hiccup) for each in broken)
-        return said(Held.BROKE, broken[0].threshold.expression, broken[0], close=close)
+        return said(ProbeVerdict.BROKE, broken[0].threshold.expression, broken[0], close=close)
     if behind and not short:
         assert share is not None
-        return said(Held.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
+        return said(ProbeVerdict.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
     if (
         failed
         or short
         or any(finding.check == GENERATOR for finding in finished.judgement.findings)
     ):
-        return said(Held.UNPROVEN, GENERATOR, close=not short)
+        return said(ProbeVerdict.UNPROVEN, GENERATOR, close=not short)
     unknown = [each for each in finished.judgement.judged if each.verdict is Verdict.UNKNOWN]
     if unknown or (
         probing.scenario.verify.enabled and finished.judgement.consistent is not Verdict.PASS
     ):
         because = unknown[0].threshold.expression if unknown else EVIDENCE
-        return said(Held.UNPROVEN, because, close=True)
+        return said(ProbeVerdict.UNPROVEN, because, close=True)
     near = any(
         each.threshold.metric.kind is Kind.DURATION
         and each.threshold.is_upper
         and (each.measured or 0) > _NEARLY * each.threshold.limit
         for each in finished.judgement.judged
     )
-    return said(Held.HELD, "", close=near)
+    return said(ProbeVerdict.HELD, "", close=near)
 
 
 def grows(levels: Sequence[float]) -> float | None:
@@ -184,11 +182,11 @@ def _column(cells: Sequence[float | None]) -> list[float]:
     return [0.0 if cell is None else float(cell) for cell in cells]
 
 
-def _is_much(share: float, rate: float, probing: Probing) -> bool:
+def _is_much(share: float, rate: float, probing: ProbeTemplate) -> bool:
     return share * rate * probing.measured_s(rate) >= _FEWEST
 
 
-def _is_short(finished: Finished) -> bool:
+def _is_short(finished: CompletedRun) -> bool:
     """Whether the generator did not get through its own schedule: its load was not what it says."""
     figures = finished.figures
     if figures.pacer is None:
@@ -197,7 +195,7 @@ def _is_short(finished: Finished) -> bool:
     return figures.record.due < (1 - _SHORT) * expected - _FEWEST
 
 
-def _is_ours(judged: Judged, finished: Finished, probing: Probing, rate: float) -> bool:
+def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rate: float) -> bool:
     """Whether a limit might have been kept but for the generator's own delay."""
     threshold, measured = judged.threshold, judged.measured
     if threshold.metric.name == "skipped":
@@ -214,7 +212,7 @@ def _is_ours(judged: Judged, finished: Finished, probing: Probing, rate: float) 
     return own_ms is not None and measured - own_ms < threshold.limit
 
 
-def _slow_seconds(finished: Finished, judged: Judged, begin: int) -> float:
+def _slow_seconds(finished: CompletedRun, judged: Judged, begin: int) -> float:
     """Return the share of the seconds measured in which a latency was above its limit."""
     threshold = judged.threshold
     if threshold.metric.kind is not Kind.DURATION:
@@ -224,7 +222,7 @@ def _slow_seconds(finished: Finished, judged: Judged, begin: int) -> float:
     return sum(cell > threshold.limit for cell in seen) / len(seen) if seen else 1.0
 
 
-def _is_close(judged: Judged, finished: Finished, *, hiccup: bool) -> bool:
+def _is_close(judged: Judged, finished: CompletedRun, *, hiccup: bool) -> bool:
     threshold, measured = judged.threshold, judged.measured or 0.0
     if threshold.metric.name == "skipped":
         (stage,) = (s for s in finished.figures.record.stages if s.span.name == MEASURED)

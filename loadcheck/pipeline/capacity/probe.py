@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.pipeline.abort import Aborted
+from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
+from loadcheck.verify.abort import Aborted
+from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Known, Metric
+from loadcheck.verify.thresholds import Threshold as Parsed
 from loadcheck.verify.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from loadcheck.load.stages import StageSpan
-    from loadcheck.pipeline.figures import RunFigures
-    from loadcheck.verify.thresholds import Threshold as Parsed
 
 WARM_UP, MEASURED = "warm-up", "probe"
 """The two stages of a probe; only the second counts."""
@@ -27,13 +23,13 @@ MOST_ERRORS = "error_rate <= 1%"
 NONE_SKIPPED = "skipped == 0"
 """Must hold always: what was not sent proves nothing about what the target takes."""
 _HASTE = 0.01
-"""Of the copies to be measured, that may be skipped before the load is stopped for it."""
+"""Share of measured copies that may be skipped before the probe is aborted."""
 _SIZED = ("started", "acknowledged", "uniques", "attempts", "succeeded", "rate")
 """Figures that say how large the scenario's own load is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probing:
+class ProbeTemplate:
     """What all probes of a search share.
 
     Attributes:
@@ -98,7 +94,7 @@ class Probing:
         return replace(self.scenario, load=load, thresholds=thresholds, document=document)
 
 
-def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> Probing:
+def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> ProbeTemplate:
     """Return what all probes of a scenario share.
 
     Args:
@@ -123,7 +119,7 @@ def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> Probing:
     for name, check in (("skipped", NONE_SKIPPED), ("error_rate", MOST_ERRORS)):
         if name not in names:
             checks.append((check, f"{MEASURED}: {check}"))
-    return Probing(scenario=scenario, checks=tuple(checks), left_out=tuple(left_out))
+    return ProbeTemplate(scenario=scenario, checks=tuple(checks), left_out=tuple(left_out))
 
 
 def _is_sized(metric: Metric) -> bool:
@@ -144,7 +140,7 @@ def _document(load: OpenLoad, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": "open", **kept, "stages": stages}
 
 
-class Hopeless:
+class EarlyFailDetector:
     """Stops a probe that can no longer hold, however good the rest of it may be.
 
     A percentile cannot come back within its limit when more samples are above than it leaves

@@ -21,36 +21,35 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.errors import ResultFileError, ScenarioError
-from loadcheck.pipeline import document as documents
-from loadcheck.pipeline.book import Place
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
-from loadcheck.pipeline.capacity.probe import Hopeless, Probing, probing
-from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
-from loadcheck.pipeline.consent import require_consent
-from loadcheck.pipeline.newrun import new_id
-from loadcheck.pipeline.prepare import Prepared
-from loadcheck.pipeline.run import SIGNALS, Occasion, attempt, rehearse, seed_of
+from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
+from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
+from loadcheck.pipeline.identity import new_id
+from loadcheck.pipeline.run import SIGNALS, RunContext, attempt, rehearse, seed_of
 from loadcheck.pipeline.run import Options as RunOptions
-from loadcheck.pipeline.target import serving, supplied
-from loadcheck.pipeline.work import Watch
+from loadcheck.pipeline.session import Watch
+from loadcheck.pipeline.target import require_consent, serving, supplied
 from loadcheck.result import ResultFile, default_name
+from loadcheck.result import document as documents
+from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
-from loadcheck.verify.allowance import Allowance
-from loadcheck.workflow.plan import Role
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryBudget
+from loadcheck.workflow.runtime.plan import Role
 
 _FIRST_RATE = 100.0
 """Where the search begins when a closed load says nothing of rates."""
 _AT_LEAST_S = 0.05
 """Rest between two probes, to look whether a signal has come."""
 _SETTLING_S = 3.0
-"""What a probe is thought to take beyond its load, before one has shown it."""
+"""Assumed time per probe beyond its load, until one has been measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(RunOptions):
-    """What a user says beside the scenario.
+    """Command-line options of a run.
 
     Attributes:
         keep: Directory for the results file of every probe; None: they are not kept.
@@ -118,7 +117,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     saved = documents.redact(intent, scenario.secrets)
     if options.keep is not None:
         ResultFile(options.keep / name)  # whether anything can be kept there
-    expedition = _Expedition(shared, prepared, aim, file, saved, options, view, seed)
+    expedition = CapacitySearch(shared, prepared, aim, file, saved, options, view, seed)
     await expedition.save()
     try:
         async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
@@ -126,7 +125,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
             around.start_soon(expedition.heed, sender)
             around.start_soon(expedition.keep_time, sender)
             with sender, stops:
-                occasion = Occasion(
+                occasion = RunContext(
                     emulator=emulator, seed=seed, signals=stops, allowance=_allowance(scenario)
                 )
                 await expedition.through(occasion)
@@ -137,7 +136,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     return await expedition.finish()
 
 
-def aim_of(scenario: Scenario) -> Aim:
+def aim_of(scenario: Scenario) -> SearchGoal:
     """Return what is searched for.
 
     Raises:
@@ -157,7 +156,7 @@ def aim_of(scenario: Scenario) -> Aim:
                 "say where to begin with capacity.from, or --from",
             )
         )
-    return Aim(
+    return SearchGoal(
         lowest=lowest,
         highest=given.highest or grammar.MAX_RATE,
         precision=given.precision,
@@ -175,14 +174,14 @@ class _Nowhere:
         """Save nothing: what is told of a probe is in the file of the search."""
 
 
-class _Expedition:
+class CapacitySearch:
     """The state of a search while it goes on."""
 
     def __init__(
         self,
-        shared: Probing,
-        prepared: Prepared,
-        aim: Aim,
+        shared: ProbeTemplate,
+        prepared: CompiledScenario,
+        aim: SearchGoal,
         file: ResultFile,
         saved: dict[str, Any],
         options: Options,
@@ -229,7 +228,7 @@ class _Expedition:
 
     # the probes
 
-    async def through(self, occasion: Occasion) -> None:
+    async def through(self, occasion: RunContext) -> None:
         """Probe until the search is over."""
         while not self._is_over(occasion) and (rate := self._search.next()) is not None:
             await self._probe(rate, occasion)
@@ -237,30 +236,30 @@ class _Expedition:
             if not self._is_over(occasion) and self._search.next() is not None:
                 await _rest(self._pause_s(occasion.allowance), occasion.signals)
 
-    def _is_over(self, occasion: Occasion) -> bool:
+    def _is_over(self, occasion: RunContext) -> bool:
         """Return whether something from outside has ended the search."""
         if occasion.emulator is not None and not occasion.emulator.alive:
             self._error = "the embedded emulator ended before the search did"
         return self._interrupted or self._out_of_time or self._error is not None
 
-    def _pause_s(self, allowance: Allowance | None) -> float:
+    def _pause_s(self, allowance: QueryBudget | None) -> float:
         """Return how long to wait: for the target to recover, and for queries to ask it."""
         pause_s = self._probing.scenario.capacity.recovery_s
-        if self._probes[-1]["verdict"] != Held.HELD.value:
+        if self._probes[-1]["verdict"] != ProbeVerdict.HELD.value:
             pause_s *= 2
         budget = self._probing.scenario.verify.budget
         if allowance is None or budget is None:
             return pause_s
         return max(pause_s, allowance.wait_s(budget.cost // 2))
 
-    async def _probe(self, rate: float, occasion: Occasion) -> None:
+    async def _probe(self, rate: float, occasion: RunContext) -> None:
         number, began_s = len(self._probes) + 1, time.monotonic()
         work = await attempt(
             self._probing.at(rate),
             occasion,
             self._place,
             self._view.watch(number, rate),
-            partial(Hopeless, alone=self._alone),
+            partial(EarlyFailDetector, alone=self._alone),
         )
         finished = await work.finish()
         took_s = time.monotonic() - began_s
@@ -269,7 +268,7 @@ class _Expedition:
         if judgement is not None:
             self._search.tell(judgement.seen(rate))
             self._inconsistent = judgement.inconsistent
-            if judgement.held is Held.HELD:
+            if judgement.held is ProbeVerdict.HELD:
                 self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
         copies = finished.document["copies"]["started"]
         self._events += copies * self._probing.scenario.load.events_per_copy
@@ -289,7 +288,7 @@ class _Expedition:
         self._probes.append(entry)
         self._view.told(entry)
 
-    def _place(self, run_id: str) -> Place:
+    def _place(self, run_id: str) -> ResultSink:
         if self._options.keep is None:
             return _Nowhere()
         name = default_name(self._probing.scenario.name, datetime.now(UTC), run_id)
@@ -366,12 +365,12 @@ class _Expedition:
         )
 
 
-def _allowance(scenario: Scenario) -> Allowance | None:
+def _allowance(scenario: Scenario) -> QueryBudget | None:
     """Return the query budget that all probes share; the embedded emulator has one for each."""
     budget = scenario.verify.budget
     if budget is None or scenario.target.kind == "emulator":
         return None
-    return Allowance(budget.cost, budget.window_s)
+    return QueryBudget(budget.cost, budget.window_s)
 
 
 async def _rest(seconds: float, stops: AsyncIterator[signal.Signals]) -> None:

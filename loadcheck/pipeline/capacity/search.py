@@ -21,7 +21,7 @@ _ROUNDING = 0.002
 _VOTES = 3
 
 
-class Held(enum.Enum):
+class ProbeVerdict(enum.Enum):
     """What a probe says of its rate."""
 
     HELD = "held"
@@ -42,7 +42,7 @@ class Ending(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ProbeResult:
     """What a probe has shown.
 
     Attributes:
@@ -54,14 +54,14 @@ class Seen:
     """
 
     rate: float
-    held: Held
+    held: ProbeVerdict
     close: bool = False
     final: bool = False
     carried: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
+class SearchGoal:
     """What is searched for.
 
     Attributes:
@@ -91,10 +91,12 @@ class Search:
         ending: Why it is over; None while it is not.
     """
 
-    def __init__(self, aim: Aim, affordable: Callable[[float], bool] = lambda _rate: True) -> None:
+    def __init__(
+        self, aim: SearchGoal, affordable: Callable[[float], bool] = lambda _rate: True
+    ) -> None:
         self._aim = aim
         self._affordable = affordable
-        self.seen: list[Seen] = []
+        self.seen: list[ProbeResult] = []
         self.ending: Ending | None = None
 
     def next(self) -> float | None:
@@ -112,7 +114,7 @@ class Search:
             return found
         return None
 
-    def tell(self, seen: Seen) -> None:
+    def tell(self, seen: ProbeResult) -> None:
         """Take in what a probe has shown."""
         self.seen.append(seen)
 
@@ -126,12 +128,14 @@ class Search:
     def bounds(self) -> tuple[float | None, float | None]:
         """The highest rate that holds, and the lowest that does not."""
         verdicts = {rate: settle(self.votes(rate)) for rate in self._rates()}
-        high = min((rate for rate, held in verdicts.items() if held is not Held.HELD), default=None)
-        below = [rate for rate, held in verdicts.items() if held is Held.HELD]
+        high = min(
+            (rate for rate, held in verdicts.items() if held is not ProbeVerdict.HELD), default=None
+        )
+        below = [rate for rate, held in verdicts.items() if held is ProbeVerdict.HELD]
         low = max((rate for rate in below if high is None or rate < high), default=None)
         return low, high
 
-    def votes(self, rate: float) -> list[Seen]:
+    def votes(self, rate: float) -> list[ProbeResult]:
         """Return what all probes at a rate have shown."""
         return [seen for seen in self.seen if seen.rate == rate]
 
@@ -148,16 +152,16 @@ class Search:
         votes = self.votes(last.rate)
         if len(votes) >= _VOTES:
             return None
-        telling = [vote for vote in votes if vote.held is not Held.UNPROVEN]
+        telling = [vote for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
         if not telling:
             doubtful = last.close
         elif len(telling) == 1:
             only = telling[0]
-            doubtful = only.close and only.held is Held.BROKE and not only.final
+            doubtful = only.close and only.held is ProbeVerdict.BROKE and not only.final
         else:
             # one that held clearly outweighs one that may have been spoiled
             doubtful = telling[0].held is not telling[1].held and not any(
-                vote.held is Held.HELD and not vote.close for vote in telling
+                vote.held is ProbeVerdict.HELD and not vote.close for vote in telling
             )
         left = self._aim.probes - len(self.seen)
         return last.rate if doubtful and left > self._needed() else None
@@ -190,10 +194,10 @@ class Search:
             return None
         for rate in ends:
             votes = [] if rate is None else self.votes(rate)
-            telling = [vote for vote in votes if vote.held is not Held.UNPROVEN]
+            telling = [vote for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
             if len(telling) == 1 and not telling[0].final:
                 only = telling[0]
-                if only.held is Held.BROKE or only.close:
+                if only.held is ProbeVerdict.BROKE or only.close:
                     return rate
         return None
 
@@ -203,7 +207,7 @@ class Search:
         carried = [
             seen.carried
             for seen in self.seen
-            if seen.carried is not None and settle(self.votes(seen.rate)) is not Held.HELD
+            if seen.carried is not None and settle(self.votes(seen.rate)) is not ProbeVerdict.HELD
         ]
         if not carried:
             return middle
@@ -219,17 +223,19 @@ class Search:
         return max(middle, high / math.pow(width, 2**passed))
 
 
-def settle(votes: Sequence[Seen]) -> Held:
+def settle(votes: Sequence[ProbeResult]) -> ProbeVerdict:
     """Return what the probes of one rate say together: the majority of those that say anything.
 
     Of one that held and one that broke, the first is more telling. What is final is not outvoted.
     """
     if any(vote.final for vote in votes):
-        return Held.BROKE
-    said = [vote.held for vote in votes if vote.held is not Held.UNPROVEN]
+        return ProbeVerdict.BROKE
+    said = [vote.held for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
     if not said:
-        return Held.UNPROVEN
-    return Held.HELD if 2 * said.count(Held.HELD) >= len(said) else Held.BROKE
+        return ProbeVerdict.UNPROVEN
+    return (
+        ProbeVerdict.HELD if 2 * said.count(ProbeVerdict.HELD) >= len(said) else ProbeVerdict.BROKE
+    )
 
 
 def rounded(rate: float) -> float:

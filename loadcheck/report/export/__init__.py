@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadcheck.report.export import comparison, hgrm, hlog, junit, markdown, rows, search
+from loadcheck.report import markdown
+from loadcheck.report import markdown as comparison
+from loadcheck.report.export import csv as rows
+from loadcheck.report.export import hgrm, hlog, junit
+from loadcheck.report.export import junit as search
 
 Format = Callable[[Mapping[str, Any]], str]
 """Turns a document into text."""

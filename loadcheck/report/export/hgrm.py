@@ -1,6 +1,8 @@
 """The headline latency as HdrHistogram's tools print it, for its plotter and others.
 
 The layout is that of ``AbstractHistogram.outputPercentileDistribution``; values are milliseconds.
+
+The histograms of a result by name.
 """
 
 from __future__ import annotations
@@ -11,8 +13,27 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from loadcheck.report import stored
-from loadcheck.report.export import recorded
+from loadcheck.result import store as stored
+
+_TIMES = ("response_time", "service_time", "failed", "throttled")
+
+Document = Mapping[str, Any]
+
+
+def histograms(document: Document) -> dict[str, Mapping[str, Any]]:
+    """Return the histograms that hold samples, ``uploadEvents.response_time`` and the like.
+
+    The headline comes first: the response time of the step whose outcome is a copy's, or its
+    service time if it has no due time of its own.
+    """
+    steps = document.get("steps", {})
+    ingest = document["workflow"].get("ingest")
+    ordered = sorted(steps, key=lambda name: name != ingest)
+    found = {f"{name}.{kind}": steps[name][kind] for name in ordered for kind in _TIMES}
+    if "generator" in document:
+        found["lateness"] = document["generator"]["lateness"]
+    return {name: times for name, times in found.items() if times and times["count"]}
+
 
 _PER_MS = 1000
 _TICKS_PER_HALF_DISTANCE = 5
@@ -21,7 +42,7 @@ _ALL = 100.0
 
 def text(document: Mapping[str, Any]) -> str:
     """Return the distribution of the ingest step's response time; its footer alone if empty."""
-    name, times = next(iter(recorded.histograms(document).items()), ("", None))
+    name, times = next(iter(histograms(document).items()), ("", None))
     histogram = HdrHistogram(1, 3_600_000_000, 3)
     if times is not None:
         # read by the checked way first: what is broken is told

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS
-from loadcheck.measure.layout import layout
-from loadcheck.report import stored
-from loadcheck.report.export import recorded
+from loadcheck.report.export.hgrm import histograms
+from loadcheck.result import store as stored
 
 Document = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ def text(document: Document) -> str:
         "#[Histogram values: microseconds; Interval_Max: milliseconds]",
         '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',
     ]
-    whole = dict(recorded.histograms(document))
+    whole = dict(histograms(document))
     found = list(_by_interval(document, whole))
     for _, _, name, *_ in found:
         whole.pop(name, None)

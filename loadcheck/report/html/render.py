@@ -14,10 +14,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from loadcheck import __version__
-from loadcheck.report.html.capacity import capacity_page
-from loadcheck.report.html.comparison import comparison_page
-from loadcheck.report.html.model import Page
-from loadcheck.report.html.result import result_page
+from loadcheck.report.page import Page
+from loadcheck.report.pages.capacity import capacity_page
+from loadcheck.report.pages.comparison import comparison_page
+from loadcheck.report.pages.run import result_page
 
 _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page")
 """The parts of the script, in the order in which they need each other."""

@@ -14,7 +14,7 @@ from loadcheck.scenario.model.load import (
     Threshold,
     Timeouts,
 )
-from loadcheck.scenario.model.scenario import Place, Scenario
+from loadcheck.scenario.model.scenario import Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Target, Tls, Workflow
 from loadcheck.scenario.model.verify import (
     Batch,
@@ -39,7 +39,6 @@ __all__ = [
     "Input",
     "Limit",
     "OpenLoad",
-    "Place",
     "Repeat",
     "Retry",
     "Scenario",

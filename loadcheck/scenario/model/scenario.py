@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from loadcheck.errors import Problem
+from loadcheck.errors import Place, Problem
 from loadcheck.scenario.model.load import (
     Capacity,
     ClosedLoad,
@@ -17,24 +18,6 @@ from loadcheck.scenario.model.load import (
 )
 from loadcheck.scenario.model.sending import Edit, Input, Target, Workflow
 from loadcheck.scenario.model.verify import Verify
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a value was written.
-
-    Attributes:
-        file: The scenario or profile as the user named it, or the override: ``--set seed=7``.
-        line: The line in that file, counted from 1; None for an override.
-        key: The dotted key as it counts in that file: list entries are numbered from 0.
-    """
-
-    file: str
-    line: int | None
-    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from pathlib import Path
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """How an https server is told from an impostor, and what it is shown.
+    """TLS verification settings and client certificate.
 
     Attributes:
         ca: PEM file of the authorities that are trusted instead of the system's.

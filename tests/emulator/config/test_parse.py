@@ -11,7 +11,7 @@ import pytest
 
 from loadcheck.emulator import config
 from loadcheck.emulator.config import ConfigError, parse, parse_faults
-from loadcheck.emulator.config.duration import milliseconds
+from loadcheck.emulator.config.model import milliseconds
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
-
 from typing import Any
 
 import orjson
@@ -14,6 +9,7 @@ import pytest
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.emulator.http.message import Answer, Delivery
+from tests.emulator.conftest import Make, Project
 
 USERS = [f"user-{number:02}" for number in range(20)]
 BY_USER = [{"type": "user", "value": "user_id"}]

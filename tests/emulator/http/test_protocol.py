@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from loadcheck.emulator.http.message import Answer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.emulator.conftest import Serve, Served
+from tests.emulator.conftest import Serve, Served
 
 BODY = b'{"api_key":"an-api-key-of-the-tests","events":[{"user_id":"user-1","event_type":"probe"}]}'
 HEAD = b"POST /2/httpapi HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
-
 import gzip
+from typing import Any
 
 import orjson
 import pytest
 
 from loadcheck.emulator.http.protocol import MAX_BODY_BYTES
+from tests.emulator.conftest import Make, Project
 
 PATHS = ("/2/httpapi", "/batch")
 EVENT = {"user_id": "user-1", "event_type": "probe"}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Project
+from tests.emulator.conftest import Project
 
 
 def totals(project: Project) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadcheck.emulator.config import ConfigError, parse
-from loadcheck.emulator.ingest.server import SingleServer
+from loadcheck.emulator.ingest.throttle import CapacityQueue
 from tests.emulator.conftest import Project
 
 MS = 1_000_000
@@ -22,7 +22,7 @@ class Hand:
 
 def waits(rate: float, arrivals_per_s: float, number: int) -> list[float]:
     clock = Hand()
-    server = SingleServer(rate, clock)
+    server = CapacityQueue(rate, clock)
     found = []
     for _ in range(number):
         found.append(server.wait_ms())
@@ -41,7 +41,7 @@ def test_above_it_the_queue_grows_by_the_difference() -> None:
 
 def test_the_queue_is_worked_off_while_nobody_comes() -> None:
     clock = Hand()
-    server = SingleServer(100, clock)
+    server = CapacityQueue(100, clock)
     for _ in range(50):
         server.wait_ms()
     clock.now_ns += 400 * MS

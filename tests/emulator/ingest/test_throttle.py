@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
-
 from typing import Any
 
 import pytest
+
+from tests.emulator.conftest import Make, Project
 
 EVENT = {"user_id": "user-1", "event_type": "probe"}
 NO_PROJECT = {"project_events_per_s": "off", "project_requests_per_s": "off"}

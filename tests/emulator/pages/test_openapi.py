@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import hypothesis
 import orjson
@@ -12,12 +13,7 @@ from schemathesis.specs.openapi import checks
 
 from loadcheck.emulator.config import parse
 from loadcheck.emulator.pages.openapi import description
-from tests.emulator.conftest import API_KEY, SECRET_KEY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.emulator.conftest import Serve
+from tests.emulator.conftest import API_KEY, SECRET_KEY, Serve
 
 TEXT = {"enum": ["user-1", "probe", "p", "", "(none)", "1"]}
 PROPERTY = {

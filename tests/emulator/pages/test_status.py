@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import html.parser
 import re
-from typing import TYPE_CHECKING
 
 import orjson
 
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
+from tests.emulator.conftest import Make, Project
 
 ROUTES = {
     "/2/httpapi",

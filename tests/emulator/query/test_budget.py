@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
-
 import asyncio
 import base64
 from typing import Any
@@ -14,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadcheck.emulator.http.message import Answer, Request
+from tests.emulator.conftest import Make, Project
 
 BY = {"type": "event", "value": "v"}
 CLAUSE = {"prop": "country", "op": "is", "values": ["Chile"]}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Project
+from tests.emulator.conftest import Project
 
 
 def by(*names: str, kind: str = "event") -> list[dict[str, str]]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Project
-
 import base64
 from typing import Any
 
 import pytest
+
+from tests.emulator.conftest import Project
 
 EVENT = '{"event_type":"probe"}'
 WRONG = (

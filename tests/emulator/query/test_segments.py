@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Project
-
 from typing import Any
 
 import pytest
+
+from tests.emulator.conftest import Project
 
 
 @pytest.fixture

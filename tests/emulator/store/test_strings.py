@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.emulator.store.probing import ProbingTable
-from loadcheck.emulator.store.strings import StringIndex
+from loadcheck.emulator.store.dedup import ProbingTable
+from loadcheck.emulator.store.values import StringIndex
 
 
 @given(st.lists(st.text(st.characters(codec=None), max_size=3)))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
-
 import asyncio
 import base64
 from typing import Any
@@ -15,6 +10,7 @@ import orjson
 import pytest
 
 from loadcheck.emulator.http.message import Answer, Request
+from tests.emulator.conftest import Make, Project
 
 PATH = "/api/2/deletions/users"
 JUNE = b"start_day=20260601&end_day=20260630"

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.emulator.conftest import Make, Project
-
 import gzip
 import io
 import zipfile
@@ -14,6 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
+
+from tests.emulator.conftest import Make, Project
 
 
 def export(project: Project, start: str, end: str) -> dict[str, list[Any]]:

@@ -17,8 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadcheck.load.transport import Sink
+from loadcheck.load.transport.coding import plain
 from loadcheck.load.transport.connection import Connection
-from loadcheck.load.transport.framing import plain
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 

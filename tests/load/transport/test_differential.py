@@ -13,7 +13,7 @@ import pytest
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.emulator.process import Running, embedded
-from loadcheck.load.outcome import attempt_outcome
+from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.wire import wire_transport

@@ -10,7 +10,7 @@ import anyio.abc
 import anyio.to_thread
 import pytest
 
-from loadcheck.load.outcome import attempt_outcome
+from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Failure, Origin

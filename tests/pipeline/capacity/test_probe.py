@@ -9,7 +9,7 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.pipeline.capacity.probe import probing
 from loadcheck.pipeline.capacity.run import _allowance, aim_of
 from loadcheck.scenario.model import Budget, Capacity, ClosedLoad, OpenLoad, Stage, Target
-from loadcheck.verify.metrics import Vocabulary
+from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import parse_all
 from tests.pipeline.capacity.test_virtual import scenario, shared
 
@@ -72,7 +72,7 @@ def test_the_document_of_a_probe_is_a_scenario_again() -> None:
 
 def test_a_closed_load_is_opened() -> None:
     given = replace(scenario(), load=ClosedLoad(concurrency=5, copies=10, events_per_copy=3))
-    thresholds, _ = parse_all(given.thresholds, Vocabulary(steps=["send"]))
+    thresholds, _ = parse_all(given.thresholds, MetricNames(steps=["send"]))
     common = probing(given, thresholds)
     load = common.at(100).load
     assert isinstance(load, OpenLoad)

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.pipeline.capacity.search import (
-    Aim,
     Ending,
-    Held,
+    ProbeResult,
+    ProbeVerdict,
     Search,
-    Seen,
+    SearchGoal,
     rounded,
     settle,
 )
 
-AIM = Aim(lowest=100, highest=1_000_000, precision=0.04, probes=12)
+AIM = SearchGoal(lowest=100, highest=1_000_000, precision=0.04, probes=12)
 
 
 class Target:
@@ -50,20 +50,22 @@ class Target:
         self.random = random.Random(1)
         self.asked: list[float] = []
 
-    def probe(self, rate: float) -> Seen:
+    def probe(self, rate: float) -> ProbeResult:
         self.asked.append(rate)
         border = self.capacity * (1 + self.random.uniform(-self.noise, self.noise))
         if rate <= border:
             if len(self.asked) - 1 in self.hiccups:
                 if self.severe:
-                    return Seen(rate=rate, held=Held.BROKE, carried=0.8 * rate)
-                return Seen(rate=rate, held=Held.BROKE, close=True)
-            return Seen(rate=rate, held=Held.HELD)
+                    return ProbeResult(rate=rate, held=ProbeVerdict.BROKE, carried=0.8 * rate)
+                return ProbeResult(rate=rate, held=ProbeVerdict.BROKE, close=True)
+            return ProbeResult(rate=rate, held=ProbeVerdict.HELD)
         carried = border if self.hints else None
-        return Seen(rate=rate, held=Held.BROKE, close=rate < 1.02 * border, carried=carried)
+        return ProbeResult(
+            rate=rate, held=ProbeVerdict.BROKE, close=rate < 1.02 * border, carried=carried
+        )
 
 
-def searched(target: Target, aim: Aim = AIM) -> Search:
+def searched(target: Target, aim: SearchGoal = AIM) -> Search:
     search = Search(aim)
     while (rate := search.next()) is not None:
         search.tell(target.probe(rate))
@@ -125,16 +127,16 @@ def test_it_ends_within_its_budget_whatever_the_target_says(
     capacity: float, lowest: float, precision: float, probes: int, events: int, data: st.DataObject
 ) -> None:
     spent = 0.0
-    aim = Aim(lowest=lowest, highest=500_000, precision=precision, probes=probes)
+    aim = SearchGoal(lowest=lowest, highest=500_000, precision=precision, probes=probes)
     search = Search(aim, lambda rate: spent + 10 * rate <= events)
-    verdicts = st.sampled_from(Held)
+    verdicts = st.sampled_from(ProbeVerdict)
     while (rate := search.next()) is not None:
         assert lowest <= rate <= 500_000
         spent += 10 * rate
         assert spent <= events
         carried = data.draw(st.none() | st.floats(0.1, 1e6))
         search.tell(
-            Seen(
+            ProbeResult(
                 rate=rate,
                 held=data.draw(verdicts),
                 close=data.draw(st.booleans()),
@@ -168,9 +170,11 @@ def test_what_was_carried_shortens_the_bisection() -> None:
 
 def test_a_hint_that_is_wrong_is_left_in_steps_that_double() -> None:
     class Liar(Target):
-        def probe(self, rate: float) -> Seen:
+        def probe(self, rate: float) -> ProbeResult:
             seen = super().probe(rate)
-            return Seen(rate=rate, held=seen.held, carried=seen.carried and 0.8 * seen.carried)
+            return ProbeResult(
+                rate=rate, held=seen.held, carried=seen.carried and 0.8 * seen.carried
+            )
 
     target = Liar(6000, hints=True)
     low, _ = searched(target).bounds
@@ -181,7 +185,7 @@ def test_a_hint_that_is_wrong_is_left_in_steps_that_double() -> None:
 
 def test_it_stops_at_the_highest_rate_it_may_try() -> None:
     search = searched(
-        Target(1e9, hints=True), Aim(lowest=100, highest=1000, precision=0.04, probes=12)
+        Target(1e9, hints=True), SearchGoal(lowest=100, highest=1000, precision=0.04, probes=12)
     )
     assert [seen.rate for seen in search.seen] == [100, 300, 900, 1000]
     assert search.ending is Ending.HIGHEST
@@ -189,7 +193,7 @@ def test_it_stops_at_the_highest_rate_it_may_try() -> None:
 
 
 def test_the_climb_can_be_gentler() -> None:
-    aim = Aim(lowest=100, highest=1e6, precision=0.04, probes=12, climb=1.5)
+    aim = SearchGoal(lowest=100, highest=1e6, precision=0.04, probes=12, climb=1.5)
     search = searched(Target(400, hints=False), aim)
     assert [seen.rate for seen in search.seen][:5] == [100, 150, 225, 338, 507]
 
@@ -202,7 +206,7 @@ def test_not_even_the_lowest() -> None:
 
 def test_out_of_probes_tells_what_is_known() -> None:
     search = searched(
-        Target(2000, hints=False), Aim(lowest=100, highest=1e6, precision=0.04, probes=5)
+        Target(2000, hints=False), SearchGoal(lowest=100, highest=1e6, precision=0.04, probes=5)
     )
     assert (search.ending, search.bounds) == (Ending.PROBES, (1560, 2700))
 
@@ -218,13 +222,13 @@ def test_an_interrupt_ends_it() -> None:
 def test_what_the_generator_could_not_deliver_bounds_it_from_above() -> None:
     search = Search(AIM)
     while (rate := search.next()) is not None:
-        held = Held.HELD if rate <= 1000 else Held.UNPROVEN
-        search.tell(Seen(rate=rate, held=held, close=held is Held.UNPROVEN))
+        held = ProbeVerdict.HELD if rate <= 1000 else ProbeVerdict.UNPROVEN
+        search.tell(ProbeResult(rate=rate, held=held, close=held is ProbeVerdict.UNPROVEN))
     low, high = search.bounds
     assert low is not None
     assert high is not None
     assert 950 <= low <= 1000 < high
-    assert settle(search.votes(high)) is Held.UNPROVEN
+    assert settle(search.votes(high)) is ProbeVerdict.UNPROVEN
 
 
 def test_an_answer_that_nearly_broke_is_asked_for_again() -> None:
@@ -233,8 +237,10 @@ def test_an_answer_that_nearly_broke_is_asked_for_again() -> None:
     while (rate := search.next()) is not None:
         asked.append(rate)
         # holds the first time only
-        held = Held.HELD if rate < 2500 and asked.count(rate) == 1 else Held.BROKE
-        search.tell(Seen(rate=rate, held=held, close=held is Held.HELD and rate > 2200))
+        held = ProbeVerdict.HELD if rate < 2500 and asked.count(rate) == 1 else ProbeVerdict.BROKE
+        search.tell(
+            ProbeResult(rate=rate, held=held, close=held is ProbeVerdict.HELD and rate > 2200)
+        )
     low, _ = search.bounds
     assert low is not None
     assert len(asked) <= 12
@@ -246,34 +252,37 @@ def test_an_answer_that_nearly_broke_is_asked_for_again() -> None:
     [("h", "h"), ("b", "b"), ("u", "u"), ("hb", "h"), ("bh", "h"), ("hbb", "b"), ("bhh", "h")],
 )
 def test_the_majority_decides_and_that_it_held_weighs_more(said: str, settled: str) -> None:
-    words = {"h": Held.HELD, "b": Held.BROKE, "u": Held.UNPROVEN}
+    words = {"h": ProbeVerdict.HELD, "b": ProbeVerdict.BROKE, "u": ProbeVerdict.UNPROVEN}
     for order in itertools.permutations(said):
-        votes = [Seen(rate=1, held=words[letter]) for letter in order]
+        votes = [ProbeResult(rate=1, held=words[letter]) for letter in order]
         assert settle(votes) is words[settled]
-    assert settle([Seen(rate=1, held=held) for held in Held]) is Held.HELD
+    assert settle([ProbeResult(rate=1, held=held) for held in ProbeVerdict]) is ProbeVerdict.HELD
 
 
 def test_a_spoiled_probe_is_asked_for_again_twice_a_hopeless_one_never() -> None:
     for close, probes in ((True, 3), (False, 1)):
         search = Search(AIM)
         while (rate := search.next()) is not None:
-            search.tell(Seen(rate=rate, held=Held.UNPROVEN, close=close))
+            search.tell(ProbeResult(rate=rate, held=ProbeVerdict.UNPROVEN, close=close))
         assert [seen.rate for seen in search.seen] == [100] * probes
         assert search.ending is Ending.LOWEST
 
 
 def test_one_clear_answer_outweighs_two_spoiled_ones() -> None:
-    votes = [Seen(rate=1, held=Held.UNPROVEN), Seen(rate=1, held=Held.UNPROVEN)]
-    assert settle([*votes, Seen(rate=1, held=Held.HELD)]) is Held.HELD
-    assert settle([*votes, Seen(rate=1, held=Held.BROKE)]) is Held.BROKE
+    votes = [
+        ProbeResult(rate=1, held=ProbeVerdict.UNPROVEN),
+        ProbeResult(rate=1, held=ProbeVerdict.UNPROVEN),
+    ]
+    assert settle([*votes, ProbeResult(rate=1, held=ProbeVerdict.HELD)]) is ProbeVerdict.HELD
+    assert settle([*votes, ProbeResult(rate=1, held=ProbeVerdict.BROKE)]) is ProbeVerdict.BROKE
 
 
 def test_what_is_lost_once_is_lost() -> None:
     search = Search(AIM)
     while (rate := search.next()) is not None:
         lost = rate == 900 and not search.votes(900)
-        held = Held.BROKE if lost else Held.HELD
-        search.tell(Seen(rate=rate, held=held, final=lost))
+        held = ProbeVerdict.BROKE if lost else ProbeVerdict.HELD
+        search.tell(ProbeResult(rate=rate, held=held, final=lost))
     low, high = search.bounds
     assert high == 900
     assert low is not None

@@ -13,18 +13,14 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.load.monitor import Monitor
-from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.record import Record
+from loadcheck.load.monitor import Monitor, each_second
+from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
-from loadcheck.load.seconds import each_second
-from loadcheck.load.stages import stage_spans
-from loadcheck.pipeline.abort import Aborted
+from loadcheck.measure.record import Record
 from loadcheck.pipeline.capacity.judge import judge
-from loadcheck.pipeline.capacity.probe import MEASURED, Hopeless, Probing, probing
-from loadcheck.pipeline.capacity.search import Aim, Ending, Held, Search
-from loadcheck.pipeline.figures import Rates, RunFigures
+from loadcheck.pipeline.capacity.probe import MEASURED, EarlyFailDetector, ProbeTemplate, probing
+from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.scenario.model import (
     Capacity,
     OpenLoad,
@@ -37,7 +33,9 @@ from loadcheck.scenario.model import (
     Verify,
     Workflow,
 )
-from loadcheck.verify.metrics import Vocabulary
+from loadcheck.verify.abort import Aborted
+from loadcheck.verify.figures import Rates, RunFigures
+from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import parse_all
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Request
@@ -68,12 +66,12 @@ def scenario(*checks: str, max_in_flight: int = 2000, **capacity: Any) -> Scenar
     )
 
 
-def words(given: Scenario) -> Vocabulary:
+def words(given: Scenario) -> MetricNames:
     assert isinstance(given.load, OpenLoad)
-    return Vocabulary(steps=["send"], stages=[stage.name for stage in given.load.stages])
+    return MetricNames(steps=["send"], stages=[stage.name for stage in given.load.stages])
 
 
-def shared(given: Scenario) -> Probing:
+def shared(given: Scenario) -> ProbeTemplate:
     thresholds, problems = parse_all(given.thresholds, words(given))
     assert not problems
     return probing(given, thresholds)
@@ -97,7 +95,7 @@ class Queue:
         return self.free_s - now_s + self.base_s, 400 if failed else 200
 
 
-def probe(target: Queue, common: Probing, rate: float) -> Any:
+def probe(target: Queue, common: ProbeTemplate, rate: float) -> Any:
     """Run a probe and return what the pipeline would hand to the judge."""
     given = common.at(rate)
     assert isinstance(given.load, OpenLoad)
@@ -122,7 +120,9 @@ def probe(target: Queue, common: Probing, rate: float) -> Any:
                 clock=now_ns,
                 spin_ns=0,
             )
-            watchdog = Hopeless(thresholds, [stage.span for stage in record.stages], alone="send")
+            watchdog = EarlyFailDetector(
+                thresholds, [stage.span for stage in record.stages], alone="send"
+            )
             stopped: Aborted | None = None
 
             def figures() -> RunFigures:
@@ -151,8 +151,8 @@ def probe(target: Queue, common: Probing, rate: float) -> Any:
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def searched(target: Queue, common: Probing) -> Search:
-    search = Search(Aim(lowest=5, highest=10_000, precision=0.04, probes=12))
+def searched(target: Queue, common: ProbeTemplate) -> Search:
+    search = Search(SearchGoal(lowest=5, highest=10_000, precision=0.04, probes=12))
     while (rate := search.next()) is not None:
         search.tell(judge(probe(target, common, rate), common, rate).seen(rate))
     return search
@@ -192,14 +192,14 @@ def test_it_is_found_without_any_threshold_of_ones_own() -> None:
 def test_below_its_capacity_a_target_holds() -> None:
     common = shared(scenario("send.p99 < 250ms"))
     judgement = judge(probe(Queue(60), common, 58), common, 58)
-    assert (judgement.held, judgement.close, judgement.carried) == (Held.HELD, False, None)
+    assert (judgement.held, judgement.close, judgement.carried) == (ProbeVerdict.HELD, False, None)
     assert judgement.growth == pytest.approx(0, abs=0.01)
 
 
 def test_a_queue_that_grows_breaks_although_no_threshold_is_broken_yet() -> None:
     common = shared(scenario("send.p99 < 10s"))
     judgement = judge(probe(Queue(60), common, 66), common, 66)
-    assert (judgement.held, judgement.because) == (Held.BROKE, "keeps up")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "keeps up")
     assert judgement.growth == pytest.approx(0.09, abs=0.02)
     assert not judgement.close
     assert judgement.carried == pytest.approx(60, abs=2)
@@ -208,13 +208,13 @@ def test_a_queue_that_grows_breaks_although_no_threshold_is_broken_yet() -> None
 def test_a_slow_answer_is_no_queue() -> None:
     common = shared(scenario("send.p99 < 10s", warmup_s=4.0))
     judgement = judge(probe(Queue(1000, base_s=3), common, 50), common, 50)
-    assert judgement.held is Held.HELD
+    assert judgement.held is ProbeVerdict.HELD
 
 
 def test_the_first_threshold_that_breaks_is_named_as_it_was_written() -> None:
     common = shared(scenario("send.p50 < 9s", "send.p99 < 250ms"))
     judgement = judge(probe(Queue(60), common, 180), common, 180)
-    assert (judgement.held, judgement.because) == (Held.BROKE, "send.p99 < 250ms")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "send.p99 < 250ms")
     assert judgement.unit == "ms"
     assert judgement.measured is not None
     assert judgement.measured > 250
@@ -232,16 +232,19 @@ def test_a_hopeless_probe_is_stopped_early() -> None:
 def test_errors_break_it_although_nobody_asked() -> None:
     common = shared(scenario("send.p99 < 250ms"))
     judgement = judge(probe(Queue(1000, error_every=20), common, 50), common, 50)
-    assert (judgement.held, judgement.because) == (Held.BROKE, "error_rate <= 1%")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "error_rate <= 1%")
     assert not judgement.close
     allowed = shared(scenario("send.p99 < 250ms", "error_rate < 10%"))
-    assert judge(probe(Queue(1000, error_every=20), allowed, 50), allowed, 50).held is Held.HELD
+    assert (
+        judge(probe(Queue(1000, error_every=20), allowed, 50), allowed, 50).held
+        is ProbeVerdict.HELD
+    )
 
 
 def test_too_many_in_flight_break_it() -> None:
     common = shared(scenario("send.p99 < 9s", max_in_flight=30))
     judgement = judge(probe(Queue(60), common, 90), common, 90)
-    assert (judgement.held, judgement.because) == (Held.BROKE, "skipped == 0")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "skipped == 0")
     assert judgement.carried == pytest.approx(60, abs=2)
 
 
@@ -251,7 +254,7 @@ def test_what_did_not_arrive_breaks_it() -> None:
     finding = SimpleNamespace(check="lost", verdict=Verdict.FAIL)
     ran.judgement.consistent, ran.judgement.findings = Verdict.FAIL, [finding]
     judgement = judge(ran, common, 50)
-    assert (judgement.held, judgement.because) == (Held.BROKE, "lost")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "lost")
     assert judgement.inconsistent
     assert not judgement.close
 
@@ -260,9 +263,9 @@ def test_no_evidence_is_no_proof_that_it_holds() -> None:
     common = shared(scenario())
     ran = probe(Queue(60), common, 50)
     ran.judgement.consistent = Verdict.UNKNOWN
-    assert judge(ran, common, 50).held is Held.UNPROVEN
+    assert judge(ran, common, 50).held is ProbeVerdict.UNPROVEN
     unasked = replace(common, scenario=replace(common.scenario, verify=Verify(enabled=False)))
-    assert judge(ran, unasked, 50).held is Held.HELD
+    assert judge(ran, unasked, 50).held is ProbeVerdict.HELD
 
 
 def test_a_generator_that_could_not_keep_up_proves_nothing() -> None:
@@ -270,27 +273,27 @@ def test_a_generator_that_could_not_keep_up_proves_nothing() -> None:
     ran = probe(Queue(60), common, 50)
     ran.judgement.findings = [SimpleNamespace(check="generator", verdict=Verdict.UNKNOWN)]
     judgement = judge(ran, common, 50)
-    assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_a_latency_that_is_our_own_proves_nothing() -> None:
     common = shared(scenario("send.p99 < 250ms"))
     ran = probe(Queue(60, base_s=0.3), common, 50)
-    assert judge(ran, common, 50).held is Held.BROKE
+    assert judge(ran, common, 50).held is ProbeVerdict.BROKE
     (stage,) = ran.figures.record.stages
     for _ in range(1000):
         stage.dispatch_lag.record(100_000_000)
     judgement = judge(ran, common, 50)
-    assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_a_schedule_that_was_not_kept_is_the_generators_limit() -> None:
     common = shared(scenario("send.p99 < 250ms"))
     ran = probe(Queue(60), common, 180)
-    assert judge(ran, common, 180).held is Held.BROKE
+    assert judge(ran, common, 180).held is ProbeVerdict.BROKE
     ran.figures.record.due //= 2
     judgement = judge(ran, common, 180)
-    assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_copies_skipped_because_we_stood_still_are_not_the_targets_fault() -> None:
@@ -299,7 +302,7 @@ def test_copies_skipped_because_we_stood_still_are_not_the_targets_fault() -> No
     assert judge(ran, common, 90).because == "skipped == 0"
     ran.figures.record.dispatch_lag.record(500_000_000)
     judgement = judge(ran, common, 90)
-    assert (judgement.held, judgement.because) == (Held.UNPROVEN, "generator")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_one_pause_of_ours_does_not_excuse_what_is_skipped_all_the_time() -> None:
@@ -307,4 +310,4 @@ def test_one_pause_of_ours_does_not_excuse_what_is_skipped_all_the_time() -> Non
     ran = probe(Queue(60), common, 900)
     ran.figures.record.dispatch_lag.record(50_000_000)
     judgement = judge(ran, common, 900)
-    assert (judgement.held, judgement.because) == (Held.BROKE, "skipped == 0")
+    assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "skipped == 0")

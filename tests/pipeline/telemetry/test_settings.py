@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.pipeline.telemetry import Settings, settings
+from loadcheck.report.otel import Settings, settings
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 

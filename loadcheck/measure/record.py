@@ -1,0 +1,376 @@
+"""Where a run's measurements come together while it goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from loadcheck.measure import (
+    Delays,
+    Grid,
+    Histogram,
+    Ledger,
+    Outcome,
+    Stalls,
+    StepTimes,
+    Tally,
+    Timeline,
+)
+from loadcheck.workflow.exchange import Exchange
+from loadcheck.workflow.runtime.plan import Role, StepPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpan:
+    """Where a stage lies in a load.
+
+    Attributes:
+        name: The stage's.
+        begin_s: When it begins, since the load began.
+        end_s: When it ends.
+        first: Number of its first copy.
+        last: Number of the first copy after it.
+    """
+
+    name: str
+    begin_s: float
+    end_s: float
+    first: int
+    last: int
+
+
+class StageRecord:
+    """One stage.
+
+    Attributes:
+        span: Where it lies.
+        steps: What its copies measured, by index in the plan; queries belong to the stage in which
+            they were sent.
+        lateness: Due to sent of each copy's first request.
+        dispatch_lag: Due to started of each copy.
+        loop_lag: The event loop's, while the stage went on.
+        begin_ns: Monotonic instant of its beginning; 0 before the load has begun.
+        end_ns: That of its end.
+    """
+
+    __slots__ = ("begin_ns", "dispatch_lag", "end_ns", "lateness", "loop_lag", "span", "steps")
+
+    def __init__(self, span: StageSpan, steps: Sequence[StepRecord]) -> None:
+        self.span = span
+        self.steps = tuple(steps)
+        self.lateness = Histogram()
+        self.dispatch_lag = Histogram()
+        self.loop_lag = Histogram()
+        self.begin_ns = self.end_ns = 0
+
+    def begin(self, load_begin_ns: int) -> None:
+        """Note when the load began."""
+        self.begin_ns = load_begin_ns + round(self.span.begin_s * 1e9)
+        self.end_ns = load_begin_ns + round(self.span.end_s * 1e9)
+
+    def holds(self, instant_ns: int) -> bool:
+        """Return whether an instant falls into it."""
+        return self.begin_ns <= instant_ns < self.end_ns
+
+
+_TOO_MANY_REQUESTS = 429
+
+
+class StepRecord:
+    """What was measured of one step.
+
+    Latencies of successful attempts are kept apart from those of failed ones, and a 429 is mixed
+    into neither: a refusal is quick and would flatter both.
+
+    Attributes:
+        step_id: The step.
+        service_time: Sent to done, of each successful attempt.
+        response_time: Due to done of each success, retries spanned; None for a step that has no due
+            time of its own.
+        failed: Sent to done of attempts that failed with anything but a 429.
+        throttled: Sent to done of attempts answered with 429.
+        attempts: Exchanges, sent or not.
+        succeeded: Attempts whose criteria held.
+        answers: How often each status code, or failure by name, came back.
+        times: The response and service times, by interval of the copy's due time; of a query of our
+            own, by that of the instant at which it was sent.
+        failures: Attempts that failed, by the same intervals; None where no intervals are kept.
+        reasons: Why attempts failed, counted; at most 20 kinds.
+        examples: The beginning of the first failed answer's body, by status code.
+        parts: The same for single stages of the load, where thresholds speak of them.
+    """
+
+    __slots__ = (
+        "answers",
+        "attempts",
+        "examples",
+        "failed",
+        "failures",
+        "parts",
+        "reasons",
+        "response_time",
+        "service_time",
+        "step_id",
+        "succeeded",
+        "throttled",
+        "times",
+    )
+
+    _MAX_REASONS = 20
+    _OTHER = "other reasons"
+    _EXAMPLE_BYTES = 4096  # more than is shown, so that no secret is cut before it is hidden
+
+    def __init__(
+        self,
+        step_id: str,
+        *,
+        has_due_time: bool,
+        grid: Grid | None = None,
+        stalls: Stalls | None = None,
+    ) -> None:
+        self.step_id = step_id
+        self.times = StepTimes(grid, has_due_time=has_due_time, stalls=stalls)
+        self.service_time = self.times.service_time
+        self.response_time = self.times.response_time
+        self.failures = Tally(grid) if grid is not None else None
+        self.failed = Histogram()
+        self.throttled = Histogram()
+        self.attempts = 0
+        self.succeeded = 0
+        self.answers: Counter[int | str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.examples: dict[int, str] = {}
+        self.parts: tuple[tuple[StageRecord, StepRecord], ...] = ()
+
+    def add(
+        self, exchange: Exchange, due_ns: int | None = None, started_ns: int | None = None
+    ) -> None:
+        """Enter one judged attempt, made by a copy.
+
+        Args:
+            exchange: The attempt.
+            due_ns: When the copy was due; None for a query of our own.
+            started_ns: When it was started; None: when it was due.
+        """
+        done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
+        since_ns = sent_ns if due_ns is None else due_ns
+        for stage, part in self.parts:
+            if stage.holds(since_ns):
+                part.add(exchange, due_ns, started_ns)
+        self.attempts += 1
+        if exchange.success:
+            self.succeeded += 1
+            self.answers[exchange.status] += 1
+            self.times.record(since_ns, started_ns or since_ns, sent_ns, done_ns)
+            return
+        if self.failures is not None:
+            self.failures.record(since_ns)
+        if exchange.failure is not None:
+            self.answers[exchange.failure.value] += 1
+            reason = exchange.reason
+        else:
+            self.answers[exchange.status] += 1
+            reason = f"{_named(exchange.status)}: {exchange.reason}"
+            if exchange.status not in self.examples:
+                beginning = exchange.body[: self._EXAMPLE_BYTES]
+                self.examples[exchange.status] = beginning.decode("utf-8", "replace")
+        if reason not in self.reasons and len(self.reasons) >= self._MAX_REASONS:
+            reason = self._OTHER
+        self.reasons[reason] += 1
+        if sent_ns:
+            kept = self.throttled if exchange.status == _TOO_MANY_REQUESTS else self.failed
+            kept.record(done_ns - sent_ns)
+
+
+def _named(status: int) -> str:
+    """Return a status code with its name, where it has one."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+class Record:
+    """Everything measured in one run.
+
+    The counters run along with the ledger, because a bitmap's length is a walk over its containers.
+
+    Attributes:
+        steps: By index in the plan, observer steps too.
+        ingest: The step whose outcome is the copy's.
+        queries: Our own queries of a step that copies run as well; None if none does.
+        lateness: Due to sent of each copy's first request.
+        dispatch_lag: Due to started of each copy of an open load: the part of its lateness that is
+            the generator's alone, before it waits for a connection.
+        ledger: Which copies have which outcome.
+        timeline: What happened in each second.
+        due: Copies that have fallen due.
+        retries: Attempts beyond the first of a step.
+        stale_retries: Requests that the transport sent a second time, because the connection of the
+            first was being closed when it was used; no attempts of their own.
+        resends: Requests of several copies that were sent again without those the answer named.
+        in_flight: Copies under way now.
+        max_in_flight: The most that were under way at once.
+        load_ns: How long copies were started; 0 while they still are.
+        last_ack_ns: Monotonic instant of the last acknowledgement; 0 before there is one.
+        uniques: What the service counted last; None before it was asked.
+        stages: The stages of an open load that are measured on their own.
+        grid: Intervals by which times, failures, lateness and outcomes are kept.
+        delays: The lateness by interval.
+        stalls: When the generator itself stood still.
+        paused: Of the copies skipped, those that fell due during a pause of the generator.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[StepPlan],
+        ingest: int,
+        observer: int | None = None,
+        stages: Sequence[StageSpan] = (),
+        grid: Grid | None = None,
+    ) -> None:
+        self.grid = Grid() if grid is None else grid
+        self.stalls = Stalls()
+        self.steps = _records(steps, self.stalls, self.grid)
+        self.ingest = self.steps[ingest]
+        shared = observer is not None and steps[observer].role is Role.COPY
+        self.queries = (
+            StepRecord(
+                f"{steps[observer].step_id}@observer",
+                has_due_time=False,
+                grid=self.grid,
+                stalls=self.stalls,
+            )
+            if shared and observer is not None
+            else None
+        )
+        self.stages = tuple(StageRecord(span, _records(steps, self.stalls)) for span in stages)
+        for index, step in enumerate(self.steps):
+            step.parts = tuple((stage, stage.steps[index]) for stage in self.stages)
+        self.delays = Delays(self.grid)
+        self.lateness = self.delays.total
+        self.dispatch_lag = Histogram()
+        self.ledger = Ledger()
+        self.timeline = Timeline()
+        self.due = self.started = self.skipped = self.paused = 0
+        self.acknowledged = self.rejected = self.indeterminate = 0
+        self.retries = self.stale_retries = self.resends = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
+        self.load_ns = 0
+        self.last_ack_ns = 0
+        self.uniques: int | None = None
+        self._begin_ns = 0
+        self._times = self.ingest.response_time or self.ingest.service_time
+        self._seen_times = self._times.counts()
+        self._seen_lateness = self.lateness.counts()
+
+    def begin(self, begin_ns: int) -> None:
+        """Note when the load began, before its first copy is started."""
+        self._begin_ns = begin_ns
+        self.grid.begin(begin_ns)
+        for stage in self.stages:
+            stage.begin(begin_ns)
+
+    def end(self, end_ns: int) -> None:
+        """Note that no further copy will be started."""
+        self.load_ns = end_ns - self._begin_ns
+        self.grid.end(end_ns)
+
+    def dispatched(self, due_ns: int, now_ns: int) -> None:
+        """Enter how late a copy of an open load was started."""
+        self.dispatch_lag.record(now_ns - due_ns)
+        for stage in self.stages:
+            if stage.holds(due_ns):
+                stage.dispatch_lag.record(now_ns - due_ns)
+
+    def sent(self, due_ns: int, sent_ns: int) -> None:
+        """Enter how late the first request of a copy was sent."""
+        self.delays.record(due_ns, sent_ns)
+        for stage in self.stages:
+            if stage.holds(due_ns):
+                stage.lateness.record(sent_ns - due_ns)
+
+    def asked(self, exchange: Exchange) -> None:
+        """Enter a query of our own, apart from those that copies make of the same step."""
+        kept = self.steps[exchange.request.step] if self.queries is None else self.queries
+        kept.add(exchange)
+
+    def start(self, number: int) -> None:
+        """Enter a copy before its first byte is sent."""
+        self.started += 1
+        self.ledger.started.add(number)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+
+    def skip(self, first: int, last: int, *, paused: bool = False) -> None:
+        """Enter copies that are not sent, because too many are in flight.
+
+        Args:
+            first: Number of the first.
+            last: Number of the first that is not skipped.
+            paused: Whether it is because the generator paused when they fell due.
+        """
+        self.skipped += last - first
+        self.ledger.skipped.add_range(first, last)
+        if paused:
+            self.paused += last - first
+
+    def settle(self, number: int, outcome: Outcome) -> None:
+        """Enter the outcome of a copy that has ended."""
+        self.in_flight -= 1
+        self.ledger.settle(number, outcome)
+        if outcome is Outcome.ACKNOWLEDGED:
+            self.acknowledged += 1
+        elif outcome is Outcome.REJECTED:
+            self.rejected += 1
+        else:
+            self.indeterminate += 1
+
+    def close(self) -> None:
+        """Enter what is still under way as indeterminate: the run ends without its answer."""
+        self.indeterminate += len(self.ledger.open())
+        self.in_flight = 0
+        self.ledger.close()
+
+    def close_second(self, second: int) -> None:
+        """Write the timeline's row of a second that has passed."""
+        times, lateness = self._seen_times, self._seen_lateness
+        p50_ms, p99_ms, max_ms = self._times.percentiles_ms((50, 99, 100), times)
+        lateness_p99_ms = self.lateness.percentile_ms(99, lateness)
+        self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
+        self.timeline.close_second(
+            second,
+            {
+                "due": self.due,
+                "started": self.started,
+                "skipped": self.skipped,
+                "acknowledged": self.acknowledged,
+                "rejected": self.rejected,
+                "indeterminate": self.indeterminate,
+                "retries": self.retries,
+            },
+            {"in_flight": self.in_flight, "uniques": self.uniques},
+            {
+                "p50_ms": p50_ms,
+                "p99_ms": p99_ms,
+                "max_ms": max_ms,
+                "lateness_p99_ms": lateness_p99_ms,
+            },
+        )
+
+
+def _records(
+    steps: Sequence[StepPlan], stalls: Stalls, grid: Grid | None = None
+) -> tuple[StepRecord, ...]:
+    return tuple(
+        StepRecord(
+            step.step_id,
+            has_due_time=step.role is Role.COPY and not step.dependent,
+            grid=grid,
+            stalls=stalls,
+        )
+        for step in steps
+    )

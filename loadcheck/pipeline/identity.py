@@ -1,0 +1,55 @@
+"""Who a run is: its id, its seed's copies, what its target gave it, and what must stay secret."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from loadcheck.pipeline.prepare import planned_copies
+from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.workflow.identity import Run
+
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+_ID_LENGTH = 12
+
+PLACEHOLDER_URL = "http://emulator"
+"""Where ``check`` says requests would go when the emulator has not been started."""
+PLACEHOLDER_TARGET = {"apiKey": "***", "secretKey": "***", "basicAuth": "***"}
+
+
+def new_id() -> str:
+    """Return the id of a new run: 12 characters that no other run has."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, seed: int) -> Run:
+    """Return the identity of a new run.
+
+    The query window goes from the day before to the day after everything that may happen, since
+    the project's time zone, which is not ours to know, decides the day.
+
+    Args:
+        scenario: What to do.
+        now: The present.
+        target: What the target supplies.
+        seed: Seed of the arrivals, which decide how many copies there are.
+    """
+    end = now + timedelta(seconds=_longest_s(scenario))
+    return Run(
+        id=new_id(),
+        start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
+        end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
+        target=target,
+        copies=planned_copies(scenario.load, seed),
+    )
+
+
+def _longest_s(scenario: Scenario) -> float:
+    load = scenario.load
+    if isinstance(load, OpenLoad):
+        loading_s = sum(stage.duration_s for stage in load.stages)
+    else:
+        loading_s = load.duration_s or 0.0
+    return loading_s + scenario.timeouts.drain_s + scenario.verify.deadline_s

@@ -1,0 +1,513 @@
+"""Asks again about a stored run, from its results file alone.
+
+Puts a later answer into a stored result: findings, thresholds and the verdict.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pyroaring import BitMap
+
+from loadcheck import scenario as scenarios
+from loadcheck.errors import ConsentError, InputError, Problem
+from loadcheck.measure import Ledger
+from loadcheck.pipeline import exported
+from loadcheck.pipeline.prepare import prepare
+from loadcheck.pipeline.target import is_loopback, queries
+from loadcheck.result import ResultFile, read
+from loadcheck.result import document as documents
+from loadcheck.scenario.model import Scenario
+from loadcheck.secrets import secret_values
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.export import Compared
+from loadcheck.verify.metrics import Metric
+from loadcheck.verify.naming import SendTimes
+from loadcheck.verify.session import Verification, Verified, moments
+from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
+from loadcheck.workflow.identity import Buckets, Run
+
+_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+_OWN_CHECKS = frozenset({"target", "generator", "aborted"})
+"""Findings of the run itself, which no later answer changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterAnswer:
+    """A later answer.
+
+    Attributes:
+        sent: The ledger's numbers.
+        verified: What the counts prove now.
+        compared: What the export proves; None if it was not asked for.
+    """
+
+    sent: SentCounts
+    verified: Verified
+    compared: Compared | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejudged:
+    """A stored result with a later answer in it."""
+
+    document: dict[str, Any]
+    consistent: Verdict
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Implements :class:`~loadcheck.verify.thresholds.Figures` for what is counted."""
+
+    seen: Consistency
+    compared: Compared | None
+
+    def measure(self, metric: Metric, /) -> float | None:
+        """Return the figure; None if there is none."""
+        seen, exact = self.seen, self.compared
+        figures: dict[str, float | None] = {
+            "uniques": seen.uniques,
+            "lost": seen.lost if exact is None else _lost(exact, seen),
+            "recovered": seen.recovered_at_most if exact is None else exact.recovered,
+            "unexpected": seen.unexpected if exact is None else exact.unexpected_count,
+            "duplicated": seen.duplicated if exact is None else exact.duplicated.total(),
+            "missing_events": seen.missing_events,
+        }
+        return figures[metric.name]
+
+
+def rejudge(
+    document: Mapping[str, Any],
+    settled: LaterAnswer,
+    thresholds: Sequence[Threshold],
+    *,
+    now: str,
+    unsaved: int,
+    told: dict[str, Any] | None,
+) -> Rejudged:
+    """Return the result with what was said last, and its verdict.
+
+    Args:
+        document: The stored result.
+        settled: What the service says now.
+        thresholds: The scenario's.
+        now: The present, as the results file has it.
+        unsaved: Copies that a killed run may have sent after its last save.
+        told: The comparison event by event, as the results file has it.
+    """
+    verified = settled.verified
+    seen = verified.consistency
+    findings = verified.findings
+    if settled.compared is not None:
+        findings = exact_findings(settled.compared, settled.sent, seen)
+    consistent = worst(finding.verdict for finding in findings)
+    kept = [f for f in document.get("findings", ()) if f["check"] in _OWN_CHECKS]
+    judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
+    verdict = worst(
+        [
+            consistent,
+            *(Verdict(entry["verdict"]) for entry in (*kept, *judged)),
+        ]
+    )
+    before = document.get("consistency", {})
+    lag = before.get("visibility")
+    if lag is not None and seen.uniques is not None:
+        lag = lag | {"never": max(0, seen.lower - seen.uniques)}
+    changed = dict(document) | {
+        "verdict": verdict.value,
+        "consistency": before
+        | seen.to_json()
+        | {
+            "visibility": lag,
+            "localized": verified.localized or before.get("localized"),
+            "controls": {
+                name: getattr(verified.controlled, name)
+                for name in ("acknowledged", "visible", "unsent")
+            },
+        },
+        "thresholds": judged,
+        "findings": [*(finding.to_json() for finding in findings), *kept],
+        "reconciliations": [
+            *document.get("reconciliations", ()),
+            {
+                "at": now,
+                "verdict": verdict.value,
+                "uniques": seen.uniques,
+                "totals": seen.totals,
+                "lost_at_least": seen.lost_at_least,
+                "unsaved": unsaved,
+                "export": told,
+            },
+        ],
+    }
+    return Rejudged(document=changed, consistent=consistent, verdict=verdict)
+
+
+def _thresholds(
+    document: Mapping[str, Any], thresholds: Sequence[Threshold], counts: _Counts
+) -> list[dict[str, Any]]:
+    """Judge the limits of what is counted again; a killed run has no figures for the others."""
+    stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
+    judged = []
+    for threshold in thresholds:
+        if threshold.metric.name in _COUNTED:
+            judged.append(threshold.judge(counts).to_json())
+        elif threshold.expression in stored:
+            judged.append(stored[threshold.expression])
+        else:
+            judged.append(
+                {
+                    "expression": threshold.expression,
+                    "measured": None,
+                    "unit": threshold.unit,
+                    "verdict": Verdict.UNKNOWN.value,
+                    "own_delay_ms": None,
+                }
+            )
+    return judged
+
+
+def _lost(found: Compared, seen: Consistency) -> int | None:
+    """Return how many the export proves lost; None if it has not all that queries count.
+
+    Hours become ready to be exported one by one, later than they can be queried: an export that
+    lacks more users than the count does is not complete, and proves no loss.
+    """
+    lost = len(found.lost)
+    if (
+        seen.lost_at_most is not None
+        and lost > seen.lost_at_most
+        and not seen.missing_events_at_most
+    ):
+        return None
+    return lost
+
+
+def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list[Finding]:
+    """Return what the comparison event by event says: exact, without ambiguity.
+
+    Args:
+        found: The comparison.
+        sent: The ledger's numbers.
+        seen: What the counts prove, asked for just before.
+    """
+    lost = len(found.lost)
+    events = found.duplicated.total()
+    if _lost(found, seen) is None:
+        first = Finding(
+            check="lost",
+            verdict=Verdict.UNKNOWN,
+            summary=f"{lost:,} of {sent.acknowledged:,} acknowledged users are not in the export, "
+            f"but no more than {seen.lost_at_most:,} are missing from the service's count: the "
+            "export is not complete yet. Ask again in an hour.",
+            evidence={"lost": lost, "lost_at_most": seen.lost_at_most},
+        )
+    else:
+        first = _exact(
+            "lost",
+            lost,
+            f"{lost:,} of {sent.acknowledged:,} acknowledged users are missing from the export, or "
+            "some of their events are; all are named in the results file.",
+            f"All {sent.acknowledged:,} acknowledged users are in the export with all events.",
+        )
+    findings = [
+        first,
+        _exact(
+            "duplicated",
+            events,
+            f"{events:,} events are in the export beyond those sent, of "
+            f"{len(found.duplicated):,} users.",
+            "No event is in the export twice.",
+        ),
+        _exact(
+            "altered",
+            found.altered_count,
+            f"{found.altered_count:,} fields came out other than they went in"
+            + (f", the first {found.altered[0].field}" if found.altered else "")
+            + ": the results file has what was sent and what was found.",
+            "Every field came out as it went in.",
+        ),
+        _exact(
+            "unexpected",
+            found.unexpected_count,
+            f"{found.unexpected_count:,} events are in the export that were refused or never sent.",
+            "No event is in the export that was not sent.",
+        ),
+    ]
+    if sent.acknowledged == 0:
+        findings.append(
+            Finding(
+                check="acknowledged",
+                verdict=Verdict.UNKNOWN,
+                summary="No copy was acknowledged, so there is nothing that could have been lost.",
+                evidence={"started": sent.started},
+            )
+        )
+    return findings
+
+
+def _exact(check: str, number: int, bad: str, good: str) -> Finding:
+    return Finding(
+        check=check,
+        verdict=Verdict.FAIL if number else Verdict.PASS,
+        summary=bad if number else good,
+        evidence={check: number},
+    )
+
+
+_UNSAVED_SECONDS = 10
+"""A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
+_KEY, _SECRET = "AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY"  # names of variables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileOptions:
+    """What a user says beside the results file.
+
+    Attributes:
+        consent: The queries may leave this machine.
+        server: Base URL that stands in for all servers, credentials in it if it needs its own.
+        export: Download the events and compare them one by one.
+    """
+
+    consent: bool = False
+    server: str | None = None
+    export: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What asking again came to.
+
+    Attributes:
+        document: The results document, as saved.
+        path: Where.
+        consistent: What the counts, or the events, prove.
+        verdict: What everything together proves.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    consistent: Verdict
+    verdict: Verdict
+
+
+async def again(path: Path, options: ReconcileOptions) -> Asked:
+    """Ask the service again about a stored run, and save what it says beside what it said.
+
+    Raises:
+        InputError: The file cannot be used, or the service cannot be reached any more.
+    """
+    document = read(path)
+    scenario = _scenario(path, document)
+    run, servers = _run(path, document, scenario, options)
+    prepared = prepare(scenario, run=run, servers=servers, seed=document["run"]["seed"])
+    if prepared.questions is None:
+        raise InputError(_problem(path, "scenario.verify.enabled", "the run was not verified"))
+    _require_consent(path, prepared, options)
+    ledger = Ledger.from_json(document["ledger"])
+    ledger.close()
+    unsaved = _unsaved(document, ledger)
+    ledger.indeterminate |= unsaved
+    sent = SentCounts(
+        started=len(ledger.started) + len(unsaved),
+        acknowledged=len(ledger.acknowledged),
+        indeterminate=len(ledger.indeterminate),
+        rejected=len(ledger.rejected),
+        events_per_copy=scenario.load.events_per_copy,
+    )
+    began_at = document["run"].get("load_began_at")
+    due = moments(document["timeline"]["due"], began_at)
+    async with queries(scenario, max_connections=2) as transport:
+        verification = Verification(
+            scenario,
+            prepared,
+            Buckets(run_id=run.id, copies=run.copies),
+            send=transport.send,
+            sent=lambda _: None,
+            seen=lambda _: None,
+            seed=document["run"]["seed"],
+        )
+        verification.baseline = _baseline(document)
+        before = document.get("consistency", {})
+        await verification.later(
+            sent,
+            ledger,
+            (before.get("controls") or {}).get("acknowledged"),
+            ago_s=_ago_s(document),
+            shown=any(
+                (entry["uniques"] or 0) > (verification.baseline or 0)
+                for entry in before.get("observations", ())
+            ),
+        )
+    verified = verification.conclude(sent, due)
+    compared = None
+    if options.export:
+        compared = await _export(path, scenario, prepared, run, ledger, document)
+    settled = rejudge(
+        document,
+        LaterAnswer(sent=sent, verified=verified, compared=compared),
+        prepared.thresholds,
+        now=documents.utc_now(),
+        unsaved=len(unsaved),
+        told=_told(run, due, compared),
+    )
+    _enter_observations(settled.document, verification, verified, began_at)
+    hidden = secret_values(scenario, run)
+    saved = documents.redact(settled.document, hidden)
+    ResultFile(path, replace=True).save(saved)
+    return Asked(document=saved, path=path, consistent=settled.consistent, verdict=settled.verdict)
+
+
+def _ago_s(document: Mapping[str, Any]) -> float:
+    """Return how long ago the last acknowledgement was, to the timeline's second."""
+    began_at = document["run"].get("load_began_at")
+    if began_at is None:
+        return 0.0
+    seconds = [
+        index + 1 for index, number in enumerate(document["timeline"]["acknowledged"]) if number
+    ]
+    began = datetime.fromisoformat(began_at)
+    return max(0.0, (datetime.now(UTC) - began).total_seconds() - max(seconds, default=0))
+
+
+def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
+    if "timeline" not in document:
+        raise InputError(_problem(path, "run.phase", "the run was killed before it sent anything"))
+    file = document["run"].get("scenario_file") or str(path)
+    return scenarios.restore(document["scenario"], file)
+
+
+def _run(
+    path: Path, document: Mapping[str, Any], scenario: Scenario, options: ReconcileOptions
+) -> tuple[Run, dict[str, str]]:
+    """Return the identity of the stored run, and the servers to ask."""
+    stored = document["run"]
+    started = datetime.fromisoformat(stored["started_at"])
+    target: dict[str, str] = {}
+    servers: dict[str, str] = {}
+    if options.server is not None:
+        url, target = _server(options.server)
+        servers = {"*": url, **dict.fromkeys(scenario.target.servers, url)}
+    if scenario.target.kind == "emulator":
+        if options.server is None:
+            remedy = (
+                "what it held is gone; a standalone one that kept the events (loadcheck emulate "
+                "--data FILE) can be asked with --server URL"
+            )
+            message = "the run's embedded emulator ended with it"
+            raise InputError(_problem(path, "scenario.target.kind", message, remedy))
+        if not target:
+            remedy = f"put them into the URL, http://KEY:SECRET@HOST, or into {_KEY} and {_SECRET}"
+            raise InputError(Problem(key="--server", message="needs credentials", remedy=remedy))
+    day = timedelta(days=1)
+    return (
+        Run(
+            id=stored["id"],
+            start_day=stored.get("start_day") or f"{started - day:%Y%m%d}",
+            end_day=stored.get("end_day") or f"{started + day:%Y%m%d}",
+            target=target,
+            copies=stored.get("copies"),
+        ),
+        servers,
+    )
+
+
+def _server(server: str) -> tuple[str, dict[str, str]]:
+    """Return the base URL without its credentials, and what the target supplies by them."""
+    url = urlsplit(server)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        remedy = "expected an http:// or https:// URL"
+        raise InputError(Problem(key="--server", message="is no such URL", remedy=remedy))
+    key = unquote(url.username or "") or os.environ.get(_KEY, "")
+    secret = unquote(url.password or "") or os.environ.get(_SECRET, "")
+    bare = urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
+    if not key or not secret:
+        return bare, {}
+    pair = base64.b64encode(f"{key}:{secret}".encode()).decode("ascii")
+    return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
+
+
+def _require_consent(path: Path, prepared: CompiledScenario, options: ReconcileOptions) -> None:
+    observer = prepared.observer
+    assert observer is not None
+    if options.consent or is_loopback(observer.origin.host):
+        return
+    message = f"this would send queries to {observer.origin}"
+    raise ConsentError(_problem(path, "scenario.target", message, "add --live to say that it may"))
+
+
+def _baseline(document: Mapping[str, Any]) -> int | None:
+    stored = document.get("consistency", {}).get("baseline")
+    baseline = document["run"].get("baseline") if stored is None else stored
+    return None if baseline is None else int(baseline)
+
+
+def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
+    """Return the copies that a killed run may have sent after its last save."""
+    if document["run"]["phase"] == "complete":
+        return BitMap()
+    touched = ledger.started | ledger.skipped
+    first = touched.max() + 1 if touched else 0
+    planned = document["copies"]["planned"]
+    if planned is None:
+        peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
+        planned = first + _UNSAVED_SECONDS * max(peak, 1)
+    return BitMap(range(first, planned)) if planned > first else BitMap()
+
+
+async def _export(
+    path: Path,
+    scenario: Scenario,
+    prepared: CompiledScenario,
+    run: Run,
+    ledger: Ledger,
+    document: Mapping[str, Any],
+) -> Compared:
+    if scenario.verify.export is None:
+        message = "the workflow's profile does not say where events can be exported"
+        raise InputError(_problem(path, "scenario.verify.export", message))
+    begin = datetime.fromisoformat(document["run"]["started_at"])
+    seconds = len(document["timeline"]["second"])
+    end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
+    with exported.in_folder() as folder:
+        archive = await exported.download(scenario, prepared, begin, end, Path(folder))
+        return await exported.compare(scenario, prepared, run.id, ledger, archive)
+
+
+def _told(run: Run, due: SendTimes, compared: Compared | None) -> dict[str, Any] | None:
+    return None if compared is None else exported.tell(compared, run.id, due)
+
+
+def _enter_observations(
+    document: dict[str, Any],
+    verification: Verification,
+    verified: Verified,
+    began_at: str | None,
+) -> None:
+    """Append the new observations, on the time scale of the old ones."""
+    began = datetime.now(UTC) if began_at is None else datetime.fromisoformat(began_at)
+    ago_ns = int((datetime.now(UTC) - began).total_seconds() * 1e9)
+    begin_ns = time.monotonic_ns() - ago_ns
+    section = document["consistency"]
+    section["observations"] = [
+        *section.get("observations", ()),
+        *(
+            documents.observed(observation, begin_ns) | {"acknowledged": verified.consistency.lower}
+            for observation in verification.observer.observations
+        ),
+    ]
+
+
+def _problem(path: Path, key: str, message: str, remedy: str = "") -> Problem:
+    return Problem(file=str(path), key=key, message=message, remedy=remedy)

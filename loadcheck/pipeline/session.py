@@ -1,0 +1,380 @@
+"""State of one run, from saved intent to verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from loadcheck.errors import ResultFileError
+from loadcheck.load.monitor import Monitor, each_second
+from loadcheck.load.pacer import Warmup
+from loadcheck.load.retry import backoff
+from loadcheck.load.runner import Runner
+from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport.httpx_ import HttpxTransport
+from loadcheck.measure.record import Record, StageSpan
+from loadcheck.pipeline.prepare import grid_of, limits_of, stages_of
+from loadcheck.pipeline.target import passed_by, warmups_of
+from loadcheck.result import document
+from loadcheck.result import document as intervals
+from loadcheck.result.writer import ResultWriter
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.figures import Rates, RunFigures
+from loadcheck.verify.judge import Judgement, judge, warnings
+from loadcheck.verify.observe import Observation
+from loadcheck.verify.progress import Phase, Progress
+from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.reconcile import reconcile
+from loadcheck.verify.session import Verification, moments
+from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.verdict import SentCounts
+from loadcheck.workflow.identity import Buckets
+
+_GC_THRESHOLD = 50_000
+
+Watch = Callable[[Progress], Coroutine[Any, Any, None]]
+"""Shows a run to somebody; called once, cancelled when the run has ended."""
+
+AbortPolicyFactory = Callable[[Sequence[Threshold], Sequence[StageSpan]], AbortPolicy]
+"""Makes of a run's thresholds and stages what may stop its load early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedRun:
+    """A run that has ended.
+
+    Attributes:
+        document: The results document, as saved.
+        path: Where it was saved.
+        interrupted: Whether a signal ended it early.
+        unsaved: Why the document is not on disk; None if it is.
+        figures: What was measured.
+        judgement: What it proves.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    interrupted: bool
+    unsaved: ResultFileError | None
+    figures: RunFigures
+    judgement: Judgement
+
+
+class RunSession:
+    """The state of one run between its intent and its verdict."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        prepared: CompiledScenario,
+        book: ResultWriter,
+        transport: LoadTransport,
+        asking: HttpxTransport,
+        seed: int,
+        run_id: str,
+        copies: int | None,
+        watching: AbortPolicyFactory = ThresholdAbort,
+        allowance: QueryBudget | None = None,
+    ) -> None:
+        self._scenario = scenario
+        self._prepared = prepared
+        self._book = book
+        self._transport = transport
+        self._planned = prepared.planned
+        self._record = record = Record(
+            prepared.plan.steps,
+            prepared.ingest.index,
+            prepared.observer.index if prepared.observer else None,
+            stages_of(scenario, prepared),
+            grid_of(scenario),
+        )
+        self._runner = Runner(
+            prepared.plan,
+            ingest=prepared.ingest.index,
+            transport=transport,
+            record=record,
+            backoff=backoff(scenario, seed),
+            limits=limits_of(scenario, prepared.plan),
+            together=scenario.load.copies_per_request,
+        )
+        load = scenario.load
+        self._progress = Progress(
+            name=scenario.name,
+            run_id=run_id,
+            record=record,
+            planned=self._planned,
+            pacer=prepared.pacer,
+            duration_s=prepared.pacer.duration_s
+            if prepared.pacer
+            else (load.duration_s if isinstance(load, ClosedLoad) else None),
+        )
+        self._verification = (
+            Verification(
+                scenario,
+                prepared,
+                Buckets(run_id=run_id, copies=copies),
+                send=asking.send,
+                seen=self._seen,
+                sent=record.asked,
+                seed=seed,
+                allowance=allowance,
+            )
+            if prepared.questions is not None
+            else None
+        )
+        self._monitor = Monitor(record.stages, record.stalls)
+        spans = [stage.span for stage in record.stages]
+        self._watchdog = watching(prepared.thresholds, spans)
+        self._aborted: Aborted | None = None
+        self._interrupted = False
+
+    async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
+        """Do everything that needs the network, up to the second of the signals."""
+        self._book.document.update(document.moving(self._record, self._planned))
+        await self._book.save("intent", durable=True)
+        async with anyio.create_task_group() as around:
+            around.start_soon(watch, self._progress)
+            with anyio.CancelScope() as scope:
+                around.start_soon(self._heed, signals, scope)
+                await self._ask_before()
+                await self._load()
+                await self._settle()
+            around.cancel_scope.cancel()
+        self._progress.phase = Phase.DONE
+        self._record.close()
+
+    async def finish(self) -> CompletedRun:
+        """Judge what was recorded, and save it."""
+        record, book = self._record, self._book
+        verification, verified = self._verification, None
+        began_at = book.document["run"].get("load_began_at")
+        if verification is not None:
+            due = moments(record.timeline.column("due"), began_at)
+            verified = verification.conclude(self._sent(), due)
+            seen, findings = verified.consistency, verified.findings
+        else:
+            seen, findings = reconcile(
+                self._sent(), None, baseline=None, isolation=self._prepared.isolation
+            )
+        rates, monitor = self._rates(), self._monitor
+        figures = RunFigures(
+            record=record,
+            monitor=monitor,
+            rates=rates,
+            pacer=self._prepared.pacer,
+            consistency=seen,
+            lag=verified.visibility if verified else None,
+        )
+        judgement = judge(
+            self._prepared, figures, findings, trouble=book.trouble, aborted=self._aborted
+        )
+        pacer = self._prepared.pacer
+        book.document["run"] |= {
+            "ended_at": document.utc_now(),
+            "interrupted": self._interrupted,
+            "aborted": self._aborted.to_json() if self._aborted is not None else None,
+            "error": book.trouble,
+        }
+        book.document |= document.moving(record, self._planned)
+        book.enter(
+            {
+                "verdict": judgement.verdict.value,
+                **document.measured(
+                    record,
+                    monitor,
+                    self._prepared.plan.steps,
+                    rates,
+                    pacer.peak_rate if pacer else None,
+                ),
+                "stages": intervals.stages(self._scenario.load, rates.duration_s),
+                "intervals": intervals.intervals(record),
+                "consistency": document.consistency(
+                    seen, verification, verified, self._runner.begin_ns
+                ),
+                "thresholds": [judged.to_json() for judged in judgement.judged],
+                "findings": [finding.to_json() for finding in judgement.findings],
+                "warnings": [*book.document["warnings"], *self._warnings()],
+            }
+        )
+        await book.try_save("complete", durable=True)
+        return CompletedRun(
+            document=book.document,
+            path=book.file.path,
+            interrupted=self._interrupted,
+            unsaved=book.unsaved,
+            figures=figures,
+            judgement=judgement,
+        )
+
+    # the stretches of a run
+
+    async def _ask_before(self) -> None:
+        if self._verification is not None:
+            await self._verification.before()
+            self._book.document["run"]["baseline"] = self._verification.baseline
+
+    async def _load(self) -> None:
+        scenario, runner, progress = self._scenario, self._runner, self._progress
+        if self._interrupted:
+            return
+        progress.phase = Phase.LOAD
+        load, drain_s = scenario.load, scenario.timeouts.drain_s
+        warm, origin = self._transport.warm, self._prepared.ingest.origin
+        ahead = warmups_of(scenario)
+        for warmup in ahead:
+            if not warmup.at_s:
+                await warm(origin, warmup.connections)
+        # a pass of the collector takes long: seconds are counted from after it
+        with _calm_collector():
+            async with anyio.create_task_group() as beside:
+                progress.begin_ns = time.monotonic_ns()
+                self._book.document["run"]["load_began_at"] = document.utc_now()
+                beside.start_soon(self._keep_time, progress.begin_ns)
+                if self._verification is not None:
+                    beside.start_soon(self._verification.observer.watch)
+                    beside.start_soon(self._verification.sample, lambda: self._record.acknowledged)
+                beside.start_soon(self._monitor.watch_loop)
+                for warmup in ahead:
+                    if warmup.at_s:
+                        beside.start_soon(self._warm_later, warmup)
+                with self._monitor.watching():
+                    if isinstance(load, OpenLoad):
+                        assert self._prepared.pacer is not None
+                        await runner.run_open(
+                            self._prepared.pacer, max_in_flight=load.max_in_flight, drain_s=drain_s
+                        )
+                    else:
+                        await runner.run_closed(
+                            concurrency=load.concurrency,
+                            copies=load.copies,
+                            duration_s=load.duration_s,
+                            drain_s=drain_s,
+                        )
+                beside.cancel_scope.cancel()
+        self._record.stale_retries = self._transport.stale_retries
+        elapsed_s = (time.monotonic_ns() - progress.begin_ns) / 1e9
+        if elapsed_s > len(self._record.timeline):
+            self._record.close_second(int(elapsed_s))
+
+    async def _settle(self) -> None:
+        self._progress.phase = Phase.SETTLE
+        if self._verification is not None:
+            record = self._record
+            await self._verification.after(self._sent(), record.ledger, record.last_ack_ns)
+
+    def _sent(self) -> SentCounts:
+        record = self._record
+        return SentCounts(
+            started=record.started,
+            acknowledged=record.acknowledged,
+            indeterminate=record.indeterminate,
+            rejected=record.rejected,
+            events_per_copy=self._scenario.load.events_per_copy,
+        )
+
+    # what goes on beside them
+
+    async def _warm_later(self, warmup: Warmup) -> None:
+        """Open connections ahead of a stage whose rate rises."""
+        await anyio.sleep(warmup.at_s)
+        await self._transport.warm(self._prepared.ingest.origin, warmup.connections)
+
+    async def _keep_time(self, begin_ns: int) -> None:
+        """Close the timeline's seconds and save what is known so far."""
+        async with anyio.create_task_group() as saving:
+            busy = False
+
+            async def save() -> None:
+                nonlocal busy
+                self._book.document.update(document.moving(self._record, self._planned))
+                try:
+                    await self._book.try_save("running", durable=False)
+                finally:
+                    busy = False
+
+            def close(second: int) -> None:
+                nonlocal busy
+                self._record.close_second(second)
+                self._look_whether_to_abort()
+                if not busy:
+                    busy = True
+                    saving.start_soon(save)
+
+            await each_second(begin_ns, close)
+
+    def _look_whether_to_abort(self) -> None:
+        record = self._record
+        if not self._watchdog.watches or self._aborted is not None or record.load_ns:
+            return
+        figures = RunFigures(
+            record=record,
+            monitor=self._monitor,
+            rates=self._rates(),
+            pacer=self._prepared.pacer,
+        )
+        self._aborted = self._watchdog.look(figures, self._progress.elapsed_s)
+        if self._aborted is not None:
+            self._progress.aborted = True
+            self._runner.stop()
+
+    async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+        """The first signal ends the load, the second ends the waiting."""
+        async for _ in signals:
+            if self._interrupted:
+                scope.cancel()
+            self._interrupted = self._progress.interrupted = True
+            self._runner.stop()
+
+    def _seen(self, observation: Observation) -> None:
+        self._progress.observation = observation
+        if observation.uniques is not None:
+            before = self._verification.baseline if self._verification is not None else None
+            self._record.uniques = observation.uniques - (before or 0)
+
+    def _rates(self) -> Rates:
+        record, pacer = self._record, self._prepared.pacer
+        so_far_ns = time.monotonic_ns() - self._runner.begin_ns if self._runner.begin_ns else 0
+        duration_s = (record.load_ns or so_far_ns) / 1e9
+        if pacer is None or not duration_s:
+            asked = None
+        else:
+            stretch_s = min(duration_s, pacer.duration_s)
+            asked = pacer.expected_at(stretch_s) / stretch_s
+        return Rates(
+            asked=asked,
+            reached=record.started / duration_s if duration_s else 0.0,
+            duration_s=duration_s,
+        )
+
+    def _warnings(self) -> list[str]:
+        passed = passed_by(self._scenario, self._prepared.ingest.origin)
+        return [
+            *([] if passed is None else [passed]),
+            *warnings(self._record, self._prepared, missed=self._book.missed),
+            *self._progress.notes,
+        ]
+
+
+@contextlib.contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Keep the garbage collector's long passes out of the load: a pause would look like latency."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

@@ -1,0 +1,182 @@
+"""Sends a run's metrics beside whatever else watches it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+
+from loadcheck.report.otel.settings import Settings
+from loadcheck.report.otel.snapshot import Snapshot, snapshot
+from loadcheck.verify.progress import Progress
+
+_LAST_WORD_S = 3.0
+_LOOK_S = 0.02
+_EXTRA = (
+    "metrics are not sent: pip install 'loadcheck[otel]' for what OTEL_EXPORTER_OTLP_* asks for"
+)
+
+Watch = Callable[["Progress"], Coroutine[Any, Any, None]]
+
+
+def beside(view: Watch, wanted: Settings) -> Watch:
+    """Return a view of a run that also sends its metrics.
+
+    Whatever goes wrong with them is noted among the run's warnings and harms nothing else.
+    """
+    # imported before the load begins: it takes long
+    sender = _sender(wanted)
+
+    async def watch(progress: Progress) -> None:
+        progress.notes.extend(wanted.problems)
+        if sender is None:
+            progress.notes.append(_EXTRA)
+            await view(progress)
+            return
+        async with anyio.create_task_group() as both:
+            both.start_soon(view, progress)
+            both.start_soon(sender.watch, progress)
+
+    return watch
+
+
+def _sender(wanted: Settings) -> _Sender | None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
+            OTLPMetricExporter,
+        )
+
+        from loadcheck.report.otel import points  # noqa: PLC0415
+    except ImportError:
+        return None
+    # it complains by itself, on stderr, unless somebody listens: its failures are ours to tell
+    logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+    return _Sender(OTLPMetricExporter(), points.metrics, wanted)
+
+
+class _Sender:
+    """Exports at intervals, one at a time, in threads that nobody waits for at the end."""
+
+    def __init__(self, exporter: Any, metrics: Callable[..., Any], wanted: Settings) -> None:
+        self._exporter = exporter
+        self._metrics = metrics
+        self._wanted = wanted
+        self._identity = _Identity()
+        self._began_ns = time.time_ns()
+        self._last: Snapshot | None = None
+        self._under_way: _Export | None = None
+        self._sent = self._failed = 0
+        self._trouble = ""
+
+    async def watch(self, progress: Progress) -> None:
+        """Export until cancelled, and then once more."""
+        resource = self._identity.of(progress.name, progress.run_id)
+        due_s = anyio.current_time()
+        try:
+            while True:
+                due_s = max(due_s + self._wanted.interval_s, anyio.current_time())
+                await anyio.sleep_until(due_s)
+                await self._export(progress, resource)
+        finally:
+            with anyio.move_on_after(_LAST_WORD_S, shield=True) as scope:
+                await self._finished()
+                await self._export(progress, resource)
+            if scope.cancelled_caught:
+                self._fail(f"no answer within {_LAST_WORD_S:g} s of the end")
+            self._note(progress)
+
+    async def _export(self, progress: Progress, resource: Any) -> None:
+        now = snapshot(progress.record, time.time_ns())
+        since = self._last if self._wanted.delta else None
+        if self._wanted.delta and since is None:
+            since = Snapshot(time_ns=self._began_ns, totals={}, levels={}, times={})
+
+        def export() -> Any:
+            data = self._metrics(
+                now,
+                since,
+                began_ns=self._began_ns,
+                resource=resource,
+                exponential=self._wanted.exponential,
+            )
+            return self._exporter.export(data)
+
+        self._under_way = _Export(now, export)
+        await self._finished()
+
+    async def _finished(self) -> None:
+        """Wait for the export that is under way, and enter what came of it."""
+        export = self._under_way
+        if export is None:
+            return
+        while export.is_running:  # noqa: ASYNC110  # a thread that may be left behind sets no event
+            await anyio.sleep(_LOOK_S)
+        self._under_way = None
+        if export.trouble:
+            self._fail(export.trouble)
+        else:
+            self._sent += 1
+            self._last = export.snapshot
+
+    def _fail(self, trouble: str) -> None:
+        self._failed += 1
+        self._trouble = trouble
+
+    def _note(self, progress: Progress) -> None:
+        if self._failed:
+            exports = self._sent + self._failed
+            progress.notes.append(
+                f"{self._failed} of {exports} exports of metrics failed: {self._trouble}"
+            )
+
+
+class _Export:
+    """One export in a thread that does not keep the process from ending.
+
+    Attributes:
+        snapshot: What is exported.
+        trouble: Why it failed; "" if it has not.
+    """
+
+    def __init__(self, exported: Snapshot, export: Callable[[], Any]) -> None:
+        self.snapshot = exported
+        self.trouble = ""
+        self._export = export
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            if self._export().name != "SUCCESS":
+                self.trouble = "the collector refused or did not answer"
+        except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
+            self.trouble = str(error) or type(error).__name__
+
+
+class _Identity:
+    """Who sends the metrics; what the environment says of that goes first."""
+
+    def __init__(self) -> None:
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # an extra
+
+        self._resource = Resource
+        self._said = Resource.create()
+
+    def of(self, scenario: str, run_id: str) -> Any:
+        """Return the resource of a run."""
+        own = {"service.instance.id": run_id}
+        own |= {"loadcheck.scenario": scenario, "loadcheck.run.id": run_id}
+        named = str(self._said.attributes.get("service.name", ""))
+        # what the SDK calls a service that nobody has named
+        if named.startswith("unknown_service"):
+            own["service.name"] = "loadcheck"
+        return self._said.merge(self._resource(own))

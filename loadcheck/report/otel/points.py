@@ -1,0 +1,227 @@
+"""Snapshots in OpenTelemetry's data model.
+
+Source: OpenTelemetry specification, "Metrics Data Model". Durations are seconds, as its semantic
+conventions ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from opentelemetry.sdk.metrics import export
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from loadcheck import __version__
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout
+from loadcheck.report.otel.snapshot import Distribution, Series, Snapshot
+
+_DESCRIPTIONS = {
+    "loadcheck.copies": ("Copies of the workflow that have ended, by outcome.", "{copy}"),
+    "loadcheck.copies.due": ("Copies that have fallen due.", "{copy}"),
+    "loadcheck.copies.started": ("Copies that were started.", "{copy}"),
+    "loadcheck.copies.in_flight": ("Copies under way.", "{copy}"),
+    "loadcheck.retries": ("Attempts beyond the first of a step.", "{request}"),
+    "loadcheck.requests": ("Requests by step and answer.", "{request}"),
+    "loadcheck.users.counted": ("Users of this run that the service counts.", "{user}"),
+    "loadcheck.response_time": ("From when a copy was due until its success.", "s"),
+    "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
+    "loadcheck.lateness": ("From when a copy was due until it was sent: our own fault.", "s"),
+}
+_BOUNDS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+_FINEST_SCALE = 6
+_MAX_BUCKETS = 160
+_NS = 1e-9
+_US = 1e-6
+
+_Numbers = npt.NDArray[np.int64]
+_Values = npt.NDArray[np.float64]
+
+
+def metrics(
+    now: Snapshot,
+    since: Snapshot | None,
+    *,
+    began_ns: int,
+    resource: Resource,
+    exponential: bool,
+) -> export.MetricsData:
+    """Return a snapshot as metrics.
+
+    Args:
+        now: The snapshot.
+        since: The one before, if counts are to be those since then; None for cumulative ones.
+        began_ns: When counting began, since the epoch.
+        resource: Who sends them.
+        exponential: Whether histograms have exponential buckets.
+    """
+    temporality = (
+        export.AggregationTemporality.CUMULATIVE
+        if since is None
+        else export.AggregationTemporality.DELTA
+    )
+    start_ns = began_ns if since is None else since.time_ns
+    point = _exponential if exponential else _explicit
+    found = [
+        *_sums(now, since, start_ns, temporality),
+        *(
+            _metric(
+                name,
+                export.Gauge(
+                    data_points=[
+                        _number(labels, value, start_ns, now.time_ns) for labels, value in values
+                    ]
+                ),
+            )
+            for name, values in _by_name(now.levels)
+        ),
+        *_histograms(now, since, start_ns, temporality, point),
+    ]
+    scope = InstrumentationScope("loadcheck", __version__)
+    of_scope = export.ScopeMetrics(scope=scope, metrics=found, schema_url="")
+    return export.MetricsData(
+        resource_metrics=[
+            export.ResourceMetrics(resource=resource, scope_metrics=[of_scope], schema_url="")
+        ]
+    )
+
+
+def _sums(
+    now: Snapshot,
+    since: Snapshot | None,
+    start_ns: int,
+    temporality: export.AggregationTemporality,
+) -> list[export.Metric]:
+    before = since.totals if since is not None else {}
+    return [
+        _metric(
+            name,
+            export.Sum(
+                data_points=[
+                    _number(labels, value - before.get((name, labels), 0), start_ns, now.time_ns)
+                    for labels, value in values
+                ],
+                aggregation_temporality=temporality,
+                is_monotonic=True,
+            ),
+        )
+        for name, values in _by_name(now.totals)
+    ]
+
+
+def _histograms(
+    now: Snapshot,
+    since: Snapshot | None,
+    start_ns: int,
+    temporality: export.AggregationTemporality,
+    point: Callable[..., Any],
+) -> list[export.Metric]:
+    kind: Any = export.ExponentialHistogram if point is _exponential else export.Histogram
+    found = []
+    for name, values in _by_name(now.times):
+        points = []
+        for labels, times in values:
+            before = since.times.get((name, labels)) if since is not None else None
+            counts, seconds, least, most = _buckets(times, before)
+            if counts.size:
+                at = {"start_time_unix_nano": start_ns, "time_unix_nano": now.time_ns}
+                extremes = {"min": least, "max": most, "sum": float(counts @ seconds)}
+                points.append(
+                    point(counts, seconds, {"attributes": dict(labels), **at, **extremes})
+                )
+        if points:
+            found.append(
+                _metric(name, kind(data_points=points, aggregation_temporality=temporality))
+            )
+    return found
+
+
+def _buckets(
+    times: Distribution, before: Distribution | None
+) -> tuple[_Numbers, _Values, float, float]:
+    """Return the counts above zero, the seconds they stand for, and the extremes."""
+    counts: Counts = times.counts if before is None else times.counts - before.counts
+    places = np.flatnonzero(counts)
+    seconds = _middles()[places]
+    if before is not None and places.size:
+        # what the extremes of an interval were is known to the width of a bucket
+        least, most = float(seconds[0]), float(seconds[-1])
+    else:
+        least, most = times.least_ns * _NS, times.most_ns * _NS
+    return counts[places].astype(np.int64), seconds, least, most
+
+
+def _explicit(counts: _Numbers, seconds: _Values, common: dict[str, Any]) -> Any:
+    inside = np.zeros(len(_BOUNDS_S) + 1, dtype=np.int64)
+    np.add.at(inside, np.searchsorted(_BOUNDS_S, seconds, side="left"), counts)
+    return export.HistogramDataPoint(
+        count=int(counts.sum()),
+        bucket_counts=inside.tolist(),
+        explicit_bounds=_BOUNDS_S,
+        **common,
+    )
+
+
+def _exponential(counts: _Numbers, seconds: _Values, common: dict[str, Any]) -> Any:
+    """Return a point whose bucket i holds values above base**i, up to base**(i+1)."""
+    positive = seconds > 0
+    logs = np.log2(seconds[positive])
+    scale, indexes = _FINEST_SCALE, np.zeros(0, dtype=np.int64)
+    while logs.size:
+        indexes = np.ceil(logs * 2.0**scale).astype(np.int64) - 1
+        if indexes[-1] - indexes[0] < _MAX_BUCKETS:
+            break
+        scale -= 1
+    offset = int(indexes[0]) if indexes.size else 0
+    inside = np.zeros(int(indexes[-1]) - offset + 1 if indexes.size else 0, dtype=np.int64)
+    np.add.at(inside, indexes - offset, counts[positive])
+    return export.ExponentialHistogramDataPoint(
+        count=int(counts.sum()),
+        scale=scale,
+        zero_count=int(counts[~positive].sum()),
+        positive=export.Buckets(offset=offset, bucket_counts=inside.tolist()),
+        negative=export.Buckets(offset=0, bucket_counts=[]),
+        flags=0,
+        **common,
+    )
+
+
+@cache
+def _middles() -> _Values:
+    """Return the seconds in the middle of each of a histogram's buckets."""
+    buckets = layout(SIGNIFICANT_DIGITS)
+    middles: _Values = (buckets.lowest_us + buckets.highest_us) / 2 * _US
+    return middles
+
+
+def _by_name(
+    values: Mapping[Series, Any],
+) -> Iterable[tuple[str, list[tuple[Any, Any]]]]:
+    """Yield each metric's name, with the attributes and values of its points."""
+    ordered = sorted(values.items(), key=lambda item: item[0][0])
+    for name, group in groupby(ordered, key=lambda item: item[0][0]):
+        yield name, [(labels, value) for (_, labels), value in group]
+
+
+def _number(
+    labels: Sequence[tuple[str, str | int]], value: int, start_ns: int, time_ns: int
+) -> export.NumberDataPoint:
+    return export.NumberDataPoint(
+        attributes=dict(labels),
+        start_time_unix_nano=start_ns,
+        time_unix_nano=time_ns,
+        value=value,
+    )
+
+
+def _metric(name: str, data: Any) -> export.Metric:
+    description, unit = _DESCRIPTIONS[name]
+    return export.Metric(name=name, description=description, unit=unit, data=data)

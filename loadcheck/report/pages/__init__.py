@@ -1,0 +1,1 @@
+"""The sections of each page, apart from how they are drawn."""

@@ -1,0 +1,346 @@
+"""The page of a capacity search: the answer, and how figures grow with the rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadcheck.report import capacity as told
+from loadcheck.report import terminal, words
+from loadcheck.report.page import (
+    Axis,
+    Block,
+    Cell,
+    Chart,
+    Check,
+    Checks,
+    Mark,
+    Number,
+    Page,
+    Scale,
+    Section,
+    Series,
+    Shape,
+    Table,
+    Text,
+    Tile,
+    Unit,
+)
+from loadcheck.report.pages.run import environment_section
+from loadcheck.report.pages.time_axis import limit_marks
+
+_GROUP = "rate"
+_RATE = Axis(label="copies per second asked for", unit=Unit.RATE)
+_WIDE = 20.0
+_SPREAD = 8.0
+_MARKERS = {"held": "circle", "broke": "cross", "unproven": "diamond"}
+_VERDICTS = {"held": "pass", "broke": "fail", "unproven": "unknown", "cut": ""}
+
+Document = Mapping[str, Any]
+
+
+def capacity_page(document: Document) -> Page:
+    """Return the page of a capacity search's document."""
+    run, sentence = document["run"], told.sentence(document)
+    charts = _charts(document)
+    sections = [
+        _verdict(document),
+        *([Section(name="curve", title="Capacity curve", blocks=charts)] if charts else []),
+        _probes(document),
+        environment_section(document),
+    ]
+    return Page(
+        verdict=document["verdict"],
+        badge="capacity" if document["verdict"] == "pass" else document["verdict"],
+        title=str(document["scenario"].get("name", "")),
+        because=f"{sentence[:1].upper()}{sentence[1:]}.",
+        description=str(document["scenario"].get("description", "")),
+        origin=[
+            words.instant(run["started_at"]),
+            f"search {run['id']}",
+            *(["interrupted"] if run["interrupted"] else []),
+            *([] if run["phase"] == "complete" else ["the search goes on, or was killed"]),
+        ],
+        tiles=_tiles(document),
+        warnings=[*document["warnings"], *([run["error"]] if run["error"] else [])],
+        sections=sections,
+    )
+
+
+def _tiles(document: Document) -> list[Tile]:
+    answer, search = document["answer"], document["search"]
+    tiles = []
+    if answer is not None:
+        low, high = answer["interval"]
+        tiles.append(
+            Tile(
+                label="Holds up to",
+                value=words.rate(low),
+                note="copies per second",
+                role="pass" if low is not None else "fail",
+            )
+        )
+        if high is not None:
+            wide = "" if low is None else f"{words.share(round(high / low - 1, 3))} above"
+            tiles.append(Tile(label="No longer at", value=words.rate(high), note=wide))
+        tiles.append(Tile(label="Limited by", value=answer["limited_by"], note=answer["because"]))
+    number = len(document["probes"])
+    events = f"{words.count(search['events'])} events"
+    tiles.append(Tile(label="Probes", value=words.count(number), note=events))
+    tiles.append(Tile(label="Took", value=words.clock(search["took_s"])))
+    return tiles
+
+
+def _verdict(document: Document) -> Section:
+    held = [probe for probe in document["probes"] if probe["verdict"] == "held"]
+    best = max(held, key=lambda probe: float(probe["rate"]), default=None)
+    blocks: list[Block] = []
+    if best is not None:
+        blocks.append(
+            Checks(
+                checks=[
+                    *(
+                        Check(verdict=f["verdict"], name=f["check"], text=f["summary"])
+                        for f in best["findings"]
+                    ),
+                    *(
+                        Check(
+                            verdict=threshold["verdict"],
+                            name="threshold",
+                            text=f"{threshold['expression']}, {terminal.measured(threshold)}",
+                        )
+                        for threshold in best["thresholds"]
+                    ),
+                ]
+            )
+        )
+    lead = "What must hold in each probe: " + ", ".join([*document["checks"], "consistency"]) + "."
+    if best is not None:
+        lead += f" At {told.copies(best['rate'])}, the highest rate that held:"
+    return Section(
+        name="verdict",
+        title="Verdict",
+        lead=lead,
+        blocks=blocks or [Text(text="No probe has held.")],
+    )
+
+
+def _charts(document: Document) -> list[Chart]:
+    probes = sorted(
+        (probe for probe in document["probes"] if probe["verdict"] != "cut"),
+        key=lambda probe: (probe["rate"], probe["number"]),
+    )
+    if not probes:
+        return []
+    return [
+        _latency(document, probes),
+        _carried(document, probes),
+        _simple(
+            document,
+            probes,
+            name="errors",
+            title="Errors by rate",
+            note="Copies that were not acknowledged, after the warm-up.",
+            axis=Axis(label="share of copies", unit=Unit.SHARE),
+            series=("errors", "rejected", [probe["error_rate"] for probe in probes]),
+            write=words.share,
+        ),
+        _simple(
+            document,
+            probes,
+            name="lag",
+            title="Lag until counted by rate",
+            note="From a user's acknowledgement until the service counts it, 95th percentile.",
+            axis=Axis(label="lag", unit=Unit.SECONDS),
+            series=("lag p95", "counted", [_lag_s(probe) for probe in probes]),
+            write=lambda value: words.duration(None if value is None else value * 1e3),
+        ),
+    ]
+
+
+def _latency(document: Document, probes: Sequence[Document]) -> Chart:
+    rates = [probe["rate"] for probe in probes]
+    p50 = [probe["latency"]["p50_ms"] for probe in probes]
+    p99 = [probe["latency"]["p99_ms"] for probe in probes]
+    present = [value for value in (*p50, *p99) if value]
+    wide = bool(present) and max(present) > _WIDE * min(present)
+    verdicts = [
+        Series(
+            label=verdict,
+            role={"held": "acknowledged", "broke": "failed"}.get(verdict, "note"),
+            x=[probe["rate"] for probe in probes if probe["verdict"] == verdict],
+            y=[probe["latency"]["p99_ms"] for probe in probes if probe["verdict"] == verdict],
+            shape=Shape.POINTS,
+            marker=marker,
+        )
+        for verdict, marker in _MARKERS.items()
+        if any(probe["verdict"] == verdict for probe in probes)
+    ]
+    return Chart(
+        name="latency",
+        title="Response time by rate",
+        note="Of the copies after the warm-up. A circle held, a cross broke, a diamond proves "
+        "nothing.",
+        x=_axis(rates),
+        y=Axis(
+            label="time",
+            unit=Unit.MILLISECONDS,
+            scale=Scale.LOG if wide else Scale.LINEAR,
+            switch=True,
+        ),
+        series=[
+            Series(label="p99", role="response", x=rates, y=p99),
+            Series(label="p50", role="service", x=rates, y=p50, dash="dash"),
+            *verdicts,
+        ],
+        marks=[*_interval(document), *limit_marks({**document, "thresholds": _limits(document)})],
+        group=_GROUP,
+        height=340,
+        table=Table(
+            columns=["rate", "p50", "p99", "verdict"],
+            rows=[
+                [
+                    words.rate(probe["rate"]),
+                    words.duration(probe["latency"]["p50_ms"]),
+                    words.duration(probe["latency"]["p99_ms"]),
+                    probe["verdict"],
+                ]
+                for probe in probes
+            ],
+        ),
+    )
+
+
+def _limits(document: Document) -> list[dict[str, Any]]:
+    return [{"expression": check} for check in document["checks"]]
+
+
+def _carried(document: Document, probes: Sequence[Document]) -> Chart:
+    rates = [probe["rate"] for probe in probes]
+    reached = [probe["reached_rate"] for probe in probes]
+    carried = [probe["carried_rate"] for probe in probes]
+    series = [
+        Series(label="asked for", role="asked", x=rates, y=rates, dash="dash"),
+        Series(label="reached", role="reached", x=rates, y=reached, marker="circle"),
+    ]
+    if any(value is not None for value in carried):
+        series.append(
+            Series(
+                label="carried",
+                role="indeterminate",
+                x=[probe["rate"] for probe in probes if probe["carried_rate"] is not None],
+                y=[value for value in carried if value is not None],
+                shape=Shape.POINTS,
+                marker="triangle",
+            )
+        )
+    return Chart(
+        name="carried",
+        title="Rate reached by rate asked for",
+        note="Copies that were started, and what the target completed while it had more to do "
+        "than it could.",
+        x=_axis(rates),
+        y=Axis(label="copies per second", unit=Unit.RATE),
+        series=series,
+        marks=_interval(document),
+        group=_GROUP,
+        table=Table(
+            columns=["asked for", "reached", "carried"],
+            rows=[
+                [words.rate(rate), words.rate(here), words.rate(there)]
+                for rate, here, there in zip(rates, reached, carried, strict=True)
+            ],
+        ),
+    )
+
+
+def _simple(
+    document: Document,
+    probes: Sequence[Document],
+    *,
+    name: str,
+    title: str,
+    note: str,
+    axis: Axis,
+    series: tuple[str, str, Sequence[Number]],
+    write: Any,
+) -> Chart:
+    rates = [probe["rate"] for probe in probes]
+    label, role, values = series
+    return Chart(
+        name=name,
+        title=title,
+        note=note,
+        x=_axis(rates),
+        y=axis,
+        series=[Series(label=label, role=role, x=rates, y=values, marker="circle")],
+        marks=_interval(document),
+        group=_GROUP,
+        height=200,
+        table=Table(
+            columns=["rate", label],
+            rows=[
+                [words.rate(rate), write(value)] for rate, value in zip(rates, values, strict=True)
+            ],
+        ),
+    )
+
+
+def _axis(rates: Sequence[float]) -> Axis:
+    """Return the axis of rates: the climb is geometric, and looks so if it went far."""
+    far = max(rates) > _SPREAD * min(rates) > 0
+    return Axis(label=_RATE.label, unit=_RATE.unit, scale=Scale.LOG if far else Scale.LINEAR)
+
+
+def _interval(document: Document) -> list[Mark]:
+    answer = document["answer"]
+    if answer is None or None in answer["interval"]:
+        return []
+    low, high = answer["interval"]
+    return [Mark(axis="x", at=low, to=high, label=f"holds up to {words.rate(low)}", role="held")]
+
+
+def _lag_s(probe: Document) -> float | None:
+    lag = probe["visibility"]
+    return None if lag is None else lag["p95_s"]
+
+
+def _probes(document: Document) -> Section:
+    return Section(
+        name="probes",
+        title="Probes",
+        blocks=[
+            Table(
+                columns=[
+                    *("probe", "rate", "verdict", "p50", "p99", "errors", "lag p95", "lost"),
+                    "why",
+                ],
+                rows=[
+                    [
+                        str(probe["number"]),
+                        words.rate(probe["rate"]),
+                        Cell(
+                            text=probe["verdict"],
+                            role=_VERDICTS[probe["verdict"]],
+                            strong=probe["verdict"] != "held",
+                        ),
+                        words.duration(probe["latency"]["p50_ms"]),
+                        words.duration(probe["latency"]["p99_ms"]),
+                        words.share(probe["error_rate"]),
+                        _lag_text(probe),
+                        words.count(probe["lost_at_least"]),
+                        told.reason_of(probe),
+                    ]
+                    for probe in document["probes"]
+                ],
+                prose=True,
+            )
+        ],
+    )
+
+
+def _lag_text(probe: Document) -> str:
+    if probe["visibility"] is None:
+        return "–"
+    lag_s = _lag_s(probe)
+    return "never" if lag_s is None else words.duration(lag_s * 1e3)

@@ -1,0 +1,314 @@
+"""Puts a run into the shape of the results file.
+
+Puts what was measured by interval into the shape of the results file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from loadcheck import __version__
+from loadcheck.load.monitor import Monitor
+from loadcheck.measure import Histogram
+from loadcheck.measure.record import Record, StepRecord
+from loadcheck.result import SCHEMA
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.figures import Rates
+from loadcheck.verify.observe import Observation
+from loadcheck.verify.session import Verification, Verified
+from loadcheck.verify.verdict import Consistency
+from loadcheck.workflow.identity import Run
+from loadcheck.workflow.runtime.plan import StepPlan
+
+_PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
+_SHORTEST_SECRET = 4
+_EXAMPLE = 300
+"""Characters kept of an answer."""
+_HIDDEN = "***"
+
+
+def intent(scenario: Scenario, prepared: CompiledScenario, run: Run, seed: int) -> dict[str, Any]:
+    """Return the document as it stands before the first request."""
+    return {
+        "schema": SCHEMA,
+        "verdict": "unknown",
+        "run": {
+            "id": run.id,
+            "phase": "intent",
+            "seed": seed,
+            "started_at": utc_now(),
+            "ended_at": None,
+            "interrupted": False,
+            "aborted": None,
+            "error": None,
+            "load_began_at": None,
+            "baseline": None,
+            "start_day": run.start_day,
+            "end_day": run.end_day,
+            "copies": run.copies,
+            "scenario_file": scenario.file,
+        },
+        "scenario": {"name": scenario.name, **scenario.document},
+        "workflow": {
+            "name": scenario.workflow.name,
+            "id": prepared.plan.workflow_id,
+            "sha256": hashlib.sha256(scenario.workflow.document.read_bytes()).hexdigest(),
+            "ingest": prepared.ingest.step_id,
+            "observer": prepared.observer.step_id if prepared.observer else None,
+        },
+        "environment": environment(),
+        "warnings": [str(problem) for problem in prepared.plan.warnings],
+    }
+
+
+def moving(record: Record, planned: int | None) -> dict[str, Any]:
+    """Return the sections that are saved again every second."""
+    return {
+        "copies": {
+            "planned": planned,
+            "started": record.started,
+            "skipped": record.skipped,
+            "acknowledged": record.acknowledged,
+            "rejected": record.rejected,
+            # what is still under way may or may not take effect: a killed run leaves it at that
+            "indeterminate": record.indeterminate + record.in_flight,
+        },
+        "ledger": record.ledger.to_json(),
+        "timeline": record.timeline.to_json(),
+    }
+
+
+def measured(
+    record: Record,
+    monitor: Monitor,
+    steps: Sequence[StepPlan],
+    rates: Rates,
+    peak_rate: float | None,
+) -> dict[str, Any]:
+    """Return the sections that describe the load."""
+    return {
+        "load": {
+            "asked_rate": rates.asked,
+            "peak_rate": peak_rate,
+            "reached_rate": rates.reached,
+            "reached_ratio": rates.ratio,
+            "duration_s": rates.duration_s,
+            "retries": record.retries,
+            "stale_retries": record.stale_retries,
+            "resends": record.resends,
+            "max_in_flight": record.max_in_flight,
+        },
+        "generator": {
+            "lateness": histogram(record.lateness),
+            "dispatch_lag": histogram(record.dispatch_lag),
+            "loop_lag": histogram(monitor.loop_lag),
+            "gc_pauses": histogram(monitor.gc_pauses),
+            "cpu_s": monitor.cpu_s,
+            "watched_s": monitor.watched_s,
+            "peak_memory_bytes": _peak_memory_bytes(),
+        },
+        "steps": {
+            measures.step_id: _step(measures, step)
+            for step, measures in [*zip(steps, record.steps, strict=True), *_queries(record, steps)]
+        },
+    }
+
+
+def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, StepRecord]]:
+    """Return our own queries of a step that copies run as well, which are kept apart."""
+    if record.queries is None:
+        return []
+    step_id = record.queries.step_id.removesuffix("@observer")
+    return [(step, record.queries) for step in steps if step.step_id == step_id]
+
+
+def consistency(
+    seen: Consistency,
+    verification: Verification | None,
+    verified: Verified | None,
+    begin_ns: int,
+) -> dict[str, Any]:
+    """Return the section that holds the service's counts."""
+    lag = verified.visibility if verified else None
+    acknowledged_by = verification.acks.before if verification else None
+    return {
+        **seen.to_json(),
+        "visibility": lag.to_json() if lag is not None else None,
+        "localized": verified.localized if verified else None,
+        "controls": {
+            name: getattr(verified.controlled, name) if verified else None
+            for name in ("acknowledged", "visible", "unsent")
+        },
+        "observations": [
+            observed(observation, begin_ns)
+            | {
+                "acknowledged": acknowledged_by(observation.asked_ns) if acknowledged_by else None,
+            }
+            for observation in (verification.observer.observations if verification else ())
+        ],
+    }
+
+
+def observed(observation: Observation, begin_ns: int) -> dict[str, Any]:
+    """Return one observation, its instants in seconds since the load began."""
+    return {
+        "asked_s": round((observation.asked_ns - begin_ns) / 1e9, 4),
+        "answered_s": round((observation.answered_ns - begin_ns) / 1e9, 4),
+        "as_of_s": round((observation.as_of_ns - begin_ns) / 1e9, 4),
+        "uniques": observation.uniques,
+        "totals": observation.totals,
+        "error": observation.error,
+    }
+
+
+def histogram(times: Histogram) -> dict[str, Any]:
+    """Return the percentiles of a histogram and the histogram itself."""
+    names = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms")
+    return {
+        "count": times.count,
+        **dict(zip(names, times.percentiles_ms((50, 90, 95, 99, 99.9, 100)), strict=True)),
+        "above_range": times.above_range,
+        "hdr": times.encode(),
+    }
+
+
+def _step(measures: StepRecord, step: StepPlan) -> dict[str, Any]:
+    times = measures.response_time
+    return {
+        "role": step.role.value,
+        "request": f"{step.method} {step.origin}{step.path}",
+        "attempts": measures.attempts,
+        "succeeded": measures.succeeded,
+        "answers": {str(answer): count for answer, count in measures.answers.items()},
+        "reasons": dict(measures.reasons),
+        "examples": {str(status): body for status, body in measures.examples.items()},
+        "response_time": histogram(times) if times is not None else None,
+        "service_time": histogram(measures.service_time),
+        "failed": histogram(measures.failed),
+        "throttled": histogram(measures.throttled),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and machine: what a figure depends on, and nothing that names a person."""
+    return {
+        "loadcheck": __version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def utc_now() -> str:
+    """Return the present in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def brief(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return sections with examples of answers cut short: after their secrets have been hidden."""
+    steps = {
+        name: {
+            **step,
+            "examples": {status: text[:_EXAMPLE] for status, text in step["examples"].items()},
+        }
+        for name, step in sections.get("steps", {}).items()
+    }
+    return {**sections, "steps": steps} if steps else sections
+
+
+def redact(value: Any, hidden: Collection[str]) -> Any:
+    """Return a JSON value with every secret in it replaced.
+
+    A secret of fewer than four characters is only replaced where it is the whole string: inside
+    another it could not be told from the rest.
+    """
+    # the longest first: of one that begins with another nothing may be left
+    return _redacted(value, hidden, sorted(hidden, key=len, reverse=True))
+
+
+def _redacted(value: Any, hidden: Collection[str], ordered: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        if value in hidden:
+            return _HIDDEN
+        for secret in ordered:
+            if len(secret) >= _SHORTEST_SECRET and secret in value:
+                value = value.replace(secret, _HIDDEN)
+        return value
+    if isinstance(value, Mapping):
+        return {
+            _redacted(key, hidden, ordered): _redacted(item, hidden, ordered)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_redacted(item, hidden, ordered) for item in value]
+    return value
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def stages(load: OpenLoad | ClosedLoad, duration_s: float) -> list[dict[str, Any]]:
+    """Return where the stages of an open load that were begun lie; none of a closed load.
+
+    Args:
+        load: The load.
+        duration_s: How long copies were started.
+    """
+    found: list[dict[str, Any]] = []
+    begin_s = 0.0
+    for stage in load.stages if isinstance(load, OpenLoad) else ():
+        end_s = begin_s + stage.duration_s
+        if found and begin_s >= duration_s:
+            break
+        found.append(
+            {
+                "name": stage.name,
+                "from_s": begin_s,
+                "to_s": end_s,
+                "rate": stage.rate,
+                "end_rate": stage.end_rate,
+            }
+        )
+        begin_s = end_s
+    return found
+
+
+def intervals(record: Record) -> dict[str, Any]:
+    """Return columns with a value for each interval of the load."""
+    edges = record.grid.edges_s()
+    number = max(len(edges) - 1, 0)
+    steps = [*record.steps, *([record.queries] if record.queries is not None else [])]
+    return {
+        "from_s": edges[:-1],
+        "to_s": edges[1:],
+        **record.grid.counts(record.ledger, record.due),
+        "lateness": record.delays.intervals().encode(number),
+        "steps": {step.step_id: _interval_step(step, number) for step in steps},
+    }
+
+
+def _interval_step(step: StepRecord, number: int) -> dict[str, Any]:
+    response = step.times.intervals("response_time")
+    service = step.times.intervals("service_time")
+    return {
+        "succeeded": service.totals(number) if service is not None else [],
+        "failed": step.failures.counts(number) if step.failures is not None else [],
+        "response_time": response.encode(number) if response is not None else None,
+        "service_time": service.encode(number) if service is not None else [],
+    }

@@ -1,0 +1,204 @@
+"""Asks the observer step one question at a time, within the service's budget.
+
+What may still be asked: the service's query budget, kept on our side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import sleep
+
+from loadcheck.verify.bucket_counts import whole
+from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.runtime.plan import Answer, Query
+
+
+class QueryBudget:
+    """A sum of costs in a sliding window, kept so that the service need not refuse.
+
+    Others may draw on the same budget, so a refusal can come all the same.
+
+    Args:
+        cost: The most that all queries of a window may cost.
+        window_s: Its length.
+        clock: Monotonic nanoseconds.
+    """
+
+    def __init__(
+        self, cost: int, window_s: float, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._limit = cost
+        self._window_ns = int(window_s * 1e9)
+        self._clock = clock
+        self._spent: deque[tuple[int, int]] = deque()
+        self._total = 0
+
+    async def spend(self, cost: int) -> None:
+        """Wait until so much may be spent, and spend it."""
+        while True:
+            wait_s = self.wait_s(cost)
+            if wait_s <= 0:
+                break
+            await sleep(wait_s)
+        self._spent.append((self._clock(), cost))
+        self._total += cost
+
+    def wait_s(self, cost: int) -> float:
+        """Return how long to wait before so much may be spent; 0 if it may be now.
+
+        What costs more than a whole window allows waits for an empty one.
+        """
+        now = self._clock()
+        while self._spent and self._spent[0][0] <= now - self._window_ns:
+            self._total -= self._spent.popleft()[1]
+        excess = self._total + cost - max(self._limit, cost)
+        for at, paid in self._spent:
+            if excess <= 0:
+                break
+            excess -= paid
+            if excess <= 0:
+                return (at + self._window_ns - now) / 1e9
+        return 0.0
+
+    def pace_s(self, cost: int, *, span_s: float, reserve: int) -> float:
+        """Return the shortest even pause between queries that keeps within the budget.
+
+        Args:
+            cost: What each of them costs.
+            span_s: How long they go on; infinity if that is not known.
+            reserve: What is kept back for others, at most half of the budget.
+        """
+        left = self._limit - min(reserve, self._limit // 2)
+        return min(span_s, self._window_ns / 1e9) * cost / max(left, 1)
+
+
+Send = Callable[[Request], Awaitable[Exchange]]
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of one question.
+
+    Attributes:
+        asked_ns: Monotonic instant before the query was sent.
+        answered_ns: When the answer was complete.
+        as_of_ns: The instant whose state the answer tells at the least: when it was asked, or
+            earlier if it came from a cache.
+        values: What the query's expressions gave.
+        error: Why it is no evidence; "" if it is.
+    """
+
+    asked_ns: int
+    answered_ns: int
+    as_of_ns: int
+    values: dict[str, Any]
+    error: str = ""
+
+    def count(self, name: str) -> tuple[int | None, str]:
+        """Return a count and "", or None and why there is none."""
+        if self.error:
+            return None, self.error
+        value = self.values.get(name)
+        count = whole(value)
+        if count is None:
+            found = "nothing" if value is None else repr(value)[:60]
+            return None, f"the answer holds no number of {name} where verify says: {found}"
+        return count, ""
+
+
+class QueryClient:
+    """Sends queries and counts what they cost.
+
+    Args:
+        send: Sends one request; never raises for the network's sake.
+        sent: Called with each exchange, for the step's histograms.
+        allowance: The service's budget; None if it has none.
+        clock: Monotonic nanoseconds.
+
+    Attributes:
+        queries: Questions asked.
+        cost: What they cost together.
+    """
+
+    def __init__(
+        self,
+        *,
+        send: Send,
+        sent: Callable[[Exchange], None],
+        allowance: QueryBudget | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._send = send
+        self._sent = sent
+        self._allowance = allowance
+        self.clock = clock
+        self.queries = 0
+        self.cost = 0
+
+    async def ask(self, query: Query, cost: int) -> Reply:
+        """Ask once, as soon as the budget allows it."""
+        if self._allowance is not None:
+            await self._allowance.spend(cost)
+        self.queries += 1
+        self.cost += cost
+        asked_ns = self.clock()
+        answer = await self._run(query, self.queries)
+        answered_ns = self.clock()
+        error = ""
+        if not answer.success:
+            error = answer.exchange.reason or f"status {answer.exchange.status}"
+        age_ms, objection = weigh(answer.values)
+        return Reply(
+            asked_ns=asked_ns,
+            answered_ns=answered_ns,
+            as_of_ns=asked_ns - int(age_ms * _NS_PER_MS),
+            values=answer.values,
+            error=error or objection,
+        )
+
+    async def _run(self, query: Query, number: int) -> Answer:
+        flow = query.run(number)
+        exchange: Exchange | None = None
+        while True:
+            try:
+                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+            except StopIteration as stop:
+                answer: Answer = stop.value
+                self._sent(answer.exchange)
+                return answer
+            if exchange is not None:
+                self._sent(exchange)
+            if isinstance(effect, Pause):
+                exchange = None
+                await sleep(effect.seconds)
+            else:
+                exchange = await self._send(effect)
+
+
+def weigh(values: dict[str, Any]) -> tuple[float, str]:
+    """Return an answer's age in ms, and why what it says of itself makes it no evidence.
+
+    Args:
+        values: May hold ``pruned``, ``sample_rate``, ``cached`` and ``age_ms``; a service that
+            does not tell them is taken at its word.
+    """
+    rate = values.get("sample_rate")
+    if isinstance(rate, int | float) and not isinstance(rate, bool) and rate < 1:
+        return 0.0, f"the answer is an estimate from a sample of {100 * rate:g} % of the events"
+    if values.get("pruned") is True:
+        return 0.0, "the answer leaves groups out"
+    age_ms = values.get("age_ms")
+    aged = isinstance(age_ms, int | float) and not isinstance(age_ms, bool) and age_ms >= 0
+    if values.get("cached") is not True:
+        return 0.0, ""
+    if not aged:
+        return 0.0, "the answer came from the service's cache, and does not tell how old it is"
+    assert isinstance(age_ms, int | float)
+    return float(age_ms), ""

@@ -1,0 +1,350 @@
+"""The half of a run that asks: what the service counts, and who is missing from it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import anyio
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from loadcheck.load.retry import backoff
+from loadcheck.measure import Ledger
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult, Controls
+from loadcheck.verify.localize import Localized, SentCopies
+from loadcheck.verify.naming import SendTimes, places, tell
+from loadcheck.verify.observe import Observation, Observer, SettleResult
+from loadcheck.verify.queries import ControlRuns
+from loadcheck.verify.query_client import QueryBudget, QueryClient, Send
+from loadcheck.verify.reconcile import reconcile
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts
+from loadcheck.verify.visibility import AckCurve, Visibility, visibility
+from loadcheck.workflow.exchange import Exchange
+from loadcheck.workflow.identity import Buckets, partitions
+
+_SAMPLE_S = 0.05
+"""Between two looks at how many copies have been acknowledged."""
+_CONTROL = "control"
+_UNSENT = "unsent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What asking came to.
+
+    Attributes:
+        consistency: What the counts prove.
+        findings: The findings that follow.
+        visibility: The visibility lag; None if nothing tells it.
+        localized: Who is missing, as the results file holds it; None if nobody asked.
+        controlled: What the control users showed.
+    """
+
+    consistency: Consistency
+    findings: list[Finding]
+    visibility: Visibility | None
+    localized: dict[str, Any] | None
+    controlled: ControlResult
+
+
+class Verification:
+    """Asks the service before, during and after a load.
+
+    Args:
+        scenario: What to do.
+        prepared: The same, compiled.
+        buckets: The run's partitions.
+        send: Sends one query, or one control user.
+        sent: Called with each exchange of a query.
+        seen: Called with each observation.
+        seed: Of the waits before a control user is tried again.
+        allowance: The service's query budget, where several runs share it; None: all of it.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        prepared: CompiledScenario,
+        buckets: Buckets,
+        *,
+        send: Send,
+        sent: Callable[[Exchange], None],
+        seen: Callable[[Observation], None],
+        seed: int,
+        allowance: QueryBudget | None = None,
+    ) -> None:
+        verify, questions = scenario.verify, prepared.questions
+        assert questions is not None
+        self._scenario = scenario
+        self._prepared = prepared
+        self._questions = questions
+        self._buckets = buckets
+        self._send = send
+        self._seed = seed
+        budget = verify.budget
+        if allowance is None and budget is not None:
+            allowance = QueryBudget(budget.cost, budget.window_s)
+        self._allowance = allowance
+        self._asker = QueryClient(send=send, sent=sent, allowance=self._allowance)
+        self.observer = Observer(
+            uniques=questions.uniques,
+            totals=questions.totals,
+            asker=self._asker,
+            every_s=self._pace_s(),
+            seen=seen,
+            cost=questions.cost,
+        )
+        self.acks = AckCurve()
+        self.baseline: int | None = None
+        self.settlement: SettleResult | None = None
+        self.controlled = ControlResult()
+        self.localized: Localized | None = None
+        self._acknowledged = BitMap()
+        self._controls: Controls | None = None
+
+    # the stretches of a run
+
+    async def before(self) -> None:
+        """Ask what is counted before anything was sent: nobody of this run may be."""
+        observation = await self.observer.ask()
+        self.baseline = observation.uniques
+
+    async def sample(self, acknowledged: Callable[[], int]) -> None:
+        """Note how many copies are acknowledged, again and again; runs until cancelled."""
+        while True:
+            self.acks.add(time.monotonic_ns(), acknowledged())
+            await anyio.sleep(_SAMPLE_S)
+
+    async def after(self, sent: SentCounts, ledger: Ledger, last_ack_ns: int) -> None:
+        """Ask until the count has settled; then who is missing, if somebody may be."""
+        verify, before = self._scenario.verify, self.baseline or 0
+        since_ns = last_ack_ns or time.monotonic_ns()
+        self.acks.add(since_ns, sent.acknowledged)
+        filtered = self._prepared.isolation == "filter" and not before
+        self.settlement = await self.observer.settle(
+            lower=before + sent.acknowledged,
+            upper=before + sent.acknowledged + sent.indeterminate,
+            since_ns=since_ns,
+            quiet_s=verify.quiet_s,
+            deadline_s=verify.deadline_s,
+            short=self._send_controls if filtered else None,
+        )
+        await self._confirm(sent)
+        if filtered and self.settlement.last is not None:
+            await self._ask_controls(sent)
+            if self._suspects(sent) and self._scenario.localizes:
+                await self.localize(ledger, since_ns, sent.events_per_copy)
+                if self.localized and self.localized.lost_at_least and self._controls is None:
+                    # hidden behind others that arrived: they too get until the deadline
+                    await self._send_controls()
+                    while time.monotonic_ns() < since_ns + int(verify.deadline_s * 1e9):
+                        await anyio.sleep(self.pause_s)
+                        await self.observer.ask()
+                    await self._ask_controls(sent)
+                    await self.localize(ledger, since_ns, sent.events_per_copy)
+
+    async def later(
+        self,
+        sent: SentCounts,
+        ledger: Ledger,
+        controls: int | None,
+        *,
+        ago_s: float,
+        shown: bool,
+    ) -> None:
+        """Ask about a run that ended a while ago.
+
+        Args:
+            sent: The ledger's numbers.
+            ledger: Who was sent.
+            controls: Control users that the run itself had acknowledged; None if it sent none.
+            ago_s: How long ago the last acknowledgement was.
+            shown: Whether the service has counted anybody of the run before.
+        """
+        verify, before = self._scenario.verify, self.baseline or 0
+        since_ns = time.monotonic_ns()
+        filtered = self._prepared.isolation == "filter" and not before
+        self.settlement = await self.observer.settle(
+            lower=before + sent.acknowledged,
+            upper=before + sent.acknowledged + sent.indeterminate,
+            since_ns=since_ns,
+            quiet_s=verify.quiet_s,
+            deadline_s=max(1.5 * verify.quiet_s + 2 * self.pause_s, verify.deadline_s - ago_s),
+        )
+        last = self.settlement.last
+        self.settlement = replace(
+            self.settlement,
+            waited_s=ago_s + self.settlement.waited_s,
+            blank=not shown and controls is None and last is not None and last.uniques == before,
+        )
+        await self._confirm(sent)
+        if not filtered or self.settlement.last is None:
+            return
+        if controls is not None and self._prepared.controls is not None:
+            self._controls = self._compile_controls(self._prepared.controls)
+            self._controls.acknowledged = controls
+            self._controls.at_ns = since_ns
+        await self._ask_controls(sent)
+        if self._suspects(sent) and self._scenario.localizes:
+            await self.localize(ledger, since_ns, sent.events_per_copy)
+
+    async def localize(self, ledger: Ledger, since_ns: int, events_per_copy: int) -> None:
+        """Ask by bucket who is missing or was counted twice."""
+        split = self._scenario.verify.split
+        assert split is not None
+        self._acknowledged = ledger.acknowledged
+        assert self.settlement is not None
+        copies = SentCopies(
+            self._buckets,
+            acknowledged=numbers(ledger.acknowledged),
+            indeterminate=numbers(ledger.indeterminate | ledger.open()),
+            rejected=numbers(ledger.rejected),
+        )
+        terms = LocalizerConfig(
+            query=self._questions.split,
+            partitions=self._scenario.verify.partitions,
+            limit=split.limit,
+            cost=self._questions.split_cost,
+            events_per_copy=events_per_copy,
+            pause_s=min(1.0, self._scenario.verify.every_s),
+        )
+        inquiry = Localizer(copies, self.observer, self._asker, terms)
+        self.localized, base = await inquiry.run(since_ns=since_ns)
+        if base is not None:
+            # counts by bucket add up to it, so it stood still while they were asked for
+            self.settlement = replace(self.settlement, last=base, adrift=False)
+
+    def conclude(self, sent: SentCounts, moments: SendTimes) -> Verified:
+        """Return what all answers together prove."""
+        told = lost = None
+        if self.localized is not None:
+            found = self.localized.unproven() if self.controlled.silent else self.localized
+            told = tell(found, self._buckets, moments)
+            lost = places(found, self._buckets, self._acknowledged)
+        consistency, findings = reconcile(
+            sent,
+            self.settlement,
+            baseline=self.baseline,
+            isolation=self._prepared.isolation,
+            controlled=self.controlled,
+            localized=self.localized,
+            told=told,
+        )
+        lag = None
+        if consistency.uniques is not None:
+            lag = visibility(
+                self.acks,
+                self.observer.observations,
+                acknowledged=sent.acknowledged,
+                baseline=self.baseline or 0,
+                lost=lost,
+            )
+        return Verified(
+            consistency=consistency,
+            findings=findings,
+            visibility=lag,
+            localized=told,
+            controlled=self.controlled,
+        )
+
+    # parts of them
+
+    async def _confirm(self, sent: SentCounts) -> None:
+        """Get past the service's cache before anybody is called missing, or counted twice."""
+        assert self.settlement is not None
+        fresh = self._questions.fresh
+        if fresh is not None and self.settlement.last is not None and self._suspects(sent):
+            self.settlement = await self.observer.confirm(self.settlement, *fresh)
+
+    def _suspects(self, sent: SentCounts) -> bool:
+        """Return whether the counts leave room for anybody to be missing, or counted twice."""
+        assert self.settlement is not None
+        last = self.settlement.last
+        assert last is not None
+        assert last.uniques is not None
+        events = sent.events_per_copy * last.uniques
+        full = last.uniques == sent.acknowledged + sent.indeterminate and not sent.rejected
+        return not full or (last.totals is not None and last.totals != events)
+
+    async def _send_controls(self) -> None:
+        """Send the control users: somebody is missing."""
+        if self._prepared.controls is not None:
+            self._controls = self._compile_controls(self._prepared.controls)
+            await self._controls.send()
+
+    def _compile_controls(self, sisters: ControlRuns) -> Controls:
+        plan, questions = sisters.questions(_CONTROL)
+        _, unsent = sisters.questions(_UNSENT)
+        return Controls(
+            copy=lambda number: plan.copy(
+                number, time.time_ns() // 1_000_000, backoff(self._scenario, self._seed)
+            ),
+            ingest=self._prepared.ingest.index,
+            sent=questions.uniques,
+            unsent=unsent.uniques,
+            asker=self._asker,
+            send=self._send,
+            cost=questions.cost,
+        )
+
+    async def _ask_controls(self, sent: SentCounts) -> None:
+        """Ask for the control users; they get as long to become visible as the others had."""
+        if self._controls is None and self._prepared.controls is not None:
+            _, unsent = self._prepared.controls.questions(_UNSENT)
+            reply = await self._asker.ask(unsent.uniques, unsent.cost)
+            self.controlled = ControlResult(unsent=reply.count("uniques")[0])
+        if self._controls is None:
+            return
+        controls, verify = self._controls, self._scenario.verify
+        expected = controls.acknowledged or 0
+        until_ns = controls.at_ns + int(verify.deadline_s * 1e9)
+        visible = await controls.visible()
+        while expected and (visible or 0) < expected and time.monotonic_ns() < until_ns:
+            await anyio.sleep(min(self.pause_s, 1.0))
+            visible = await controls.visible()
+        unsent_count = await controls.unsent()
+        self.controlled = ControlResult(acknowledged=expected, visible=visible, unsent=unsent_count)
+        if self.settlement is None or self.settlement.last is None:
+            return
+        # who became visible while the controls were awaited is not missing
+        last, adrift = await self.observer.with_totals(self.settlement.last)
+        upper = sent.acknowledged + sent.indeterminate + (self.baseline or 0)
+        settled = self.settlement.settled or last.uniques == upper
+        self.settlement = replace(self.settlement, last=last, adrift=adrift, settled=settled)
+
+    @property
+    def pause_s(self) -> float:
+        """The pause between two questions."""
+        return self._pace_s()
+
+    def _pace_s(self) -> float:
+        """Return the pause that keeps the questions of the whole run within the budget."""
+        verify, questions = self._scenario.verify, self._questions
+        if self._allowance is None:
+            return verify.every_s
+        pacer = self._prepared.pacer
+        span_s = math.inf if pacer is None else pacer.duration_s + verify.deadline_s
+        splits = 2 * len(partitions(verify.partitions)) if self._scenario.localizes else 0
+        reserve = splits * questions.split_cost + 10 * questions.cost
+        even_s = self._allowance.pace_s(questions.cost, span_s=span_s, reserve=reserve)
+        return max(verify.every_s, even_s)
+
+
+def numbers(bitmap: BitMap) -> npt.NDArray[np.int64]:
+    """Return the copy numbers of a set, ascending."""
+    return np.array(bitmap.to_array(), dtype=np.int64)
+
+
+def moments(due: Sequence[float | None], began_at: str | None) -> SendTimes:
+    """Return when copies were sent, by the timeline's column of copies due."""
+    began = None if began_at is None else datetime.fromisoformat(began_at)
+    return SendTimes(due=[int(copies or 0) for copies in due], began_at=began)

@@ -1,0 +1,1 @@
+"""From a description to a program: requests rendered to byte templates, criteria parsed."""

@@ -1,0 +1,203 @@
+"""Which steps each copy runs, and what a step depends on.
+
+Workflows that could never end, found before they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.description.loader import ArazzoDescription
+from loadcheck.workflow.runtime.program import Action
+
+COPY: Final = "$copy."
+
+
+def close(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
+    """Return what each step depends on, through inputs and outputs of others.
+
+    Returns:
+        ``step:KEY/STEP``, ``input:KEY/NAME`` and ``workflow:KEY`` → every word that it depends on.
+    """
+    words: dict[str, frozenset[str]] = {}
+    for unit in units:
+        for step in unit.steps:
+            words[symbol(unit, step)] = step.uses
+        for name in unit.schema.declared:
+            words[f"input:{unit.key}/{name}"] = unit.input_uses.get(name, frozenset())
+        words[f"workflow:{unit.key}"] = unit.result_uses
+    changed = True
+    while changed:
+        changed = False
+        for name, known in words.items():
+            more = known.union(*(words.get(word, frozenset()) for word in known))
+            if more != known:
+                words[name] = more
+                changed = True
+    return words
+
+
+def symbol(unit: Unit, step: StepDraft) -> str:
+    """Return the word that stands for a step in what others depend on."""
+    return f"step:{unit.key}/{step.step.step_id}"
+
+
+def end_of_copy(main: Unit, words: Mapping[str, frozenset[str]]) -> int | None:
+    """Return the index behind the last step of a workflow that depends on the copy.
+
+    None if no step does.
+    """
+    per_copy = [
+        place
+        for place, step in enumerate(main.steps)
+        if any(word.startswith(COPY) for word in _reached_words(main, step, words))
+    ]
+    return per_copy[-1] + 1 if per_copy else None
+
+
+def reached(steps: Iterable[StepDraft], main: Unit) -> set[int]:
+    """Return the plan indexes of steps, and of all that they call or go to."""
+    indexes: set[int] = set()
+    for step in steps:
+        indexes.add(step.index)
+        for unit in _called(main, step):
+            indexes.update(inner.index for inner in unit.steps)
+    return indexes - {-1}
+
+
+def _reached_words(
+    unit: Unit, step: StepDraft, words: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    return words[symbol(unit, step)].union(
+        *(words[symbol(inner, other)] for inner in _called(unit, step) for other in inner.steps)
+    )
+
+
+def _called(unit: Unit, step: StepDraft) -> list[Unit]:
+    """Return the workflows that a step calls or its actions go to, and theirs in turn."""
+    found: dict[str, Unit] = {}
+    waiting = _targets(unit, step)
+    while waiting:
+        target = waiting.pop()
+        if target.key not in found:
+            found[target.key] = target
+            for inner in target.steps:
+                waiting += _targets(target, inner)
+    return list(found.values())
+
+
+def _targets(unit: Unit, step: StepDraft) -> list[Unit]:
+    targets = [] if step.target is None else [step.target]
+    for holder in () if step.model is None else (step.model, unit.model):
+        for action in (*holder.on_success, *holder.on_failure):
+            if action.workflow_id is not None and action.workflow_id in unit.targets:
+                targets += [unit.targets[action.workflow_id]]
+    return targets
+
+
+WORKFLOW: Final = "Workflow Object"
+SUCCESS: Final = "Success Action Object"
+
+
+def check_dependencies(book: ArazzoDescription) -> bool:
+    """Report circles in ``dependsOn`` within a document; return whether there is one."""
+    finished: set[str] = set()
+    return sum(_follow(book, start, [], finished) for start in book.workflows) > 0
+
+
+def _follow(book: ArazzoDescription, name: str, chain: list[str], finished: set[str]) -> bool:
+    """Walk depth first, without recursion: a document may chain thousands of workflows."""
+    waiting: list[tuple[str, bool]] = [(name, False)]
+    found = False
+    while waiting:
+        current, leaving = waiting.pop()
+        if leaving:
+            chain.pop()
+            finished.add(current)
+        elif current in chain:
+            circle = " → ".join((*chain[chain.index(current) :], current))
+            path = (*book.workflows[current].path, "dependsOn")
+            book.scribe.error(path, f"dependsOn goes round in a circle: {circle}", "", WORKFLOW)
+            found = True
+        elif current not in finished and current in book.workflows:
+            chain.append(current)
+            waiting.append((current, True))
+            waiting += [(other, False) for other in book.workflows[current].depends_on]
+    return found
+
+
+def check_exits(units: Iterable[Unit], *, circle: bool) -> None:
+    """Report every step from which, if all goes well, its workflow can never end.
+
+    A path that only a failure opens does not count as an exit: it would be taken by none of the
+    copies of a healthy target.
+
+    Args:
+        units: All workflows.
+        circle: Whether a circle in ``dependsOn`` was reported: it is not told once more.
+    """
+    listed = list(units)
+    ending: set[str] = set()
+    endless: dict[str, list[StepDraft]] = {}
+    while True:
+        endless = {unit.key: list(_endless(unit, ending)) for unit in listed}
+        more = {
+            unit.key for unit in listed if not unit.steps or unit.steps[0] not in endless[unit.key]
+        }
+        if more == ending:
+            break
+        ending = more
+    for unit in listed:
+        for step in endless[unit.key][:1]:
+            if step.model is None and circle:
+                continue
+            unit.book.scribe.error(
+                step.path,
+                f'the workflow "{unit.model.workflow_id}" can never end from step '
+                f'"{step.step.step_id}": goto and calls lead round in a circle',
+                "give one of its actions criteria, or an action of type end",
+                SUCCESS,
+            )
+
+
+def _endless(unit: Unit, ending: set[str]) -> Iterator[StepDraft]:
+    """Yield the steps from which no path leads to the end, given the workflows that can end."""
+    count = len(unit.steps)
+    machines = {target.machine.key: target.key for target in unit.targets.values()}
+    exits = {count}
+    changed = True
+    while changed:
+        changed = False
+        for place in range(count - 1, -1, -1):
+            if place not in exits and any(
+                target in exits
+                for target in _successors(unit.steps[place], place, count, ending, machines)
+            ):
+                exits.add(place)
+                changed = True
+    yield from (step for place, step in enumerate(unit.steps) if place not in exits)
+
+
+def _successors(
+    step: StepDraft, place: int, count: int, ending: set[str], machines: dict[str, str]
+) -> Iterator[int]:
+    if step.target is not None and step.target.key not in ending:
+        return
+    for action in step.step.on_success:
+        yield from _goes_to(action, count, ending, machines)
+        if not action.criteria:
+            return
+    yield place + 1
+
+
+def _goes_to(
+    action: Action, count: int, ending: set[str], machines: dict[str, str]
+) -> Iterator[int]:
+    if action.kind == "end":
+        yield count
+    elif action.step is not None:
+        yield action.step
+    elif action.workflow is not None and machines.get(action.workflow.key) in ending:
+        yield count

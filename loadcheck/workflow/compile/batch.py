@@ -1,0 +1,92 @@
+"""Compiling a batch: one request whose array of events holds those of several copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from loadcheck.documents.pointer import look_up
+from loadcheck.workflow.compile.encode import Render, Segment, join, json_segments
+from loadcheck.workflow.compile.request import compile_request
+from loadcheck.workflow.compile.request_spec import RequestError, RequestSpec, media_type
+from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.expressions.values import (
+    Evaluate,
+    Frame,
+    uses_of,
+)
+from loadcheck.workflow.overlay import parse_place, put
+from loadcheck.workflow.runtime.batch import Batch
+from loadcheck.workflow.runtime.program import CompiledWorkflow, Step
+
+_MARK: Final = "@@events of the copies@@"
+
+
+def compile_batch(
+    draft: RequestSpec,
+    events: str,
+    machine: CompiledWorkflow,
+    step: Step,
+    refused: Sequence[Evaluate],
+) -> Batch:
+    """Compile the request of several copies.
+
+    Args:
+        draft: The request of one.
+        events: The place of its array of events.
+        machine: The workflow.
+        step: The step.
+        refused: Give what an answer says of refused indexes.
+
+    Raises:
+        RequestError: There is no such array in it.
+    """
+    where, _, pointer = parse_place(events)
+    kind = media_type(draft.content_type) or "application/json"
+    json = kind == "application/json" or kind.endswith("+json")
+    if where != "body" or pointer is None or not json or not isinstance(draft.body, dict):
+        raise RequestError(f"{events} is no place in a JSON object that is the request's body")
+    items = look_up(draft.body, pointer)
+    if not isinstance(items, list) or not items:
+        raise RequestError(f"there is no array with an event at {events}")
+    shared = replace(draft, body=put(draft.body, pointer, _MARK))
+    template = compile_request(shared)
+    before, after = _around(json_segments(shared.body))
+    event = join(_listed(items))
+
+    def render(frames: Sequence[Frame]) -> Request:
+        first = frames[0]
+        written = [event if isinstance(event, bytes) else event(frame) for frame in frames]
+        begin = before if isinstance(before, bytes) else before(first)
+        end = after if isinstance(after, bytes) else after(first)
+        body = b"%b[%b]%b" % (begin, b",".join(written), end)
+        return template.render(first)._replace(body=body)
+
+    return Batch(
+        machine=machine,
+        step=step,
+        render=render,
+        each=len(items),
+        uses=template.uses | uses_of(shared.body),
+        refused=tuple(refused),
+    )
+
+
+def _listed(items: Sequence[Any]) -> list[Segment]:
+    segments: list[Segment] = []
+    for item in items:
+        if segments:
+            segments.append(b",")
+        segments += json_segments(item)
+    return segments
+
+
+def _around(segments: list[Segment]) -> tuple[bytes | Render, bytes | Render]:
+    """Return what stands before the mark and behind it."""
+    mark = b'"' + _MARK.encode() + b'"'
+    for place, segment in enumerate(segments):
+        if isinstance(segment, bytes) and mark in segment:
+            before, _, after = segment.partition(mark)
+            return join([*segments[:place], before]), join([after, *segments[place + 1 :]])
+    raise RequestError("the events stand where a part of the body may be left out")

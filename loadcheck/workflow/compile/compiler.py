@@ -1,0 +1,258 @@
+"""From an Arazzo document and a scenario's settings to a plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from loadcheck.documents.document import read_document
+from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.problems import Report
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
+from loadcheck.workflow.compile.inputs import check_inputs, check_names, sample
+from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
+from loadcheck.workflow.compile.queries import QueryCompiler
+from loadcheck.workflow.compile.workflow import Unit
+from loadcheck.workflow.description import model
+from loadcheck.workflow.description.inputs import InputSchema
+from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
+from loadcheck.workflow.description.model import WorkflowSignature
+from loadcheck.workflow.description.sources import Fetch
+from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.values import Frame, Slot
+from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
+from loadcheck.workflow.overlay import Edit
+from loadcheck.workflow.runtime.batch import Batch, BatchSpec, transfers
+from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+
+EXAMPLE_TIME_MS: Final = 1_700_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a plan is compiled from.
+
+    Attributes:
+        document: Path of the Arazzo document.
+        name: The document as the user named it, for messages.
+        run: What is the same for every copy.
+        workflow_id: Which of its workflows; None if it has only one.
+        sources: Source description name → file or URL that stands in for its ``url``.
+        servers: Source description name → base URL that stands in for the described servers; the
+            key "*" is for every source without its own.
+        strict: Refuse what is accepted with a warning otherwise.
+        inputs: Values of the workflow's inputs; strings may hold expressions of our own.
+        overlay: Edits of the steps' requests.
+        criteria: Step → conditions that must hold beside its success criteria.
+        secrets: Values that must appear in no problem.
+        query: "after": observer steps are run by the reconciliation alone. "each": by every copy
+            as well.
+        together: How copies share requests; None if each has its own.
+        fetch: Reads source descriptions that are URLs; None refuses them.
+    """
+
+    document: Path
+    name: str
+    run: Run
+    workflow_id: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    servers: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    overlay: Sequence[Edit] = ()
+    criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+    query: Literal["after", "each"] = "after"
+    together: BatchSpec | None = None
+    fetch: Fetch | None = None
+
+
+def compile_plan(settings: Settings) -> Plan:
+    """Compile a workflow for a scenario.
+
+    Raises:
+        WorkflowError: The document, a description or a setting is not usable; holds every problem.
+    """
+    hidden = settings.secrets | frozenset(settings.run.target.values())
+    report = Report(strict=settings.strict, secrets=hidden)
+    shelf = DescriptionLoader(report, settings.sources, settings.fetch)
+    book = shelf.open(read_document(settings.document, settings.name))
+    shelf.check_overrides(book)
+    workflow = _chosen(book, settings.workflow_id)
+    if workflow is None:
+        raise WorkflowError(report.problems)
+    inputs, noted = _inputs(settings, book, workflow)
+    overlay: dict[str, list[Edit]] = {}
+    for edit in settings.overlay:
+        overlay.setdefault(edit.step, []).append(edit)
+    program = Linker(
+        ScenarioBindings(
+            run=settings.run,
+            servers=settings.servers,
+            inputs=inputs,
+            noted=noted,
+            overlay=overlay,
+            criteria=settings.criteria,
+        )
+    )
+    main = program.add(book, workflow, main=True)
+    program.compile()
+    if report.errors:
+        raise WorkflowError(report.problems)
+    return _plan(settings, report, program, main)
+
+
+def _chosen(book: ArazzoDescription, wanted: str | None) -> model.Workflow | None:
+    names = tuple(book.workflows)
+    if wanted is None and len(names) == 1:
+        return book.workflows[names[0]]
+    if wanted in book.workflows:
+        return book.workflows[wanted]
+    if wanted is not None:
+        message, remedy = f'there is no workflow "{wanted}"', did_you_mean(wanted, names)
+    elif names:
+        message = "the document has several workflows"
+        remedy = f"say which one is meant by workflow.id: {', '.join(names)}"
+    else:
+        return None
+    book.scribe.error(("workflows",), message, remedy)
+    return None
+
+
+def _inputs(
+    settings: Settings, book: ArazzoDescription, workflow: model.Workflow
+) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
+    """Resolve the inputs and check them, with copy 0 as an example."""
+    scope = Scope(face=WorkflowSignature(key="", inputs={}, outputs={}), run=settings.run)
+    resolver = Resolver(scope, book.scribe, own=True)
+    path = (*workflow.path, "inputs")
+    values: dict[str, Any] = {}
+    noted: dict[str, frozenset[str]] = {}
+    for name, raw in settings.inputs.items():
+        scope.noted.clear()
+        secret = isinstance(raw, str) and raw in settings.secrets
+        value = raw if secret else resolver.value(raw, path)
+        if value is not MISSING:
+            values[name] = value
+            noted[name] = frozenset(scope.noted)
+    root = book.scribe.document.root
+    schema = InputSchema(workflow.inputs, root)
+    declared = dict(schema.declared)
+    for name in workflow.depends_on:
+        other = book.workflows.get(name)
+        declared |= {} if other is None else InputSchema(other.inputs, root).declared
+    check_names(settings.inputs, declared, book.scribe, path)
+    example = _example(settings.run)
+    check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
+    return values, noted
+
+
+def _example(run: Run) -> Frame:
+    """Return the frame of copy 0, without anything that an answer would have to bring."""
+    frame: Frame = [MISSING] * Slot.FREE
+    frame[Slot.NUMBER] = 0
+    frame[Slot.TIME] = EXAMPLE_TIME_MS
+    fill_all = filler(Buckets(run_id=run.id, copies=run.copies), NAMES, Slot.NUMBER, Slot.BUCKETS)
+    fill_all(frame)
+    return frame
+
+
+def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | None:
+    """Return what puts the buckets of a copy into its frame; None if no step uses any."""
+    used = frozenset().union(*(step.uses for step in steps))
+    names = [name for name in NAMES if f"$copy.{name}" in used]
+    buckets = Buckets(run_id=run.id, copies=run.copies)
+    return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
+
+
+def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Plan:
+    words = close(program.units.values())
+    end = end_of_copy(main, words)
+    if end is None:
+        main.book.scribe.warn(
+            main.path_of_inputs,
+            "no request differs from copy to copy: every step is run by every copy",
+            'give an input the value "$copy.userId"',
+        )
+    if settings.query == "each" or end is None:
+        end = len(main.steps)
+    per_copy = reached(main.steps[:end], main)
+    keys = {step.name: (unit, step) for unit in program.units.values() for step in unit.steps}
+    steps = []
+    for unit, step in (keys[step.name] for step in program.steps):
+        draft = step.draft
+        if draft is None:
+            continue
+        copy = step.index in per_copy
+        steps.append(
+            StepPlan(
+                step_id=step.name,
+                index=step.index,
+                role=Role.COPY if copy else Role.OBSERVER,
+                method=draft.operation.method,
+                origin=draft.origin,
+                path=draft.base + draft.operation.path,
+                uses=frozenset(word for word in words[symbol(unit, step)] if word[0] == "$"),
+                dependent=copy and step.index > min(per_copy),
+            )
+        )
+    batch = _batch(settings.together, main, end, words) if settings.together else None
+    if report.errors:
+        raise WorkflowError(report.problems)
+    unsent: Counter[str] = Counter()
+    for unit in program.units.values():
+        unit.machine.unsent = unsent
+    inlined = main.scope.inputs is not None
+    return Plan(
+        workflow_id=main.model.workflow_id,
+        title=main.book.content.title,
+        steps=tuple(steps),
+        warnings=report.warnings,
+        unsent=unsent,
+        _machine=main.machine,
+        _end=end,
+        _inputs=None if inlined else program.entry(main, main.path_of_inputs),
+        _fill=_filler(settings.run, steps),
+        _journey=any(
+            step.journeys for unit in program.units.values() for step in unit.machine.steps
+        ),
+        _batch=batch,
+        _query=QueryCompiler(program, main, words, settings.secrets),
+    )
+
+
+def _batch(
+    together: BatchSpec, main: Unit, end: int, words: Mapping[str, frozenset[str]]
+) -> Batch | None:
+    """Compile the request that copies share; None if what is wrong was reported."""
+    report = main.book.scribe.report
+    steps = main.steps[:end]
+    if len(steps) != 1 or steps[0].name != together.step or transfers(steps[0].step):
+        names = ", ".join(step.name for step in steps)
+        problem = Problem(
+            message="copies cannot share requests: each has to run more than one step",
+            key="load.copies_per_request",
+            remedy=f"it needs a workflow whose copies run {together.step} alone; they run {names}",
+        )
+        report.add(problem)
+        return None
+    batch = main.compile_batch(steps[0], together)
+    if batch is None:
+        return None
+    main.finish()
+    known = batch.uses.union(*(words.get(word, frozenset()) for word in batch.uses))
+    per_copy = sorted(word for word in known if word.startswith(COPY))
+    if per_copy:
+        problem = Problem(
+            message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"
+            f" {together.events}",
+            key="load.copies_per_request",
+            remedy="what differs between copies must stand in their events",
+        )
+        report.add(problem)
+    return batch

@@ -1,0 +1,196 @@
+"""Byte templates: what is known is encoded once, the rest by closures over a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import quote, quote_from_bytes
+
+import orjson
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    Frame,
+    Json,
+    JsonText,
+    Pattern,
+    Quoted,
+    Text,
+    UnsendableError,
+    as_text,
+    dynamics,
+    evaluate,
+    quote_json,
+)
+
+
+class Formatted(NamedTuple):
+    """A piece that a number in the frame decides: a printf-style format, and where it stands."""
+
+    format: bytes
+    slot: int
+
+
+Segment: TypeAlias = bytes | Formatted | Callable[[Frame], bytes]
+Render: TypeAlias = Callable[[Frame], bytes]
+
+
+def percent(text: str) -> bytes:
+    """Percent-encode everything but unreserved characters (RFC 3986 section 2.3)."""
+    return quote(text, safe="").encode("ascii")
+
+
+def utf8(text: str) -> bytes:
+    """Encode as UTF-8."""
+    return text.encode()
+
+
+def join(segments: Iterable[Segment]) -> bytes | Render:
+    """Return the bytes that the segments make, or what renders them in a frame."""
+    pieces: list[bytes | Render] = []
+    run: list[bytes | Formatted] = []
+    for segment in segments:
+        if isinstance(segment, bytes | Formatted):
+            run.append(segment)
+        else:
+            pieces += [_format(run), segment]
+            run = []
+    pieces = [piece for piece in (*pieces, _format(run)) if piece != b""]
+    if not pieces:
+        return b""
+    return pieces[0] if len(pieces) == 1 else _concatenation(pieces)
+
+
+def _format(run: list[bytes | Formatted]) -> bytes | Render:
+    """Join what needs no more than numbers of the frame: one formatting makes it."""
+    slots = [piece.slot for piece in run if isinstance(piece, Formatted)]
+    if not slots:
+        return b"".join(piece for piece in run if isinstance(piece, bytes))
+    template = b"".join(
+        piece.format if isinstance(piece, Formatted) else piece.replace(b"%", b"%%")
+        for piece in run
+    )
+    pick = itemgetter(*slots)
+    return lambda frame: template % pick(frame)
+
+
+def _concatenation(pieces: list[bytes | Render]) -> Render:
+    template = [piece if isinstance(piece, bytes) else b"" for piece in pieces]
+    late = [(place, piece) for place, piece in enumerate(pieces) if not isinstance(piece, bytes)]
+
+    def render(frame: Frame) -> bytes:
+        rendered = template.copy()
+        for place, piece in late:
+            rendered[place] = piece(frame)
+        return b"".join(rendered)
+
+    return render
+
+
+def json_segments(value: Any) -> list[Segment]:
+    """Return the segments of a value written as JSON."""
+    if next(dynamics(value), None) is None:
+        return [orjson.dumps(value)]
+    if isinstance(value, Dynamic):
+        return _json_scalar(value)
+    if isinstance(value, Text | JsonText | Json):
+        return [b'"', *_string_segments(value), b'"']
+    members = value.values() if isinstance(value, dict) else value
+    if any(isinstance(member, Dynamic) and member.optional for member in members):
+        return [lambda frame: orjson.dumps(evaluate(value, frame))]
+    brackets = (b"{", b"}") if isinstance(value, dict) else (b"[", b"]")
+    segments: list[Segment] = []
+    for name, member in value.items() if isinstance(value, dict) else enumerate(value):
+        segments.append(b"," if segments else brackets[0])
+        if isinstance(name, str):
+            segments += [orjson.dumps(name), b":"]
+        segments += json_segments(member)
+    return [*segments, brackets[1]]
+
+
+def _json_scalar(value: Dynamic) -> list[Segment]:
+    if value.pattern is None:
+        return [_encoded(value, orjson.dumps)]
+    quote_mark = b'"' if value.pattern.string else b""
+    return [quote_mark, _formatted(value.pattern), quote_mark]
+
+
+def _string_segments(value: Text | JsonText | Json) -> list[Segment]:
+    """Return the inside of a JSON string literal."""
+    if not isinstance(value, Text):
+        return [lambda frame: quote_json(value.require(frame)).encode()]
+    return [
+        quote_json(part).encode()
+        if isinstance(part, str)
+        else _text(part, lambda text: orjson.dumps(text)[1:-1])
+        for part in value.parts
+    ]
+
+
+def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
+    """Return the segments of a value written as text.
+
+    Args:
+        value: A scalar, a text or a dynamic value; objects and arrays are written as JSON.
+        encode: Applied to every piece of text; must give the same in pieces as in one.
+    """
+    if isinstance(value, Dynamic):
+        return [_text(value, encode)]
+    if isinstance(value, Text):
+        return [
+            encode(part) if isinstance(part, str) else _text(part, encode) for part in value.parts
+        ]
+    if isinstance(value, JsonText):
+        return [_json_text_segment(part, encode) for part in value.parts]
+    if isinstance(value, Json | dict | list):
+        tree = value.tree if isinstance(value, Json) else value
+        return [
+            encode(segment.decode())
+            if isinstance(segment, bytes)
+            else segment
+            if isinstance(segment, Formatted)
+            else _recoded(segment, encode)
+            for segment in json_segments(tree)
+        ]
+    return [encode(as_text(value))]
+
+
+def _json_text_segment(part: str | Quoted | Dynamic, encode: Callable[[str], bytes]) -> Segment:
+    if isinstance(part, str):
+        return encode(part)
+    pattern = part.dynamic.pattern if isinstance(part, Quoted) else part.pattern
+    if pattern is not None and (isinstance(part, Quoted) or not pattern.string):
+        return _formatted(pattern)
+    if isinstance(part, Quoted):
+        return _encoded(part.dynamic, lambda found: encode(quote_json(found)))
+    return _encoded(part, lambda found: encode(orjson.dumps(found).decode()))
+
+
+def _text(dynamic: Dynamic, encode: Callable[[str], bytes]) -> Segment:
+    if dynamic.pattern is not None:
+        return _formatted(dynamic.pattern)
+    return _encoded(dynamic, lambda found: encode(as_text(found)))
+
+
+def _formatted(pattern: Pattern) -> Formatted:
+    return Formatted(pattern.format.encode("ascii"), pattern.slot)
+
+
+def _encoded(dynamic: Dynamic, encode: Callable[[Any], bytes]) -> Render:
+    get, text = dynamic.evaluate, dynamic.text
+
+    def render(frame: Frame) -> bytes:
+        value = get(frame)
+        if value is MISSING:
+            raise UnsendableError(f"{text} has no value")
+        return encode(value)
+
+    return render
+
+
+def _recoded(render: Render, encode: Callable[[str], bytes]) -> Render:
+    if encode is percent:
+        return lambda frame: quote_from_bytes(render(frame), safe="").encode("ascii")
+    return lambda frame: encode(render(frame).decode())

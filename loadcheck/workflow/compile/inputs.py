@@ -1,0 +1,105 @@
+"""Workflow inputs: a JSON Schema, with its defaults (Arazzo 1.0.1, "Workflow Object")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.errors import did_you_mean
+from loadcheck.workflow.description.inputs import SECTION, InputSchema
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    Frame,
+    UnsendableError,
+    as_dynamic,
+    evaluate,
+)
+from loadcheck.workflow.runtime.program import Inputs
+
+
+def check_inputs(
+    schema: InputSchema, values: Mapping[str, Any], scribe: DocumentReporter, path: Path
+) -> None:
+    """Report the inputs that are missing and those that do not fit.
+
+    Args:
+        schema: What is asked for.
+        values: What is given; what is known only when a copy runs is not checked.
+        scribe: Takes problems.
+        path: Where the inputs are asked for or given.
+    """
+    for name, required in schema.declared.items():
+        if required and name not in values:
+            scribe.error(path, f'the input "{name}" is required and has no value', "", SECTION)
+    for name, value in values.items():
+        if as_dynamic(value) is None:
+            for message in schema.misfits(name, value):
+                scribe.error(path, f'the input "{name}": {message}', "", SECTION)
+
+
+def check_names(
+    names: Iterable[str], declared: Iterable[str], scribe: DocumentReporter, path: Path
+) -> None:
+    """Report inputs that are given and not declared."""
+    known = set(declared)
+    for name in names:
+        if name not in known:
+            remedy = did_you_mean(name, known) or "none is declared"
+            scribe.error(path, f'there is no input "{name}"', remedy, SECTION)
+
+
+def compile_inputs(schema: InputSchema, values: Mapping[str, Any], name: str) -> Inputs:
+    """Return what gives the inputs of a workflow in the frame of whoever calls it.
+
+    An optional input without a value is left out. A required one, or one that does not fit its
+    schema, makes the workflow fail before anything is sent.
+
+    Args:
+        schema: The inputs that it declares.
+        values: Their values, resolved; defaults are added.
+        name: The workflow, for messages.
+    """
+    declared = schema.declared
+    given = {**schema.defaults, **values}
+    known = {key: value for key, value in given.items() if as_dynamic(value) is None}
+    late = [
+        (key, dynamic, declared.get(key, False))
+        for key, value in given.items()
+        if (dynamic := as_dynamic(value)) is not None
+    ]
+    return _closure(known, late, schema.fits, name) if late else lambda _: known
+
+
+def _closure(
+    known: dict[str, Any],
+    late: list[tuple[str, Dynamic, bool]],
+    fits: Callable[[str, Any], bool],
+    workflow: str,
+) -> Inputs:
+    def inputs(frame: Frame) -> dict[str, Any]:
+        found = dict(known)
+        for name, dynamic, required in late:
+            value = dynamic.evaluate(frame)
+            if value is MISSING:
+                if required:
+                    raise UnsendableError(f'the input "{name}" of {workflow} has no value')
+            elif fits(name, value):
+                found[name] = value
+            else:
+                raise UnsendableError(f'the input "{name}" of {workflow} does not fit its schema')
+        return found
+
+    return inputs
+
+
+def sample(values: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+    """Return inputs as they are in a frame, where they can be known there."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            found[name] = evaluate(value, frame)
+        except UnsendableError:
+            continue
+    return found

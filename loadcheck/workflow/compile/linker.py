@@ -1,0 +1,206 @@
+"""All workflows that a plan is made of, found, compiled and linked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from loadcheck.documents.problems import Path
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
+from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
+from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, Unit
+from loadcheck.workflow.description import model
+from loadcheck.workflow.description.inputs import InputSchema
+from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
+from loadcheck.workflow.description.model import StepSignature
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.values import uses_of
+from loadcheck.workflow.identity import Run
+from loadcheck.workflow.overlay import Edit
+from loadcheck.workflow.runtime.program import MAX_DEPTH, CompiledWorkflow, Inputs, Step
+
+MAX_STEPS: Final = 20_000
+"""Steps of all workflows of a plan together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioBindings:
+    """What a scenario gives to a program.
+
+    Attributes:
+        run: What is the same for every copy.
+        servers: Source name → base URL.
+        inputs: Input name → value, resolved; None if nothing is known of them, as in a linter.
+        noted: Input name → run-wide expressions of our own that its value was made of.
+        overlay: Step name → edits of its request.
+        criteria: Step name → further conditions.
+    """
+
+    run: Run
+    servers: Mapping[str, str]
+    inputs: Mapping[str, Any] | None = None
+    noted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    overlay: Mapping[str, Sequence[Edit]] = field(default_factory=dict)
+    criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Linker:
+    """Compiles workflows, each once, and what they call.
+
+    Attributes:
+        units: The workflows by key, in the order in which they are reached.
+        steps: Those that send requests, in that order.
+    """
+
+    def __init__(self, given: ScenarioBindings) -> None:
+        self._given = given
+        self.units: dict[str, Unit] = {}
+        self.steps: list[StepDraft] = []
+        self._depth = 0
+
+    def add(self, book: ArazzoDescription, workflow: model.Workflow, *, main: bool = False) -> Unit:
+        """Find a workflow and all that it calls; its steps come in the order in which they run.
+
+        Args:
+            book: Its document.
+            workflow: The workflow.
+            main: Its inputs are those that the scenario gives.
+        """
+        face = book.faces[workflow.workflow_id]
+        if face.key in self.units:
+            known = self.units[face.key]
+            known.scope.inputs = None  # whoever calls it brings them
+            return known
+        if self._depth >= MAX_DEPTH:
+            message = f"workflows call each other more than {MAX_DEPTH} deep"
+            raise WorkflowError(Problem(message=message, file=book.scribe.document.name))
+        self._depth += 1
+        root = book.scribe.document.root
+        schema = InputSchema(workflow.inputs, root)
+        schema.check_schema(book.scribe, (*workflow.path, "inputs"))
+        given = self._given
+        inputs = {**schema.defaults, **given.inputs} if main and given.inputs is not None else None
+        scope = Scope(
+            face=face,
+            run=given.run,
+            inputs=inputs,
+            noted=given.noted,
+            workflows=book.faces,
+            sources={entry.name: entry.fields for entry in book.content.sources},
+            components=book.content.components,
+        )
+        unit = Unit(
+            book=book,
+            model=workflow,
+            schema=schema,
+            scope=scope,
+            machine=CompiledWorkflow(key=face.key),
+        )
+        self.units[face.key] = unit
+        faces: dict[str, StepSignature] = {}
+        for index, name in enumerate(workflow.depends_on):
+            self._depend(unit, name, (*workflow.path, "dependsOn", index))
+        for step in workflow.steps:
+            added = self._step(unit, step)
+            call = None if added.target is None else added.target.scope.face
+            faces[step.step_id] = StepSignature(outputs=step.outputs, call=call)
+        scope.steps = faces
+        self._find_targets(unit)
+        self._depth -= 1
+        return unit
+
+    def compile(self) -> None:
+        """Compile everything that was added."""
+        given = self._given
+        self._name_steps()
+        self._check_names()
+        for unit in self.units.values():
+            unit.gather(given.servers, given.overlay, self.entry)
+        for unit in self.units.values():
+            unit.link(given.criteria, self.entry)
+        self.fill()
+        books = {id(unit.book): unit.book for unit in self.units.values()}.values()
+        circle = sum(check_dependencies(book) for book in books) > 0  # all are reported
+        check_exits(self.units.values(), circle=circle)
+
+    def fill(self) -> None:
+        """Compile the outputs that are read by now; to be called while nothing runs."""
+        filled = True
+        while filled:
+            filled = sum(unit.fill() for unit in self.units.values()) > 0
+        for unit in self.units.values():
+            unit.finish()
+
+    def _depend(self, unit: Unit, name: str, path: Path) -> None:
+        found = find_workflow(unit.book, name, path, "Workflow Object")
+        if found is not None:
+            target = self.add(*found)
+            step = Step(step_id=f"dependsOn {name}", once=True)
+            unit.steps.append(
+                StepDraft(name=step.step_id, model=None, path=path, target=target, step=step)
+            )
+
+    def _step(self, unit: Unit, step: model.Step) -> StepDraft:
+        added = StepDraft(
+            name=step.step_id, model=step, path=step.path, step=Step(step_id=step.step_id)
+        )
+        unit.steps.append(added)
+        if step.workflow_id is not None:
+            found = find_workflow(
+                unit.book, step.workflow_id, (*step.path, "workflowId"), "Step Object"
+            )
+            added.target = None if found is None else self.add(*found)
+        elif step.operation_id is not None or step.operation_path is not None:
+            added.index = len(self.steps)
+            self.steps.append(added)
+        if len(self.steps) > MAX_STEPS:
+            message = f"more than {MAX_STEPS:,} steps"
+            raise WorkflowError(Problem(message=message, file=unit.book.scribe.document.name))
+        return added
+
+    def _find_targets(self, unit: Unit) -> None:
+        workflow = unit.model
+        holders: tuple[model.Workflow | model.Step, ...] = (workflow, *workflow.steps)
+        for holder in holders:
+            for action in (*holder.on_success, *holder.on_failure):
+                name = action.workflow_id
+                if name is None or name in unit.targets:
+                    continue
+                path = (*action.path, "workflowId")
+                found = find_workflow(unit.book, name, path, SUCCESS)
+                if found is not None:
+                    unit.targets[name] = self.add(*found)
+
+    def _name_steps(self) -> None:
+        """Tell steps of the same name apart by their workflow; the first workflow's keep theirs."""
+        taken: dict[str, StepDraft] = {}
+        for unit in self.units.values():
+            for step in unit.steps:
+                if step.name in taken:
+                    step.name = f"{unit.key}.{step.name}"
+                taken[step.name] = step
+
+    def _check_names(self) -> None:
+        names = {step.name for step in self.steps}
+        for name in (*self._given.overlay, *self._given.criteria):
+            if name not in names:
+                unit = next(iter(self.units.values()))
+                message = f'there is no step "{name}" that sends a request'
+                # not the document's fault: who gave the name knows where it stands
+                problem = Problem(message=message, key=name, remedy=did_you_mean(name, names))
+                unit.book.scribe.report.add(problem)
+
+    def entry(self, target: Unit, path: Path) -> Inputs:
+        """Return the inputs of a workflow that is given none: the scenario's, by name."""
+        if self._given.inputs is None:
+            return lambda _: {}
+        declared = target.schema.declared
+        values = {name: value for name, value in self._given.inputs.items() if name in declared}
+        check_inputs(target.schema, {**target.schema.defaults, **values}, target.book.scribe, path)
+        for name, value in values.items():
+            known = target.input_uses.get(name, frozenset())
+            noted = self._given.noted.get(name, frozenset())
+            target.input_uses[name] = known | uses_of(value) | noted
+        return compile_inputs(target.schema, values, f'workflow "{target.key}"')

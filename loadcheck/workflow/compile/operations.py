@@ -1,0 +1,168 @@
+"""Which operation a step means: ``operationId`` or ``operationPath`` (Arazzo, "Step Object")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from loadcheck.documents.pointer import parse_pointer
+from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.errors import did_you_mean
+from loadcheck.workflow.description import model
+from loadcheck.workflow.description.openapi import DescriptionError, Operation, split_base
+from loadcheck.workflow.description.sources import Source
+from loadcheck.workflow.exchange import Origin
+
+SECTION: Final = "Step Object"
+
+_QUALIFIED = re.compile(r"\$sourceDescriptions\.([A-Za-z0-9_\-]+)\.(.+)")
+_OPERATION_PATH = re.compile(
+    r"(?P<open>\{)?\$sourceDescriptions\.(?P<name>[A-Za-z0-9_\-]+)(?P<url>\.url)?(?(open)\})#(?P<pointer>.*)"
+)
+
+
+def find_operation(
+    step: model.Step,
+    sources: Mapping[str, Source | None],
+    servers: Mapping[str, str],
+    scribe: DocumentReporter,
+) -> tuple[Operation, Origin, str] | None:
+    """Return the operation of a step, where it is served and below which path prefix.
+
+    None if the step has no operation, or if what is wrong with it was reported.
+    """
+    try:
+        found = None
+        if step.operation_id is not None:
+            found = _by_id(step.operation_id, (*step.path, "operationId"), sources, scribe)
+        elif step.operation_path is not None:
+            found = _by_path(step.operation_path, (*step.path, "operationPath"), sources, scribe)
+        if found is None:
+            return None
+        source, operation = found
+        url = servers.get(source.name) or servers.get("*") or next(iter(operation.servers), "/")
+        return operation, *split_base(url, source.document.location)
+    except DescriptionError as error:
+        scribe.error(step.path, str(error), "", SECTION)
+        return None
+
+
+def _by_id(
+    text: str, path: Path, sources: Mapping[str, Source | None], scribe: DocumentReporter
+) -> tuple[Source, Operation] | None:
+    described = {
+        name: source
+        for name, source in sources.items()
+        if source is None or source.description is not None
+    }
+    qualified = _QUALIFIED.fullmatch(text)
+    if qualified is None:
+        return _bare(text, path, described, scribe)
+    name, operation_id = qualified.groups()
+    if name not in described:
+        message, remedy = f'there is no source description "{name}"', did_you_mean(name, described)
+        scribe.error(path, message, remedy, SECTION)
+        return None
+    source = described[name]
+    if source is None or source.description is None:
+        return None
+    known = source.description.operation_ids
+    if operation_id not in known:
+        message = f'source description "{name}" has no operation "{operation_id}"'
+        scribe.error(path, message, did_you_mean(operation_id, known), SECTION)
+        return None
+    return source, source.description.by_id(operation_id)
+
+
+def _bare(
+    operation_id: str, path: Path, described: Mapping[str, Source | None], scribe: DocumentReporter
+) -> tuple[Source, Operation] | None:
+    holders = [
+        source
+        for source in described.values()
+        if source is not None
+        and source.description is not None
+        and operation_id in source.description.operation_ids
+    ]
+    name, _, rest = operation_id.partition(".")
+    if not holders and name in described:
+        return _prefixed(name, rest, path, described, scribe)
+    if not holders:
+        if None not in described.values():
+            known = {
+                name
+                for source in described.values()
+                if source is not None and source.description is not None
+                for name in source.description.operation_ids
+            }
+            message = f'there is no operation "{operation_id}"'
+            scribe.error(path, message, did_you_mean(operation_id, known), SECTION)
+        return None
+    qualified = f"$sourceDescriptions.{holders[0].name}.{operation_id}"
+    if len(holders) > 1:
+        names = ", ".join(holder.name for holder in holders)
+        message = f'the operation "{operation_id}" is in several source descriptions: {names}'
+        scribe.error(path, message, f'write "{qualified}"', SECTION)
+        return None
+    if len(described) > 1:
+        message = f'"{operation_id}" does not say which source description it is in'
+        scribe.warn(path, message, f'write "{qualified}"', SECTION)
+    holder = holders[0]
+    if holder.description is None:
+        return None
+    return holder, holder.description.by_id(operation_id)
+
+
+def _prefixed(
+    name: str,
+    operation_id: str,
+    path: Path,
+    described: Mapping[str, Source | None],
+    scribe: DocumentReporter,
+) -> tuple[Source, Operation] | None:
+    """Find ``NAME.operationId``, which published documents write for the qualified form."""
+    qualified = f"$sourceDescriptions.{name}.{operation_id}"
+    found = _by_id(qualified, path, described, scribe)
+    if found is not None:
+        message = f'"{name}.{operation_id}" lacks "$sourceDescriptions." before it'
+        scribe.warn(path, message, f'write "{qualified}"', SECTION)
+    return found
+
+
+def _by_path(
+    text: str, path: Path, sources: Mapping[str, Source | None], scribe: DocumentReporter
+) -> tuple[Source, Operation] | None:
+    match = _OPERATION_PATH.fullmatch(text)
+    expected = 'expected "{$sourceDescriptions.NAME.url}#/paths/~1PATH/METHOD"'
+    tokens: tuple[str, ...] = ()
+    if match is not None:
+        try:
+            tokens = parse_pointer(unquote(match["pointer"]))  # a fragment is percent-encoded
+        except ValueError:
+            tokens = ()
+    if match is None or len(tokens) != 3 or tokens[0] != "paths":  # noqa: PLR2004 -- paths, path, method
+        scribe.error(path, f'"{text}" is no reference to an operation', expected, SECTION)
+        return None
+    name = match["name"]
+    if name not in sources:
+        message, remedy = f'there is no source description "{name}"', did_you_mean(name, sources)
+        scribe.error(path, message, remedy, SECTION)
+        return None
+    if not match["open"] or not match["url"]:
+        conforming = f"{{$sourceDescriptions.{name}.url}}#{match['pointer']}"
+        scribe.warn(path, f'"{text}" lacks braces or ".url"', f'write "{conforming}"', SECTION)
+    source = sources[name]
+    if source is None or source.description is None:
+        return None
+    try:
+        return source, source.description.at(tokens[1], tokens[2])
+    except DescriptionError as error:
+        paths = [
+            f"{method.upper()} {known}"
+            for known, method in source.description.operation_ids.values()
+        ]
+        remedy = did_you_mean(f"{tokens[2].upper()} {tokens[1]}", paths)
+        scribe.error(path, f'source description "{name}": {error}', remedy, SECTION)
+        return None

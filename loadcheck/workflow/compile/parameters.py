@@ -1,0 +1,155 @@
+"""Parameters in path, query, header and cookie, in the styles of OpenAPI ("Parameter Object")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from loadcheck.workflow.compile.encode import Segment, percent, text_segments
+from loadcheck.workflow.description.openapi import Parameter
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    Frame,
+    Json,
+    JsonText,
+    Text,
+    UnsendableError,
+    as_text,
+    dynamics,
+    evaluate,
+    is_absent,
+)
+
+_DELIMITERS: Final = {"spaceDelimited": "%20", "pipeDelimited": "%7C"}
+_UNFIT: Final = ("\r", "\n", "\0")
+
+
+def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
+    """Return ``name=value``, or more pairs, percent-encoded."""
+    name = percent(parameter.name) + b"="
+    if parameter.content_type and not isinstance(value, str | Text | JsonText | Json):
+        return [name, *_json_text(value, percent)]
+    if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
+        return [name, *text_segments(value, percent)]
+    return _whole(value, lambda found: query_text(parameter, found).encode("ascii"))
+
+
+def query_text(parameter: Parameter, value: Any) -> str:
+    """Return the percent-encoded pairs of a value that is known."""
+    name = _percent(parameter.name)
+    if isinstance(value, dict):
+        pairs = [(_percent(key), _percent(as_text(item))) for key, item in value.items()]
+        if parameter.style == "deepObject":
+            return "&".join(f"{name}%5B{key}%5D={item}" for key, item in pairs)
+        if parameter.explode:
+            return "&".join(f"{key}={item}" for key, item in pairs)
+        return f"{name}={','.join(f'{key},{item}' for key, item in pairs)}"
+    if isinstance(value, list):
+        items = [_percent(as_text(item)) for item in value]
+        if parameter.explode:
+            return "&".join(f"{name}={item}" for item in items)
+        return f"{name}={_DELIMITERS.get(parameter.style, ',').join(items)}"
+    return f"{name}={_percent(as_text(value))}"
+
+
+def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
+    """Return what stands in place of ``{name}``, percent-encoded."""
+    if parameter.style == "simple" and (
+        isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list)
+    ):
+        return text_segments(value, _path_piece)
+    return _whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
+
+
+def path_text(parameter: Parameter, value: Any) -> str:
+    """Return a value that is known in the style of a path parameter, percent-encoded."""
+    if parameter.style == "label":
+        return "." + _simple(
+            value, explode=parameter.explode, between="." if parameter.explode else ","
+        )
+    if parameter.style == "matrix":
+        name = _percent(parameter.name)
+        if parameter.explode and isinstance(value, dict):
+            return "".join(f";{_percent(k)}={_percent(as_text(v))}" for k, v in value.items())
+        if parameter.explode and isinstance(value, list):
+            return "".join(f";{name}={_percent(as_text(item))}" for item in value)
+        return f";{name}={_simple(value, explode=False)}"
+    return _simple(value, explode=parameter.explode)
+
+
+def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
+    """Return the value of a header field."""
+    if parameter.content_type and not isinstance(value, str | Text | JsonText | Json):
+        return _json_text(value, _field)
+    if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
+        return text_segments(value, _field)
+    return _whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
+
+
+def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
+    """Return ``name=value`` of one cookie."""
+    name = percent(parameter.name) + b"="
+    if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
+        return [name, *text_segments(value, percent)]
+    return [name, *_whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
+
+
+def _whole(value: Any, write: Any) -> list[Segment]:
+    """Return a value that may turn out to be an object or an array."""
+    if next(dynamics(value), None) is None:
+        return [write(value)]
+
+    def render(frame: Frame) -> bytes:
+        written: bytes = write(evaluate(value, frame))
+        return written
+
+    return [render]
+
+
+def _json_text(value: Any, encode: Any) -> list[Segment]:
+    return _whole(value, lambda found: encode(orjson.dumps(found).decode()))
+
+
+def _simple(value: Any, *, explode: bool, between: str = ",") -> str:
+    if isinstance(value, dict):
+        sign = "=" if explode else ","
+        return between.join(
+            f"{_percent(key)}{sign}{_percent(as_text(item))}" for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return between.join(_percent(as_text(item)) for item in value)
+    return _percent(as_text(value))
+
+
+def _plain(value: Any, *, explode: bool) -> str:
+    if isinstance(value, dict):
+        sign = "=" if explode else ","
+        return ",".join(f"{key}{sign}{as_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ",".join(map(as_text, value))
+    return as_text(value)
+
+
+def _percent(text: str) -> str:
+    return percent(text).decode("ascii")
+
+
+def _path_piece(text: str) -> bytes:
+    return percent(text)
+
+
+def _path_piece_of(text: str) -> bytes:
+    return text.encode("ascii")
+
+
+def _field(text: str) -> bytes:
+    """Encode a piece of a field value (RFC 9110 section 5.5)."""
+    if any(character in text for character in _UNFIT):
+        raise UnsendableError("a header value holds a line break or NUL")
+    return text.encode()
+
+
+def absent(value: Any, frame: Frame) -> bool:
+    """Say whether a parameter is to be left out."""
+    return is_absent(value, frame)

@@ -1,0 +1,179 @@
+"""Compiling queries: an observer step on its own, with edits and values of the reconciliation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.problems import DocumentReporter, Report
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.compile.analysis import COPY, symbol
+from loadcheck.workflow.compile.criteria import compile_jsonpath
+from loadcheck.workflow.compile.linker import Linker
+from loadcheck.workflow.compile.request import RequestTemplate, compile_request
+from loadcheck.workflow.compile.request_spec import RequestError
+from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
+from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dynamic
+from loadcheck.workflow.overlay import Edit
+from loadcheck.workflow.runtime.plan import CallFrame, Query
+from loadcheck.workflow.runtime.program import Step
+
+
+class QueryCompiler:
+    """Compiles queries of one program; see :meth:`Plan.query`.
+
+    Args:
+        program: The compiled workflows.
+        main: The workflow of the plan.
+        words: What each step depends on.
+        secrets: Values that must appear in no problem.
+    """
+
+    def __init__(
+        self,
+        program: Linker,
+        main: Unit,
+        words: Mapping[str, frozenset[str]],
+        secrets: frozenset[str],
+    ) -> None:
+        self._program = program
+        self._main = main
+        self._words = words
+        self._secrets = secrets
+
+    def __call__(self, step_id: str, edits: Sequence[Edit], values: Mapping[str, str]) -> Query:
+        """Compile a query.
+
+        Raises:
+            WorkflowError: It cannot be asked; holds every problem.
+        """
+        report = Report(secrets=self._secrets)
+        chain = self._chain(step_id)
+        unit, step = chain[-1]
+        file = unit.book.scribe.document.name
+        used = self._words[symbol(unit, step)]
+        per_copy = sorted(word for word in used if word.startswith(COPY))
+        if per_copy:
+            message = f'the step "{step_id}" depends on the copy by {", ".join(per_copy)}'
+            remedy = "an observer step is asked once for all copies"
+            report.add(Problem(message=message, file=file, remedy=remedy))
+        found = tuple(self._values(unit, step, values, report))
+        template = self._template(unit, step, edits, report)
+        if template is None or report.errors:
+            raise WorkflowError(report.problems)
+        self._program.fill()
+        inlined = self._main.scope.inputs is not None
+        return Query(
+            step_id=step_id,
+            levels=tuple(self._levels(chain, template.uses)),
+            step=step.step,
+            render=template.render,
+            values=found,
+            inputs=None if inlined else self._program.entry(self._main, self._main.path_of_inputs),
+        )
+
+    def _template(
+        self, unit: Unit, step: StepDraft, edits: Sequence[Edit], report: Report
+    ) -> RequestTemplate | None:
+        """Compile the step's request with edits; None if what is wrong was reported."""
+        if step.draft is None:
+            return None
+        scribe = unit.book.scribe
+        unit.book.scribe = DocumentReporter(report, scribe.document)
+        try:
+            return compile_request(unit.edited(step.draft, edits, step.name))
+        except RequestError as error:
+            message = f'step "{step.name}": {error}'
+            report.add(Problem(message=message, file=scribe.document.name))
+            return None
+        finally:
+            unit.book.scribe = scribe
+
+    def _chain(self, step_id: str) -> list[tuple[Unit, StepDraft]]:
+        """Return the calls that lead from the plan's workflow to a step, and the step."""
+        waiting: list[list[tuple[Unit, StepDraft]]] = [
+            [(self._main, step)] for step in self._main.steps
+        ]
+        seen = {self._main.key}
+        while waiting:
+            chain = waiting.pop(0)
+            step = chain[-1][1]
+            if step.name == step_id and step.draft is not None:
+                return chain
+            if step.target is not None and step.target.key not in seen:
+                seen.add(step.target.key)
+                waiting += [[*chain, (step.target, inner)] for inner in step.target.steps]
+        names = [step.name for step in self._program.steps]
+        message = f'there is no step "{step_id}" that sends a request'
+        file = self._main.book.scribe.document.name
+        raise WorkflowError(
+            Problem(message=message, file=file, remedy=did_you_mean(step_id, names))
+        )
+
+    def _values(
+        self, unit: Unit, step: StepDraft, values: Mapping[str, str], report: Report
+    ) -> list[tuple[str, Evaluate]]:
+        scope = unit.scope
+        scope.here, scope.answered = step.step.step_id, True
+        found: list[tuple[str, Evaluate]] = []
+        for name, text in values.items():
+            try:
+                found.append((name, _value(unit, text)))
+            except ExpressionError as error:
+                report.add(
+                    Problem(message=error.message, key=f"value of {name}", remedy=error.remedy)
+                )
+        return found
+
+    def _levels(
+        self, chain: list[tuple[Unit, StepDraft]], extra: frozenset[str]
+    ) -> list[CallFrame]:
+        levels = []
+        for place, (unit, step) in enumerate(chain):
+            last = place == len(chain) - 1
+            before = self._before(unit, step, step.uses | extra if last else step.uses)
+            levels.append(
+                CallFrame(machine=unit.machine, before=before, call=None if last else step.step)
+            )
+        return levels
+
+    def _before(self, unit: Unit, step: StepDraft, uses: frozenset[str]) -> tuple[Step, ...]:
+        """Return the steps of a workflow whose outputs a step needs, in order."""
+        needed = set(uses)
+        size = -1
+        while size != len(needed):
+            size = len(needed)
+            for other in unit.steps:
+                if symbol(unit, other) in needed:
+                    needed |= other.uses
+        return tuple(
+            other.step
+            for other in unit.steps
+            if other is not step
+            and (
+                symbol(unit, other) in needed
+                or (other.target is not None and f"workflow:{other.target.key}" in needed)
+            )
+        )
+
+
+def _value(unit: Unit, text: str) -> Evaluate:
+    """Return what reads a value off an answer: a runtime expression, or JSONPath on the body."""
+    if text.startswith(("$.", "$[")) or text == "$":
+        find = compile_jsonpath(text)
+
+        def evaluate(frame: Frame) -> Any:
+            try:
+                nodes = find(frame[Slot.EXCHANGE].json())
+            except ValueError:
+                return MISSING
+            if len(nodes) > 1:
+                return nodes
+            return nodes[0] if nodes else MISSING
+
+        return evaluate
+    value = unit.scope.resolve(parse_expression(text))
+    dynamic = as_dynamic(value)
+    return (lambda _: value) if dynamic is None else dynamic.evaluate

@@ -1,0 +1,251 @@
+"""A step's request before it is compiled, as the overlay changes it.
+
+Request bodies: payload and replacements (Arazzo 1.0.1, "Request Body Object").
+
+The request of a step: what the document says of it, and what the scenario adds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from loadcheck.documents.pointer import MISSING, parse_pointer
+from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.errors import Problem
+from loadcheck.workflow.compile.encode import percent
+from loadcheck.workflow.compile.operations import find_operation
+from loadcheck.workflow.description import model
+from loadcheck.workflow.description.openapi import Operation
+from loadcheck.workflow.description.sources import Source
+from loadcheck.workflow.exchange import Origin
+from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.templates import json_tree
+from loadcheck.workflow.expressions.values import Json, JsonText, Text
+from loadcheck.workflow.overlay import Edit, parse_place, put
+
+
+class RequestError(ValueError):
+    """A request cannot be compiled from what the document says."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestSpec:
+    """A request before it is compiled.
+
+    Attributes:
+        index: Index of the step in the plan.
+        operation: What the description says.
+        origin: Where it goes.
+        base: Path prefix of the server.
+        values: Place and name of a parameter → its value.
+        body: The payload, ``MISSING`` if there is none.
+        content_type: Its media type.
+        noted: Run-wide expressions of our own whose values it holds.
+    """
+
+    index: int
+    operation: Operation
+    origin: Origin
+    base: str
+    values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    body: Any = MISSING
+    content_type: str = ""
+    noted: frozenset[str] = frozenset()
+
+    def edited(self, edits: Iterable[tuple[Edit, Any]]) -> RequestSpec:
+        """Return the request with edits applied, in order.
+
+        Args:
+            edits: Edits, each with its value resolved.
+
+        Raises:
+            RequestError: The place of an edit is not in this request.
+        """
+        draft = replace(self, values=dict(self.values))
+        for edit, value in edits:
+            try:
+                _edit(draft, edit, value)
+            except ValueError as error:
+                raise RequestError(f"{edit.at}: {error}") from None
+        return draft
+
+    def lacking(self) -> Iterator[str]:
+        """Name what the description requires and the request does not have."""
+        headers = {name.lower() for where, name in self.values if where == "header"}
+        for (where, name), parameter in self.operation.parameters.items():
+            given = name.lower() in headers if where == "header" else (where, name) in self.values
+            if parameter.required and not given and where != "path":
+                yield f'the {where} parameter "{name}"'
+        if self.operation.body_required and self.body is MISSING:
+            yield "a body"
+
+
+def _edit(draft: RequestSpec, edit: Edit, value: Any) -> None:
+    where, name, pointer = parse_place(edit.at)
+    if where == "body":
+        tree = None if draft.body is MISSING else _tree(draft.body)
+        draft.body = put(tree, pointer or (), value)
+        return
+    key = (where, name)
+    if where == "header":
+        key = next((known for known in draft.values if _same_header(known, name)), key)
+    if pointer is None:
+        draft.values[key] = value
+    else:
+        old = draft.values.get(key)
+        draft.values[key] = Json(put(None if old is None else _tree(old), pointer, value))
+
+
+def _tree(value: Any) -> Any:
+    """Return a parameter or a payload that is JSON text as the value that it stands for."""
+    if isinstance(value, Json):
+        return value.tree
+    if isinstance(value, str | JsonText):
+        try:
+            return json_tree(value)
+        except ValueError:
+            raise RequestError("it is no JSON text") from None
+    if isinstance(value, Text):
+        raise RequestError("it is no JSON text")
+    return value
+
+
+def _same_header(key: tuple[str, str], name: str) -> bool:
+    return key[0] == "header" and key[1].lower() == name.lower()
+
+
+REPLACEMENT: Final = "Payload Replacement Object"
+
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+def media_type(field: str) -> str:
+    """Return the media type in a ``Content-Type`` field, without its parameters."""
+    return field.partition(";")[0].strip().lower()
+
+
+def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
+    """Return the payload with its replacements, ``MISSING`` if there is none.
+
+    Args:
+        body: What the document says. Problems with it are reported.
+        content_type: The content type of the request; what is put into the string of a form is
+            percent-encoded.
+        resolver: Resolves its strings.
+    """
+    payload = MISSING
+    if isinstance(body.payload, str) and media_type(content_type) == FORM:
+        encoding = Resolver(resolver.scope, resolver.scribe, encode=percent)
+        payload = encoding.string(body.payload, (*body.path, "payload"))
+    elif body.payload is not MISSING:
+        payload = resolver.value(body.payload, (*body.path, "payload"))
+    for replacement in body.replacements:
+        value = resolver.value(replacement.value, (*replacement.path, "value"))
+        if value is not MISSING:
+            payload = _replaced(payload, replacement, value, resolver.scribe)
+    return payload
+
+
+def _replaced(
+    payload: Any, replacement: model.Replacement, value: Any, scribe: DocumentReporter
+) -> Any:
+    path = (*replacement.path, "target")
+    target = replacement.target
+    if target and not target.startswith("/"):
+        message = f'the target "{target}" is no JSON Pointer'
+        scribe.error(path, message, "XPath is not supported", REPLACEMENT)
+        return payload
+    try:
+        tree = json_tree(payload) if isinstance(payload, str | JsonText) else payload
+        if isinstance(tree, Text):
+            raise ValueError("the payload is no JSON")  # noqa: TRY004, TRY301 -- reported below
+        return put({} if tree is MISSING else tree, parse_pointer(target), value)
+    except ValueError as error:
+        scribe.error(path, re.sub(r": line 1 column.*", "", str(error)), "", REPLACEMENT)
+        return payload
+
+
+def gather_draft(
+    step: model.Step,
+    shared: Iterable[model.Parameter],
+    *,
+    index: int,
+    sources: Mapping[str, Source | None],
+    servers: Mapping[str, str],
+    resolver: Resolver,
+) -> RequestSpec | None:
+    """Return the request of a step; None if its operation is not known, which was reported.
+
+    Args:
+        step: The step.
+        shared: Parameters of its workflow, which those of the step overrule.
+        index: Its place in the plan.
+        sources: Source descriptions by name.
+        servers: Source description name → base URL that stands in for the described one.
+        resolver: Of the document's own expressions.
+    """
+    found = find_operation(step, sources, servers, resolver.scribe)
+    resolver.scope.noted.clear()
+    merged = {
+        (parameter.where or "", parameter.name): parameter
+        for parameter in (*shared, *step.parameters)
+    }
+    values = {
+        key: resolver.value(parameter.value, parameter.value_path)
+        for key, parameter in merged.items()
+    }
+    described = found[0].content_types if found is not None else ()
+    body, content_type = MISSING, ""
+    if step.body is not None:
+        content_type = step.body.content_type or next(iter(described), "")
+        if not step.body.content_type and len(described) > 1:
+            resolver.scribe.warn(
+                step.body.path,
+                f"the operation takes {' and '.join(described)}; the first is sent",
+                f"say which: contentType: {content_type}",
+                "Request Body Object",
+            )
+        body = gather_body(step.body, content_type, resolver)
+    if found is None:
+        return None
+    operation, origin, base = found
+    return RequestSpec(
+        index=index,
+        operation=operation,
+        origin=origin,
+        base=base,
+        values={key: value for key, value in values.items() if value is not MISSING},
+        body=body,
+        content_type=content_type,
+        noted=frozenset(resolver.scope.noted),
+    )
+
+
+def edit_draft(
+    draft: RequestSpec, edits: Iterable[Edit], *, resolver: Resolver, path: Path, name: str
+) -> RequestSpec:
+    """Return a request with edits applied; what is wrong with them is reported.
+
+    Args:
+        draft: The request.
+        edits: The edits, in their order.
+        resolver: Of expressions, our own included.
+        path: Where its workflow stands.
+        name: The step, for messages.
+    """
+    scope = resolver.scope
+    scope.answered = False
+    scope.noted.clear()
+    for edit in edits:
+        value = resolver.value(edit.value, path)
+        try:
+            draft = draft.edited([(edit, value)])
+        except RequestError as error:
+            problem = Problem(message=str(error), key=f"overlay of step {name}")
+            resolver.scribe.report.add(problem)
+    draft.noted |= scope.noted
+    return draft

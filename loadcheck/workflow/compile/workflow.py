@@ -1,0 +1,347 @@
+"""Compiling one workflow of a document to a machine.
+
+Success and failure actions of a step, its own and its workflow's (Arazzo 1.0.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.errors import Problem, did_you_mean
+from loadcheck.workflow.compile.batch import compile_batch
+from loadcheck.workflow.compile.criteria import compile_criterion, simple
+from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
+from loadcheck.workflow.compile.request import compile_request
+from loadcheck.workflow.compile.request_spec import (
+    RequestError,
+    RequestSpec,
+    edit_draft,
+    gather_draft,
+)
+from loadcheck.workflow.description import model
+from loadcheck.workflow.description import model as arazzo
+from loadcheck.workflow.description.inputs import InputSchema
+from loadcheck.workflow.description.loader import ArazzoDescription
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.values import Evaluate, Slot, as_dynamic, uses_of
+from loadcheck.workflow.overlay import Edit
+from loadcheck.workflow.runtime.batch import Batch, BatchSpec
+from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
+
+SUCCESS: Final = "Success Action Object"
+FAILURE: Final = "Failure Action Object"
+
+
+def effective(
+    own: Sequence[model.Action], general: Sequence[model.Action]
+) -> tuple[model.Action, ...]:
+    """Return the actions of a step: its own, then those of its workflow of other names."""
+    named = {action.name for action in own}
+    return (*own, *(action for action in general if action.name not in named))
+
+
+def warn_of_idle_goto(
+    actions: Sequence[model.Action], behind: str, scribe: DocumentReporter
+) -> None:
+    """Warn of a goto that is meant as a gate and holds nothing back.
+
+    Args:
+        actions: The success actions of a step.
+        behind: The step that follows it.
+        scribe: Takes the warning.
+    """
+    for place, action in enumerate(actions):
+        if action.type != "goto" or action.step_id != behind or not action.criteria:
+            continue
+        if all(later.criteria for later in actions[place + 1 :]):
+            scribe.warn(
+                action.path,
+                f'the goto "{action.name}" names the step that follows anyway: '
+                "its criteria hold nothing back",
+                "to stop there, make them successCriteria of the step, "
+                "or add an action of type end without criteria behind it",
+                SUCCESS,
+            )
+
+
+STEP: Final = "Step Object"
+
+Entry: TypeAlias = "Callable[[Unit, Path], Inputs]"
+"""Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class StepDraft:
+    """A step while its workflow is compiled.
+
+    Attributes:
+        name: Its name among the steps of all workflows.
+        model: What the document says; None for a workflow that another depends on.
+        path: Where it stands in the document.
+        target: The workflow that it calls.
+        index: Its place in the plan; -1 if it sends no request.
+        draft: Its request with the overlay applied.
+        uses: What its request, or the inputs of its call, depend on.
+        step: What runs.
+    """
+
+    name: str
+    model: arazzo.Step | None
+    path: Path
+    target: Unit | None = None
+    index: int = -1
+    draft: RequestSpec | None = None
+    uses: frozenset[str] = frozenset()
+    step: Step
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Unit:
+    """A workflow while it is compiled.
+
+    Attributes:
+        book: Its document.
+        model: What the document says.
+        scope: What its expressions refer to.
+        machine: What runs.
+        steps: The workflows that it depends on, then its steps.
+        targets: ``workflowId`` as written in an action → the workflow.
+        input_uses: Input name → what the values depend on that it is called with.
+        result_uses: What its outputs depend on.
+        events: Events of a copy that has its request for itself, where copies may share one.
+    """
+
+    book: ArazzoDescription
+    model: arazzo.Workflow
+    schema: InputSchema
+    scope: Scope
+    machine: CompiledWorkflow
+    steps: list[StepDraft] = field(default_factory=list)
+    targets: dict[str, Unit] = field(default_factory=dict)
+    input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
+    result_uses: frozenset[str] = frozenset()
+    events: int | None = None
+    _filled: set[tuple[str, str]] = field(default_factory=set)
+    _places: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Its name among all workflows of the plan."""
+        return self.scope.face.key
+
+    @property
+    def _positions(self) -> dict[str, int]:
+        """Step id → place among the steps; built when first asked for, all steps being there."""
+        if not self._places:
+            places = enumerate(self.steps)
+            self._places = {unit.step.step_id: place for place, unit in places if unit.model}
+        return self._places
+
+    @property
+    def path_of_inputs(self) -> Path:
+        """Where its inputs are declared."""
+        return (*self.model.path, "inputs")
+
+    def gather(
+        self, servers: Mapping[str, str], overlay: Mapping[str, Sequence[Edit]], entry: Entry
+    ) -> None:
+        """Gather and compile the requests and calls of all steps."""
+        for unit in self.steps:
+            step = unit.model
+            if step is None:
+                if unit.target is not None:
+                    unit.step.inputs = entry(unit.target, unit.path)
+                    unit.step.call = unit.target.machine
+                continue
+            self._at(unit, answered=False)
+            if step.workflow_id is not None:
+                self._call(unit, step)
+                continue
+            draft = gather_draft(
+                step,
+                self.model.parameters,
+                index=unit.index,
+                sources=self.book.sources,
+                servers=servers,
+                resolver=self._resolver,
+            )
+            if draft is not None:
+                unit.draft = self.edited(draft, overlay.get(unit.name, ()), unit.name)
+                self._render(unit, unit.draft)
+        self.scope.here = None
+
+    def link(self, criteria: Mapping[str, Sequence[str]], entry: Entry) -> None:
+        """Compile criteria and actions."""
+        for unit in self.steps:
+            step = unit.model
+            if step is None:
+                continue
+            self._at(unit, answered=True)
+            compiled = [*self._criteria(step.criteria), *self._extra(criteria.get(unit.name, ()))]
+            unit.step.criteria = tuple(compiled)
+            on_success = effective(step.on_success, self.model.on_success)
+            on_failure = effective(step.on_failure, self.model.on_failure)
+            place_behind = self._positions[step.step_id] + 1
+            if place_behind < len(self.steps):
+                behind = self.steps[place_behind].step.step_id
+                warn_of_idle_goto(on_success, behind, self.book.scribe)
+            unit.step.on_success = tuple(self._actions(on_success, entry, SUCCESS))
+            unit.step.on_failure = tuple(self._actions(on_failure, entry, FAILURE))
+        self.scope.here = None
+
+    def fill(self) -> bool:
+        """Compile the outputs that somebody reads by now; return whether there were new ones."""
+        new = [wanted for wanted in self.scope.wanted if wanted not in self._filled]
+        for step_id, name in new:
+            self._filled.add((step_id, name))
+            unit = self.steps[self._positions[step_id]]
+            self._at(unit, answered=True)
+            outputs = unit.model.outputs if unit.model else {}
+            text = outputs.get(name, f"$outputs.{name}")
+            value = self._resolver.value(text, (*unit.path, "outputs", name))
+            slot = self.scope.wanted[step_id, name]
+            unit.uses |= uses_of(value)
+            stored = (slot, _evaluate(value))
+            if f"step:{self.key}/{step_id}" in uses_of(value):  # needs another one of the step
+                unit.step.outputs = (*unit.step.outputs, stored)
+            else:
+                unit.step.outputs = (stored, *unit.step.outputs)
+        self.scope.here = None
+        have = {name for name, _ in self.machine.outputs}
+        more = [name for name in self.scope.face.wanted if name not in have]
+        for name in more:
+            path = (*self.model.path, "outputs", name)
+            value = self._resolver.value(self.model.outputs[name], path)
+            self.result_uses |= uses_of(value)
+            self.machine.outputs = (*self.machine.outputs, (name, _evaluate(value)))
+        return bool(new or more)
+
+    def finish(self) -> None:
+        """Make the machine ready to run."""
+        self.machine.steps = tuple(unit.step for unit in self.steps)
+        self.machine.blank = [MISSING] * self.scope.frame_size
+        if self.events is not None:
+            self.machine.blank[Slot.EVENTS] = self.events
+
+    def compile_batch(self, unit: StepDraft, together: BatchSpec) -> Batch | None:
+        """Compile the request in which copies share a step; None if what is wrong was reported."""
+        if unit.draft is None:
+            return None
+        self._at(unit, answered=True)
+        values = [self._resolver.value(text, unit.path) for text in together.refused]
+        self.scope.here = None
+        evaluates = [_evaluate(value) for value in values if value is not MISSING]
+        try:
+            batch = compile_batch(unit.draft, together.events, self.machine, unit.step, evaluates)
+        except (RequestError, ValueError) as error:
+            problem = Problem(message=str(error), key=f"batch of step {unit.name}")
+            self.book.scribe.report.add(problem)
+            return None
+        self.events = batch.each
+        return batch
+
+    def check_outputs(self) -> None:
+        """Report what is wrong with outputs that nobody reads."""
+        resolver = self._resolver
+        for unit in self.steps:
+            self._at(unit, answered=True)
+            for name, text in (unit.model.outputs if unit.model else {}).items():
+                resolver.value(text, (*unit.path, "outputs", name))
+        self.scope.here = None
+        for name, text in self.model.outputs.items():
+            resolver.value(text, (*self.model.path, "outputs", name))
+
+    def edited(self, draft: RequestSpec, edits: Iterable[Edit], name: str) -> RequestSpec:
+        """Return a request with edits applied; what is wrong with them is reported."""
+        resolver = Resolver(self.scope, self.book.scribe, own=True)
+        return edit_draft(draft, edits, resolver=resolver, path=self.model.path, name=name)
+
+    @property
+    def _resolver(self) -> Resolver:
+        return Resolver(self.scope, self.book.scribe)
+
+    def _at(self, unit: StepDraft, *, answered: bool) -> None:
+        self.scope.here = unit.step.step_id if unit.model else None
+        self.scope.answered = answered
+        draft = unit.draft
+        self.scope.template = "" if draft is None else draft.base + draft.operation.path
+
+    def _render(self, unit: StepDraft, draft: RequestSpec) -> None:
+        try:
+            template = compile_request(draft)
+        except RequestError as error:
+            self.book.scribe.error(unit.path, str(error), "", STEP)
+            return
+        for what in draft.lacking():
+            message = f"{draft.operation.method} {draft.operation.path} requires {what}"
+            self.book.scribe.warn(unit.path, message, "the step gives none", STEP)
+        unit.step.render = template.render
+        unit.uses = template.uses
+
+    def _call(self, unit: StepDraft, step: arazzo.Step) -> None:
+        resolver = self._resolver
+        self.scope.noted.clear()
+        values: dict[str, Any] = {}
+        for parameter in step.parameters:
+            value = resolver.value(parameter.value, parameter.value_path)
+            if value is not MISSING:
+                values[parameter.name] = value
+        target = unit.target
+        if target is None:
+            return
+        scribe = self.book.scribe
+        check_names((p.name for p in step.parameters), target.schema.declared, scribe, unit.path)
+        check_inputs(target.schema, {**target.schema.defaults, **values}, scribe, unit.path)
+        noted = frozenset(self.scope.noted)
+        for name, value in values.items():
+            known = target.input_uses.get(name, frozenset())
+            target.input_uses[name] = known | uses_of(value) | noted
+        unit.uses = frozenset().union(*map(uses_of, values.values()))
+        unit.step.inputs = compile_inputs(target.schema, values, f'workflow "{target.key}"')
+        unit.step.call = target.machine
+
+    def _criteria(self, models: Iterable[arazzo.Criterion]) -> Iterator[Criterion]:
+        for raw in models:
+            criterion = compile_criterion(raw, self._resolver)
+            if criterion is not None:
+                yield criterion
+
+    def _extra(self, conditions: Iterable[str]) -> Iterator[Criterion]:
+        for condition in conditions:
+            try:
+                yield simple(condition, Resolver(self.scope, self.book.scribe, own=True))
+            except ExpressionError as error:
+                problem = Problem(message=error.message, key="acknowledged", remedy=error.remedy)
+                self.book.scribe.report.add(problem)
+
+    def _actions(
+        self, models: Iterable[arazzo.Action], entry: Entry, section: str
+    ) -> Iterator[Action]:
+        positions = self._positions
+        for raw in models:
+            if raw.step_id is not None and raw.step_id not in positions:
+                path = (*raw.path, "stepId")
+                message = f'there is no step "{raw.step_id}" in the workflow'
+                self.book.scribe.error(path, message, did_you_mean(raw.step_id, positions), section)
+                continue
+            target = None if raw.workflow_id is None else self.targets.get(raw.workflow_id)
+            yield Action(
+                kind=raw.type,
+                criteria=tuple(self._criteria(raw.criteria)),
+                step=None if raw.step_id is None else positions[raw.step_id],
+                workflow=None if target is None else target.machine,
+                inputs=None if target is None else entry(target, raw.path),
+                retry_after_s=raw.retry_after_s,
+                retry_limit=raw.retry_limit,
+            )
+
+
+def _evaluate(value: Any) -> Evaluate:
+    dynamic = as_dynamic(value)
+    return (lambda _: value) if dynamic is None else dynamic.evaluate

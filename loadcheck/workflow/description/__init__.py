@@ -1,0 +1,1 @@
+"""What a document says: the Arazzo description and the OpenAPI operations it names."""

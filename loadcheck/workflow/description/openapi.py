@@ -1,0 +1,276 @@
+"""OpenAPI descriptions (3.0 and 3.1), as far as a request is made from them.
+
+Reference Objects of OpenAPI: ``$ref`` within a document and to other files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote, urljoin, urlsplit
+
+from loadcheck.documents.document import Document
+from loadcheck.documents.pointer import MISSING, look_up, parse_pointer
+from loadcheck.errors import WorkflowError
+from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
+
+Load: TypeAlias = "Callable[[str, Document], Document]"
+"""Reads the document at a URL that is relative to another document."""
+
+MAX_FILES: Final = 200
+_MAX_STEPS: Final = 20
+
+
+class ReferenceProblemError(ValueError):
+    """A reference leads nowhere."""
+
+
+class References:
+    """Follows references, reading each file once.
+
+    Args:
+        load: Reads a file.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._files: dict[tuple[str, str], Document] = {}
+
+    def resolve(self, value: Any, home: Document) -> tuple[Any, Document]:
+        """Return what a value stands for, and the document that it is in.
+
+        Args:
+            value: A Reference Object, or anything else, which stands for itself.
+            home: The document that the value is in.
+
+        Raises:
+            ReferenceProblemError: A reference leads nowhere, or round in a circle.
+        """
+        for _ in range(_MAX_STEPS):
+            reference = value.get("$ref") if isinstance(value, dict) else None
+            if not isinstance(reference, str):
+                return value, home
+            file, _, pointer = reference.partition("#")
+            home = self._open(file, home) if file else home
+            try:
+                value = look_up(home.root, parse_pointer(unquote(pointer)))
+            except ValueError:
+                value = MISSING
+            if value is MISSING:
+                raise ReferenceProblemError(f'the reference "{reference}" leads nowhere')
+        raise ReferenceProblemError("references go round in a circle")
+
+    def _open(self, file: str, home: Document) -> Document:
+        known = self._files.get((home.location, file))
+        if known is not None:
+            return known
+        if len(self._files) >= MAX_FILES:
+            raise ReferenceProblemError(f"references lead to more than {MAX_FILES} files")
+        try:
+            opened = self._load(file, home)
+        except WorkflowError as error:
+            raise ReferenceProblemError(f'the reference to "{file}": {error}') from None
+        self._files[home.location, file] = opened
+        return opened
+
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+_VARIABLE = re.compile(r"\{([^{}]+)\}")
+
+
+class DescriptionError(ValueError):
+    """An OpenAPI description does not say what a request needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A parameter as an operation describes it.
+
+    Attributes:
+        name: Its name.
+        where: path, query, header or cookie.
+        required: Whether a request must have it.
+        style: How arrays and objects are written.
+        explode: Whether each item of an array is a parameter of its own.
+        content_type: The media type its value is written in, "" for the style.
+    """
+
+    name: str
+    where: str
+    required: bool = False
+    style: str
+    explode: bool
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation of a description.
+
+    Attributes:
+        method: In upper case.
+        path: Path template below the server's.
+        parameters: By place and name.
+        content_types: Media types of its request body.
+        body_required: Whether a request must have a body.
+        servers: Its servers' URLs, the first first; empty if the description names none.
+    """
+
+    method: str
+    path: str
+    parameters: Mapping[tuple[str, str], Parameter]
+    content_types: tuple[str, ...]
+    body_required: bool
+    servers: tuple[str, ...]
+
+
+class Description:
+    """An OpenAPI document.
+
+    Args:
+        document: The document.
+        load: Reads other files that it refers to.
+
+    Attributes:
+        operation_ids: ``operationId`` → path and method in lower case.
+        repeated: Those that more than one operation has.
+    """
+
+    def __init__(self, document: Document, load: Load) -> None:
+        self.document = document
+        self._references = References(load)
+        self.operation_ids: dict[str, tuple[str, str]] = {}
+        self.repeated: set[str] = set()
+        for path, method, operation in self._operations():
+            name = operation.get("operationId")
+            if isinstance(name, str):
+                if name in self.operation_ids:
+                    self.repeated.add(name)
+                self.operation_ids.setdefault(name, (path, method))
+
+    def by_id(self, operation_id: str) -> Operation:
+        """Return the operation with this ``operationId``, which must be there.
+
+        Raises:
+            DescriptionError: Several have it, or what it says cannot be used.
+        """
+        if operation_id in self.repeated:
+            raise DescriptionError(f'several operations have the operationId "{operation_id}"')
+        return self.at(*self.operation_ids[operation_id])
+
+    def at(self, path: str, method: str) -> Operation:
+        """Return the operation of a path and a method in lower case.
+
+        Raises:
+            DescriptionError: There is none, or what it says cannot be used.
+        """
+        item, home = self._resolved(look_up(self.document.root, ("paths", path)), self.document)
+        operation = item.get(method) if isinstance(item, dict) else None
+        if not isinstance(item, dict) or not isinstance(operation, dict):
+            raise DescriptionError(f"there is no {method.upper()} {path}")
+        parameters: dict[tuple[str, str], Parameter] = {}
+        for raw in (*_items(item, "parameters"), *_items(operation, "parameters")):
+            parameter = _parameter(self._resolved(raw, home)[0])
+            if parameter is not None:
+                parameters[parameter.where, parameter.name] = parameter
+        body, _ = self._resolved(operation.get("requestBody"), home)
+        content = body.get("content") if isinstance(body, dict) else None
+        return Operation(
+            method=method.upper(),
+            path=path,
+            parameters=parameters,
+            content_types=tuple(content) if isinstance(content, dict) else (),
+            body_required=isinstance(body, dict) and body.get("required") is True,
+            servers=tuple(self._servers(operation, item)),
+        )
+
+    def _servers(self, operation: Any, item: Any) -> Iterator[str]:
+        for holder in (operation, item, self.document.root):
+            servers = _items(holder, "servers")
+            if servers:
+                yield from (_server_url(server) for server in servers if isinstance(server, dict))
+                return
+
+    def _operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        paths = self.document.root.get("paths") if isinstance(self.document.root, dict) else None
+        for path, raw in paths.items() if isinstance(paths, dict) else ():
+            try:
+                item, _ = self._resolved(raw, self.document)
+            except DescriptionError:
+                continue  # told once a step asks for this path
+            for method in METHODS if isinstance(item, dict) else ():
+                operation = item.get(method)
+                if isinstance(operation, dict):
+                    yield path, method, operation
+
+    def _resolved(self, value: Any, home: Document) -> tuple[Any, Document]:
+        try:
+            return self._references.resolve(value, home)
+        except ReferenceProblemError as error:
+            raise DescriptionError(str(error)) from None
+
+
+def _items(holder: Any, name: str) -> list[Any]:
+    items = holder.get(name) if isinstance(holder, dict) else None
+    return items if isinstance(items, list) else []
+
+
+def _parameter(raw: Any) -> Parameter | None:
+    if not isinstance(raw, dict):
+        return None
+    name, where = raw.get("name"), raw.get("in")
+    if not isinstance(name, str) or where not in ("path", "query", "header", "cookie"):
+        return None
+    style = raw.get("style", "form" if where in {"query", "cookie"} else "simple")
+    content = raw.get("content")
+    return Parameter(
+        name=name,
+        where=where,
+        required=raw.get("required") is True or where == "path",
+        style=style,
+        explode=bool(raw.get("explode", style == "form")),
+        content_type=next(iter(content), "") if isinstance(content, dict) else "",
+    )
+
+
+def default_parameter(name: str, where: str) -> Parameter:
+    """Return a parameter that no operation describes, in the default style of its place."""
+    style = "form" if where in {"query", "cookie"} else "simple"
+    return Parameter(name=name, where=where, style=style, explode=style == "form")
+
+
+def _server_url(server: Any) -> str:
+    variables = server.get("variables")
+
+    def default(match: re.Match[str]) -> str:
+        variable = variables.get(match[1]) if isinstance(variables, dict) else None
+        value = variable.get("default") if isinstance(variable, dict) else None
+        return match[0] if value is None else str(value)
+
+    return _VARIABLE.sub(default, str(server.get("url", "")))
+
+
+def split_base(url: str, location: str) -> tuple[Origin, str]:
+    """Return origin and path prefix of a base URL.
+
+    Args:
+        url: The URL; a relative one starts from ``location``.
+        location: Where the description came from.
+
+    Raises:
+        DescriptionError: It is no http or https URL.
+    """
+    if "://" not in url and "://" in location:
+        url = urljoin(location, url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise DescriptionError(f'"{url}" is no URL') from None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or _VARIABLE.search(url):
+        raise DescriptionError(f'"{url}" is no http or https URL')
+    origin = Origin(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme])
+    return origin, parts.path.rstrip("/")

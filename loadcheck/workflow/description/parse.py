@@ -1,0 +1,381 @@
+"""From the tree of a document to the model, by the tables of the specification.
+
+What steps, workflows and components share: parameters, criteria, actions and outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from loadcheck.documents.builder import describe
+from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import Reader
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.workflow.description.model import (
+    Action,
+    Arazzo,
+    Body,
+    Criterion,
+    Outputs,
+    Parameter,
+    Replacement,
+    SourceReference,
+    Step,
+    Workflow,
+)
+from loadcheck.workflow.expressions.grammar import is_expression
+
+_KEY: Final = re.compile(r"[a-zA-Z0-9.\-_]+")
+_COMPONENTS = ("inputs", "parameters", "successActions", "failureActions")
+_REUSABLE = ("reference", "value")
+_ACTIONS: Final = {
+    "successActions": ("Success Action Object", ("end", "goto")),
+    "failureActions": ("Failure Action Object", ("end", "goto", "retry")),
+}
+_EXPRESSION_TYPES: Final = {
+    "jsonpath": ("draft-goessner-dispatch-jsonpath-00",),
+    "xpath": ("xpath-30", "xpath-20", "xpath-10"),
+}
+
+
+class ComponentParser:
+    """Reads them, from where they stand or from the components that they refer to.
+
+    Args:
+        components: The document's ``components``; anything but an object is reported.
+        scribe: Takes problems.
+
+    Attributes:
+        components: The same as it is.
+    """
+
+    def __init__(self, components: Any, scribe: DocumentReporter) -> None:
+        self._scribe = scribe
+        self._components = self._reader(
+            components, ("components",), "Components Object", _COMPONENTS
+        )
+        self.components = self._components.raw
+
+    def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
+        return Reader(raw, path, self._scribe, section, known)
+
+    def parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
+        """Yield parameters; those of a ``call`` of a workflow are its inputs, without ``in``."""
+        seen: set[tuple[str | None, str]] = set()
+        for raw, path in holder.items("parameters"):
+            parameter = self._parameter(raw, path, call=call)
+            if parameter is None:
+                continue
+            if (parameter.where, parameter.name) in seen:
+                message = f'the parameter "{parameter.name}" stands twice'
+                self._scribe.error(path, message, "", "Parameter Object")
+            seen.add((parameter.where, parameter.name))
+            yield parameter
+
+    def _parameter(self, raw: Any, path: Path, *, call: bool) -> Parameter | None:
+        reused = self._reused(raw, path, "parameters")
+        if reused is not None:
+            raw, path = reused[0], reused[1]
+        if raw is None:
+            return None
+        entry = self._reader(raw, path, "Parameter Object", ("name", "in", "value"))
+        overridden = reused is not None and reused[2] is not MISSING
+        entry.require("name", *(() if overridden else ("value",)))
+        name = entry.text("name")
+        where = entry.choice("in", ("path", "query", "header", "cookie"))
+        if "in" not in entry and not call and entry.usable:
+            entry.error((), 'the field "in" is missing', "expected path, query, header or cookie")
+        if name is None or (where is None and not call):
+            return None
+        if reused is not None and overridden:
+            return Parameter(
+                path=path, name=name, where=where, value=reused[2], value_path=(*reused[3], "value")
+            )
+        return Parameter(
+            path=path,
+            name=name,
+            where=where,
+            value=entry.raw.get("value"),
+            value_path=(*path, "value"),
+        )
+
+    def _reused(self, raw: Any, path: Path, kind: str) -> tuple[Any, Path, Any, Path] | None:
+        """Return what a Reusable Object refers to, its path, the value that it sets, own path."""
+        if not isinstance(raw, dict) or "reference" not in raw:
+            return None
+        entry = self._reader(raw, path, "Reusable Object", _REUSABLE)
+        reference = entry.text("reference")
+        prefix = f"$components.{kind}."
+        known = self._components.raw.get(kind)
+        names = known if isinstance(known, dict) else {}
+        name = (reference or "").removeprefix(prefix)
+        if reference is not None and not reference.startswith(prefix):
+            entry.error(("reference",), f'"{reference}" is no reference', f"expected {prefix}NAME")
+        elif reference is not None and name not in names:
+            entry.error(("reference",), f'"{reference}" leads nowhere', did_you_mean(name, names))
+        else:
+            value = raw.get("value", MISSING) if kind == "parameters" else MISSING
+            return names.get(name), ("components", kind, name), value, path
+        return None, path, MISSING, path
+
+    def criteria(self, holder: Reader, name: str) -> Iterator[Criterion]:
+        """Yield the criteria that can be used."""
+        for raw, path in holder.items(name, filled=name == "criteria"):
+            entry = self._reader(raw, path, "Criterion Object", ("context", "condition", "type"))
+            entry.require("condition")
+            condition, context = entry.text("condition"), entry.text("context")
+            kind = self._criterion_type(entry)
+            if kind in {"regex", "jsonpath"} and "context" not in entry:
+                message = f"a {kind} criterion has no context"
+                entry.error((), message, "expected context: $response.body")
+            elif condition is not None and kind is not None:
+                yield Criterion(path=path, condition=condition, context=context, type=kind)
+
+    def _criterion_type(self, entry: Reader) -> str | None:
+        if not isinstance(entry.raw.get("type"), dict):
+            kinds = ("simple", "regex", "jsonpath", "xpath")
+            kind = entry.choice("type", kinds) if "type" in entry else "simple"
+        else:
+            path = (*entry.path, "type")
+            section = "Criterion Expression Type Object"
+            inner = self._reader(entry.raw["type"], path, section, ("type", "version"))
+            inner.require("type", "version")
+            kind = inner.choice("type", tuple(_EXPRESSION_TYPES))
+            if kind is not None:
+                inner.choice("version", _EXPRESSION_TYPES[kind])
+        if kind == "xpath":
+            entry.error(
+                ("type",), "xpath is not supported", "use jsonpath, or simple with a pointer"
+            )
+            return None
+        return kind
+
+    def actions(self, holder: Reader, name: str, kind: str) -> Iterator[Action]:
+        """Yield actions of a kind, which is what the components call it."""
+        for raw, path in holder.items(name):
+            reused = self._reused(raw, path, kind)
+            found = (raw, path) if reused is None else (reused[0], reused[1])
+            action = None if found[0] is None else self._action(*found, kind)
+            if action is not None:
+                yield action
+
+    def _action(self, raw: Any, path: Path, kind: str) -> Action | None:
+        section, types = _ACTIONS[kind]
+        fields: tuple[str, ...] = ("name", "type", "workflowId", "stepId", "criteria")
+        if kind == "failureActions":
+            fields += ("retryAfter", "retryLimit")
+        entry = self._reader(raw, path, section, fields)
+        entry.require("name", "type")
+        chosen = entry.choice("type", types)
+        step_id, workflow_id = entry.text("stepId"), entry.text("workflowId")
+        if step_id is not None and workflow_id is not None:
+            entry.error((), "an action has stepId or workflowId, not both")
+        if chosen == "goto" and step_id is None and workflow_id is None:
+            entry.error((), "a goto has neither stepId nor workflowId")
+        if chosen == "end" and (step_id is not None or workflow_id is not None):
+            entry.error((), "an end goes nowhere: stepId and workflowId belong to goto and retry")
+        after = entry.number("retryAfter", whole=False)
+        limit = entry.number("retryLimit", whole=True)
+        criteria = tuple(self.criteria(entry, "criteria"))
+        if chosen is None:
+            return None
+        return Action(
+            path=path,
+            name=entry.text("name") or "",
+            type=cast("Any", chosen),
+            step_id=step_id,
+            workflow_id=workflow_id,
+            retry_after_s=float(after or 0),
+            retry_limit=1 if limit is None else int(limit),
+            criteria=criteria,
+        )
+
+    def outputs(self, holder: Reader) -> Outputs:
+        """Return outputs: name to runtime expression."""
+        outputs: dict[str, str] = {}
+        for name, value, path in holder.members("outputs"):
+            if not _KEY.fullmatch(name):
+                message = f'"{name}" is no output name'
+                holder.error(("outputs", name), message, f"expected {_KEY.pattern}")
+            elif not isinstance(value, str):
+                self._scribe.error(path, "an output is a runtime expression", "", holder.section)
+            else:
+                self._check_output(value, path, holder.section)
+                outputs[name] = value
+        return outputs
+
+    def _check_output(self, text: str, path: Path, section: str) -> None:
+        """Report an output that is no expression: it would give its own text."""
+        if is_expression(text, own=True) or "{$" in text:
+            return
+        message = f'the output "{text}" is no runtime expression'
+        report = self._scribe.error if text.startswith("$") else self._scribe.warn
+        report(path, message, "expected one such as $response.body#/id", section)
+
+    def check_components(self) -> None:
+        """Report what is wrong with components that nothing refers to."""
+        for _, raw, path in self._components.members("parameters"):
+            self._parameter(raw, path, call=True)
+        for kind in _ACTIONS:
+            for _, raw, path in self._components.members(kind):
+                self._action(raw, path, kind)
+        for _ in self._components.members("inputs"):
+            pass
+
+
+_ID: Final = re.compile(r"[A-Za-z0-9_\-]+")
+_VERSION = re.compile(r"1\.0\.[0-9]+(?:-.+)?")
+
+_ROOT = ("arazzo", "info", "sourceDescriptions", "workflows", "components")
+_INFO = ("title", "summary", "description", "version")
+_SOURCE = ("name", "url", "type")
+_WORKFLOW = (
+    "workflowId", "summary", "description", "inputs", "dependsOn", "steps", "successActions",
+    "failureActions", "outputs", "parameters",
+)  # fmt: skip
+_STEP = (
+    "description", "stepId", "operationId", "operationPath", "workflowId", "parameters",
+    "requestBody", "successCriteria", "onSuccess", "onFailure", "outputs",
+)  # fmt: skip
+
+
+def parse_arazzo(scribe: DocumentReporter) -> Arazzo:
+    """Read a whole document; what is not as it should be is reported and left out.
+
+    Raises:
+        WorkflowError: It is another kind of document altogether.
+    """
+    root = scribe.document.root
+    if isinstance(root, dict) and "arazzo" not in root and ("openapi" in root or "swagger" in root):
+        message = "an OpenAPI description, not an Arazzo document"
+        remedy = "name the document whose sourceDescriptions lead to it"
+        raise WorkflowError(
+            Problem(message=message, file=scribe.document.name, line=1, remedy=remedy)
+        )
+    return _Parser(scribe).document()
+
+
+class _Parser:
+    def __init__(self, scribe: DocumentReporter) -> None:
+        self._scribe = scribe
+        self._root = self._reader(scribe.document.root, (), "Arazzo Specification Object", _ROOT)
+        self._parts = ComponentParser(self._root.raw.get("components", {}), scribe)
+
+    def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
+        return Reader(raw, path, self._scribe, section, known)
+
+    def document(self) -> Arazzo:
+        root = self._root
+        root.require("arazzo", "info", "sourceDescriptions", "workflows")
+        version = root.text("arazzo")
+        if version is not None and not _VERSION.fullmatch(version):
+            root.error(("arazzo",), f'version "{version}" is not known here', "expected 1.0.x")
+        info = self._reader(root.raw.get("info", {}), ("info",), "Info Object", _INFO)
+        if "info" in root:
+            info.require("title", "version")
+        if not isinstance(info.raw.get("version", ""), str):
+            message = f'"version" is {describe(info.raw["version"])}'
+            self._scribe.warn(("info", "version"), message, "put it in quotes", info.section)
+        sources = tuple(self._sources())
+        workflows = tuple(self._workflows())
+        self._parts.check_components()
+        return Arazzo(
+            title=info.text("title") or "",
+            sources=sources,
+            workflows=workflows,
+            components=self._parts.components,
+        )
+
+    def _sources(self) -> Iterator[SourceReference]:
+        seen: set[str] = set()
+        for raw, path in self._root.items("sourceDescriptions", filled=True):
+            entry = self._reader(raw, path, "Source Description Object", _SOURCE)
+            entry.require("name", "url")
+            name, url = entry.text("name", _ID), entry.text("url")
+            kind = entry.choice("type", ("openapi", "arazzo"))
+            if name in seen:
+                entry.error(("name",), f'the source description "{name}" stands twice')
+            elif name is not None and url is not None:
+                seen.add(name)
+                yield SourceReference(path=path, name=name, url=url, type=kind, fields=entry.raw)
+
+    def _workflows(self) -> Iterator[Workflow]:
+        seen: set[str] = set()
+        for raw, path in self._root.items("workflows", filled=True):
+            entry = self._reader(raw, path, "Workflow Object", _WORKFLOW)
+            entry.require("workflowId", "steps")
+            name = entry.text("workflowId", _ID)
+            workflow = Workflow(
+                path=path,
+                workflow_id=name or "",
+                inputs=raw.get("inputs") if entry.usable else None,
+                depends_on=tuple(
+                    item for item, _ in entry.items("dependsOn") if isinstance(item, str)
+                ),
+                parameters=tuple(self._parts.parameters(entry)),
+                on_success=tuple(self._parts.actions(entry, "successActions", "successActions")),
+                on_failure=tuple(self._parts.actions(entry, "failureActions", "failureActions")),
+                steps=tuple(self._steps(entry)),
+                outputs=self._parts.outputs(entry),
+            )
+            if name in seen:
+                entry.error(("workflowId",), f'the workflow "{name}" stands twice')
+            elif name:
+                seen.add(name)
+                yield workflow
+
+    def _steps(self, workflow: Reader) -> Iterator[Step]:
+        seen: set[str] = set()
+        for raw, path in workflow.items("steps", filled=True):
+            entry = self._reader(raw, path, "Step Object", _STEP)
+            entry.require("stepId")
+            name = entry.text("stepId", _ID)
+            kinds = [
+                kind for kind in ("operationId", "operationPath", "workflowId") if kind in entry
+            ]
+            if entry.usable and len(kinds) != 1:
+                found = f"found {' and '.join(kinds)}" if kinds else "found none"
+                message = "a step has one of operationId, operationPath and workflowId"
+                entry.error((), message, found)
+            step = Step(
+                path=path,
+                step_id=name or "",
+                operation_id=entry.text("operationId"),
+                operation_path=entry.text("operationPath"),
+                workflow_id=entry.text("workflowId"),
+                parameters=tuple(self._parts.parameters(entry, call="workflowId" in entry)),
+                body=self._body(entry),
+                criteria=tuple(self._parts.criteria(entry, "successCriteria")),
+                on_success=tuple(self._parts.actions(entry, "onSuccess", "successActions")),
+                on_failure=tuple(self._parts.actions(entry, "onFailure", "failureActions")),
+                outputs=self._parts.outputs(entry),
+            )
+            if name in seen:
+                entry.error(("stepId",), f'the step "{name}" stands twice in its workflow')
+            elif name:
+                seen.add(name)
+                yield step
+
+    def _body(self, step: Reader) -> Body | None:
+        if "requestBody" not in step:
+            return None
+        path = (*step.path, "requestBody")
+        fields = ("contentType", "payload", "replacements")
+        entry = self._reader(step.raw["requestBody"], path, "Request Body Object", fields)
+        return Body(
+            path=path,
+            content_type=entry.text("contentType") or "",
+            payload=entry.raw.get("payload", MISSING),
+            replacements=tuple(self._replacements(entry)),
+        )
+
+    def _replacements(self, body: Reader) -> Iterator[Replacement]:
+        for raw, path in body.items("replacements"):
+            entry = self._reader(raw, path, "Payload Replacement Object", ("target", "value"))
+            entry.require("target", "value")
+            target = entry.text("target")
+            if target is not None and "value" in entry:
+                yield Replacement(path=path, target=target, value=entry.raw["value"])

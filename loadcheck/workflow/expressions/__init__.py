@@ -1,0 +1,1 @@
+"""Runtime expressions, templates and conditions, parsed once and evaluated many times."""

@@ -1,0 +1,289 @@
+"""What expressions read off an exchange: ``$url $method $statusCode $request.* $response.*``.
+
+Following an expression into the value that it starts from, now or when a copy runs.
+
+Expressions of our own: ``$copy.* $run.* $query.* $target.*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import orjson
+
+from loadcheck.documents.pointer import MISSING, compile_pointer, look_up
+from loadcheck.errors import did_you_mean
+from loadcheck.workflow.exchange import Exchange
+from loadcheck.workflow.expressions.grammar import Expression, ExpressionError
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    Evaluate,
+    Frame,
+    Pattern,
+    Slot,
+    as_dynamic,
+)
+from loadcheck.workflow.identity import NAMES, Run, formats, insert_id, prefix, user_id
+
+
+def follow(expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
+    """Follow the rest of an expression into a value, known or not."""
+    tokens = rest + tokens_of(expression)
+    for index, token in enumerate(tokens):
+        if isinstance(value, dict | list):
+            value = look_up(value, (token,))
+            continue
+        late = as_dynamic(value)
+        if late is None:
+            return MISSING
+        return dynamic(expression, late.evaluate, tokens[index:], uses=late.uses, whole=False)
+    return value
+
+
+def tokens_of(expression: Expression) -> tuple[str, ...]:
+    """Return what the expression's pointer, "." and "[ ]" lead through."""
+    return (expression.pointer or ()) + tuple(map(str, expression.tail))
+
+
+def longest(
+    expression: Expression, declared: Iterable[str], what: str
+) -> tuple[str, tuple[str, ...]]:
+    """Split a dotted name into the longest declared one, and members of its value.
+
+    Args:
+        expression: Its last word is the name.
+        declared: The names that there are.
+        what: Says that there is none, in a message: "the workflow has no input".
+
+    Raises:
+        ExpressionError: None is declared.
+    """
+    names = set(declared)
+    words = expression.names[-1].split(".")
+    for length in range(len(words), 0, -1):
+        name = ".".join(words[:length])
+        if name in names:
+            return name, tuple(words[length:])
+    raise ExpressionError(
+        f'{what} "{words[0]}"', did_you_mean(words[0], names) or "none is declared"
+    )
+
+
+def dynamic(
+    expression: Expression,
+    evaluate: Evaluate,
+    tokens: tuple[str, ...] = (),
+    *,
+    uses: frozenset[str] = frozenset(),
+    optional: bool = False,
+    whole: bool = True,
+) -> Dynamic:
+    """Return a dynamic value, with the pointer and the tail of the expression applied.
+
+    Args:
+        expression: As written.
+        evaluate: Gives the value that they start from.
+        tokens: Led through before them.
+        uses: What the value depends on.
+        optional: The containing member is omitted when there is no value.
+        whole: Whether pointer and tail are still to be applied.
+    """
+    path = tokens + tokens_of(expression) if whole else tokens
+    if path:
+        reach = compile_pointer(path)
+        inner = evaluate
+
+        def evaluate(frame: Frame) -> Any:
+            value = inner(frame)
+            return MISSING if value is MISSING else reach(value)
+
+    return Dynamic(text=expression.text, evaluate=evaluate, uses=uses, optional=optional)
+
+
+ROOTS: Final = frozenset({"url", "method", "statusCode", "request", "response"})
+"""The expressions that there is nothing to say of before a step has been answered."""
+
+
+def read_message(expression: Expression, template: str) -> Dynamic:
+    """Return what reads an expression off the exchange in the frame.
+
+    Args:
+        expression: One of :data:`ROOTS`.
+        template: Path template of the request.
+
+    Raises:
+        ExpressionError: The path has no such parameter.
+    """
+    if expression.root == "request":
+        return _request(expression, template)
+    if expression.root == "response":
+        return _response(expression)
+    return _from_exchange(expression, _SIMPLE[expression.root])
+
+
+def _request(expression: Expression, template: str) -> Dynamic:
+    part = expression.names[0]
+    if part == "body":
+        return dynamic(expression, _request_body(whole=not tokens_of(expression)))
+    name = expression.names[1]
+    if part == "header":
+        return _from_exchange(expression, lambda exchange: _header(exchange, name))
+    if part == "query":
+        return _from_exchange(expression, lambda exchange: _query_value(exchange, name))
+    variables = re.findall(r"\{([^{}]+)\}", template)
+    if name not in variables:
+        remedy = did_you_mean(name, variables)
+        raise ExpressionError(f'the path {template} has no "{name}"', remedy)
+    return _from_exchange(expression, _path_reader(template, name))
+
+
+def _from_exchange(expression: Expression, read: Callable[[Exchange], Any]) -> Dynamic:
+    return dynamic(expression, lambda frame: read(frame[Slot.EXCHANGE]))
+
+
+def _status(exchange: Exchange) -> Any:
+    return exchange.status or MISSING
+
+
+def _request_body(*, whole: bool) -> Evaluate:
+    def evaluate(frame: Frame) -> Any:
+        body = frame[Slot.EXCHANGE].request.body
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            return body.decode("utf-8", "replace") if whole and body else MISSING
+
+    return evaluate
+
+
+def _header(exchange: Exchange, name: str) -> Any:
+    fields = {known.lower(): value for known, value in reversed(exchange.request.headers)}
+    return fields.get(name, MISSING)
+
+
+def _query_value(exchange: Exchange, name: str) -> Any:
+    query = urlsplit(exchange.request.target).query
+    return parse_qs(query, keep_blank_values=True).get(name, [MISSING])[0]
+
+
+def _path_reader(template: str, name: str) -> Callable[[Exchange], Any]:
+    pieces = re.split(r"\{([^{}]+)\}", template)
+    pattern = re.compile(
+        "".join(
+            re.escape(piece) if index % 2 == 0 else "([^/?]*)" if piece == name else "[^/?]*"
+            for index, piece in enumerate(pieces)
+        )
+    )
+
+    def read(exchange: Exchange) -> Any:
+        match = pattern.match(urlsplit(exchange.request.target).path)
+        return MISSING if match is None else unquote(match[1])
+
+    return read
+
+
+def _response(expression: Expression) -> Dynamic:
+    if expression.names[0] == "header":
+        name = expression.names[1]
+        return _from_exchange(expression, lambda exchange: _or_missing(exchange.header(name)))
+    tokens = tokens_of(expression)
+    if not tokens:
+        return _from_exchange(expression, _whole_body)
+    reach = compile_pointer(tokens)
+
+    def evaluate(frame: Frame) -> Any:
+        try:
+            return reach(frame[Slot.EXCHANGE].json())
+        except ValueError:
+            return MISSING
+
+    return Dynamic(text=expression.text, evaluate=evaluate)
+
+
+def _whole_body(exchange: Exchange) -> Any:
+    try:
+        return exchange.json()
+    except ValueError:
+        return exchange.body.decode("utf-8", "replace") if exchange.body else MISSING
+
+
+def _or_missing(value: Any) -> Any:
+    return MISSING if value is None else value
+
+
+_SIMPLE: Final[dict[str, Callable[[Exchange], Any]]] = {
+    "url": lambda exchange: exchange.request.url,
+    "method": lambda exchange: exchange.request.method,
+    "statusCode": _status,
+}
+
+
+def copy_value(expression: Expression, run: Run) -> Dynamic:
+    """Return ``$copy.*``."""
+    name, run_id = expression.names[0], run.id
+    if name in {"number", "time"}:
+        slot = Slot.NUMBER if name == "number" else Slot.TIME
+        evaluate: Evaluate = itemgetter(slot)
+        pattern = Pattern("%d", slot, string=False)
+    elif name == "events":
+        return Dynamic(
+            text=expression.text,
+            evaluate=itemgetter(Slot.EVENTS),
+            uses=frozenset({expression.text}),
+        )
+    elif name in NAMES:
+        pattern = Pattern(f"{prefix(name)}%d", Slot.BUCKETS + NAMES.index(name), string=True)
+        evaluate = _labelled(pattern)
+    else:
+        identify = user_id if name == "userId" else insert_id
+        pattern = Pattern(formats(run_id)[name], Slot.NUMBER, string=True)
+
+        def evaluate(frame: Frame) -> Any:
+            return identify(run_id, frame[Slot.NUMBER])
+
+    plain = run_id.isascii() and run_id.isalnum()
+    return Dynamic(
+        text=expression.text,
+        evaluate=evaluate,
+        uses=frozenset({expression.text}),
+        pattern=pattern if plain else None,
+    )
+
+
+def run_value(expression: Expression, run: Run) -> str:
+    """Return ``$run.*``."""
+    return {"id": run.id, "startDay": run.start_day, "endDay": run.end_day}[expression.names[0]]
+
+
+def target_value(expression: Expression, run: Run) -> str:
+    """Return ``$target.*``.
+
+    Raises:
+        ExpressionError: The target supplies none of that name.
+    """
+    name = expression.names[0]
+    if name not in run.target:
+        remedy = did_you_mean(name, run.target) or "give the input a value in [inputs]"
+        raise ExpressionError(f'the target supplies no "{name}"', remedy)
+    return run.target[name]
+
+
+def query_number(expression: Expression) -> Dynamic:
+    """Return ``$query.number``."""
+    return Dynamic(
+        text=expression.text,
+        evaluate=itemgetter(Slot.QUERY),
+        uses=frozenset({expression.text}),
+    )
+
+
+def _labelled(pattern: Pattern) -> Evaluate:
+    def evaluate(frame: Frame) -> Any:
+        bucket = frame[pattern.slot]
+        return MISSING if bucket is MISSING else pattern.format % bucket
+
+    return evaluate

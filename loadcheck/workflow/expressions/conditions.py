@@ -1,0 +1,287 @@
+"""Simple conditions: ``$statusCode == 200 && !$response.body.failed`` (Arazzo, "Criterion Object").
+
+A condition is parsed once and becomes a closure over a frame. Absence counts as null. Strings
+compare without case, as the specification has it. A string that is a number compares with numbers
+as one, so that header values do ("Literals").
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.workflow.expressions.grammar import (
+    CONDITION,
+    Expression,
+    ExpressionError,
+    scan_expression,
+)
+from loadcheck.workflow.expressions.values import Dynamic, Evaluate, Frame, as_dynamic
+
+Node: TypeAlias = tuple[Evaluate | None, Any]
+
+
+SECTION: Final = "Criterion Object"
+
+_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_TOKEN = re.compile(
+    r"\s*(?:(?P<operator>==|!=|<=|>=|<|>)|(?P<logic>&&|\|\||!|\(|\))"
+    r"|(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(?![\w.])"
+    r"|(?P<string>'(?:[^']|'')*')|(?P<word>true|false|null)(?!\w)|(?P<expression>\$[A-Za-z]))"
+)
+_REST = re.compile(r"\s*$")
+_NUMBER = re.compile(r"\s*-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*")
+_MAX_NESTING: Final = 100
+
+
+def compile_condition(
+    text: str, resolve: Callable[[Expression], Any]
+) -> tuple[Callable[[Frame], bool], frozenset[str]]:
+    """Compile a simple condition.
+
+    Args:
+        text: The condition.
+        resolve: Gives the value of an expression in it.
+
+    Returns:
+        The test, and what it depends on.
+
+    Raises:
+        ExpressionError: The condition does not parse, or an expression in it refers to nothing.
+    """
+    parser = _Parser(text, resolve)
+    evaluate, constant = parser.whole()
+    uses = frozenset(parser.uses)
+    if evaluate is None:
+        outcome = truth(constant)
+        return lambda _: outcome, uses
+    if parser.boolean:
+        return cast("Callable[[Frame], bool]", evaluate), uses
+    return lambda frame: truth(evaluate(frame)), uses
+
+
+def truth(value: Any) -> bool:
+    """Say whether a value counts as true: not absent, null, false, 0 or empty."""
+    return value is not MISSING and bool(value)
+
+
+def compare(name: str, left: Any, right: Any) -> bool:
+    """Compare two JSON values, or ``MISSING``, as a simple condition does."""
+    left, right = _alike(left, right)
+    if name in {"==", "!="}:
+        return same(left, right) is (name == "==")
+    if _rank(left) != _rank(right) or _rank(left) not in {"number", "string"}:
+        return False
+    return _OPERATORS[name](left, right)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Say whether two JSON values are equal; true is not 1, strings compare without case."""
+    if _rank(left) != _rank(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
+    if isinstance(left, list):
+        pairs = zip(left, right, strict=False)
+        return len(left) == len(right) and all(same(one, other) for one, other in pairs)
+    if isinstance(left, str):
+        return bool(left.casefold() == right.casefold())
+    return bool(left == right)
+
+
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+    left = None if left is MISSING else left
+    right = None if right is MISSING else right
+    if isinstance(left, str) and isinstance(right, str):
+        return left.casefold(), right.casefold()
+    if isinstance(left, str):
+        return _like(left, right), right
+    if isinstance(right, str):
+        return left, _like(right, left)
+    return left, right
+
+
+def _like(text: str, other: Any) -> Any:
+    """Return the text as what ``other`` is, if it reads so."""
+    if isinstance(other, bool):
+        return {"true": True, "false": False}.get(text.casefold(), text)
+    if isinstance(other, int | float) and _NUMBER.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _rank(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, dict) else "array"
+
+
+class _Parser:
+    """Recursive descent; ``(None, value)`` is a constant, ``(evaluate, None)`` is not."""
+
+    def __init__(self, text: str, resolve: Callable[[Expression], Any]) -> None:
+        self._text = text
+        self._resolve = resolve
+        self._position = 0
+        self._depth = 0
+        self.uses: set[str] = set()
+        self.boolean = False
+
+    def whole(self) -> Node:
+        node = self._or()
+        if not _REST.match(self._text, self._position):
+            raise self._unexpected("expected an operator")
+        return node
+
+    def _or(self) -> Node:
+        self._depth += 1
+        if self._depth > _MAX_NESTING:
+            raise ExpressionError("the condition is nested too deeply")
+        left = self._and()
+        while self._take("||"):
+            left = _either(left, self._and())
+            self.boolean = True
+        self._depth -= 1
+        return left
+
+    def _and(self) -> Node:
+        left = self._comparison()
+        while self._take("&&"):
+            left = _both(left, self._comparison())
+            self.boolean = True
+        return left
+
+    def _comparison(self) -> Node:
+        left = self._unary()
+        match = _TOKEN.match(self._text, self._position)
+        if match is None or match["operator"] is None:
+            return left
+        self._position = match.end()
+        right = self._unary()
+        self.boolean = True
+        return _comparison(match["operator"], left, right)
+
+    def _unary(self) -> Node:
+        if self._take("!"):
+            self._depth += 1
+            if self._depth > _MAX_NESTING:
+                raise ExpressionError("the condition is nested too deeply")
+            node = _negation(self._unary())
+            self._depth -= 1
+            self.boolean = True
+            return node
+        if self._take("("):
+            node = self._or()
+            if not self._take(")"):
+                raise self._unexpected('expected ")"')
+            return node
+        return self._operand()
+
+    def _operand(self) -> Node:
+        match = _TOKEN.match(self._text, self._position)
+        self.boolean = False
+        if match is None or match["operator"] or match["logic"]:
+            raise self._unexpected("expected a value: $expression, 'text', number, true or null")
+        if match["expression"]:
+            start = match.start("expression")
+            expression, self._position = scan_expression(self._text, start, CONDITION)
+            value = self._resolve(expression)
+            dynamic = as_dynamic(value)
+            if dynamic is None:
+                return None, value
+            self.uses |= dynamic.uses
+            return dynamic.evaluate, _mark(expression, dynamic)
+        self._position = match.end()
+        if match["string"]:
+            return None, match["string"][1:-1].replace("''", "'")
+        if match["word"]:
+            return None, {"true": True, "false": False, "null": None}[match["word"]]
+        number = match["number"]
+        return None, float(number) if re.search(r"[.eE]", number) else int(number)
+
+    def _take(self, token: str) -> bool:
+        match = _TOKEN.match(self._text, self._position)
+        if match is None or match["logic"] != token:
+            return False
+        self._position = match.end()
+        return True
+
+    def _unexpected(self, expected: str) -> ExpressionError:
+        rest = self._text[self._position :].strip()
+        place = f'at "{rest}"' if rest else "at its end"
+        if rest.startswith('"'):
+            expected = "text stands in single quotes: 'text'"
+        elif re.match(r"=(?!=)", rest):
+            expected = 'equality is "=="'
+        return ExpressionError(f'the condition "{self._text}" does not parse {place}', expected)
+
+
+def _mark(expression: Expression, dynamic: Dynamic) -> Any:
+    """Mark the plain status code, whose comparison has a short way."""
+    return "status" if expression.root == "statusCode" and not dynamic.uses else None
+
+
+def _either(left: Node, right: Node) -> Node:
+    first, second = _test(left), _test(right)
+    return (lambda frame: first(frame) or second(frame)), None
+
+
+def _both(left: Node, right: Node) -> Node:
+    first, second = _test(left), _test(right)
+    return (lambda frame: first(frame) and second(frame)), None
+
+
+def _negation(node: Node) -> Node:
+    test = _test(node)
+    return (lambda frame: not test(frame)), None
+
+
+def _test(node: Node) -> Callable[[Frame], bool]:
+    evaluate, constant = node
+    if evaluate is None:
+        outcome = truth(constant)
+        return lambda _: outcome
+    return lambda frame: truth(evaluate(frame))
+
+
+def _comparison(name: str, left: Node, right: Node) -> Node:
+    (get_left, fixed_left), (get_right, fixed_right) = left, right
+    relate = _OPERATORS[name]
+    if get_left is None and get_right is None:
+        return None, compare(name, fixed_left, fixed_right)
+    if get_left is not None and get_right is None and type(fixed_right) in {int, float}:
+        if fixed_left == "status" and name == "==":
+            return (lambda frame: frame[0].status == fixed_right), None
+
+        def number(frame: Frame) -> bool:
+            value = get_left(frame)
+            if type(value) is int:
+                return relate(value, fixed_right)
+            return compare(name, value, fixed_right)
+
+        return number, None
+
+    def general(frame: Frame) -> bool:
+        return compare(
+            name,
+            fixed_left if get_left is None else get_left(frame),
+            fixed_right if get_right is None else get_right(frame),
+        )
+
+    return general, None

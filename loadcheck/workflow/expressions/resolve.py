@@ -1,0 +1,162 @@
+"""From what a document says to values: every string read as expression, template or literal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.workflow.expressions.grammar import (
+    OWN_REMEDY,
+    SECTION,
+    Expression,
+    ExpressionError,
+    is_expression,
+    is_own,
+    parse_expression,
+)
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.templates import (
+    Bare,
+    is_bare_text,
+    is_broken_json,
+    join_template,
+    split_template,
+    unbraced,
+    with_braces,
+)
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    JsonText,
+    Known,
+    Text,
+    as_dynamic,
+    as_text,
+)
+
+
+class Resolver:
+    """Resolves the strings of one workflow, reporting what is wrong with them.
+
+    Args:
+        scope: What expressions refer to.
+        scribe: Takes problems.
+        own: Whether expressions of our own (``$copy.userId``) are known.
+        encode: Applied to values that are known already, where they are put into a string.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        scribe: DocumentReporter,
+        *,
+        own: bool = False,
+        encode: Callable[[str], bytes] | None = None,
+    ) -> None:
+        self.scope = scope
+        self.scribe = scribe
+        self._own = own
+        self._encode = encode
+
+    def value(self, raw: Any, path: Path) -> Any:
+        """Return a JSON value with every string in it resolved.
+
+        Members and items whose expression has no value, now or ever, are left out. The value as a
+        whole may be ``MISSING``.
+        """
+        if isinstance(raw, str):
+            return self.string(raw, path)
+        if isinstance(raw, dict):
+            members = {name: self.value(value, (*path, name)) for name, value in raw.items()}
+            return {name: value for name, value in members.items() if value is not MISSING}
+        if isinstance(raw, list):
+            items = [self.value(value, (*path, index)) for index, value in enumerate(raw)]
+            return [value for value in items if value is not MISSING]
+        return raw
+
+    def string(self, raw: str, path: Path) -> Any:
+        """Return what a string means; ``MISSING`` if it has no value or was reported."""
+        if "$" not in raw:
+            return raw
+        if not self._own and is_own(raw):
+            message = f'"{raw}" is no runtime expression of Arazzo'
+            self.scribe.error(path, message, OWN_REMEDY, SECTION)
+            return MISSING
+        try:
+            if is_expression(raw, own=self._own) and not is_bare_text(raw):
+                return self.expression(parse_expression(raw), path)
+            return self._template(raw, path)
+        except ExpressionError as error:
+            self.scribe.error(path, error.message, error.remedy, SECTION)
+            return MISSING
+
+    def expression(self, expression: Expression, path: Path) -> Any:
+        """Return the value of an expression that stands alone.
+
+        Raises:
+            ExpressionError: It refers to nothing.
+        """
+        if expression.tail:
+            self.scribe.warn(
+                path,
+                f'"{expression.text}" takes members without a JSON Pointer',
+                f'write "{expression.conforming}"',
+                SECTION,
+            )
+        return self.scope.resolve(expression)
+
+    def _template(self, raw: str, path: Path) -> str | Text | JsonText:
+        parts: list[str | Known | Dynamic] = []
+        for part in split_template(raw, own=self._own):
+            if isinstance(part, str):
+                self._suspect(part, raw, path)
+                parts.append(part)
+                continue
+            if isinstance(part, Bare):
+                expression = self._bare(part, raw, path)
+                if expression is None:
+                    parts.append(part.text)
+                    continue
+            else:
+                expression = part
+            value = self.expression(expression, path)
+            if value is MISSING:
+                raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
+            parts.append(as_dynamic(value) or self._known(value))
+        value = join_template(parts)
+        if is_broken_json(parts):
+            raise ExpressionError(
+                f'"{raw}" looks like JSON text and is none', "check its quotes and brackets"
+            )
+        return value
+
+    def _known(self, value: Any) -> Known | str:
+        return Known(value) if self._encode is None else self._encode(as_text(value)).decode()
+
+    def _suspect(self, literal: str, raw: str, path: Path) -> None:
+        for text in unbraced(literal):
+            self.scribe.warn(
+                path,
+                f'"{text}" inside a longer string is sent as it is written',
+                f'if it is meant as an expression, write "{with_braces(raw)}"',
+                SECTION,
+            )
+
+    def _bare(self, bare: Bare, raw: str, path: Path) -> Expression | None:
+        braced = raw.replace(bare.text, f"{{{bare.text}}}")
+        if bare.name in self.scope.face.inputs:
+            self.scribe.warn(
+                path,
+                f'"{bare.text}" inside a longer string stands without braces',
+                f'write "{braced}"',
+                SECTION,
+            )
+            return parse_expression(bare.text)
+        self.scribe.warn(
+            path,
+            f'"{bare.text}" is sent as it is written: no such input is declared',
+            f'if it is meant as an expression, declare the input and write "{braced}"',
+            SECTION,
+        )
+        return None

@@ -1,0 +1,218 @@
+"""What the expressions of one workflow refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any
+
+from loadcheck.documents.pointer import MISSING, look_up
+from loadcheck.errors import did_you_mean
+from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
+from loadcheck.workflow.expressions.builtins import (
+    ROOTS,
+    copy_value,
+    dynamic,
+    follow,
+    longest,
+    query_number,
+    read_message,
+    run_value,
+    target_value,
+)
+from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
+from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot
+from loadcheck.workflow.identity import Run
+
+
+class Scope:
+    """Resolves expressions to values, or to what will give their value in a frame.
+
+    Args:
+        face: The workflow itself.
+        run: What is the same for every copy.
+        steps: Its steps.
+        inputs: Values of its inputs where they are known at compile time; None if the frame brings
+            them.
+        noted: Input name → run-wide expressions of our own that its value was made of.
+        workflows: The workflows of its document.
+        sources: Source description name → its fields.
+        components: The document's ``components``.
+
+    Attributes:
+        here: The step whose strings are being resolved, None between steps.
+        answered: Whether they are resolved after the step's answer.
+        template: Path template of that step's request.
+        noted: Run-wide expressions of our own that were resolved since it was last cleared.
+        wanted: Outputs of steps that somebody reads → their slot in the frame.
+        inputs: As given.
+        steps: As given.
+    """
+
+    def __init__(
+        self,
+        *,
+        face: WorkflowSignature,
+        run: Run,
+        steps: Mapping[str, StepSignature] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        noted: Mapping[str, frozenset[str]] | None = None,
+        workflows: Mapping[str, WorkflowSignature] | None = None,
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+        components: Any = None,
+    ) -> None:
+        self.face = face
+        self._run = run
+        self.steps = steps or {}
+        self.inputs = inputs
+        self._noted_inputs = noted or {}
+        self._workflows = workflows or {}
+        self._sources = sources or {}
+        self._components = components or {}
+        self._resolving: list[str] = []
+        self.here: str | None = None
+        self.answered = True
+        self.template = ""
+        self.noted: set[str] = set()
+        self.wanted: dict[tuple[str, str], int] = {}
+        self._resolvers: Mapping[str, Callable[[Expression], Any]] = {
+            "inputs": self._input,
+            "outputs": self._output,
+            "steps": self._step_output,
+            "workflows": self._workflow_value,
+            "sourceDescriptions": self._source,
+            "components": self._component,
+            "run": self._noting(run_value),
+            "target": self._noting(target_value),
+            "copy": lambda expression: copy_value(expression, run),
+            "query": query_number,
+        }
+
+    @property
+    def frame_size(self) -> int:
+        """How many slots a frame of this workflow has."""
+        return Slot.FREE + len(self.wanted)
+
+    def resolve(self, expression: Expression) -> Any:
+        """Return the value of an expression, a :class:`Dynamic`, or ``MISSING``.
+
+        Raises:
+            ExpressionError: It refers to something that is not declared, or not known here.
+        """
+        if expression.root not in ROOTS:
+            return self._resolvers[expression.root](expression)
+        if not self.answered:
+            raise ExpressionError(
+                f'"{expression.text}" is not known before the step has been answered',
+                "a request may refer to $inputs and to outputs of steps",
+            )
+        return read_message(expression, self.template)
+
+    def _noting(self, read: Callable[[Expression, Run], str]) -> Callable[[Expression], str]:
+        def noted(expression: Expression) -> str:
+            value = read(expression, self._run)
+            self.noted.add(expression.text)
+            return value
+
+        return noted
+
+    def _input(self, expression: Expression) -> Any:
+        name, rest = longest(expression, self.face.inputs, "the workflow has no input")
+        if self.inputs is None:
+            depends = frozenset({f"input:{self.face.key}/{name}"})
+            inputs = itemgetter(Slot.INPUTS)
+
+            def evaluate(frame: Frame) -> Any:
+                return inputs(frame).get(name, MISSING)
+
+            optional = not self.face.inputs[name]
+            return dynamic(expression, evaluate, rest, uses=depends, optional=optional)
+        self.noted |= self._noted_inputs.get(name, frozenset())
+        return follow(expression, self.inputs.get(name, MISSING), rest)
+
+    def _output(self, expression: Expression) -> Any:
+        step = self.steps.get(self.here or "")
+        name = expression.names[0]
+        if step is not None and step.call is not None:
+            return self._called(expression, step.call)
+        if step is not None and self.here is not None and name in step.outputs:
+            return self._slot(expression, self.here, name, ())
+        name, rest = longest(expression, self.face.outputs, "the workflow has no output")
+        if name in self._resolving:
+            raise ExpressionError(f'the output "{name}" refers to itself')
+        self._resolving.append(name)
+        try:
+            value = self.resolve(parse_expression(self.face.outputs[name]))
+        finally:
+            self._resolving.pop()
+        return follow(expression, value, rest)
+
+    def _called(self, expression: Expression, call: WorkflowSignature) -> Dynamic:
+        """Return an output of the workflow that the step at hand has just called."""
+        name, rest = longest(expression, call.outputs, f'the workflow "{call.key}" has no output')
+        call.wanted.add(name)
+        outputs = itemgetter(Slot.OUTPUTS)
+
+        def evaluate(frame: Frame) -> Any:
+            found = outputs(frame)
+            return MISSING if found is MISSING else found.get(name, MISSING)
+
+        return dynamic(expression, evaluate, rest, uses=frozenset({f"workflow:{call.key}"}))
+
+    def _step_output(self, expression: Expression) -> Any:
+        step_id = expression.names[0]
+        if step_id not in self.steps:
+            raise ExpressionError(
+                f'there is no step "{step_id}"', did_you_mean(step_id, self.steps)
+            )
+        step = self.steps[step_id]
+        names = {**(step.call.outputs if step.call else {}), **step.outputs}
+        name, rest = longest(expression, names, f'the step "{step_id}" has no output')
+        return self._slot(expression, step_id, name, rest)
+
+    def _slot(
+        self, expression: Expression, step_id: str, name: str, rest: tuple[str, ...]
+    ) -> Dynamic:
+        slot = self.wanted.setdefault((step_id, name), Slot.FREE + len(self.wanted))
+        depends = frozenset({f"step:{self.face.key}/{step_id}"})
+        return dynamic(expression, itemgetter(slot), rest, uses=depends)
+
+    def _workflow_value(self, expression: Expression) -> Any:
+        workflow_id, kind, _ = expression.names
+        if workflow_id not in self._workflows:
+            remedy = did_you_mean(workflow_id, self._workflows)
+            raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
+        face = self._workflows[workflow_id]
+        declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
+        name, rest = longest(
+            expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
+        )
+        if kind == "outputs":
+            face.wanted.add(name)
+        index = 0 if kind == "inputs" else 1
+        key = face.key
+
+        def evaluate(frame: Frame) -> Any:
+            journey = frame[Slot.WORKFLOWS]
+            done = None if journey is MISSING else journey.workflows.get(key)
+            return MISSING if done is None else done[index].get(name, MISSING)
+
+        return dynamic(expression, evaluate, rest, uses=frozenset({f"workflow:{key}"}))
+
+    def _source(self, expression: Expression) -> Any:
+        name, entry = expression.names
+        if name not in self._sources:
+            remedy = did_you_mean(name, self._sources)
+            raise ExpressionError(f'there is no source description "{name}"', remedy)
+        if entry not in self._sources[name]:
+            remedy = did_you_mean(entry, self._sources[name])
+            raise ExpressionError(f'the source description "{name}" has no "{entry}"', remedy)
+        return self._sources[name][entry]
+
+    def _component(self, expression: Expression) -> Any:
+        value = look_up(self._components, (expression.names[0], *expression.names[1].split(".")))
+        if value is MISSING:
+            kind = self._components.get(expression.names[0])
+            remedy = did_you_mean(expression.names[1], kind if isinstance(kind, dict) else ())
+            raise ExpressionError(f'"{expression.text}" leads nowhere', remedy)
+        return value

@@ -1,0 +1,1 @@
+"""A compiled program at work: plain generators that yield requests and take answers."""

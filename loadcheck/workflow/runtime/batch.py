@@ -1,0 +1,173 @@
+"""Several copies in one request: its array of events holds those of all of them.
+
+Only what stands in the array may differ between copies; everything else is said once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
+from loadcheck.workflow.expressions.values import (
+    Evaluate,
+    Frame,
+    Slot,
+    UnsendableError,
+)
+from loadcheck.workflow.runtime.interpreter import judge
+from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Flow, RetryPolicy, Step
+
+MAX_RESENDS: Final = 50
+"""Requests of one batch that are sent again without what was refused; each is a smaller one."""
+
+_REFUSED: Final = range(400, 500)
+_FOR_NOW: Final = frozenset({408, 429})
+"""Refusals of the whole request for the time being, whatever they name (RFC 9110, RFC 6585)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec:
+    """How copies share a request.
+
+    Attributes:
+        step: The step that sends it.
+        events: The array of events: ``body#/json/pointer``.
+        refused: Expressions for the indexes in it that an answer refuses: numbers, in arrays and
+            objects of any depth.
+    """
+
+    step: str
+    events: str
+    refused: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """A compiled request of several copies.
+
+    Attributes:
+        machine: The workflow that it belongs to.
+        step: The step.
+        render: Makes the request of some copies, of a frame each.
+        each: Events of one copy.
+        uses: What the part depends on that the copies share.
+        refused: Give what an answer says of refused indexes.
+    """
+
+    machine: CompiledWorkflow
+    step: Step
+    render: Callable[[Sequence[Frame]], Request]
+    each: int
+    uses: frozenset[str]
+    refused: tuple[Evaluate, ...] = ()
+
+
+Refuse = Callable[[Sequence[int]], None]
+"""Told the places of copies, in the batch as it began, whose events the service refused by name."""
+
+
+def run_batch(batch: Batch, frames: list[Frame], retry: RetryPolicy, refuse: Refuse) -> Flow[bool]:
+    """Send the events of some copies until they are taken, or there is no point any more.
+
+    A service that refuses the request because of single events says which. Those are given up, and
+    the others, which were refused with them, are sent again without them.
+
+    Args:
+        batch: The request.
+        frames: A frame for each copy.
+        retry: Asked when an attempt failed and the document does not say what to do.
+        refuse: Told the copies that are given up.
+
+    Returns:
+        Whether those that were not given up were taken.
+    """
+    step = batch.step
+    left = list(range(len(frames)))
+    for _ in range(MAX_RESENDS + 1):
+        head = frames[left[0]]
+        head[Slot.EVENTS] = len(left) * batch.each
+        try:
+            request = batch.render([frames[place] for place in left])
+        except UnsendableError as error:
+            batch.machine.unsent[f"{step.step_id}: {error}"] += 1
+            return False
+        success, exchange, named = yield from _attempts(batch, request, head, retry, len(left))
+        if named:
+            refuse([left[place] for place in sorted(named)])
+            left = [copy for place, copy in enumerate(left) if place not in named]
+        if success or not left or not named or exchange.status not in _REFUSED:
+            return success
+    return False
+
+
+def _attempts(
+    batch: Batch, request: Request, frame: Frame, retry: RetryPolicy, copies: int
+) -> Flow[tuple[bool, Exchange, set[int]]]:
+    """Send one request, retrying while worthwhile; return the result and the rejected copies."""
+    step = batch.step
+    used: dict[int, int] = {}
+    attempt = 1
+    while True:
+        exchange = yield request
+        frame[Slot.EXCHANGE] = exchange
+        success = judge(step, frame, exchange)
+        named = _named(batch, frame, exchange, copies)
+        if success or named:
+            return success, exchange, named
+        wait = _wait_s(step, frame, exchange, retry, attempt, used)
+        if wait is None:
+            return False, exchange, named
+        yield Pause(wait)
+        attempt += 1
+
+
+def _named(batch: Batch, frame: Frame, exchange: Exchange, copies: int) -> set[int]:
+    """Return the copies, by their place in the request, that an answer refuses for good."""
+    if exchange.failure is not None or exchange.status in _FOR_NOW:
+        return set()
+    found = {
+        index // batch.each for evaluate in batch.refused for index in _indexes(evaluate(frame))
+    }
+    return found if all(0 <= place < copies for place in found) else set()
+
+
+def _indexes(value: Any) -> Iterator[int]:
+    if isinstance(value, bool) or value is MISSING:
+        return
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _indexes(member)
+
+
+def _wait_s(
+    step: Step,
+    frame: Frame,
+    exchange: Exchange,
+    retry: RetryPolicy,
+    attempt: int,
+    used: dict[int, int],
+) -> float | None:
+    """Return how long to wait before the next attempt, as the document or the scenario says."""
+    for index, action in enumerate(step.on_failure):
+        if not all(criterion.holds(frame) for criterion in action.criteria):
+            continue
+        if action.kind != "retry" or used.get(index, 0) >= action.retry_limit:
+            return None
+        used[index] = used.get(index, 0) + 1
+        asked = retry_after_s(exchange)
+        return action.retry_after_s if asked is None else asked
+    return retry(exchange, attempt)
+
+
+def transfers(step: Step) -> bool:
+    """Return whether a step calls a workflow, or an action of it leads elsewhere."""
+
+    def leads(action: Action) -> bool:
+        return action.kind == "goto" or action.step is not None or action.workflow is not None
+
+    return step.render is None or any(map(leads, (*step.on_success, *step.on_failure)))

@@ -1,0 +1,259 @@
+"""Running a compiled workflow: a generator that yields requests and is sent what came of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
+from loadcheck.workflow.expressions.values import Frame, Slot, UnsendableError
+from loadcheck.workflow.runtime.program import (
+    MAX_DEPTH,
+    MAX_JUMPS,
+    Action,
+    CompiledWorkflow,
+    Flow,
+    Inputs,
+    RetryPolicy,
+    Step,
+    enter,
+)
+
+_SUCCESS: Final = range(200, 300)
+_GIVE_UP: Final = Action(kind="end")
+
+
+def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bool]:
+    """Run a workflow from its first step.
+
+    Args:
+        machine: The workflow.
+        frame: Its frame.
+        retry: Asked when a step fails and the document does not say what to do.
+        end: Index of the step that is not run any more: reaching it is success.
+
+    Returns:
+        Whether the workflow succeeded.
+    """
+    steps = machine.steps
+    position = 0
+    while position < end:
+        step = steps[position]
+        exchange = request = None
+        if step.render is None:
+            success = yield from _call(step, frame, retry)
+        else:
+            try:
+                request = step.render(frame)
+            except UnsendableError as error:
+                machine.unsent[f"{step.step_id}: {error}"] += 1
+                return False
+            frame[0] = exchange = yield request
+            success = judge(step, frame, exchange)
+        action = None
+        if not success:
+            action = yield from _recover(machine, step, frame, request, exchange, retry)
+            success = action is None
+        if step.follows:
+            action = _follow(step, frame, action, success=success)
+        if action is None:
+            position += 1
+            continue
+        entered = None if action.kind == "end" else _transfer(machine, step, action, frame)
+        if entered is None:
+            return success and action.kind == "end"
+        position = action.step or 0
+        if action.workflow is not None:
+            machine, frame = action.workflow, entered
+            steps, end = machine.steps, len(machine.steps)
+    return True
+
+
+def _follow(step: Step, frame: Frame, action: Action | None, *, success: bool) -> Action | None:
+    """Store the outputs of a step; return what to do next."""
+    for slot, evaluate in step.outputs:
+        frame[slot] = evaluate(frame)
+    return _matching(step.on_success, frame) if success else action
+
+
+def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
+    """Judge an attempt by the step's success criteria; tell the exchange."""
+    if exchange.failure is not None:
+        exchange.reason = exchange.detail or exchange.failure.value
+        return False
+    for criterion in step.criteria:
+        if not criterion.holds(frame):
+            exchange.reason = f"{criterion.text} does not hold"
+            return False
+    if not step.criteria and exchange.status not in _SUCCESS:
+        exchange.reason = f"status {exchange.status}"
+        return False
+    exchange.success = True
+    return True
+
+
+def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Frame) -> Frame | None:
+    """Return the frame in which the run goes on behind a goto; None if it may not."""
+    if not frame[Slot.WORKFLOWS].jump():
+        machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
+        return None
+    if action.workflow is None:
+        return frame
+    return _entered(action.workflow, step, action.inputs, frame)
+
+
+def _entered(
+    target: CompiledWorkflow, step: Step, inputs: Inputs | None, frame: Frame
+) -> Frame | None:
+    try:
+        return enter(target, frame, {} if inputs is None else inputs(frame))
+    except UnsendableError as error:
+        target.unsent[f"{step.step_id}: {error}"] += 1
+        return None
+
+
+def _make(machine: CompiledWorkflow, step: Step, frame: Frame) -> Request | None:
+    if step.render is None:
+        return None
+    try:
+        return step.render(frame)
+    except UnsendableError as error:
+        machine.unsent[f"{step.step_id}: {error}"] += 1
+        return None
+
+
+def _recover(
+    machine: CompiledWorkflow,
+    step: Step,
+    frame: Frame,
+    request: Request | None,
+    exchange: Exchange | None,
+    retry: RetryPolicy,
+) -> Flow[Action | None]:
+    """Repeat a step that failed; return None once it succeeds, else what to do."""
+    attempt = 1
+    used: dict[int, int] = {}
+    while True:
+        found, action = _failure_action(step.on_failure, frame, used)
+        if action is None:
+            wait = None if found or exchange is None else retry(exchange, attempt)
+        elif action.kind != "retry":
+            return action
+        else:
+            wait = _delay_s(action, exchange)
+            ready, request = yield from _prepare(machine, step, action, request, frame, retry)
+            wait = wait if ready else None
+        if wait is None:
+            return _GIVE_UP
+        yield Pause(wait)
+        attempt += 1
+        if request is None:
+            success = yield from _call(step, frame, retry)
+        else:
+            exchange = yield request
+            frame[0] = exchange
+            success = judge(step, frame, exchange)
+        if success:
+            return None
+
+
+def _delay_s(action: Action, exchange: Exchange | None) -> float:
+    asked = None if exchange is None else retry_after_s(exchange)
+    return action.retry_after_s if asked is None else asked
+
+
+def _prepare(
+    machine: CompiledWorkflow,
+    step: Step,
+    action: Action,
+    request: Request | None,
+    frame: Frame,
+    retry: RetryPolicy,
+) -> Flow[tuple[bool, Request | None]]:
+    """Run what a retry refers to; return whether to retry, and the request then.
+
+    The request stays the very same unless an output that it holds has changed.
+    """
+    if action.workflow is not None:
+        inner = yield from _nested(action.workflow, step, action.inputs, frame, retry)
+        ready = inner is not None
+    elif action.step is not None:
+        ready = _transfer(machine, step, action, frame) is not None
+        if ready:
+            ready = yield from run_step(machine, machine.steps[action.step], frame, retry)
+    else:
+        return True, request
+    if not ready or step.render is None:
+        return ready, request
+    made = _make(machine, step, frame)
+    return made is not None, request if made == request else made
+
+
+def run_step(machine: CompiledWorkflow, step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
+    """Run one step on its own, without the actions that follow it."""
+    if step.render is None:
+        success = yield from _call(step, frame, retry)
+    else:
+        request = _make(machine, step, frame)
+        if request is None:
+            return False
+        exchange = yield request
+        frame[0] = exchange
+        success = judge(step, frame, exchange)
+    for slot, evaluate in step.outputs:
+        frame[slot] = evaluate(frame)
+    return success
+
+
+def _call(step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
+    """Run the workflow that a step calls."""
+    target, journey = step.call, frame[Slot.WORKFLOWS]
+    if target is None or (step.once and target.key in journey.workflows):
+        return True
+    inner = yield from _nested(target, step, step.inputs, frame, retry)
+    if inner is None:
+        return False
+    frame[0] = inner[0]
+    outputs = {name: evaluate(inner) for name, evaluate in target.outputs}
+    frame[Slot.OUTPUTS] = outputs
+    journey.workflows[target.key] = (dict(inner[Slot.INPUTS]), outputs)
+    return all(criterion.holds(frame) for criterion in step.criteria)
+
+
+def _nested(
+    target: CompiledWorkflow, step: Step, inputs: Inputs | None, frame: Frame, retry: RetryPolicy
+) -> Flow[Frame | None]:
+    """Run a workflow to its end; return its frame, None if it failed."""
+    journey = frame[Slot.WORKFLOWS]
+    if not journey.jump() or journey.depth >= MAX_DEPTH:
+        target.unsent[f"{step.step_id}: workflows call each other too often or too deeply"] += 1
+        return None
+    inner = _entered(target, step, inputs, frame)
+    if inner is None:
+        return None
+    journey.depth += 1
+    success = yield from run(target, inner, retry, len(target.steps))
+    journey.depth -= 1
+    return inner if success else None
+
+
+def _matching(actions: tuple[Action, ...], frame: Frame) -> Action | None:
+    for action in actions:
+        if all(criterion.holds(frame) for criterion in action.criteria):
+            return action
+    return None
+
+
+def _failure_action(
+    actions: tuple[Action, ...], frame: Frame, used: dict[int, int]
+) -> tuple[bool, Action | None]:
+    """Return whether any action matches, and the first that is not a retry used up."""
+    found = False
+    for index, action in enumerate(actions):
+        if all(criterion.holds(frame) for criterion in action.criteria):
+            found = True
+            if action.kind != "retry":
+                return True, action
+            if used.get(index, 0) < action.retry_limit:
+                used[index] = used.get(index, 0) + 1
+                return True, action
+    return found, None

@@ -1,0 +1,258 @@
+"""A workflow compiled for a scenario: what each copy sends, and how it is judged."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadcheck.documents.pointer import MISSING
+from loadcheck.errors import Problem
+from loadcheck.workflow.exchange import Exchange, Origin, Request
+from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, UnsendableError
+from loadcheck.workflow.overlay import Edit
+from loadcheck.workflow.runtime.batch import Batch, Refuse, run_batch
+from loadcheck.workflow.runtime.interpreter import judge, run, run_step
+from loadcheck.workflow.runtime.program import (
+    CallContext,
+    CompiledWorkflow,
+    Flow,
+    Inputs,
+    RetryPolicy,
+    Step,
+    enter,
+    no_retry,
+)
+
+__all__ = ["Answer", "Flow", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
+
+
+class Role(enum.Enum):
+    """Who runs a step."""
+
+    COPY = "per-copy"
+    """Every copy: its request depends on the copy, or it precedes a step whose request does."""
+    OBSERVER = "observer"
+    """The reconciliation: it needs run-wide inputs only, so one query answers for all copies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """What the outside may know of a step that sends a request.
+
+    Attributes:
+        step_id: Its name; ``workflowId.stepId`` where a step of another workflow has the same.
+        index: Its place in :attr:`Plan.steps`, and in :attr:`Request.step`.
+        role: Who runs it.
+        method: The request method.
+        origin: Where it goes.
+        path: Path template, for display.
+        uses: The expressions of our own that its request depends on, through inputs and outputs.
+        dependent: It follows another per-copy step, so it has no due time of its own.
+    """
+
+    step_id: str
+    index: int
+    role: Role
+    method: str
+    origin: Origin
+    path: str
+    uses: frozenset[str]
+    dependent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one query gave.
+
+    Attributes:
+        success: Whether the step's success criteria held.
+        values: Value name → what its expression gave, None for nothing.
+        exchange: The query, or the step before it that failed.
+    """
+
+    success: bool
+    values: dict[str, Any]
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CallFrame:
+    """One workflow on the way to the step that a query asks.
+
+    Attributes:
+        machine: The workflow.
+        before: Steps whose outputs are needed.
+        call: The step that calls the next workflow on the way; None in the last one.
+    """
+
+    machine: CompiledWorkflow
+    before: tuple[Step, ...]
+    call: Step | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Query:
+    """An observer step, compiled with edits of its own.
+
+    Attributes:
+        step_id: The observer step.
+        levels: The workflows on the way to it, its own the last.
+        step: The step.
+        render: Makes its request, with the query's edits.
+        values: Value name → what gives it from the answer.
+        inputs: Gives the inputs of the first workflow, where they are not part of it.
+    """
+
+    step_id: str
+    levels: tuple[CallFrame, ...]
+    step: Step
+    render: Callable[[Frame], Request]
+    values: tuple[tuple[str, Evaluate], ...]
+    inputs: Inputs | None = None
+
+    def run(self, number: int) -> Flow[Answer]:
+        """Ask once, without retries.
+
+        Args:
+            number: ``$query.number``.
+
+        Raises:
+            UnsendableError: Not even a step before it could be sent.
+        """
+        frame = self.levels[0].machine.blank.copy()
+        frame[Slot.QUERY] = number
+        frame[Slot.WORKFLOWS] = CallContext()
+        asked: list[Exchange] = []
+        try:
+            frame = yield from self._approach(frame, asked)
+            request = self.render(frame)
+        except UnsendableError as error:
+            if not asked:
+                raise
+            asked[-1].reason = asked[-1].reason or str(error)
+            return self._failed(asked[-1])
+        exchange = yield request
+        frame[Slot.EXCHANGE] = exchange
+        if not judge(self.step, frame, exchange):
+            return self._failed(exchange)
+        for slot, evaluate in self.step.outputs:
+            frame[slot] = evaluate(frame)
+        found = {name: evaluate(frame) for name, evaluate in self.values}
+        values = {name: None if value is MISSING else value for name, value in found.items()}
+        return Answer(success=True, values=values, exchange=exchange)
+
+    def _approach(self, frame: Frame, asked: list[Exchange]) -> Flow[Frame]:
+        """Run what the query needs; return the frame of its workflow."""
+        if self.inputs is not None:
+            frame[Slot.INPUTS] = self.inputs(frame)
+        for level in self.levels:
+            for step in level.before:
+                success = yield from run_step(level.machine, step, frame, no_retry)
+                if frame[Slot.EXCHANGE] is not MISSING:
+                    asked.append(frame[Slot.EXCHANGE])
+                if not success:
+                    raise UnsendableError(f"the step {step.step_id} before it failed")
+            call = level.call
+            if call is not None and call.call is not None:
+                inputs = {} if call.inputs is None else call.inputs(frame)
+                frame = enter(call.call, frame, inputs)
+        return frame
+
+    def _failed(self, exchange: Exchange) -> Answer:
+        values = dict.fromkeys(name for name, _ in self.values)
+        return Answer(success=False, values=values, exchange=exchange)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """A workflow compiled once for a scenario; running it touches no YAML.
+
+    Attributes:
+        workflow_id: Its ``workflowId``.
+        title: The document's title.
+        steps: Every step that sends a request, in document order, of all workflows reached.
+        warnings: What was accepted although the specification has it otherwise.
+        unsent: Why requests could not be made, with how often; grows while copies run.
+    """
+
+    workflow_id: str
+    title: str
+    steps: tuple[StepPlan, ...]
+    warnings: tuple[Problem, ...]
+    unsent: Counter[str]
+    _machine: CompiledWorkflow = field(repr=False)
+    _end: int = field(repr=False)
+    _inputs: Inputs | None = field(repr=False)
+    _fill: Callable[[Frame], None] | None = field(repr=False)
+    _journey: bool = field(repr=False)
+    _batch: Batch | None = field(repr=False)
+    _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
+
+    def copy(self, number: int, time_ms: int, retry: RetryPolicy) -> Flow[bool]:
+        """Return the run of one copy.
+
+        Every exchange sent in is judged: its ``success`` and ``reason`` are set.
+
+        Args:
+            number: The copy's number, from 0.
+            time_ms: When it was due, in milliseconds since 1970.
+            retry: Asked when a step fails and no failure action of the document matches.
+
+        Returns:
+            A flow whose result says whether the workflow's per-copy part succeeded.
+        """
+        return run(self._machine, self._frame(number, time_ms), retry, self._end)
+
+    def batch(
+        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse
+    ) -> Flow[bool]:
+        """Return the run of several copies whose events share requests.
+
+        To be had where the plan was compiled with ``together``.
+
+        Args:
+            numbers: The copies' numbers.
+            time_ms: When they were due, in milliseconds since 1970.
+            retry: Asked when an attempt fails and no failure action of the document matches.
+            refuse: Told the places in ``numbers`` of copies that the service refuses by name,
+                before the next request is made.
+
+        Returns:
+            A flow whose result says whether the others were taken.
+        """
+        assert self._batch is not None
+        frames = [self._frame(number, time_ms) for number in numbers]
+        return run_batch(self._batch, frames, retry, refuse)
+
+    def query(
+        self, step_id: str, *, edits: Sequence[Edit] = (), values: Mapping[str, str]
+    ) -> Query:
+        """Compile a query of a step that needs run-wide inputs only.
+
+        To be called before the first copy runs: a query may need outputs that no copy has stored.
+
+        Args:
+            step_id: The step.
+            edits: Applied to its request after the overlay.
+            values: Value name → runtime expression, or JSONPath on the body of the answer.
+
+        Raises:
+            WorkflowError: There is no such step, it depends on a copy, or an edit or an expression
+                is wrong.
+        """
+        return self._query(step_id, edits, values)
+
+    def _frame(self, number: int, time_ms: int) -> Frame:
+        frame = self._machine.blank.copy()
+        frame[Slot.NUMBER] = number
+        frame[Slot.TIME] = time_ms
+        if self._fill is not None:
+            self._fill(frame)
+        if self._journey:
+            frame[Slot.WORKFLOWS] = CallContext()
+        if self._inputs is not None:
+            frame[Slot.INPUTS] = self._inputs(frame)
+        return frame
