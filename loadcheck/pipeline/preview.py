@@ -195,6 +195,8 @@ def _buckets(
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
         "added_bytes": added,
+        "queries": 2 if scenario.load.events_per_copy > 1 else 1,
+        "cost": prepared.questions.split_cost if prepared.questions else 1,
     }
 
 

@@ -67,7 +67,9 @@ class Terms:
         baseline: What was counted before the run; None if that could not be had.
         isolation: How this run's users are told from others'.
         approximate: The error that the service's counts are declared to have, as a share.
-        splits: Whether events carry buckets, so that a count by bucket must end the run.
+        splits: Whether the profile can count by bucket, so that without it nothing is proven of
+            members.
+        counts_events: Whether the service counts events as well.
     """
 
     sent: SentCounts
@@ -78,6 +80,7 @@ class Terms:
     isolation: Literal["filter", "baseline"] = "filter"
     approximate: float = 0.0
     splits: bool = False
+    counts_events: bool = True
 
     @property
     def before(self) -> int:
@@ -114,7 +117,7 @@ class Standing:
         lowest: The fewest that an answer after the last acknowledgement counted.
         resting: Whether the count has stood still for the quiet period.
         reached: Whether everybody is counted who can have arrived.
-        short: Whether acknowledged users are missing.
+        short: Whether acknowledged users, or events of theirs, are missing.
         timely: Whether the final answer tells a state as of the deadline.
         dipped: Whether an answer counted fewer users than one that told an earlier state.
         gone: Users that were visible and, steadily at the deadline, are not any more.
@@ -146,7 +149,7 @@ class Standing:
     @property
     def settled(self) -> bool:
         """Whether the count has come to rest."""
-        return self.resting or (self.reached and not self.dipped)
+        return self.resting or self.reached
 
     @property
     def enough(self) -> bool:
@@ -182,23 +185,35 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
     if resting and in_time and terms.least(highest) > terms.most(final.uniques):
         # beyond the upper bound nobody of ours can have disappeared
         gone = max(0, min(highest - terms.before, terms.upper) - counted)
-    pairs = [seen for seen in timely if seen.totals is not None]
-    last, before = (pairs[-1], pairs[-2]) if len(pairs) > 1 else (None, None)
-    agreed = last is not None and before is not None and _same(last, before)
-    agreed = agreed and last is not None and last.uniques == final.uniques
+    totals, adrift = _totals(timely, final)
+    dipped = _dips(terms, good)
+    # others' users may make up the number: then only standing still tells something
+    reached = most >= terms.upper and not dipped and terms.isolation == "filter"
+    events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
+    fewer = totals is not None and not terms.before and terms.most(totals) < events
     return Standing(
         final=final,
         highest=max(highest, final.uniques),
         lowest=lowest,
         resting=resting,
-        reached=most >= terms.upper,
-        short=most < terms.lower,
+        reached=reached,
+        short=most < terms.lower or fewer,
         timely=in_time,
-        dipped=_dips(terms, good),
+        dipped=dipped,
         gone=gone,
-        totals=last.totals if agreed and last is not None else None,
-        adrift=bool(pairs) and not agreed,
+        totals=totals,
+        adrift=adrift,
     )
+
+
+def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | None, bool]:
+    """Return the events that the last two answers agreed on, and whether they did not."""
+    pairs = [seen for seen in timely if seen.totals is not None]
+    if not pairs:
+        return None, False
+    last = pairs[-1]
+    agreed = len(pairs) > 1 and _same(last, pairs[-2]) and last.uniques == final.uniques
+    return (last.totals if agreed else None), not agreed
 
 
 def _uniques(seen: Observation) -> int:
@@ -284,6 +299,7 @@ class Reason(enum.Enum):
     UNSPLIT = "there is no count by bucket"
     FOREIGN = "without a filter for the run, others' users cannot be told apart"
     ADRIFT = "no two answers agreed on users and events"
+    UNCOUNTED = "events are not counted"
     NOBODY = "nobody was acknowledged"
 
 
@@ -337,7 +353,7 @@ def weigh(
     observations: Sequence[Observation],
     groups: Groups | None = None,
     *,
-    overtaken: bool | None = None,
+    controls: bool | None = None,
     leaking: bool = False,
 ) -> Proof:
     """Return what the answers prove.
@@ -346,8 +362,8 @@ def weigh(
         terms: What they are held against.
         observations: All answers, in order.
         groups: What the counts by bucket told; None if nobody asked.
-        overtaken: Whether users are counted that were sent after the missing; None if that was not
-            looked at.
+        controls: Whether all users are counted that were sent after the missing; None if none were
+            sent.
         leaking: Whether users are counted of a run that never was.
     """
     stands = standing(terms, observations)
@@ -362,7 +378,7 @@ def weigh(
             duplicated=_UNKNOWN,
             missing_events=_UNKNOWN,
         )
-    return _Weighing(terms, stands, groups or Groups(), overtaken).proof()
+    return _Weighing(terms, stands, groups or Groups(), controls).proof()
 
 
 def _nothing(terms: Terms, stands: Standing, *, leaking: bool) -> Reason | None:
@@ -388,12 +404,12 @@ class _Weighing:
     """The claims on one set of answers."""
 
     def __init__(
-        self, terms: Terms, stands: Standing, groups: Groups, overtaken: bool | None
+        self, terms: Terms, stands: Standing, groups: Groups, controls: bool | None
     ) -> None:
         assert stands.final is not None
         self._terms = terms
         self._stands = stands
-        self._overtaken = overtaken
+        self._controls = controls
         count = _uniques(stands.final)
         # rows tell of the count that they added up to, and of no other
         fits = groups.uniques is not None and groups.uniques == count
@@ -404,6 +420,11 @@ class _Weighing:
         self._most = max(0, terms.most(count) - terms.before)
         # the count before the run has no event total
         self._totals = stands.totals if not terms.before else None
+        self._contradicted: Reason | None = None
+        if stands.conflict:
+            self._contradicted = Reason.CONFLICT
+        elif groups.contradiction:
+            self._contradicted = Reason.ROWS
 
     def proof(self) -> Proof:
         lost = self._lost()
@@ -423,45 +444,48 @@ class _Weighing:
     def _hidden_at_most(self) -> int:
         """Return how many can be lost: others that were counted take their places (rule 3)."""
         terms, sent, groups = self._terms, self._terms.sent, self._groups
-        if self._grouped and groups.lost_at_most is not None:
+        if groups.lost_at_most is not None:
             return groups.lost_at_most
-        if self._least > terms.upper and not self._grouped:
+        if self._least > terms.upper:
             return sent.acknowledged  # others are counted, and nobody knows how many
-        refused = 0 if self._grouped else sent.rejected
-        return max(0, min(sent.acknowledged, terms.upper + refused - self._least))
+        return max(0, min(sent.acknowledged, terms.upper + sent.rejected - self._least))
 
     def _lost(self) -> Claim:
-        terms, stands, groups = self._terms, self._stands, self._groups
+        terms, groups = self._terms, self._groups
+        if self._contradicted is not None:
+            fewest = max(0, terms.least(self._stands.lowest) - terms.before)
+            at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
+            if self._contradicted is Reason.ROWS:
+                at_most = terms.lower
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
         at_least = max(0, terms.lower - self._most, groups.lost_at_least)
         at_most = max(at_least, self._hidden_at_most())
-        if stands.conflict or groups.contradiction:
-            fewest = max(0, terms.least(stands.lowest) - terms.before)
-            at_most = min(terms.lower, terms.upper + terms.sent.rejected - fewest)
-            reason = Reason.CONFLICT if stands.conflict else Reason.ROWS
-            return Claim(verdict=Verdict.UNKNOWN, at_most=max(0, at_most), reason=reason)
         if at_least:
-            doubt = self._doubt_of_loss(groups)
+            timely = self._stands.timely
+            if terms.lower <= self._most:
+                timely = groups.as_of_ns >= terms.deadline_ns
+            doubt = self._doubt_of_loss(timely=timely)
             if doubt is not None:
                 return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
         doubt = self._doubt_of_arrival(at_most)
+        if doubt is Reason.UNSPLIT:
+            at_most = terms.lower
         if doubt is not None:
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
         return Claim(verdict=Verdict.PASS, at_most=at_most)
 
-    def _doubt_of_loss(self, groups: Groups) -> Reason | None:
-        """Return why users that are missing may not be lost; None if they are."""
-        terms, stands = self._terms, self._stands
+    def _doubt_of_loss(self, *, timely: bool) -> Reason | None:
+        """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
         if self._looks_approximate():
             return Reason.APPROXIMATE
-        if stands.gone:
+        if self._stands.gone:
             return None  # they were visible, so they are not late
-        sums_tell = terms.lower > self._most
-        if not (stands.timely if sums_tell else groups.as_of_ns >= terms.deadline_ns):
+        if not timely:
             return Reason.OLD
-        if not stands.resting:
+        if not self._stands.resting:
             return Reason.MOVING
-        return Reason.CONTROLS if self._overtaken is False else None
+        return Reason.CONTROLS if self._controls is False else None
 
     def _looks_approximate(self) -> bool:
         """Tell whether all events are there of users that are not (rule 4).
@@ -469,94 +493,99 @@ class _Weighing:
         Lost users beside as many duplicated events look so, too; but in other buckets.
         """
         terms, each = self._terms, self._terms.sent.events_per_copy
-        if terms.approximate or self._totals is None or self._totals < each * terms.lower:
+        if terms.approximate or self._most >= terms.lower or self._totals is None:
             return False
-        return self._groups.complete is not False
+        return self._totals >= each * terms.lower and self._groups.complete is not False
 
     def _doubt_of_arrival(self, at_most: int) -> Reason | None:
         """Return why users may be missing although as many are counted; None if none are."""
-        terms, stands = self._terms, self._stands
-        if not terms.sent.acknowledged:
+        terms, sent = self._terms, self._terms.sent
+        if not sent.acknowledged:
             return Reason.NOBODY
-        if not stands.settled:
+        if not self._stands.settled:
             return Reason.MOVING
         if terms.isolation == "baseline" and self._least > terms.upper:
             return Reason.FOREIGN
-        declared = terms.lower - terms.least(terms.lower) if terms.approximate else 0
-        if at_most > declared and not (
-            terms.approximate and not terms.sent.indeterminate and not terms.sent.rejected
-        ):
-            return Reason.HIDDEN
-        return Reason.UNSPLIT if terms.splits and not self._grouped else None
+        if terms.approximate:
+            # what the declared error can hide is accepted; what others can hide beyond it is not
+            declared = terms.upper - terms.least(terms.upper)
+            others = sent.indeterminate or sent.rejected
+            return Reason.HIDDEN if others and at_most > declared else None
+        if terms.splits and not self._grouped:
+            return Reason.UNSPLIT
+        return Reason.HIDDEN if at_most else None
 
     def _disappeared(self) -> Claim:
-        gone = 0 if self._groups.contradiction else self._stands.gone
+        gone = 0 if self._contradicted is not None else self._stands.gone
         verdict = Verdict.FAIL if gone else Verdict.PASS
         return Claim(verdict=verdict, at_least=gone, at_most=gone)
 
     def _unexpected(self) -> Claim:
         terms, sent = self._terms, self._terms.sent
         at_least = max(0, self._least - terms.upper, self._groups.unexpected)
-        if at_least and terms.isolation == "baseline":
-            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.FOREIGN)
-        if self._stands.conflict and self._stands.highest - terms.before > terms.upper:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.CONFLICT)
-        if at_least and self._groups.contradiction:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.ROWS)
+        highest = terms.least(self._stands.highest) - terms.before
+        doubt = None
+        if self._contradicted is not None and max(at_least, highest - terms.upper) > 0:
+            doubt = self._contradicted
+        elif at_least and terms.isolation == "baseline":
+            doubt = Reason.FOREIGN
+        elif not at_least and sent.rejected and not self._grouped and self._uniques:
+            doubt = Reason.HIDDEN
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
         if at_least:
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=None)
-        if sent.rejected and not self._grouped and self._uniques:
-            at_most = min(sent.rejected, self._most)
-            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
         return Claim(verdict=Verdict.PASS)
 
     def _events(self) -> tuple[Claim, Claim]:
         """Return what is known of duplicated and of missing events."""
-        terms, groups, each = self._terms, self._groups, self._terms.sent.events_per_copy
-        totals = self._totals
-        if totals is None:
-            reason = Reason.ADRIFT if self._stands.adrift else Reason.NO_ANSWER
-            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=reason)
+        terms, each, totals = self._terms, self._terms.sent.events_per_copy, self._totals
+        doubt = self._contradicted
+        if not terms.counts_events or terms.before:
+            doubt = Reason.UNCOUNTED
+        elif totals is None and doubt is None:
+            doubt = Reason.ADRIFT
+        if doubt is not None or totals is None:
+            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt or Reason.ADRIFT)
             return unknown, unknown
-        if self._stands.conflict or groups.contradiction:
-            reason = Reason.CONFLICT if self._stands.conflict else Reason.ROWS
-            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=reason)
-            return unknown, unknown
-        surplus = terms.least(totals) - each * self._most
-        deficit = each * self._least - terms.most(totals)
+        return self._duplicated(totals, each), self._missing_events(totals, each)
+
+    def _hides_events(self, each: int) -> bool:
+        """Tell whether lost and duplicated events can make up for each other (rule 3)."""
+        return each > 1 and not self._groups.balanced and not self._terms.approximate
+
+    def _duplicated(self, totals: int, each: int) -> Claim:
+        doubled = max(0, self._terms.least(totals) - each * self._most, self._groups.duplicated)
+        doubt = None
+        if doubled and self._looks_approximate():
+            doubt = Reason.APPROXIMATE
+        elif not doubled and totals and self._hides_events(each):
+            doubt = Reason.HIDDEN
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
+        return Claim(verdict=Verdict.FAIL if doubled else Verdict.PASS, at_least=doubled)
+
+    def _missing_events(self, totals: int, each: int) -> Claim:
+        terms, sent, groups = self._terms, self._terms.sent, self._groups
         # who was not acknowledged may have arrived with one event of several: none was promised
-        free = min(self._most, terms.sent.indeterminate + terms.sent.rejected)
-        if groups.exact:
-            free = groups.recovered + groups.unexpected
-        elif self._least > terms.upper:
+        free = min(self._most, sent.indeterminate + sent.rejected)
+        if self._least > terms.upper or groups.unexpected:
             free = self._most
-        owed_nothing = free * (each - 1)
-        doubled = max(0, surplus, groups.duplicated)
-        missing = max(0, deficit - owed_nothing, groups.missing_events)
-        missing_at_most = max(missing, deficit, 0)
-        hides = each > 1 and not groups.balanced and not terms.approximate
-        if doubled and self._looks_approximate() and self._most < terms.lower:
-            duplicated = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.APPROXIMATE)
-        elif doubled:
-            duplicated = Claim(verdict=Verdict.FAIL, at_least=doubled, at_most=None)
-        elif hides and totals:
-            duplicated = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.HIDDEN)
-        else:
-            duplicated = Claim(verdict=Verdict.PASS)
+        elif groups.exact:
+            free = groups.recovered
+        deficit = max(0, each * self._least - terms.most(totals))
+        missing = max(0, deficit - free * (each - 1))
+        if not groups.unexpected:
+            missing = max(missing, groups.missing_events)
+        at_most = max(missing, (each - 1) * self._most)  # each counted user has one event
         if missing:
-            claim = Claim(verdict=Verdict.FAIL, at_least=missing, at_most=missing_at_most)
-            doubt = self._doubt_of_loss(groups)
+            doubt = self._doubt_of_loss(timely=self._stands.timely)
             if doubt is not None:
-                claim = Claim(verdict=Verdict.UNKNOWN, at_most=missing_at_most, reason=doubt)
-        elif missing_at_most:
-            claim = Claim(
-                verdict=Verdict.UNKNOWN, at_most=missing_at_most, reason=Reason.HIDDEN
-            )
-        elif hides and totals:
-            claim = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=Reason.HIDDEN)
-        else:
-            claim = Claim(verdict=Verdict.PASS)
-        return duplicated, claim
+                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+            return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
+        if (deficit or (totals and self._hides_events(each))) and at_most:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
+        return Claim(verdict=Verdict.PASS)
 
     def _recovered_at_most(self, lost: Claim) -> int:
         sent, groups = self._terms.sent, self._groups

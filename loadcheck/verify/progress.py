@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import Record
-from loadcheck.verify.observe import Observation
+from loadcheck.verify.evidence import Observation
 
 
 class Phase(enum.Enum):

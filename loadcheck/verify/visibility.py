@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.verify.observe import Observation
+from loadcheck.verify.evidence import Observation
 
 Floats = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64]

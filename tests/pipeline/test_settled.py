@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from loadcheck.verify.reconcile import reconcile
 from pyroaring import BitMap
 
 from loadcheck.pipeline.reconcile import exact_findings
 from loadcheck.verify.export import Compared
 from loadcheck.verify.observe import Observation, SettleResult
-from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Consistency, SentCounts, Verdict
 
 SENT = SentCounts(started=100, acknowledged=100, indeterminate=0, rejected=0)

@@ -6,11 +6,11 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loadcheck.verify.reconcile import reconcile
 
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.observe import Observation, SettleResult
-from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Consistency, SentCounts, Verdict, worst
 
 
