@@ -9,6 +9,7 @@ others of its kind tell.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Truth:
         stored: Events of each copy that are stored, and not deleted.
         lost: Acknowledged copies that will never be counted.
         late: Acknowledged copies that are counted after the run's end only → why.
+        late_events: Events that are late by themselves, of acknowledged copies.
         vanishing: Acknowledged copies that are deleted about when the run ends, or later.
         phantoms: Users with the run's id that nobody sent.
     """
@@ -46,6 +48,7 @@ class Truth:
     stored: Counter[int] = field(default_factory=Counter)
     lost: set[int] = field(default_factory=set)
     late: dict[int, str] = field(default_factory=dict)
+    late_events: int = 0
     vanishing: set[int] = field(default_factory=set)
     phantoms: int = 0
 
@@ -114,6 +117,8 @@ def truth_of(trial: Trial) -> Truth:
             continue
         copy = int(event.user.removeprefix(prefix))
         truth.stored[copy] += 1
+        late = event.visible_s > trial.over_s and event.late_by in ("event", "")
+        truth.late_events += late and copy in truth.acknowledged
         if event.vanishes:
             truth.vanishing.add(copy)
         if event.visible_s < visible_s.get(copy, float("inf")):
@@ -131,7 +136,8 @@ def truth_of(trial: Trial) -> Truth:
 def contradictions(trial: Trial) -> Iterator[str]:
     """Say what a trial claims that is not so, by kind."""
     if trial.crash:
-        yield f"crash: {trial.crash.strip().splitlines()[-1]}"
+        errors = re.findall(r"^[ |]*([\w.]+(?:Error|Exception)\b.*)$", trial.crash, re.MULTILINE)
+        yield f"crash: {errors[-1] if errors else trial.crash}"
         return
     truth = truth_of(trial)
     yield from _overrun(trial)
@@ -217,7 +223,7 @@ def _false_fail(trial: Trial, truth: Truth) -> Iterator[str]:
         "disappeared": bool(truth.guilty),
         "unexpected": bool(truth.unexpected or truth.phantoms),
         "duplicated": bool(truth.duplicated),
-        "missing_events": bool(truth.short),
+        "missing_events": bool(truth.short or truth.late_events),
     }
     anything = any(real.values())
     if trial.mix.undecidable.startswith("rule"):
@@ -257,7 +263,7 @@ def _bounds(trial: Trial, truth: Truth) -> Iterator[str]:
         "lost_at_least": len(truth.guilty),
         "unexpected": strangers,
         "duplicated": surplus,
-        "missing_events": short,
+        "missing_events": short + truth.late_events,
     }
     most = {
         "lost_at_most": len(truth.lost),
