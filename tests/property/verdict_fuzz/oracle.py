@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadcheck.verify.verdict import Verdict
-from tests.property.verdict_fuzz.play import Trial
+from tests.property.verdict_fuzz.play import Trial, copy_of
 
 _ROUNDING_S = 0.06
 _VANISHING_S = 3.0
@@ -102,7 +102,6 @@ def truth_of(trial: Trial) -> Truth:
         indeterminate=set(ledger.indeterminate),
         rejected=set(ledger.rejected),
     )
-    prefix = f"lc-{trial.document['run']['id']}-"
     phantoms = set()
     visible_s: dict[int, float] = {}
     why: dict[int, str] = {}
@@ -112,10 +111,10 @@ def truth_of(trial: Trial) -> Truth:
             continue
         if event.vanishes and vanish_s < trial.over_s - _VANISHING_S:
             continue
-        if not event.user.startswith(prefix):
+        if not event.key:
             phantoms.add(event.user)
             continue
-        copy = int(event.user.removeprefix(prefix))
+        copy = copy_of(event.key)
         truth.stored[copy] += 1
         late = event.visible_s > trial.over_s and event.late_by in ("event", "")
         truth.late_events += late and copy in truth.acknowledged
@@ -243,7 +242,11 @@ def _misnamed(trial: Trial, truth: Truth) -> Iterator[str]:
         ("unexpected", truth.unexpected),
         ("duplicated", set(truth.duplicated)),
     ):
-        named = {user["copy"] for user in localized.get(kind, ())}
+        told = localized.get(kind, ())
+        named = {user["copy"] for user in told}
+        strangers = {user["user_id"] for user in told} - trial.service.sent
+        if strangers:
+            yield f"wrong name: nobody sent {sorted(strangers)[:3]}"
         if named - guilty:
             yield f"innocent: {sorted(named - guilty)[:5]} of {len(named)} named as {kind}"
     for window in localized.get("windows", ()):
@@ -315,11 +318,10 @@ def _lags(trial: Trial, truth: Truth) -> Iterator[str]:
     )
     if stated is None or lies or not truth.acknowledged:
         return
-    prefix = f"lc-{trial.document['run']['id']}-"
     seen_s: dict[int, float] = {}
     for event in trial.service.events:
-        if event.user.startswith(prefix):
-            copy = int(event.user.removeprefix(prefix))
+        if event.key and event.run == trial.service.main_run:
+            copy = copy_of(event.key)
             seen_s[copy] = min(seen_s.get(copy, float("inf")), event.visible_s)
     lags = sorted(
         max(0.0, seen_s[copy] - trial.acked_s[copy]) if copy in seen_s else float("inf")

@@ -56,6 +56,7 @@ class Mix:
         load: The scenario's ``[load]``.
         verify: The scenario's ``[verify]``.
         retry: The scenario's ``[retry]``.
+        inputs: The scenario's ``[inputs]``, beside those that every mix has.
         thresholds: The scenario's.
         filtered: Whether the query has a filter for the run; false: baseline mode.
         undecidable: Why no evidence could decide it; "" if evidence can.
@@ -69,6 +70,7 @@ class Mix:
     )
     verify: Mapping[str, Any] = field(default_factory=dict)
     retry: Mapping[str, Any] = field(default_factory=lambda: {"attempts": 1})
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     filtered: bool = True
     undecidable: str = ""
@@ -84,7 +86,7 @@ class Mix:
         """Return the scenario as a user would write it."""
         tables: dict[str, Mapping[str, Any]] = {
             "target": {"kind": "live", "servers": {"*": "http://127.0.0.1:9"}},
-            "inputs": _INPUTS if self.filtered else _INPUTS | _IDS,
+            "inputs": {**_INPUTS, **({} if self.filtered else _IDS), **self.inputs},
             "load": self.load,
             "retry": self.retry,
             "timeouts": {"request": "2s", "drain": "5s"},
@@ -181,6 +183,11 @@ class Trial:
         )
 
 
+def copy_of(key: str) -> int:
+    """Return whose event an insert id belongs to: run, copy and, of several, which."""
+    return int(key.split("-")[1])
+
+
 class _Wire:
     """Carries requests to the service and answers back, for copies and for queries."""
 
@@ -214,8 +221,8 @@ class _Wire:
         """Note an attempt of a copy that was judged."""
         self.last_s = exchange.done_ns / 1e9
         if exchange.success:
-            user = orjson.loads(exchange.request.body)["events"][0]["user_id"]
-            self.acked_s[int(user.rpartition("-")[2])] = self.last_s
+            key = orjson.loads(exchange.request.body)["events"][0]["insert_id"]
+            self.acked_s[copy_of(key)] = self.last_s
 
     async def warm(self, origin: Origin, connections: int) -> None:
         """Do nothing."""

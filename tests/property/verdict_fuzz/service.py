@@ -170,11 +170,11 @@ class Event:
     """One event as it is stored.
 
     Attributes:
+        key: Its insert id; "" if it has none.
         user: Whose.
         run: Its run id; "" if it has none.
         labels: Bucket by partition.
         visible_s: When the first replica shows it.
-        late_s: By how much it is later than the usual lag, through a fault.
         late_by: Which: "shard", "event" or "stopped"; "" if none.
         vanishes: Whether it is deleted later.
     """
@@ -183,7 +183,7 @@ class Event:
     run: str
     labels: dict[str, str]
     visible_s: float
-    late_s: float = 0.0
+    key: str = ""
     late_by: str = ""
     vanishes: bool = False
 
@@ -253,6 +253,11 @@ class Service:
             Event(user=f"earlier-{number}", run="", labels={}, visible_s=0.0)
             for number in range(behaviour.earlier)
         ]
+
+    @property
+    def sent(self) -> set[str]:
+        """The user ids that came in."""
+        return {upload.user for upload in self.uploads}
 
     # requests
 
@@ -340,7 +345,7 @@ class Service:
             visible_s = now_s + self._lag_s(user) + late_s
             for _ in range(2 if double and place == 0 else 1):
                 self.events.append(
-                    Event(user, run, labels, visible_s, late_s, late_by, vanishes)
+                    Event(user, run, labels, visible_s, key[1], late_by, vanishes)
                 )
 
     def _lag_s(self, user: str) -> float:
