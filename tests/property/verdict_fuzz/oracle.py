@@ -3,8 +3,8 @@
 A user is *lost* if it was acknowledged and no query, however late, will ever count it. It is *late*
 if queries will count it after the deadline. Late by itself (an event that the service forgot for an
 hour) it may be called missing: no evidence short of waiting tells it from a lost one, and that is
-what the deadline is for. Late because its shard is, or because the pipeline has stopped, it may not:
-others of its kind tell.
+what the deadline is for. Late because its shard is, or because the pipeline has stopped, it may
+not: others of its kind tell.
 """
 
 from __future__ import annotations
@@ -195,9 +195,7 @@ def _false_pass(trial: Trial, truth: Truth) -> Iterator[str]:
     if not truth.acknowledged:
         yield "false pass: nobody was acknowledged"
     for name in truth.faults:
-        if name == "unexpected" and truth.phantoms and not truth.unexpected:
-            name = "phantoms"
-        if not (_tolerated(trial) and name in ("lost", "late", "phantoms")):
+        if not (_tolerated(trial) and name in ("lost", "late", "unexpected")):
             yield f"false pass: {name}: {_told(truth)}"
 
 

@@ -320,10 +320,10 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     async def in_memory(*_: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
         yield copies, cast(HttpxTransport, queries)
 
-    letters = random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12)
+    name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
     with (
         mock.patch.object(sys.modules[attempt.__module__], "transports", in_memory),
-        mock.patch.object(identity, "new_id", lambda: "".join(letters)),
+        mock.patch.object(identity, "new_id", return_value=name),
     ):
         yield
 

@@ -13,7 +13,7 @@ import random
 import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -188,19 +188,6 @@ class Event:
     vanishes: bool = False
 
 
-@dataclass(slots=True)
-class Upload:
-    """What became of one attempt to send."""
-
-    user: str
-    run: str
-    key: str
-    at_s: float
-    stored: bool
-    status: int
-    fault: str
-
-
 @dataclass
 class Reply:
     """What a service does with a request.
@@ -227,12 +214,20 @@ class Service:
         behaviour: What is wrong with it.
         seed: Of everything random.
         now_s: Its clock.
+
+    Attributes:
+        events: Everything that is stored.
+        sent: The user ids that came in.
+        main_run: The run id of the first upload; None before it.
+        began_s: When that came.
+        last_upload_s: When the last one of that run came.
+        disturbed: How often a fault hit what came from another run: from controls.
     """
 
     def __init__(self, behaviour: Behaviour, seed: int, now_s: Callable[[], float]) -> None:
         self.behaviour = behaviour
         self.events: list[Event] = []
-        self.uploads: list[Upload] = []
+        self.sent: set[str] = set()
         self.main_run: str | None = None
         self.began_s = NEVER
         self.last_upload_s = 0.0
@@ -254,11 +249,6 @@ class Service:
             for number in range(behaviour.earlier)
         ]
 
-    @property
-    def sent(self) -> set[str]:
-        """The user ids that came in."""
-        return {upload.user for upload in self.uploads}
-
     # requests
 
     def handle(self, method: str, target: str, body: bytes) -> Reply:
@@ -269,7 +259,7 @@ class Service:
         return self._query(target, {name: values[0] for name, values in query.items()})
 
     def _upload(self, payload: dict[str, Any]) -> Reply:
-        wrong, now_s = self.behaviour, self._now_s()
+        now_s = self._now_s()
         events = payload["events"]
         user = events[0]["user_id"]
         run = (events[0].get("event_properties") or {}).get("loadcheck_run", "")
@@ -290,24 +280,27 @@ class Service:
                 self.disturbed += 1
             return found
 
-        fault, reply, stored = "", fine, True
-        if hit(wrong.refuse_stored, "refuse_stored"):
-            fault, reply = "refuse_stored", _refusal(took_s, wrong.refuse_status)
-        elif hit(wrong.refuse, "refuse"):
-            fault, reply, stored = "refuse", _refusal(took_s, wrong.refuse_status), False
-        elif hit(wrong.unclear, "unclear"):
-            stored = self._share(user, "landed") < wrong.unclear_landed
-            fault, reply = "unclear", _unclear(took_s, wrong.unclear_how)
-        elif hit(wrong.lose, "lose"):
-            fault, stored = "lose", False
-        elif hit(wrong.slow_ack, "slow_ack"):
-            fault = "slow_ack"
-            fine.delay_s = wrong.slow_ack_s
-        attempt = Upload(user, run, events[0]["insert_id"], now_s, stored, reply.status, fault)
-        self.uploads.append(attempt)
+        reply, stored = self._received(user, fine, hit)
+        self.sent.add(user)
         if stored:
             self._store(events, user, run, now_s, hit)
         return reply
+
+    def _received(
+        self, user: str, fine: Reply, hit: Callable[[Pick | None, str], bool]
+    ) -> tuple[Reply, bool]:
+        """Return the answer to an upload, and whether it is stored."""
+        wrong, took_s = self.behaviour, fine.delay_s
+        if hit(wrong.refuse_stored, "refuse_stored"):
+            return _refusal(took_s, wrong.refuse_status), True
+        if hit(wrong.refuse, "refuse"):
+            return _refusal(took_s, wrong.refuse_status), False
+        if hit(wrong.unclear, "unclear"):
+            landed = self._share(user, "landed") < wrong.unclear_landed
+            return _unclear(took_s, wrong.unclear_how), landed
+        if hit(wrong.slow_ack, "slow_ack"):
+            fine.delay_s = wrong.slow_ack_s
+        return fine, not hit(wrong.lose, "lose")
 
     def _store(
         self,
@@ -344,9 +337,7 @@ class Service:
                     self.disturbed += 1
             visible_s = now_s + self._lag_s(user) + late_s
             for _ in range(2 if double and place == 0 else 1):
-                self.events.append(
-                    Event(user, run, labels, visible_s, key[1], late_by, vanishes)
-                )
+                self.events.append(Event(user, run, labels, visible_s, key[1], late_by, vanishes))
 
     def _lag_s(self, user: str) -> float:
         wrong = self.behaviour
@@ -505,9 +496,7 @@ class Service:
             if not main:
                 return
             like = self._chance.choice(main)
-            self.events.append(
-                Event(f"phantom-{number:05d}", like.run, like.labels, self._now_s())
-            )
+            self.events.append(Event(f"phantom-{number:05d}", like.run, like.labels, self._now_s()))
 
     def _counted(self, seen: Iterator[Event], by: list[str], metric: str) -> dict[str, int]:
         wrong, chance = self.behaviour, self._chance

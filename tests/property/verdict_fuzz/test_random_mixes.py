@@ -34,7 +34,6 @@ def test_a_hundred_mixes(first: int) -> None:
 @pytest.mark.timeout(900)
 def test_two_thousand_mixes() -> None:
     tally = judge(range(10_000, 12_000))
-    print(tally.table())
     assert tally.share_open <= MOST_OPEN, tally.table()
 
 

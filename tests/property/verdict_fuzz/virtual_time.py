@@ -120,14 +120,8 @@ def _clocked(clock: VirtualClock) -> Iterator[None]:
             elif value is _REAL_MONOTONIC_NS:
                 put(module, name, clock.monotonic_ns)
     for function in _functions():
-        keywords, defaults = function.__kwdefaults__ or {}, function.__defaults__ or ()
-        if _reads_time(keywords.values()) or "spin_ns" in keywords:
-            told = {key: _swapped(value, clock) for key, value in keywords.items()}
-            if "spin_ns" in told:
-                told["spin_ns"] = 0  # this clock sleeps exactly
-            put(function, "__kwdefaults__", told)
-        if _reads_time(defaults):
-            put(function, "__defaults__", tuple(_swapped(value, clock) for value in defaults))
+        for holder, value in _defaults(function, clock):
+            put(function, holder, value)
     put(anyio.to_thread, "run_sync", at_once)
     put(gc, "collect", lambda *_: 0)
     try:
@@ -137,12 +131,20 @@ def _clocked(clock: VirtualClock) -> Iterator[None]:
             restore()
 
 
-def _reads_time(values: Any) -> bool:
-    return any(value is _REAL_MONOTONIC_NS for value in values)
+def _defaults(function: types.FunctionType, clock: VirtualClock) -> Iterator[tuple[str, Any]]:
+    """Yield what a function's defaults must be, where they hold the clock that passes by itself."""
 
+    def swapped(name: str, value: Any) -> Any:
+        if name == "spin_ns":
+            return 0  # this clock sleeps exactly
+        return clock.monotonic_ns if value is _REAL_MONOTONIC_NS else value
 
-def _swapped(value: Any, clock: VirtualClock) -> Any:
-    return clock.monotonic_ns if value is _REAL_MONOTONIC_NS else value
+    keywords, defaults = function.__kwdefaults__ or {}, function.__defaults__ or ()
+    told = {name: swapped(name, value) for name, value in keywords.items()}
+    if any(told[name] is not value for name, value in keywords.items()):
+        yield "__kwdefaults__", told
+    if any(value is _REAL_MONOTONIC_NS for value in defaults):
+        yield "__defaults__", tuple(swapped("", value) for value in defaults)
 
 
 def _modules() -> list[types.ModuleType]:
@@ -167,4 +169,3 @@ def _functions() -> Iterator[types.FunctionType]:
                     for method in vars(value).values()
                     if isinstance(method, types.FunctionType)
                 )
-
