@@ -329,7 +329,7 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
 
 
 def _loaded(text: str) -> Scenario:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "fuzz.toml")
-        file.write_text(text)
-        return scenarios.load(file)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(text)
+        file.flush()
+        return scenarios.load(Path(file.name))

@@ -7,6 +7,7 @@ from a stand-in for as long as a run goes on, and so does whoever kept ``time.mo
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import math
 import selectors
@@ -113,13 +114,10 @@ def _clocked(clock: VirtualClock) -> Iterator[None]:
     async def at_once(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
         return function(*args)
 
-    for module in _modules():
-        for name, value in list(vars(module).items()):
-            if value is time:
-                put(module, name, stand_in)
-            elif value is _REAL_MONOTONIC_NS:
-                put(module, name, clock.monotonic_ns)
-    for function in _functions():
+    modules = tuple(_modules())
+    for module, name, value in _readers(modules):
+        put(module, name, stand_in if value is time else clock.monotonic_ns)
+    for function in _functions(modules):
         for holder, value in _defaults(function, clock):
             put(function, holder, value)
     put(anyio.to_thread, "run_sync", at_once)
@@ -131,13 +129,16 @@ def _clocked(clock: VirtualClock) -> Iterator[None]:
             restore()
 
 
-def _defaults(function: types.FunctionType, clock: VirtualClock) -> Iterator[tuple[str, Any]]:
+def _defaults(
+    function: types.FunctionType, clock: VirtualClock | None
+) -> Iterator[tuple[str, Any]]:
     """Yield what a function's defaults must be, where they hold the clock that passes by itself."""
+    instead = None if clock is None else clock.monotonic_ns
 
     def swapped(name: str, value: Any) -> Any:
-        if name == "spin_ns":
+        if name == "spin_ns" and value:
             return 0  # this clock sleeps exactly
-        return clock.monotonic_ns if value is _REAL_MONOTONIC_NS else value
+        return instead if value is _REAL_MONOTONIC_NS else value
 
     keywords, defaults = function.__kwdefaults__ or {}, function.__defaults__ or ()
     told = {name: swapped(name, value) for name, value in keywords.items()}
@@ -147,25 +148,37 @@ def _defaults(function: types.FunctionType, clock: VirtualClock) -> Iterator[tup
         yield "__defaults__", tuple(swapped("", value) for value in defaults)
 
 
-def _modules() -> list[types.ModuleType]:
+def _modules() -> Iterator[types.ModuleType]:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("loadcheck.") and not name.startswith("loadcheck.emulator"):
+            yield module
+
+
+@functools.lru_cache(maxsize=4)
+def _readers(modules: tuple[types.ModuleType, ...]) -> list[tuple[types.ModuleType, str, Any]]:
+    """Return what in the product's modules is the clock."""
     return [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith("loadcheck.") and not name.startswith("loadcheck.emulator")
+        (module, name, value)
+        for module in modules
+        for name, value in vars(module).items()
+        if value is time or value is _REAL_MONOTONIC_NS
     ]
 
 
-def _functions() -> Iterator[types.FunctionType]:
-    """Return every function and method that the product defines."""
-    for module in _modules():
-        for value in list(vars(module).values()):
-            if getattr(value, "__module__", None) != module.__name__:
-                continue
-            if isinstance(value, types.FunctionType):
-                yield value
-            elif isinstance(value, type):
-                yield from (
-                    method
-                    for method in vars(value).values()
-                    if isinstance(method, types.FunctionType)
-                )
+@functools.lru_cache(maxsize=4)
+def _functions(modules: tuple[types.ModuleType, ...]) -> list[types.FunctionType]:
+    """Return every function and method of the product that has a clock as a default."""
+    found: list[types.FunctionType] = []
+    for module in modules:
+        own = [
+            value
+            for value in vars(module).values()
+            if getattr(value, "__module__", None) == module.__name__
+        ]
+        methods = [inner for value in own if isinstance(value, type) for inner in _members(value)]
+        found += [each for each in (*own, *methods) if isinstance(each, types.FunctionType)]
+    return [function for function in found if any(True for _ in _defaults(function, None))]
+
+
+def _members(kind: type) -> Iterator[Any]:
+    yield from vars(kind).values()
