@@ -60,6 +60,8 @@ class LocalizerConfig:
 
 _FEWEST_BESIDE_REFUSED = 3
 """Partitions that must agree before refused copies count as without effect."""
+_FEWEST_IN_CROWDS = 2
+"""Those that must agree where several copies share a bucket: one may take another's place there."""
 
 
 class _NoEvidenceError(Exception):
@@ -127,8 +129,7 @@ class Localizer:
         for name in self._names:
             tallies.append(await self._tally(name, "uniques", base, since_ns))
             deduction = deduce_lost(self._copies, tallies)
-            alone = not self._copies.any("rejected")
-            if deduction.done and (alone or len(tallies) >= _FEWEST_BESIDE_REFUSED):
+            if deduction.done and len(tallies) >= self._fewest(self._names[0]):
                 break
         assert deduction is not None
         lost = self._named(deduction)
@@ -151,6 +152,12 @@ class Localizer:
                 balanced=events is not None,
             ),
         )
+
+    def _fewest(self, name: str) -> int:
+        """Return how many partitions must agree before nobody is taken to hide behind another."""
+        if self._copies.any("rejected"):
+            return _FEWEST_BESIDE_REFUSED
+        return 1 if self._copies.sent(name).max() <= 1 else _FEWEST_IN_CROWDS
 
     async def _events(
         self, base: Observation, tallies: list[Tally], lost: list[int], since_ns: int

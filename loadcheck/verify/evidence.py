@@ -19,6 +19,7 @@ of the rules as the README has them:
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,10 @@ class Terms:
         return math.floor(count / (1 - self.approximate))
 
 
+_STEADY = 5
+"""Answers that must be alike before users have disappeared: fewer may come from one replica."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How the count stands by the answers so far.
@@ -172,17 +177,18 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         default=final.uniques,
     )
     lowest = min(_uniques(seen) for seen in timely)
-    resting_since = final
-    for seen in reversed(timely):
-        if not _alike(terms, _uniques(seen), final.uniques):
-            break
-        resting_since = seen
-    resting = final.as_of_ns - resting_since.as_of_ns >= terms.quiet_ns
+    still = list(
+        itertools.takewhile(
+            lambda seen: _alike(terms, _uniques(seen), _uniques(final)), reversed(timely)
+        )
+    )
+    resting = final.as_of_ns - still[-1].as_of_ns >= terms.quiet_ns
     counted = final.uniques - terms.before
     most = terms.most(final.uniques) - terms.before
     in_time = final.as_of_ns >= terms.deadline_ns
     gone = 0
-    if resting and in_time and terms.least(highest) > terms.most(final.uniques):
+    fell = terms.least(highest) > terms.most(final.uniques)
+    if fell and resting and in_time and len(still) >= _STEADY and not _rises(terms, timely):
         # beyond the upper bound nobody of ours can have disappeared
         gone = max(0, min(highest - terms.before, terms.upper) - counted)
     totals, adrift = _totals(timely, final)
@@ -214,6 +220,17 @@ def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | No
     last = pairs[-1]
     agreed = len(pairs) > 1 and _same(last, pairs[-2]) and last.uniques == final.uniques
     return (last.totals if agreed else None), not agreed
+
+
+def _rises(terms: Terms, timely: Sequence[Observation]) -> bool:
+    """Tell whether the count, once it had fallen, rose again: then answers alternate."""
+    fallen = False
+    for before, seen in itertools.pairwise(timely):
+        if terms.most(_uniques(seen)) < terms.least(_uniques(before)):
+            fallen = True
+        elif fallen and terms.least(_uniques(seen)) > terms.most(_uniques(before)):
+            return True
+    return False
 
 
 def _uniques(seen: Observation) -> int:
@@ -253,7 +270,6 @@ class Groups:
         as_of_ns: The instant whose state they tell at the least.
         lost_at_least, lost_at_most: Acknowledged users missing from them.
         exact: Whether it is known of every acknowledged copy whether it was counted.
-        recovered: Copies without a clear answer that were certainly counted.
         unexpected: Users counted that were refused, or never sent.
         duplicated: Events counted beyond those sent, bucket by bucket.
         missing_events: Events of counted users that are missing, bucket by bucket.
@@ -270,7 +286,6 @@ class Groups:
     lost_at_least: int = 0
     lost_at_most: int | None = None
     exact: bool = False
-    recovered: int = 0
     unexpected: int = 0
     duplicated: int = 0
     missing_events: int = 0
@@ -446,8 +461,9 @@ class _Weighing:
         terms, sent, groups = self._terms, self._terms.sent, self._groups
         if groups.lost_at_most is not None:
             return groups.lost_at_most
-        if self._least > terms.upper:
-            return sent.acknowledged  # others are counted, and nobody knows how many
+        strangers = self._least > terms.upper or groups.unexpected
+        if strangers or terms.isolation == "baseline":
+            return sent.acknowledged  # others may be counted, and nobody knows how many
         return max(0, min(sent.acknowledged, terms.upper + sent.rejected - self._least))
 
     def _lost(self) -> Claim:
@@ -469,7 +485,7 @@ class _Weighing:
                 return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
         doubt = self._doubt_of_arrival(at_most)
-        if doubt is Reason.UNSPLIT:
+        if doubt in (Reason.UNSPLIT, Reason.FOREIGN):
             at_most = terms.lower
         if doubt is not None:
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
@@ -479,8 +495,6 @@ class _Weighing:
         """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
         if self._looks_approximate():
             return Reason.APPROXIMATE
-        if self._stands.gone:
-            return None  # they were visible, so they are not late
         if not timely:
             return Reason.OLD
         if not self._stands.resting:
@@ -504,7 +518,7 @@ class _Weighing:
             return Reason.NOBODY
         if not self._stands.settled:
             return Reason.MOVING
-        if terms.isolation == "baseline" and self._least > terms.upper:
+        if terms.isolation == "baseline":
             return Reason.FOREIGN
         if terms.approximate:
             # what the declared error can hide is accepted; what others can hide beyond it is not
@@ -527,7 +541,7 @@ class _Weighing:
         doubt = None
         if self._contradicted is not None and max(at_least, highest - terms.upper) > 0:
             doubt = self._contradicted
-        elif at_least and terms.isolation == "baseline":
+        elif terms.isolation == "baseline":
             doubt = Reason.FOREIGN
         elif not at_least and sent.rejected and not self._grouped and self._uniques:
             doubt = Reason.HIDDEN
@@ -572,7 +586,7 @@ class _Weighing:
         if self._least > terms.upper or groups.unexpected:
             free = self._most
         elif groups.exact:
-            free = groups.recovered
+            free = max(0, self._most - terms.lower + groups.lost_at_least)
         deficit = max(0, each * self._least - terms.most(totals))
         missing = max(0, deficit - free * (each - 1))
         if not groups.unexpected:
@@ -588,10 +602,8 @@ class _Weighing:
         return Claim(verdict=Verdict.PASS)
 
     def _recovered_at_most(self, lost: Claim) -> int:
-        sent, groups = self._terms.sent, self._groups
-        if groups.exact and lost.verdict is not Verdict.UNKNOWN:
-            return groups.recovered
-        if lost.at_most is None:
-            return sent.indeterminate
-        room = self._most - self._terms.lower + lost.at_most
-        return max(0, min(sent.indeterminate, room))
+        unclear = self._terms.sent.indeterminate
+        decided = lost.verdict is not Verdict.UNKNOWN or lost.reason is Reason.HIDDEN
+        if lost.at_most is None or not decided:
+            return unclear
+        return max(0, min(unclear, self._most - self._terms.lower + lost.at_most))

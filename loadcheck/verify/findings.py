@@ -181,7 +181,9 @@ class _Sentences:
         findings = [self._lost()]
         if proof.disappeared.at_least:
             findings.append(self._disappeared())
-        findings.append(self._unexpected())
+        above = (self._seen.uniques or 0) > self._terms.upper
+        if above or proof.unexpected.reason is not Reason.FOREIGN:
+            findings.append(self._unexpected())
         if proof.duplicated.reason is not Reason.UNCOUNTED:
             findings.append(self._duplicated())
             missing = proof.missing_events
@@ -229,7 +231,7 @@ class _Sentences:
             return (
                 "verify.localize = true tells them apart, and so does loadcheck reconcile --export."
             )
-        return "Counts by bucket, [verify.split], would tell them apart; so does loadcheck reconcile --export."
+        return "Counts by bucket, [verify.split], would tell; so does reconcile --export."
 
     # the findings
 
@@ -293,76 +295,45 @@ class _Sentences:
 
     def _open(self, claim: Claim) -> str:
         """Say why it is not known whether users are lost."""
-        seen, sent, stands = self._seen, self._sent, self._proof.standing
-        counted = f"{seen.uniques or 0:,} users were counted {self._when()}"
-        short = max(0, sent.acknowledged - (seen.uniques or 0))
+        seen, sent, when = self._seen, self._sent, self._when()
+        uniques = seen.uniques or 0
+        short = max(0, sent.acknowledged - uniques)
+        counted = f"{uniques:,} users were counted {when}"
         missing = f"{short:,} of {sent.acknowledged:,} acknowledged users are missing"
-        before = self._terms.before
-        match claim.reason:
-            case Reason.CONFLICT:
-                return (
-                    "Whether users are lost is unknown: the service contradicts itself. It counted "
-                    f"{stands.highest - before:,} users, and then as few as "
-                    f"{stands.lowest - before:,}; the last answer says {seen.uniques or 0:,} "
-                    f"({self._when()}), with {sent.acknowledged:,} acknowledged. {_LATER} "
-                    f"{_ESTIMATES}"
-                )
-            case Reason.ROWS:
-                trouble = self._localized.groups.contradiction if self._localized else ""
-                return (
-                    "Whether users are lost is unknown, for the service's answers do not add up: "
-                    f"{trouble or claim.reason.value}. {_ESTIMATES}"
-                )
-            case Reason.APPROXIMATE:
-                return (
-                    f"{missing} from the count of users, but with {seen.totals or 0:,} events "
-                    "nobody's are missing: the service contradicts itself, or its count of users "
-                    f"is an estimate. {_ESTIMATES}"
-                )
-            case Reason.OLD:
-                error = f"{_length(seen.waited_s or 0.0)} after the last acknowledgement"
-                return (
-                    f"By the last answer {missing}, but it tells the state {error}, "
-                    f"before verify.deadline: whether they are lost or late is not known. {_LATER}"
-                )
-            case Reason.MOVING if short:
-                return (
-                    f"{missing} {self._when()}: whether they are lost or late is not known. Raise "
-                    "verify.deadline, or ask again later with loadcheck reconcile."
-                )
-            case Reason.MOVING:
-                return (
-                    f"No loss is proven, but {self._when()}: raise verify.deadline, or ask again "
-                    "later with loadcheck reconcile."
-                )
-            case Reason.CONTROLS:
-                return (
-                    f"{missing} {self._when()}, and so is everybody sent later: whether they are "
-                    f"lost or late is not known. {_LATER}"
-                    if seen.overtaken is False
-                    else f"{missing} {self._when()}, and not all of those sent later are counted: "
-                    f"whether they are lost or late is not known. {_LATER}"
-                )
-            case Reason.FOREIGN:
-                return (
-                    f"{counted}, more than the {seen.upper:,} that can have arrived: others sent "
-                    "this event too, and behind theirs any number of ours could be missing. Add "
-                    "the run id to the event and to the query's filter."
-                )
-            case Reason.UNSPLIT:
-                return (
-                    f"{counted}, as many as there should be; but a sum does not tell whose they "
-                    f"are. {self._split_remedy()}"
-                )
-            case Reason.NOBODY:
-                return "Nobody was acknowledged, so nobody can be lost."
-            case _:
-                return (
-                    f"{counted}, within the bounds of {seen.lower:,} acknowledged and "
-                    f"{seen.upper:,} with those without a clear answer; so up to "
-                    f"{claim.at_most or 0:,} could be missing behind {self._hiding()}"
-                    f"{self._within()}. {self._split_remedy()}"
-                )
+        neither = "whether they are lost or late is not known"
+        stands, before = self._proof.standing, self._terms.before
+        rows = self._localized.groups.contradiction if self._localized else ""
+        controls = "so is everybody" if seen.overtaken is False else "so are some of those"
+        sentences = {
+            Reason.CONFLICT: "Whether users are lost is unknown: the service contradicts itself. "
+            f"It counted {stands.highest - before:,} users, and then as few as "
+            f"{stands.lowest - before:,}; the last answer says {uniques:,} ({when}), with "
+            f"{sent.acknowledged:,} acknowledged. {_LATER} {_ESTIMATES}",
+            Reason.ROWS: "Whether users are lost is unknown, for the service's answers do not add "
+            f"up: {rows}. {_ESTIMATES}",
+            Reason.APPROXIMATE: f"{missing} from the count of users, but with {seen.totals or 0:,} "
+            "events nobody's are: the service contradicts itself, or its count of users is an "
+            f"estimate. {_ESTIMATES}",
+            Reason.OLD: f"{missing} by the last answer, which tells the state "
+            f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
+            f"verify.deadline: {neither}. {_LATER}",
+            Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {_LATER}",
+            Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
+            "filter for this run, so others' users may be among them, and any number of ours "
+            "missing behind those. Add the run id to the event and to the query's filter.",
+            Reason.UNSPLIT: f"{counted}, as many as there should be; but a sum does not tell whose "
+            f"they are. {self._split_remedy()}",
+            Reason.NOBODY: "Nobody was acknowledged, so nobody can be lost.",
+            Reason.HIDDEN: f"{counted}, within the bounds of {seen.lower:,} acknowledged and "
+            f"{seen.upper:,} with those without a clear answer; so up to {claim.at_most or 0:,} "
+            f"could be missing behind {self._hiding()}{self._within()}. {self._split_remedy()}",
+            Reason.MOVING: f"{missing} {when}: {neither}. Raise verify.deadline, or ask again later"
+            " with loadcheck reconcile."
+            if short
+            else f"No loss is proven, but {when}: raise verify.deadline, or ask again later with "
+            "loadcheck reconcile.",
+        }
+        return sentences[claim.reason]
 
     def _disappeared(self) -> Finding:
         gone, stands = self._proof.disappeared.at_least, self._proof.standing
@@ -392,7 +363,7 @@ class _Sentences:
         elif claim.reason is Reason.HIDDEN:
             summary = (
                 f"Whether some of the {self._sent.rejected:,} refused copies were counted all the "
-                f"same is unknown: a sum does not tell whose users it counts. {self._split_remedy()}"
+                f"same is unknown: a sum does not tell whose users it has. {self._split_remedy()}"
             )
         elif claim.verdict is Verdict.UNKNOWN:
             summary = f"Whether users are counted that were not sent is unknown: {_because(claim)}."

@@ -260,15 +260,18 @@ class Localized:
         Args:
             proof: What all answers prove.
         """
-        found, why = self, _UNPROVEN.get(proof.lost.reason, f"{proof.lost.reason.value}")
-        if proof.lost.verdict is not Verdict.FAIL and (self.lost or self.windows):
+        found, why = self, _UNPROVEN.get(proof.lost.reason, proof.lost.reason.value)
+        if proof.disappeared.at_least:
+            why = "more users were counted before"
+        proven = proof.lost.verdict is Verdict.FAIL and not proof.disappeared.at_least
+        if not proven and (self.lost or self.windows):
             found = replace(
                 found,
                 lost=(),
                 lost_at_least=0,
                 lost_suspects=self.lost_suspects + len(self.lost),
                 windows=(),
-                trouble=f"{why}, so no loss is proven",
+                trouble=f"{why}, so nobody can be named",
             )
         if proof.unexpected.verdict is not Verdict.FAIL and self.unexpected:
             found = replace(found, unexpected=())
@@ -406,7 +409,9 @@ def conclude(
         deduction: Who is missing.
         extras: Who was counted too often; None if nobody looked, or nothing explains it.
         countables: The copies that ``extras`` refers to.
-        partitions, queries, cost: What was asked for, and what it cost.
+        partitions: Partitions that were asked for.
+        queries: Questions asked.
+        cost: What they cost.
         groups: What the counts by bucket rest on.
         trouble: Why there are no names.
     """
@@ -452,7 +457,6 @@ def conclude(
             lost_at_least=deduction.at_least,
             lost_at_most=lost_at_most,
             exact=lost_at_most == deduction.at_least and not trouble,
-            recovered=int(landed.size - refused.size),
             unexpected=unexpected,
             trouble=trouble,
         ),

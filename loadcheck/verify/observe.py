@@ -16,7 +16,7 @@ _TOTALS_EVERY = 5
 _LAST_TRIES_S = 5.0
 """After the deadline: how long a last answer is sought if the service gives none."""
 _PAIRS = 5
-"""After the deadline: so many answers may disagree on users and events before it is left at that."""
+"""After the deadline: so many answers may disagree on users and events."""
 
 
 class Observer:

@@ -207,21 +207,19 @@ def weigh(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, st
             does not tell them is taken at its word.
         estimates: Whether an estimate from a sample is evidence.
     """
-    rate = values.get("sample_rate")
-    sampled = isinstance(rate, int | float) and not isinstance(rate, bool) and rate < 1
-    if sampled and not estimates:
+    rate = _number(values.get("sample_rate"))
+    if rate is not None and rate < 1 and not estimates:
         return 0.0, f"the answer is an estimate from a sample of {100 * rate:g} % of the events"
     if values.get("pruned") is True:
         return 0.0, "the answer leaves groups out"
-    age_ms = values.get("age_ms")
-    aged = (
-        isinstance(age_ms, int | float)
-        and not isinstance(age_ms, bool)
-        and 0 <= age_ms <= _OLDEST_MS
-    )
     if values.get("cached") is not True:
         return 0.0, ""
-    if not aged:
-        return 0.0, "the answer came from the service's cache, and does not tell how old it is"
-    assert isinstance(age_ms, int | float)
-    return float(age_ms), ""
+    age_ms = _number(values.get("age_ms"))
+    if age_ms is not None and 0 <= age_ms <= _OLDEST_MS:
+        return age_ms, ""
+    return 0.0, "the answer came from the service's cache, and does not tell how old it is"
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else None

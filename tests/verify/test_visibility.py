@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.verify.observe import Observation
+from loadcheck.verify.evidence import Observation
 from loadcheck.verify.visibility import AckCurve, visibility
 
 S = 1_000_000_000
