@@ -29,6 +29,7 @@ _KINDS = {
     Failure.CONNECT: "connection",
     Failure.LOST: "connection",
     Failure.UNREADABLE: "connection",
+    Failure.LOCAL: "connection",
     Failure.TIMEOUT: "timeout",
 }
 
@@ -74,11 +75,13 @@ class Backoff:
 
     def _retryable(self, exchange: Exchange) -> bool:
         if exchange.failure is not None:
-            return _KINDS[exchange.failure] in self._on
+            return _KINDS.get(exchange.failure) in self._on
         status = str(exchange.status)
         return status in self._on or f"{status[0]}xx" in self._on
 
 
+NEVER_SENT = frozenset({Failure.CONNECT, Failure.UNTRUSTED, Failure.LOCAL})
+"""Failures after which a request has certainly not taken effect."""
 _CLIENT_ERRORS = range(400, 500)
 _REQUEST_TIMEOUT = 408
 _SERVICE_UNAVAILABLE = 503
@@ -98,7 +101,7 @@ def attempt_outcome(exchange: Exchange) -> Outcome:
         return Outcome.ACKNOWLEDGED
     if exchange.repeated:
         return Outcome.INDETERMINATE
-    if exchange.failure is Failure.CONNECT:
+    if exchange.failure in NEVER_SENT:
         return Outcome.REJECTED
     if exchange.failure is not None:
         return Outcome.INDETERMINATE

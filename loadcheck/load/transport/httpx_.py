@@ -19,24 +19,6 @@ from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 _now_ns = time.monotonic_ns
 
-_FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
-    (httpx.ConnectError, Failure.CONNECT),
-    (httpx.ConnectTimeout, Failure.CONNECT),
-    (httpx.PoolTimeout, Failure.CONNECT),
-    (httpx.UnsupportedProtocol, Failure.CONNECT),
-    (httpx.LocalProtocolError, Failure.CONNECT),
-    (httpx.ProxyError, Failure.CONNECT),
-    (httpx.ReadTimeout, Failure.TIMEOUT),
-    (httpx.WriteTimeout, Failure.TIMEOUT),
-    (TimeoutError, Failure.TIMEOUT),
-    (httpx.ReadError, Failure.LOST),
-    (httpx.WriteError, Failure.LOST),
-    (httpx.CloseError, Failure.LOST),
-    (httpx.TooManyRedirects, Failure.UNREADABLE),
-)
-_CLOSED_EARLY = ("disconnected", "closed", "incomplete")
-
-
 class HttpxTransport:
     """Implements :class:`~loadcheck.load.transport.LoadTransport`, and one request at a time.
 
