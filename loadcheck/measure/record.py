@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from loadcheck.measure import Delays, Grid, Histogram, Ledger, Outcome, StepTimes, Tally, Timeline
+from loadcheck.measure import (
+    Delays,
+    Grid,
+    Histogram,
+    Ledger,
+    Outcome,
+    Stalls,
+    StepTimes,
+    Tally,
+    Timeline,
+)
 from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
@@ -112,9 +122,16 @@ class StepRecord:
     _OTHER = "other reasons"
     _EXAMPLE_BYTES = 4096  # more than is shown, so that no secret is cut before it is hidden
 
-    def __init__(self, step_id: str, *, has_due_time: bool, grid: Grid | None = None) -> None:
+    def __init__(
+        self,
+        step_id: str,
+        *,
+        has_due_time: bool,
+        grid: Grid | None = None,
+        stalls: Stalls | None = None,
+    ) -> None:
         self.step_id = step_id
-        self.times = StepTimes(grid, has_due_time=has_due_time)
+        self.times = StepTimes(grid, has_due_time=has_due_time, stalls=stalls)
         self.service_time = self.times.service_time
         self.response_time = self.times.response_time
         self.failures = Tally(grid) if grid is not None else None
@@ -127,18 +144,26 @@ class StepRecord:
         self.examples: dict[int, str] = {}
         self.parts: tuple[tuple[StageRecord, StepRecord], ...] = ()
 
-    def add(self, exchange: Exchange, due_ns: int | None = None) -> None:
-        """Enter one judged attempt, made by a copy that was due at ``due_ns``."""
+    def add(
+        self, exchange: Exchange, due_ns: int | None = None, started_ns: int | None = None
+    ) -> None:
+        """Enter one judged attempt, made by a copy.
+
+        Args:
+            exchange: The attempt.
+            due_ns: When the copy was due; None for a query of our own.
+            started_ns: When it was started; None: when it was due.
+        """
         done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
         since_ns = sent_ns if due_ns is None else due_ns
         for stage, part in self.parts:
             if stage.holds(since_ns):
-                part.add(exchange, due_ns)
+                part.add(exchange, due_ns, started_ns)
         self.attempts += 1
         if exchange.success:
             self.succeeded += 1
             self.answers[exchange.status] += 1
-            self.times.record(since_ns, sent_ns, done_ns)
+            self.times.record(since_ns, started_ns or since_ns, sent_ns, done_ns)
             return
         if self.failures is not None:
             self.failures.record(since_ns)
@@ -194,6 +219,8 @@ class Record:
         stages: The stages of an open load that are measured on their own.
         grid: Intervals by which times, failures, lateness and outcomes are kept.
         delays: The lateness by interval.
+        stalls: When the generator itself stood still.
+        paused: Of the copies skipped, those that fell due during a pause of the generator.
     """
 
     def __init__(
@@ -205,15 +232,21 @@ class Record:
         grid: Grid | None = None,
     ) -> None:
         self.grid = Grid() if grid is None else grid
-        self.steps = _records(steps, self.grid)
+        self.stalls = Stalls()
+        self.steps = _records(steps, self.stalls, self.grid)
         self.ingest = self.steps[ingest]
         shared = observer is not None and steps[observer].role is Role.COPY
         self.queries = (
-            StepRecord(f"{steps[observer].step_id}@observer", has_due_time=False, grid=self.grid)
+            StepRecord(
+                f"{steps[observer].step_id}@observer",
+                has_due_time=False,
+                grid=self.grid,
+                stalls=self.stalls,
+            )
             if shared and observer is not None
             else None
         )
-        self.stages = tuple(StageRecord(span, _records(steps)) for span in stages)
+        self.stages = tuple(StageRecord(span, _records(steps, self.stalls)) for span in stages)
         for index, step in enumerate(self.steps):
             step.parts = tuple((stage, stage.steps[index]) for stage in self.stages)
         self.delays = Delays(self.grid)
@@ -221,7 +254,7 @@ class Record:
         self.dispatch_lag = Histogram()
         self.ledger = Ledger()
         self.timeline = Timeline()
-        self.due = self.started = self.skipped = 0
+        self.due = self.started = self.skipped = self.paused = 0
         self.acknowledged = self.rejected = self.indeterminate = 0
         self.retries = self.stale_retries = self.resends = 0
         self.in_flight = 0
@@ -272,10 +305,18 @@ class Record:
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
-    def skip(self, number: int) -> None:
-        """Enter a copy that is not sent, because too many are in flight."""
-        self.skipped += 1
-        self.ledger.skipped.add(number)
+    def skip(self, first: int, last: int, *, paused: bool = False) -> None:
+        """Enter copies that are not sent, because too many are in flight.
+
+        Args:
+            first: Number of the first.
+            last: Number of the first that is not skipped.
+            paused: Whether it is because the generator paused when they fell due.
+        """
+        self.skipped += last - first
+        self.ledger.skipped.add_range(first, last)
+        if paused:
+            self.paused += last - first
 
     def settle(self, number: int, outcome: Outcome) -> None:
         """Enter the outcome of a copy that has ended."""
@@ -321,10 +362,15 @@ class Record:
         )
 
 
-def _records(steps: Sequence[StepPlan], grid: Grid | None = None) -> tuple[StepRecord, ...]:
+def _records(
+    steps: Sequence[StepPlan], stalls: Stalls, grid: Grid | None = None
+) -> tuple[StepRecord, ...]:
     return tuple(
         StepRecord(
-            step.step_id, has_due_time=step.role is Role.COPY and not step.dependent, grid=grid
+            step.step_id,
+            has_due_time=step.role is Role.COPY and not step.dependent,
+            grid=grid,
+            stalls=stalls,
         )
         for step in steps
     )

@@ -133,7 +133,7 @@ class RunSession:
             if prepared.questions is not None
             else None
         )
-        self._monitor = Monitor(record.stages)
+        self._monitor = Monitor(record.stages, record.stalls)
         spans = [stage.span for stage in record.stages]
         self._watchdog = watching(prepared.thresholds, spans)
         self._aborted: Aborted | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -453,3 +454,58 @@ def test_a_closed_load_of_shared_requests(concurrency: int, copies: int) -> None
     assert ran.record.acknowledged == copies
     assert sorted(n for batch in plan.batches for n in batch) == list(range(copies))
     assert max(map(len, plan.batches)) <= 3
+
+
+def pausing(at_s: float, length_s: float) -> Callable[[Runner], Any]:
+    """Let nothing but the clock go on for a while, once."""
+
+    async def pause(runner: Runner) -> None:
+        await trio.sleep(at_s)
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        clock.jump(length_s)
+
+    return pause
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_what_falls_due_in_a_pause_is_skipped_and_what_comes_later_is_on_time(
+    together: int,
+) -> None:
+    ran = run(
+        OneStep() if together == 1 else Shared(),
+        at_once,
+        rate=100,
+        duration_s=10,
+        together=together,
+        beside=pausing(2.0025, 6),
+    )
+    record = ran.record
+    starts = [instant - ran.began_s for instant, _ in ran.transport.sent]
+    assert not [at for at in starts if 2.01 < at < 8]
+    # nothing is sent faster than ever
+    gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert min(gaps) > 0.009 * together
+    assert record.due == 1000
+    assert record.paused == record.skipped == pytest.approx(600, abs=together)
+    assert record.started == record.acknowledged == 1000 - record.skipped
+    assert len(record.ledger.skipped) == record.skipped
+    (pause,) = record.stalls.pauses
+    assert pause.length_ns == pytest.approx(6e9, rel=0.01)
+    assert (record.dispatch_lag.percentile_ms(100) or 0) < 10
+    counts = record.grid.counts(record.ledger, record.due)
+    assert sum(counts["due"]) == 1000
+    assert max(counts["due"]) <= 1000 / len(counts["due"]) + together
+
+
+def test_what_falls_due_in_a_hiccup_is_sent_late() -> None:
+    ran = run(OneStep(), at_once, rate=100, duration_s=3, beside=pausing(1.0025, 0.09))
+    assert (ran.record.skipped, ran.record.acknowledged) == (0, 300)
+    assert ran.record.stalls.pauses == []
+    assert ran.record.dispatch_lag.percentile_ms(100) == pytest.approx(82.5, abs=5)
+
+
+def test_a_pause_over_the_end_skips_the_rest() -> None:
+    ran = run(OneStep(), at_once, rate=100, duration_s=3, beside=pausing(1.0025, 60))
+    assert (ran.record.due, ran.record.started) == (300, 101)
+    assert ran.record.paused == 199

@@ -130,7 +130,7 @@ def test_nothing_is_to_be_known_of_a_quiet_run() -> None:
 
 def test_what_did_not_happen_is_said() -> None:
     record = Record([STEP], 0)
-    record.skip(7)
+    record.skip(7, 8)
     record.dispatched(0, 0)
     record.sent(0, 50_000_000)
     unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
