@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from loadcheck.measure import Outcome
 from loadcheck.scenario.model import Scenario
-from loadcheck.workflow.exchange import Exchange, Failure, retry_after_s
+from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Failure, retry_after_s
 
 
 def backoff(scenario: Scenario, seed: int) -> Backoff:
@@ -80,8 +80,6 @@ class Backoff:
         return status in self._on or f"{status[0]}xx" in self._on
 
 
-NEVER_SENT = frozenset({Failure.CONNECT, Failure.UNTRUSTED, Failure.LOCAL})
-"""Failures after which a request has certainly not taken effect."""
 _CLIENT_ERRORS = range(400, 500)
 _REQUEST_TIMEOUT = 408
 _SERVICE_UNAVAILABLE = 503

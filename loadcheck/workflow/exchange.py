@@ -106,6 +106,10 @@ class Failure(enum.Enum):
     """What came back is not HTTP, or larger than allowed."""
 
 
+NEVER_SENT: Final = frozenset({Failure.CONNECT, Failure.UNTRUSTED, Failure.LOCAL})
+"""Failures after which a request has certainly not taken effect."""
+
+
 class Exchange:
     """One attempt of one step: the request and what came of it.
 

@@ -69,6 +69,8 @@ _REMEDIES = {
     errno.ENOMEM: "the system has no memory left for sockets: lower load.max_in_flight "
     "(load.concurrency), or raise net.ipv4.tcp_mem",
 }
+_OF_ANOTHER_NAME = (62, 63, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, and the same of an e-mail and an IP address."""
 _NO_NAME_SERVICE = (
     "the name service of this machine gives no answer for now: give the target by its address, "
     "or run a resolver that caches"
@@ -121,10 +123,10 @@ def in_words(error: BaseException) -> str:
         return remedy
     distrust = _distrust(error)
     if distrust is not None:
-        return (
-            f"its certificate is not trusted: {distrust.verify_message}; target.tls.ca names the "
-            "authorities that are"
-        )
+        remedy = "target.tls.ca names the authorities that are"
+        if distrust.verify_code in _OF_ANOTHER_NAME:
+            remedy = "target.tls.server_name is the name that it must bear"
+        return f"its certificate is not trusted: {distrust.verify_message}; {remedy}"
     told: str | None = None
     for each in _chain(error):
         if isinstance(each, ssl.SSLError) and each.reason:

@@ -95,7 +95,8 @@ async def test_an_own_authority_is_trusted(kind: str, authority: Authority) -> N
 @both
 async def test_an_unknown_authority_is_not(kind: str, authority: Authority) -> None:
     exchange = await one(kind, Tls(), authority.server())
-    assert exchange.failure is Failure.CONNECT
+    assert exchange.failure is Failure.UNTRUSTED
+    assert "target.tls.ca" in exchange.detail
     assert exchange.sent_ns == 0
     assert "unable to get local issuer certificate" in exchange.detail
 
@@ -103,8 +104,9 @@ async def test_an_unknown_authority_is_not(kind: str, authority: Authority) -> N
 @both
 async def test_a_certificate_for_another_name_is_refused(kind: str, authority: Authority) -> None:
     exchange = await one(kind, Tls(ca=authority.pem), authority.server("api.example.org"))
-    assert exchange.failure is Failure.CONNECT
+    assert exchange.failure is Failure.UNTRUSTED
     assert "127.0.0.1" in exchange.detail
+    assert "target.tls.server_name" in exchange.detail
 
 
 @both
