@@ -9,6 +9,7 @@ spoil everything where 20 are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,6 +89,23 @@ def judge_generator(
     )
 
 
+def judge_shortage(record: Record) -> Finding | None:
+    """Return of what this machine had too little to send everything; None if of nothing."""
+    shortages: Counter[str] = sum((step.shortages for step in record.steps), Counter())
+    if not shortages:
+        return None
+    unsent, attempts = len(record.unsent), shortages.total()
+    told = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
+    end = f"{unsent:,} copies were not sent" if unsent else "all copies were sent later"
+    return Finding(
+        check="generator",
+        verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
+        summary=f"This machine could not make {attempts:,} attempts, which are no errors of the "
+        f"target's, and {end}: {told}.",
+        evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
+    )
+
+
 _LATE_MS = 10.0
 """A 99th percentile of lateness from which on a reader is warned."""
 _MOST_UNSENT = 3
@@ -142,8 +160,7 @@ def judge(
         asked_s=pacer.duration_s if pacer else None,
         cpu_share=monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0,
     )
-    if limited is not None:
-        told.append(limited)
+    told += [each for each in (limited, judge_shortage(figures.record)) if each is not None]
     if aborted is not None:
         told.append(aborted.finding())
     verdict = worst([*(f.verdict for f in told), *(j.verdict for j in judged)])

@@ -99,7 +99,6 @@ def _inflated(body: bytes, wbits: int) -> bytes:
     return b"".join(pieces)
 
 
-
 Encode = Callable[[Request], bytes]
 """Gives the bytes of a request, its framing included."""
 

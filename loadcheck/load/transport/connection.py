@@ -28,7 +28,9 @@ _FIRST_STATUS = 100
 _FIRST_FINAL_STATUS = 200
 _REQUEST_TIMEOUT = 408
 _NOTED = frozenset({b"content-encoding", b"transfer-encoding", b"keep-alive"})
-_LINE = re.compile(rb"HTTP/1\.[01] [0-9]{3}\b.*|[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_LINE = re.compile(
+    rb"HTTP/1\.[01] [0-9]{3}\b.*|[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
+)
 """A line of a head (RFC 9112 sections 4 and 5)."""
 _QUOTED_BYTES = 80
 
@@ -479,5 +481,5 @@ def _quoted(head: bytes, *, first: bool) -> str:
     for number, line in enumerate(lines if first else lines[1:]):
         status = line.startswith(b"HTTP/1.")
         if not _LINE.fullmatch(line) or status is not (first and number == 0):
-            return f", in the line {ascii(line[:_QUOTED_BYTES].decode('latin-1'))}"
+            return f", in the line {line[:_QUOTED_BYTES].decode('latin-1')!a}"
     return ""

@@ -12,7 +12,6 @@ import anyio
 import anyio.abc
 import h2.errors
 import h2.events
-import h2.exceptions
 import httpcore
 import httpx
 
@@ -34,14 +33,14 @@ from loadcheck.workflow.exchange import (
     Exchange,
     Failure,
     Origin,
-    RetriedExchange,
     Request,
+    RetriedExchange,
 )
 
 _now_ns = time.monotonic_ns
 _TRIES_UNSENT = 2
 """So often a request is tried again that an HTTP/2 server has certainly not looked at."""
-_REFUSED_BY_US = (httpcore.LocalProtocolError, h2.exceptions.H2Error)
+
 
 class HttpxTransport:
     """Implements :class:`~loadcheck.load.transport.LoadTransport`, and one request at a time.
@@ -86,6 +85,9 @@ class HttpxTransport:
         for scope in list(self._scopes):
             scope.cancel()
 
+    def _ended(self) -> bool:
+        return self._closing
+
     async def _carry(self, request: Request, sink: Sink) -> None:
         sink(await self.send(request))
 
@@ -97,13 +99,13 @@ class HttpxTransport:
         attempt = await self._within_scope(exchange)
         for _ in range(_TRIES_UNSENT):
             # over HTTP/2 a server says of what it has not looked at: then it was never sent
-            if not (exchange.failure is Failure.CONNECT and attempt.http2) or self._closing:
+            if not (exchange.failure is Failure.CONNECT and attempt.http2) or self._ended():
                 break
             exchange = Exchange(request)
             attempt = await self._within_scope(exchange)
-        if self._closing or not _was_stale(exchange, attempt):
+        if not _was_stale(exchange, attempt):
             return exchange
-        if request.step not in self._repeatable:
+        if self._ended() or request.step not in self._repeatable:
             if exchange.status:
                 _failed(exchange, Failure.LOST, f"no complete answer: {CLOSED_IDLE}")
             return exchange
@@ -140,22 +142,11 @@ class HttpxTransport:
 
         async def trace(event: str, told: Mapping[str, Any]) -> None:
             if event.endswith("send_request_headers.failed"):
-                refused = told["exception"]
-                if attempt.hops == 1 and isinstance(refused, _REFUSED_BY_US):
-                    attempt.left = False  # the libraries did not take it: nothing was written
-                return
+                attempt.failed_to_leave(told["exception"])
             # a connection is there, and the request goes out: from now on its own deadline counts
-            if (
-                event.endswith("send_request_headers.started")
-                and told["request"].method != b"CONNECT"  # that asks a proxy for the connection
-            ):
-                attempt.http2 = event.startswith("http2.")
-                attempt.stream_id = told.get("stream_id", 0)
-                attempt.hops += 1
-                if not attempt.left:
-                    attempt.left = True
-                    exchange.sent_ns = exchange.sent_ns or _now_ns()
-                    scope.deadline = anyio.current_time() + deadlines.request_s
+            elif event.endswith("send_request_headers.started") and attempt.leaves(event, told):
+                exchange.sent_ns = exchange.sent_ns or _now_ns()
+                scope.deadline = anyio.current_time() + deadlines.request_s
 
         try:
             with scope:
@@ -235,14 +226,7 @@ def _unprocessed(error: Exception, stream_id: int) -> bool:
 
 def _detail(error: Exception, exchange: Exchange, attempt: Attempt, deadlines: Deadlines) -> str:
     if not attempt.left:
-        where, origin = str(exchange.request.origin), exchange.request.origin
-        if attempt.dialed not in (None, (origin.host, origin.port)) and attempt.dialed is not None:
-            where = f"the proxy {attempt.dialed[0]}:{attempt.dialed[1]}"
-        if isinstance(error, httpx.ProxyError):
-            return f"{where} refused the connection to {origin}: {error}"
-        if attempt.http2:
-            return f"{origin} was closing its HTTP/2 connection: the request was not taken"
-        return f"cannot connect to {where}: {in_words(error)}"
+        return _unsent_detail(error, exchange.request.origin, attempt)
     if isinstance(error, httpx.ReadTimeout):
         return f"nothing more of an answer within {deadlines.read_s or deadlines.request_s:g} s"
     if isinstance(error, httpx.WriteTimeout):
@@ -251,6 +235,17 @@ def _detail(error: Exception, exchange: Exchange, attempt: Attempt, deadlines: D
     if isinstance(error, httpx.TooManyRedirects) and error.request is not None:
         return f"no complete answer: {reason(error)} (the last: {error.request.url.host})"
     return f"no complete answer: {reason(error)}"
+
+
+def _unsent_detail(error: Exception, origin: Origin, attempt: Attempt) -> str:
+    where, dialed = str(origin), attempt.dialed
+    if dialed is not None and dialed != (origin.host, origin.port):
+        where = f"the proxy {dialed[0]}:{dialed[1]}"
+    if isinstance(error, httpx.ProxyError):
+        return f"{where} refused the connection to {origin}: {error}"
+    if attempt.http2:
+        return f"{origin} was closing its HTTP/2 connection: the request was not taken"
+    return f"cannot connect to {where}: {in_words(error)}"
 
 
 def _failed(exchange: Exchange, failure: Failure, detail: str) -> Exchange:

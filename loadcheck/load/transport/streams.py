@@ -9,10 +9,11 @@ from __future__ import annotations
 import ssl
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+import h2.exceptions
 import httpcore
 import httpx
 
@@ -20,6 +21,7 @@ from loadcheck.load.transport.settings import RESTED_NS
 from loadcheck.load.transport.tls import CUT_OFF, cut_off
 
 _now_ns = time.monotonic_ns
+_REFUSED_BY_US = (httpcore.LocalProtocolError, h2.exceptions.H2Error)
 
 
 class Attempt:
@@ -53,6 +55,21 @@ class Attempt:
     def rested(self) -> bool:
         """Whether it met a connection that had been idle for a while, and was sent just once."""
         return self._rested and self.hops == 1
+
+    def leaves(self, event: str, told: Mapping[str, Any]) -> bool:
+        """Note that a head is about to be written; tell whether it is the request's first."""
+        if told["request"].method == b"CONNECT":  # that asks a proxy for the connection
+            return False
+        self.http2 = event.startswith("http2.")
+        self.stream_id = told.get("stream_id", 0)
+        self.hops += 1
+        first, self.left = not self.left, True
+        return first
+
+    def failed_to_leave(self, error: BaseException) -> None:
+        """Note that writing a head failed: if it was not taken, nothing of it was written."""
+        if self.hops == 1 and isinstance(error, _REFUSED_BY_US):
+            self.left = False
 
     def keep(self, max_idle_s: float) -> None:
         """Note for how long the server keeps its connection."""

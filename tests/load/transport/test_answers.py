@@ -63,6 +63,9 @@ class Talk:
     def ready(self, _: Connection) -> None:
         self.idle = True
 
+    def keep(self, _: float) -> None:
+        """Keep it as long as there is anything to say."""
+
     def leaving(self, _: Connection) -> None:
         self.idle = False
 

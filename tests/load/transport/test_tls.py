@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 import pytest
 import trustme
+from anyio.streams.tls import TLSStream
 from cryptography.hazmat.primitives import serialization as s
 
 from loadcheck.errors import InputError
@@ -90,6 +91,44 @@ async def test_an_own_authority_is_trusted(kind: str, authority: Authority) -> N
             exchange = await send(through, origin, b"x" * size)
             assert (exchange.failure, len(exchange.body)) == (None, size)
     assert connections == 1
+
+
+@both
+@pytest.mark.parametrize("farewell", [True, False])
+async def test_an_answer_that_ends_with_the_connection_needs_a_farewell(
+    kind: str, farewell: bool, authority: Authority
+) -> None:
+    """Who can cut the connection beneath TLS could shorten the answer otherwise."""
+
+    async def ending(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+        assert isinstance(stream, TLSStream)
+        if farewell:
+            await stream.unwrap()
+        await stream.transport_stream.aclose()
+
+    tls = Tls(ca=authority.pem)
+    async with server(ending, tls=authority.server()) as origin, transport(kind, tls) as through:
+        exchange = await send(through, origin)
+    if farewell:
+        assert (exchange.failure, exchange.body) == (None, b"hello")
+    else:
+        assert exchange.failure is Failure.LOST
+        assert "close_notify" in exchange.detail
+
+
+@both
+async def test_an_answer_of_known_length_needs_none(kind: str, authority: Authority) -> None:
+    async def ending(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(ANSWER.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
+        assert isinstance(stream, TLSStream)
+        await stream.transport_stream.aclose()
+
+    tls = Tls(ca=authority.pem)
+    async with server(ending, tls=authority.server()) as origin, transport(kind, tls) as through:
+        assert (await send(through, origin)).body == b"hello"
 
 
 @both
