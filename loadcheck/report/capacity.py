@@ -136,10 +136,8 @@ def _headline(document: Document) -> Text:
     text.append(f"  {sentence(document)}")
     if run["error"]:
         text.append(f"  ({run['error']})", style="yellow")
-    elif run["phase"] != "complete":
-        text.append("  (the search goes on, or was killed)", style="yellow")
-    elif run["interrupted"]:
-        text.append("  (interrupted)", style="yellow")
+    elif words.ending(run):
+        text.append(f"  ({words.ending(run)})", style="yellow")
     return text
 
 
