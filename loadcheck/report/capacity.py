@@ -136,8 +136,8 @@ def _headline(document: Document) -> Text:
     text.append(f"  {sentence(document)}")
     if run["error"]:
         text.append(f"  ({run['error']})", style="yellow")
-    elif words.ending(run):
-        text.append(f"  ({words.ending(run)})", style="yellow")
+    elif ending := words.ending(run, "search"):
+        text.append(f"  ({ending})", style="yellow")
     return text
 
 

@@ -52,14 +52,15 @@ def instant(utc: str) -> str:
     return f"{utc[:19].replace('T', ' ')} UTC"
 
 
-def ending(run: Mapping[str, Any]) -> str:
+def ending(run: Mapping[str, Any], what: str = "run") -> str:
     """Return how a run ended, if otherwise than by itself; "" if it did not.
 
     Args:
         run: The section ``run`` of its document.
+        what: What it is called.
     """
     if run.get("in_progress"):
         return "in progress"
     if run["phase"] != "complete":
-        return f"killed in phase {run['phase']}"
+        return f"the {what} was killed: {run['phase']}"
     return "interrupted" if run["interrupted"] else ""

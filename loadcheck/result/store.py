@@ -37,7 +37,7 @@ MAX_FILE_BYTES = 128 * 1024 * 1024
 """The largest results file that is read: beyond that of a day with a hundred million users."""
 UNFINISHED = ("intent", "running")
 """The phases of a run that goes on, or was killed."""
-_KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]+")
+_KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]{1,9}")
 _KINDS = {"capacity": "capacity search"}
 _VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
 

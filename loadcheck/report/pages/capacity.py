@@ -59,7 +59,7 @@ def capacity_page(document: Document) -> Page:
             words.instant(run["started_at"]),
             f"search {run['id']}",
             *(["interrupted"] if run["interrupted"] else []),
-            *([words.ending(run)] if words.ending(run) else []),
+            *filter(None, [words.ending(run, "search")]),
         ],
         tiles=_tiles(document),
         warnings=[*document["warnings"], *([run["error"]] if run["error"] else [])],

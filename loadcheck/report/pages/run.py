@@ -231,7 +231,7 @@ def result_page(document: Document) -> Page:
             words.instant(run["started_at"]),
             f"run {run['id']}",
             *([f"{words.clock(_took(document))} of load"] if "load" in document else []),
-            *([words.ending(run)] if words.ending(run) else []),
+            *filter(None, [words.ending(run)]),
             *([f"stopped early by {run['aborted']['threshold']}"] if run.get("aborted") else []),
         ],
         tiles=_tiles(document),
