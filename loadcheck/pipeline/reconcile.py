@@ -333,6 +333,7 @@ async def _again(
         indeterminate=len(ledger.indeterminate),
         rejected=len(ledger.rejected),
         events_per_copy=scenario.load.events_per_copy,
+        sent_again=document.get("load", {}).get("stale_retries", 0),
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)

@@ -282,6 +282,7 @@ class RunSession:
             indeterminate=record.indeterminate,
             rejected=record.rejected,
             events_per_copy=self._scenario.load.events_per_copy,
+            sent_again=record.stale_retries,
         )
 
     # what goes on beside them

@@ -50,7 +50,7 @@ _MAX_REASONS = 3
 _EXAMPLE = 160
 
 _SENT_AGAIN = {
-    "stale_retries": "sent again: the connection was closing",
+    "stale_retries": "sent again: an idle connection was closing",
     "resends": "resends",
 }
 

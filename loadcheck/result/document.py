@@ -123,6 +123,7 @@ def measured(
             "dispatch_lag": histogram(record.dispatch_lag),
             "loop_lag": histogram(monitor.loop_lag),
             "gc_pauses": histogram(monitor.gc_pauses),
+            "unsent": len(record.unsent),
             "cpu_s": monitor.cpu_s,
             "watched_s": monitor.watched_s,
             "peak_memory_bytes": _peak_memory_bytes(),

@@ -373,7 +373,7 @@ def json_schema() -> dict[str, Any]:
                         "duration_s": amount("How long copies were started."),
                         "retries": count("Attempts beyond the first."),
                         "stale_retries": count(
-                            "Requests sent again by the transport: the connection was closing."
+                            "Requests sent again by the transport: idle connections were closing."
                         ),
                         "resends": count(
                             "Requests of several copies sent again without those refused by name."
@@ -389,6 +389,9 @@ def json_schema() -> dict[str, Any]:
                         "dispatch_lag": _histogram("Due to started of each copy."),
                         "loop_lag": _histogram("How much later than asked a task came to run."),
                         "gc_pauses": _histogram("Passes of Python's garbage collector."),
+                        "unsent": count(
+                            "Rejected copies for which this machine had no port, file or memory."
+                        ),
                         "cpu_s": amount("Processor time of the generator while it was watched."),
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
@@ -408,7 +411,7 @@ def json_schema() -> dict[str, Any]:
                             "Copies skipped because they fell due in a pause; among the skipped."
                         ),
                     },
-                    optional=("pauses", "paused"),
+                    optional=("unsent", "pauses", "paused"),
                 ),
                 "steps": {
                     "type": "object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import certifi
 
@@ -76,3 +77,22 @@ def _unusable(key: str, expected: str, error: OSError) -> InputError:
     return InputError(
         Problem(key=f"target.tls.{key}", message=message, remedy=f"expected {expected}")
     )
+
+
+CUT_OFF = "the TLS connection was cut off: no close_notify came before its end"
+
+
+def cut_off(tls: Any) -> bool:
+    """Tell whether a TLS connection that has ended was ended by somebody else than the server.
+
+    Who can close the connection beneath can cut an answer short that ends with it (RFC 8446
+    section 6.1, RFC 9112 section 9.8).
+    """
+    if not isinstance(tls, ssl.SSLObject):
+        return False
+    try:
+        return tls.read(1) != b""
+    except ssl.SSLZeroReturnError:
+        return False
+    except (OSError, ValueError):
+        return True
