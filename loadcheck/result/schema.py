@@ -309,6 +309,10 @@ def json_schema() -> dict[str, Any]:
                         "started_at": text("UTC, ISO 8601."),
                         "ended_at": maybe(text("UTC, ISO 8601; null while it runs.")),
                         "interrupted": flag("Whether it was stopped by a signal."),
+                        "in_progress": flag(
+                            "True while its process still writes it; never in a file, only in "
+                            "what show --json prints."
+                        ),
                         "aborted": {
                             **open_object(
                                 "The threshold that stopped the load early; null if none did.",
@@ -333,6 +337,7 @@ def json_schema() -> dict[str, Any]:
                         "scenario_file": text("As the user named it."),
                     },
                     optional=(
+                        "in_progress",
                         "aborted",
                         "load_began_at",
                         "baseline",
