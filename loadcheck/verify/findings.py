@@ -386,9 +386,14 @@ class _Sentences:
         )
 
     def _duplicated(self) -> Finding:
-        claim, seen = self._proof.duplicated, self._seen
+        claim, seen, again = self._proof.duplicated, self._seen, self._sent.sent_again
         if claim.verdict is Verdict.PASS:
-            summary = "No event was counted twice."
+            though = (
+                f", though {again:,} requests were sent again as idle connections were being closed"
+                if again
+                else ""
+            )
+            summary = f"No event was counted twice{though}."
         elif claim.reason is Reason.ADRIFT:
             summary = (
                 "Whether events were counted twice is unknown: no two answers in a row agreed on "
@@ -411,6 +416,7 @@ class _Sentences:
                 "totals": seen.totals,
                 "uniques": seen.uniques,
                 "duplicated": seen.duplicated,
+                "sent_again": again,
             },
         )
 
@@ -422,12 +428,19 @@ class _Sentences:
             rest = told["ambiguous"]["duplicated"] if told is not None else 0
             unnamed = f"; {rest:,} events could not be given to a user" if rest else ""
             who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
+        again = self._sent.sent_again
+        ours = (
+            f" loadcheck itself sent {again:,} requests again, as idle connections were closed (not "
+            "with retry.stale = false)."
+            if again
+            else ""
+        )
         each = self._sent.events_per_copy
         return (
             f"{claim.at_least:,} events were counted beyond {'one' if each == 1 else f'{each:,}'} "
             f"per user ({seen.totals:,} events of {seen.uniques:,} users): retries were not "
-            f"deduplicated, or the pipeline repeated them.{who} loadcheck reconcile --export tells "
-            "which."
+            f"deduplicated, or the pipeline repeated them.{ours}{who} loadcheck reconcile --export "
+            "tells which."
         )
 
     def _missing_events(self) -> Finding:
