@@ -164,7 +164,7 @@ class Standing:
 
 def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
     """Return how the count stands (rules 1, 2 and 5)."""
-    good = [seen for seen in observations if seen.uniques is not None]
+    good = _possible(terms, [seen for seen in observations if seen.uniques is not None])
     timely = sorted(
         (seen for seen in good if seen.as_of_ns >= terms.since_ns), key=lambda seen: seen.as_of_ns
     )
@@ -220,6 +220,23 @@ def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | No
     last = pairs[-1]
     agreed = len(pairs) > 1 and _same(last, pairs[-2]) and last.uniques == final.uniques
     return (last.totals if agreed else None), not agreed
+
+
+def _possible(terms: Terms, good: Sequence[Observation]) -> list[Observation]:
+    """Leave out single answers that count more users than were ever sent (rule 4)."""
+    sent = terms.sent
+    most = terms.before + sent.acknowledged + sent.indeterminate + sent.rejected
+    if terms.isolation == "baseline":
+        return list(good)
+    high = [terms.least(_uniques(seen)) > most for seen in good]
+    return [
+        seen
+        for place, seen in enumerate(good)
+        if not high[place]
+        or place == len(good) - 1
+        or high[place + 1]
+        or (place and high[place - 1])
+    ]
 
 
 def _rises(terms: Terms, timely: Sequence[Observation]) -> bool:
@@ -369,6 +386,7 @@ def weigh(
     groups: Groups | None = None,
     *,
     controls: bool | None = None,
+    proven: int = 0,
     leaking: bool = False,
 ) -> Proof:
     """Return what the answers prove.
@@ -379,6 +397,7 @@ def weigh(
         groups: What the counts by bucket told; None if nobody asked.
         controls: Whether all users are counted that were sent after the missing; None if none were
             sent.
+        proven: Users that are lost whatever else is late: of whom a later event is counted.
         leaking: Whether users are counted of a run that never was.
     """
     stands = standing(terms, observations)
@@ -393,7 +412,7 @@ def weigh(
             duplicated=_UNKNOWN,
             missing_events=_UNKNOWN,
         )
-    return _Weighing(terms, stands, groups or Groups(), controls).proof()
+    return _Weighing(terms, stands, groups or Groups(), (controls, proven)).proof()
 
 
 def _nothing(terms: Terms, stands: Standing, *, leaking: bool) -> Reason | None:
@@ -419,12 +438,12 @@ class _Weighing:
     """The claims on one set of answers."""
 
     def __init__(
-        self, terms: Terms, stands: Standing, groups: Groups, controls: bool | None
+        self, terms: Terms, stands: Standing, groups: Groups, controls: tuple[bool | None, int]
     ) -> None:
         assert stands.final is not None
         self._terms = terms
         self._stands = stands
-        self._controls = controls
+        self._controls, self._proven = controls
         count = _uniques(stands.final)
         # rows tell of the count that they added up to, and of no other
         fits = groups.uniques is not None and groups.uniques == count
@@ -481,6 +500,9 @@ class _Weighing:
             if terms.lower <= self._most:
                 timely = groups.as_of_ns >= terms.deadline_ns
             doubt = self._doubt_of_loss(timely=timely)
+            if doubt is Reason.CONTROLS and self._proven:
+                at_least = min(self._proven, at_least)
+                return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most, reason=doubt)
             if doubt is not None:
                 return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
@@ -543,6 +565,8 @@ class _Weighing:
             doubt = self._contradicted
         elif terms.isolation == "baseline":
             doubt = Reason.FOREIGN
+        elif at_least and not self._supported():
+            doubt = Reason.UNSPLIT if terms.splits else Reason.ADRIFT
         elif not at_least and sent.rejected and not self._grouped and self._uniques:
             doubt = Reason.HIDDEN
         if doubt is not None:
@@ -550,6 +574,12 @@ class _Weighing:
         if at_least:
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=None)
         return Claim(verdict=Verdict.PASS)
+
+    def _supported(self) -> bool:
+        """Tell whether another count than that of users says that there are more of them."""
+        if self._grouped or self._terms.approximate or not self._terms.counts_events:
+            return True
+        return self._totals is not None and self._totals >= self._uniques
 
     def _events(self) -> tuple[Claim, Claim]:
         """Return what is known of duplicated and of missing events."""
@@ -594,6 +624,8 @@ class _Weighing:
         at_most = max(missing, (each - 1) * self._most)  # each counted user has one event
         if missing:
             doubt = self._doubt_of_loss(timely=self._stands.timely)
+            if terms.splits and not self._grouped:
+                doubt = Reason.UNSPLIT  # users that nobody sent would bring fewer events
             if doubt is not None:
                 return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
@@ -603,7 +635,6 @@ class _Weighing:
 
     def _recovered_at_most(self, lost: Claim) -> int:
         unclear = self._terms.sent.indeterminate
-        decided = lost.verdict is not Verdict.UNKNOWN or lost.reason is Reason.HIDDEN
-        if lost.at_most is None or not decided:
+        if lost.at_most is None or lost.verdict is Verdict.UNKNOWN:
             return unclear
         return max(0, min(unclear, self._most - self._terms.lower + lost.at_most))

@@ -154,7 +154,7 @@ def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
     assert final is not None
     return (
         f"its answers do not add up: {proof.standing.totals or 0:,} events of "
-        f"{final.uniques or 0:,} users"
+        f"{final.uniques or 0:,} users. {_ESTIMATES.rstrip('.')}"
     )
 
 
@@ -430,8 +430,8 @@ class _Sentences:
             who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
         again = self._sent.sent_again
         ours = (
-            f" loadcheck itself sent {again:,} requests again, as idle connections were closed (not "
-            "with retry.stale = false)."
+            f" loadcheck itself sent {again:,} requests again, as idle connections were closed "
+            "(not with retry.stale = false)."
             if again
             else ""
         )

@@ -263,7 +263,11 @@ class Localized:
         found, why = self, _UNPROVEN.get(proof.lost.reason, proof.lost.reason.value)
         if proof.disappeared.at_least:
             why = "more users were counted before"
-        proven = proof.lost.verdict is Verdict.FAIL and not proof.disappeared.at_least
+        proven = (
+            proof.lost.verdict is Verdict.FAIL
+            and proof.lost.reason is Reason.PROVEN
+            and not proof.disappeared.at_least
+        )
         if not proven and (self.lost or self.windows):
             found = replace(
                 found,
