@@ -76,7 +76,7 @@ def test_a_page_goes_where_it_is_told(loadcheck: Loadcheck, stored: Path) -> Non
     [
         (b'{"schema": "loadcheck.result/1", "verd', "is not JSON"),
         (b'{"schema": "loadcheck.result/99"}', 'has the schema "loadcheck.result/99"'),
-        (b"[1, 2]", "is no results file"),
+        (b"[1, 2]", "is not a loadcheck results file"),
         (b'{"schema": "loadcheck.result/1", "verdict": "splendid"}', "verdict"),
     ],
 )

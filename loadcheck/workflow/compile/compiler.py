@@ -142,11 +142,10 @@ def _inputs(
             noted[name] = frozenset(scope.noted)
     root = book.scribe.document.root
     schema = InputSchema(workflow.inputs, root)
-    declared = dict(schema.declared)
-    for name in workflow.depends_on:
-        other = book.workflows.get(name)
-        declared |= {} if other is None else InputSchema(other.inputs, root).declared
-    check_names(settings.inputs, declared, book.scribe, path)
+    others = (book.workflows.get(name) for name in workflow.depends_on)
+    schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
+    own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
+    check_names(own, schema.declared, book.scribe, path)
     example = _example(settings.run)
     check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
     return values, noted

@@ -7,21 +7,30 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonpath_rfc9535
-import orjson
 
-from loadcheck.documents.pointer import MISSING, compile_pointer
+from loadcheck.documents.pointer import MISSING, compile_pointer, format_pointer
 from loadcheck.workflow.description import model
-from loadcheck.workflow.expressions.conditions import SECTION, compare, compile_condition
-from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
+from loadcheck.workflow.expressions.conditions import (
+    SECTION,
+    compile_condition,
+    shortened,
+)
+from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.expressions.resolve import Resolver
-from loadcheck.workflow.expressions.values import Frame, as_dynamic, as_text
+from loadcheck.workflow.expressions.values import Dynamic, Frame, as_dynamic, as_text
 from loadcheck.workflow.runtime.program import Criterion
 
 _SINGULAR = re.compile(
-    r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)"
-    r"(?:\s*(?P<operator>==|!=|<=|>=|<|>)\s*"
-    r"(?P<literal>-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|'[^'\\]*'|\"[^\"\\]*\"))?\s*"
+    r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)\s*"
 )
+_PIECE = re.compile(
+    r"\s+|(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])+)"
+    r"|(?P<operator>==|!=|<=|>=|<|>)|&&|\|\||[!()]"
+    r"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.])|(?:true|false|null)(?!\w)"
+    r"|(?P<string>'[^'\\]*'|\"[^\"\\]*\")"
+)
+_LENGTH = re.compile(r"\$.*\.length$", re.DOTALL)
+_LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
 _SEGMENT = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(?:(-?[0-9]+)|'([^']*)'|\"([^\"]*)\")\]")
 
 
@@ -29,6 +38,14 @@ def compile_criterion(raw: model.Criterion, resolver: Resolver) -> Criterion | N
     """Compile a criterion; None if what is wrong with it was reported."""
     try:
         if raw.type == "simple":
+            if "{$" in raw.condition:
+                plain = re.sub(r"\{(\$[^{}]*)\}", r"\1", raw.condition)
+                resolver.scribe.warn(
+                    (*raw.path, "condition"),
+                    f'"{shortened(raw.condition)}": a condition has no braces',
+                    f'write "{plain}"',
+                    SECTION,
+                )
             return simple(raw.condition, resolver)
         return _in_context(raw, resolver)
     except ExpressionError as error:
@@ -42,7 +59,7 @@ def simple(condition: str, resolver: Resolver) -> Criterion:
     Raises:
         ExpressionError: It does not parse.
     """
-    holds, uses = compile_condition(condition, resolver.scope.resolve)
+    holds, uses = compile_condition(condition, resolver.operand)
     return Criterion(text=condition, holds=holds, uses=uses)
 
 
@@ -74,22 +91,80 @@ def _regex(pattern: str) -> Callable[[Any], bool]:
 
 def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
     condition = raw.condition
-    singular = _SINGULAR.fullmatch(condition)
-    if singular is None or singular["operator"] is None:
+    pieces = _comparisons(condition)
+    if pieces is None:
         return compile_jsonpath_test(condition)
-    tokens = _tokens(singular["query"])
-    pointer = "".join(f"/{token}" for token in tokens)
-    name, literal = singular["operator"], singular["literal"]
-    suggestion = f"{context}#{pointer} {name} {literal.replace(chr(34), chr(39))}"
-    resolver.scribe.warn(
-        (*raw.path, "condition"),
-        f'"{condition}" is no JSONPath: a comparison stands only in a filter (RFC 9535)',
-        f'write "{suggestion}" with type simple, or "$[?{condition.strip()}]"',
-        SECTION,
+    message = (
+        f'"{shortened(condition)}" is no JSONPath: a comparison stands only in a filter (RFC 9535)'
     )
-    reach = compile_pointer(tokens)
-    expected = orjson.loads(literal.replace("'", '"'))
-    return lambda value: compare(name, reach(value), expected)
+    place = (*raw.path, "condition")
+    filtered = "$[?" + _LENGTH_OF.sub(r"length(\1)", condition.strip()) + "]"
+    if any(_LENGTH.search(piece) for piece in pieces):
+        resolver.scribe.warn(place, message, f'write "{filtered}"', SECTION)
+        return _with_lengths(pieces)
+    base = context if "#" in context else f"{context}#"
+    plain = "".join(
+        base + format_pointer(_tokens(piece)) if piece.startswith("$") else piece
+        for piece in pieces
+    )
+    resolver.scribe.warn(
+        place, message, f'write "{plain}" with type simple, or "{filtered}"', SECTION
+    )
+    return _test_of(pieces, lambda tokens, value: compile_pointer(tokens)(value))
+
+
+def _comparisons(condition: str) -> list[str] | None:
+    """Split a condition that compares what JSONPath queries find, as other tools take it.
+
+    Returns:
+        Singular queries, and between them operators and literals as a simple condition has them;
+        None if it is not of that kind.
+    """
+    pieces: list[str] = []
+    position = 0
+    compares = False
+    while position < len(condition):
+        match = _PIECE.match(condition, position)
+        if match is None:
+            return None
+        text = match[0]
+        compares = compares or match["operator"] is not None
+        if match["string"]:
+            text = "'" + text[1:-1].replace("'", "''") + "'"
+        pieces.append(text)
+        position = match.end()
+    return pieces if compares else None
+
+
+def _test_of(
+    pieces: list[str], reach: Callable[[tuple[str, ...], Any], Any]
+) -> Callable[[Any], bool]:
+    """Return the test that the pieces make, what the queries find being given by ``reach``."""
+    queries = [_tokens(piece) for piece in pieces if piece.startswith("$")]
+    numbers = iter(range(len(queries)))
+    text = "".join(
+        f"$inputs.q{next(numbers)}" if piece.startswith("$") else piece for piece in pieces
+    )
+
+    def found(expression: Expression) -> Dynamic:
+        tokens = queries[int(expression.names[0][1:])]
+        return Dynamic(text=expression.text, evaluate=lambda frame: reach(tokens, frame[0]))
+
+    holds, _ = compile_condition(text, found)
+    return lambda value: holds([value])
+
+
+def _with_lengths(pieces: list[str]) -> Callable[[Any], bool]:
+    """Return a test in which ``.length`` behind an array or a text is its length."""
+
+    def reach(tokens: tuple[str, ...], value: Any) -> Any:
+        if tokens and tokens[-1] == "length":
+            holder = compile_pointer(tokens[:-1])(value)
+            if isinstance(holder, list | str):
+                return len(holder)
+        return compile_pointer(tokens)(value)
+
+    return _test_of(pieces, reach)
 
 
 def compile_jsonpath_test(query: str) -> Callable[[Any], bool]:
@@ -109,7 +184,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
         ExpressionError: It is no JSONPath query.
     """
     singular = _SINGULAR.fullmatch(query)
-    if singular is not None and singular["operator"] is None and "[-" not in query:
+    if singular is not None and "[-" not in query:
         reach = compile_pointer(_tokens(singular["query"]))
 
         def find_one(value: Any) -> list[Any]:
@@ -122,7 +197,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
     except jsonpath_rfc9535.JSONPathError as error:
         message = str(error).splitlines()[0]
         raise ExpressionError(
-            f'"{query}" is no JSONPath: {message}', "see RFC 9535 section 2"
+            f'"{shortened(query)}" is no JSONPath: {message}', "see RFC 9535 section 2"
         ) from None
     return lambda value: [node.value for node in compiled.find(value)]
 

@@ -197,7 +197,9 @@ class Linker:
         if self._given.inputs is None:
             return lambda _: {}
         declared = target.schema.declared
-        values = {name: value for name, value in self._given.inputs.items() if name in declared}
+        values = {
+            name: value for name, value in self._given.inputs.items() if declared.accepts(name)
+        }
         check_inputs(target.schema, {**target.schema.defaults, **values}, target.book.scribe, path)
         for name, value in values.items():
             known = target.input_uses.get(name, frozenset())

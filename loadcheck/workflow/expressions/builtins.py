@@ -17,6 +17,7 @@ import orjson
 
 from loadcheck.documents.pointer import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.description.inputs import DeclaredInputs
 from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError
 from loadcheck.workflow.expressions.values import (
@@ -68,6 +69,8 @@ def longest(
         name = ".".join(words[:length])
         if name in names:
             return name, tuple(words[length:])
+    if isinstance(declared, DeclaredInputs) and declared.accepts(words[0]):
+        return words[0], tuple(words[1:])
     raise ExpressionError(
         f'{what} "{words[0]}"', did_you_mean(words[0], names) or "none is declared"
     )
@@ -189,6 +192,8 @@ def _path_reader(template: str, name: str) -> Callable[[Exchange], Any]:
 def _response(expression: Expression) -> Dynamic:
     if expression.names[0] == "header":
         name = expression.names[1]
+        if expression.pointer is not None:  # each of the fields of that name, in order
+            return _from_exchange(expression, lambda exchange: exchange.header_values(name))
         return _from_exchange(expression, lambda exchange: _or_missing(exchange.header(name)))
     tokens = tokens_of(expression)
     if not tokens:

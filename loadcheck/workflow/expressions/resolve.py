@@ -8,6 +8,7 @@ from typing import Any
 from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.workflow.expressions.grammar import (
+    OWN,
     OWN_REMEDY,
     SECTION,
     Expression,
@@ -15,6 +16,7 @@ from loadcheck.workflow.expressions.grammar import (
     is_expression,
     is_own,
     parse_expression,
+    unknown_root,
 )
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.templates import (
@@ -76,20 +78,55 @@ class Resolver:
         return raw
 
     def string(self, raw: str, path: Path) -> Any:
-        """Return what a string means; ``MISSING`` if it has no value or was reported."""
+        """Return what a string means; ``MISSING`` if it has no value.
+
+        What was reported has a value that is known only when a copy runs, so that nothing else is
+        reported of it.
+        """
         if "$" not in raw:
             return raw
-        if not self._own and is_own(raw):
-            message = f'"{raw}" is no runtime expression of Arazzo'
-            self.scribe.error(path, message, OWN_REMEDY, SECTION)
-            return MISSING
         try:
-            if is_expression(raw, own=self._own) and not is_bare_text(raw):
+            if (is_own(raw) or is_expression(raw, own=self._own)) and not is_bare_text(raw):
                 return self.expression(parse_expression(raw), path)
+            self._check_root(raw, path)
             return self._template(raw, path)
         except ExpressionError as error:
             self.scribe.error(path, error.message, error.remedy, SECTION)
-            return MISSING
+            return Dynamic(text=raw, evaluate=lambda _: MISSING)
+
+    def _check_root(self, raw: str, path: Path) -> None:
+        """Refuse text that begins like an expression whose root is misspelt; warn of the like.
+
+        Raises:
+            ExpressionError: It is most likely meant as an expression.
+        """
+        found = unknown_root(raw, own=self._own)
+        if found is None:
+            return
+        root, meant = found
+        if meant:
+            raise ExpressionError(
+                f'"{raw}" would be sent as text: "{root}" begins no expression',
+                f'did you mean "{meant}"?',
+            )
+        self.scribe.warn(
+            path,
+            f'"{raw}" is sent as text: "{root}" begins no expression',
+            "expressions begin with $inputs, $steps, $response, …",
+            SECTION,
+        )
+
+    def operand(self, expression: Expression) -> Any:
+        """Return the value of an expression.
+
+        Raises:
+            ExpressionError: It refers to nothing, or is loadcheck's own in an Arazzo document.
+        """
+        if expression.root in OWN and not self._own:
+            raise ExpressionError(
+                f'"{expression.text}" is no runtime expression of Arazzo', OWN_REMEDY
+            )
+        return self.scope.resolve(expression)
 
     def expression(self, expression: Expression, path: Path) -> Any:
         """Return the value of an expression that stands alone.
@@ -97,14 +134,32 @@ class Resolver:
         Raises:
             ExpressionError: It refers to nothing.
         """
-        if expression.tail:
+        value = self.operand(expression)
+        tokens = self.scope.tokens
+        if tokens and tokens[-1] == "length":
+            whole = self.scope.conforming(expression).removesuffix("/length").removesuffix("#")
             self.scribe.warn(
                 path,
-                f'"{expression.text}" takes members without a JSON Pointer',
-                f'write "{expression.conforming}"',
+                f'"{expression.text}": an expression has no length, this is a member "length"',
+                f'take the whole of it, "{whole}", and test an item: type jsonpath, "$[0]"',
                 SECTION,
             )
-        return self.scope.resolve(expression)
+        elif self.scope.conforming(expression) != expression.text:
+            shorter = expression.standard and not tokens and self._is_first_version
+            if not shorter:
+                self.scribe.warn(
+                    path,
+                    f'"{expression.text}" is not spelt as the specification has it',
+                    f'write "{self.scope.conforming(expression)}"',
+                    SECTION,
+                )
+        return value
+
+    @property
+    def _is_first_version(self) -> bool:
+        """Whether the document is of Arazzo 1.0.0, which had spellings of its own."""
+        root = self.scribe.document.root
+        return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 
     def _template(self, raw: str, path: Path) -> str | Text | JsonText:
         parts: list[str | Known | Dynamic] = []

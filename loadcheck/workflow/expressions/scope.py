@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from loadcheck.documents.pointer import MISSING, look_up
+from loadcheck.documents.pointer import MISSING, format_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
 from loadcheck.workflow.expressions.builtins import (
@@ -19,6 +19,7 @@ from loadcheck.workflow.expressions.builtins import (
     read_message,
     run_value,
     target_value,
+    tokens_of,
 )
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot
@@ -47,6 +48,7 @@ class Scope:
         wanted: Outputs of steps that somebody reads → their slot in the frame.
         inputs: As given.
         steps: As given.
+        tokens: What the last expression leads through behind the name that is declared.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Scope:
         self.template = ""
         self.noted: set[str] = set()
         self.wanted: dict[tuple[str, str], int] = {}
+        self.tokens: tuple[str, ...] = ()
+        self._declared = ""
         self._resolvers: Mapping[str, Callable[[Expression], Any]] = {
             "inputs": self._input,
             "outputs": self._output,
@@ -93,12 +97,27 @@ class Scope:
         """How many slots a frame of this workflow has."""
         return Slot.FREE + len(self.wanted)
 
+    def conforming(self, expression: Expression) -> str:
+        """Return the last expression as the specification spells it: members by a JSON Pointer."""
+        if not self._declared or self._declared == expression.names[-1]:
+            return expression.conforming
+        words = (f"${expression.root}", *expression.names[:-1], self._declared)
+        return ".".join(words) + "#" + format_pointer(self.tokens)
+
+    def _longest(
+        self, expression: Expression, declared: Mapping[str, Any], what: str
+    ) -> tuple[str, tuple[str, ...]]:
+        name, rest = longest(expression, declared, what)
+        self._declared, self.tokens = name, rest + tokens_of(expression)
+        return name, rest
+
     def resolve(self, expression: Expression) -> Any:
         """Return the value of an expression, a :class:`Dynamic`, or ``MISSING``.
 
         Raises:
             ExpressionError: It refers to something that is not declared, or not known here.
         """
+        self._declared, self.tokens = "", tokens_of(expression)
         if expression.root not in ROOTS:
             return self._resolvers[expression.root](expression)
         if not self.answered:
@@ -117,7 +136,7 @@ class Scope:
         return noted
 
     def _input(self, expression: Expression) -> Any:
-        name, rest = longest(expression, self.face.inputs, "the workflow has no input")
+        name, rest = self._longest(expression, self.face.inputs, "the workflow has no input")
         if self.inputs is None:
             depends = frozenset({f"input:{self.face.key}/{name}"})
             inputs = itemgetter(Slot.INPUTS)
@@ -125,7 +144,7 @@ class Scope:
             def evaluate(frame: Frame) -> Any:
                 return inputs(frame).get(name, MISSING)
 
-            optional = not self.face.inputs[name]
+            optional = not self.face.inputs.get(name, False)
             return dynamic(expression, evaluate, rest, uses=depends, optional=optional)
         self.noted |= self._noted_inputs.get(name, frozenset())
         return follow(expression, self.inputs.get(name, MISSING), rest)
@@ -137,7 +156,7 @@ class Scope:
             return self._called(expression, step.call)
         if step is not None and self.here is not None and name in step.outputs:
             return self._slot(expression, self.here, name, ())
-        name, rest = longest(expression, self.face.outputs, "the workflow has no output")
+        name, rest = self._longest(expression, self.face.outputs, "the workflow has no output")
         if name in self._resolving:
             raise ExpressionError(f'the output "{name}" refers to itself')
         self._resolving.append(name)
@@ -145,11 +164,13 @@ class Scope:
             value = self.resolve(parse_expression(self.face.outputs[name]))
         finally:
             self._resolving.pop()
+            self._declared, self.tokens = name, rest + tokens_of(expression)
         return follow(expression, value, rest)
 
     def _called(self, expression: Expression, call: WorkflowSignature) -> Dynamic:
         """Return an output of the workflow that the step at hand has just called."""
-        name, rest = longest(expression, call.outputs, f'the workflow "{call.key}" has no output')
+        what = f'the workflow "{call.key}" has no output'
+        name, rest = self._longest(expression, call.outputs, what)
         call.wanted.add(name)
         outputs = itemgetter(Slot.OUTPUTS)
 
@@ -167,7 +188,7 @@ class Scope:
             )
         step = self.steps[step_id]
         names = {**(step.call.outputs if step.call else {}), **step.outputs}
-        name, rest = longest(expression, names, f'the step "{step_id}" has no output')
+        name, rest = self._longest(expression, names, f'the step "{step_id}" has no output')
         return self._slot(expression, step_id, name, rest)
 
     def _slot(
@@ -184,7 +205,7 @@ class Scope:
             raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
         face = self._workflows[workflow_id]
         declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
-        name, rest = longest(
+        name, rest = self._longest(
             expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
         )
         if kind == "outputs":
