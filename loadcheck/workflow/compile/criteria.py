@@ -6,23 +6,26 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import jsonpath_rfc9535
-
 from loadcheck.documents.pointer import MISSING, compile_pointer, format_pointer
 from loadcheck.workflow.description import model
 from loadcheck.workflow.expressions.conditions import (
     SECTION,
     compile_condition,
     shortened,
+    truth,
 )
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.selectors import (
+    compile_jsonpath_test,
+    compile_xpath,
+    is_true_xpath,
+    pointer_of,
+    tokens_of_query,
+)
 from loadcheck.workflow.expressions.values import Dynamic, Frame, as_dynamic, as_text
 from loadcheck.workflow.runtime.program import Criterion
 
-_SINGULAR = re.compile(
-    r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)\s*"
-)
 _PIECE = re.compile(
     r"\s+|(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])+)"
     r"|(?P<operator>==|!=|<=|>=|<|>)|&&|\|\||[!()]"
@@ -31,7 +34,6 @@ _PIECE = re.compile(
 )
 _LENGTH = re.compile(r"\$.*\.length$", re.DOTALL)
 _LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
-_SEGMENT = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(?:(-?[0-9]+)|'([^']*)'|\"([^\"]*)\")\]")
 
 
 def compile_criterion(raw: model.Criterion, resolver: Resolver) -> Criterion | None:
@@ -67,7 +69,7 @@ def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
     condition, context = raw.condition, raw.context or ""
     value = resolver.expression(parse_expression(context), (*raw.path, "context"))
     dynamic = as_dynamic(value)
-    test = _regex(condition) if raw.type == "regex" else _jsonpath(raw, context, resolver)
+    test = _test(raw, context, resolver)
     text = f"{condition} ({raw.type} on {context})"
     if dynamic is None:
         outcome = value is not MISSING and test(value)
@@ -79,6 +81,19 @@ def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
         return found is not MISSING and test(found)
 
     return Criterion(text=text, holds=holds, uses=dynamic.uses)
+
+
+def _test(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
+    """Return the test of a value that a criterion asks for in its language."""
+    if raw.type == "regex":
+        return _regex(raw.condition)
+    if raw.type == "jsonpath":
+        return _jsonpath(raw, context, resolver)
+    if raw.type == "jsonpointer":
+        reach = compile_pointer(pointer_of(raw.condition))
+        return lambda value: truth(reach(value))
+    select = compile_xpath(raw.condition, raw.type)
+    return lambda value: is_true_xpath(select(value))
 
 
 def _regex(pattern: str) -> Callable[[Any], bool]:
@@ -104,7 +119,7 @@ def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callabl
         return _with_lengths(pieces)
     base = context if "#" in context else f"{context}#"
     plain = "".join(
-        base + format_pointer(_tokens(piece)) if piece.startswith("$") else piece
+        base + format_pointer(tokens_of_query(piece)) if piece.startswith("$") else piece
         for piece in pieces
     )
     resolver.scribe.warn(
@@ -140,7 +155,7 @@ def _test_of(
     pieces: list[str], reach: Callable[[tuple[str, ...], Any], Any]
 ) -> Callable[[Any], bool]:
     """Return the test that the pieces make, what the queries find being given by ``reach``."""
-    queries = [_tokens(piece) for piece in pieces if piece.startswith("$")]
+    queries = [tokens_of_query(piece) for piece in pieces if piece.startswith("$")]
     numbers = iter(range(len(queries)))
     text = "".join(
         f"$inputs.q{next(numbers)}" if piece.startswith("$") else piece for piece in pieces
@@ -165,44 +180,3 @@ def _with_lengths(pieces: list[str]) -> Callable[[Any], bool]:
         return compile_pointer(tokens)(value)
 
     return _test_of(pieces, reach)
-
-
-def compile_jsonpath_test(query: str) -> Callable[[Any], bool]:
-    """Return whether a JSONPath query finds anything in a value (RFC 9535).
-
-    Raises:
-        ExpressionError: It is no JSONPath query.
-    """
-    find = compile_jsonpath(query)
-    return lambda value: bool(find(value))
-
-
-def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
-    """Return what a JSONPath query finds in a value (RFC 9535).
-
-    Raises:
-        ExpressionError: It is no JSONPath query.
-    """
-    singular = _SINGULAR.fullmatch(query)
-    if singular is not None and "[-" not in query:
-        reach = compile_pointer(_tokens(singular["query"]))
-
-        def find_one(value: Any) -> list[Any]:
-            found = reach(value)
-            return [] if found is MISSING else [found]
-
-        return find_one
-    try:
-        compiled = jsonpath_rfc9535.compile(query)
-    except jsonpath_rfc9535.JSONPathError as error:
-        message = str(error).splitlines()[0]
-        raise ExpressionError(
-            f'"{shortened(query)}" is no JSONPath: {message}', "see RFC 9535 section 2"
-        ) from None
-    return lambda value: [node.value for node in compiled.find(value)]
-
-
-def _tokens(query: str) -> tuple[str, ...]:
-    return tuple(
-        name or index or single or double for name, index, single, double in _SEGMENT.findall(query)
-    )

@@ -9,12 +9,12 @@ from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import COPY, symbol
-from loadcheck.workflow.compile.criteria import compile_jsonpath
 from loadcheck.workflow.compile.linker import Linker
 from loadcheck.workflow.compile.request import RequestTemplate, compile_request
 from loadcheck.workflow.compile.request_spec import RequestError
 from loadcheck.workflow.compile.workflow import StepDraft, Unit
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
+from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dynamic
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.plan import CallFrame, Query

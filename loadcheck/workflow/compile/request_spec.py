@@ -140,9 +140,9 @@ def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
     payload = MISSING
     if isinstance(body.payload, str) and media_type(content_type) == FORM:
         encoding = Resolver(resolver.scope, resolver.scribe, encode=percent)
-        payload = encoding.string(body.payload, (*body.path, "payload"))
+        payload = encoding.string(body.payload, body.payload_path)
     elif body.payload is not MISSING:
-        payload = resolver.value(body.payload, (*body.path, "payload"))
+        payload = resolver.value(body.payload, body.payload_path)
     for replacement in body.replacements:
         value = resolver.value(replacement.value, (*replacement.path, "value"))
         if value is not MISSING:

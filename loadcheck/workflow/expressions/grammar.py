@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from loadcheck.documents.pointer import format_pointer, parse_pointer
 from loadcheck.errors import did_you_mean
@@ -139,6 +140,27 @@ def is_expression(text: str, *, own: bool) -> bool:
 def is_own(text: str) -> bool:
     """Return whether the text is a loadcheck extension expression ($copy, $run, …)."""
     return is_expression(text, own=True) and not is_expression(text, own=False)
+
+
+LATER: Final = "1.1"
+
+
+def version_of(root: Any) -> str:
+    """Return which rules a document follows: "1.0.0", "1.0" for its corrections, "1.1"."""
+    version = root.get("arazzo") if isinstance(root, Mapping) else None
+    if not isinstance(version, str):
+        return "1.0"
+    return "1.0.0" if version == "1.0.0" else LATER if version.startswith("1.1.") else "1.0"
+
+
+def is_selector(value: object) -> bool:
+    """Return whether a value is a Selector Object (Arazzo 1.1.0)."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"context", "selector", "type"}
+        and isinstance(value["context"], str)
+        and value["context"].startswith("$")
+    )
 
 
 def unknown_root(text: str, *, own: bool) -> tuple[str, str] | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.workflow.expressions.grammar import (
+    LATER,
     OWN,
     OWN_REMEDY,
     SECTION,
@@ -15,10 +16,13 @@ from loadcheck.workflow.expressions.grammar import (
     ExpressionError,
     is_expression,
     is_own,
+    is_selector,
     parse_expression,
     unknown_root,
+    version_of,
 )
 from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.selectors import select_value
 from loadcheck.workflow.expressions.templates import (
     Bare,
     is_bare_text,
@@ -36,6 +40,8 @@ from loadcheck.workflow.expressions.values import (
     as_dynamic,
     as_text,
 )
+
+SELECTOR: Final = "Selector Object"
 
 
 class Resolver:
@@ -60,6 +66,7 @@ class Resolver:
         self.scribe = scribe
         self._own = own
         self._encode = encode
+        self._selects = own or version_of(scribe.document.root) == LATER
 
     def value(self, raw: Any, path: Path) -> Any:
         """Return a JSON value with every string in it resolved.
@@ -69,6 +76,8 @@ class Resolver:
         """
         if isinstance(raw, str):
             return self.string(raw, path)
+        if self._selects and is_selector(raw):
+            return self._selected(raw, path)
         if isinstance(raw, dict):
             members = {name: self.value(value, (*path, name)) for name, value in raw.items()}
             return {name: value for name, value in members.items() if value is not MISSING}
@@ -76,6 +85,14 @@ class Resolver:
             items = [self.value(value, (*path, index)) for index, value in enumerate(raw)]
             return [value for value in items if value is not MISSING]
         return raw
+
+    def _selected(self, raw: dict[str, Any], path: Path) -> Any:
+        context = self.string(raw["context"], (*path, "context"))
+        try:
+            return select_value(raw, context)
+        except ExpressionError as error:
+            self.scribe.error((*path, "selector"), error.message, error.remedy, SELECTOR)
+            return Dynamic(text=str(raw["context"]), evaluate=lambda _: MISSING)
 
     def string(self, raw: str, path: Path) -> Any:
         """Return what a string means; ``MISSING`` if it has no value.

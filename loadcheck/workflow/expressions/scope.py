@@ -22,6 +22,7 @@ from loadcheck.workflow.expressions.builtins import (
     tokens_of,
 )
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
+from loadcheck.workflow.expressions.selectors import select_value
 from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot
 from loadcheck.workflow.identity import Run
 
@@ -161,7 +162,11 @@ class Scope:
             raise ExpressionError(f'the output "{name}" refers to itself')
         self._resolving.append(name)
         try:
-            value = self.resolve(parse_expression(self.face.outputs[name]))
+            said = self.face.outputs[name]
+            if isinstance(said, str):
+                value = self.resolve(parse_expression(said))
+            else:
+                value = select_value(said, self.resolve(parse_expression(said["context"])))
         finally:
             self._resolving.pop()
             self._declared, self.tokens = name, rest + tokens_of(expression)
