@@ -36,7 +36,7 @@ def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
         return [name, *_json_text(value, percent)]
     if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
         return [name, *text_segments(value, encode)]
-    return _whole(value, lambda found: query_text(parameter, found).encode("ascii"))
+    return whole(value, lambda found: query_text(parameter, found).encode("ascii"))
 
 
 def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
@@ -48,7 +48,7 @@ def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
         return _json_text(value, percent)
     if isinstance(value, str | Text | JsonText):
         return text_segments(value, _query_piece)
-    return _whole(value, lambda found: form_text(found, {}).encode("ascii"))
+    return whole(value, lambda found: form_text(found, {}).encode("ascii"))
 
 
 def form_text(value: Any, encoding: Mapping[str, Encoding]) -> str:
@@ -105,7 +105,7 @@ def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
         isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list)
     ):
         return text_segments(value, _path_piece)
-    return _whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
+    return whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
 
 
 def path_text(parameter: Parameter, value: Any) -> str:
@@ -130,7 +130,7 @@ def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
         return _json_text(value, _field)
     if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
         return text_segments(value, _field)
-    return _whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
+    return whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
 
 
 def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
@@ -138,10 +138,10 @@ def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
     name = percent(parameter.name) + b"="
     if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
         return [name, *text_segments(value, percent)]
-    return [name, *_whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
+    return [name, *whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
 
 
-def _whole(value: Any, write: Any) -> list[Segment]:
+def whole(value: Any, write: Any) -> list[Segment]:
     """Return a value that may turn out to be an object or an array."""
     if next(dynamics(value), None) is None:
         return [write(value)]
@@ -154,7 +154,7 @@ def _whole(value: Any, write: Any) -> list[Segment]:
 
 
 def _json_text(value: Any, encode: Any) -> list[Segment]:
-    return _whole(value, lambda found: encode(orjson.dumps(found).decode()))
+    return whole(value, lambda found: encode(orjson.dumps(found).decode()))
 
 
 def _simple(value: Any, *, explode: bool, between: str = ",") -> str:

@@ -260,6 +260,17 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
     return lambda value: [node.value for node in compiled.find(value)]
 
 
+def locate_jsonpath(query: str) -> Callable[[Any], list[tuple[str, ...]]]:
+    """Return what gives the places, as pointer tokens, of what a JSONPath query finds.
+
+    Raises:
+        ExpressionError: It is no JSONPath query.
+    """
+    compile_jsonpath(query)
+    compiled = jsonpath_rfc9535.compile(query)
+    return lambda value: [tuple(map(str, node.location)) for node in compiled.find(value)]
+
+
 def tokens_of_query(query: str) -> tuple[str, ...]:
     """Return the names and indexes that a singular query leads through."""
     return tuple(
