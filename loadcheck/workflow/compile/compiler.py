@@ -207,11 +207,13 @@ def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Pl
     for unit in program.units.values():
         unit.machine.unsent = unsent
     inlined = main.scope.inputs is not None
+    query = QueryCompiler(program, main, words, settings.secrets)
     return Plan(
         workflow_id=main.model.workflow_id,
         title=main.book.content.title,
         steps=tuple(steps),
-        warnings=report.warnings,
+        _warnings=report.warnings,
+        _query_warnings=query.warnings,
         unsent=unsent,
         _machine=main.machine,
         _end=end,
@@ -221,7 +223,7 @@ def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Pl
             step.journeys for unit in program.units.values() for step in unit.machine.steps
         ),
         _batch=batch,
-        _query=QueryCompiler(program, main, words, settings.secrets),
+        _query=query,
     )
 
 

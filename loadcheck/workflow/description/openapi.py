@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -154,6 +154,8 @@ class Operation:
         content: Media type of its request body → what it is.
         secured: Places and names of parameters that its security schemes take credentials in.
         body_required: Whether a request must have a body.
+        lacks: Says what there is instead where pointer tokens lead to no part of its successful
+            JSON answer; None if they may lead to one.
         servers: Its servers' URLs, the first first; empty if the description names none.
     """
 
@@ -164,6 +166,7 @@ class Operation:
     secured: frozenset[tuple[str, str]]
     body_required: bool
     servers: tuple[str, ...]
+    lacks: Callable[[Sequence[str]], list[str] | None] = lambda _: None
 
     @property
     def content_types(self) -> tuple[str, ...]:
@@ -236,9 +239,10 @@ class Description:
             secured=self._secured,
             body_required=isinstance(body, dict) and body.get("required") is True,
             servers=tuple(self._servers(operation, item)),
+            lacks=partial(self._answer_lacks, path, method),
         )
 
-    def response_schema(self, path: str, method: str) -> tuple[Any, Document] | None:
+    def _response_schema(self, path: str, method: str) -> tuple[Any, Document] | None:
         """Return the schema of an operation's successful JSON answer, and where it stands.
 
         None if the description does not say.
@@ -258,7 +262,13 @@ class Description:
                         return entry["schema"], at
         return None
 
-    def lacks(self, schema: Any, home: Document, tokens: Sequence[str]) -> list[str] | None:
+    def _answer_lacks(self, path: str, method: str, tokens: Sequence[str]) -> list[str] | None:
+        with suppress(DescriptionError):
+            found = self._response_schema(path, method)
+            return None if found is None else self._lacks(*found, tokens)
+        return None
+
+    def _lacks(self, schema: Any, home: Document, tokens: Sequence[str]) -> list[str] | None:
         """Return what there is instead where tokens lead to no part of a schema; None if they may.
 
         Args:

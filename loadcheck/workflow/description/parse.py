@@ -418,7 +418,9 @@ class _Parser:
                 found = f"found {' and '.join(kinds)}" if kinds else "found none"
                 message = "a step has one of operationId, operationPath and workflowId"
                 entry.error((), message, found)
-            parameters = tuple(self._parts.parameters(entry, call="workflowId" in entry))
+            asynchronous = self._later and ("channelPath" in entry or "action" in entry)
+            call = "workflowId" in entry or asynchronous
+            parameters = tuple(self._parts.parameters(entry, call=call))
             timeout_ms = entry.number("timeout", whole=True)
             step = Step(
                 path=path,
@@ -432,7 +434,7 @@ class _Parser:
                 on_success=tuple(self._parts.actions(entry, "onSuccess", "successActions")),
                 on_failure=tuple(self._parts.actions(entry, "onFailure", "failureActions")),
                 outputs=self._parts.outputs(entry),
-                asynchronous="channelPath" in entry or "action" in entry,
+                asynchronous=asynchronous,
                 timeout_s=None if timeout_ms is None else timeout_ms / 1000,
                 depends_on=tuple(
                     item for item, _ in entry.items("dependsOn") if isinstance(item, str)

@@ -111,12 +111,12 @@ ROOTS: Final = frozenset({"url", "method", "statusCode", "request", "response"})
 """The expressions that there is nothing to say of before a step has been answered."""
 
 
-def read_message(expression: Expression, template: str) -> Dynamic:
+def read_message(expression: Expression, template: str | None) -> Dynamic:
     """Return what reads an expression off the exchange in the frame.
 
     Args:
         expression: One of :data:`ROOTS`.
-        template: Path template of the request.
+        template: Path template of the request; None if it is not known.
 
     Raises:
         ExpressionError: The path has no such parameter.
@@ -128,7 +128,7 @@ def read_message(expression: Expression, template: str) -> Dynamic:
     return _from_exchange(expression, _SIMPLE[expression.root])
 
 
-def _request(expression: Expression, template: str) -> Dynamic:
+def _request(expression: Expression, template: str | None) -> Dynamic:
     part = expression.names[0]
     if part == "body":
         return dynamic(expression, _request_body(whole=not tokens_of(expression)))
@@ -137,6 +137,8 @@ def _request(expression: Expression, template: str) -> Dynamic:
         return _from_exchange(expression, lambda exchange: _header(exchange, name))
     if part == "query":
         return _from_exchange(expression, lambda exchange: _query_value(exchange, name))
+    if template is None:  # the operation is not known, which was reported
+        return _from_exchange(expression, lambda _: MISSING)
     variables = re.findall(r"\{([^{}]+)\}", template)
     if name not in variables:
         remedy = did_you_mean(name, variables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -40,12 +40,14 @@ class Scope:
         workflows: The workflows of its document.
         sources: Source description name → its fields.
         components: The document's ``components``.
+        identity: The document's ``$self``, "" without one.
 
     Attributes:
         here: The step whose strings are being resolved, None between steps.
         answered: Whether they are resolved after the step's answer.
-        template: Path template of that step's request.
+        template: Path template of that step's request; None if it is not known.
         noted: Run-wide expressions of our own that were resolved since it was last cleared.
+        not_yet: Gives the steps that cannot have run before the one at hand.
         wanted: Outputs of steps that somebody reads → their slot in the frame.
         inputs: As given.
         steps: As given.
@@ -63,6 +65,7 @@ class Scope:
         workflows: Mapping[str, WorkflowSignature] | None = None,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
         components: Any = None,
+        identity: str = "",
     ) -> None:
         self.face = face
         self._run = run
@@ -72,12 +75,14 @@ class Scope:
         self._workflows = workflows or {}
         self._sources = sources or {}
         self._components = components or {}
+        self._identity = identity
         self._resolving: list[str] = []
         self.here: str | None = None
         self.answered = True
-        self.template = ""
+        self.template: str | None = ""
         self.noted: set[str] = set()
         self.wanted: dict[tuple[str, str], int] = {}
+        self.not_yet: Callable[[], Collection[str]] = tuple
         self.tokens: tuple[str, ...] = ()
         self._declared = ""
         self._resolvers: Mapping[str, Callable[[Expression], Any]] = {
@@ -86,6 +91,7 @@ class Scope:
             "steps": self._step_output,
             "workflows": self._workflow_value,
             "sourceDescriptions": self._source,
+            "self": self._self,
             "components": self._component,
             "run": self._noting(run_value),
             "target": self._noting(target_value),
@@ -191,6 +197,15 @@ class Scope:
             raise ExpressionError(
                 f'there is no step "{step_id}"', did_you_mean(step_id, self.steps)
             )
+        if not self.answered and step_id in self.not_yet():
+            own = step_id == self.here
+            raise ExpressionError(
+                f'"{expression.text}" is not there yet: '
+                + (
+                    "the step has not been answered" if own else f'"{step_id}" runs after this step'
+                ),
+                "refer to a step that runs before" + ("" if own else ", or put it first"),
+            )
         step = self.steps[step_id]
         names = {**(step.call.outputs if step.call else {}), **step.outputs}
         name, rest = self._longest(expression, names, f'the step "{step_id}" has no output')
@@ -234,6 +249,11 @@ class Scope:
             remedy = did_you_mean(entry, self._sources[name])
             raise ExpressionError(f'the source description "{name}" has no "{entry}"', remedy)
         return self._sources[name][entry]
+
+    def _self(self, expression: Expression) -> str:
+        if not self._identity:
+            raise ExpressionError(f'"{expression.text}": the document has no "$self"')
+        return self._identity
 
     def _component(self, expression: Expression) -> Any:
         value = look_up(self._components, (expression.names[0], *expression.names[1].split(".")))
