@@ -253,7 +253,7 @@ def gather_draft(
     found = find_operation(step, sources, servers, resolver.scribe)
     resolver.scope.noted.clear()
     if found is not None:
-        _check_offered(step, (*shared, *step.parameters), found[0], resolver.scribe)
+        _check_offered(step, found[0], resolver.scribe)
     merged = {
         (parameter.where or "", parameter.name): parameter
         for parameter in (*shared, *step.parameters)
@@ -289,15 +289,14 @@ def gather_draft(
     )
 
 
-def _check_offered(
-    step: model.Step,
-    parameters: Iterable[model.Parameter],
-    operation: Operation,
-    scribe: DocumentReporter,
-) -> None:
-    """Report parameters, a body and a content type that the operation does not have."""
+def _check_offered(step: model.Step, operation: Operation, scribe: DocumentReporter) -> None:
+    """Report parameters, a body and a content type that the operation does not have.
+
+    Parameters of the whole workflow need not be those of every step, and an operation that
+    describes no parameter at all says nothing of them.
+    """
     name = f"{operation.method} {operation.path}"
-    for parameter in parameters:
+    for parameter in step.parameters:
         where = parameter.where or ""
         key = parameter.name.lower() if where == "header" else parameter.name
         known = {
@@ -314,7 +313,8 @@ def _check_offered(
                 scribe.error(parameter.path, message, did_you_mean(key, inside), "Parameter Object")
             continue
         remedy = did_you_mean(key, known) or "it is sent all the same"
-        scribe.warn(parameter.path, message, remedy, "Parameter Object")
+        if operation.parameters:
+            scribe.warn(parameter.path, message, remedy, "Parameter Object")
     body = step.body
     if body is None:
         return

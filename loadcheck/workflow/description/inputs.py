@@ -16,6 +16,8 @@ SECTION: Final = "Workflow Object"
 
 
 _MAX_DEPTH: Final = 20
+_MAX_NODES: Final = 50_000
+"""Values of a schema with its references written out: they can multiply with each level."""
 
 
 class DeclaredInputs(dict[str, bool]):
@@ -205,10 +207,12 @@ class _Inliner:
 
     def __init__(self, root: Any, schema: Any) -> None:
         self._roots = (root, schema)
+        self._nodes = 0
         self.lost: list[tuple[Path, str]] = []
 
     def inlined(self, schema: Any, path: Path = (), depth: int = 0) -> Any:
-        if depth > _MAX_DEPTH:
+        self._nodes += 1
+        if depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
             return {}
         if isinstance(schema, list):
             return [self.inlined(item, (*path, at), depth) for at, item in enumerate(schema)]

@@ -141,7 +141,7 @@ class ComponentParser:
             condition, context = entry.text("condition"), entry.text("context")
             kind = self._criterion_type(entry)
             if kind not in {"simple", None} and "context" not in entry:
-                message = f"a {kind} criterion has no context"
+                message = f"a criterion of type {kind} has no context"
                 entry.error((), message, "expected context: $response.body")
             elif condition is not None and kind is not None:
                 yield Criterion(path=path, condition=condition, context=context, type=kind)

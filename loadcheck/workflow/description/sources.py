@@ -210,8 +210,9 @@ def _source(reference: SourceReference, document: Document, reader: SourceReader
             )
         )
     if not isinstance(version, str) or not version.startswith(known):
-        expected = ", ".join(f"{prefix}x" for prefix in known)
-        message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} document of {expected}"
+        versions = [f"{prefix}x" for prefix in known]
+        expected = f"{', '.join(versions[:-1])} or {versions[-1]}"
+        message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
         found = f"it says {kind}: {version}" if version is not None else ""
         raise WorkflowError(Problem(message=message, file=document.name, line=1, remedy=found))
 
