@@ -61,9 +61,12 @@ def local_only(page: Callable[[Request], Answer]) -> Callable[[Request], Answer]
 
 def _is_own(host: str) -> bool:
     """Tell whether a Host field names no name but localhost: an address cannot be rebound."""
-    name = urlsplit(f"//{host}").hostname if host.isprintable() else None
-    if not name:
-        return not host  # HTTP/1.0 has none, and browsers do
+    if not host:
+        return True  # HTTP/1.0 has none; browsers have one
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     if name in _LOCAL_NAMES or name == socket.gethostname().lower():
         return True
     try:
