@@ -16,12 +16,19 @@ from contextlib import contextmanager
 import anyio
 
 from loadcheck.errors import InputError, Problem
-from loadcheck.measure import Histogram
+from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Histogram, Stalls
 from loadcheck.measure.record import StageRecord
 
 _EVERY_NS = 10_000_000
-_RESOLUTION_NS = 1_000_000
-"""Timers of the event loop are good to a millisecond: what is below that is not lag."""
+
+
+_BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+"""Unlike the monotonic one it goes on while the machine sleeps; not every system has it."""
+
+
+def _asleep_ns() -> int:
+    """Return for how long the machine has slept since it was started, as far as that is known."""
+    return 0 if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK) - time.monotonic_ns()
 
 
 class Monitor:
@@ -29,32 +36,50 @@ class Monitor:
 
     Args:
         stages: Stages of the load that are measured on their own.
+        stalls: Receives the stretches of time in which the event loop was not served.
+        asleep_ns: Tells for how long the machine has slept.
 
     Attributes:
         loop_lag: How much later than asked for a sleeping task came to run, beyond the millisecond
             to which timers are good: what any answer may have waited before it was looked at. A
             sample every 10 ms.
+        stalls: When the event loop was not served.
         gc_pauses: Length of each pass of Python's garbage collector.
         cpu_s: Processor time used while it was watched, in all threads.
         watched_s: For how long it was watched.
     """
 
-    def __init__(self, stages: Iterable[StageRecord] = ()) -> None:
+    def __init__(
+        self,
+        stages: Iterable[StageRecord] = (),
+        stalls: Stalls | None = None,
+        asleep_ns: Callable[[], int] = _asleep_ns,
+    ) -> None:
         self.loop_lag = Histogram()
         self.gc_pauses = Histogram()
         self.cpu_s = 0.0
         self.watched_s = 0.0
+        self.stalls = Stalls() if stalls is None else stalls
+        self._asleep_ns = asleep_ns
         self._stages = tuple(stages)
         self._pass_began_ns = 0
 
     async def watch_loop(self) -> None:
         """Sample the loop's lag; runs until cancelled."""
+        slept_ns = self._asleep_ns()
         while True:
             began_ns = time.monotonic_ns()
+            self.stalls.next_turn_ns = began_ns + _EVERY_NS
             await anyio.sleep(_EVERY_NS / 1e9)
             now_ns = time.monotonic_ns()
-            lag_ns = max(0, now_ns - began_ns - _EVERY_NS - _RESOLUTION_NS)
+            lag_ns = max(0, now_ns - began_ns - _EVERY_NS - RESOLUTION_NS)
             self.loop_lag.record(lag_ns)
+            if lag_ns:
+                self.stalls.add(self.stalls.next_turn_ns, now_ns)
+            asleep_ns = self._asleep_ns()
+            if asleep_ns - slept_ns >= PAUSE_NS:
+                self.stalls.suspended(now_ns, asleep_ns - slept_ns)
+                slept_ns = asleep_ns
             for stage in self._stages:
                 if stage.holds(now_ns):
                     stage.loop_lag.record(lag_ns)

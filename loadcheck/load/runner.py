@@ -1,13 +1,14 @@
 """Starts copies when they are due and follows each to its end.
 
 A copy is a generator of the plan; the runner drives it by callbacks, so that a copy in flight costs
-neither a task nor a future. The schedule is absolute: a late start never moves a later one.
+neither a task nor a future. The schedule is absolute: a late start never moves a later one. What
+falls due while the process pauses is skipped, and counted.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 import anyio
 import anyio.abc
@@ -17,9 +18,9 @@ from loadcheck.load.limiter import Limit, StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.transport import Transport
-from loadcheck.measure import Outcome
+from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.runtime.plan import Plan
 
 SPIN_NS = 1_500_000
@@ -74,6 +75,7 @@ class Runner:
             for step, limit in (limits or {}).items()
         }
         self._copies: set[_Copy] = set()
+        self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
         self._stopping = anyio.Event()
@@ -125,7 +127,7 @@ class Runner:
                     record.grid.enter(number, now)
                 first, number = number, number + count
                 starting = True
-                self._start(first, now, count)
+                self._start(first, now, now, count)
                 starting = False
 
             self._refill = refill
@@ -172,12 +174,14 @@ class Runner:
                     continue  # went along with the first of its request
                 due_ns = begin_ns + offset_ns
                 now = clock()
-                if now < due_ns:
+                if now < due_ns or now - looked_ns > _BURST_NS:
+                    should_ns = due_ns if now < due_ns else looked_ns + _BURST_NS
                     await self._wait_until(due_ns)
                     now = looked_ns = clock()
-                elif now - looked_ns > _BURST_NS:
-                    await checkpoint()
-                    now = looked_ns = clock()
+                    if now - should_ns > RESOLUTION_NS:
+                        begun = self._stalled(pacer, begun, planned, (should_ns, now))
+                        if number <= begun:
+                            continue
                 if self._stopping.is_set():
                     return
                 first, count = begun, 1 if together == 1 else min(together, planned - begun)
@@ -187,14 +191,46 @@ class Runner:
                     grid.enter(first, due_ns)
                 if record.in_flight + count <= max_in_flight:
                     record.dispatched(due_ns, now)
-                    self._start(first, due_ns, count)
+                    self._start(first, due_ns, now, count)
                 else:
-                    for skipped in range(first, begun):
-                        record.skip(skipped)
+                    record.skip(first, begun)
         await self._wait_until(begin_ns + int(pacer.duration_s * 1e9))
 
+    def _stalled(self, pacer: OpenPacer, begun: int, planned: int, stall: tuple[int, int]) -> int:
+        """Note that the loop was late, and skip what fell due if it was a pause.
+
+        Sent at once when it is over, that would be a burst that nobody asked for.
+
+        Args:
+            pacer: The schedule.
+            begun: Number of the first copy that has not been looked at.
+            planned: Number of all copies, if some share a request.
+            stall: When it was to have its turn, and when it had it.
+
+        Returns:
+            Number of the first copy that is still to be looked at.
+        """
+        grid, begin_ns, together = self._record.grid, self.begin_ns, self._together
+        should_ns, now = stall
+        self._record.stalls.add(should_ns, now)
+        if now - should_ns < PAUSE_NS or self._stopping.is_set():
+            return begun
+        last = max(begun, pacer.due_before((now - begin_ns) / 1e9))
+        if together > 1:
+            last = min(-(-last // together) * together, planned)
+        entered_ns = 0
+        while entered_ns < grid.next_ns <= now:
+            entered_ns = grid.next_ns
+            first = pacer.due_before((entered_ns - begin_ns) / 1e9)
+            grid.enter(min(max(first, begun), last), entered_ns)
+        self._record.due += last - begun
+        self._record.skip(begun, last, paused=True)
+        return last
+
     async def _wait_until(self, due_ns: int) -> None:
-        """Return when the instant has come, or the run is stopping."""
+        """Return when the instant has come, or the run is stopping, after a turn of the loop."""
+        if self._clock() >= due_ns:
+            await checkpoint()
         while (gap_ns := due_ns - self._clock()) > 0 and not self._stopping.is_set():
             if gap_ns > self._spin_ns:
                 await anyio.sleep(min((gap_ns - self._spin_ns / 2) / 1e9, _STEP_S))
@@ -225,17 +261,17 @@ class Runner:
 
     # the copies
 
-    def _start(self, number: int, due_ns: int, count: int) -> None:
+    def _start(self, number: int, due_ns: int, now: int, count: int) -> None:
         time_ms = self._begin_ms + (due_ns - self.begin_ns) // 1_000_000
         if self._together == 1:
             self._record.start(number)
-            copy = _Copy(self, number, due_ns)
+            copy = _Copy(self, number, due_ns, now)
             copy.flow = self._plan.copy(number, time_ms, self._backoff)
         else:
             numbers = range(number, number + count)
             for each in numbers:
                 self._record.start(each)
-            copy = batch = _Batch(self, number, due_ns)
+            copy = batch = _Batch(self, number, due_ns, now)
             batch.begin(numbers, self._record)
             copy.flow = self._plan.batch(numbers, time_ms, self._backoff, batch.refuse)
         self._copies.add(copy)
@@ -273,7 +309,11 @@ class Runner:
             copy.sent = True
             record.sent(copy.due_ns, exchange.sent_ns)
         step = exchange.request.step
-        record.steps[step].add(exchange, copy.due_ns)
+        record.steps[step].add(exchange, copy.due_ns, copy.started_ns)
+        if exchange.failure is Failure.LOCAL:
+            self._unable.add(copy)
+        elif self._unable:
+            self._unable.discard(copy)
         if step == self._ingest:
             copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
             if exchange.success:
@@ -282,6 +322,10 @@ class Runner:
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
         self._copies.discard(copy)
+        if self._unable and copy in self._unable:
+            self._unable.discard(copy)
+            if copy.outcome in (None, Outcome.REJECTED):
+                self._record.unsent.update(copy.numbers())
         if self._together == 1:
             self._record.settle(copy.number, copy.outcome or Outcome.REJECTED)
         else:
@@ -295,14 +339,25 @@ class Runner:
 class _Copy:
     """One copy under way."""
 
-    __slots__ = ("_runner", "due_ns", "flow", "number", "outcome", "paused", "resends", "sent")
+    __slots__ = (
+        "_runner",
+        "due_ns",
+        "flow",
+        "number",
+        "outcome",
+        "paused",
+        "resends",
+        "sent",
+        "started_ns",
+    )
 
     flow: Generator[Request | Pause, Exchange, bool]
 
-    def __init__(self, runner: Runner, number: int, due_ns: int) -> None:
+    def __init__(self, runner: Runner, number: int, due_ns: int, started_ns: int) -> None:
         self._runner = runner
         self.number = number
         self.due_ns = due_ns
+        self.started_ns = started_ns
         self.outcome: Outcome | None = None
         self.paused = False
         self.resends = False
@@ -337,6 +392,10 @@ class _Copy:
         self.flow.close()
         self._runner.ended(self)
 
+    def numbers(self) -> Iterable[int]:
+        """Return the copies whose outcome it still decides."""
+        return (self.number,)
+
     def settle(self, record: Record) -> None:
         """Enter its outcome."""
         record.settle(self.number, self.outcome or Outcome.REJECTED)
@@ -360,6 +419,10 @@ class _Batch(_Copy):
             self._left.discard(number)
             self._record.settle(number, merge(self.outcome, Outcome.REJECTED))
         self.resends = bool(self._left)
+
+    def numbers(self) -> Iterable[int]:
+        """Return the copies that were not given up."""
+        return self._left
 
     def settle(self, record: Record) -> None:
         """Enter the outcome of those that were not given up."""

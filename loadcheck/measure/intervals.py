@@ -12,15 +12,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from hdrh.histogram import HdrHistogram
 
 from loadcheck.measure.grid import Grid, Instants
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, Places, layout
+from loadcheck.measure.histogram import (
+    SIGNIFICANT_DIGITS,
+    Histogram,
+    Places,
+    decode_hdr,
+    layout,
+)
+from loadcheck.measure.stalls import Stalls
 
 DIGITS = 2
 """Significant digits of an interval's histogram."""
 
-_BUFFERED = 3072
+_BUFFERED = 4096
 
 Row = npt.NDArray[np.uint32]
 Matrix = npt.NDArray[np.uint32]
@@ -79,24 +85,41 @@ class IntervalHistograms:
 class StepTimes:
     """Response and service times of a step, for the whole run and by interval.
 
-    The hot path only writes down three instants; what they mean is worked out a thousand at a time.
+    The hot path only writes down four instants; what they mean is worked out a thousand at a time.
 
     Args:
         grid: The intervals; None if only the whole is wanted.
+        stalls: When the generator stood still; None: never.
         has_due_time: Whether the step has a response time.
 
     Attributes:
         service_time: Sent to done.
         response_time: Due to done; None for a step that has no due time of its own.
+        service_time_low: The same without what may have been the generator's own delay.
+        response_time_low: Likewise.
     """
 
-    __slots__ = ("_by_interval", "_grid", "_waiting", "response_time", "service_time")
+    __slots__ = (
+        "_by_interval",
+        "_grid",
+        "_stalls",
+        "_waiting",
+        "response_time",
+        "response_time_low",
+        "service_time",
+        "service_time_low",
+    )
 
-    def __init__(self, grid: Grid | None, *, has_due_time: bool) -> None:
+    def __init__(
+        self, grid: Grid | None, *, has_due_time: bool, stalls: Stalls | None = None
+    ) -> None:
         self._waiting: list[int] = []
         self._grid = grid
+        self._stalls = Stalls() if stalls is None else stalls
         self.service_time = Histogram(self._fold)
+        self.service_time_low = Histogram(self._fold)
         self.response_time = Histogram(self._fold) if has_due_time else None
+        self.response_time_low = Histogram(self._fold) if has_due_time else None
         self._by_interval = (
             {
                 name: IntervalHistograms(grid)
@@ -107,26 +130,29 @@ class StepTimes:
             else {}
         )
 
-    def record(self, due_ns: int, sent_ns: int, done_ns: int) -> None:
+    def record(self, due_ns: int, started_ns: int, sent_ns: int, done_ns: int) -> None:
         """Write down one success; the interval is that of ``due_ns``."""
         waiting = self._waiting
-        waiting += (due_ns, sent_ns, done_ns)
+        waiting += (due_ns, started_ns, sent_ns, done_ns)
         if len(waiting) >= _BUFFERED:
             self._fold()
 
     def _fold(self) -> None:
         if not self._waiting:
             return
-        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 3)
+        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 4)
         self._waiting.clear()
         self.add(*instants.T)
 
-    def add(self, due: Instants, sent: Instants, done: Instants) -> None:
+    def add(self, due: Instants, started: Instants, sent: Instants, done: Instants) -> None:
         """Enter many successes at once; at least one."""
         intervals = self._grid.places(due) if self._grid is not None else due
         times = {"service_time": self.service_time.add(done - sent)}
-        if self.response_time is not None:
+        self.service_time_low.add(done - sent - self._stalls.within(sent, done))
+        if self.response_time is not None and self.response_time_low is not None:
             times["response_time"] = self.response_time.add(done - due)
+            # until it was started every delay was our own
+            self.response_time_low.add(done - started - self._stalls.within(started, done))
         for name, histograms in self._by_interval.items():
             histograms.add(intervals, times[name])
 
@@ -229,10 +255,7 @@ def decode(texts: Sequence[str | None]) -> Matrix:
     for row, text in zip(rows, texts, strict=True):
         if text is None:
             continue
-        try:
-            hdr = HdrHistogram.decode(text.encode("ascii"))
-        except Exception as error:
-            raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
+        hdr = decode_hdr(text, DIGITS)
         if hdr.counts_len != row.size:
             raise ValueError(f"an HdrHistogram of another range, or not of {DIGITS} digits")
         row[:] = np.ctypeslib.as_array(hdr.counts)

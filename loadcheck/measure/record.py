@@ -6,9 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
-from loadcheck.measure import Delays, Grid, Histogram, Ledger, Outcome, StepTimes, Tally, Timeline
-from loadcheck.workflow.exchange import Exchange
+from pyroaring import BitMap
+
+from loadcheck.measure import (
+    Delays,
+    Grid,
+    Histogram,
+    Ledger,
+    Outcome,
+    Stalls,
+    StepTimes,
+    Tally,
+    Timeline,
+)
+from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 
@@ -88,6 +101,8 @@ class StepRecord:
             own, by that of the instant at which it was sent.
         failures: Attempts that failed, by the same intervals; None where no intervals are kept.
         reasons: Why attempts failed, counted; at most 20 kinds.
+        shortages: Of what this machine had none left, so that an attempt was never sent, counted:
+            no failures of the target's.
         examples: The beginning of the first failed answer's body, by status code.
         parts: The same for single stages of the load, where thresholds speak of them.
     """
@@ -102,6 +117,7 @@ class StepRecord:
         "reasons",
         "response_time",
         "service_time",
+        "shortages",
         "step_id",
         "succeeded",
         "throttled",
@@ -112,9 +128,16 @@ class StepRecord:
     _OTHER = "other reasons"
     _EXAMPLE_BYTES = 4096  # more than is shown, so that no secret is cut before it is hidden
 
-    def __init__(self, step_id: str, *, has_due_time: bool, grid: Grid | None = None) -> None:
+    def __init__(
+        self,
+        step_id: str,
+        *,
+        has_due_time: bool,
+        grid: Grid | None = None,
+        stalls: Stalls | None = None,
+    ) -> None:
         self.step_id = step_id
-        self.times = StepTimes(grid, has_due_time=has_due_time)
+        self.times = StepTimes(grid, has_due_time=has_due_time, stalls=stalls)
         self.service_time = self.times.service_time
         self.response_time = self.times.response_time
         self.failures = Tally(grid) if grid is not None else None
@@ -124,23 +147,34 @@ class StepRecord:
         self.succeeded = 0
         self.answers: Counter[int | str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.shortages: Counter[str] = Counter()
         self.examples: dict[int, str] = {}
         self.parts: tuple[tuple[StageRecord, StepRecord], ...] = ()
 
-    def add(self, exchange: Exchange, due_ns: int | None = None) -> None:
-        """Enter one judged attempt, made by a copy that was due at ``due_ns``."""
+    def add(
+        self, exchange: Exchange, due_ns: int | None = None, started_ns: int | None = None
+    ) -> None:
+        """Enter one judged attempt, made by a copy.
+
+        Args:
+            exchange: The attempt.
+            due_ns: When the copy was due; None for a query of our own.
+            started_ns: When it was started; None: when it was due.
+        """
         done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
         since_ns = sent_ns if due_ns is None else due_ns
         for stage, part in self.parts:
             if stage.holds(since_ns):
-                part.add(exchange, due_ns)
+                part.add(exchange, due_ns, started_ns)
         self.attempts += 1
         if exchange.success:
             self.succeeded += 1
             self.answers[exchange.status] += 1
-            self.times.record(since_ns, sent_ns, done_ns)
+            self.times.record(since_ns, started_ns or since_ns, sent_ns, done_ns)
             return
-        if self.failures is not None:
+        if exchange.failure is Failure.LOCAL:
+            self.shortages[exchange.reason] += 1
+        elif self.failures is not None:
             self.failures.record(since_ns)
         if exchange.failure is not None:
             self.answers[exchange.failure.value] += 1
@@ -157,6 +191,12 @@ class StepRecord:
         if sent_ns:
             kept = self.throttled if exchange.status == _TOO_MANY_REQUESTS else self.failed
             kept.record(done_ns - sent_ns)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of the attempts that failed, of those that this machine could make; None: none."""
+        made = self.attempts - self.shortages.total()
+        return 1 - self.succeeded / made if made else None
 
 
 def _named(status: int) -> str:
@@ -184,7 +224,9 @@ class Record:
         due: Copies that have fallen due.
         retries: Attempts beyond the first of a step.
         stale_retries: Requests that the transport sent a second time, because the connection of the
-            first was being closed when it was used; no attempts of their own.
+            first had been idle and was being closed; no attempts of their own.
+        unsent: Rejected copies that this machine could not send, for want of a port, a file
+            descriptor or memory: no errors of the target's.
         resends: Requests of several copies that were sent again without those the answer named.
         in_flight: Copies under way now.
         max_in_flight: The most that were under way at once.
@@ -194,6 +236,8 @@ class Record:
         stages: The stages of an open load that are measured on their own.
         grid: Intervals by which times, failures, lateness and outcomes are kept.
         delays: The lateness by interval.
+        stalls: When the generator itself stood still.
+        paused: Of the copies skipped, those that fell due during a pause of the generator.
     """
 
     def __init__(
@@ -205,15 +249,21 @@ class Record:
         grid: Grid | None = None,
     ) -> None:
         self.grid = Grid() if grid is None else grid
-        self.steps = _records(steps, self.grid)
+        self.stalls = Stalls()
+        self.steps = _records(steps, self.stalls, self.grid)
         self.ingest = self.steps[ingest]
         shared = observer is not None and steps[observer].role is Role.COPY
         self.queries = (
-            StepRecord(f"{steps[observer].step_id}@observer", has_due_time=False, grid=self.grid)
+            StepRecord(
+                f"{steps[observer].step_id}@observer",
+                has_due_time=False,
+                grid=self.grid,
+                stalls=self.stalls,
+            )
             if shared and observer is not None
             else None
         )
-        self.stages = tuple(StageRecord(span, _records(steps)) for span in stages)
+        self.stages = tuple(StageRecord(span, _records(steps, self.stalls)) for span in stages)
         for index, step in enumerate(self.steps):
             step.parts = tuple((stage, stage.steps[index]) for stage in self.stages)
         self.delays = Delays(self.grid)
@@ -222,8 +272,10 @@ class Record:
         self.ledger = Ledger()
         self.timeline = Timeline()
         self.due = self.started = self.skipped = 0
+        self.paused = BitMap()
         self.acknowledged = self.rejected = self.indeterminate = 0
         self.retries = self.stale_retries = self.resends = 0
+        self.unsent = BitMap()
         self.in_flight = 0
         self.max_in_flight = 0
         self.load_ns = 0
@@ -272,10 +324,18 @@ class Record:
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
-    def skip(self, number: int) -> None:
-        """Enter a copy that is not sent, because too many are in flight."""
-        self.skipped += 1
-        self.ledger.skipped.add(number)
+    def skip(self, first: int, last: int, *, paused: bool = False) -> None:
+        """Enter copies that are not sent, because too many are in flight.
+
+        Args:
+            first: Number of the first.
+            last: Number of the first that is not skipped.
+            paused: Whether it is because the generator paused when they fell due.
+        """
+        self.skipped += last - first
+        self.ledger.skipped.add_range(first, last)
+        if paused:
+            self.paused.add_range(first, last)
 
     def settle(self, number: int, outcome: Outcome) -> None:
         """Enter the outcome of a copy that has ended."""
@@ -287,6 +347,17 @@ class Record:
             self.rejected += 1
         else:
             self.indeterminate += 1
+
+    def pauses(self) -> list[dict[str, Any]]:
+        """Return when the generator stood still for long: seconds since the load began."""
+        return [
+            {
+                "at_s": round((pause.at_ns - self._begin_ns) / 1e9, 3),
+                "length_s": round(pause.length_ns / 1e9, 3),
+                "suspended": pause.suspended,
+            }
+            for pause in self.stalls.pauses
+        ]
 
     def close(self) -> None:
         """Enter what is still under way as indeterminate: the run ends without its answer."""
@@ -321,10 +392,15 @@ class Record:
         )
 
 
-def _records(steps: Sequence[StepPlan], grid: Grid | None = None) -> tuple[StepRecord, ...]:
+def _records(
+    steps: Sequence[StepPlan], stalls: Stalls, grid: Grid | None = None
+) -> tuple[StepRecord, ...]:
     return tuple(
         StepRecord(
-            step.step_id, has_due_time=step.role is Role.COPY and not step.dependent, grid=grid
+            step.step_id,
+            has_due_time=step.role is Role.COPY and not step.dependent,
+            grid=grid,
+            stalls=stalls,
         )
         for step in steps
     )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from loadcheck.measure import timeline
-from loadcheck.result.shapes import Shape, amount, count, flag, maybe, open_object, text, violations
+from loadcheck.result.shapes import (
+    Shape,
+    amount,
+    count,
+    flag,
+    list_of,
+    maybe,
+    number,
+    open_object,
+    text,
+    violations,
+)
 
 SCHEMA = "loadcheck.result/1"
 
@@ -298,6 +309,10 @@ def json_schema() -> dict[str, Any]:
                         "started_at": text("UTC, ISO 8601."),
                         "ended_at": maybe(text("UTC, ISO 8601; null while it runs.")),
                         "interrupted": flag("Whether it was stopped by a signal."),
+                        "in_progress": flag(
+                            "True while its process still writes it; never in a file, only in "
+                            "what show --json prints."
+                        ),
                         "aborted": {
                             **open_object(
                                 "The threshold that stopped the load early; null if none did.",
@@ -322,6 +337,7 @@ def json_schema() -> dict[str, Any]:
                         "scenario_file": text("As the user named it."),
                     },
                     optional=(
+                        "in_progress",
                         "aborted",
                         "load_began_at",
                         "baseline",
@@ -357,7 +373,7 @@ def json_schema() -> dict[str, Any]:
                         "duration_s": amount("How long copies were started."),
                         "retries": count("Attempts beyond the first."),
                         "stale_retries": count(
-                            "Requests sent again by the transport: the connection was closing."
+                            "Requests sent again by the transport: idle connections were closing."
                         ),
                         "resends": count(
                             "Requests of several copies sent again without those refused by name."
@@ -373,10 +389,29 @@ def json_schema() -> dict[str, Any]:
                         "dispatch_lag": _histogram("Due to started of each copy."),
                         "loop_lag": _histogram("How much later than asked a task came to run."),
                         "gc_pauses": _histogram("Passes of Python's garbage collector."),
+                        "unsent": count(
+                            "Rejected copies for which this machine had no port, file or memory."
+                        ),
                         "cpu_s": amount("Processor time of the generator while it was watched."),
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
+                        "pauses": list_of(
+                            "When it stood still for 0.1 s or more: stopped, suspended, or without "
+                            "a processor.",
+                            open_object(
+                                "One pause.",
+                                {
+                                    "at_s": number("When it began, since the load began."),
+                                    "length_s": amount("How long it lasted."),
+                                    "suspended": flag("Whether the whole machine slept."),
+                                },
+                            ),
+                        ),
+                        "paused": count(
+                            "Copies skipped because they fell due in a pause; among the skipped."
+                        ),
                     },
+                    optional=("unsent", "pauses", "paused"),
                 ),
                 "steps": {
                     "type": "object",
@@ -427,7 +462,21 @@ def json_schema() -> dict[str, Any]:
                         "One limit.",
                         {
                             "expression": text("As written."),
-                            "measured": {**numbers, "description": "null without samples."},
+                            "measured": {
+                                **numbers,
+                                "description": "null without samples, and if it has no end.",
+                            },
+                            "low": {
+                                **numbers,
+                                "description": "The least that it can be: without the generator's "
+                                "own delay and pauses, or by the observations. The threshold is "
+                                "broken if it does not hold anywhere from here to high.",
+                            },
+                            "high": {
+                                **numbers,
+                                "description": "The most that it can be; null if it has no end. "
+                                "The threshold holds if it does from low to here.",
+                            },
                             "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
                             "verdict": _VERDICT,
                             "own_delay_ms": {
@@ -436,6 +485,7 @@ def json_schema() -> dict[str, Any]:
                                 "figure no evidence.",
                             },
                         },
+                        optional=("low", "high"),
                     ),
                 },
                 "findings": {

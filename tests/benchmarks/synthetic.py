@@ -131,7 +131,8 @@ def _enter(
     good = ~failed
     step = record.steps[0]
     if good.any():
-        step.times.add(due[good], sent[good], done[good])
+        started = due + (sent - due) // 2
+        step.times.add(due[good], started[good], sent[good], done[good])
     for due_ns, sent_ns, done_ns in zip(
         *(at[failed].tolist() for at in (due, sent, done)), strict=True
     ):

@@ -96,7 +96,7 @@ def test_every_copy_is_in_one_outcome() -> None:
     record = Record([step("up", 0)], ingest=0)
     for number in range(5):
         record.start(number)
-    record.skip(5)
+    record.skip(5, 6)
     record.settle(0, Outcome.ACKNOWLEDGED)
     record.settle(1, Outcome.REJECTED)
     record.settle(2, Outcome.INDETERMINATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from loadcheck.measure.record import Record
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
+UNABLE = -1
+"""The status of a request that this machine cannot send."""
 ORIGIN = Origin("http", "127.0.0.1", 80)
 
 Answering = Callable[[Request, int], tuple[float, int]]
@@ -103,6 +106,8 @@ class FakeTransport:
             await trio.sleep(seconds)
             exchange.status = status
         exchange.done_ns = now_ns()
+        if status == UNABLE:
+            exchange.status, exchange.sent_ns, exchange.failure = 0, 0, Failure.LOCAL
         if scope.cancelled_caught or status == 0:
             exchange.failure = Failure.LOST
         sink(exchange)
@@ -143,7 +148,11 @@ def run(
             transport = FakeTransport(nursery, answering)
             record = Record(plan.steps, 0)
             backoff = Backoff(
-                attempts=attempts, backoff_s=1, max_backoff_s=1, on=("5xx", "429"), seed=1
+                attempts=attempts,
+                backoff_s=1,
+                max_backoff_s=1,
+                on=("5xx", "429", "connection"),
+                seed=1,
             )
             runner = Runner(
                 plan,
@@ -222,6 +231,31 @@ def test_a_target_that_refuses_for_ever(status: int, column: str) -> None:
     assert getattr(ran.record, column) == 100
     assert ran.record.acknowledged == 0
     assert ran.record.steps[0].service_time.count == 0
+
+
+def test_what_this_machine_cannot_send_is_no_error_of_the_targets() -> None:
+    def short(request: Request, before: int) -> tuple[float, int]:
+        return 0.01, UNABLE if int(request.body) < 30 else 500 if request.body == b"99" else 200
+
+    record = run(OneStep(), short, attempts=1).record
+    assert list(record.unsent) == list(range(30))
+    assert (record.rejected, record.acknowledged, record.indeterminate) == (30, 69, 1)
+    assert record.steps[0].error_rate == pytest.approx(1 / 70)
+    assert record.steps[0].shortages.total() == 30
+
+
+def test_who_was_sent_later_is_not_unsent() -> None:
+    came: list[bytes] = []
+
+    def short(request: Request, before: int) -> tuple[float, int]:
+        came.append(request.body)
+        return 0.01, UNABLE if came.count(request.body) == 1 else 200
+
+    record = run(OneStep(), short, attempts=2).record
+    assert (record.acknowledged, len(record.unsent)) == (100, 0)
+    assert record.steps[0].error_rate == 0
+    batch = run(Shared(), lambda *_: (0.01, UNABLE), attempts=1, together=7).record
+    assert (batch.rejected, list(batch.unsent)) == (100, list(range(100)))
 
 
 def test_429_is_mixed_into_neither_histogram() -> None:
@@ -453,3 +487,58 @@ def test_a_closed_load_of_shared_requests(concurrency: int, copies: int) -> None
     assert ran.record.acknowledged == copies
     assert sorted(n for batch in plan.batches for n in batch) == list(range(copies))
     assert max(map(len, plan.batches)) <= 3
+
+
+def pausing(at_s: float, length_s: float) -> Callable[[Runner], Any]:
+    """Let nothing but the clock go on for a while, once."""
+
+    async def pause(runner: Runner) -> None:
+        await trio.sleep(at_s)
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        clock.jump(length_s)
+
+    return pause
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_what_falls_due_in_a_pause_is_skipped_and_what_comes_later_is_on_time(
+    together: int,
+) -> None:
+    ran = run(
+        OneStep() if together == 1 else Shared(),
+        at_once,
+        rate=100,
+        duration_s=10,
+        together=together,
+        beside=pausing(2.0025, 6),
+    )
+    record = ran.record
+    starts = [instant - ran.began_s for instant, _ in ran.transport.sent]
+    assert not [at for at in starts if 2.01 < at < 8]
+    # nothing is sent faster than ever
+    gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert min(gaps) > 0.009 * together
+    assert record.due == 1000
+    assert record.paused == record.skipped == pytest.approx(600, abs=together)
+    assert record.started == record.acknowledged == 1000 - record.skipped
+    assert len(record.ledger.skipped) == record.skipped
+    (pause,) = record.stalls.pauses
+    assert pause.length_ns == pytest.approx(6e9, rel=0.01)
+    assert (record.dispatch_lag.percentile_ms(100) or 0) < 10
+    counts = record.grid.counts(record.ledger, record.due)
+    assert sum(counts["due"]) == 1000
+    assert max(counts["due"]) <= 1000 / len(counts["due"]) + together
+
+
+def test_what_falls_due_in_a_hiccup_is_sent_late() -> None:
+    ran = run(OneStep(), at_once, rate=100, duration_s=3, beside=pausing(1.0025, 0.09))
+    assert (ran.record.skipped, ran.record.acknowledged) == (0, 300)
+    assert ran.record.stalls.pauses == []
+    assert ran.record.dispatch_lag.percentile_ms(100) == pytest.approx(82.5, abs=5)
+
+
+def test_a_pause_over_the_end_skips_the_rest() -> None:
+    ran = run(OneStep(), at_once, rate=100, duration_s=3, beside=pausing(1.0025, 60))
+    assert (ran.record.due, ran.record.started) == (300, 101)
+    assert ran.record.paused == 199

@@ -15,6 +15,7 @@ from loadcheck.workflow.expressions.conditions import (
     truth,
 )
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
+from loadcheck.workflow.expressions.patterns import compile_pattern
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.selectors import (
     compile_jsonpath_test,
@@ -97,11 +98,8 @@ def _test(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[A
 
 
 def _regex(pattern: str) -> Callable[[Any], bool]:
-    try:  # named groups are (?<name>…) in ECMA-262 and (?P<name>…) here
-        search = re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern)).search
-    except re.error as error:
-        raise ExpressionError(f'the regular expression "{pattern}" is malformed: {error}') from None
-    return lambda value: search(as_text(value)) is not None
+    matches = compile_pattern(pattern)
+    return lambda value: matches(as_text(value))
 
 
 def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:

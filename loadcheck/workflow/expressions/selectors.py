@@ -8,14 +8,17 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import jsonpath_rfc9535
+from iregexp_check import check
+from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
 
 from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions.conditions import shortened
 from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.patterns import compile_pattern
 from loadcheck.workflow.expressions.values import Dynamic, Frame, as_dynamic
 
 _SINGULAR = re.compile(
@@ -33,6 +36,28 @@ _PARSERS: Final = {
 _SELECTOR_TYPES: Final = ("jsonpath", "jsonpointer", "xpath")
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _UNKNOWN_PREFIX = "XPST0081"
+
+
+class _Matching(FilterFunction):
+    """``match`` and ``search`` of RFC 9535 in linear time; what is no I-Regexp matches nothing."""
+
+    arg_types: ClassVar = [ExpressionType.VALUE, ExpressionType.VALUE]
+    return_type = ExpressionType.LOGICAL
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    def __call__(self, text: object, pattern: object) -> bool:
+        if not isinstance(text, str) or not isinstance(pattern, str) or not check(pattern):
+            return False
+        try:
+            return compile_pattern(self._form.format(pattern))(text)
+        except ExpressionError:
+            return False
+
+
+_JSONPATH = jsonpath_rfc9535.JSONPathEnvironment()
+_JSONPATH.function_extensions |= {"match": _Matching("^(?:{})$"), "search": _Matching("(?:{})")}
 
 
 def compile_selector(text: str, kind: str | None) -> Callable[[Any], Any]:
@@ -251,7 +276,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
 
         return find_one
     try:
-        compiled = jsonpath_rfc9535.compile(query)
+        compiled = _JSONPATH.compile(query)
     except jsonpath_rfc9535.JSONPathError as error:
         message = str(error).splitlines()[0]
         raise ExpressionError(
@@ -267,7 +292,7 @@ def locate_jsonpath(query: str) -> Callable[[Any], list[tuple[str, ...]]]:
         ExpressionError: It is no JSONPath query.
     """
     compile_jsonpath(query)
-    compiled = jsonpath_rfc9535.compile(query)
+    compiled = _JSONPATH.compile(query)
     return lambda value: [tuple(map(str, node.location)) for node in compiled.find(value)]
 
 

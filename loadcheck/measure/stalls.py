@@ -1,0 +1,97 @@
+"""When the generator itself stood still: stopped, suspended, without a processor, or busy.
+
+What an answer waited for our own process is no time of the target's. Stalls are known as stretches
+of time in which the event loop should have had its turn and had not; of every latency the part that
+lies in them may be our own, so a latency is an interval.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+PAUSE_NS = 100_000_000
+"""A stall of so long is a pause: it is named, and what fell due in it is skipped.
+
+What fell due in a shorter one is sent at once when it is over. So no second of the load sends more
+than 1.1 times what the schedule has in a second.
+"""
+RESOLUTION_NS = 1_000_000
+"""Timers of the event loop are good to a millisecond: what is below that is no stall."""
+_MOST_EDGES = 1 << 16
+
+Instants = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A long stall.
+
+    Attributes:
+        at_ns: When it began, a monotonic instant.
+        length_ns: How long it lasted.
+        suspended: Whether the whole machine slept: then nothing fell due meanwhile.
+    """
+
+    at_ns: int
+    length_ns: int
+    suspended: bool = False
+
+
+class Stalls:
+    """Stretches of time in which the process did not run when it should have.
+
+    Attributes:
+        next_turn_ns: When the event loop is to have its next turn at the latest; 0: not known.
+        pauses: The long ones, in order.
+    """
+
+    __slots__ = ("_edges", "_totals", "next_turn_ns", "pauses")
+
+    def __init__(self) -> None:
+        # begin and end of each in turn, and the time lost up to there
+        self._edges = array("q")
+        self._totals = array("q")
+        self.next_turn_ns = 0
+        self.pauses: list[Pause] = []
+
+    def add(self, begin_ns: int, end_ns: int) -> None:
+        """Enter a stretch that has just ended; it may overlap with earlier ones."""
+        edges, totals = self._edges, self._totals
+        while edges and edges[-2] >= begin_ns:
+            # it lies within this one
+            del edges[-2:], totals[-2:]
+        while self.pauses and self.pauses[-1].at_ns >= begin_ns and not self.pauses[-1].suspended:
+            self.pauses.pop()
+        if edges:
+            begin_ns = max(begin_ns, edges[-1])
+        if end_ns <= begin_ns:
+            return
+        lost_ns = totals[-1] if totals else 0
+        edges.extend((begin_ns, end_ns))
+        totals.extend((lost_ns, lost_ns + end_ns - begin_ns))
+        if end_ns - begin_ns >= PAUSE_NS:
+            self.pauses.append(Pause(at_ns=begin_ns, length_ns=end_ns - begin_ns))
+        if len(edges) > _MOST_EDGES:
+            # of a latency that began before these, less is known to be ours
+            del edges[: _MOST_EDGES // 2], totals[: _MOST_EDGES // 2]
+
+    def suspended(self, at_ns: int, length_ns: int) -> None:
+        """Enter a sleep of the whole machine, of which the monotonic clock knows nothing."""
+        self.pauses.append(Pause(at_ns=at_ns, length_ns=length_ns, suspended=True))
+
+    def within(self, begins: Instants, ends: Instants) -> Instants:
+        """Return how much of each stretch from ``begins`` to ``ends`` was lost to stalls, in ns."""
+        latest_ns = int(ends.max())
+        if 0 < self.next_turn_ns < latest_ns - RESOLUTION_NS:
+            # what the loop read first after a stall may be looked at before anybody noticed it
+            self.add(self.next_turn_ns, latest_ns)
+        if not self._edges or latest_ns <= self._edges[0]:
+            return np.zeros_like(begins)
+        edges = np.array(self._edges, dtype=np.int64)
+        totals = np.array(self._totals, dtype=np.int64)
+        lost = np.interp(ends, edges, totals) - np.interp(begins, edges, totals)
+        return lost.astype(np.int64)
