@@ -7,6 +7,8 @@ Derives the load engine's configuration from a scenario.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 
 import httpx
@@ -30,27 +32,49 @@ from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
 
 
 def fetch(url: str) -> bytes:
-    """Return what a URL holds, up to a byte more than a document may be long.
+    """Return what a URL holds, up to a piece more than a document may be long.
 
     Raises:
-        OSError: It cannot be had.
+        OSError: It cannot be had, or not within eight seconds, however it comes.
     """
+    found: list[bytes | OSError] = []
+
+    def work() -> None:
+        try:
+            found.append(_download(url, time.monotonic() + _TIMEOUT_S))
+        except OSError as error:
+            found.append(error)
+
+    # httpx bounds the wait for each piece only: a head that drips has no end
+    thread = threading.Thread(target=work, name="fetch", daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT_S)
+    answer = found[0] if found else OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _download(url: str, until: float) -> bytes:
     with httpx.Client(
         timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=_MAX_REDIRECTS
     ) as client:
         try:
-            with client.stream("GET", url) as response:
+            with client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
                 if not response.is_success:
                     raise OSError(f"the server answered {response.status_code}")
                 content = b""
-                for piece in response.iter_bytes():
+                coding = response.headers.get("content-encoding", "identity")
+                if coding != "identity":  # a few bytes may stand for any number
+                    raise OSError(f"the answer is coded with {coding}, which was not asked for")
+                for piece in response.iter_raw():
                     content += piece
-                    if len(content) > MAX_BYTES:
+                    if len(content) > MAX_BYTES or time.monotonic() > until:
                         break
                 return content
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -133,6 +157,7 @@ def prepare(
         elif observer is not None:
             questions = ObserverQueries(scenario, plan, observer, run)
     problems += _misplaced_limits(scenario, plan)
+    problems += _needless_leave(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -202,6 +227,18 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     ]
 
 
+def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
+    """Report that requests may be sent again, and none is fit for it."""
+    asked = scenario.places.get("retry.stale")
+    if asked is None or asked.file != scenario.file or not scenario.retry.stale:
+        return []
+    if repeatable_steps(scenario, plan):
+        return []
+    message = "no request carries a key by which the service could tell duplicates"
+    remedy = "put $copy.insertId into the request, or leave stale out"
+    return [scenario.problem("retry.stale", message, remedy)]
+
+
 def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:
     """Compile, and if that fails tell what was found before as well."""
     try:
@@ -269,6 +306,17 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
             for problem in error.problems
         ]
     return []
+
+
+_INSERT_ID = "$copy.insertId"
+"""What depends on it carries a key by which the service tells duplicates."""
+
+
+def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
+    """Return the steps whose requests may be sent again when an idle connection was closing."""
+    if not scenario.retry.stale:
+        return []
+    return [step.index for step in plan.steps if _INSERT_ID in step.uses]
 
 
 def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
