@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.workflow.compile.criteria import compile_jsonpath_test
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.patterns import compile_pattern
+from loadcheck.workflow.expressions.selectors import compile_jsonpath_test
 
 LONG = "a" * 50_000
 
