@@ -13,6 +13,7 @@ from loadcheck.errors import Problem
 Path: TypeAlias = tuple[str | int, ...]
 
 _MASK = "<secret>"
+_OTHERWISE = "write it otherwise, or leave it out"
 
 
 class Report:
@@ -92,6 +93,6 @@ class DocumentReporter:
             file=self.document.name,
             line=self.document.line(path),
             key=format_pointer(path),
-            remedy=remedy,
+            remedy=remedy or (f"see the specification, {section}" if section else _OTHERWISE),
             section=section,
         )

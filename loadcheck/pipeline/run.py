@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -194,9 +194,12 @@ async def attempt(
     """
     emulator, seed = occasion.emulator, occasion.seed
     identity = new_run(scenario, datetime.now(UTC), supplied(emulator), seed=seed)
-    prepared = prepare(
-        scenario, run=identity, servers={"*": emulator.url} if emulator else {}, seed=seed
-    )
+    servers = {"*": emulator.url} if emulator else {}
+
+    def until(day: str) -> CompiledScenario:
+        return prepare(scenario, run=replace(identity, end_day=day), servers=servers, seed=seed)
+
+    prepared = until(identity.end_day)
     book = ResultWriter(
         place(identity.id),
         document.intent(scenario, prepared, identity, seed),
@@ -215,6 +218,7 @@ async def attempt(
                 identity.copies,
                 watching,
                 occasion.allowance,
+                until,
             )
             await work.through(watch, occasion.signals)
     except BaseException:

@@ -111,6 +111,13 @@ class Verification:
         self._acknowledged = BitMap()
         self._controls: Controls | None = None
 
+    def ask_by(self, prepared: CompiledScenario) -> None:
+        """Ask by the queries of the same scenario, compiled for a longer run."""
+        questions = prepared.questions
+        assert questions is not None
+        self._prepared, self._questions = prepared, questions
+        self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
+
     # the stretches of a run
 
     async def before(self) -> None:

@@ -32,11 +32,13 @@ def check_inputs(
     """
     for name, required in schema.declared.items():
         if required and name not in values:
-            scribe.error(path, f'the input "{name}" is required and has no value', "", SECTION)
+            message = f'the input "{name}" is required and has no value'
+            scribe.error(path, message, f"give it one: inputs.{name} in the scenario", SECTION)
     for name, value in values.items():
         if as_dynamic(value) is None:
             for message in schema.misfits(name, value):
-                scribe.error(path, f'the input "{name}": {message}', "", SECTION)
+                remedy = "give it a value that fits its schema"
+                scribe.error(path, f'the input "{name}": {message}', remedy, SECTION)
 
 
 def check_names(
