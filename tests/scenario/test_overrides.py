@@ -120,7 +120,10 @@ def test_the_value_of_an_input_is_not_repeated() -> None:
             "--set inputs.key=…: inputs.key: the value is not TOML: invalid value; "
             "expected text in quotes, a number, true, false, an array or a table"
         ),
-        "--set inputs.a.b=…: inputs.a.b: inputs.a is neither a table nor an array; leave out what follows inputs.a",
+        (
+            "--set inputs.a.b=…: inputs.a.b: inputs.a is neither a table nor an array; "
+            "leave out what follows inputs.a"
+        ),
     ]
 
 
