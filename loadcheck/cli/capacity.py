@@ -96,7 +96,7 @@ def capacity(
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import keep_secret, tell  # noqa: PLC0415
+    from loadcheck.cli.exits import tell  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.report import capacity as report  # noqa: PLC0415
@@ -105,7 +105,6 @@ def capacity(
     loaded = scenarios.load(
         scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
     )
-    keep_secret(loaded.secrets)
     directory, file = placed(output)
     options = Options(
         results=directory,

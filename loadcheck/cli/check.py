@@ -38,13 +38,11 @@ def check(
         _lint(file, sources, strict=strict, as_json=as_json)
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import keep_secret  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
 
     loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
-    keep_secret(loaded.secrets)
     shown = preview(loaded)
     if as_json:
         write_json(shown)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
+from loadcheck import secrets
 from loadcheck.documents.document import MAX_BYTES
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
@@ -19,7 +20,6 @@ from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.measure import Grid
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.secrets import secret_values
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
@@ -74,6 +74,7 @@ def prepare(
     Raises:
         InputError: With every problem found.
     """
+    secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
     problems = _emulator_problems(scenario)
     criteria = {}
@@ -112,7 +113,7 @@ def prepare(
         run=run,
         criteria=criteria,
         query=verify.query,
-        secrets=secret_values(scenario, run),
+        secrets=scenario.secrets,
         together=together,
         fetch=fetch,
     )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck.load.retry import Backoff
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.identity import (
+    PLACEHOLDER_TARGET,
+    PLACEHOLDER_URL,
+    new_run,
+    secret_values,
+)
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
 from loadcheck.pipeline.target import check_tls, is_loopback, passed_by, warmups_of
-from loadcheck.result.document import redact
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
@@ -37,7 +40,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         scenario, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed
     )
     check_tls(scenario)
-    hidden = secret_values(scenario, run)
+    hidden = redactor(secret_values(scenario, run))
     plan, verify = prepared.plan, scenario.verify
     copies = prepared.planned
     shown: dict[str, Any] = {
@@ -57,7 +60,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             for step in plan.steps
         ],
         "overlay": [
-            {"step": edit.step, "at": edit.at, "value": redact(edit.value, hidden)}
+            {"step": edit.step, "at": edit.at, "value": hidden.document(edit.value)}
             for edit in scenario.overlay
         ],
         "ingest": prepared.ingest.step_id,
@@ -147,9 +150,7 @@ def _load(scenario: Scenario, prepared: CompiledScenario) -> dict[str, Any]:
     }
 
 
-def _first_request(
-    prepared: CompiledScenario, hidden: Collection[str], copies: int = 1
-) -> dict[str, Any]:
+def _first_request(prepared: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
     once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
     now_ms, plan = time.time_ns() // 1_000_000, prepared.plan
     if copies > 1:
@@ -162,13 +163,19 @@ def _first_request(
     return _shown(request, hidden)
 
 
+def _bytes(prepared: CompiledScenario) -> int:
+    """Return the length of the first request."""
+    length: int = _first_request(prepared, redactor(()))["bytes"]
+    return length
+
+
 def _together(scenario: Scenario, copies: int | None) -> int:
     """Return how many copies the first request carries."""
     together = scenario.load.copies_per_request
     return together if copies is None else min(together, max(1, copies))
 
 
-def _first_query(prepared: CompiledScenario, hidden: Collection[str]) -> dict[str, Any] | None:
+def _first_query(prepared: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
     if prepared.questions is None:
         return None
     flow = prepared.questions.uniques.run(1)
@@ -190,7 +197,7 @@ def _buckets(
     )
     emulated = scenario.target.kind == "emulator"
     bare = prepare(plain, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed)
-    added = _first_request(prepared, ())["bytes"] - _first_request(bare, ())["bytes"]
+    added = _bytes(prepared) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
@@ -198,8 +205,8 @@ def _buckets(
     }
 
 
-def _shown(request: Request, hidden: Collection[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = redact(
+def _shown(request: Request, hidden: Redactor) -> dict[str, Any]:
+    shown: dict[str, Any] = hidden.document(
         {
             "method": request.method,
             "url": request.url,
@@ -207,6 +214,5 @@ def _shown(request: Request, hidden: Collection[str]) -> dict[str, Any]:
             "body": request.body.decode("utf-8", "replace"),
             "bytes": len(request.head) + len(request.body),
         },
-        hidden,
     )
     return shown

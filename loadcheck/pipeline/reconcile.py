@@ -21,12 +21,13 @@ from loadcheck import scenario as scenarios
 from loadcheck.errors import ConsentError, InputError, Problem
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
+from loadcheck.pipeline.identity import secret_values
 from loadcheck.pipeline.prepare import prepare
 from loadcheck.pipeline.target import is_loopback, queries
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Metric
@@ -363,8 +364,8 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
         told=_told(run, due, compared),
     )
     _enter_observations(settled.document, verification, verified, began_at)
-    hidden = secret_values(scenario, run)
-    saved = documents.redact(settled.document, hidden)
+    hidden = redactor(secret_values(scenario, run))
+    saved = hidden.document(settled.document, documents.own_words())
     ResultFile(path, replace=True).save(saved)
     return Asked(document=saved, path=path, consistent=settled.consistent, verdict=settled.verdict)
 

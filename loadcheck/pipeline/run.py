@@ -13,14 +13,19 @@ import anyio
 
 from loadcheck.emulator.process import Running
 from loadcheck.load.monitor import raise_open_file_limit
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.identity import (
+    PLACEHOLDER_TARGET,
+    PLACEHOLDER_URL,
+    new_run,
+    secret_values,
+)
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
 from loadcheck.pipeline.session import AbortPolicyFactory, CompletedRun, RunSession, Watch
 from loadcheck.pipeline.target import check_tls, require_consent, serving, supplied, transports
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import redactor
 from loadcheck.verify.abort import ThresholdAbort
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryBudget
@@ -153,7 +158,7 @@ async def attempt(
     book = ResultWriter(
         place(identity.id),
         document.intent(scenario, prepared, identity, seed),
-        secret_values(scenario, identity),
+        redactor(secret_values(scenario, identity)),
     )
     async with transports(scenario, prepared.plan) as (transport, asking):
         work = RunSession(

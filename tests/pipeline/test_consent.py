@@ -13,7 +13,7 @@ from loadcheck.pipeline.target import is_loopback
 from loadcheck.scenario import Scenario
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
-KEYS = {"AMPLITUDE_API_KEY": "key", "AMPLITUDE_SECRET_KEY": "secret"}
+KEYS = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "secret"}
 
 
 def load(name: str) -> Scenario:

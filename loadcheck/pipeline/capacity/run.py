@@ -35,6 +35,7 @@ from loadcheck.result import document as documents
 from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.workflow.runtime.plan import Role
@@ -114,7 +115,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
     intent = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
-    saved = documents.redact(intent, scenario.secrets)
+    saved = redactor(scenario.secrets).document(intent, documents.own_words())
     if options.keep is not None:
         ResultFile(options.keep / name)  # whether anything can be kept there
     expedition = CapacitySearch(shared, prepared, aim, file, saved, options, view, seed)
@@ -284,7 +285,7 @@ class CapacitySearch:
             self._probing,
         )
         hidden = self._probing.scenario.secrets | set(supplied(occasion.emulator).values())
-        entry = documents.redact(entry, hidden - {""})
+        entry = redactor(hidden - {""}).document(entry, documents.own_words())
         self._probes.append(entry)
         self._view.told(entry)
 
@@ -353,7 +354,7 @@ class CapacitySearch:
             "phase": "complete",
             "ended_at": documents.utc_now(),
             "interrupted": self._interrupted,
-            "error": documents.redact(self._error, self._probing.scenario.secrets),
+            "error": redactor(self._probing.scenario.secrets).document(self._error),
         }
         await self.save()
         return Searched(
