@@ -122,7 +122,7 @@ def capacity(
         tell(Problem(message=note, severity="warning"))
     document = searched.document
     stream = sys.stderr if as_json else sys.stdout
-    path = str(searched.path) if searched.unsaved is None else ""
+    path = terminal.shown_path(searched.path if searched.unsaved is None else None)
     if quiet:
         stream.write(f"{report.headline(document)}  {path}".rstrip() + "\n")
     else:
@@ -199,6 +199,7 @@ class _View:
             import anyio  # noqa: PLC0415
 
             from loadcheck.cli import terminal  # noqa: PLC0415
+            from loadcheck.escaping import printable  # noqa: PLC0415
             from loadcheck.report import words  # noqa: PLC0415
 
             if self._quiet or not sys.stderr.isatty():
@@ -211,7 +212,7 @@ class _View:
                         f"  p99 {words.duration(progress.latest('p99_ms'))}"
                         f"  {progress.record.in_flight:,} in flight"
                     )
-                    sys.stderr.write(f"\r{row[: terminal.width() - 1]}\x1b[K")
+                    sys.stderr.write(f"\r{printable(row)[: terminal.width() - 1]}\x1b[K")
                     sys.stderr.flush()
                     await anyio.sleep(_REDRAW_S)
             finally:

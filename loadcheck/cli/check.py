@@ -55,7 +55,9 @@ def _lint(file: Path, sources: list[str] | None, *, strict: bool, as_json: bool)
 
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.escaping import printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
+    from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 
     problems = lint(
@@ -66,12 +68,12 @@ def _lint(file: Path, sources: list[str] | None, *, strict: bool, as_json: bool)
         write_json({"errors": errors, "problems": [asdict(problem) for problem in problems]})
     else:
         for problem in problems:
-            sys.stdout.write(f"{problem.severity}: {problem}\n")
+            sys.stdout.write(cover(f"{problem.severity}: {problem}") + "\n")
         warnings = len(problems) - errors
         found = ", ".join(
             f"{number} {what}{'' if number == 1 else 's'}"
             for number, what in ((errors, "error"), (warnings, "warning"))
         )
-        sys.stdout.write(f"{file}: {found}\n")
+        sys.stdout.write(printable(cover(f"{file}: {found}")) + "\n")
     if errors:
         raise typer.Exit(Exit.USAGE)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loadcheck.errors import InputError, LoadcheckError, Problem
+from loadcheck.escaping import printable
 from loadcheck.secrets import cover
 
 if TYPE_CHECKING:
@@ -78,13 +79,13 @@ def _explain(error: BaseException) -> int:
             tell(problem)
         return Exit.USAGE
     if isinstance(error, LoadcheckError):
-        print(cover(f"error: {error}"), file=sys.stderr)  # noqa: T201
+        print(printable(cover(f"error: {error}"), lines=True), file=sys.stderr)  # noqa: T201
         return Exit.UNKNOWN
     if isinstance(error, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    text = "".join(traceback.format_exception(error))
+    text = printable(cover("".join(traceback.format_exception(error))), lines=True)
     print(  # noqa: T201
-        f"{cover(text)}\nThis is a bug in loadcheck; please report the lines above.",
+        f"{text}\nThis is a bug in loadcheck; please report the lines above.",
         file=sys.stderr,
     )
     return Exit.BUG

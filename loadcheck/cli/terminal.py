@@ -12,7 +12,9 @@ from typing import Any, TextIO
 import anyio
 import orjson
 
+from loadcheck.escaping import printable, printable_json
 from loadcheck.report import live, terminal
+from loadcheck.secrets import cover
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -34,19 +36,25 @@ def width() -> int:
 
 def print_summary(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print a result for a person."""
-    text = terminal.summary(document, color=has_color(stream), width=width(), path=str(path or ""))
-    stream.write(text)
+    shown = shown_path(path)
+    stream.write(terminal.summary(document, color=has_color(stream), width=width(), path=shown))
 
 
 def print_headline(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print the verdict in one line."""
-    stream.write(f"{terminal.headline(document)}  {path or ''}".rstrip() + "\n")
+    stream.write(f"{terminal.headline(document)}  {shown_path(path)}".rstrip() + "\n")
 
 
 def write_json(document: Mapping[str, Any]) -> None:
     """Print a document on stdout."""
-    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+    data = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.buffer.write(printable_json(data))
     sys.stdout.buffer.flush()
+
+
+def shown_path(path: Path | None) -> str:
+    """Return how a path is shown: without secrets, and without what would act on a terminal."""
+    return "" if path is None else printable(cover(str(path)))
 
 
 async def no_view(run: live.Running) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+from loadcheck.escaping import printable
 from loadcheck.report import words
 
 Preview = Mapping[str, Any]
@@ -47,7 +48,7 @@ def text(preview: Preview) -> str:
         lines += ["", "first query", *_request(preview["first_query"])]
     if preview["warnings"]:
         lines += ["", *(f"warning: {warning}" for warning in preview["warnings"])]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _rows(*rows: tuple[str, str]) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from loadcheck.errors import Problem, ResultFileError
+from loadcheck.escaping import printable_json
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix
@@ -78,7 +79,7 @@ class ResultFile:
             ResultFileError: The disk is full, or the file cannot be written.
         """
         option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-        self.write(orjson.dumps(document, option=option), durable=durable)
+        self.write(printable_json(orjson.dumps(document, option=option)), durable=durable)
 
     def write(self, data: bytes, *, durable: bool = True) -> None:
         """Put bytes in the file's place in one step.
