@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
+
+from pyroaring import BitMap
 
 from loadcheck.measure import (
     Delays,
@@ -254,7 +257,8 @@ class Record:
         self.dispatch_lag = Histogram()
         self.ledger = Ledger()
         self.timeline = Timeline()
-        self.due = self.started = self.skipped = self.paused = 0
+        self.due = self.started = self.skipped = 0
+        self.paused = BitMap()
         self.acknowledged = self.rejected = self.indeterminate = 0
         self.retries = self.stale_retries = self.resends = 0
         self.in_flight = 0
@@ -316,7 +320,7 @@ class Record:
         self.skipped += last - first
         self.ledger.skipped.add_range(first, last)
         if paused:
-            self.paused += last - first
+            self.paused.add_range(first, last)
 
     def settle(self, number: int, outcome: Outcome) -> None:
         """Enter the outcome of a copy that has ended."""
@@ -328,6 +332,17 @@ class Record:
             self.rejected += 1
         else:
             self.indeterminate += 1
+
+    def pauses(self) -> list[dict[str, Any]]:
+        """Return when the generator stood still for long: seconds since the load began."""
+        return [
+            {
+                "at_s": round((pause.at_ns - self._begin_ns) / 1e9, 3),
+                "length_s": round(pause.length_ns / 1e9, 3),
+                "suspended": pause.suspended,
+            }
+            for pause in self.stalls.pauses
+        ]
 
     def close(self) -> None:
         """Enter what is still under way as indeterminate: the run ends without its answer."""

@@ -30,11 +30,11 @@ from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import Compared
-from loadcheck.verify.metrics import Metric
+from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.workflow.identity import Buckets, Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
@@ -73,7 +73,7 @@ class _Counts:
     seen: Consistency
     compared: Compared | None
 
-    def measure(self, metric: Metric, /) -> float | None:
+    def measure(self, metric: Metric, /) -> Measured | None:
         """Return the figure; None if there is none."""
         seen, exact = self.seen, self.compared
         figures: dict[str, float | None] = {
@@ -84,7 +84,7 @@ class _Counts:
             "duplicated": seen.duplicated if exact is None else exact.duplicated.total(),
             "missing_events": seen.missing_events,
         }
-        return figures[metric.name]
+        return Measured.exactly(figures[metric.name])
 
 
 def rejudge(
@@ -114,12 +114,7 @@ def rejudge(
     consistent = worst(finding.verdict for finding in findings)
     kept = [f for f in document.get("findings", ()) if f["check"] in _OWN_CHECKS]
     judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
-    verdict = worst(
-        [
-            consistent,
-            *(Verdict(entry["verdict"]) for entry in (*kept, *judged)),
-        ]
-    )
+    verdict = overall(consistent, (Verdict(entry["verdict"]) for entry in (*kept, *judged)))
     before = document.get("consistency", {})
     lag = before.get("visibility")
     if lag is not None and seen.uniques is not None:
@@ -170,6 +165,8 @@ def _thresholds(
                 {
                     "expression": threshold.expression,
                     "measured": None,
+                    "low": None,
+                    "high": None,
                     "unit": threshold.unit,
                     "verdict": Verdict.UNKNOWN.value,
                     "own_delay_ms": None,

@@ -129,10 +129,11 @@ def because(document: Document) -> str:
     if not reasons:
         reasons += [f["check"] for f in document.get("findings", ()) if f["verdict"] == verdict]
     thresholds = document.get("thresholds", ())
-    missed = sum(threshold["verdict"] == verdict for threshold in thresholds)
-    if missed:
-        what = "broken" if verdict == "fail" else "without evidence"
-        reasons.append(f"{missed} of {len(thresholds)} thresholds {what}")
+    for kind, what in (("unknown", "without evidence"), ("fail", "broken")):
+        # what is unknown hides no broken threshold
+        missed = sum(threshold["verdict"] == kind for threshold in thresholds)
+        if missed and verdict in (kind, "unknown"):
+            reasons.append(f"{missed} of {len(thresholds)} thresholds {what}")
     return ", ".join(reasons)
 
 
@@ -258,11 +259,21 @@ def _checks(document: Document) -> Table:
 def measured(threshold: Mapping[str, Any]) -> str:
     """Return what a threshold was compared with, in words."""
     value, unit = threshold["measured"], threshold["unit"]
-    if value is None:
+    if value is None and threshold.get("low") is None:
         # a lag without end is no number in JSON
         return "unbounded" if threshold["verdict"] == "fail" else "no samples"
     write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
-    return f"measured {write[unit](value)}"
+    said = f"measured {'no end' if value is None else write[unit](value)}"
+    if threshold["verdict"] != "unknown":
+        return said
+    low, high = threshold.get("low"), threshold.get("high")
+    own_ms = threshold.get("own_delay_ms")
+    if own_ms is not None:
+        said += f", of which up to {words.duration(own_ms)} may be the generator's own delay"
+    if low is None:
+        return said
+    between = f"between {write[unit](low)} and {'no end' if high is None else write[unit](high)}"
+    return f"{said}: {between}"
 
 
 def _mark(verdict: str) -> Text:

@@ -114,6 +114,8 @@ def measured(
             "cpu_s": monitor.cpu_s,
             "watched_s": monitor.watched_s,
             "peak_memory_bytes": _peak_memory_bytes(),
+            "pauses": record.pauses(),
+            "paused": len(record.paused),
         },
         "steps": {
             measures.step_id: _step(measures, step)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from loadcheck.measure import timeline
-from loadcheck.result.shapes import Shape, amount, count, flag, maybe, open_object, text, violations
+from loadcheck.result.shapes import (
+    Shape,
+    amount,
+    count,
+    flag,
+    list_of,
+    maybe,
+    number,
+    open_object,
+    text,
+    violations,
+)
 
 SCHEMA = "loadcheck.result/1"
 
@@ -376,7 +387,23 @@ def json_schema() -> dict[str, Any]:
                         "cpu_s": amount("Processor time of the generator while it was watched."),
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
+                        "pauses": list_of(
+                            "When it stood still for 0.1 s or more: stopped, suspended, or without "
+                            "a processor.",
+                            open_object(
+                                "One pause.",
+                                {
+                                    "at_s": number("When it began, since the load began."),
+                                    "length_s": amount("How long it lasted."),
+                                    "suspended": flag("Whether the whole machine slept."),
+                                },
+                            ),
+                        ),
+                        "paused": count(
+                            "Copies skipped because they fell due in a pause; among the skipped."
+                        ),
                     },
+                    optional=("pauses", "paused"),
                 ),
                 "steps": {
                     "type": "object",
@@ -427,7 +454,21 @@ def json_schema() -> dict[str, Any]:
                         "One limit.",
                         {
                             "expression": text("As written."),
-                            "measured": {**numbers, "description": "null without samples."},
+                            "measured": {
+                                **numbers,
+                                "description": "null without samples, and if it has no end.",
+                            },
+                            "low": {
+                                **numbers,
+                                "description": "The least that it can be: without the generator's "
+                                "own delay and pauses, or by the observations. The threshold is "
+                                "broken if it does not hold anywhere from here to high.",
+                            },
+                            "high": {
+                                **numbers,
+                                "description": "The most that it can be; null if it has no end. "
+                                "The threshold holds if it does from low to here.",
+                            },
                             "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
                             "verdict": _VERDICT,
                             "own_delay_ms": {
@@ -436,6 +477,7 @@ def json_schema() -> dict[str, Any]:
                                 "figure no evidence.",
                             },
                         },
+                        optional=("low", "high"),
                     ),
                 },
                 "findings": {

@@ -87,10 +87,13 @@ def _probe() -> Shape:
                 "One limit.",
                 expression=text("As written, or what is checked in every probe."),
                 measured=maybe(number("null without samples.")),
+                low=maybe(number("The least that it can be.")),
+                high=maybe(number("The most that it can be.")),
                 unit=_UNIT,
                 verdict=_VERDICT,
                 own_delay_ms=maybe(number("The generator's own delay, where it spoils it.")),
-            ),
+            )
+            | {"required": ["expression", "measured", "unit", "verdict", "own_delay_ms"]},
         },
         findings={
             "type": "array",

@@ -28,7 +28,7 @@ class Aborted:
         """Return it as the results file holds it."""
         return {
             "threshold": self.judged.threshold.expression,
-            "measured": self.judged.measured,
+            "measured": self.judged.value,
             "at_s": round(self.at_s, 3),
         }
 
@@ -45,11 +45,11 @@ class Aborted:
 
 
 def _written(judged: Judged) -> str:
-    measured = judged.measured
-    if measured is None:
+    value = judged.value
+    if value is None:
         return "no answer yet"
-    units = {"ms": f"{measured:,.0f} ms", "ratio": f"{100 * measured:.3g} %"}
-    return units.get(judged.threshold.unit, f"{measured:,.6g}")
+    units = {"ms": f"{value:,.0f} ms", "ratio": f"{100 * value:.3g} %"}
+    return units.get(judged.threshold.unit, f"{value:,.6g}")
 
 
 class AbortPolicy(Protocol):

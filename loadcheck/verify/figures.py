@@ -10,9 +10,15 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
-from loadcheck.verify.metrics import OWN_SCOPES, Metric
+from loadcheck.verify.metrics import OWN_SCOPES, Measured, Metric
 from loadcheck.verify.verdict import Consistency
 from loadcheck.verify.visibility import Visibility
+
+TOLERATED_OVERRUN = 0.01
+"""Of its length, by which starting a schedule's copies may take longer, beside half a second."""
+_HICCUP_S = 0.5
+_SIZES = ("started", "acknowledged", "attempts", "succeeded")
+"""Numbers that would be larger if nothing had been skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +61,40 @@ class RunFigures:
     consistency: Consistency | None = None
     lag: Visibility | None = None
 
-    def measure(self, metric: Metric, /) -> float | None:
-        """Return the figure in the unit of a threshold's limit; None if there is no sample."""
+    def measure(self, metric: Metric, /) -> Measured | None:
+        """Return the figure in the unit of a threshold's limit; None if there is no sample.
+
+        What our own process has part in is an interval: a latency without its delay, and a number
+        or a rate with the copies that it passed over.
+        """
         stage = self._stage(metric)
-        if metric.percentile is not None and metric.scope in OWN_SCOPES:
-            return self._own(metric, metric.percentile, stage)
+        if metric.percentile is not None:
+            return self._statistic(metric, metric.percentile, stage)
         if metric.scope:
-            return self._step(metric, stage)
-        if stage is not None:
-            return self._of_stage(metric.name, stage)
-        return self._run(metric.name)
+            value = self._step(metric, stage)
+        elif stage is not None:
+            value = self._of_stage(metric.name, stage)
+        else:
+            value = self._run(metric.name)
+        return None if value is None else self._with_paused(metric, value, stage)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether starting the copies took longer than the schedule has it."""
+        if self.pacer is None:
+            return False
+        most_s = self.pacer.duration_s * (1 + TOLERATED_OVERRUN) + _HICCUP_S
+        return self.rates.duration_s > most_s
 
     def samples(self, metric: Metric) -> Histogram | None:
-        """Return the distribution that a latency of a step is read off; None for all else."""
+        """Return the distribution of a latency of a step; None for all else.
+
+        Our own delay is taken off where it is known: none of it is too long for our own sake.
+        """
         if metric.percentile is None or not metric.scope or metric.scope in OWN_SCOPES:
             return None
-        return _times(self._step_record(metric, self._stage(metric)), metric.time)
+        step = self._step_record(metric, self._stage(metric))
+        return _times_without_own(step, metric.time) or _times(step, metric.time)
 
     def overdue(self, span: StageSpan, age_ms: float) -> int:
         """Return how many copies of a stage have been under way for longer than a while."""
@@ -91,36 +115,65 @@ class RunFigures:
         )
         return int(started - sum(ended))
 
-    def own_delay(self, metric: Metric) -> float | None:
-        """Return how much of a latency may be the generator's own delay, in milliseconds."""
-        if metric.percentile is None or metric.scope in OWN_SCOPES:
-            return None
-        stage = self._stage(metric)
-        lag = self.monitor.loop_lag if stage is None else stage.loop_lag
-        loop_ms = lag.percentile_ms(metric.percentile) or 0.0
-        if metric.time not in ("", "response_time"):
-            return loop_ms
-        lag = (self.record if stage is None else stage).dispatch_lag
-        return max(loop_ms, lag.percentile_ms(metric.percentile) or 0.0)
-
     def _stage(self, metric: Metric) -> StageRecord | None:
         stages = {stage.span.name: stage for stage in self.record.stages}
         return stages[metric.stage] if metric.stage else None
 
-    def _own(self, metric: Metric, percentile: float, stage: StageRecord | None) -> float | None:
+    def _statistic(
+        self, metric: Metric, percentile: float, stage: StageRecord | None
+    ) -> Measured | None:
         if metric.scope == "visible":
-            lag_s = self.lag.percentile_s(percentile) if self.lag is not None else None
-            return None if lag_s is None else lag_s * 1e3
-        if metric.scope in ("loop_lag", "gc_pauses"):
-            times: Histogram = getattr(self.monitor, metric.scope)
+            return self._visible(percentile)
+        if metric.scope in OWN_SCOPES:
+            if metric.scope in ("loop_lag", "gc_pauses"):
+                times: Histogram = getattr(self.monitor, metric.scope)
+            else:
+                times = getattr(self.record if stage is None else stage, metric.scope)
+            return Measured.exactly(times.percentile_ms(percentile))
+        step = self._step_record(metric, stage)
+        value = _times(step, metric.time).percentile_ms(percentile)
+        if value is None:
+            return None
+        without = _times_without_own(step, metric.time)
+        if without is None:
+            # of failures no more is known than how long the longest stall was
+            lag = self.monitor.loop_lag if stage is None else stage.loop_lag
+            low = max(0.0, value - (lag.percentile_ms(100) or 0.0))
         else:
-            times = getattr(self.record if stage is None else stage, metric.scope)
-        return times.percentile_ms(percentile)
+            low = without.percentile_ms(percentile) or 0.0
+        return Measured(value, min(low, value), value)
+
+    def _visible(self, percentile: float) -> Measured | None:
+        if self.lag is None:
+            return None
+        low_s = self.lag.percentile_s(percentile, lower=True)
+        high_s = self.lag.percentile_s(percentile)
+        if low_s is None or high_s is None:
+            return None
+        return Measured(high_s * 1e3, low_s * 1e3, high_s * 1e3)
+
+    def _with_paused(self, metric: Metric, value: float, stage: StageRecord | None) -> Measured:
+        """Return a number or a rate, and what it could be had our process not paused."""
+        name, record = metric.name.rpartition(".")[2], self.record
+        span = stage.span if stage is not None else None
+        paused = record.paused if span is None else record.paused[span.first : span.last]
+        if name == "skipped":
+            return Measured(value, value - len(paused), value)
+        if name in _SIZES:
+            return Measured(value, value, value + len(paused))
+        if name in ("rate", "rate_ratio"):
+            elapsed_s = self._elapsed_s(stage)
+            asked = self.rates.asked or 0.0
+            missing = len(paused) / elapsed_s if elapsed_s else 0.0
+            if self.is_behind:
+                missing = max(missing, asked - self.rates.reached)
+            if name == "rate_ratio":
+                missing = missing / asked if asked else 0.0
+            return Measured(value, value, value + missing)
+        return Measured(value, value, value)
 
     def _step(self, metric: Metric, stage: StageRecord | None) -> float | None:
         step = self._step_record(metric, stage)
-        if metric.percentile is not None:
-            return _times(step, metric.time).percentile_ms(metric.percentile)
         elapsed_s = self._elapsed_s(stage)
         share = 1 - step.succeeded / step.attempts if step.attempts else None
         figures: dict[str, float | None] = {
@@ -211,3 +264,14 @@ def _times(step: StepRecord, name: str) -> Histogram:
         "throttled": step.throttled,
     }
     return named[name]
+
+
+def _times_without_own(step: StepRecord, name: str) -> Histogram | None:
+    """Return the same with our own delay taken off; None where that is not known."""
+    times = step.times
+    named = {
+        "": times.service_time_low if step.response_time is None else times.response_time_low,
+        "response_time": times.response_time_low,
+        "service_time": times.service_time_low,
+    }
+    return named.get(name)

@@ -1,67 +1,41 @@
 """What everything that a run has measured and heard proves together.
 
-Was the generator itself the limit? Then its latencies prove nothing about the target.
-
-A latency that is compared with a limit is worth something only while the generator's own delay is
-small beside that limit. Twelve milliseconds of our own do not matter where 250 are allowed, and
-spoil everything where 20 are.
+Consistency comes first, then what is unknown, then a broken threshold: a threshold says something
+only about a run that is understood. Was the generator itself the limit? Then the load was not what
+the scenario asks for, whatever the target did with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from loadcheck.measure.record import Record
 from loadcheck.verify.abort import Aborted, apply_abort
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.metrics import Kind, Metric
 from loadcheck.verify.thresholds import Judged
-from loadcheck.verify.verdict import Finding, Verdict, worst
+from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
-TOLERATED_SHARE = 0.1
-"""Of a limit, that the generator's own delay at the same percentile may take."""
-TOLERATED_OVERRUN = 0.01
-"""Of its length, by which starting a schedule's copies may take longer, beside half a second."""
-_HICCUP_S = 0.5
-
-OwnDelay = Callable[[Metric], float | None]
-"""Metric → the generator's own delay at its percentile, in milliseconds."""
+TOLERATED_PAUSED = 0.01
+"""Of the copies, that may be skipped because the generator paused."""
 
 
-def void(judged: Sequence[Judged], own_delay: OwnDelay) -> list[Judged]:
-    """Return the judgements, with each pass of a latency that rests on no evidence unknown."""
-    return [_void(judgement, own_delay) for judgement in judged]
-
-
-def _void(judgement: Judged, own_delay: OwnDelay) -> Judged:
-    threshold = judgement.threshold
-    metric = threshold.metric
-    if judgement.verdict is not Verdict.PASS or metric.kind is not Kind.DURATION:
-        return judgement
-    own_ms = own_delay(metric)
-    if own_ms is None or own_ms <= TOLERATED_SHARE * threshold.limit:
-        return judgement
-    return replace(judgement, verdict=Verdict.UNKNOWN, own_delay_ms=own_ms)
-
-
-def judge_generator(
-    judged: Sequence[Judged], *, took_s: float, asked_s: float | None, cpu_share: float
-) -> Finding | None:
+def judge_generator(judged: Sequence[Judged], figures: RunFigures) -> Finding | None:
     """Return what the generator's own state spoils; None if nothing.
 
     Args:
-        judged: The thresholds, after :func:`void`.
-        took_s: How long starting the copies took.
-        asked_s: How long it should have taken; None for a closed load.
-        cpu_share: Processor time over time, 1 is a whole core.
+        judged: The thresholds.
+        figures: What was measured.
     """
+    record, monitor, pacer = figures.record, figures.monitor, figures.pacer
     voided = [judgement for judgement in judged if judgement.own_delay_ms is not None]
-    behind = asked_s is not None and took_s > asked_s * (1 + TOLERATED_OVERRUN) + _HICCUP_S
-    if not voided and not behind:
+    paused = len(record.paused) > TOLERATED_PAUSED * record.due
+    behind = figures.is_behind
+    if not (voided or paused or behind):
         return None
-    sentences = []
+    sentences = [pauses_told(record)] if paused else []
+    took_s, asked_s = figures.rates.duration_s, pacer.duration_s if pacer is not None else None
     if behind:
         sentences.append(
             f"The generator could not keep up: it took {took_s:.1f} s to start what was to start in"
@@ -70,10 +44,11 @@ def judge_generator(
     if voided:
         worst_ms = max(judgement.own_delay_ms or 0.0 for judgement in voided)
         sentences.append(
-            f"{'It' if behind else 'The generator'} held copies or answers up by {worst_ms:.1f} ms"
-            f" itself, too much to say that {len(voided)} latency threshold"
-            f"{'s' if len(voided) > 1 else ''} held"
+            f"{'It' if sentences else 'The generator'} held copies or answers up by"
+            f" {worst_ms:.1f} ms itself, too much to say whether {len(voided)} latency threshold"
+            f"{'s hold' if len(voided) > 1 else ' holds'}"
         )
+    cpu_share = monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0
     return Finding(
         check="generator",
         verdict=Verdict.UNKNOWN,
@@ -83,13 +58,36 @@ def judge_generator(
             "took_s": took_s,
             "asked_s": asked_s,
             "cpu_share": cpu_share,
+            "paused": len(record.paused),
             "voided": [judgement.threshold.expression for judgement in voided],
         },
     )
 
 
+def pauses_told(record: Record) -> str:
+    """Return when the generator paused, and for how long; "" if it did not."""
+    pauses = record.pauses()
+    if not pauses:
+        return ""
+    told = [
+        f"for {pause['length_s']:.1f} s at {pause['at_s']:.1f} s"
+        + (" (the machine slept)" if pause["suspended"] else "")
+        for pause in pauses[:_MOST_PAUSES]
+    ]
+    if len(pauses) > _MOST_PAUSES:
+        told.append(f"{len(pauses) - _MOST_PAUSES:,} times more")
+    skipped = len(record.paused)
+    missing = f"; {skipped:,} copies that fell due meanwhile were skipped" if skipped else ""
+    return (
+        f"The generator stood still {', '.join(told)} into the load: stopped, suspended or without "
+        f"a processor{missing}"
+    )
+
+
 _LATE_MS = 10.0
-"""A 99th percentile of lateness from which on a reader is warned."""
+"""A 99th percentile of the dispatch lag from which on a reader is warned."""
+_MOST_PAUSES = 3
+"""So many pauses are told one by one."""
 _MOST_UNSENT = 3
 """So many reasons why requests could not be made are told."""
 
@@ -133,20 +131,16 @@ def judge(
         summary = f"{trouble.capitalize()}."
         told.append(Finding(check="target", verdict=Verdict.UNKNOWN, summary=summary))
     consistent = worst(finding.verdict for finding in told)
-    monitor, pacer = figures.monitor, prepared.pacer
     judged = [threshold.judge(figures) for threshold in prepared.thresholds]
-    judged = apply_abort(void(judged, figures.own_delay), aborted)
-    limited = judge_generator(
-        judged,
-        took_s=figures.rates.duration_s,
-        asked_s=pacer.duration_s if pacer else None,
-        cpu_share=monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0,
-    )
+    judged = apply_abort(judged, aborted)
+    limited = judge_generator(judged, figures)
     if limited is not None:
         told.append(limited)
     if aborted is not None:
         told.append(aborted.finding())
-    verdict = worst([*(f.verdict for f in told), *(j.verdict for j in judged)])
+    # what a load that was stopped early came too early to measure says nothing
+    measured = [j for j in judged if aborted is None or j.measured is not None]
+    verdict = overall(consistent, [*(f.verdict for f in told), *(j.verdict for j in measured)])
     return Judgement(consistent=consistent, verdict=verdict, judged=judged, findings=told)
 
 
@@ -158,19 +152,23 @@ def warnings(record: Record, prepared: CompiledScenario, *, missed: int) -> Iter
         prepared: What was to be done.
         missed: Saves of the results that failed.
     """
-    if record.skipped:
+    crowded = record.skipped - len(record.paused)
+    if crowded:
         yield (
-            f"{record.skipped:,} copies fell due while {record.max_in_flight:,} were in flight"
+            f"{crowded:,} copies fell due while {record.max_in_flight:,} were in flight"
             " and were not sent: raise load.max_in_flight or ask for a lower rate"
         )
+    paused = pauses_told(record)
+    if paused:
+        yield paused
     for why, number in prepared.plan.unsent.most_common(_MOST_UNSENT):
         times = "a request" if number == 1 else f"{number:,} requests"
         yield f"{times} could not be made, and nothing was sent: {why}"
     if missed:
         yield (f"{missed:,} saves of the results failed while the load went on: is the disk full?")
-    late_ms = record.lateness.percentile_ms(99)
+    late_ms = record.dispatch_lag.percentile_ms(99)
     if late_ms is not None and late_ms > _LATE_MS:
         yield (
-            f"copies were sent late by the generator itself: lateness p99 {late_ms:.1f} ms;"
+            f"copies were started late by the generator itself: dispatch lag p99 {late_ms:.1f} ms;"
             " response times include it"
         )

@@ -10,6 +10,7 @@ import enum
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from loadcheck.errors import Problem, did_you_mean
 
@@ -55,6 +56,25 @@ class Metric:
     time: str = ""
     percentile: float | None = None
     grows: bool = False
+
+
+class Measured(NamedTuple):
+    """A figure, and what it can be without what is not the target's doing.
+
+    Attributes:
+        value: As measured, in the unit of a threshold's limit.
+        low: The least that it can be; of a latency: with the generator's own delay taken off.
+        high: The most that it can be.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def exactly(cls, value: float | None) -> Measured | None:
+        """Return a figure that is known; None if there is none."""
+        return None if value is None else cls(value, value, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,10 @@ The grammar is ``[STAGE:] METRIC OPERATOR VALUE[UNIT]``. A metric's kind decides
 understood. A threshold whose metric has no sample is unknown: k6 lets it pass, and its users
 complain.
 
+A figure with noise of our own in it is an interval: a latency holds the generator's own delay, a
+visibility lag is known to lie between two observations. A threshold passes if it holds wherever in
+the interval the truth may be, fails if it holds nowhere, and is unknown otherwise.
+
 One that aborts is looked at every second, from its grace period on, as if the run ended there: the
 same rule as that of k6's ``abortOnFail`` with ``delayAbortEval``.
 """
@@ -18,7 +22,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from loadcheck.errors import Problem
-from loadcheck.verify.metrics import Kind, Known, Metric, MetricNames, parse_metric
+from loadcheck.verify.metrics import (
+    OWN_SCOPES,
+    Kind,
+    Known,
+    Measured,
+    Metric,
+    MetricNames,
+    parse_metric,
+)
 from loadcheck.verify.verdict import Verdict
 
 _UNITS: Mapping[Kind, Mapping[str, float]] = {
@@ -37,6 +49,8 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 _UPPER = ("<", "<=", "==")
+_POINTS = ("==", "!=")
+"""Those that speak of a single value."""
 
 _GRAMMAR = re.compile(
     r"\s*(?:(?P<stage>[A-Za-z0-9_-]+)\s*:)?\s*(?P<metric>[A-Za-z_][\w.@\-]*)"
@@ -79,12 +93,18 @@ class Threshold:
     def judge(self, figures: Figures) -> Judged:
         """Compare the measured figure with the limit."""
         measured = figures.measure(self.metric)
+        return Judged(threshold=self, measured=measured, verdict=self._verdict(measured))
+
+    def _verdict(self, measured: Measured | None) -> Verdict:
         if measured is None:
-            verdict = Verdict.UNKNOWN
-        else:
-            held = _OPERATORS[self.operator](measured, self.limit)
-            verdict = Verdict.PASS if held else Verdict.FAIL
-        return Judged(threshold=self, measured=measured, verdict=verdict)
+            return Verdict.UNKNOWN
+        _, low, high = measured
+        ends = {_OPERATORS[self.operator](end, self.limit) for end in (low, high)}
+        if self.operator in _POINTS and low < self.limit < high:
+            ends = {True, False}
+        if len(ends) > 1:
+            return Verdict.UNKNOWN
+        return Verdict.PASS if ends == {True} else Verdict.FAIL
 
     def give_up(self, figures: Figures) -> Judged | None:
         """Return the judgement if it is one to stop the load for."""
@@ -92,7 +112,7 @@ class Threshold:
         if judged.measured is None or judged.verdict is not Verdict.FAIL:
             return None
         # a count that has yet to grow to what it is to be is not broken
-        waits = self.metric.grows and judged.measured < self.limit
+        waits = self.metric.grows and judged.measured.value < self.limit
         return None if waits else judged
 
 
@@ -104,22 +124,36 @@ class Judged:
         threshold: The threshold.
         measured: The figure, in the unit of the limit; None without a sample.
         verdict: What it came to.
-        own_delay_ms: The generator's own delay that makes the figure no evidence; None if it does
-            not.
     """
 
     threshold: Threshold
-    measured: float | None
+    measured: Measured | None
     verdict: Verdict
-    own_delay_ms: float | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The figure as measured; None without a sample."""
+        return None if self.measured is None else self.measured.value
+
+    @property
+    def own_delay_ms(self) -> float | None:
+        """The generator's own delay that makes a latency no evidence; None if it does not."""
+        metric, measured = self.threshold.metric, self.measured
+        ours = metric.kind is Kind.DURATION and metric.scope not in OWN_SCOPES
+        if measured is None or self.verdict is not Verdict.UNKNOWN or not ours:
+            return None
+        return measured.value - measured.low
 
     def to_json(self) -> dict[str, Any]:
         """Return the judgement as the results file holds it."""
         return {
             "expression": self.threshold.expression,
-            "measured": None
-            if self.measured is None or math.isinf(self.measured)
-            else self.measured,
+            **{
+                name: None if figure is None or math.isinf(figure) else figure
+                for name, figure in zip(
+                    ("measured", "low", "high"), self.measured or (None, None, None), strict=True
+                )
+            },
             "unit": self.threshold.unit,
             "verdict": self.verdict.value,
             "own_delay_ms": self.own_delay_ms,
@@ -129,7 +163,7 @@ class Judged:
 class Figures(Protocol):
     """Where measured figures are looked up."""
 
-    def measure(self, metric: Metric, /) -> float | None:
+    def measure(self, metric: Metric, /) -> Measured | None:
         """Return the figure in the unit of :attr:`Threshold.limit`; None if there is none."""
 
 

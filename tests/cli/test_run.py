@@ -136,6 +136,8 @@ def test_a_threshold_without_samples_is_no_pass(loadcheck: Loadcheck, smoke: Pat
         {
             "expression": "lost == 0",
             "measured": None,
+            "low": None,
+            "high": None,
             "unit": "count",
             "verdict": "unknown",
             "own_delay_ms": None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from loadcheck.measure.record import StageSpan
 from loadcheck.verify.abort import ThresholdAbort, apply_abort
-from loadcheck.verify.metrics import Metric, MetricNames
+from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Verdict
 
@@ -22,8 +22,8 @@ class Figures:
     def __init__(self, figures: Mapping[str, float | None]) -> None:
         self.figures = figures
 
-    def measure(self, metric: Metric, /) -> float | None:
-        return self.figures.get(metric.name)
+    def measure(self, metric: Metric, /) -> Measured | None:
+        return Measured.exactly(self.figures.get(metric.name))
 
 
 SLOW = Figures({"send.p99": 300.0, "error_rate": 0.5})
@@ -71,7 +71,7 @@ def test_the_figure_that_stopped_the_load_stands() -> None:
     assert aborted is not None
     later = Figures({"send.p99": 100.0, "error_rate": 0.001})
     judged = apply_abort([first.judge(later), second.judge(later)], aborted)
-    assert [(each.verdict, each.measured) for each in judged] == [
+    assert [(each.verdict, each.value) for each in judged] == [
         (Verdict.FAIL, 300.0),
         (Verdict.PASS, 0.001),
     ]

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from loadcheck.load.monitor import Monitor
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.verify.abort import Aborted
+from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge, warnings
-from loadcheck.verify.metrics import Metric, MetricNames
+from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
-from loadcheck.workflow.exchange import Origin
+from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 WORDS = MetricNames(steps=["send"], undue=[], stages=[])
@@ -32,23 +36,54 @@ STEP = StepPlan(
 )
 
 
-@dataclass
-class Figures:
-    """Measures the same for every threshold."""
+MS, S = 1_000_000, 1_000_000_000
+BEGIN = 50 * S
 
-    value: float | None = 10.0
-    own_ms: float = 0.0
-    took_s: float = 10.0
 
-    def __post_init__(self) -> None:
-        self.monitor = SimpleNamespace(cpu_s=5.0, watched_s=10.0)
-        self.rates = SimpleNamespace(duration_s=self.took_s)
+@dataclass(frozen=True)
+class Stage:
+    duration_s: float = 10.0
+    rate: float = 1.0
+    end_rate: float = 1.0
 
-    def measure(self, metric: Metric, /) -> float | None:
-        return self.value
 
-    def own_delay(self, metric: Metric, /) -> float | None:
-        return self.own_ms
+def figures(
+    response_ms: float | None = 10.0,
+    *,
+    late_ms: float = 0.0,
+    stall_s: tuple[float, float] | None = None,
+    paused: int = 0,
+    took_s: float = 10.0,
+) -> RunFigures:
+    """Return what was measured of ten copies, all of them as slow.
+
+    Args:
+        response_ms: Due to done; None: nothing succeeded.
+        late_ms: Of that, due to started.
+        stall_s: When the event loop was not served.
+        paused: Further copies that fell due in a pause.
+        took_s: How long starting them took.
+    """
+    record = Record([STEP], 0)
+    record.begin(BEGIN)
+    if stall_s is not None:
+        record.stalls.add(*(BEGIN + round(at * S) for at in stall_s))
+    record.due = 10 + paused
+    record.skip(10, 10 + paused, paused=True)
+    for number in range(10 if response_ms is not None else 0):
+        due_ns = BEGIN + number * S
+        started_ns = due_ns + round(late_ms * MS)
+        done_ns = due_ns + round((response_ms or 0) * MS)
+        request = Request(0, STEP.origin, b"POST / HTTP/1.1\r\n", b"")
+        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns, status=200)
+        exchange.success = True
+        record.start(number)
+        record.steps[0].add(exchange, due_ns, started_ns)
+        record.settle(number, Outcome.ACKNOWLEDGED)
+    record.end(BEGIN + round(took_s * S))
+    rates = Rates(asked=1.0, reached=10 / took_s, duration_s=took_s)
+    pacer = OpenPacer(stages=[Stage()])
+    return RunFigures(record=record, monitor=Monitor(), rates=rates, pacer=pacer)
 
 
 @cache
@@ -60,35 +95,43 @@ def threshold(expression: str) -> Threshold:
 
 def judged(
     *findings: Verdict,
-    figures: Figures | None = None,
+    seen: RunFigures | None = None,
     expressions: tuple[str, ...] = ("send.p99 < 100ms",),
     trouble: str | None = None,
     aborted: Aborted | None = None,
 ) -> Judgement:
-    prepared: Any = SimpleNamespace(
-        thresholds=tuple(map(threshold, expressions)), pacer=SimpleNamespace(duration_s=10.0)
-    )
+    prepared: Any = SimpleNamespace(thresholds=tuple(map(threshold, expressions)))
     told = [Finding(check="lost", verdict=each, summary="") for each in findings]
-    seen: Any = figures or Figures()
-    return judge(prepared, seen, told, trouble=trouble, aborted=aborted)
+    return judge(prepared, seen or figures(), told, trouble=trouble, aborted=aborted)
 
 
 @pytest.mark.parametrize(
-    ("counts", "value", "consistent", "verdict"),
+    ("counts", "response_ms", "verdict"),
     [
-        (Verdict.PASS, 10.0, Verdict.PASS, Verdict.PASS),
-        (Verdict.PASS, 200.0, Verdict.PASS, Verdict.FAIL),  # exit code 5: slow, and all there
-        (Verdict.FAIL, 10.0, Verdict.FAIL, Verdict.FAIL),  # exit code 1
-        (Verdict.UNKNOWN, 10.0, Verdict.UNKNOWN, Verdict.UNKNOWN),
-        (Verdict.UNKNOWN, 200.0, Verdict.UNKNOWN, Verdict.FAIL),
-        (Verdict.PASS, None, Verdict.PASS, Verdict.UNKNOWN),  # a threshold without samples
+        (Verdict.PASS, 10.0, Verdict.PASS),
+        (Verdict.PASS, 200.0, Verdict.FAIL),  # exit code 5: slow, and all there
+        (Verdict.FAIL, 10.0, Verdict.FAIL),  # exit code 1
+        (Verdict.FAIL, None, Verdict.FAIL),
+        (Verdict.UNKNOWN, 10.0, Verdict.UNKNOWN),
+        (Verdict.UNKNOWN, 200.0, Verdict.UNKNOWN),  # slow, and nobody knows who is there
+        (Verdict.PASS, None, Verdict.UNKNOWN),  # a threshold without samples
     ],
 )
-def test_counts_and_thresholds_are_judged_apart_and_together(
-    counts: Verdict, value: float | None, consistent: Verdict, verdict: Verdict
+def test_consistency_comes_first_then_what_is_unknown_then_thresholds(
+    counts: Verdict, response_ms: float | None, verdict: Verdict
 ) -> None:
-    judgement = judged(counts, figures=Figures(value=value))
-    assert (judgement.consistent, judgement.verdict) == (consistent, verdict)
+    judgement = judged(counts, seen=figures(response_ms))
+    assert (judgement.consistent, judgement.verdict) == (counts, verdict)
+
+
+def test_what_is_unknown_beats_a_broken_threshold_and_both_are_told() -> None:
+    judgement = judged(
+        Verdict.PASS,
+        seen=figures(200.0),
+        expressions=("send.p99 < 100ms", "send.failed.p99 < 1s"),
+    )
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert [each.verdict for each in judgement.judged] == [Verdict.FAIL, Verdict.UNKNOWN]
 
 
 def test_a_target_that_broke_is_no_pass() -> None:
@@ -97,25 +140,70 @@ def test_a_target_that_broke_is_no_pass() -> None:
     assert [f.summary for f in judgement.findings if f.check == "target"] == ["The emulator ended."]
 
 
-def test_latencies_that_may_be_our_own_pass_nothing_and_the_counts_stand() -> None:
-    judgement = judged(Verdict.PASS, figures=Figures(own_ms=60.0))
-    assert (judgement.consistent, judgement.verdict) == (Verdict.PASS, Verdict.UNKNOWN)
-    assert [f.check for f in judgement.findings] == ["lost", "generator"]
+@pytest.mark.parametrize(
+    ("seen", "verdict", "own_ms"),
+    [
+        # it holds although our own delay is in it
+        (figures(52.0, late_ms=50.0), Verdict.PASS, None),
+        # slow without us
+        (figures(150.0, late_ms=40.0), Verdict.FAIL, None),
+        (figures(150.0, late_ms=60.0), Verdict.UNKNOWN, 60),
+        # stopped for 6 s while answers were on their way
+        (figures(6024.0, stall_s=(0, 17)), Verdict.UNKNOWN, 6024),
+        (figures(6024.0, stall_s=(20, 26)), Verdict.FAIL, None),
+    ],
+)
+def test_a_latency_is_judged_with_and_without_our_own_delay(
+    seen: RunFigures, verdict: Verdict, own_ms: float | None
+) -> None:
+    judgement = judged(Verdict.PASS, seen=seen)
+    (one,) = judgement.judged
+    assert (judgement.consistent, judgement.verdict) == (Verdict.PASS, verdict)
+    assert (one.own_delay_ms or 0) == pytest.approx(own_ms or 0, rel=0.01)
+    assert [f.check for f in judgement.findings] == ["lost", *(["generator"] if own_ms else [])]
+    if own_ms:
+        assert judgement.findings[1].evidence["voided"] == ["send.p99 < 100ms"]
 
 
 def test_a_schedule_that_took_too_long_was_not_the_load_that_was_asked_for() -> None:
-    judgement = judged(Verdict.PASS, figures=Figures(took_s=12.0))
+    judgement = judged(
+        Verdict.PASS, seen=figures(took_s=12.0), expressions=("rate >= 0.9/s", "rate >= 2/s")
+    )
     assert (judgement.consistent, judgement.verdict) == (Verdict.PASS, Verdict.UNKNOWN)
+    # a rate that we ourselves did not reach is not the target's fault; one never asked for is none
+    assert [each.verdict for each in judgement.judged] == [Verdict.UNKNOWN, Verdict.FAIL]
+    assert "took 12.0 s to start what was to start in 10.0 s" in judgement.findings[1].summary
+
+
+def test_copies_that_our_pause_passed_over_break_no_threshold_and_pass_none() -> None:
+    seen = figures(paused=6, stall_s=(30, 36))
+    expressions = ("skipped == 0", "acknowledged >= 15", "acknowledged >= 17", "started < 11")
+    judgement = judged(Verdict.PASS, seen=seen, expressions=expressions)
+    assert [each.verdict.value for each in judgement.judged] == [
+        "unknown",
+        "unknown",
+        "fail",
+        "unknown",
+    ]
+    assert judgement.verdict is Verdict.UNKNOWN
+    summary = judgement.findings[1].summary
+    assert "stood still for 6.0 s at 30.0 s into the load" in summary
+    assert "6 copies that fell due meanwhile were skipped" in summary
+    assert any("6.0 s at 30.0 s" in text for text in warned(seen.record))
+    assert not any("in flight" in text for text in warned(seen.record))
 
 
 def test_a_load_that_was_stopped_early_failed_whatever_it_measures_now() -> None:
+    slow = threshold("send.p99 < 100ms").judge(figures(900.0))
     judgement = judged(
         Verdict.PASS,
-        figures=Figures(value=50.0),
-        aborted=Aborted(judged=threshold("send.p99 < 100ms").judge(Figures(value=900.0)), at_s=3.0),
+        seen=figures(50.0),
+        # what it came too early to measure does not count
+        expressions=("send.p99 < 100ms", "send.failed.p99 < 1s"),
+        aborted=Aborted(judged=slow, at_s=3.0),
     )
     assert (judgement.consistent, judgement.verdict) == (Verdict.PASS, Verdict.FAIL)
-    assert [each.verdict for each in judgement.judged] == [Verdict.FAIL]
+    assert [each.verdict for each in judgement.judged] == [Verdict.FAIL, Verdict.UNKNOWN]
     assert [f.check for f in judgement.findings] == ["lost", "aborted"]
 
 
@@ -131,8 +219,9 @@ def test_nothing_is_to_be_known_of_a_quiet_run() -> None:
 def test_what_did_not_happen_is_said() -> None:
     record = Record([STEP], 0)
     record.skip(7, 8)
-    record.dispatched(0, 0)
-    record.sent(0, 50_000_000)
+    record.dispatched(0, 50_000_000)
+    # the wait for a connection is the target's
+    record.sent(0, 900_000_000)
     unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
     said = warned(record, unsent=unsent, missed=2)
     assert said[0].startswith("1 copies fell due while")
@@ -141,5 +230,5 @@ def test_what_did_not_happen_is_said() -> None:
     )
     assert [text.split()[0] for text in said[2:4]] == ["2", "a"]
     assert "2 saves of the results failed" in said[4]
-    assert "lateness p99 50.0 ms" in said[5]
+    assert "dispatch lag p99 50.0 ms" in said[5]
     assert len(said) == 6

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.errors import Problem
 from loadcheck.scenario.model import Threshold as Limit
-from loadcheck.verify.metrics import Metric, MetricNames
+from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Threshold, parse, parse_all
 from loadcheck.verify.verdict import Verdict
 
@@ -27,8 +29,8 @@ class Fixed:
     def __init__(self, value: float | None) -> None:
         self.value = value
 
-    def measure(self, metric: Metric, /) -> float | None:
-        return self.value
+    def measure(self, metric: Metric, /) -> Measured | None:
+        return Measured.exactly(self.value)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,61 @@ def test_all_problems_are_told_with_their_place() -> None:
 def test_judging(operator: str, measured: float, verdict: Verdict) -> None:
     judged = threshold(f"uploadEvents.p99 {operator} 250ms").judge(Fixed(measured))
     assert judged.verdict is verdict
+
+
+class Between:
+    def __init__(self, low: float, high: float) -> None:
+        self.ends = low, high
+
+    def measure(self, metric: Metric, /) -> Measured | None:
+        return Measured(self.ends[1], *self.ends)
+
+
+@pytest.mark.parametrize(
+    ("operator", "low", "high", "verdict"),
+    [
+        ("<", 20, 52, Verdict.PASS),  # our delay included it holds
+        ("<", 24, 6024, Verdict.UNKNOWN),  # we stood still for 6 s
+        ("<", 120, 6024, Verdict.FAIL),  # too slow without us
+        ("<", 24, math.inf, Verdict.UNKNOWN),
+        ("<", math.inf, math.inf, Verdict.FAIL),
+        (">=", 120, 130, Verdict.PASS),
+        (">=", 90, 130, Verdict.UNKNOWN),
+        (">=", 80, 99, Verdict.FAIL),
+        ("==", 100, 100, Verdict.PASS),
+        ("==", 99, 101, Verdict.UNKNOWN),
+        ("==", 100, 101, Verdict.UNKNOWN),
+        ("==", 101, 102, Verdict.FAIL),
+        ("!=", 99, 101, Verdict.UNKNOWN),
+        ("!=", 101, 102, Verdict.PASS),
+        ("!=", 100, 100, Verdict.FAIL),
+    ],
+)
+def test_an_interval_passes_at_its_worst_and_fails_at_its_best(
+    operator: str, low: float, high: float, verdict: Verdict
+) -> None:
+    judged = threshold(f"uploadEvents.p99 {operator} 100ms").judge(Between(low, high))
+    assert judged.verdict is verdict
+    told = judged.to_json()
+    ends = [None if math.isinf(end) else end for end in (high, low, high)]
+    assert [told[name] for name in ("measured", "low", "high")] == ends
+    assert (judged.own_delay_ms is not None) is (verdict is Verdict.UNKNOWN)
+
+
+@given(
+    st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
+    st.lists(st.integers(90, 110), min_size=2, max_size=2).map(sorted),
+)
+def test_a_verdict_on_an_interval_is_that_of_every_value_in_it(
+    operator: str, ends: list[int]
+) -> None:
+    limit = threshold(f"uploadEvents.p99 {operator} 100ms")
+    # whole and half numbers hold every case that there is
+    inside = {
+        limit.judge(Fixed(tenth / 2)).verdict for tenth in range(2 * ends[0], 2 * ends[1] + 1)
+    }
+    verdict = limit.judge(Between(*ends)).verdict
+    assert verdict is (inside.pop() if len(inside) == 1 else Verdict.UNKNOWN)
 
 
 def test_no_sample_is_unknown_never_a_pass() -> None:

@@ -105,7 +105,7 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         return Judgement(
             held=held,
             because=spelled.get(because, because),
-            measured=judged.measured if judged else None,
+            measured=judged.value if judged else None,
             unit=judged.threshold.unit if judged else "",
             close=close,
             carried=carried if held is ProbeVerdict.BROKE else None,
@@ -138,11 +138,14 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         probing.scenario.verify.enabled and finished.judgement.consistent is not Verdict.PASS
     ):
         because = unknown[0].threshold.expression if unknown else EVIDENCE
+        if any(j.measured is not None and j.threshold.metric.scope != "visible" for j in unknown):
+            # nothing but our own part in a figure of the load leaves it open
+            because = GENERATOR
         return said(ProbeVerdict.UNPROVEN, because, close=True)
     near = any(
         each.threshold.metric.kind is Kind.DURATION
         and each.threshold.is_upper
-        and (each.measured or 0) > _NEARLY * each.threshold.limit
+        and (each.value or 0) > _NEARLY * each.threshold.limit
         for each in finished.judgement.judged
     )
     return said(ProbeVerdict.HELD, "", close=near)
@@ -196,20 +199,20 @@ def _is_short(finished: CompletedRun) -> bool:
 
 
 def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rate: float) -> bool:
-    """Whether a limit might have been kept but for the generator's own delay."""
-    threshold, measured = judged.threshold, judged.measured
+    """Whether a limit might have been kept but for the generator itself."""
+    threshold, measured = judged.threshold, judged.value
     if threshold.metric.name == "skipped":
         # what falls due while the generator stands still is started at once, and fills up the room
         lags = (finished.figures.monitor.loop_lag, finished.figures.record.dispatch_lag)
         still_ms = max(lag.percentile_ms(100) or 0.0 for lag in lags)
         heap = still_ms / 1e3 * rate
         return probing.max_in_flight / 2 <= heap and (measured or 0.0) <= _HEAPS * heap
-    if threshold.metric.kind is not Kind.DURATION or measured is None or not threshold.is_upper:
+    if threshold.metric.kind is not Kind.DURATION or not threshold.is_upper:
         return False
     if threshold.metric.scope in OWN_SCOPES:
         return threshold.metric.scope != "visible"
-    own_ms = finished.figures.own_delay(threshold.metric)
-    return own_ms is not None and measured - own_ms < threshold.limit
+    # a probe that was stopped early is called broken before all is known
+    return judged.measured is not None and judged.measured.low < threshold.limit
 
 
 def _slow_seconds(finished: CompletedRun, judged: Judged, begin: int) -> float:
@@ -223,7 +226,7 @@ def _slow_seconds(finished: CompletedRun, judged: Judged, begin: int) -> float:
 
 
 def _is_close(judged: Judged, finished: CompletedRun, *, hiccup: bool) -> bool:
-    threshold, measured = judged.threshold, judged.measured or 0.0
+    threshold, measured = judged.threshold, judged.value or 0.0
     if threshold.metric.name == "skipped":
         (stage,) = (s for s in finished.figures.record.stages if s.span.name == MEASURED)
         return measured - threshold.limit < _SKIPPED * (stage.span.last - stage.span.first)

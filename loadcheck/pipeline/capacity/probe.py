@@ -177,7 +177,7 @@ class EarlyFailDetector:
         """Return why the probe is to be stopped now; None if it is to go on."""
         for threshold in self._thresholds:
             judged = threshold.judge(figures)
-            if self._is_lost(threshold, judged.measured, figures):
+            if self._is_lost(threshold, judged.value, figures):
                 # what is still under way would break it, too: it has not been measured yet
                 return Aborted(judged=replace(judged, verdict=Verdict.FAIL), at_s=elapsed_s)
         return None
