@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from loadcheck.cli.app import app
+from loadcheck.cli.app import call
 from loadcheck.cli.exits import Exit, guarded
 
 __all__ = ["main"]
@@ -12,4 +12,4 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; never returns."""
-    sys.exit(guarded(lambda: app(prog_name="loadcheck")) or Exit.PASS)
+    sys.exit(guarded(call) or Exit.PASS)

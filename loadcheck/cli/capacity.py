@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -155,9 +156,10 @@ def _settings(
 def _amount(written: str) -> str:
     """Return a part of a budget as TOML: a number as it stands, all else as a string."""
     try:
-        return _number(float(written))
+        number = float(written)
     except ValueError:
         return json.dumps(written)
+    return _number(number) if math.isfinite(number) else json.dumps(written)
 
 
 def _number(value: float) -> str:
@@ -184,10 +186,10 @@ class _View:
     """
 
     def __init__(self, *, quiet: bool) -> None:
-        from loadcheck.report import otel as telemetry  # noqa: PLC0415
+        from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
 
         self._quiet = quiet
-        self._metrics = telemetry.settings(os.environ)
+        self._metrics = metrics_settings(os.environ)
         self.notes: dict[str, None] = {}
 
     def watch(self, number: int, rate: float, /) -> Watch:

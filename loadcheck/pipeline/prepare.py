@@ -7,19 +7,24 @@ Derives the load engine's configuration from a scenario.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import httpx
 
 from loadcheck import secrets
 from loadcheck.documents.document import MAX_BYTES
+from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator import config as emulator_config
-from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
+from loadcheck.errors import ConsentError, Problem, ScenarioError, WorkflowError, did_you_mean
 from loadcheck.load.limiter import Limit
 from loadcheck.load.pacer import OpenPacer, stage_spans
+from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.measure import Grid
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.secrets import without_userinfo
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
@@ -34,14 +39,28 @@ _TIMEOUT_S = 10.0
 _MAX_REDIRECTS = 5
 
 
-def fetch(url: str) -> bytes:
+def fetch(url: str, *, consent: bool = False) -> bytes:
     """Return what a URL holds, up to a byte more than a document may be long.
 
+    Args:
+        url: The URL, also of another machine's description.
+        consent: Whether the user has said that this machine may be left.
+
     Raises:
+        ConsentError: It would be left, or a redirect asks for it, and ``consent`` is false.
         OSError: It cannot be had.
     """
+    try:
+        split_http_url(url)
+    except ValueError as error:
+        raise OSError(str(error)) from None
+    proxies = Proxies(os.environ)
     with httpx.Client(
-        timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=_MAX_REDIRECTS
+        transport=FetchTransport(Routes(proxies=proxies, consent=consent)),
+        timeout=_TIMEOUT_S,
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
+        trust_env=False,
     ) as client:
         try:
             with client.stream("GET", url) as response:
@@ -53,7 +72,11 @@ def fetch(url: str) -> bytes:
                     if len(content) > MAX_BYTES:
                         break
                 return content
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except LeavingError as error:
+            message = f"the description {without_userinfo(url)} is not read: {error}"
+            remedy = "or read it from a file: --source NAME=FILE"
+            raise ConsentError(Problem(message=message, remedy=remedy)) from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise OSError(str(error) or type(error).__name__) from error
 
 
@@ -61,7 +84,12 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def prepare(
-    scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0
+    scenario: Scenario,
+    *,
+    run: Run,
+    servers: Mapping[str, str],
+    seed: int = 0,
+    consent: bool = False,
 ) -> CompiledScenario:
     """Compile a scenario.
 
@@ -70,6 +98,7 @@ def prepare(
         run: Identity of the run, and what its target supplies.
         servers: Base URLs that stand in for described servers; "*" for all.
         seed: Seed of the arrivals.
+        consent: Whether descriptions may be read from other machines.
 
     Raises:
         InputError: With every problem found.
@@ -115,7 +144,7 @@ def prepare(
         query=verify.query,
         secrets=scenario.secrets,
         together=together,
-        fetch=fetch,
+        fetch=partial(fetch, consent=consent),
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck.load.retry import Backoff
+from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import (
     PLACEHOLDER_TARGET,
     PLACEHOLDER_URL,
@@ -15,7 +16,7 @@ from loadcheck.pipeline.identity import (
     secret_values,
 )
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, is_loopback, passed_by, warmups_of
+from loadcheck.pipeline.target import check_tls, route_warnings, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
@@ -24,12 +25,13 @@ from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Run, partitions
 
 
-def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
+def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
     """Return what a scenario would send, as JSON.
 
     Args:
         scenario: The scenario.
         seed: Seed of the arrivals.
+        consent: Whether descriptions may be read from other machines.
 
     Raises:
         InputError: With every problem found.
@@ -37,9 +39,14 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
     emulated = scenario.target.kind == "emulator"
     run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET if emulated else {}, seed=seed)
     prepared = prepare(
-        scenario, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed
+        scenario,
+        run=run,
+        servers={"*": PLACEHOLDER_URL} if emulated else {},
+        seed=seed,
+        consent=consent,
     )
     check_tls(scenario)
+    reached = destinations(scenario, prepared.plan.steps, metrics=True)
     hidden = redactor(secret_values(scenario, run))
     plan, verify = prepared.plan, scenario.verify
     copies = prepared.planned
@@ -74,19 +81,21 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
-        "buckets": _buckets(scenario, run, prepared, seed),
+        "buckets": _buckets(scenario, run, prepared, seed, consent=consent),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "stops_after_s": [
             threshold.grace_s if threshold.abort else None for threshold in scenario.thresholds
         ],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
-        "leaves_this_machine": not emulated
-        and not all(is_loopback(step.origin.host) for step in plan.steps),
+        "leaves_this_machine": any(each.away for each in reached),
+        "destinations": [
+            {"origin": each.origin, "what": each.what, "away": each.away} for each in reached
+        ],
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
         "warnings": [
             *(str(problem) for problem in plan.warnings),
-            *filter(None, [passed_by(scenario, prepared.ingest.origin)]),
+            *route_warnings(scenario, prepared.ingest.origin),
         ],
     }
     return shown
@@ -186,7 +195,7 @@ def _first_query(prepared: CompiledScenario, hidden: Redactor) -> dict[str, Any]
 
 
 def _buckets(
-    scenario: Scenario, run: Run, prepared: CompiledScenario, seed: int
+    scenario: Scenario, run: Run, prepared: CompiledScenario, seed: int, *, consent: bool
 ) -> dict[str, Any] | None:
     """Return where buckets stand on an event, and how many bytes they add to a request."""
     split = scenario.verify.split
@@ -196,7 +205,8 @@ def _buckets(
         scenario, verify=dataclasses.replace(scenario.verify, localize=False)
     )
     emulated = scenario.target.kind == "emulator"
-    bare = prepare(plain, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed)
+    servers = {"*": PLACEHOLDER_URL} if emulated else {}
+    bare = prepare(plain, run=run, servers=servers, seed=seed, consent=consent)
     added = _bytes(prepared) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
     return {

@@ -70,10 +70,12 @@ def _edit(edit: Mapping[str, Any]) -> str:
 
 
 def _target(preview: Preview) -> str:
-    if preview["target"] == "emulator":
+    if preview["target"] == "emulator" and not preview["leaves_this_machine"]:
         return "the embedded emulator, started and stopped by the run"
     if preview["leaves_this_machine"]:
-        return "leaves this machine: run it with --live"
+        away = [each for each in preview["destinations"] if each["away"]]
+        named = ", ".join(f"{each['origin']} ({each['what']})" for each in away)
+        return f"leaves this machine: run it with --live. {named}"
     return "servers on this machine"
 
 

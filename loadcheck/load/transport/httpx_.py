@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ import httpx
 
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, compressed, decoded
+from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
@@ -201,7 +203,8 @@ async def httpx_transport(
     proxy: str | None = None,
     http2: bool = False,
     redirects: bool = False,
-    use_proxies: bool = False,
+    proxies: Proxies | None = None,
+    consent: bool = False,
 ) -> AsyncIterator[HttpxTransport]:
     """Open the httpx transport for the length of a block.
 
@@ -213,7 +216,8 @@ async def httpx_transport(
         proxy: URL of the proxy through which everything goes.
         http2: Speak HTTP/2 where the server does, over TLS.
         redirects: Follow them.
-        use_proxies: Follow the environment's proxy variables and read ``.netrc``.
+        proxies: Those that the environment names, for what is not loopback; None: not used.
+        consent: Whether requests, redirected ones among them, may leave this machine.
     """
     limits = httpx.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections
@@ -224,15 +228,20 @@ async def httpx_transport(
         read=deadlines.read_s,
         pool=deadlines.waiting_s,
     )
+    connect = partial(
+        httpx.AsyncHTTPTransport,
+        client_context(Tls() if tls is None else tls),
+        http2=http2,
+        limits=limits,
+        trust_env=False,
+    )
+    routes = Routes(proxy=proxy, proxies=proxies, consent=consent)
     async with (
         httpx.AsyncClient(
-            limits=limits,
+            transport=RoutedTransport(routes, lambda through: connect(proxy=through)),
             timeout=timeout,
-            verify=client_context(Tls() if tls is None else tls),
-            proxy=proxy,
-            http2=http2,
             follow_redirects=redirects,
-            trust_env=use_proxies,
+            trust_env=False,
         ) as client,
         anyio.create_task_group() as tasks,
     ):

@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
+from loadcheck.documents.durations import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
@@ -29,7 +30,7 @@ from loadcheck.pipeline.identity import new_id
 from loadcheck.pipeline.run import SIGNALS, RunContext, attempt, rehearse, seed_of
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.session import Watch
-from loadcheck.pipeline.target import require_consent, serving, supplied
+from loadcheck.pipeline.target import serving, supplied
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result import document as documents
 from loadcheck.result.writer import ResultSink
@@ -101,16 +102,24 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         TargetError: The embedded emulator did not start.
     """
     seed = seed_of(scenario, options.seed)
-    prepared = rehearse(scenario, seed, consent=True)
-    require_consent(
+    prepared = rehearse(
         scenario,
-        prepared.plan,
-        consent=options.consent or scenario.target.kind == "emulator",
-        copies=scenario.capacity.budget_events,
+        seed,
+        consent=options.consent,
+        copies=lambda _: scenario.capacity.budget_events,
     )
     aim = aim_of(scenario)
     shared = probing(scenario, prepared.thresholds)
-    rehearse(shared.at(aim.lowest), seed, consent=True)
+    least_s, budget_s = shared.load_s(aim.lowest), scenario.capacity.budget_s
+    if budget_s is not None and budget_s < least_s:
+        raise ScenarioError(
+            scenario.problem(
+                "capacity.budget",
+                f"{format_duration(budget_s)} is less than the load of one probe takes",
+                f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
+            )
+        )
+    rehearse(shared.at(aim.lowest), seed, consent=options.consent)
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
@@ -127,7 +136,11 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
             around.start_soon(expedition.keep_time, sender)
             with sender, stops:
                 occasion = RunContext(
-                    emulator=emulator, seed=seed, signals=stops, allowance=_allowance(scenario)
+                    emulator=emulator,
+                    seed=seed,
+                    signals=stops,
+                    consent=options.consent,
+                    allowance=_allowance(scenario),
                 )
                 await expedition.through(occasion)
                 around.cancel_scope.cancel()
@@ -222,7 +235,7 @@ class CapacitySearch:
         budget_s = self._probing.scenario.capacity.budget_s
         if budget_s is None:
             return
-        await anyio.sleep(budget_s - self._took_s)
+        await anyio.sleep(max(0.0, budget_s - self._took_s))
         self._out_of_time = True
         for _ in range(2):
             sender.send_nowait(signal.SIGTERM)

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.problems import DocumentReporter
+from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.description.model import SourceReference
 from loadcheck.workflow.description.openapi import Description
@@ -76,9 +77,15 @@ def _remedy(name: str) -> str:
 
 def _read(url: str, document: Document, fetch: Fetch | None, *, mapped: bool) -> Document:
     base = document.location
-    if not mapped and "://" not in url and "://" in base:
-        url = urljoin(base, url)
-    parts = urlsplit(url)
+    try:
+        if not mapped and "://" not in url and "://" in base:
+            url = urljoin(base, url)
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"}:
+            split_http_url(url)
+    except ValueError:
+        remedy = "expected a file, or a URL such as https://host/openapi.yml"
+        raise WorkflowError(Problem(message="is no URL", file=url, remedy=remedy)) from None
     if parts.scheme in {"http", "https"}:
         if fetch is None:
             raise WorkflowError(Problem(message="is not on this machine", file=url))
