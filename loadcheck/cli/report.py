@@ -32,8 +32,8 @@ def report(
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
     from loadcheck.report.html import page  # noqa: PLC0415
 
-    path = output or result.with_suffix(".html")
     with naming(result):
         data = page(stored(result))
+    path = output or result.with_suffix(".html")
     place(data, path, of=result, replace=force)
     sys.stdout.write(f"{shown_path(path)}\n")

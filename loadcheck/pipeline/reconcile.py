@@ -20,7 +20,7 @@ from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.urls import split_http_url
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import InputError, Problem, ResultFileError, SaveError
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.destinations import destinations, require_consent
@@ -293,12 +293,14 @@ class Asked:
     Attributes:
         document: The results document, as saved.
         path: Where.
+        unsaved: Why the document is not on disk; None if it is.
         consistent: What the counts, or the events, prove.
         verdict: What everything together proves.
     """
 
     document: Mapping[str, Any]
     path: Path
+    unsaved: ResultFileError | None
     consistent: Verdict
     verdict: Verdict
 
@@ -309,7 +311,16 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
     Raises:
         InputError: The file cannot be used, or the service cannot be reached any more.
     """
-    document = read(path)
+    read(path)  # before a place is made for what may be no results file
+    with ResultFile(path, replace=True) as file:
+        document = read(path)
+        document["run"].pop("in_progress", None)  # it is we who write it now
+        return await _again(path, document, file, options)
+
+
+async def _again(
+    path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
+) -> Asked:
     scenario = _scenario(path, document)
     run, servers = _run(path, document, scenario, options)
     prepared = prepare(
@@ -332,6 +343,7 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
         indeterminate=len(ledger.indeterminate),
         rejected=len(ledger.rejected),
         events_per_copy=scenario.load.events_per_copy,
+        sent_again=document.get("load", {}).get("stale_retries", 0),
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
@@ -372,8 +384,18 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
     _enter_observations(settled.document, verification, verified, began_at)
     hidden = redactor(secret_values(scenario, run))
     saved = hidden.document(settled.document, documents.own_words())
-    ResultFile(path, replace=True).save(saved)
-    return Asked(document=saved, path=path, consistent=settled.consistent, verdict=settled.verdict)
+    unsaved_because = None
+    try:
+        file.save(saved)
+    except SaveError as error:
+        unsaved_because = error
+    return Asked(
+        document=saved,
+        path=path,
+        unsaved=unsaved_because,
+        consistent=settled.consistent,
+        verdict=settled.verdict,
+    )
 
 
 def _ago_s(document: Mapping[str, Any]) -> float:
