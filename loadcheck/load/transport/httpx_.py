@@ -311,9 +311,7 @@ async def httpx_transport(
     routes = Routes(proxy=proxy, proxies=proxies, consent=consent)
     async with (
         httpx.AsyncClient(
-            transport=RoutedTransport(
-                routes, lambda through: streams.watch(connect(proxy=through))
-            ),
+            transport=RoutedTransport(routes, connect),
             timeout=timeout,
             follow_redirects=redirects,
             trust_env=False,
