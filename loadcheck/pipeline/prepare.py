@@ -8,6 +8,8 @@ Derives the load engine's configuration from a scenario.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -17,7 +19,14 @@ from loadcheck import secrets
 from loadcheck.documents.document import MAX_BYTES
 from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator import config as emulator_config
-from loadcheck.errors import ConsentError, Problem, ScenarioError, WorkflowError, did_you_mean
+from loadcheck.errors import (
+    ConsentError,
+    InputError,
+    Problem,
+    ScenarioError,
+    WorkflowError,
+    did_you_mean,
+)
 from loadcheck.load.limiter import Limit
 from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
@@ -35,12 +44,12 @@ from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
 
 
 def fetch(url: str, *, consent: bool = False) -> bytes:
-    """Return what a URL holds, up to a byte more than a document may be long.
+    """Return what a URL holds, up to a piece more than a document may be long.
 
     Args:
         url: The URL, also of another machine's description.
@@ -48,12 +57,31 @@ def fetch(url: str, *, consent: bool = False) -> bytes:
 
     Raises:
         ConsentError: It would be left, or a redirect asks for it, and ``consent`` is false.
-        OSError: It cannot be had.
+        OSError: It cannot be had, or not within eight seconds, however it comes.
     """
     try:
         split_http_url(url)
     except ValueError as error:
         raise OSError(str(error)) from None
+    found: list[bytes | OSError | InputError] = []
+
+    def work() -> None:
+        try:
+            found.append(_download(url, time.monotonic() + _TIMEOUT_S, consent=consent))
+        except (OSError, InputError) as error:
+            found.append(error)
+
+    # httpx bounds the wait for each piece only: a head that drips has no end
+    thread = threading.Thread(target=work, name="fetch", daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT_S)
+    answer = found[0] if found else OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
+    if isinstance(answer, OSError | InputError):
+        raise answer
+    return answer
+
+
+def _download(url: str, until: float, *, consent: bool) -> bytes:
     proxies = Proxies(os.environ)
     with httpx.Client(
         transport=FetchTransport(Routes(proxies=proxies, consent=consent)),
@@ -63,13 +91,16 @@ def fetch(url: str, *, consent: bool = False) -> bytes:
         trust_env=False,
     ) as client:
         try:
-            with client.stream("GET", url) as response:
+            with client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
                 if not response.is_success:
                     raise OSError(f"the server answered {response.status_code}")
                 content = b""
-                for piece in response.iter_bytes():
+                coding = response.headers.get("content-encoding", "identity")
+                if coding != "identity":  # a few bytes may stand for any number
+                    raise OSError(f"the answer is coded with {coding}, which was not asked for")
+                for piece in response.iter_raw():
                     content += piece
-                    if len(content) > MAX_BYTES:
+                    if len(content) > MAX_BYTES or time.monotonic() > until:
                         break
                 return content
         except LeavingError as error:
