@@ -11,6 +11,12 @@ from loadcheck.pipeline.prepare import planned_copies
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.workflow.identity import Run
 
+
+def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
+    """Return what a run must show nowhere: the scenario's secrets, and what its target gave it."""
+    return (scenario.secrets | frozenset(run.target.values())) - {""}
+
+
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
 

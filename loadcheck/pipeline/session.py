@@ -26,7 +26,7 @@ from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure.record import Record, StageSpan
 from loadcheck.pipeline.identity import end_day
 from loadcheck.pipeline.prepare import grid_of, limits_of, stages_of
-from loadcheck.pipeline.target import passed_by, warmups_of
+from loadcheck.pipeline.target import route_warnings, warmups_of
 from loadcheck.result import document
 from loadcheck.result import document as intervals
 from loadcheck.result.writer import ResultWriter
@@ -392,9 +392,8 @@ class RunSession:
         )
 
     def _warnings(self) -> list[str]:
-        passed = passed_by(self._scenario, self._prepared.ingest.origin)
         return [
-            *([] if passed is None else [passed]),
+            *route_warnings(self._scenario, self._prepared.ingest.origin),
             *warnings(self._record, self._prepared, missed=self._book.missed),
             *self._progress.notes,
         ]

@@ -48,9 +48,10 @@ def parse_override(option: str) -> Override | Problem:
     if match is None or path is None:
         message = "the part before = is not a dotted key" if "=" in option else "there is no ="
         return Problem(message=message, file=source, remedy=_EXPECTED)
-    if path[0] == "inputs":  # people do give credentials so: they are not repeated
-        source = f"--set {match[0].strip()}=…"
     text = option[match.end() + 1 :].strip()
+    # people do give credentials so: they are not repeated
+    if path[0] == "inputs" or ("@" in text and path[0] in ("target", "workflow")):
+        source = f"--set {match[0].strip()}=…"
     try:
         locate(f"value = {text}")
         read = tomllib.loads(f"value = {text}")

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from loadcheck.escaping import cell, printable_document
 from loadcheck.report import capacity, terminal, words
 from loadcheck.report.markdown import MARKS, plain, table
 
@@ -28,6 +29,7 @@ def text(document: Document) -> str:
 
     What failed is a failure; what is unknown is an error, since no evidence is not a pass either.
     """
+    document = printable_document(document)
     scenario, run = str(document["scenario"].get("name", "")), document["run"]
     target = target_of(document)
     suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario} {target}"))
@@ -121,16 +123,18 @@ _COLUMNS = ("rate", "p50_ms", "p99_ms", "error_rate", "visible_p95_s", "carried_
 
 def rows(document: Document) -> str:
     """Return the curve as comma-separated values: a row a rate, with a header."""
+    document = printable_document(document)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in zip(*(document["curve"][name] for name in _COLUMNS), strict=True):
-        writer.writerow(["" if value is None else value for value in row])
+        writer.writerow(["" if value is None else cell(value) for value in row])
     return buffer.getvalue()
 
 
 def junit(document: Document) -> str:
     """Return the search as one test case, which fails if not even the lowest rate held."""
+    document = printable_document(document)
     name, verdict = str(document["scenario"].get("name", "")), document["verdict"]
     sentence = clean(capacity.sentence(document))
     totals = {
@@ -162,6 +166,7 @@ def junit(document: Document) -> str:
 
 def markdown(document: Document) -> str:
     """Return the answer and the probes for a pull request."""
+    document = printable_document(document)
     name, verdict = plain(str(document["scenario"].get("name", ""))), document["verdict"]
     probes = [
         [
