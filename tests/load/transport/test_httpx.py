@@ -91,11 +91,24 @@ async def test_a_proxy_gets_the_whole_url() -> None:
 
     async with (
         server(proxying) as proxy,
-        through("httpx", proxy=str(proxy)) as transport,
+        through("httpx", proxy=str(proxy), consent=True) as transport,
     ):
         exchange = await send(transport, Origin("http", "far.example", 80))
     assert exchange.body == b"ok"
     assert lines == [b"POST http://far.example/in HTTP/1.1"]
+
+
+async def test_a_redirect_to_another_machine_is_not_followed_unasked() -> None:
+    async def moving(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        head = b"HTTP/1.1 307 Moved\r\nLocation: http://127.1:9/?key=hunter2\r\n"
+        await stream.send(head + b"Content-Length: 0\r\n\r\n")
+
+    async with server(moving) as origin, through("httpx", redirects=True) as transport:
+        exchange = await send(transport, origin)
+    assert exchange.failure is Failure.UNREADABLE
+    assert "http://127.1:9/, which is not this machine: add --live" in exchange.detail
+    assert "hunter2" not in exchange.detail
 
 
 @pytest.mark.parametrize("follow", [False, True])
