@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.cli import exits
+from loadcheck import secrets
 from loadcheck.cli.app import app
 from loadcheck.cli.exits import Exit, guarded
 from loadcheck.errors import InputError
@@ -71,6 +71,7 @@ def trouble(bad: BadInput) -> str:
     with laid_out(bad), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         signal.setitimer(signal.ITIMER_REAL, MOST_S)
         try:
+            secrets._process.clear()  # each is as in a process of its own
             code = guarded(command)
         except TooSlowError:
             return "took longer than 10 s"
@@ -99,13 +100,11 @@ def flushed(*streams: io.TextIOWrapper) -> Iterator[Any]:
 
 @pytest.fixture
 def alarm() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, _alarm)
-    secrets = set(exits._secrets) if hasattr(exits, "_secrets") else None
+    before, kept = signal.signal(signal.SIGALRM, _alarm), set(secrets._process)
     yield
+    secrets._process.clear()
+    secrets.keep(kept)
     signal.signal(signal.SIGALRM, before)
-    if secrets is not None:
-        exits._secrets.clear()
-        exits._secrets.update(secrets)
 
 
 @pytest.mark.long
