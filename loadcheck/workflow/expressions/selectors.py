@@ -161,7 +161,7 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
     unbounded = _UNBOUNDED.search(text)
     if unbounded is not None:
         raise ExpressionError(
-            f'"{shortened(text)}" calls {unbounded[1]}(), whose regular expressions may run for ever',
+            f'"{shortened(text)}" calls {unbounded[1]}(), whose patterns may run for ever',
             "match with a criterion of type regex",
         )
     elementpath, etree = _library("elementpath"), _library("lxml.etree")
