@@ -140,6 +140,13 @@ class Verification:
         self._ledger: Ledger | None = None
         self._watching_ns = 0
 
+    def ask_by(self, prepared: CompiledScenario) -> None:
+        """Ask by the queries of the same scenario, compiled for a longer run."""
+        questions = prepared.questions
+        assert questions is not None
+        self._prepared, self._questions = prepared, questions
+        self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
+
     # the stretches of a run
 
     async def before(self) -> None:
@@ -405,7 +412,8 @@ class Verification:
         full = counted == terms.upper and not terms.sent.rejected
         events = terms.sent.events_per_copy * counted
         if not full or (stands.totals is not None and stands.totals != events):
-            self.observer.renew(*fresh)
+            # a cache that says it is fresh and is not must not be the only witness
+            self.observer.ask_by(*fresh, self._questions.cost)
             await self.observer.repeat(terms)
 
     def _controls_counted(self) -> bool | None:
