@@ -40,10 +40,12 @@ def check(
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.exits import keep_secret  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
 
     loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
+    loaded = hide_passwords(loaded)
     keep_secret(loaded.secrets)
     shown = preview(loaded)
     if as_json:

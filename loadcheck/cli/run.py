@@ -56,9 +56,11 @@ def run(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of, keep_secret  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
     loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
+    loaded = hide_passwords(loaded)
     keep_secret(loaded.secrets)
     directory, file = placed(output)
     options = pipeline.Options(

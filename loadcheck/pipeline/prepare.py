@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 
@@ -28,6 +30,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
@@ -82,6 +85,22 @@ def _download(url: str, until: float) -> bytes:
 
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def hide_passwords(scenario: Scenario) -> Scenario:
+    """Return the scenario with the inputs that its workflow calls passwords among its secrets.
+
+    Arazzo 1.1.0, ``format: password``. A document that cannot be read names none: it is refused
+    when it is compiled.
+    """
+    workflow = scenario.workflow
+    names = password_inputs(workflow.document, workflow.id)
+    hidden = {
+        name: replace(given, secret=True, hidden=given.hidden | {given.value})
+        for name, given in scenario.inputs.items()
+        if name in names and isinstance(given.value, str) and not given.value.startswith("$")
+    }
+    return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
 
 
 def prepare(
@@ -139,6 +158,8 @@ def prepare(
         secrets=secret_values(scenario, run),
         together=together,
         fetch=fetch,
+        cookies=scenario.target.cookies,
+        folder=Path(scenario.file).parent,
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)

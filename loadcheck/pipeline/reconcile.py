@@ -337,7 +337,7 @@ async def _again(
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with queries(scenario, max_connections=2) as transport:
+    async with queries(scenario, prepared.plan, max_connections=2) as transport:
         verification = Verification(
             scenario,
             prepared,

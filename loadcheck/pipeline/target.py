@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ from loadcheck.load.transport.wire import wire_transport
 from loadcheck.pipeline.prepare import max_concurrent_requests, repeatable_steps
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.runtime.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 
 def require_consent(scenario: Scenario, plan: Plan, *, consent: bool, copies: int | None) -> None:
@@ -95,14 +95,14 @@ async def transports(
 ) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
     """Open the transport of the copies and that of the queries."""
     async with AsyncExitStack() as stack:
-        asking = await stack.enter_async_context(queries(scenario, max_connections=4))
+        asking = await stack.enter_async_context(queries(scenario, plan, max_connections=4))
         target, connections = scenario.target, max_concurrent_requests(scenario)
         transport: LoadTransport
         if target.transport == "httpx":
             transport = await stack.enter_async_context(
                 httpx_transport(
                     max_connections=connections,
-                    deadlines=deadlines(scenario),
+                    deadlines=deadlines(scenario, plan.steps),
                     compress=target.compress == "gzip",
                     repeatable=repeatable_steps(scenario, plan),
                     **_ways(scenario),
@@ -112,7 +112,7 @@ async def transports(
             transport = await stack.enter_async_context(
                 wire_transport(
                     max_connections=connections,
-                    deadlines=deadlines(scenario),
+                    deadlines=deadlines(scenario, plan.steps),
                     tls=tls_of(scenario),
                     compress=target.compress == "gzip",
                     repeatable=repeatable_steps(scenario, plan),
@@ -122,13 +122,14 @@ async def transports(
 
 
 def queries(
-    scenario: Scenario, *, max_connections: int
+    scenario: Scenario, plan: Plan, *, max_connections: int
 ) -> AbstractAsyncContextManager[HttpxTransport]:
     """Open the transport of the queries: always httpx, with the target's proxy and TLS."""
     limits = Deadlines(
         connect_s=scenario.timeouts.connect_s,
         request_s=scenario.verify.timeout_s,
         max_idle_s=scenario.timeouts.max_idle_s,
+        steps_s=_timeouts_of(plan.steps, scenario.verify.timeout_s),
     )
     return httpx_transport(max_connections=max_connections, deadlines=limits, **_ways(scenario))
 
@@ -159,8 +160,8 @@ def passed_by(scenario: Scenario, origin: Origin) -> str | None:
     )
 
 
-def deadlines(scenario: Scenario) -> Deadlines:
-    """Return the deadlines of a copy's attempts."""
+def deadlines(scenario: Scenario, steps: Sequence[StepPlan] = ()) -> Deadlines:
+    """Return the deadlines of a copy's attempts; the document may set shorter ones by step."""
     given = scenario.timeouts
     return Deadlines(
         connect_s=given.connect_s,
@@ -168,7 +169,16 @@ def deadlines(scenario: Scenario) -> Deadlines:
         write_s=given.write_s,
         read_s=given.read_s,
         max_idle_s=given.max_idle_s,
+        steps_s=_timeouts_of(steps, given.request_s),
     )
+
+
+def _timeouts_of(steps: Sequence[StepPlan], most_s: float) -> dict[int, float]:
+    return {
+        step.index: step.timeout_s
+        for step in steps
+        if step.timeout_s is not None and step.timeout_s < most_s
+    }
 
 
 def tls_of(scenario: Scenario) -> Tls:
