@@ -251,10 +251,7 @@ class _View:
         if signals > 1:
             self._screen.show("Interrupted again: saving what is known.\n")
         else:
-            self._screen.show(
-                "Interrupted: no more copies, waiting for the count of this rate. "
-                "Ctrl-C again: save at once.\n"
-            )
+            self._screen.show("Interrupted: waiting for the count. Ctrl-C again: save at once.\n")
 
     def settle(self) -> None:
         """Wait until everything is on the screen."""
