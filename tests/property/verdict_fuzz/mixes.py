@@ -200,7 +200,7 @@ def _dips(draw: Draw) -> None:
         end_s = begin_s + chance.uniform(0.02, 0.2) * draw.deadline_s
         if chance.random() < 0.2:
             end_s = 1e6
-            draw.opened("rule: a count that stays lower at the end has disappeared")
+            draw.opened("users that stay away to the end")
         dips.append((begin_s, end_s, chance.choice([0.02, 0.1, 0.5, 1.0])))
     draw.wrong["dips"] = tuple(dips)
 
@@ -224,6 +224,7 @@ def _approximate(draw: Draw) -> None:
         1 if kind == "noise" else chance.choice([-1, 1])
     )
     draw.wrong["approximate_rows"] = chance.random() < 0.3
+    draw.verify["localize"] = True  # without rows nothing contradicts the count
     draw.opened("approximate counts that nobody declared")
 
 
@@ -344,7 +345,8 @@ def mix(seed: int) -> Mix:
     if chance.random() < 0.04:
         draw.filtered = False
         draw.each = 1
-        draw.wrong.pop("lose_event", None)
+        for name in ("lose_event", "bias", "noise"):
+            draw.wrong.pop(name, None)
         draw.wrong["earlier"] = chance.choice([0, 40])
         draw.wrong["foreign_rate"] = chance.choice([0.0, 0.5, 20.0])
         for name in ("localize", "cache"):

@@ -463,9 +463,8 @@ class Service:
         wrong = self.behaviour
         behind_s = wrong.replica_lag_s * replica
         hides = wrong.replica_hides if replica else 0.0
-        age_s = at_s - self.last_upload_s
-        hidden = max((share for a, b, share in wrong.dips if a <= age_s < b), default=0.0)
-        vanished = age_s >= wrong.vanish_at_s
+        dip = self._dip(at_s)
+        vanished = at_s - self.last_upload_s >= wrong.vanish_at_s
         for event in self._all(at_s):
             if run is not None and event.run != run:
                 continue
@@ -473,9 +472,19 @@ class Service:
                 continue
             if hides and self._share(event.user, "replica") < hides:
                 continue
-            if hidden and self._share(event.user, "dip") < hidden:
+            if dip and self._share(event.user, "dip") < dip:
                 continue
             yield event
+
+    def hides(self, user: str, at_s: float) -> bool:
+        """Tell whether a dip keeps a user from being counted at a moment."""
+        return self._share(user, "dip") < self._dip(at_s)
+
+    def _dip(self, at_s: float) -> float:
+        """Return the share of users that is not counted at a moment."""
+        age_s = at_s - self.last_upload_s
+        dips = self.behaviour.dips
+        return max((share for begin, end, share in dips if begin <= age_s < end), default=0.0)
 
     def _all(self, at_s: float) -> Iterator[Event]:
         wrong = self.behaviour
