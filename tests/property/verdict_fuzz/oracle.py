@@ -269,7 +269,7 @@ def _bounds(trial: Trial, truth: Truth) -> Iterator[str]:
     most = {
         "lost_at_most": len(truth.lost),
         "recovered_at_most": recovered if not truth.late else 0,
-        "missing_events_at_most": 0 if truth.late else short,
+        "missing_events_at_most": 0 if truth.late or truth.vanishing else short,
     }
     for name, true in least.items():
         if seen.get(name) is not None and seen[name] > true:
