@@ -220,7 +220,7 @@ def _replicas(draw: Draw) -> None:
 def _approximate(draw: Draw) -> None:
     chance = draw.chance
     kind = chance.choice(["bias", "noise"])
-    draw.wrong[kind] = chance.choice([0.005, 0.01, 0.03]) * (
+    draw.wrong[kind] = chance.choice([0.01, 0.02, 0.05]) * (
         1 if kind == "noise" else chance.choice([-1, 1])
     )
     draw.wrong["approximate_rows"] = chance.random() < 0.3
@@ -333,6 +333,21 @@ COUNTING: tuple[Callable[[Draw], None], ...] = (
 )
 
 
+def _declared(draw: Draw) -> None:
+    for name in ("localize", "cache"):
+        draw.verify.pop(name, None)
+    error = draw.chance.choice([0.01, 0.03])
+    draw.verify["approximate"] = f"{100 * error:g}%"
+    draw.wrong |= {"bias": draw.chance.uniform(-error, error), "noise": 0.0}
+    draw.opened("approximate counts, declared")
+
+
+def _absent(draw: Draw) -> None:
+    draw.wrong["no_zeros"] = True
+    if draw.chance.random() < 0.5 and "empty" not in draw.wrong:
+        draw.verify["absent"] = 0
+
+
 def mix(seed: int) -> Mix:
     """Return the mix of a seed."""
     draw = Draw(seed)
@@ -352,6 +367,11 @@ def mix(seed: int) -> Mix:
         for name in ("localize", "cache"):
             del draw.verify[name]
         names.append("baseline")
+    more = random.Random(f"more {seed}").random()
+    if more < 0.08:
+        setting = _declared if draw.filtered and more < 0.04 else _absent
+        setting(draw)
+        names.append(setting.__name__.strip("_"))
     return Mix(
         name="+".join(names) or "fine",
         behaviour=Behaviour(**draw.wrong),

@@ -176,7 +176,7 @@ def decides(trial: Trial) -> bool:
         not trial.mix.undecidable
         and truth.acknowledged
         and trial.mix.filtered
-        and trial.mix.asking["localize"]
+        and trial.mix.asking.get("localize")
         and not trial.service.disturbed
         and not truth.late
         and not truth.vanishing

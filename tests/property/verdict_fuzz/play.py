@@ -79,7 +79,12 @@ class Mix:
     @property
     def asking(self) -> dict[str, Any]:
         """The whole ``[verify]`` table."""
-        usual = {"localize": self.filtered, "every": "1s", "quiet": "10s", "deadline": "60s"}
+        localize = self.filtered and "approximate" not in self.verify
+        usual = ({"localize": True} if localize else {}) | {
+            "every": "1s",
+            "quiet": "10s",
+            "deadline": "60s",
+        }
         return {**usual, "timeout": "5s", **self.verify}
 
     def scenario(self) -> str:

@@ -112,6 +112,7 @@ class Behaviour:
         empty: Answers without the value.
         empty_how: "series" or "400".
         texts: Counts are decimal strings.
+        no_zeros: A count of nobody is an answer without the value.
         leaks: Users that every query counts, whatever its filter.
     """
 
@@ -162,6 +163,7 @@ class Behaviour:
     empty: Answers | None = None
     empty_how: str = "series"
     texts: bool = False
+    no_zeros: bool = False
     leaks: int = 0
 
 
@@ -437,6 +439,8 @@ class Service:
             at_s = min(now_s, self.began_s + wrong.frozen_s)
         seen = self._seen(at_s, self._replica(bool(by)), run)
         counts = self._counted(seen, by, metric)
+        if wrong.no_zeros:
+            counts = {label: count for label, count in counts.items() if count}
         body = orjson.dumps(_shaped(list(counts), list(counts.values()), by) | told)
         if wrong.texts:
             shaped = _shaped(list(counts), [str(value) for value in counts.values()], by)
@@ -521,7 +525,7 @@ class Service:
             if metric == "uniques":
                 number += wrong.leaks
                 if error and (not by or wrong.approximate_rows):
-                    number = max(0, round(number * (1 + error)))
+                    number = max(0, number + math.trunc(number * error))
             counts[label] = number
         if by:
             for label in sorted(counts, key=lambda label: counts[label])[: wrong.rows_lose]:

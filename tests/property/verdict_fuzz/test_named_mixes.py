@@ -130,7 +130,7 @@ def test_an_error_that_is_declared(bias: float) -> None:
     trial = judged(
         Behaviour(bias=bias, approximate_rows=True),
         load={"model": "open", "rate": 500, "duration": "2s"},
-        verify={"localize": False, "approximate": "1%"},
+        verify={"approximate": "1%"},
     )
     assert said(trial) in ("pass", "unknown"), trial.findings()
 
@@ -139,7 +139,7 @@ def test_more_is_lost_than_the_error_that_is_declared() -> None:
     trial = judged(
         Behaviour(bias=0.005, lose=Pick(rate=0.15)),
         load={"model": "open", "rate": 500, "duration": "2s"},
-        verify={"localize": False, "approximate": "1%"},
+        verify={"approximate": "1%"},
     )
     assert said(trial) == "fail", trial.findings()
 
@@ -285,6 +285,14 @@ def test_names_are_the_ids_that_were_sent() -> None:
     assert said(trial) == "fail", trial.findings()
     lost = [user["user_id"] for user in trial.seen["localized"]["lost"]]
     assert lost == ["acct-0@example.test", "acct-1@example.test"]
+
+
+@pytest.mark.parametrize("absent", [{}, {"absent": 0}])
+def test_a_service_that_has_no_zeros(absent: dict[str, int]) -> None:
+    trial = judged(Behaviour(no_zeros=True, lag="fixed", lag_s=3.0), load=OPEN, verify=absent)
+    assert said(trial) == "pass", trial.findings()
+    trial = judged(Behaviour(no_zeros=True, lose=Pick(rate=1.0)), load=OPEN, verify=absent)
+    assert said(trial) == ("fail" if absent else "unknown"), trial.findings()
 
 
 def test_decimal_strings_are_counts() -> None:
