@@ -142,7 +142,7 @@ class RunSession:
     async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
         """Do everything that needs the network, up to the second of the signals."""
         self._book.document.update(document.moving(self._record, self._planned))
-        await self._book.save("intent", durable=True)
+        await self._book.save_intent()
         async with anyio.create_task_group() as around:
             around.start_soon(watch, self._progress)
             with anyio.CancelScope() as scope:
@@ -208,6 +208,7 @@ class RunSession:
             }
         )
         await book.try_save("complete", durable=True)
+        book.file.close()
         return CompletedRun(
             document=book.document,
             path=book.file.path,
@@ -281,6 +282,7 @@ class RunSession:
             indeterminate=record.indeterminate,
             rejected=record.rejected,
             events_per_copy=self._scenario.load.events_per_copy,
+            sent_again=record.stale_retries,
         )
 
     # what goes on beside them
@@ -333,7 +335,8 @@ class RunSession:
         async for _ in signals:
             if self._interrupted:
                 scope.cancel()
-            self._interrupted = self._progress.interrupted = True
+            self._interrupted = True
+            self._progress.interrupt()
             self._runner.stop()
 
     def _seen(self, observation: Observation) -> None:

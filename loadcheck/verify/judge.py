@@ -7,6 +7,7 @@ the scenario asks for, whatever the target did with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,23 @@ def judge_generator(judged: Sequence[Judged], figures: RunFigures) -> Finding | 
             "paused": len(record.paused),
             "voided": [judgement.threshold.expression for judgement in voided],
         },
+    )
+
+
+def judge_shortage(record: Record) -> Finding | None:
+    """Return of what this machine had too little to send everything; None if of nothing."""
+    shortages: Counter[str] = sum((step.shortages for step in record.steps), Counter())
+    if not shortages:
+        return None
+    unsent, attempts = len(record.unsent), shortages.total()
+    told = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
+    end = f"{unsent:,} copies were not sent" if unsent else "all copies were sent later"
+    return Finding(
+        check="generator",
+        verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
+        summary=f"This machine could not make {attempts:,} attempts, which are no errors of the "
+        f"target's, and {end}: {told}.",
+        evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
     )
 
 
@@ -133,9 +151,8 @@ def judge(
     consistent = worst(finding.verdict for finding in told)
     judged = [threshold.judge(figures) for threshold in prepared.thresholds]
     judged = apply_abort(judged, aborted)
-    limited = judge_generator(judged, figures)
-    if limited is not None:
-        told.append(limited)
+    limited = judge_generator(judged, figures), judge_shortage(figures.record)
+    told += [finding for finding in limited if finding is not None]
     if aborted is not None:
         told.append(aborted.finding())
     # what a load that was stopped early came too early to measure says nothing
