@@ -372,6 +372,10 @@ def mix(seed: int) -> Mix:
         setting = _declared if draw.filtered and more < 0.04 else _absent
         setting(draw)
         names.append(setting.__name__.strip("_"))
+    later_s = None
+    if more > 0.9:
+        later_s = chance.choice([5.0, 60.0, 7200.0])
+        names.append("later")
     return Mix(
         name="+".join(names) or "fine",
         behaviour=Behaviour(**draw.wrong),
@@ -386,6 +390,7 @@ def mix(seed: int) -> Mix:
             [(), (), ("lost == 0",), ("uploadEvents.p99 < 1us",), ("uploadEvents.p99 < 9s",)]
         ),
         filtered=draw.filtered,
+        later_s=later_s,
         undecidable=draw.undecidable,
         seed=seed,
     )

@@ -277,7 +277,11 @@ def _bounds(trial: Trial, truth: Truth) -> Iterator[str]:
     for name, true in most.items():
         if seen.get(name) is not None and seen[name] < true and not _tolerated(trial):
             yield f"bound: {name} {seen[name]}, truth {true}; {_told(truth)}"
-    if seen.get("waited_s") is not None and seen.get("uniques") is not None:
+    if (
+        trial.mix.later_s is None
+        and seen.get("waited_s") is not None
+        and seen.get("uniques") is not None
+    ):
         began_s = trial.service.began_s
         last_s = max(trial.acked_s.values(), default=began_s)
         ages = [
@@ -310,6 +314,10 @@ def _lags(trial: Trial, truth: Truth) -> Iterator[str]:
         or truth.indeterminate
         or truth.late
     )
+    if trial.mix.later_s is not None:
+        if stated is not None and trial.consistent is Verdict.PASS and stated["never"]:
+            yield f"lag: {stated['never']} never visible, though all are counted"
+        return
     if stated is None or lies or not truth.acknowledged:
         return
     seen_s: dict[int, float] = {}

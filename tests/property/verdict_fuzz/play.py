@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,10 @@ from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import identity
+from loadcheck.pipeline.reconcile import ReconcileOptions, again
 from loadcheck.pipeline.run import RunContext, attempt
+from loadcheck.result import ResultFile
+from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
@@ -59,6 +62,7 @@ class Mix:
         inputs: The scenario's ``[inputs]``, beside those that every mix has.
         thresholds: The scenario's.
         filtered: Whether the query has a filter for the run; false: baseline mode.
+        later_s: After how long the service is asked again, from the results file; None: never.
         undecidable: Why no evidence could decide it; "" if evidence can.
         seed: Of everything random.
     """
@@ -73,6 +77,7 @@ class Mix:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     filtered: bool = True
+    later_s: float | None = None
     undecidable: str = ""
     seed: int = 1
 
@@ -125,6 +130,8 @@ class Mix:
         lines += [f"  {name} {dict(value)}" for name, value in parts.items()]
         if not self.filtered:
             lines.append("  baseline mode")
+        if self.later_s is not None:
+            lines.append(f"  asked again after {self.later_s:g} s")
         return "\n".join(lines)
 
 
@@ -147,7 +154,7 @@ class Trial:
         consistent: What the run says of consistency.
         code: Its exit code.
         crash: The traceback of an exception; "" if there was none.
-        load_over_s: When the last copy was over.
+        load_over_s: When the last copy was over; of a run that is asked about again: when it is.
         over_s: When the run had its verdict.
         acked_s: Copy → when its acknowledgement came.
     """
@@ -298,17 +305,27 @@ def play(mix: Mix) -> Trial:
         scenario = _loaded(mix.scenario())
         copies = _Wire(service, clock, scenario.timeouts.request_s)
         queries = _Wire(service, clock, scenario.verify.timeout_s)
-        with _in_place(copies, queries, mix.seed):
-            run_virtual(lambda: _run(trial, scenario, clock), clock)
-        trial.load_over_s, trial.acked_s = copies.last_s, copies.acked_s
+        with tempfile.TemporaryDirectory() if mix.later_s else nullcontext() as folder:
+            file = None if folder is None else Path(folder, "result.json")
+            with _in_place(copies, queries, mix.seed):
+                run_virtual(lambda: _run(trial, scenario, clock, file), clock)
+                trial.load_over_s, trial.acked_s = copies.last_s, copies.acked_s
+                if file is not None and mix.later_s is not None:
+                    clock.now_ns += int(mix.later_s * 1e9)
+                    trial.load_over_s = clock.now_s
+                    run_virtual(lambda: _again(trial, clock, file), clock)
     except Exception:  # noqa: BLE001  # a crash is a result
         trial.crash = traceback.format_exc()
     return trial
 
 
-async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock) -> None:
+async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path | None) -> None:
     occasion = RunContext(emulator=None, seed=trial.mix.seed, signals=_no_signals())
-    work = await attempt(scenario, occasion, lambda _: _Nowhere(), _nobody_watches)
+
+    def place(_: str) -> ResultSink:
+        return _Nowhere() if file is None else ResultFile(file)
+
+    work = await attempt(scenario, occasion, place, _nobody_watches)
     trial.over_s = clock.now_s
     finished = await work.finish()
     trial.document = finished.document
@@ -320,6 +337,14 @@ async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock) -> None:
     )
 
 
+async def _again(trial: Trial, clock: VirtualClock, file: Path) -> None:
+    asked = await again(file, ReconcileOptions())
+    trial.over_s = clock.now_s
+    trial.document = asked.document
+    trial.consistent = asked.consistent
+    trial.code = exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False)
+
+
 @contextmanager
 def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     """Put the service in the network's place."""
@@ -328,9 +353,14 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     async def in_memory(*_: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
         yield copies, cast(HttpxTransport, queries)
 
+    @asynccontextmanager
+    async def later(*_: Any, **__: Any) -> AsyncIterator[HttpxTransport]:
+        yield cast(HttpxTransport, queries)
+
     name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
     with (
         mock.patch.object(sys.modules[attempt.__module__], "transports", in_memory),
+        mock.patch.object(sys.modules[again.__module__], "queries", later),
         mock.patch.object(identity, "new_id", return_value=name),
     ):
         yield
