@@ -372,6 +372,12 @@ def mix(seed: int) -> Mix:
         setting = _declared if draw.filtered and more < 0.04 else _absent
         setting(draw)
         names.append(setting.__name__.strip("_"))
+    load = _load(chance, draw.each)
+    if 0.08 < more < 0.14 and draw.filtered:
+        load["copies_per_request"] = 5
+        if "concurrency" in load:
+            load["concurrency"] = max(5, load["concurrency"])
+        names.append("batches")
     later_s = None
     if more > 0.9:
         later_s = chance.choice([5.0, 60.0, 7200.0])
@@ -379,7 +385,7 @@ def mix(seed: int) -> Mix:
     return Mix(
         name="+".join(names) or "fine",
         behaviour=Behaviour(**draw.wrong),
-        load=_load(chance, draw.each),
+        load=load,
         verify=draw.verify,
         retry={
             "attempts": chance.choice([1, 1, 2, 3]),

@@ -233,8 +233,8 @@ class _Wire:
         """Note an attempt of a copy that was judged."""
         self.last_s = exchange.done_ns / 1e9
         if exchange.success:
-            key = orjson.loads(exchange.request.body)["events"][0]["insert_id"]
-            self.acked_s[copy_of(key)] = self.last_s
+            for event in orjson.loads(exchange.request.body)["events"]:
+                self.acked_s[copy_of(event["insert_id"])] = self.last_s
 
     async def warm(self, origin: Origin, connections: int) -> None:
         """Do nothing."""

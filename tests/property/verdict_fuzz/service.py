@@ -7,6 +7,7 @@ answers what its :class:`Behaviour` makes of that record.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import random
@@ -261,37 +262,43 @@ class Service:
         return self._query(target, {name: values[0] for name, values in query.items()})
 
     def _upload(self, payload: dict[str, Any]) -> Reply:
+        """Take an upload, of one user or of several; the first one's fate is the request's."""
         now_s = self._now_s()
-        events = payload["events"]
-        user = events[0]["user_id"]
-        run = (events[0].get("event_properties") or {}).get("loadcheck_run", "")
+        events: dict[str, list[dict[str, Any]]] = {}
+        for event in payload["events"]:
+            events.setdefault(event["user_id"], []).append(event)
+        first = next(iter(events))
+        run = (payload["events"][0].get("event_properties") or {}).get("loadcheck_run", "")
         if self.main_run is None:
             self.main_run, self.began_s = run, now_s
         main = run == self.main_run
-        self._attempts[user] += 1
         if main:
-            self._order.setdefault(user, len(self._order))
             self.last_upload_s = now_s
-        took_s = self._chance.lognormvariate(math.log(0.008), 0.5)
-        count = len(events)
-        fine = Reply(took_s, 200, orjson.dumps({"code": 200, "events_ingested": count}))
+        for user in events:
+            self.sent.add(user)
+            self._attempts[user] += 1
+            if main:
+                self._order.setdefault(user, len(self._order))
 
-        def hit(pick: Pick | None, salt: str) -> bool:
+        def hit(user: str, pick: Pick | None, salt: str) -> bool:
             found = pick is not None and self._hits(pick, user, run, salt)
             if found and not main:
                 self.disturbed += 1
             return found
 
-        reply, stored = self._received(user, fine, hit)
-        self.sent.add(user)
-        if stored:
-            self._store(events, user, run, now_s, hit)
+        took_s = self._chance.lognormvariate(math.log(0.008), 0.5)
+        count = len(payload["events"])
+        fine = Reply(took_s, 200, orjson.dumps({"code": 200, "events_ingested": count}))
+        reply, taken = self._received(first, fine, functools.partial(hit, first))
+        for user, own in events.items():
+            if taken and not (reply is fine and hit(user, self.behaviour.lose, "lose")):
+                self._store(own, user, run, now_s, functools.partial(hit, user))
         return reply
 
     def _received(
         self, user: str, fine: Reply, hit: Callable[[Pick | None, str], bool]
     ) -> tuple[Reply, bool]:
-        """Return the answer to an upload, and whether it is stored."""
+        """Return the answer to an upload, and whether it is taken."""
         wrong, took_s = self.behaviour, fine.delay_s
         if hit(wrong.refuse_stored, "refuse_stored"):
             return _refusal(took_s, wrong.refuse_status), True
@@ -302,7 +309,7 @@ class Service:
             return _unclear(took_s, wrong.unclear_how), landed
         if hit(wrong.slow_ack, "slow_ack"):
             fine.delay_s = wrong.slow_ack_s
-        return fine, not hit(wrong.lose, "lose")
+        return fine, True
 
     def _store(
         self,
@@ -362,7 +369,9 @@ class Service:
         if pick.window is not None:
             age_s = self._now_s() - self.began_s
             return pick.window[0] <= age_s < pick.window[1]
-        return self._share(user, salt) < pick.rate
+        # what is sent of a user a second time, for another run, is hit or not by itself
+        own = "" if run == self.main_run else "/control"
+        return self._share(user, f"{salt}{own}") < pick.rate
 
     def _bits(self, text: str, salt: str) -> int:
         told = f"{self._seed}/{salt}/{text.rpartition('-')[2]}/{len(text)}".encode()
