@@ -244,7 +244,8 @@ class RunSession:
                 beside.start_soon(self._keep_time, progress.begin_ns)
                 if self._verification is not None:
                     beside.start_soon(self._verification.observer.watch)
-                    beside.start_soon(self._verification.sample, lambda: self._record.acknowledged)
+                    beside.start_soon(self._verification.sample, self._come_so_far)
+                    beside.start_soon(self._verification.watch_order)
                 beside.start_soon(self._monitor.watch_loop)
                 for warmup in ahead:
                     if warmup.at_s:
@@ -271,8 +272,18 @@ class RunSession:
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
         if self._verification is not None:
-            record = self._record
-            await self._verification.after(self._sent(), record.ledger, record.last_ack_ns)
+            verification, record = self._verification, self._record
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(verification.watch_order)
+                await verification.after(self._sent(), record.ledger, record.last_ack_ns)
+                beside.cancel_scope.cancel()
+            await verification.end_order()
+
+    def _come_so_far(self) -> tuple[int, int, int]:
+        """Return the copies acknowledged, those that can have arrived, and those begun."""
+        record = self._record
+        begun = record.started + record.skipped
+        return record.acknowledged, record.started - record.rejected, begun
 
     def _sent(self) -> SentCounts:
         record = self._record
