@@ -65,6 +65,9 @@ class Draw:
         self.wrong: dict[str, Any] = {}
         self.undecidable = ""
         self.filtered = True
+        self.load: dict[str, Any] = {}
+        self.interrupts: tuple[float, ...] = ()
+        self.later_s: float | None = None
 
     def rate(self) -> float:
         """Draw how many are hit."""
@@ -367,25 +370,12 @@ def mix(seed: int) -> Mix:
         for name in ("localize", "cache"):
             del draw.verify[name]
         names.append("baseline")
-    more = random.Random(f"more {seed}").random()
-    if more < 0.08:
-        setting = _declared if draw.filtered and more < 0.04 else _absent
-        setting(draw)
-        names.append(setting.__name__.strip("_"))
-    load = _load(chance, draw.each)
-    if 0.08 < more < 0.14 and draw.filtered:
-        load["copies_per_request"] = 5
-        if "concurrency" in load:
-            load["concurrency"] = max(5, load["concurrency"])
-        names.append("batches")
-    later_s = None
-    if more > 0.9:
-        later_s = chance.choice([5.0, 60.0, 7200.0])
-        names.append("later")
+    draw.load = _load(chance, draw.each)
+    names += _beside(draw, random.Random(f"more {seed}").random())
     return Mix(
         name="+".join(names) or "fine",
         behaviour=Behaviour(**draw.wrong),
-        load=load,
+        load=draw.load,
         verify=draw.verify,
         retry={
             "attempts": chance.choice([1, 1, 2, 3]),
@@ -396,10 +386,37 @@ def mix(seed: int) -> Mix:
             [(), (), ("lost == 0",), ("uploadEvents.p99 < 1us",), ("uploadEvents.p99 < 9s",)]
         ),
         filtered=draw.filtered,
-        later_s=later_s,
+        interrupts=draw.interrupts,
+        later_s=draw.later_s,
         undecidable=draw.undecidable,
         seed=seed,
     )
+
+
+def _beside(draw: Draw, more: float) -> list[str]:
+    """Draw what is seldom: settings of the scenario, a signal, a second question later."""
+    chance = draw.chance
+    if more < 0.04 and draw.filtered:
+        _declared(draw)
+        return ["declared"]
+    if more < 0.08:
+        _absent(draw)
+        return ["absent"]
+    if more < 0.14 and draw.filtered:
+        draw.load["copies_per_request"] = 5
+        if "concurrency" in draw.load:
+            draw.load["concurrency"] = max(5, draw.load["concurrency"])
+        return ["batches"]
+    if more < 0.2:
+        first_s = chance.choice([chance.uniform(0.0, 1.5), chance.uniform(0.0, draw.deadline_s)])
+        interrupts = (first_s, first_s + chance.uniform(0.0, draw.deadline_s / 2))
+        draw.interrupts = interrupts[: chance.choice([1, 2])]
+        draw.opened("interrupted")
+        return ["interrupted"]
+    if more > 0.9:
+        draw.later_s = chance.choice([5.0, 60.0, 7200.0])
+        return ["later"]
+    return []
 
 
 def _load(chance: random.Random, each: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 import traceback
@@ -62,6 +63,7 @@ class Mix:
         inputs: The scenario's ``[inputs]``, beside those that every mix has.
         thresholds: The scenario's.
         filtered: Whether the query has a filter for the run; false: baseline mode.
+        interrupts: When signals come, in seconds since the run began.
         later_s: After how long the service is asked again, from the results file; None: never.
         undecidable: Why no evidence could decide it; "" if evidence can.
         seed: Of everything random.
@@ -77,6 +79,7 @@ class Mix:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     filtered: bool = True
+    interrupts: tuple[float, ...] = ()
     later_s: float | None = None
     undecidable: str = ""
     seed: int = 1
@@ -130,6 +133,8 @@ class Mix:
         lines += [f"  {name} {dict(value)}" for name, value in parts.items()]
         if not self.filtered:
             lines.append("  baseline mode")
+        if self.interrupts:
+            lines.append(f"  interrupted after {self.interrupts} s")
         if self.later_s is not None:
             lines.append(f"  asked again after {self.later_s:g} s")
         return "\n".join(lines)
@@ -287,9 +292,12 @@ class _Nowhere:
         """Do nothing."""
 
 
-async def _no_signals() -> AsyncIterator[Any]:
+async def _interrupts(after_s: tuple[float, ...]) -> AsyncIterator[signal.Signals]:
+    began_s = anyio.current_time()
+    for each in after_s:
+        await anyio.sleep(began_s + each - anyio.current_time())
+        yield signal.SIGINT
     await anyio.sleep_forever()
-    yield
 
 
 async def _nobody_watches(_: Any) -> None:
@@ -320,7 +328,9 @@ def play(mix: Mix) -> Trial:
 
 
 async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path | None) -> None:
-    occasion = RunContext(emulator=None, seed=trial.mix.seed, signals=_no_signals())
+    mix = trial.mix
+    signals = _interrupts(mix.interrupts)
+    occasion = RunContext(emulator=None, seed=mix.seed, signals=signals)
 
     def place(_: str) -> ResultSink:
         return _Nowhere() if file is None else ResultFile(file)
