@@ -495,7 +495,7 @@ class _Weighing:
         if self._contradicted is not None:
             fewest = max(0, terms.least(self._stands.lowest) - terms.before)
             at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
-            if self._contradicted is Reason.ROWS:
+            if self._contradicted is Reason.ROWS or (terms.splits and not self._grouped):
                 at_most = terms.lower
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
         at_least = max(0, terms.lower - self._most, groups.lost_at_least)
