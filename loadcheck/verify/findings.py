@@ -321,6 +321,9 @@ class _Sentences:
             Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
             "filter for this run, so others' users may be among them, and any number of ours "
             "missing behind those. Add the run id to the event and to the query's filter.",
+            Reason.UNCONTROLLED: f"{missing} {when}: {neither}, for without a filter for this run "
+            "nobody who is sent later can be told apart, to show that the service still counts. "
+            "Add the run id to the event and to the query's filter.",
             Reason.UNSPLIT: f"{counted}, as many as there should be; but a sum does not tell whose "
             f"they are. {self._split_remedy()}",
             Reason.NOBODY: "Nobody was acknowledged, so nobody can be lost.",
