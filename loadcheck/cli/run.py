@@ -91,6 +91,8 @@ def run(
         terminal.write_json(finished.document)
     if finished.unsaved is not None:
         raise finished.unsaved
+    if finished.fault is not None:
+        raise finished.fault
     judgement = finished.judgement
     raise typer.Exit(
         exit_of(

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck.load.retry import Backoff
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, is_loopback, passed_by, warmups_of
+from loadcheck.pipeline.target import check_tls, is_loopback, warmups_of
 from loadcheck.result.document import redact
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import secret_values
@@ -81,10 +82,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
         and not all(is_loopback(step.origin.host) for step in plan.steps),
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
-        "warnings": [
-            *(str(problem) for problem in plan.warnings),
-            *filter(None, [passed_by(scenario, prepared.ingest.origin)]),
-        ],
+        "warnings": warnings.of_intent(scenario, prepared),
     }
     return shown
 

@@ -13,6 +13,7 @@ import anyio
 
 from loadcheck.emulator.process import Running
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
 from loadcheck.pipeline.session import AbortPolicyFactory, CompletedRun, RunSession, Watch
@@ -152,23 +153,29 @@ async def attempt(
     )
     book = ResultWriter(
         place(identity.id),
-        document.intent(scenario, prepared, identity, seed),
+        document.intent(scenario, prepared, identity, seed, warnings.of_intent(scenario, prepared)),
         secret_values(scenario, identity),
     )
-    async with transports(scenario, prepared.plan) as (transport, asking):
-        work = RunSession(
-            scenario,
-            prepared,
-            book,
-            transport,
-            asking,
-            seed,
-            identity.id,
-            identity.copies,
-            watching,
-            occasion.allowance,
-        )
-        await work.through(watch, occasion.signals)
+    work: RunSession | None = None
+    try:
+        async with transports(scenario, prepared.plan) as (transport, asking):
+            work = RunSession(
+                scenario,
+                prepared,
+                book,
+                transport,
+                asking,
+                seed,
+                identity.id,
+                identity.copies,
+                watching,
+                occasion.allowance,
+            )
+            await work.through(watch, occasion.signals)
+    except Exception as error:
+        if work is None or not work.begun:
+            raise
+        work.fail("transport", error)
     if emulator is not None and not emulator.alive:
         book.trouble = "the embedded emulator ended before the run did"
     return work

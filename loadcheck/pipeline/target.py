@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx
 
 from loadcheck.emulator.process import EmulatorStartError, Running, embedded
 from loadcheck.errors import ConsentError, InputError, ScenarioError, TargetError
 from loadcheck.load.pacer import Warmup, warmups
 from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport.connection import reason
+from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.pipeline.prepare import max_concurrent_requests
 from loadcheck.scenario.model import ClosedLoad, Scenario
-from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.runtime.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan, Role
 
 
 def require_consent(scenario: Scenario, plan: Plan, *, consent: bool, copies: int | None) -> None:
@@ -64,6 +65,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+PREFLIGHT_S = 1.0
+"""So long connections are tried before the load, if the target refuses them."""
+_BETWEEN_S = 0.1
 _INSERT_ID = "$copy.insertId"
 """What depends on it carries a key by which the service tells duplicates."""
 
@@ -124,6 +128,35 @@ async def transports(
         yield transport, asking
 
 
+async def refusal(scenario: Scenario, plan: Plan) -> str | None:
+    """Return why no connection to the target can be opened; None if one can.
+
+    Connections are tried for up to a second. One that is neither taken nor refused in that time is
+    no refusal: it may be slow. The embedded emulator is known to listen; a proxy is no target.
+    """
+    if scenario.target.kind == "emulator" or scenario.target.transport == "httpx":
+        return None
+    origins = dict.fromkeys(step.origin for step in plan.steps if step.role is Role.COPY)
+    for origin in origins:
+        dialer, tries, why = Dialer(origin.host, origin.port), 0, ""
+        with anyio.move_on_after(PREFLIGHT_S):
+            while True:
+                try:
+                    (await dialer.open()).close()
+                except OSError as error:
+                    tries, why = tries + 1, reason(error)
+                    await anyio.sleep(_BETWEEN_S)
+                else:
+                    why = ""
+                    break
+        if why:
+            return (
+                f"the target takes no connection: {origin}: {why}, {tries} times in "
+                f"{PREFLIGHT_S:g} s; nothing was sent"
+            )
+    return None
+
+
 def queries(
     scenario: Scenario, *, max_connections: int
 ) -> AbstractAsyncContextManager[HttpxTransport]:
@@ -141,20 +174,6 @@ def client_of(scenario: Scenario, *, timeout_s: float) -> httpx.AsyncClient:
         proxy=target.proxy,
         follow_redirects=target.redirects,
         trust_env=target.kind == "live",
-    )
-
-
-def passed_by(scenario: Scenario, origin: Origin) -> str | None:
-    """Return a warning if the environment names a proxy that copies do not go through."""
-    target = scenario.target
-    if target.kind != "live" or target.transport == "httpx" or is_loopback(origin.host):
-        return None
-    proxies = urllib.request.getproxies()
-    if not proxies.keys() & {origin.scheme, "all"} or urllib.request.proxy_bypass(origin.host):
-        return None
-    return (
-        f"the environment names a proxy for {origin}; queries go through it, copies do not:"
-        ' set target.transport = "httpx" if they have to'
     )
 
 

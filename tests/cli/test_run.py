@@ -148,15 +148,55 @@ def test_a_threshold_without_samples_is_no_pass(loadcheck: Loadcheck, smoke: Pat
 def test_a_target_that_refuses_connections(
     loadcheck: Loadcheck, smoke: Path, dead_port: int
 ) -> None:
-    ended = loadcheck("run", smoke, *live(dead_port), *sets(verify__deadline=1, verify__quiet=1))
-    assert ended.code in (3, 5)
+    # nothing is sent, nobody is asked, and no deadline is awaited
+    ended = loadcheck("run", smoke, *live(dead_port), *sets(verify__deadline=1000))
+    assert ended.code == 3
     result = ended.result
-    assert result["verdict"] != "pass"
-    assert result["copies"]["rejected"] == 200
-    assert result["consistency"]["uniques"] is None
-    reasons = result["steps"]["uploadEvents"]["reasons"]
-    assert list(reasons) == [f"cannot connect to http://127.0.0.1:{dead_port}: connection refused"]
-    assert "connection refused" in ended.stdout
+    assert (result["verdict"], result["run"]["phase"]) == ("unknown", "complete")
+    assert result["copies"]["started"] == result["copies"]["skipped"] == 0
+    assert result["consistency"]["observations"] == []
+    (finding,) = result["findings"]
+    assert finding["check"] == "target"
+    said = f"takes no connection: http://127.0.0.1:{dead_port}: connection refused"
+    assert said in finding["summary"]
+    assert said in result["run"]["error"]
+    assert "nothing was sent" in " ".join(ended.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "code", "said"),
+    [
+        ('["error_rate < 1%"]', 0, "1 of 1 thresholds hold; consistency: not checked"),
+        ('["uploadEvents.p50 < 1us"]', 5, "1 of 1 thresholds broken; consistency: not checked"),
+        ("[]", 0, "no thresholds; consistency: not checked"),
+    ],
+)
+def test_a_plain_load_test_is_judged_by_its_thresholds_alone(
+    loadcheck: Loadcheck, smoke: Path, thresholds: str, code: int, said: str
+) -> None:
+    ended = loadcheck("run", smoke, *sets(verify__enabled="false", thresholds=thresholds))
+    assert ended.code == code
+    seen = ended.result["consistency"]
+    assert (seen["checked"], seen["uniques"], seen["observations"]) == (False, None, [])
+    assert ended.result["findings"] == []
+    assert said in ended.stdout
+    assert ended.stdout.count("not checked") == 1
+    assert "counted" not in ended.stdout
+    shown = loadcheck("export", "--format", "junit", ended.results[0])
+    assert '<skipped message="not checked: verify.enabled = false"' in shown.stdout
+    assert 'skipped="1"' in shown.stdout
+
+
+def test_of_a_run_that_was_refused_altogether_nobody_is_awaited(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    ended = loadcheck(
+        "run",
+        smoke,
+        *sets(target__faults__refuse="{status=400}", verify__deadline=1000, verify__quiet=100),
+    )
+    assert ended.code == 3
+    assert ended.result["copies"]["rejected"] == ended.result["copies"]["started"] > 0
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])

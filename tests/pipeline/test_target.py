@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline.target import deadlines, passed_by, serving, supplied
+from loadcheck.pipeline import warnings
+from loadcheck.pipeline.target import deadlines, serving, supplied
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -19,6 +22,14 @@ AWAY, HERE = Origin("https", "api.example", 443), Origin("https", "127.0.0.1", 4
 
 def load(name: str, *overrides: str) -> Scenario:
     return scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env=KEYS)
+
+
+def passed_by(scenario: Scenario, origin: Origin) -> str | None:
+    plan: Any = SimpleNamespace(warnings=["first"])
+    prepared: Any = SimpleNamespace(plan=plan, ingest=SimpleNamespace(origin=origin))
+    first, *said = warnings.of_intent(scenario, prepared)
+    assert first == "first"
+    return said[0] if said else None
 
 
 @pytest.fixture(autouse=True)
