@@ -7,6 +7,7 @@
     │   ├── ScenarioError       a scenario file, or an override of one
     │   ├── WorkflowError       an Arazzo or OpenAPI document
     │   ├── ResultFileError     a results file
+    │   │   └── SaveError       one that could not be written after all: exit 74
     │   └── ConsentError        a target that is not this machine, without the user's consent
     └── TargetError             the embedded emulator did not start, or ended early
 
@@ -90,6 +91,10 @@ class WorkflowError(InputError):
 
 class ResultFileError(InputError):
     """A results file cannot be read or written."""
+
+
+class SaveError(ResultFileError):
+    """A file that could be written when it was claimed could not be written in the end."""
 
 
 class ConsentError(InputError):

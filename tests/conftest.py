@@ -18,16 +18,16 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tribunal's confusion table: what was true, and what was said of it."""
-    from tests.pipeline.tribunal import confusion  # noqa: PLC0415  # most runs have no tribunal
+    """Print a confusion table of verdicts: what was true, and what was said of it."""
+    from tests.property.verdict_fuzz.emulated import confusion  # noqa: PLC0415  # seldom needed
 
     cells: Counter[tuple[str, str]] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
-                if name == "tribunal" and report.when == "call":
+                if name == "verdicts" and report.when == "call":
                     for true, said, number in value:
                         cells[true, said] += number
     if cells:
-        terminalreporter.section("the tribunal: truth, and verdict")
+        terminalreporter.section("truth, and verdict")
         terminalreporter.write_line(confusion(cells))

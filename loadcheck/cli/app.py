@@ -23,7 +23,7 @@ from loadcheck.cli.show import show
 app = typer.Typer(
     help="A load generator that proves its load arrived.",
     epilog="Exit codes: 0 pass, 1 not consistent, 2 bad input, 3 unknown, 4 regression, "
-    "5 threshold broken, 130 interrupted, 70 a bug.",
+    "5 threshold broken, 74 not saved, 130 interrupted, 70 a bug.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

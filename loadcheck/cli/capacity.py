@@ -119,11 +119,13 @@ def capacity(
     searched = anyio.run(
         partial(search, loaded, options, view), backend_options={"use_uvloop": True}
     )
+    view.settle()
     for note in view.notes:
         tell(Problem(message=note, severity="warning"))
     document = searched.document
-    stream = sys.stderr if as_json else sys.stdout
-    path = str(searched.path) if searched.unsaved is None else ""
+    unsaved = searched.unsaved
+    stream = sys.stderr if as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
+    path = str(searched.path) if unsaved is None else ""
     if quiet:
         stream.write(f"{report.headline(document)}  {path}".rstrip() + "\n")
     else:
@@ -131,8 +133,10 @@ def capacity(
         stream.write(report.summary(document, color=color, width=terminal.width(), path=path))
     if as_json:
         terminal.write_json(document)
-    if searched.unsaved is not None:
-        raise searched.unsaved
+    elif unsaved is not None:
+        terminal.offer(document, searched.path)
+    if unsaved is not None:
+        raise unsaved
     raise typer.Exit(_exit(searched.interrupted, searched.inconsistent, document["verdict"]))
 
 
@@ -185,11 +189,13 @@ class _View:
     """
 
     def __init__(self, *, quiet: bool) -> None:
+        from loadcheck.cli.streams import Screen  # noqa: PLC0415
         from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
         self._quiet = quiet
         self._metrics = telemetry.settings(os.environ)
         self.notes: dict[str, None] = {}
+        self._screen = Screen(sys.stderr)
 
     def watch(self, number: int, rate: float, /) -> Watch:
         """Return what shows a probe while it goes on."""
@@ -212,12 +218,10 @@ class _View:
                         f"  p99 {words.duration(progress.latest('p99_ms'))}"
                         f"  {progress.record.in_flight:,} in flight"
                     )
-                    sys.stderr.write(f"\r{row[: terminal.width() - 1]}\x1b[K")
-                    sys.stderr.flush()
+                    self._screen.show(f"\r{row[: terminal.width() - 1]}\x1b[K")
                     await anyio.sleep(_REDRAW_S)
             finally:
-                sys.stderr.write("\r\x1b[K")
-                sys.stderr.flush()
+                self._screen.show("\r\x1b[K")
 
         if self._metrics is None:
             return show
@@ -236,5 +240,18 @@ class _View:
         from loadcheck.report.capacity import probe_line  # noqa: PLC0415
 
         if not self._quiet:
-            sys.stderr.write(f"{probe_line(probe)}\n")
-            sys.stderr.flush()
+            self._screen.show(f"{probe_line(probe)}\n")
+
+    def interrupted(self, signals: int, /) -> None:
+        """Say what happens now that a signal has come, and what another one does."""
+        if signals > 1:
+            self._screen.show("Interrupted again: saving what is known.\n")
+        else:
+            self._screen.show(
+                "Interrupted: no more copies, waiting for the count of this rate. "
+                "Ctrl-C again: save at once.\n"
+            )
+
+    def settle(self) -> None:
+        """Wait until everything is on the screen."""
+        self._screen.settle()

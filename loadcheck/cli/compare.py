@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -106,19 +107,19 @@ def compare(
     share = _share(tolerance)
     if output is not None:
         _spare(output, [*base, *candidate])
-    place = ResultFile(output, replace=force) if output is not None else None
-    document = compare_runs(
-        [Stored(file=str(path), document=read(path)) for path in base],
-        [Stored(file=str(path), document=read(path)) for path in candidate],
-        tolerance=share,
-        force=force,
-    )
-    written = Format.JSON if as_json else kind or _named(output)
-    if place is not None:
-        place.write(_written(document, written, to_terminal=False))
-    else:
-        sys.stdout.buffer.write(_written(document, written, to_terminal=True))
-        sys.stdout.buffer.flush()
+    with ResultFile(output, replace=force) if output is not None else nullcontext() as place:
+        document = compare_runs(
+            [Stored(file=str(path), document=read(path)) for path in base],
+            [Stored(file=str(path), document=read(path)) for path in candidate],
+            tolerance=share,
+            force=force,
+        )
+        written = Format.JSON if as_json else kind or _named(output)
+        if place is not None:
+            place.write(_written(document, written, to_terminal=False))
+        else:
+            sys.stdout.buffer.write(_written(document, written, to_terminal=True))
+            sys.stdout.buffer.flush()
     code = {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(document["verdict"], Exit.PASS)
     raise typer.Exit(code)
 
@@ -161,9 +162,10 @@ def _share(text: str) -> float:
 
 def _spare(output: Path, inputs: list[Path]) -> None:
     """Refuse to write over what is compared, whatever ``--force`` says."""
+    from loadcheck.cli.outputs import is_same  # noqa: PLC0415
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
 
-    if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
+    if any(is_same(output, path) for path in inputs):
         message = "is one of the results compared, which are not written over"
         raise ResultFileError(
             Problem(file=str(output), message=message, remedy="choose another --output")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from loadcheck.errors import InputError, LoadcheckError, Problem
+from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError
 
 if TYPE_CHECKING:
     from loadcheck.verify.verdict import Verdict
@@ -28,6 +28,7 @@ class Exit(enum.IntEnum):
     REGRESSION = 4
     THRESHOLD = 5
     BUG = 70
+    UNSAVED = 74
     INTERRUPTED = 130
 
 
@@ -50,6 +51,16 @@ def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) 
     return Exit.INCONSISTENT if consistent is words.Verdict.FAIL else Exit.THRESHOLD
 
 
+def interruptible() -> None:
+    """Let a signal that asks to end do what Ctrl-C does, also for the first process of a container.
+
+    That one gets no signal that it does not handle. What was ignored from the start stays so.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def guarded(command: Callable[[], object]) -> int:
     """Call a command and turn what it raises into words on stderr and an exit code."""
     try:
@@ -58,10 +69,6 @@ def guarded(command: Callable[[], object]) -> int:
         return _code(exit_)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # the reader has gone: nothing more can be said, nor flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.PASS
     except BaseExceptionGroup as group:
         return _explain(_innermost(group))
     except Exception as error:  # noqa: BLE001  # the last stop
@@ -85,7 +92,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, InputError):
         for problem in error.problems:
             tell(problem)
-        return Exit.USAGE
+        return Exit.UNSAVED if isinstance(error, SaveError) else Exit.USAGE
     if isinstance(error, LoadcheckError):
         print(_covered(f"error: {error}"), file=sys.stderr)  # noqa: T201
         return Exit.UNKNOWN

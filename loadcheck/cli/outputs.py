@@ -37,17 +37,27 @@ def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
         replace: Write over another file that is there.
 
     Raises:
-        ResultFileError: It cannot be written, or must not be.
+        ResultFileError: It must not be written.
+        SaveError: It cannot be written.
     """
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.result import ResultFile  # noqa: PLC0415
 
-    if path.exists() and path.samefile(of):
+    if is_same(path, of):
         message = "is the result itself, which is not written over"
         raise ResultFileError(
             Problem(file=str(path), message=message, remedy="choose another --output")
         )
-    ResultFile(path, replace=replace).write(data)
+    with ResultFile(path, replace=replace) as file:
+        file.write(data)
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Tell whether two names are of one file; False if one is of none."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

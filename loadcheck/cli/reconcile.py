@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,11 +45,7 @@ def reconcile(
 
     options = ReconcileOptions(consent=consent, server=server, export=export)
     asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
-    stream = sys.stderr if as_json else sys.stdout
-    if quiet:
-        terminal.print_headline(asked.document, path=asked.path, stream=stream)
-    else:
-        terminal.print_summary(asked.document, path=asked.path, stream=stream)
-    if as_json:
-        terminal.write_json(asked.document)
+    terminal.print_run(
+        asked.document, asked.path, unsaved=asked.unsaved, as_json=as_json, quiet=quiet
+    )
     raise typer.Exit(exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False))

@@ -31,8 +31,8 @@ def report(
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.report.html import page  # noqa: PLC0415
 
-    path = output or result.with_suffix(".html")
     with naming(result):
         data = page(stored(result))
+    path = output or result.with_suffix(".html")
     place(data, path, of=result, replace=force)
     sys.stdout.write(f"{path}\n")

@@ -81,18 +81,21 @@ def run(
     finished = anyio.run(
         partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
     )
-    path = finished.path if finished.unsaved is None else None
-    stream = sys.stderr if as_json else sys.stdout
-    if quiet:
-        terminal.print_headline(finished.document, path=path, stream=stream)
-    else:
-        terminal.print_summary(finished.document, path=path, stream=stream)
-    if as_json:
-        terminal.write_json(finished.document)
-    if finished.unsaved is not None:
-        raise finished.unsaved
+    terminal.print_run(
+        finished.document,
+        finished.path,
+        unsaved=finished.unsaved,
+        as_json=as_json,
+        quiet=quiet,
+    )
     if finished.fault is not None:
         raise finished.fault
+    if finished.interrupted:
+        terminal.print_later(
+            finished.document,
+            path=finished.path if finished.unsaved is None else None,
+            live=consent,
+        )
     judgement = finished.judgement
     raise typer.Exit(
         exit_of(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadcheck.documents.builder import Array, Object, TreeError
+from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.documents.json import NotJsonError, compose_json
 from loadcheck.documents.yaml import compose
 from loadcheck.errors import Problem, WorkflowError
@@ -58,13 +59,24 @@ def read_document(path: Path, name: str) -> Document:
     Raises:
         WorkflowError: It cannot be read, is no YAML or JSON, or is beyond the bounds.
     """
+    return parse_document(read_content(path, name), name=name, location=str(path.resolve()))
+
+
+def read_content(path: Path, name: str) -> bytes:
+    """Return the bytes of a document.
+
+    Args:
+        path: The file.
+        name: The file as the user named it, for messages.
+
+    Raises:
+        WorkflowError: It cannot be read, or is too large.
+    """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # the latter: a NUL in its name
-        reason = getattr(error, "strerror", None) or error
-        raise WorkflowError(Problem(message=f"cannot be read: {reason}", file=name)) from None
-    return parse_document(content, name=name, location=str(path.resolve()))
+        return read_file(path, MAX_BYTES)
+    except UnreadableError as error:
+        remedy = error.remedy or "name a file that is there"
+        raise WorkflowError(Problem(message=error.message, file=name, remedy=remedy)) from None
 
 
 def parse_document(content: bytes, *, name: str, location: str) -> Document:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.documents.node import Node, dotted, grow
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 
@@ -251,18 +252,11 @@ def read(path: Path, file: str) -> Node:
         ScenarioError: It cannot be read, is not UTF-8, not TOML, too large or nested too deeply.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        message = f"cannot be read: {(error.strerror or 'no reason given').lower()}"
-        remedy = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
-        raise ScenarioError(Problem(message=message, file=file, remedy=remedy)) from None
-    if len(content) > MAX_BYTES:
-        raise ScenarioError(
-            Problem(
-                message="is too large", file=file, remedy=f"expected at most {MAX_BYTES:,} bytes"
-            )
-        )
+        content = read_file(path, MAX_BYTES)
+    except UnreadableError as error:
+        remedy = error.remedy or nearest_file(path) or "name a file that is there"
+        problem = Problem(message=error.message, file=file, remedy=remedy)
+        raise ScenarioError(problem) from None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -319,7 +313,11 @@ def parse(text: str, file: str) -> Node:
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(_syntax_problem(text, file, str(error), positions.repeat)) from None
     except ValueError:  # int() refuses thousands of digits
-        problem = Problem(message="is not TOML: a number of thousands of digits", file=file)
+        problem = Problem(
+            message="is not TOML: a number of thousands of digits",
+            file=file,
+            remedy="expected a number below 2^63",
+        )
         raise ScenarioError(problem) from None
     return grow(document, file=file, lines=positions.lines)
 

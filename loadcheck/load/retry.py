@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from loadcheck.measure import Outcome
 from loadcheck.scenario.model import Scenario
-from loadcheck.workflow.exchange import Exchange, Failure, retry_after_s
+from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Failure, retry_after_s
 
 
 def backoff(scenario: Scenario, seed: int) -> Backoff:
@@ -29,6 +29,7 @@ _KINDS = {
     Failure.CONNECT: "connection",
     Failure.LOST: "connection",
     Failure.UNREADABLE: "connection",
+    Failure.LOCAL: "connection",
     Failure.TIMEOUT: "timeout",
 }
 
@@ -74,7 +75,7 @@ class Backoff:
 
     def _retryable(self, exchange: Exchange) -> bool:
         if exchange.failure is not None:
-            return _KINDS[exchange.failure] in self._on
+            return _KINDS.get(exchange.failure) in self._on
         status = str(exchange.status)
         return status in self._on or f"{status[0]}xx" in self._on
 
@@ -98,7 +99,7 @@ def attempt_outcome(exchange: Exchange) -> Outcome:
         return Outcome.ACKNOWLEDGED
     if exchange.repeated:
         return Outcome.INDETERMINATE
-    if exchange.failure is Failure.CONNECT:
+    if exchange.failure in NEVER_SENT:
         return Outcome.REJECTED
     if exchange.failure is not None:
         return Outcome.INDETERMINATE

@@ -8,7 +8,7 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 import anyio
 import anyio.abc
@@ -20,7 +20,7 @@ from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.runtime.plan import Plan
 
 SPIN_NS = 1_500_000
@@ -79,6 +79,7 @@ class Runner:
             for step, limit in (limits or {}).items()
         }
         self._copies: set[_Copy] = set()
+        self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
         self._stopping = anyio.Event()
@@ -319,6 +320,10 @@ class Runner:
             record.sent(copy.due_ns, exchange.sent_ns)
         step = exchange.request.step
         record.steps[step].add(exchange, copy.due_ns, copy.started_ns)
+        if exchange.failure is Failure.LOCAL:
+            self._unable.add(copy)
+        elif self._unable:
+            self._unable.discard(copy)
         if step == self._ingest:
             copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
             if exchange.success:
@@ -327,6 +332,10 @@ class Runner:
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
         self._copies.discard(copy)
+        if self._unable and copy in self._unable:
+            self._unable.discard(copy)
+            if copy.outcome in (None, Outcome.REJECTED):
+                self._record.unsent.update(copy.numbers())
         if self._together == 1:
             self._record.settle(copy.number, copy.outcome or Outcome.REJECTED)
         else:
@@ -393,6 +402,10 @@ class _Copy:
         self.flow.close()
         self._runner.ended(self)
 
+    def numbers(self) -> Iterable[int]:
+        """Return the copies whose outcome it still decides."""
+        return (self.number,)
+
     def settle(self, record: Record) -> None:
         """Enter its outcome."""
         record.settle(self.number, self.outcome or Outcome.REJECTED)
@@ -416,6 +429,10 @@ class _Batch(_Copy):
             self._left.discard(number)
             self._record.settle(number, merge(self.outcome, Outcome.REJECTED))
         self.resends = bool(self._left)
+
+    def numbers(self) -> Iterable[int]:
+        """Return the copies that were not given up."""
+        return self._left
 
     def settle(self, record: Record) -> None:
         """Enter the outcome of those that were not given up."""

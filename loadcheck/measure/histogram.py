@@ -9,7 +9,10 @@ The buckets of an HdrHistogram, for whole arrays of values at once.
 
 from __future__ import annotations
 
+import base64
 import math
+import struct
+import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -68,6 +71,36 @@ class Layout:
 def layout(digits: int) -> Layout:
     """Return the layout of so many significant digits."""
     return Layout(digits)
+
+
+_MOST_BYTES = 1 << 20  # a histogram of three digits with every bucket filled is below 250 kB
+_COOKIES = struct.Struct(">ii")  # of the compressed form, and the length of what follows
+_HEADER = struct.Struct(">iiiiqqd")  # cookie, length, offset, digits, lowest, highest, ratio
+
+
+def decode_hdr(text: str, digits: int) -> Any:
+    """Return an HdrHistogram from its V2 encoding, compressed and in base64.
+
+    What it would inflate to is looked at before the library does so without bounds.
+
+    Raises:
+        ValueError: It is no such encoding, or of another range or precision.
+    """
+    try:
+        packed = base64.b64decode(text.encode("ascii"), validate=True)
+        inflater = zlib.decompressobj()
+        plain = inflater.decompress(packed[_COOKIES.size :], _MOST_BYTES)
+        _, _, _, found, lowest, highest, _ = _HEADER.unpack_from(plain)
+    except Exception as error:
+        raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ValueError("not an HdrHistogram in V2 encoding: too long, or truncated")
+    if (found, lowest, highest) != (digits, LOWEST_US, HIGHEST_US):
+        raise ValueError(f"an HdrHistogram of another range, or not of {digits} digits")
+    try:
+        return HdrHistogram.decode(text.encode("ascii"))
+    except Exception as error:
+        raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
 
 
 SIGNIFICANT_DIGITS = 3
@@ -226,10 +259,7 @@ class Histogram:
         Raises:
             ValueError: The text is no histogram in V2 encoding.
         """
-        try:
-            source = HdrHistogram.decode(text.encode("ascii"))
-        except Exception as error:
-            raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
+        source = decode_hdr(text, SIGNIFICANT_DIGITS)
         histogram = cls()
         counts = np.ctypeslib.as_array(source.counts)
         if counts.size != histogram._counts.size:

@@ -12,10 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from hdrh.histogram import HdrHistogram
 
 from loadcheck.measure.grid import Grid, Instants
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, Places, layout
+from loadcheck.measure.histogram import (
+    SIGNIFICANT_DIGITS,
+    Histogram,
+    Places,
+    decode_hdr,
+    layout,
+)
 from loadcheck.measure.stalls import Stalls
 
 DIGITS = 2
@@ -250,10 +255,7 @@ def decode(texts: Sequence[str | None]) -> Matrix:
     for row, text in zip(rows, texts, strict=True):
         if text is None:
             continue
-        try:
-            hdr = HdrHistogram.decode(text.encode("ascii"))
-        except Exception as error:
-            raise ValueError(f"not an HdrHistogram in V2 encoding: {error}") from error
+        hdr = decode_hdr(text, DIGITS)
         if hdr.counts_len != row.size:
             raise ValueError(f"an HdrHistogram of another range, or not of {DIGITS} digits")
         row[:] = np.ctypeslib.as_array(hdr.counts)

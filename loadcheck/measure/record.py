@@ -21,7 +21,7 @@ from loadcheck.measure import (
     Tally,
     Timeline,
 )
-from loadcheck.workflow.exchange import Exchange
+from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 
@@ -101,6 +101,8 @@ class StepRecord:
             own, by that of the instant at which it was sent.
         failures: Attempts that failed, by the same intervals; None where no intervals are kept.
         reasons: Why attempts failed, counted; at most 20 kinds.
+        shortages: Of what this machine had none left, so that an attempt was never sent, counted:
+            no failures of the target's.
         examples: The beginning of the first failed answer's body, by status code.
         parts: The same for single stages of the load, where thresholds speak of them.
     """
@@ -115,6 +117,7 @@ class StepRecord:
         "reasons",
         "response_time",
         "service_time",
+        "shortages",
         "step_id",
         "succeeded",
         "throttled",
@@ -144,6 +147,7 @@ class StepRecord:
         self.succeeded = 0
         self.answers: Counter[int | str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.shortages: Counter[str] = Counter()
         self.examples: dict[int, str] = {}
         self.parts: tuple[tuple[StageRecord, StepRecord], ...] = ()
 
@@ -168,7 +172,9 @@ class StepRecord:
             self.answers[exchange.status] += 1
             self.times.record(since_ns, started_ns or since_ns, sent_ns, done_ns)
             return
-        if self.failures is not None:
+        if exchange.failure is Failure.LOCAL:
+            self.shortages[exchange.reason] += 1
+        elif self.failures is not None:
             self.failures.record(since_ns)
         if exchange.failure is not None:
             self.answers[exchange.failure.value] += 1
@@ -185,6 +191,12 @@ class StepRecord:
         if sent_ns:
             kept = self.throttled if exchange.status == _TOO_MANY_REQUESTS else self.failed
             kept.record(done_ns - sent_ns)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of the attempts that failed, of those that this machine could make; None: none."""
+        made = self.attempts - self.shortages.total()
+        return 1 - self.succeeded / made if made else None
 
 
 def _named(status: int) -> str:
@@ -212,7 +224,9 @@ class Record:
         due: Copies that have fallen due.
         retries: Attempts beyond the first of a step.
         stale_retries: Requests that the transport sent a second time, because the connection of the
-            first was being closed when it was used; no attempts of their own.
+            first had been idle and was being closed; no attempts of their own.
+        unsent: Rejected copies that this machine could not send, for want of a port, a file
+            descriptor or memory: no errors of the target's.
         resends: Requests of several copies that were sent again without those the answer named.
         in_flight: Copies under way now.
         max_in_flight: The most that were under way at once.
@@ -261,6 +275,7 @@ class Record:
         self.paused = BitMap()
         self.acknowledged = self.rejected = self.indeterminate = 0
         self.retries = self.stale_retries = self.resends = 0
+        self.unsent = BitMap()
         self.in_flight = 0
         self.max_in_flight = 0
         self.load_ns = 0

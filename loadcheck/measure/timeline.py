@@ -19,8 +19,8 @@ FIGURES = ("p50_ms", "p99_ms", "max_ms", "lateness_p99_ms")
 class Timeline:
     """One row a second since the load began; row ``i`` covers second ``i`` to ``i + 1``.
 
-    A second in which the process could not look at its clock gets a row of its own all the same:
-    nothing was counted in it, and what piled up is in the row after.
+    Of several seconds in which the process could not look at its clock, the first has what was
+    counted since the row before, the others are empty: counted was before it stood still.
     """
 
     __slots__ = ("_columns", "_totals")
@@ -42,7 +42,7 @@ class Timeline:
         levels: Mapping[str, int | None],
         figures: Mapping[str, float | None],
     ) -> None:
-        """Write the row of ``second`` and empty rows for those that were missed before it.
+        """Write the first row that is missing, and empty ones after it up to that of ``second``.
 
         Args:
             second: Seconds since the load began.
@@ -50,11 +50,11 @@ class Timeline:
             levels: Present value of each of :data:`LEVELS`.
             figures: :data:`FIGURES` of the samples since the last row.
         """
-        while len(self) < second:
-            self._append(len(self), dict.fromkeys(COUNTS, 0), levels, dict.fromkeys(FIGURES))
         added = {name: totals[name] - self._totals[name] for name in COUNTS}
         self._totals = {name: totals[name] for name in COUNTS}
-        self._append(second, added, levels, figures)
+        self._append(len(self), added, levels, figures)
+        while len(self) <= second:
+            self._append(len(self), dict.fromkeys(COUNTS, 0), levels, dict.fromkeys(FIGURES))
 
     def _append(
         self,

@@ -133,6 +133,7 @@ def prepare(
         elif observer is not None:
             questions = ObserverQueries(scenario, plan, observer, run)
     problems += _misplaced_limits(scenario, plan)
+    problems += _needless_leave(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -202,6 +203,18 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     ]
 
 
+def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
+    """Report that requests may be sent again, and none is fit for it."""
+    asked = scenario.places.get("retry.stale")
+    if asked is None or asked.file != scenario.file or not scenario.retry.stale:
+        return []
+    if repeatable_steps(scenario, plan):
+        return []
+    message = "no request carries a key by which the service could tell duplicates"
+    remedy = "put $copy.insertId into the request, or leave stale out"
+    return [scenario.problem("retry.stale", message, remedy)]
+
+
 def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:
     """Compile, and if that fails tell what was found before as well."""
     try:
@@ -269,6 +282,17 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
             for problem in error.problems
         ]
     return []
+
+
+_INSERT_ID = "$copy.insertId"
+"""What depends on it carries a key by which the service tells duplicates."""
+
+
+def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
+    """Return the steps whose requests may be sent again when an idle connection was closing."""
+    if not scenario.retry.stale:
+        return []
+    return [step.index for step in plan.steps if _INSERT_ID in step.uses]
 
 
 def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:

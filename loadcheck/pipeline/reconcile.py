@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
-from loadcheck.errors import ConsentError, InputError, Problem
+from loadcheck.errors import ConsentError, InputError, Problem, ResultFileError, SaveError
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.prepare import prepare
@@ -289,12 +289,14 @@ class Asked:
     Attributes:
         document: The results document, as saved.
         path: Where.
+        unsaved: Why the document is not on disk; None if it is.
         consistent: What the counts, or the events, prove.
         verdict: What everything together proves.
     """
 
     document: Mapping[str, Any]
     path: Path
+    unsaved: ResultFileError | None
     consistent: Verdict
     verdict: Verdict
 
@@ -305,7 +307,16 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
     Raises:
         InputError: The file cannot be used, or the service cannot be reached any more.
     """
-    document = read(path)
+    read(path)  # before a place is made for what may be no results file
+    with ResultFile(path, replace=True) as file:
+        document = read(path)
+        document["run"].pop("in_progress", None)  # it is we who write it now
+        return await _again(path, document, file, options)
+
+
+async def _again(
+    path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
+) -> Asked:
     scenario = _scenario(path, document)
     run, servers = _run(path, document, scenario, options)
     prepared = prepare(scenario, run=run, servers=servers, seed=document["run"]["seed"])
@@ -322,6 +333,7 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
         indeterminate=len(ledger.indeterminate),
         rejected=len(ledger.rejected),
         events_per_copy=scenario.load.events_per_copy,
+        sent_again=document.get("load", {}).get("stale_retries", 0),
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
@@ -362,8 +374,18 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
     _enter_observations(settled.document, verification, verified, began_at)
     hidden = secret_values(scenario, run)
     saved = documents.redact(settled.document, hidden)
-    ResultFile(path, replace=True).save(saved)
-    return Asked(document=saved, path=path, consistent=settled.consistent, verdict=settled.verdict)
+    unsaved_because = None
+    try:
+        file.save(saved)
+    except SaveError as error:
+        unsaved_because = error
+    return Asked(
+        document=saved,
+        path=path,
+        unsaved=unsaved_because,
+        consistent=settled.consistent,
+        verdict=settled.verdict,
+    )
 
 
 def _ago_s(document: Mapping[str, Any]) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import anyio
 
@@ -26,8 +29,10 @@ from loadcheck.verify.abort import ThresholdAbort
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryBudget
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
+REPEATED_S = 0.5
+"""The same signal again within this time is the same wish, sent by a terminal and by a parent."""
 _SPARE_FILES = 64
 
 
@@ -82,11 +87,53 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
             path = options.output or options.results / default_name(scenario.name, now, run_id)
             return ResultFile(path, replace=options.replace)
 
-        with anyio.open_signal_receiver(*SIGNALS) as signals:
+        with open_signals() as signals:
             work = await attempt(
                 scenario, RunContext(emulator=emulator, seed=seed, signals=signals), place, watch
             )
-    return await work.finish()
+            # whatever signal comes now, what is known is saved
+            return await work.finish()
+
+
+@contextmanager
+def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
+    """Receive :data:`SIGNALS` for the length of a block; what was done about them before returns.
+
+    A hang-up that the process was started to ignore, by ``nohup``, stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    try:
+        with anyio.open_signal_receiver(*before) as received:
+            yield Distinct(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class Distinct:
+    """Signals without those that repeat one within :data:`REPEATED_S`."""
+
+    def __init__(
+        self,
+        received: AsyncIterator[signal.Signals],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._received = received
+        self._clock = clock
+        self._counted: dict[signal.Signals, float] = {}
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> signal.Signals:
+        while True:
+            number = await anext(self._received)
+            now = self._clock()
+            if now - self._counted.get(number, -REPEATED_S) >= REPEATED_S:
+                self._counted[number] = now
+                return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +221,12 @@ async def attempt(
             await work.through(watch, occasion.signals)
     except Exception as error:
         if work is None or not work.begun:
+            book.file.close()
             raise
         work.fail("transport", error)
+    except BaseException:
+        book.file.close()
+        raise
     if emulator is not None and not emulator.alive:
         book.trouble = "the embedded emulator ended before the run did"
     return work

@@ -164,7 +164,7 @@ class RunSession:
         Once the intent is saved a run is judged and saved whatever breaks.
         """
         self._book.document.update(document.moving(self._record, self._planned))
-        await self._book.save("intent", durable=True)
+        await self._book.save_intent()
         self.begun = True
         async with anyio.create_task_group() as around:
             around.start_soon(self._show, watch)
@@ -268,6 +268,7 @@ class RunSession:
             }
         )
         await book.try_save("complete", durable=True)
+        book.file.close()
         return CompletedRun(
             document=book.document,
             path=book.file.path,
@@ -358,6 +359,7 @@ class RunSession:
             indeterminate=record.indeterminate,
             rejected=record.rejected,
             events_per_copy=self._scenario.load.events_per_copy,
+            sent_again=record.stale_retries,
         )
 
     # what goes on beside them
@@ -410,7 +412,8 @@ class RunSession:
         async for _ in signals:
             if self._interrupted:
                 scope.cancel()
-            self._interrupted = self._progress.interrupted = True
+            self._interrupted = True
+            self._progress.interrupt()
             self._runner.stop()
 
     def _seen(self, observation: Observation) -> None:

@@ -18,13 +18,13 @@ from loadcheck.emulator.process import EmulatorStartError, Running, embedded
 from loadcheck.errors import ConsentError, InputError, ScenarioError, TargetError
 from loadcheck.load.pacer import Warmup, warmups
 from loadcheck.load.transport import LoadTransport
-from loadcheck.load.transport.connection import reason
 from loadcheck.load.transport.dial import Dialer
+from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.pipeline.prepare import max_concurrent_requests
+from loadcheck.pipeline.prepare import max_concurrent_requests, repeatable_steps
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.runtime.plan import Plan, Role
 
@@ -68,8 +68,6 @@ def is_loopback(host: str) -> bool:
 PREFLIGHT_S = 1.0
 """So long connections are tried before the load, if the target refuses them."""
 _BETWEEN_S = 0.1
-_INSERT_ID = "$copy.insertId"
-"""What depends on it carries a key by which the service tells duplicates."""
 
 
 @asynccontextmanager
@@ -112,6 +110,7 @@ async def transports(
                     max_connections=connections,
                     deadlines=deadlines(scenario),
                     compress=target.compress == "gzip",
+                    repeatable=repeatable_steps(scenario, plan),
                     **_ways(scenario),
                 )
             )
@@ -122,7 +121,7 @@ async def transports(
                     deadlines=deadlines(scenario),
                     tls=tls_of(scenario),
                     compress=target.compress == "gzip",
-                    repeatable=[step.index for step in plan.steps if _INSERT_ID in step.uses],
+                    repeatable=repeatable_steps(scenario, plan),
                 )
             )
         yield transport, asking
@@ -161,7 +160,11 @@ def queries(
     scenario: Scenario, *, max_connections: int
 ) -> AbstractAsyncContextManager[HttpxTransport]:
     """Open the transport of the queries: always httpx, with the target's proxy and TLS."""
-    limits = Deadlines(connect_s=scenario.timeouts.connect_s, request_s=scenario.verify.timeout_s)
+    limits = Deadlines(
+        connect_s=scenario.timeouts.connect_s,
+        request_s=scenario.verify.timeout_s,
+        max_idle_s=scenario.timeouts.max_idle_s,
+    )
     return httpx_transport(max_connections=max_connections, deadlines=limits, **_ways(scenario))
 
 
@@ -185,6 +188,7 @@ def deadlines(scenario: Scenario) -> Deadlines:
         request_s=given.request_s,
         write_s=given.write_s,
         read_s=given.read_s,
+        max_idle_s=given.max_idle_s,
     )
 
 

@@ -136,10 +136,8 @@ def _headline(document: Document) -> Text:
     text.append(f"  {sentence(document)}")
     if run["error"]:
         text.append(f"  ({run['error']})", style="yellow")
-    elif run["phase"] != "complete":
-        text.append("  (the search goes on, or was killed)", style="yellow")
-    elif run["interrupted"]:
-        text.append("  (interrupted)", style="yellow")
+    elif ending := words.ending(run, "search"):
+        text.append(f"  ({ending})", style="yellow")
     return text
 
 

@@ -64,6 +64,8 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "scenario": entry.scenario,
             "verdict": entry.verdict,
             "phase": entry.phase,
+            "in_progress": entry.in_progress,
+            "interrupted": entry.interrupted,
             "rate": entry.rate,
             "p99_ms": entry.p99_ms,
             "lost": entry.lost,
@@ -82,8 +84,13 @@ def _what(entry: Entry) -> Text:
 
 
 def _verdict(entry: Entry) -> Text:
-    killed = f" ({entry.phase})" if entry.phase not in ("", "complete") else ""
-    return Text(entry.verdict + killed, style=_COLORS.get(entry.verdict, ""))
+    if entry.in_progress:
+        return Text("in progress", style="yellow")
+    if entry.phase not in ("", "complete"):
+        return Text(f"{entry.verdict} (killed)", style=_COLORS.get(entry.verdict, ""))
+    if entry.interrupted:
+        return Text(f"{entry.verdict} (interrupted)", style="yellow")
+    return Text(entry.verdict, style=_COLORS.get(entry.verdict, ""))
 
 
 def _bad(number: int | None) -> Text:

@@ -34,6 +34,10 @@ class Running(Protocol):
     name: str
     planned: int | None
     duration_s: float | None
+    signals: int
+
+    async def wait(self, seconds: float) -> None:
+        """Return after a time, or at once when a signal comes."""
 
     @property
     def stage(self) -> str:
@@ -60,7 +64,7 @@ class Running(Protocol):
 
 
 def lines(run: Running, *, color: bool, width: int) -> list[str]:
-    """Return the live view: always five lines, none longer than ``width`` columns."""
+    """Return the live view: five lines and after a signal a sixth; none longer than ``width``."""
     record = run.record
     paint = _Paint(color)
     filled = round(_BAR * _done(run))
@@ -85,7 +89,16 @@ def lines(run: Running, *, color: bool, width: int) -> list[str]:
         f"  latency    {percentiles}{paint(_DIM, 'in the last second')}",
         f"  counted    {words.count(record.uniques)} unique users of {acknowledged}{trouble}",
     ]
+    if run.signals:
+        rows.append(paint(_YELLOW, f"  {interruption(run)}"))
     return [_clip(row, width) for row in rows]
+
+
+def interruption(run: Running) -> str:
+    """Return what happens now that a signal has come, and what another one does."""
+    if run.signals > 1:
+        return "Interrupted again: saving what is known."
+    return "Interrupted: no more copies, waiting for the count. Ctrl-C again: save at once."
 
 
 def line(run: Running) -> str:

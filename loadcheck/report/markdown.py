@@ -20,16 +20,14 @@ Document = Mapping[str, Any]
 
 def text(document: Document) -> str:
     """Return the summary of a results document as GitHub and GitLab render it."""
-    verdict, run = document["verdict"], document["run"]
+    run, badge = document["run"], terminal.badge(document)
     name = plain(str(document["scenario"].get("name", "")))
-    lines = [f"## {MARKS[verdict]} {verdict.upper()}: {name}", ""]
+    lines = [f"## {MARKS.get(badge, MARKS['unknown'])} {badge.upper()}: {name}", ""]
     because = terminal.because(document)
     if because:
         lines += [f"**{plain(because)}**", ""]
-    if run["phase"] != "complete":
-        lines += [f"The run was killed: {run['phase']}.", ""]
-    elif run["interrupted"]:
-        lines += ["The run was interrupted.", ""]
+    if words.ending(run):
+        lines += [f"The run: {words.ending(run)}.", ""]
     lines += _figures(document)
     lines += _checks(document)
     lines += _latencies(document)

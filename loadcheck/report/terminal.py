@@ -52,7 +52,7 @@ _MAX_REASONS = 3
 _EXAMPLE = 160
 
 _SENT_AGAIN = {
-    "stale_retries": "sent again: the connection was closing",
+    "stale_retries": "sent again: an idle connection was closing",
     "resends": "resends",
 }
 
@@ -99,15 +99,31 @@ def headline(document: Document) -> str:
 
 def _headline(document: Document) -> Text:
     verdict, run = document["verdict"], document["run"]
+    shown = badge(document)
+    color = _COLORS[verdict] if shown == verdict else "yellow"
     text = Text()
-    text.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
+    text.append(f" {shown.upper()} ", style=f"bold reverse {color}")
     text.append(f"  {document['scenario'].get('name', '')}", style="bold")
     text.append(f"  {because(document)}")
-    if run["phase"] != "complete":
-        text.append(f"  (the run was killed: {run['phase']})", style="yellow")
-    elif run["interrupted"]:
-        text.append("  (interrupted)", style="yellow")
+    ending = words.ending(run)
+    if ending and ending != shown:
+        text.append(f"  ({ending})", style="yellow")
     return text
+
+
+def badge(document: Document) -> str:
+    """Return the verdict, unless it is of a part only of what was to be done, and says "pass".
+
+    Neither a run that was interrupted nor one that goes on has passed.
+    """
+    run = document["run"]
+    if run.get("in_progress"):
+        return "in progress"
+    return (
+        "interrupted"
+        if run["interrupted"] and document["verdict"] == "pass"
+        else (str(document["verdict"]))
+    )
 
 
 def because(document: Document) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def duration(milliseconds: float | None) -> str:
     """Return a duration of milliseconds with three significant digits and a fitting unit."""
@@ -47,3 +50,17 @@ def share(ratio: float | None) -> str:
 def instant(utc: str) -> str:
     """Return an instant in ISO 8601 to the second: ``2026-11-23 09:16:25 UTC``."""
     return f"{utc[:19].replace('T', ' ')} UTC"
+
+
+def ending(run: Mapping[str, Any], what: str = "run") -> str:
+    """Return how a run ended, if otherwise than by itself; "" if it did not.
+
+    Args:
+        run: The section ``run`` of its document.
+        what: What it is called.
+    """
+    if run.get("in_progress"):
+        return "in progress"
+    if run["phase"] != "complete":
+        return f"the {what} was killed: {run['phase']}"
+    return "interrupted" if run["interrupted"] else ""

@@ -2,7 +2,7 @@
 
 from loadcheck.result.schema import SCHEMA, json_schema
 from loadcheck.result.schema_capacity import capacity_schema
-from loadcheck.result.store import ResultFile, default_name, read, read_any
+from loadcheck.result.store import ResultFile, default_name, read, read_any, save_elsewhere
 
 __all__ = [
     "SCHEMA",
@@ -12,4 +12,5 @@ __all__ = [
     "json_schema",
     "read",
     "read_any",
+    "save_elsewhere",
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.errors import Problem, ResultFileError
+from loadcheck.result.store import MAX_FILE_BYTES, UNFINISHED, in_progress
 
 _SCHEMA = "loadcheck."
 
@@ -25,6 +27,8 @@ class Entry:
         scenario: The scenario's name.
         verdict: "pass", "fail", "unknown", or what the kind of file has in its place.
         phase: How far the run got; "" for other kinds.
+        in_progress: Whether its process still writes it.
+        interrupted: Whether a signal ended it early.
         rate: Copies per second: reached by a run, found by a capacity search.
         p99_ms: Of the ingest step's response time, or service time if it has none.
         lost: Acknowledged users certainly missing.
@@ -38,6 +42,8 @@ class Entry:
     scenario: str = ""
     verdict: str = ""
     phase: str = ""
+    in_progress: bool = False
+    interrupted: bool = False
     rate: float | None = None
     p99_ms: float | None = None
     lost: int | None = None
@@ -73,19 +79,20 @@ def entries(directory: Path) -> list[Entry]:
 
 def _entry(path: Path) -> Entry:
     try:
-        document = orjson.loads(path.read_bytes())
+        document = orjson.loads(read_file(path, MAX_FILE_BYTES))
     except orjson.JSONDecodeError:
         return Entry(path=path, trouble="is not JSON: truncated, or edited by hand?")
-    except OSError as error:
-        return Entry(path=path, trouble=f"cannot be read: {(error.strerror or '').lower()}")
+    except UnreadableError as error:
+        return Entry(path=path, trouble=error.message)
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith(_SCHEMA):
         return Entry(path=path, trouble="is no file of loadcheck")
     kind = schema.removeprefix(_SCHEMA).partition("/")[0]
     try:
-        return _described(path, kind, document)
+        found = _described(path, kind, document)
     except (AttributeError, KeyError, TypeError, ValueError):
         return Entry(path=path, kind=kind, trouble="lacks what a results file has: edited by hand?")
+    return replace(found, in_progress=found.phase in UNFINISHED and in_progress(path))
 
 
 def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
@@ -97,6 +104,8 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
     ingest = (document.get("workflow") or {}).get("ingest")
     step = (document.get("steps") or {}).get(ingest) or {}
     times = step.get("response_time") or step.get("service_time") or {}
+    if "load" not in document and run.get("phase") in UNFINISHED:
+        load, times = _so_far(document)
     started_at = run.get("started_at") or document.get("created_at") or ""
     return Entry(
         path=path,
@@ -105,11 +114,19 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
         scenario=str(scenario.get("name", "")),
         verdict=str(document.get("verdict", "")),
         phase=str(run.get("phase", "")),
+        interrupted=bool(run.get("interrupted")),
         rate=_number(load.get("reached_rate", answer.get("rate"))),
         p99_ms=_number(times.get("p99_ms")),
         lost=_number(seen.get("lost_at_least")),
         duplicated=_number(seen.get("duplicated")),
     )
+
+
+def _so_far(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rate and the latency of a run that has not ended: those of its last second."""
+    timeline = document.get("timeline") or {}
+    started, p99 = timeline.get("started") or [], timeline.get("p99_ms") or []
+    return {"reached_rate": started[-1] if started else None}, {"p99_ms": p99[-1] if p99 else None}
 
 
 def _number(value: Any) -> Any:

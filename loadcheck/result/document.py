@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck import __version__
+from loadcheck.documents.document import read_content
 from loadcheck.load.monitor import Monitor
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
@@ -67,13 +68,23 @@ def intent(
         "workflow": {
             "name": scenario.workflow.name,
             "id": prepared.plan.workflow_id,
-            "sha256": hashlib.sha256(scenario.workflow.document.read_bytes()).hexdigest(),
+            "sha256": workflow_hash(scenario),
             "ingest": prepared.ingest.step_id,
             "observer": prepared.observer.step_id if prepared.observer else None,
         },
         "environment": environment(),
         "warnings": [*warnings],
     }
+
+
+def workflow_hash(scenario: Scenario) -> str:
+    """Return the SHA-256 of the workflow's document.
+
+    Raises:
+        WorkflowError: It cannot be read any more.
+    """
+    workflow = scenario.workflow
+    return hashlib.sha256(read_content(workflow.document, workflow.name)).hexdigest()
 
 
 def moving(record: Record, planned: int | None) -> dict[str, Any]:
@@ -118,6 +129,7 @@ def measured(
             "dispatch_lag": histogram(record.dispatch_lag),
             "loop_lag": histogram(monitor.loop_lag),
             "gc_pauses": histogram(monitor.gc_pauses),
+            "unsent": len(record.unsent),
             "cpu_s": monitor.cpu_s,
             "watched_s": monitor.watched_s,
             "peak_memory_bytes": _peak_memory_bytes(),

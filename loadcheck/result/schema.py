@@ -311,6 +311,10 @@ def json_schema() -> dict[str, Any]:
                         "started_at": text("UTC, ISO 8601."),
                         "ended_at": maybe(text("UTC, ISO 8601; null while it runs.")),
                         "interrupted": flag("Whether it was stopped by a signal."),
+                        "in_progress": flag(
+                            "True while its process still writes it; never in a file, only in "
+                            "what show --json prints."
+                        ),
                         "aborted": {
                             **open_object(
                                 "The threshold that stopped the load early; null if none did.",
@@ -335,6 +339,7 @@ def json_schema() -> dict[str, Any]:
                         "scenario_file": text("As the user named it."),
                     },
                     optional=(
+                        "in_progress",
                         "aborted",
                         "load_began_at",
                         "baseline",
@@ -370,7 +375,7 @@ def json_schema() -> dict[str, Any]:
                         "duration_s": amount("How long copies were started."),
                         "retries": count("Attempts beyond the first."),
                         "stale_retries": count(
-                            "Requests sent again by the transport: the connection was closing."
+                            "Requests sent again by the transport: idle connections were closing."
                         ),
                         "resends": count(
                             "Requests of several copies sent again without those refused by name."
@@ -386,6 +391,9 @@ def json_schema() -> dict[str, Any]:
                         "dispatch_lag": _histogram("Due to started of each copy."),
                         "loop_lag": _histogram("How much later than asked a task came to run."),
                         "gc_pauses": _histogram("Passes of Python's garbage collector."),
+                        "unsent": count(
+                            "Rejected copies for which this machine had no port, file or memory."
+                        ),
                         "cpu_s": amount("Processor time of the generator while it was watched."),
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
@@ -405,7 +413,7 @@ def json_schema() -> dict[str, Any]:
                             "Copies skipped because they fell due in a pause; among the skipped."
                         ),
                     },
-                    optional=("pauses", "paused"),
+                    optional=("unsent", "pauses", "paused"),
                 ),
                 "steps": {
                     "type": "object",

@@ -8,16 +8,24 @@ file's name is added by who knows it.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import hashlib
 import os
 import re
+import stat
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
-from loadcheck.errors import Problem, ResultFileError
+from loadcheck.documents.files import UnreadableError, file_kind, read_file
+from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix
@@ -25,10 +33,13 @@ from loadcheck.result import schema_capacity as capacity
 from loadcheck.result.schema import SCHEMA, problems
 from loadcheck.result.versions import CURRENT, upgraded
 
-_MAX_FILE_BYTES = 1 << 30
-_KIND = re.compile(r"loadcheck\.(\w+)/\d+")
+MAX_FILE_BYTES = 128 * 1024 * 1024
+"""The largest results file that is read: beyond that of a day with a hundred million users."""
+UNFINISHED = ("intent", "running")
+"""The phases of a run that goes on, or was killed."""
+_KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]{1,9}")
 _KINDS = {"capacity": "capacity search"}
-_VERSION = re.compile(r"loadcheck\.result/(\d+)")
+_VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
 
 
 Check = Callable[[Any], Sequence[tuple[str, str]]]
@@ -41,7 +52,10 @@ def default_name(scenario: str, started: datetime, run_id: str) -> str:
 
 
 class ResultFile:
-    """One results file, written again and again while a run goes on.
+    """One file that a command writes, again and again while a run goes on, and claims meanwhile.
+
+    A second claim of the same file is refused as long as the first one lasts; it ends with
+    :meth:`close`, or with the process, however that ends.
 
     Attributes:
         path: Where it stands.
@@ -51,21 +65,56 @@ class ResultFile:
         """Claim the place.
 
         Raises:
-            ResultFileError: The directory cannot be made or written, or a file is there already
-                and ``replace`` is false.
+            ResultFileError: The directory cannot be made or written, a file is there already and
+                ``replace`` is false, what is there is no regular file, or somebody else has
+                claimed it.
         """
         self.path = path
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._claim: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            writable = os.access(path.parent, os.W_OK | os.X_OK)
+            # what a link points to is written, not the link
+            self._target = path.resolve() if path.is_symlink() else path
+            mode = _mode(self._target)
+            folder = self._target.parent
+            writable = os.access(folder, os.W_OK | os.X_OK)
+        except (OSError, ValueError) as error:  # the latter: a NUL in its name
+            raise _unusable(path, f"cannot be written: {_reason(error)}", _ELSEWHERE) from error
+        if mode is not None and not stat.S_ISREG(mode):
+            raise _unusable(path, f"is {file_kind(mode)}", _ELSEWHERE)
+        if not writable:
+            raise _unusable(path, "is in a directory that cannot be written", _ELSEWHERE)
+        if mode is not None and not replace:
+            raise _unusable(path, "exists already", "choose another --output, or add --force")
+        self._lock = _lock_of(self._target)
+        self._beside = self._lock.with_suffix(".tmp")
+        _clean(folder)
+        try:
+            self._claim = _claimed(self._lock)
+        except BlockingIOError:
+            message = "is being written by another loadcheck"
+            raise _unusable(path, message, "wait for it, or choose another --output") from None
         except OSError as error:
             raise _unusable(path, f"cannot be written: {_reason(error)}", _ELSEWHERE) from error
-        if path.is_dir() or not writable:
-            what = "is a directory" if path.is_dir() else "is in a directory that cannot be written"
-            raise _unusable(path, what, _ELSEWHERE)
-        if path.exists() and not replace:
+        if not replace and _mode(self._target) is not None:  # made since it was looked at
+            self.close()
             raise _unusable(path, "exists already", "choose another --output, or add --force")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the claim."""
+        if self._claim is None:
+            return
+        for left in (self._beside, self._lock):
+            with contextlib.suppress(OSError):
+                left.unlink()
+        os.close(self._claim)
+        self._claim = None
 
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
         """Put a document in the file's place in one step.
@@ -75,10 +124,9 @@ class ResultFile:
             durable: Wait until it would outlive a power cut, not only this process.
 
         Raises:
-            ResultFileError: The disk is full, or the file cannot be written.
+            SaveError: The disk is full, or the file cannot be written.
         """
-        option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-        self.write(orjson.dumps(document, option=option), durable=durable)
+        self.write(encoded(document), durable=durable)
 
     def write(self, data: bytes, *, durable: bool = True) -> None:
         """Put bytes in the file's place in one step.
@@ -88,18 +136,136 @@ class ResultFile:
             durable: Wait until it would outlive a power cut, not only this process.
 
         Raises:
-            ResultFileError: The disk is full, or the file cannot be written.
+            SaveError: The disk is full, or the file cannot be written.
         """
         try:
-            with self._beside.open("wb") as file:
+            _see_that_it_is_a_file(self._target)
+            with contextlib.suppress(FileNotFoundError):
+                self._beside.unlink()
+            # exclusively: a link that somebody has laid there is not followed
+            with os.fdopen(os.open(self._beside, _EXCLUSIVELY, 0o666), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            self._beside.replace(self.path)
+            self._beside.replace(self._target)
         except OSError as error:
-            self._beside.unlink(missing_ok=True)
-            raise _unusable(self.path, f"cannot be written: {_reason(error)}", "") from error
+            with contextlib.suppress(OSError):
+                self._beside.unlink()
+            problem = Problem(
+                file=str(self.path), message=f"cannot be written: {_reason(error)}", remedy=_ROOM
+            )
+            raise SaveError(problem) from error
+
+
+def encoded(document: Mapping[str, Any]) -> bytes:
+    """Return a document as it stands in its file."""
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+
+
+def save_elsewhere(document: Mapping[str, Any], name: str) -> Path | None:
+    """Save a document that could not be saved in its place in the directory for temporary files.
+
+    Returns:
+        Where it is; None if it cannot be saved there either.
+    """
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=f"{Path(name).stem[:64]}-", suffix=".json")
+    except OSError:
+        return None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(encoded(document))
+    except OSError:
+        Path(path).unlink(missing_ok=True)
+        return None
+    return Path(path)
+
+
+def in_progress(path: Path) -> bool:
+    """Tell whether a process is still writing a results file: whether somebody claims it."""
+    try:
+        claim = _locked(_lock_of(path.resolve() if path.is_symlink() else path), make=False)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    if claim is not None:
+        os.close(claim)
+    return False
+
+
+_PREFIX = ".loadcheck-"
+_TRIES, _TRY_S = 4, 0.05
+_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _lock_of(path: Path) -> Path:
+    """Return the file whose lock is the claim; of a name that is short whatever the file's is."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]
+    return path.with_name(f"{_PREFIX}{digest}.lock")
+
+
+def _claimed(lock: Path) -> int | None:
+    """Return what :func:`_locked` does; who only looks at a lock holds it for an instant."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            return _locked(lock)
+        time.sleep(_TRY_S)
+    return _locked(lock)
+
+
+def _locked(lock: Path, *, make: bool = True) -> int | None:
+    """Return a descriptor that holds the lock; None where there are no locks.
+
+    Raises:
+        BlockingIOError: Somebody else has it.
+        OSError: It cannot be made.
+    """
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    flags |= os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
+    while True:
+        descriptor = os.open(lock, flags, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), lock.lstat()):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        except FileNotFoundError:
+            pass  # its holder took it away just now
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            return None
+        os.close(descriptor)
+
+
+def _clean(folder: Path) -> None:
+    """Take away what processes that were killed have left in a directory."""
+    with contextlib.suppress(OSError):
+        for lock in folder.glob(f"{_PREFIX}*.lock"):
+            with contextlib.suppress(OSError):
+                held = _locked(lock, make=False)
+                if held is None:
+                    continue
+                for left in (lock.with_suffix(".tmp"), lock):
+                    left.unlink(missing_ok=True)
+                os.close(held)
+
+
+def _see_that_it_is_a_file(path: Path) -> None:
+    mode = _mode(path)
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OSError(errno.EEXIST, f"{file_kind(mode)} has taken its place")
+
+
+def _mode(path: Path) -> int | None:
+    """Return what a path is; None if there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -125,7 +291,8 @@ def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str,
     """
     checks = {capacity.SCHEMA: capacity.problems, **(others or {})}
     document = _parsed(path)
-    check = checks.get(document.get("schema", "")) if isinstance(document, dict) else None
+    found = document.get("schema") if isinstance(document, dict) else None
+    check = checks.get(found) if isinstance(found, str) else None
     if check is not None:
         return _conforming(path, document, check(document))
     return _checked(path, document)
@@ -133,12 +300,9 @@ def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str,
 
 def _parsed(path: Path) -> Any:
     try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise _unusable(path, f"is {size:,} bytes long", "a results file is below 1 GiB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unusable(path, f"cannot be read: {_reason(error)}", "") from error
+        data = read_file(path, MAX_FILE_BYTES)
+    except UnreadableError as error:
+        raise _unusable(path, error.message, error.remedy or "name a results file") from error
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -192,18 +356,22 @@ def _conforming(
             Problem(file=str(path), key=key, message=message, remedy="was it edited by hand?")
             for key, message in wrong
         )
+    run = document.get("run")
+    if isinstance(run, dict) and run.get("phase") in UNFINISHED and in_progress(path):
+        return {**document, "run": {**run, "in_progress": True}}
     return document
 
 
 _ELSEWHERE = "choose another place with --output"
+_ROOM = "make room or restore the directory; the next run can name another place with --output"
 
 
 def _unusable(path: Path, message: str, remedy: str, key: str = "") -> ResultFileError:
     return ResultFileError(Problem(file=str(path), key=key, message=message, remedy=remedy))
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _reason(error: OSError | ValueError) -> str:
+    return str(getattr(error, "strerror", None) or error).lower()
 
 
 def histogram(times: Mapping[str, Any], key: str) -> Histogram:

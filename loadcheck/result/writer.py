@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import anyio.to_thread
 
-from loadcheck.errors import ResultFileError
+from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.result import document
 
 
@@ -20,6 +20,9 @@ class ResultSink(Protocol):
 
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
         """Put a document there."""
+
+    def close(self) -> None:
+        """Let others write there."""
 
 
 class ResultWriter:
@@ -63,3 +66,14 @@ class ResultWriter:
         except ResultFileError as error:
             self.unsaved = error
             self.missed += 1
+
+    async def save_intent(self) -> None:
+        """Save before anything is sent.
+
+        Raises:
+            ResultFileError: It cannot be: nothing is to be sent.
+        """
+        try:
+            await self.save("intent", durable=True)
+        except SaveError as error:
+            raise ResultFileError(error.problems) from error

@@ -32,8 +32,8 @@ OPEN_LOAD = ANY_LOAD | {"rate", "stages", "arrivals", "max_in_flight"}
 CLOSED_LOAD = ANY_LOAD | {"concurrency", "copies"}
 LOAD = frozenset({"model"}) | OPEN_LOAD | CLOSED_LOAD
 STAGE = frozenset({"name", "duration", "rate", "ramp_to"})
-RETRY = frozenset({"attempts", "backoff", "max_backoff", "on"})
-TIMEOUTS = frozenset({"connect", "write", "read", "request", "drain"})
+RETRY = frozenset({"attempts", "backoff", "max_backoff", "on", "stale"})
+TIMEOUTS = frozenset({"connect", "write", "read", "request", "max_idle", "drain"})
 VERIFY = frozenset(
     {
         "enabled",

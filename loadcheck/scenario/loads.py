@@ -194,6 +194,7 @@ def read_retry(top: Table) -> Retry:
             backoff_s=backoff_s,
             max_backoff_s=max_backoff_s,
             on=_retried(table),
+            stale=table.flag("stale"),
         )
     )
 
@@ -230,6 +231,7 @@ def read_timeouts(top: Table) -> Timeouts:
             request_s=request_s,
             write_s=parts["write"],
             read_s=parts["read"],
+            max_idle_s=table.duration("max_idle"),
             drain_s=table.duration("drain", zero=True),
         )
     )

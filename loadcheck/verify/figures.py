@@ -175,9 +175,8 @@ class RunFigures:
     def _step(self, metric: Metric, stage: StageRecord | None) -> float | None:
         step = self._step_record(metric, stage)
         elapsed_s = self._elapsed_s(stage)
-        share = 1 - step.succeeded / step.attempts if step.attempts else None
         figures: dict[str, float | None] = {
-            "error_rate": share,
+            "error_rate": step.error_rate,
             "rate": step.succeeded / elapsed_s if elapsed_s else None,
             "attempts": step.attempts,
             "succeeded": step.succeeded,
@@ -212,6 +211,7 @@ class RunFigures:
             asked -= self.pacer.expected_at(span.begin_s)
         acknowledged = among(ledger.acknowledged)
         ended = acknowledged + among(ledger.rejected) + among(ledger.indeterminate)
+        ended -= among(self.record.unsent)
         figures: dict[str, float | None] = {
             "error_rate": 1 - acknowledged / ended if ended else None,
             "rate": started / elapsed_s if elapsed_s else None,
@@ -227,7 +227,7 @@ class RunFigures:
     def _run(self, name: str) -> float | None:
         record, seen = self.record, self.consistency
         # copies under way are no errors: the figure is asked for while the load goes on, too
-        ended = record.acknowledged + record.rejected + record.indeterminate
+        ended = record.acknowledged + record.rejected + record.indeterminate - len(record.unsent)
         figures: dict[str, float | None] = {
             "error_rate": 1 - record.acknowledged / ended if ended else None,
             "rate": self.rates.reached if record.started else None,

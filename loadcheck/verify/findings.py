@@ -242,12 +242,23 @@ def _unexpected(
 
 
 def _duplicated(seen: Consistency, sent: SentCounts, told: Mapping[str, Any] | None) -> Finding:
-    evidence = {"totals": seen.totals, "uniques": seen.uniques, "duplicated": seen.duplicated}
+    again = sent.sent_again
+    evidence = {
+        "totals": seen.totals,
+        "uniques": seen.uniques,
+        "duplicated": seen.duplicated,
+        "sent_again": again,
+    }
     if not seen.duplicated:
+        though = (
+            f", though {again:,} requests were sent again as idle connections were being closed"
+            if again
+            else ""
+        )
         return Finding(
             check="duplicated",
             verdict=Verdict.PASS,
-            summary="No event was counted twice.",
+            summary=f"No event was counted twice{though}.",
             evidence=evidence,
         )
     named = told["duplicated"] if told is not None else ()
@@ -259,13 +270,19 @@ def _duplicated(seen: Consistency, sent: SentCounts, told: Mapping[str, Any] | N
             f" {_users(len(named))} them, the first {first}"
             f"{f'; {rest:,} events could not be given to a user' if rest else ''}."
         )
+    ours = (
+        f" {again:,} requests loadcheck itself sent again, as idle connections were being closed"
+        " (not with retry.stale = false)."
+        if again
+        else ""
+    )
     each = "one" if sent.events_per_copy == 1 else f"{sent.events_per_copy:,}"
     return Finding(
         check="duplicated",
         verdict=Verdict.FAIL,
         summary=f"{seen.duplicated:,} events were counted beyond {each} per user "
         f"({seen.totals:,} events of {seen.uniques:,} users): retries were not deduplicated, "
-        f"or the pipeline repeated them.{who} loadcheck reconcile --export tells which.",
+        f"or the pipeline repeated them.{ours}{who} loadcheck reconcile --export tells which.",
         evidence=evidence,
     )
 

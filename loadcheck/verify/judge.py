@@ -7,6 +7,7 @@ the scenario asks for, whatever the target did with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,24 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
     )
 
 
+def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say of what this machine had too little to send everything."""
+    record = evidence.figures.record
+    shortages: Counter[str] = sum((step.shortages for step in record.steps), Counter())
+    if not shortages:
+        return
+    unsent, attempts = len(record.unsent), shortages.total()
+    told = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
+    end = f"{unsent:,} copies were not sent" if unsent else "all copies were sent later"
+    yield Finding(
+        check="generator",
+        verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
+        summary=f"This machine could not make {attempts:,} attempts, which are no errors of the "
+        f"target's, and {end}: {told}.",
+        evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
+    )
+
+
 def pauses_told(record: Record) -> str:
     """Return when the generator paused, and for how long."""
     pauses = record.pauses()
@@ -124,6 +143,8 @@ NOTHING_DONE = Finding(
     "of the ingest step.",
 )
 
+_MOST_UNSENT = 3
+"""So many reasons why nothing could be sent are told."""
 _MOST_PAUSES = 3
 """So many pauses are told one by one."""
 
@@ -175,7 +196,7 @@ def judge(
     evidence = RunEvidence(figures=figures, judged=judged, trouble=trouble, aborted=aborted)
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
-    told += [*target, *compose([check_generator, check_abort])(evidence)]
+    told += [*target, *compose([check_generator, check_shortage, check_abort])(evidence)]
     if not (checked or judged or figures.record.acknowledged):
         told.append(NOTHING_DONE)
     # what a load that was stopped early came too early to measure says nothing

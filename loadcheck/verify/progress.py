@@ -6,6 +6,8 @@ import enum
 import time
 from dataclasses import dataclass, field
 
+import anyio
+
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import Record
 from loadcheck.verify.observe import Observation
@@ -34,7 +36,7 @@ class Progress:
         phase: Where the run is.
         begin_ns: Monotonic instant at which the load began; 0 before.
         observation: What the service said last.
-        interrupted: Whether a signal has come.
+        signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
         aborted: Whether a threshold has stopped the load.
     """
@@ -48,9 +50,21 @@ class Progress:
     phase: Phase = Phase.STARTING
     begin_ns: int = 0
     observation: Observation | None = None
-    interrupted: bool = False
+    signals: int = 0
     notes: list[str] = field(default_factory=list)
     aborted: bool = False
+    _signalled: anyio.Event = field(default_factory=anyio.Event)
+
+    def interrupt(self) -> None:
+        """Note a signal."""
+        self.signals += 1
+        self._signalled.set()
+        self._signalled = anyio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Return after a time, or at once when a signal comes."""
+        with anyio.move_on_after(seconds):
+            await self._signalled.wait()
 
     @property
     def elapsed_s(self) -> float:
@@ -65,7 +79,7 @@ class Progress:
     @property
     def stage(self) -> str:
         """Where the run is, in a word."""
-        if self.phase is Phase.LOAD and (self.interrupted or self.aborted):
+        if self.phase is Phase.LOAD and (self.signals or self.aborted):
             return "stopping"
         return self.phase.value
 

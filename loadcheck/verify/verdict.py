@@ -78,6 +78,7 @@ class SentCounts:
     indeterminate: int
     rejected: int
     events_per_copy: int = 1
+    sent_again: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

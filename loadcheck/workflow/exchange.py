@@ -18,6 +18,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+ACCEPTED_CODINGS: Final = "gzip, deflate"
+"""What the transports understand of an answer: ``Accept-Encoding``, unless a workflow says it."""
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 class Origin(NamedTuple):
@@ -90,13 +93,21 @@ class Failure(enum.Enum):
     """Why there is no answer to judge."""
 
     CONNECT = "connect"
-    """No connection: refused, unresolvable, TLS failed. No byte of the request was written."""
+    """No connection: refused, unresolvable, TLS failed. Certainly nothing took effect."""
+    UNTRUSTED = "untrusted"
+    """The server's certificate is not trusted; trying again cannot help."""
+    LOCAL = "local"
+    """This machine had no port, file descriptor or memory left for it: nothing was sent."""
     TIMEOUT = "timeout"
     """The request was written, the answer did not come in time."""
     LOST = "lost"
     """The connection ended after the request was written and before the answer was complete."""
     UNREADABLE = "unreadable"
     """What came back is not HTTP, or larger than allowed."""
+
+
+NEVER_SENT: Final = frozenset({Failure.CONNECT, Failure.UNTRUSTED, Failure.LOCAL})
+"""Failures after which a request has certainly not taken effect."""
 
 
 class Exchange:
@@ -162,13 +173,15 @@ class Exchange:
         self._json: Any = Exchange._UNREAD
 
     def json(self) -> Any:
-        """Return the body read as JSON, parsed once.
+        """Return the body read as JSON, parsed once; a UTF-8 byte order mark before it is skipped.
 
         Raises:
             ValueError: The body is not JSON.
         """
         if self._json is Exchange._UNREAD:
-            self._json = orjson.loads(self.body)
+            body = self.body
+            # RFC 8259 section 8.1: a parser may ignore a byte order mark
+            self._json = orjson.loads(body[3:] if body.startswith(_BOM) else body)
         return self._json
 
     def header(self, name: str) -> str | None:

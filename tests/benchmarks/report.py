@@ -31,7 +31,8 @@ def main() -> None:
     took_s = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "result.json")
-        ResultFile(path).save(document)
+        with ResultFile(path) as file:
+            file.save(document)
         command = [sys.executable, "-m", "loadcheck", "report", str(path), "--force"]
         for _ in range(_TIMES):
             began_s = time.perf_counter()

@@ -30,7 +30,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "result.json")
         began_s = time.perf_counter()
-        ResultFile(path).save(document)
+        with ResultFile(path) as file:
+            file.save(document)
         saved_s = time.perf_counter()
         read(path)
         read_s = time.perf_counter()

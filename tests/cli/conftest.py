@@ -82,7 +82,9 @@ class Loadcheck:
 
     def results(self) -> list[Path]:
         """Return the results files, oldest first."""
-        return sorted((self.folder / "results").glob("*"), key=lambda path: path.stat().st_mtime)
+        return sorted(
+            (self.folder / "results").glob("[!.]*"), key=lambda path: path.stat().st_mtime
+        )
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_page_goes_where_it_is_told(loadcheck: Loadcheck, stored: Path) -> Non
     [
         (b'{"schema": "loadcheck.result/1", "verd', "is not JSON"),
         (b'{"schema": "loadcheck.result/99"}', 'has the schema "loadcheck.result/99"'),
-        (b"[1, 2]", "is no results file"),
+        (b"[1, 2]", "is not a loadcheck results file"),
         (b'{"schema": "loadcheck.result/1", "verdict": "splendid"}', "verdict"),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_run_that_was_killed_is_listed_as_such(loadcheck: Loadcheck, stored: P
         del document[section]
     document |= {"verdict": "unknown", "run": {**document["run"], "phase": "running"}}
     stored.write_bytes(orjson.dumps(document))
-    assert "unknown (running)" in loadcheck("list").stdout
+    assert "unknown (killed)" in loadcheck("list").stdout
 
 
 def test_there_is_nothing_to_list(loadcheck: Loadcheck) -> None:

@@ -19,6 +19,8 @@ from loadcheck.measure.record import Record
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
+UNABLE = -1
+"""The status of a request that this machine cannot send."""
 ORIGIN = Origin("http", "127.0.0.1", 80)
 
 Answering = Callable[[Request, int], tuple[float, int]]
@@ -104,6 +106,8 @@ class FakeTransport:
             await trio.sleep(seconds)
             exchange.status = status
         exchange.done_ns = now_ns()
+        if status == UNABLE:
+            exchange.status, exchange.sent_ns, exchange.failure = 0, 0, Failure.LOCAL
         if scope.cancelled_caught or status == 0:
             exchange.failure = Failure.LOST
         sink(exchange)
@@ -144,7 +148,11 @@ def run(
             transport = FakeTransport(nursery, answering)
             record = Record(plan.steps, 0)
             backoff = Backoff(
-                attempts=attempts, backoff_s=1, max_backoff_s=1, on=("5xx", "429"), seed=1
+                attempts=attempts,
+                backoff_s=1,
+                max_backoff_s=1,
+                on=("5xx", "429", "connection"),
+                seed=1,
             )
             runner = Runner(
                 plan,
@@ -223,6 +231,31 @@ def test_a_target_that_refuses_for_ever(status: int, column: str) -> None:
     assert getattr(ran.record, column) == 100
     assert ran.record.acknowledged == 0
     assert ran.record.steps[0].service_time.count == 0
+
+
+def test_what_this_machine_cannot_send_is_no_error_of_the_targets() -> None:
+    def short(request: Request, before: int) -> tuple[float, int]:
+        return 0.01, UNABLE if int(request.body) < 30 else 500 if request.body == b"99" else 200
+
+    record = run(OneStep(), short, attempts=1).record
+    assert list(record.unsent) == list(range(30))
+    assert (record.rejected, record.acknowledged, record.indeterminate) == (30, 69, 1)
+    assert record.steps[0].error_rate == pytest.approx(1 / 70)
+    assert record.steps[0].shortages.total() == 30
+
+
+def test_who_was_sent_later_is_not_unsent() -> None:
+    came: list[bytes] = []
+
+    def short(request: Request, before: int) -> tuple[float, int]:
+        came.append(request.body)
+        return 0.01, UNABLE if came.count(request.body) == 1 else 200
+
+    record = run(OneStep(), short, attempts=2).record
+    assert (record.acknowledged, len(record.unsent)) == (100, 0)
+    assert record.steps[0].error_rate == 0
+    batch = run(Shared(), lambda *_: (0.01, UNABLE), attempts=1, together=7).record
+    assert (batch.rejected, list(batch.unsent)) == (100, list(range(100)))
 
 
 def test_429_is_mixed_into_neither_histogram() -> None:

@@ -20,13 +20,13 @@ def test_counts_are_kept_as_what_each_second_added() -> None:
     assert timeline.column("in_flight") == [3, 3]
 
 
-def test_missed_seconds_get_rows_in_which_nothing_was_counted() -> None:
+def test_of_missed_seconds_the_first_has_what_was_counted() -> None:
     timeline = Timeline()
     timeline.close_second(0, totals(started=10), LEVELS, NO_FIGURES)
     timeline.close_second(3, totals(started=40), LEVELS, NO_FIGURES | {"p50_ms": 2.0})
     assert timeline.column("second") == [0, 1, 2, 3]
-    assert timeline.column("started") == [10, 0, 0, 30]
-    assert timeline.column("p50_ms") == [None, None, None, 2.0]
+    assert timeline.column("started") == [10, 30, 0, 0]
+    assert timeline.column("p50_ms") == [None, 2.0, None, None]
 
 
 def test_all_columns_have_the_same_length() -> None:

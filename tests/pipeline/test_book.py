@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import orjson
@@ -43,7 +44,7 @@ async def test_no_secret_reaches_the_disk(tmp_path: Path) -> None:
 async def test_a_save_that_fails_is_counted_and_the_next_one_heals_it(tmp_path: Path) -> None:
     kept = book(tmp_path)
     folder = kept.file.path.parent
-    folder.rmdir()
+    shutil.rmtree(folder)
     await kept.try_save("running", durable=False)
     await kept.try_save("running", durable=False)
     reason = kept.unsaved
@@ -55,4 +56,5 @@ async def test_a_save_that_fails_is_counted_and_the_next_one_heals_it(tmp_path: 
     await kept.try_save("running", durable=False)
     assert kept.unsaved is None
     assert kept.missed == 2
+    kept.file.close()
     assert list(folder.iterdir()) == [kept.file.path]

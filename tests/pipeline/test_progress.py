@@ -45,14 +45,14 @@ def test_time_passes_from_the_beginning_of_the_load() -> None:
     ("phase", "told", "stage"),
     [
         (Phase.LOAD, {}, "load"),
-        (Phase.LOAD, {"interrupted": True}, "stopping"),
+        (Phase.LOAD, {"signals": 1}, "stopping"),
         (Phase.LOAD, {"aborted": True}, "stopping"),
-        (Phase.SETTLE, {"interrupted": True}, "settle"),
+        (Phase.SETTLE, {"signals": 1}, "settle"),
         (Phase.DONE, {"aborted": True}, "done"),
     ],
 )
 def test_only_a_load_that_goes_on_is_being_stopped(
-    phase: Phase, told: dict[str, bool], stage: str
+    phase: Phase, told: dict[str, int], stage: str
 ) -> None:
     assert progress(phase=phase, **told).stage == stage
 

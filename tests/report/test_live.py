@@ -30,6 +30,10 @@ class Run:
     elapsed_s: float = 10.0
     asked_rate: float | None = 2500.0
     trouble: str = ""
+    signals: int = 0
+
+    async def wait(self, seconds: float) -> None:
+        raise NotImplementedError
 
     def latest(self, column: str) -> float | None:
         return {"started": 2500.0, "p50_ms": 0.12, "p99_ms": 2.2}[column]

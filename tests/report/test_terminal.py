@@ -94,7 +94,9 @@ def test_a_run_that_was_killed(document: Document) -> None:
 
 def test_an_interrupted_run(document: Document) -> None:
     document["run"]["interrupted"] = True
-    assert "(interrupted)" in shown(document).splitlines()[0]
+    first = shown(document).splitlines()[0]
+    assert first.strip().startswith("INTERRUPTED")
+    assert "PASS" not in first
 
 
 def test_what_went_wrong_most_is_told_with_an_example(document: Document) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from loadcheck.errors import ResultFileError
 from loadcheck.measure import Ledger, Timeline
-from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read
+from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read, read_any
+from loadcheck.result.store import in_progress
 from loadcheck.result.versions import upgraded
 
 
@@ -51,7 +52,8 @@ def test_the_name_sorts_by_time_and_is_in_utc() -> None:
 
 def test_what_is_saved_is_read_and_the_directory_is_made(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "result.json"
-    ResultFile(path).save(smallest())
+    with ResultFile(path) as file:
+        file.save(smallest())
     assert read(path) == smallest()
     assert list(path.parent.iterdir()) == [path]
 
@@ -62,7 +64,8 @@ def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> N
     with pytest.raises(ResultFileError, match="exists already; .*--force"):
         ResultFile(path)
     assert path.read_text() == "precious"
-    ResultFile(path, replace=True).save(smallest())
+    with ResultFile(path, replace=True) as file:
+        file.save(smallest())
     assert read(path)["schema"] == SCHEMA
 
 
@@ -84,6 +87,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_litter(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ResultFileError, match="no space left on device"):
         file.save(smallest() | {"verdict": "pass"})
+    file.close()
     assert read(path)["verdict"] == "unknown"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -160,3 +164,65 @@ def test_the_schema_is_a_valid_schema() -> None:
     from jsonschema import Draft202012Validator  # noqa: PLC0415
 
     Draft202012Validator.check_schema(json_schema())
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".loadcheck-")]
+
+
+def test_a_link_in_the_way_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    with ResultFile(tmp_path / "result.json") as file:
+        (lock,) = leftovers(tmp_path)
+        (tmp_path / lock).with_suffix(".tmp").symlink_to(victim)
+        file.save(smallest())
+    assert victim.read_text() == "precious"
+    assert read(tmp_path / "result.json") == smallest()
+    assert leftovers(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
+    with ResultFile(tmp_path / "result.json"):
+        (lock,) = leftovers(tmp_path)
+    for name in (lock, lock.replace(".lock", ".tmp")):
+        (tmp_path / name).write_text("left")
+    with ResultFile(tmp_path / "other.json") as other:
+        assert len(leftovers(tmp_path)) == 1
+        other.save(smallest())
+        assert in_progress(other.path)
+    assert leftovers(tmp_path) == []
+    assert not in_progress(other.path)
+
+
+def test_of_two_claims_the_second_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    with ResultFile(path), pytest.raises(ResultFileError, match="is being written by another"):
+        ResultFile(path, replace=True)
+    ResultFile(path).close()
+
+
+def test_what_a_link_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "latest.json").symlink_to(tmp_path / "run.json")
+    with ResultFile(tmp_path / "latest.json") as file:
+        file.save(smallest())
+    assert (tmp_path / "latest.json").is_symlink()
+    assert read(tmp_path / "run.json") == smallest()
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "nul\0"])
+def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ResultFileError, match=r"cannot be written: .*; choose another place"):
+        ResultFile(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [[], {}, 5, None, "loadcheck.result/" + "9" * 5000, "loadcheck.result/٣", "loadcheck.", "\0"],
+)
+def test_an_odd_schema_is_no_results_file(tmp_path: Path, schema: object) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(orjson.dumps(smallest() | {"schema": schema}))
+    for reader in (read, read_any):
+        with pytest.raises(ResultFileError, match="is not a loadcheck results file"):
+            reader(path)

@@ -193,6 +193,14 @@ def test_backoff_defaults_fit_each_other(
     assert (found.backoff_s, found.max_backoff_s) == (backoff_s, max_backoff_s)
 
 
+def test_sending_again_needs_leave_and_idle_connections_a_bound(loads: Loads) -> None:
+    plain = loads(WORKFLOW + LOAD)
+    assert (plain.retry.stale, plain.timeouts.max_idle_s) == (False, 10)
+    more = '[retry]\nstale = true\n[timeouts]\nmax_idle = "55s"\n'
+    told = loads(WORKFLOW + LOAD + more)
+    assert (told.retry.stale, told.timeouts.max_idle_s) == (True, 55)
+
+
 def test_the_target_keeps_what_configures_the_emulator(loads: Loads) -> None:
     text = WORKFLOW + LOAD + '[target]\nvisibility_delay = "1s"\n[target.faults]\ndrop.count = 3\n'
     scenario = loads(text)

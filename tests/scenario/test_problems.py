@@ -189,7 +189,7 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
          [f"7: timeouts.connect: found 0; {POSITIVE}",
           f"8: timeouts.request: found the boolean false; {DURATION}",
           f"9: timeouts.drain: found -1; {NOT_NEGATIVE}",
-          "10: timeouts.idle: unknown key; expected one of connect, drain, read, request, write"]),
+          '10: timeouts.idle: unknown key; did you mean "max_idle"?']),
         ("[verify]\nenabled = 1\nstep = 5\ncache = 'bypas'\nevery = 0\nevry = 1",
          ["7: verify.enabled: found 1; expected true or false",
           f"8: verify.step: found 5; {TEXT}",

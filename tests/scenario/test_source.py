@@ -8,6 +8,8 @@ from loadcheck.documents.toml import MAX_BYTES, nearest_file, parse, read
 from loadcheck.errors import ScenarioError
 
 SAVE = "save the file as UTF-8"
+DIGITS = "a number of thousands of digits; expected a number below 2^63"
+LARGE = "1,000,001 bytes or more; expected at most 1,000,000 bytes"
 
 
 def problem(content: bytes, folder: Path) -> str:
@@ -42,8 +44,8 @@ def problem(content: bytes, folder: Path) -> str:
         ("a = 'é'".encode("latin-1"), f"s.toml:1: is not UTF-8: byte 0xE9 in column 6; {SAVE}"),
         ("a = 1".encode("utf-16"), f"s.toml:1: is not UTF-8: byte 0xFF in column 1; {SAVE}"),
         (b"a = 1\nb = " + b"[" * 99, "s.toml:2: nested too deeply; expected at most 40 levels"),
-        (b"a = " + b"9" * 5000, "s.toml: is not TOML: a number of thousands of digits"),
-        (b"#" * (MAX_BYTES + 1), "s.toml: is too large; expected at most 1,000,000 bytes"),
+        (b"a = " + b"9" * 5000, f"s.toml: is not TOML: {DIGITS}"),
+        (b"#" * (MAX_BYTES + 1), f"s.toml: is too large: {LARGE}"),
     ],
 )  # fmt: skip
 def test_what_is_no_document(content: bytes, expected: str, tmp_path: Path) -> None:
@@ -60,12 +62,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"^here: cannot be read: is a directory$"):
+    with pytest.raises(ScenarioError, match=r"^here: is a directory, not a file; name a file$"):
         read(tmp_path, "here")
 
 
 def test_a_file_of_no_end() -> None:
-    with pytest.raises(ScenarioError, match="is too large"):
+    with pytest.raises(ScenarioError, match="is a device, not a file"):
         read(Path("/dev/zero"), "zero")
 
 

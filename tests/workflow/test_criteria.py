@@ -11,6 +11,19 @@ from tests.workflow.workbench import Bench, Reply, drive, give_up, workflow
 BODY = {"n": 5, "name": "Rex", "pets": [{"id": 1, "tag": "dog"}, {"id": 2}], "deep": {"a b": [0]}}
 
 
+def test_what_explains_an_answer_is_said(bench: Bench) -> None:
+    wanted = {"condition": "$response.body#/n == 5"}
+    moved = Reply(302, headers=[("location", "http://x.test/\x1bother")])
+    assert judged(bench, wanted, moved)[1] == (
+        "$response.body#/n == 5 does not hold (redirected to http://x.test/?other, which is not "
+        "followed)"
+    )
+    for coding in ("utf-16", "utf-16-le"):
+        told = judged(bench, wanted, Reply(200, '{"n": 5}'.encode(coding)))[1]
+        assert "the body is UTF-16" in told
+    assert judged(bench, wanted, Reply(200, b"\xef\xbb\xbf" + b'{"n": 5}')) == (True, "")
+
+
 def judged(bench: Bench, criterion: dict[str, Any], reply: Reply | None = None) -> tuple[bool, str]:
     step = {"stepId": "s", "operationId": "search", "successCriteria": [criterion]}
     plan = bench.plan(workflow(step, inputs=["fixed"]), inputs={"fixed": "abc"})

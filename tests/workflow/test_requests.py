@@ -99,6 +99,7 @@ def test_headers_and_cookies(bench: Bench) -> None:
         "GET /v1/things HTTP/1.1",
         "Host: things.test",
         "Accept: */*",
+        "Accept-Encoding: gzip, deflate",
         "X-List: a,b c",
         "Authorization: Bearer 5",
         "user-agent: mine",

@@ -9,11 +9,16 @@ import zlib
 from collections.abc import Callable
 
 from loadcheck.load.transport.settings import MAX_BODY_BYTES
-from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Request
 
 _GZIP = 16 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
 _LEVEL = 6
+_MOST_CODINGS = 4
+_MOST_MEMBERS = 10_000
+_FIRST_STEP_BYTES = 256
+_MOST_STEP_BYTES = 65_536
+_SHOWN = 40
 
 
 class CodingError(Exception):
@@ -23,12 +28,18 @@ class CodingError(Exception):
 def decoded(body: bytes, codings: bytes) -> bytes:
     """Return a body with its content codings removed, the last one first.
 
-    Codings that are not known are left alone, as httpx does.
+    Takes time in proportion to the body, as it came and as it becomes.
 
     Raises:
-        CodingError: It is not coded like that, is cut off, or exceeds the cap.
+        CodingError: It is not coded like that or in a way that is not understood, is cut off, or
+            exceeds the cap.
     """
-    for coding in reversed([name.strip().lower() for name in codings.split(b",")]):
+    if not body:
+        return body
+    names = [name for name in (each.strip().lower() for each in codings.split(b",")) if name]
+    if len(names) > _MOST_CODINGS:
+        raise CodingError(f"the answer is coded {len(names):,} times over")
+    for coding in reversed(names):
         if coding in (b"gzip", b"x-gzip"):
             body = _inflated(body, _GZIP)
         elif coding == b"deflate":
@@ -36,8 +47,12 @@ def decoded(body: bytes, codings: bytes) -> bytes:
                 body = _inflated(body, zlib.MAX_WBITS)
             except CodingError:
                 body = _inflated(body, _RAW)  # without the zlib wrapper, as some servers send it
-        elif coding not in (b"", b"identity"):
-            return body
+        elif coding != b"identity":
+            shown = ascii(coding[:_SHOWN].decode("latin-1"))[1:-1]
+            raise CodingError(
+                f"the answer is coded with {shown}, and only {ACCEPTED_CODINGS} are understood: "
+                "have the server heed Accept-Encoding"
+            )
     return body
 
 
@@ -51,22 +66,36 @@ def compressed(request: Request) -> tuple[bytes, bytes]:
 
 
 def _inflated(body: bytes, wbits: int) -> bytes:
-    if not body:
-        return body
-    pieces, size = [], 0
-    while body:
+    """Return what zlib makes of a body, of all its members if it is gzip (RFC 1952 section 2.2)."""
+    pieces: list[bytes] = []
+    size = members = position = 0
+    view = memoryview(body)
+    while position < len(body):
+        if members == _MOST_MEMBERS:
+            raise CodingError(f"the answer's body has more than {_MOST_MEMBERS:,} gzip members")
+        members += 1
         unpacker = zlib.decompressobj(wbits)
-        try:
-            piece = unpacker.decompress(body, MAX_BODY_BYTES - size + 1)
-        except zlib.error as error:
-            raise CodingError(f"the answer's content coding is broken: {error}") from None
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise CodingError(f"the answer's body exceeds {MAX_BODY_BYTES:,} bytes when unpacked")
+        # what is behind a member's end is copied each time: so few bytes at first
+        step = _FIRST_STEP_BYTES
+        while not unpacker.eof and position < len(body):
+            given = view[position : position + step]
+            position += len(given)
+            try:
+                piece = unpacker.decompress(given, MAX_BODY_BYTES - size + 1)
+            except zlib.error as error:
+                raise CodingError(f"the answer's content coding is broken: {error}") from None
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
+                most = f"{MAX_BODY_BYTES:,} bytes"
+                raise CodingError(f"the answer's body exceeds {most} when unpacked")
+            if piece:
+                pieces.append(piece)
+            step = min(2 * step, _MOST_STEP_BYTES)
         if not unpacker.eof:
             raise CodingError("the answer's content coding is broken: it ends early")
-        pieces.append(piece)
-        body = unpacker.unused_data if wbits == _GZIP else b""  # RFC 1952 section 2.2: members
+        position -= len(unpacker.unused_data)
+        if wbits != _GZIP:
+            break
     return b"".join(pieces)
 
 

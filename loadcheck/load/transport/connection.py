@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import re
 import time
 from typing import NamedTuple, Protocol, cast
 
@@ -11,15 +11,28 @@ import httptools
 
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, Encode, decoded
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines
+from loadcheck.load.transport.failures import reason
+from loadcheck.load.transport.settings import (
+    CLOSED_IDLE,
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    RESTED_NS,
+    Deadlines,
+    kept_s,
+)
+from loadcheck.load.transport.tls import CUT_OFF, cut_off
 from loadcheck.workflow.exchange import Exchange, Failure, Request, RetriedExchange
 
 _now_ns = time.monotonic_ns
 _FIRST_STATUS = 100
 _FIRST_FINAL_STATUS = 200
-_CODINGS = frozenset({b"content-encoding", b"transfer-encoding"})
-_RESTED_NS = 1_000_000_000
-"""A connection that has been idle for so long may have been dropped without a word."""
+_REQUEST_TIMEOUT = 408
+_NOTED = frozenset({b"content-encoding", b"transfer-encoding", b"keep-alive"})
+_LINE = re.compile(
+    rb"HTTP/1\.[01] [0-9]{3}\b.*|[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
+)
+"""A line of a head (RFC 9112 sections 4 and 5)."""
+_QUOTED_BYTES = 80
 
 
 class ConnectionOwner(Protocol):
@@ -27,6 +40,9 @@ class ConnectionOwner(Protocol):
 
     def ready(self, connection: Connection, /) -> None:
         """Take back a connection that can carry another request."""
+
+    def keep(self, max_idle_s: float, /) -> None:
+        """Use no connection that has been idle for longer: the server ends those."""
 
     def leaving(self, connection: Connection, /) -> None:
         """Give a connection no further request: it is about to end."""
@@ -175,10 +191,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request under way: answered, if its answer ends with the connection, or lost."""
         if self._exchange is not None:
-            if self._until_close and exc is None:
-                self._finish()
-            else:
+            if not self._until_close or exc is not None:
                 self._lose(exc)
+            elif cut_off(self._transport.get_extra_info("ssl_object")):
+                self._fail(Failure.LOST, f"no complete answer: {CUT_OFF}")
+            else:
+                self._finish()
         self._owner.closed(self)
 
     # what the parser calls
@@ -199,8 +217,8 @@ class Connection(asyncio.Protocol):
         if self._status:
             return  # a trailer, or another answer's
         name = name.lower()
-        if name in _CODINGS:
-            self._note_coding(name, value)
+        if name in _NOTED:
+            self._note(name, value)
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -295,7 +313,9 @@ class Connection(asyncio.Protocol):
                 if isinstance(error, httptools.HttpParserUpgrade):
                     self.give_up(Failure.UNREADABLE, "the server switched protocols")
                 else:
-                    self.give_up(Failure.UNREADABLE, f"not an HTTP/1.1 answer: {error}")
+                    quoted = _quoted(data, first=not self._heard_ns) if not self._status else ""
+                    detail = f"not an HTTP/1.1 answer: {error}{quoted}"
+                    self.give_up(Failure.UNREADABLE, detail)
                 return
         if self._trouble:
             self.give_up(Failure.UNREADABLE, self._trouble)
@@ -330,7 +350,12 @@ class Connection(asyncio.Protocol):
             headers=self._headers,
         )
 
-    def _note_coding(self, name: bytes, value: bytes) -> None:
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"keep-alive":
+            max_idle_s = kept_s(value.decode("latin-1"))
+            if max_idle_s is not None:
+                self._owner.keep(max_idle_s)
+            return
         if name == b"content-encoding":
             self._coding = self._coding + b"," + value if self._coding else value
             return
@@ -380,6 +405,13 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         assert exchange is not None
         status = self._status
+        if status == _REQUEST_TIMEOUT and not self._keep_alive and self._rested():
+            # said to the connection's idleness before the request came, and not to the request
+            self._owner.leaving(self)
+            self._transport.abort()
+            if not self._repeated():
+                self._fail(Failure.LOST, f"no complete answer: {CLOSED_IDLE}")
+            return
         body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
         if self._coding:
             try:
@@ -406,25 +438,30 @@ class Connection(asyncio.Protocol):
     def _lose(self, error: Exception | None) -> None:
         """Fail the request under way, unless it never had a chance and may be sent again.
 
-        A server may close a connection that was idle at the very moment at which it is used. If not
-        a byte of an answer came, another connection may carry the request (RFC 9110 section 9.2.2,
-        RFC 9112 section 9.3.1). A connection that was in steady use and is reset is another thing:
-        that is the service's doing, and not hidden.
+        A server may close a connection that has been idle at the very moment at which it is used.
+        If not a byte of an answer came, another connection may carry the request (RFC 9110 section
+        9.2.2, RFC 9112 section 9.3.1). That a connection in steady use ends is another thing: that
+        is the service's doing, and not hidden.
         """
+        if not self._heard_ns and self._rested() and self._repeated():
+            return
+        how = reason(error) if error else "the server closed the connection"
+        self._fail(Failure.LOST, f"no complete answer: {how}")
+
+    def _rested(self) -> bool:
+        """Tell whether the connection had been idle when the request under way was written."""
+        return bool(self.idle_since_ns) and self.sent_ns - self.idle_since_ns >= RESTED_NS
+
+    def _repeated(self) -> bool:
+        """Have the request under way sent again, if it may be."""
         exchange, sink = self._exchange, self._sink
         assert exchange is not None
         assert sink is not None
-        orderly = error is None or isinstance(error, BrokenPipeError)
-        rested = self.sent_ns - self.idle_since_ns >= _RESTED_NS
-        if self.idle_since_ns and not self._heard_ns and (orderly or rested):
-            self._exchange = self._sink = None
-            del self._active[self]
-            if self._owner.stale(exchange.request, sink, exchange.sent_ns):
-                return
-            self._exchange, self._sink = exchange, sink
-            self._active[self] = None
-        how = reason(error) if error else "the server closed the connection"
-        self._fail(Failure.LOST, f"no complete answer: {how}")
+        if not self._owner.stale(exchange.request, sink, exchange.sent_ns):
+            return False
+        self._exchange = self._sink = None
+        del self._active[self]
+        return True
 
     def _fail(self, failure: Failure, detail: str) -> None:
         exchange, sink = self._exchange, self._sink
@@ -438,10 +475,11 @@ class Connection(asyncio.Protocol):
         sink(exchange)
 
 
-def reason(error: BaseException) -> str:
-    """Return why a connection could not be had, or ended, in a few words."""
-    if isinstance(error, TimeoutError) and not str(error):
-        return "timed out"
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return str(error) or type(error).__name__
+def _quoted(head: bytes, *, first: bool) -> str:
+    """Return what is wrong with a head, as far as it has come; "" if no line of it is."""
+    lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    for number, line in enumerate(lines if first else lines[1:]):
+        status = line.startswith(b"HTTP/1.")
+        if not _LINE.fullmatch(line) or status is not (first and number == 0):
+            return f", in the line {line[:_QUOTED_BYTES].decode('latin-1')!a}"
+    return ""

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import anyio
 import anyio.abc
+import h2.errors
+import h2.events
+import httpcore
 import httpx
 
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, compressed, decoded
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Deadlines, Tls
+from loadcheck.load.transport.failures import failure_of, in_words, reason
+from loadcheck.load.transport.settings import (
+    CLOSED_IDLE,
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    Deadlines,
+    Tls,
+    kept_s,
+)
+from loadcheck.load.transport.streams import Attempt, Streams, current
 from loadcheck.load.transport.tls import client_context
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+from loadcheck.workflow.exchange import (
+    NEVER_SENT,
+    Exchange,
+    Failure,
+    Origin,
+    Request,
+    RetriedExchange,
+)
 
 _now_ns = time.monotonic_ns
-
-_FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
-    (httpx.ConnectError, Failure.CONNECT),
-    (httpx.ConnectTimeout, Failure.CONNECT),
-    (httpx.PoolTimeout, Failure.CONNECT),
-    (httpx.UnsupportedProtocol, Failure.CONNECT),
-    (httpx.LocalProtocolError, Failure.CONNECT),
-    (httpx.ProxyError, Failure.CONNECT),
-    (httpx.ReadTimeout, Failure.TIMEOUT),
-    (httpx.WriteTimeout, Failure.TIMEOUT),
-    (TimeoutError, Failure.TIMEOUT),
-    (httpx.ReadError, Failure.LOST),
-    (httpx.WriteError, Failure.LOST),
-    (httpx.CloseError, Failure.LOST),
-    (httpx.TooManyRedirects, Failure.UNREADABLE),
-)
-_CLOSED_EARLY = ("disconnected", "closed", "incomplete")
+_TRIES_UNSENT = 2
+"""So often a request is tried again that an HTTP/2 server has certainly not looked at."""
 
 
 class HttpxTransport:
     """Implements :class:`~loadcheck.load.transport.LoadTransport`, and one request at a time.
 
     Attributes:
-        stale_retries: Always 0: httpx looks whether a connection has been closed before it is used.
+        stale_retries: Requests that were sent a second time because the connection of the first
+            had been idle and was being closed when it was used.
     """
 
     def __init__(
@@ -50,14 +56,18 @@ class HttpxTransport:
         client: httpx.AsyncClient,
         deadlines: Deadlines,
         *,
+        streams: Streams,
         compress: bool = False,
         server_name: str | None = None,
+        repeatable: Collection[int] = (),
     ) -> None:
         self._tasks = tasks
         self._client = client
+        self._streams = streams
         self._deadlines = deadlines
         self._compress = compress
         self._extensions = {} if server_name is None else {"sni_hostname": server_name}
+        self._repeatable = frozenset(repeatable)
         self._scopes: set[anyio.CancelScope] = set()
         self._closing = False
         self.stale_retries = 0
@@ -75,6 +85,9 @@ class HttpxTransport:
         for scope in list(self._scopes):
             scope.cancel()
 
+    def _ended(self) -> bool:
+        return self._closing
+
     async def _carry(self, request: Request, sink: Sink) -> None:
         sink(await self.send(request))
 
@@ -83,51 +96,76 @@ class HttpxTransport:
         exchange = Exchange(request)
         if self._closing:
             return _failed(exchange, Failure.CONNECT, "the run ended before it was sent")
+        attempt = await self._within_scope(exchange)
+        for _ in range(_TRIES_UNSENT):
+            # over HTTP/2 a server says of what it has not looked at: then it was never sent
+            if not (exchange.failure is Failure.CONNECT and attempt.http2) or self._ended():
+                break
+            exchange = Exchange(request)
+            attempt = await self._within_scope(exchange)
+        if not _was_stale(exchange, attempt):
+            return exchange
+        if self._ended() or request.step not in self._repeatable:
+            if exchange.status:
+                _failed(exchange, Failure.LOST, f"no complete answer: {CLOSED_IDLE}")
+            return exchange
+        self.stale_retries += 1
+        self._streams.retire()
+        again = RetriedExchange(request, sent_ns=exchange.sent_ns)
+        await self._within_scope(again)
+        if again.failure in NEVER_SENT:
+            _failed(again, Failure.LOST, f"{CLOSED_IDLE}, and then: {again.detail}")
+        return again
+
+    async def _within_scope(self, exchange: Exchange) -> Attempt:
+        attempt = Attempt()
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
+            token = current.set(attempt)
             try:
-                await self._exchange(exchange)
+                await self._exchange(exchange, attempt)
             finally:
+                current.reset(token)
                 self._scopes.discard(scope)
         if scope.cancelled_caught:
-            if not exchange.sent_ns:
-                return _failed(exchange, Failure.CONNECT, "the run ended before it was sent")
-            return _failed(exchange, Failure.LOST, "the run ended before the answer came")
-        return exchange
+            if attempt.left:
+                _failed(exchange, Failure.LOST, "the run ended before the answer came")
+            else:
+                _failed(exchange, Failure.CONNECT, "the run ended before it was sent")
+        if not attempt.left and not exchange.repeated:
+            exchange.sent_ns = 0
+        return attempt
 
-    async def _exchange(self, exchange: Exchange) -> None:
+    async def _exchange(self, exchange: Exchange, attempt: Attempt) -> None:
         deadlines = self._deadlines
         scope = anyio.CancelScope(deadline=anyio.current_time() + deadlines.waiting_s)
 
         async def trace(event: str, told: Mapping[str, Any]) -> None:
+            if event.endswith("send_request_headers.failed"):
+                attempt.failed_to_leave(told["exception"])
             # a connection is there, and the request goes out: from now on its own deadline counts
-            if (
-                event.endswith("send_request_headers.started")
-                and not exchange.sent_ns
-                and told["request"].method != b"CONNECT"  # that asks a proxy for the connection
-            ):
-                exchange.sent_ns = _now_ns()
+            elif event.endswith("send_request_headers.started") and attempt.leaves(event, told):
+                exchange.sent_ns = exchange.sent_ns or _now_ns()
                 scope.deadline = anyio.current_time() + deadlines.request_s
 
         try:
             with scope:
-                await self._converse(exchange, trace)
-        except (httpx.HTTPError, OSError) as error:
-            failure = _failure(error) if exchange.sent_ns else Failure.CONNECT
-            refused = isinstance(error, httpx.LocalProtocolError)  # by httpx, before it was sent
-            if failure is Failure.CONNECT and exchange.sent_ns and not refused:
-                failure = Failure.LOST  # behind a redirect: the first server did get the request
-            _failed(exchange, failure, _detail(error, exchange, failure, deadlines))
+                await self._converse(exchange, attempt, trace)
         except CodingError as error:
             _failed(exchange, Failure.UNREADABLE, str(error))
+        except Exception as error:  # noqa: BLE001  # what proves nothing ends nothing but this
+            if attempt.left and attempt.hops == 1 and _unprocessed(error, attempt.stream_id):
+                attempt.left = False
+            failure = failure_of(error, sent=attempt.left)
+            _failed(exchange, failure, _detail(error, exchange, attempt, deadlines))
         if scope.cancelled_caught:
-            if exchange.sent_ns:
+            if attempt.left:
                 detail = f"no complete answer within {deadlines.request_s:g} s"
                 _failed(exchange, Failure.TIMEOUT, detail)
             else:
                 _failed(exchange, Failure.CONNECT, "no connection became free in time")
 
-    async def _converse(self, exchange: Exchange, trace: Any) -> None:
+    async def _converse(self, exchange: Exchange, attempt: Attempt, trace: Any) -> None:
         request = exchange.request
         if self._compress:
             head, body = compressed(request)
@@ -153,39 +191,67 @@ class HttpxTransport:
                 pieces.append(piece)
         finally:
             await response.aclose()
+        coding = response.headers.get("content-encoding", "")
+        body = decoded(b"".join(pieces), coding.encode("latin-1"))
         exchange.done_ns = _now_ns()
         exchange.status = response.status_code
         exchange.headers = [(name.lower(), value) for name, value in response.headers.raw]
-        coding = response.headers.get("content-encoding", "")
-        exchange.body = decoded(b"".join(pieces), coding.encode("latin-1"))
+        exchange.body = body
+        kept = response.headers.get("keep-alive")
+        if kept is not None and (max_idle_s := kept_s(kept)) is not None:
+            attempt.keep(max_idle_s)
 
 
-def _failure(error: Exception) -> Failure:
-    """Return what an exception of httpx proves about the request."""
-    for kind, failure in _FAILURES:
-        if isinstance(error, kind):
-            return failure
-    if isinstance(error, httpx.RemoteProtocolError):
-        early = any(word in str(error).lower() for word in _CLOSED_EARLY)
-        return Failure.LOST if early else Failure.UNREADABLE
-    return Failure.LOST
+def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
+    """Tell whether a connection that had been idle was closed without an answer to a request.
+
+    A 408 that ends such a connection was said to its idleness, and not to the request.
+    """
+    if exchange.failure in (Failure.LOST, Failure.UNREADABLE):
+        return attempt.stale and not attempt.http2
+    closing = "close" in (exchange.header("connection") or "").lower()
+    return exchange.status == HTTPStatus.REQUEST_TIMEOUT and closing and attempt.rested
 
 
-def _detail(error: Exception, exchange: Exchange, failure: Failure, deadlines: Deadlines) -> str:
+def _unprocessed(error: Exception, stream_id: int) -> bool:
+    """Tell whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
+    cause = error.__cause__
+    told = cause.args[0] if isinstance(cause, httpcore.RemoteProtocolError) and cause.args else None
+    if isinstance(told, h2.events.ConnectionTerminated):
+        return stream_id > (told.last_stream_id or 0)
+    if isinstance(told, h2.events.StreamReset):
+        return told.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
+    return False
+
+
+def _detail(error: Exception, exchange: Exchange, attempt: Attempt, deadlines: Deadlines) -> str:
+    if not attempt.left:
+        return _unsent_detail(error, exchange.request.origin, attempt)
     if isinstance(error, httpx.ReadTimeout):
         return f"nothing more of an answer within {deadlines.read_s or deadlines.request_s:g} s"
     if isinstance(error, httpx.WriteTimeout):
         seconds = deadlines.write_s or deadlines.request_s
         return f"the request could not be written within {seconds:g} s"
-    words = str(error) or type(error).__name__
-    if failure is Failure.CONNECT:
-        return f"cannot connect to {exchange.request.origin}: {words}"
-    return f"no complete answer: {words}"
+    if isinstance(error, httpx.TooManyRedirects) and error.request is not None:
+        return f"no complete answer: {reason(error)} (the last: {error.request.url.host})"
+    return f"no complete answer: {reason(error)}"
+
+
+def _unsent_detail(error: Exception, origin: Origin, attempt: Attempt) -> str:
+    where, dialed = str(origin), attempt.dialed
+    if dialed is not None and dialed != (origin.host, origin.port):
+        where = f"the proxy {dialed[0]}:{dialed[1]}"
+    if isinstance(error, httpx.ProxyError):
+        return f"{where} refused the connection to {origin}: {error}"
+    if attempt.http2:
+        return f"{origin} was closing its HTTP/2 connection: the request was not taken"
+    return f"cannot connect to {where}: {in_words(error)}"
 
 
 def _failed(exchange: Exchange, failure: Failure, detail: str) -> Exchange:
     exchange.done_ns = _now_ns()
     exchange.status = 0
+    exchange.headers, exchange.body = [], b""
     exchange.failure = failure
     exchange.detail = detail
     return exchange
@@ -202,6 +268,7 @@ async def httpx_transport(
     http2: bool = False,
     redirects: bool = False,
     use_proxies: bool = False,
+    repeatable: Collection[int] = (),
 ) -> AsyncIterator[HttpxTransport]:
     """Open the httpx transport for the length of a block.
 
@@ -214,10 +281,15 @@ async def httpx_transport(
         http2: Speak HTTP/2 where the server does, over TLS.
         redirects: Follow them.
         use_proxies: Follow the environment's proxy variables and read ``.netrc``.
+        repeatable: Steps whose requests may be sent a second time when the connection of the first
+            had been idle and was being closed.
     """
     limits = httpx.Limits(
-        max_connections=max_connections, max_keepalive_connections=max_connections
+        max_connections=max_connections,
+        max_keepalive_connections=max_connections,
+        keepalive_expiry=deadlines.max_idle_s,
     )
+    streams = Streams(deadlines.max_idle_s)
     timeout = httpx.Timeout(
         connect=deadlines.connect_s,
         write=deadlines.write_s,
@@ -236,12 +308,15 @@ async def httpx_transport(
         ) as client,
         anyio.create_task_group() as tasks,
     ):
+        streams.watch(client)
         transport = HttpxTransport(
             tasks,
             client,
             deadlines,
+            streams=streams,
             compress=compress,
             server_name=None if tls is None else tls.server_name,
+            repeatable=repeatable,
         )
         try:
             yield transport

@@ -14,9 +14,10 @@ import anyio.abc
 
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import Encode
-from loadcheck.load.transport.connection import Connection, reason
+from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
-from loadcheck.load.transport.settings import Deadlines
+from loadcheck.load.transport.failures import failure_of, in_words
+from loadcheck.load.transport.settings import CLOSED_IDLE, Deadlines
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 
 _now_ns = time.monotonic_ns
@@ -77,6 +78,7 @@ class Pool:
         self._limit = limit
         self._deadlines = deadlines
         self._waiting_ns = int(deadlines.waiting_s * 1e9)
+        self._max_idle_ns = int(deadlines.max_idle_s * 1e9)
         self._tls = tls() if origin.scheme == "https" else None
         self._server_name = (server_name or origin.host) if self._tls is not None else None
         self._active = active
@@ -84,9 +86,8 @@ class Pool:
         self._repeat = repeat
         self._idle: dict[Connection, None] = {}  # the last used is the first to be used again
         self._waiting: deque[PendingRequest] = deque()
-        self._again: deque[PendingRequest] = (
-            deque()
-        )  # only for connections that have just been opened
+        # only for connections that have just been opened
+        self._again: deque[PendingRequest] = deque()
         self._open = 0
         self._opening = 0
         self._closing = False
@@ -113,10 +114,16 @@ class Pool:
                     await anyio.sleep(_AHEAD_TOGETHER / _AHEAD_PER_S)
 
     def expire(self, now_ns: int) -> None:
-        """Fail the requests that have waited too long."""
+        """Fail the requests that have waited too long; end the connections that were idle so."""
         for queue in (self._again, self._waiting):
             while queue and queue[0].until_ns <= now_ns:
                 unsent(queue.popleft(), "no connection became free in time")
+        while self._idle:
+            oldest = next(iter(self._idle))
+            if now_ns - oldest.idle_since_ns <= self._max_idle_ns:
+                break
+            del self._idle[oldest]
+            oldest.abort()
 
     def abort(self) -> None:
         """Fail the requests that wait and open nothing further."""
@@ -141,6 +148,10 @@ class Pool:
             connection.abort()
         else:
             self._idle[connection] = None
+
+    def keep(self, max_idle_s: float) -> None:
+        """Use no connection that has been idle for longer: the server ends those."""
+        self._max_idle_ns = min(self._max_idle_ns, int(max_idle_s * 1e9))
 
     def leaving(self, connection: Connection) -> None:
         """Give a connection no further request."""
@@ -185,7 +196,7 @@ class Pool:
                     ssl=self._tls,
                     server_hostname=self._server_name,
                 )
-        except (OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is: there is no connection
             self._opening -= 1
             self._refused(error)
             if failed is not None:
@@ -213,23 +224,16 @@ class Pool:
     def _refused(self, error: Exception) -> None:
         queue = self._again or self._waiting
         if queue:
-            unsent(queue.popleft(), f"cannot connect to {self._origin}: {_why(error)}")
+            detail = f"cannot connect to {self._origin}: {in_words(error)}"
+            unsent(queue.popleft(), detail, failure_of(error, sent=False))
 
 
-def unsent(entry: PendingRequest, detail: str) -> None:
+def unsent(entry: PendingRequest, detail: str, failure: Failure = Failure.CONNECT) -> None:
     """Hand back a request that was never sent, or not a second time: then it is lost."""
     if entry.sent_ns:
         lost = RetriedExchange(entry.request, sent_ns=entry.sent_ns, done_ns=_now_ns())
         lost.failure = Failure.LOST
-        lost.detail = f"the server closed the connection, and then: {detail}"
+        lost.detail = f"{CLOSED_IDLE}, and then: {detail}"
         entry.sink(lost)
         return
-    entry.sink(Exchange(entry.request, done_ns=_now_ns(), failure=Failure.CONNECT, detail=detail))
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return f"TLS failed: {error.reason.lower().replace('_', ' ')}"
-    return reason(error)
+    entry.sink(Exchange(entry.request, done_ns=_now_ns(), failure=failure, detail=detail))

@@ -26,7 +26,6 @@ from loadcheck.load.transport.tls import client_context
 from loadcheck.workflow.exchange import Failure, Origin, Request
 
 _SWEEP_S = 0.02
-_SAFE_METHODS = (b"GET ", b"HEAD ", b"OPTIONS ")
 
 
 class WireTransport:
@@ -34,7 +33,7 @@ class WireTransport:
 
     Attributes:
         stale_retries: Requests that were sent a second time because the connection of the first
-            was being closed when it was used.
+            had been idle and was being closed when it was used.
     """
 
     def __init__(
@@ -126,10 +125,10 @@ class WireTransport:
 
     def _repeat(self, request: Request) -> bool:
         """Tell whether a second sending can do no harm; count it."""
-        if request.step in self._repeatable or request.head.startswith(_SAFE_METHODS):
-            self.stale_retries += 1
-            return True
-        return False
+        if request.step not in self._repeatable:
+            return False
+        self.stale_retries += 1
+        return True
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
@@ -154,8 +153,9 @@ async def wire_transport(
         deadlines: How long an attempt may take.
         tls: How https servers are verified.
         compress: Whether request bodies are gzipped.
-        repeatable: Steps whose requests may be sent twice without effect, beside those of safe
-            methods: they carry a key by which the service tells duplicates.
+        repeatable: Steps whose requests may be sent a second time when the connection of the first
+            had been idle and was being closed: they carry a key by which the service tells
+            duplicates.
     """
     async with anyio.create_task_group() as tasks:
         transport = WireTransport(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +87,7 @@ def intent(
         "workflow": {
             "name": scenario.workflow.name,
             "id": prepared.plan.workflow_id,
-            "sha256": hashlib.sha256(scenario.workflow.document.read_bytes()).hexdigest(),
+            "sha256": document.workflow_hash(scenario),
             "ingest": prepared.ingest.step_id,
             "observer": prepared.observer.step_id if prepared.observer else None,
         },

@@ -26,8 +26,8 @@ from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.identity import new_id
-from loadcheck.pipeline.run import SIGNALS, RunContext, attempt, rehearse, seed_of
 from loadcheck.pipeline.run import Options as RunOptions
+from loadcheck.pipeline.run import RunContext, attempt, open_signals, rehearse, seed_of
 from loadcheck.pipeline.session import Watch
 from loadcheck.pipeline.target import require_consent, serving, supplied
 from loadcheck.result import ResultFile, default_name
@@ -66,6 +66,9 @@ class View(Protocol):
 
     def told(self, probe: Mapping[str, Any], /) -> None:
         """Show what a probe has come to."""
+
+    def interrupted(self, signals: int, /) -> None:
+        """Say that a signal has come, the first or a later one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +119,9 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
     intent = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
     saved = documents.redact(intent, scenario.secrets)
     if options.keep is not None:
-        ResultFile(options.keep / name)  # whether anything can be kept there
+        ResultFile(options.keep / name).close()  # whether anything can be kept there
     expedition = CapacitySearch(shared, prepared, aim, file, saved, options, view, seed)
-    await expedition.save()
+    await expedition.save_intent()
     try:
         async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
             sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
@@ -132,8 +135,12 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
                 around.cancel_scope.cancel()
     except BaseException as error:
         await expedition.fail(error)
+        file.close()
         raise
-    return await expedition.finish()
+    try:
+        return await expedition.finish()
+    finally:
+        file.close()
 
 
 def aim_of(scenario: Scenario) -> SearchGoal:
@@ -173,6 +180,9 @@ class _Nowhere:
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
         """Save nothing: what is told of a probe is in the file of the search."""
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class CapacitySearch:
     """The state of a search while it goes on."""
@@ -211,9 +221,12 @@ class CapacitySearch:
 
     async def heed(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
         """Hand on signals; runs until cancelled."""
-        with anyio.open_signal_receiver(*SIGNALS) as signals:
+        heard = 0
+        with open_signals() as signals:
             async for received in signals:
                 self._interrupted = True
+                heard += 1
+                self._view.interrupted(heard)
                 sender.send_nowait(received)
 
     async def keep_time(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
@@ -297,7 +310,12 @@ class CapacitySearch:
         if self._options.keep is None:
             return _Nowhere()
         name = default_name(self._probing.scenario.name, datetime.now(UTC), run_id)
-        return ResultFile(self._options.keep / name)
+        try:
+            return ResultFile(self._options.keep / name)
+        except ResultFileError as error:
+            # something may have been sent: the search goes on without it
+            self._document["warnings"] = [*self._document["warnings"], str(error)]
+            return _Nowhere()
 
     @property
     def _took_s(self) -> float:
@@ -316,12 +334,19 @@ class CapacitySearch:
 
     # what is kept
 
-    async def save(self) -> None:
-        """Save what is known; a disk that is full must not end a search that has begun.
+    async def save_intent(self) -> None:
+        """Save before anything is sent.
 
         Raises:
-            ResultFileError: It cannot be written, and nothing has been sent yet.
+            ResultFileError: It cannot be written.
         """
+        await self.save()
+        if self._unsaved is not None:
+            self._file.close()
+            raise ResultFileError(self._unsaved.problems) from self._unsaved
+
+    async def save(self) -> None:
+        """Save what is known; a disk that is full must not end a search that has begun."""
         self._document |= {
             "verdict": document.verdict(self._search),
             "answer": document.answer(self._search, self._aim, self._probes),
@@ -334,8 +359,6 @@ class CapacitySearch:
             await anyio.to_thread.run_sync(lambda: self._file.save(snapshot))
             self._unsaved = None
         except ResultFileError as error:
-            if not self._probes:
-                raise
             self._unsaved = error
 
     async def fail(self, error: BaseException) -> None:

@@ -66,9 +66,8 @@ def text(document: Document) -> str:
 
 
 def _ending(run: Mapping[str, Any]) -> str:
-    if run["phase"] != "complete":
-        return f"The run was killed: it got as far as {run['phase']}."
-    return "The run was interrupted." if run["interrupted"] else "Nothing was checked."
+    ending = words.ending(run)
+    return f"The run: {ending}." if ending else "Nothing was checked."
 
 
 def _case(suite: ET.Element, scenario: str, name: str, verdict: str, summary: str) -> ET.Element:

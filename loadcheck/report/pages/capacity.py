@@ -59,7 +59,7 @@ def capacity_page(document: Document) -> Page:
             words.instant(run["started_at"]),
             f"search {run['id']}",
             *(["interrupted"] if run["interrupted"] else []),
-            *([] if run["phase"] == "complete" else ["the search goes on, or was killed"]),
+            *filter(None, [words.ending(run, "search")]),
         ],
         tiles=_tiles(document),
         warnings=[*document["warnings"], *([run["error"]] if run["error"] else [])],

@@ -211,7 +211,7 @@ def _instant(utc: str | None, second: float) -> str:
 
 def result_page(document: Document) -> Page:
     """Return the page of a results document of any phase."""
-    run = document["run"]
+    run, badge = document["run"], terminal.badge(document)
     sections = [
         _verdict(document),
         _latency(document),
@@ -222,8 +222,8 @@ def result_page(document: Document) -> Page:
         environment_section(document),
     ]
     return Page(
-        verdict=document["verdict"],
-        badge=document["verdict"],
+        verdict=document["verdict"] if badge == document["verdict"] else "unknown",
+        badge=badge,
         title=str(document["scenario"].get("name", "")),
         because=_because(document),
         description=str(document["scenario"].get("description", "")),
@@ -231,9 +231,8 @@ def result_page(document: Document) -> Page:
             words.instant(run["started_at"]),
             f"run {run['id']}",
             *([f"{words.clock(_took(document))} of load"] if "load" in document else []),
-            *(["interrupted"] if run["interrupted"] else []),
+            *filter(None, [words.ending(run)]),
             *([f"stopped early by {run['aborted']['threshold']}"] if run.get("aborted") else []),
-            *([f"the run was killed: {run['phase']}"] if run["phase"] != "complete" else []),
         ],
         tiles=_tiles(document),
         warnings=[*document["warnings"], *([run["error"]] if run["error"] else [])],

@@ -69,12 +69,15 @@ class Retry:
         backoff_s: Wait before the second attempt; doubled for each further one.
         max_backoff_s: The longest wait. A ``Retry-After`` of the answer overrules the backoff.
         on: What is retried: "timeout", "connection", and status codes or classes ("429", "5xx").
+        stale: Whether a request that met an idle connection being closed is sent once more without
+            counting as an attempt, if it carries ``$copy.insertId``.
     """
 
     attempts: int = 5
     backoff_s: float = 0.1
     max_backoff_s: float = 5.0
     on: tuple[str, ...] = ("429", "5xx", "timeout", "connection")
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,8 @@ class Timeouts:
         request_s: From the first byte written to the last byte read.
         write_s: Until the system has taken all of the request; None: as long as ``request_s``.
         read_s: Between two pieces of an answer, and before the first; None: likewise.
+        max_idle_s: How long a connection may have been idle to be used again; less, where the
+            server's ``Keep-Alive`` says so.
         drain_s: For copies under way when the last one has started; what is still out then is
             indeterminate.
     """
@@ -94,6 +99,7 @@ class Timeouts:
     request_s: float = 10.0
     write_s: float | None = None
     read_s: float | None = None
+    max_idle_s: float = 10.0
     drain_s: float = 30.0
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonpath_rfc9535
 import orjson
+from iregexp_check import check
+from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
 
 from loadcheck.documents.pointer import MISSING, compile_pointer
 from loadcheck.workflow.description import model
 from loadcheck.workflow.expressions.conditions import SECTION, compare, compile_condition
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
+from loadcheck.workflow.expressions.patterns import compile_pattern
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.values import Frame, as_dynamic, as_text
 from loadcheck.workflow.runtime.program import Criterion
@@ -23,6 +26,28 @@ _SINGULAR = re.compile(
     r"(?P<literal>-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|'[^'\\]*'|\"[^\"\\]*\"))?\s*"
 )
 _SEGMENT = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(?:(-?[0-9]+)|'([^']*)'|\"([^\"]*)\")\]")
+
+
+class _Matching(FilterFunction):
+    """``match`` and ``search`` of RFC 9535 in linear time; what is no I-Regexp matches nothing."""
+
+    arg_types: ClassVar = [ExpressionType.VALUE, ExpressionType.VALUE]
+    return_type = ExpressionType.LOGICAL
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    def __call__(self, text: object, pattern: object) -> bool:
+        if not isinstance(text, str) or not isinstance(pattern, str) or not check(pattern):
+            return False
+        try:
+            return compile_pattern(self._form.format(pattern))(text)
+        except ExpressionError:
+            return False
+
+
+_JSONPATH = jsonpath_rfc9535.JSONPathEnvironment()
+_JSONPATH.function_extensions |= {"match": _Matching("^(?:{})$"), "search": _Matching("(?:{})")}
 
 
 def compile_criterion(raw: model.Criterion, resolver: Resolver) -> Criterion | None:
@@ -65,11 +90,8 @@ def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
 
 
 def _regex(pattern: str) -> Callable[[Any], bool]:
-    try:  # named groups are (?<name>…) in ECMA-262 and (?P<name>…) here
-        search = re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern)).search
-    except re.error as error:
-        raise ExpressionError(f'the regular expression "{pattern}" is malformed: {error}') from None
-    return lambda value: search(as_text(value)) is not None
+    matches = compile_pattern(pattern)
+    return lambda value: matches(as_text(value))
 
 
 def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
@@ -118,7 +140,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
 
         return find_one
     try:
-        compiled = jsonpath_rfc9535.compile(query)
+        compiled = _JSONPATH.compile(query)
     except jsonpath_rfc9535.JSONPathError as error:
         message = str(error).splitlines()[0]
         raise ExpressionError(

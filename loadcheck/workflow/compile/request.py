@@ -26,7 +26,7 @@ from loadcheck.workflow.compile.parameters import (
 )
 from loadcheck.workflow.compile.request_spec import FORM, RequestError, RequestSpec, media_type
 from loadcheck.workflow.description.openapi import Parameter, default_parameter
-from loadcheck.workflow.exchange import Origin, Request
+from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Origin, Request
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
@@ -112,6 +112,8 @@ def _head(draft: RequestSpec, content_type: str) -> list[Segment]:
         segments.append(b"User-Agent: loadcheck\r\n")
     if "accept" not in fields:
         segments.append(b"Accept: */*\r\n")
+    if "accept-encoding" not in fields:
+        segments.append(b"Accept-Encoding: " + ACCEPTED_CODINGS.encode() + b"\r\n")
     if content_type and "content-type" not in fields:
         segments.append(b"Content-Type: " + content_type.encode() + b"\r\n")
     for (where, name), value in draft.values.items():

@@ -19,6 +19,10 @@ from loadcheck.workflow.runtime.program import (
 )
 
 _SUCCESS: Final = range(200, 300)
+_REDIRECTS: Final = range(300, 400)
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff", b"\0")
+_SHOWN: Final = 200
+"""So many characters of a Location are shown."""
 _GIVE_UP: Final = Action(kind="end")
 
 
@@ -82,13 +86,24 @@ def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
         return False
     for criterion in step.criteria:
         if not criterion.holds(frame):
-            exchange.reason = f"{criterion.text} does not hold"
+            exchange.reason = f"{criterion.text} does not hold{_hint(exchange)}"
             return False
     if not step.criteria and exchange.status not in _SUCCESS:
-        exchange.reason = f"status {exchange.status}"
+        exchange.reason = f"status {exchange.status}{_hint(exchange)}"
         return False
     exchange.success = True
     return True
+
+
+def _hint(exchange: Exchange) -> str:
+    """Return what explains an answer that was not expected, in words; "" if nothing does."""
+    location = exchange.header("location") if exchange.status in _REDIRECTS else None
+    if location is not None:
+        shown = "".join(sign if sign.isprintable() else "?" for sign in location[:_SHOWN])
+        return f" (redirected to {shown}, which is not followed)"
+    if exchange.body.startswith(_UTF_16) or exchange.body[1:2] == b"\0":
+        return " (the body is UTF-16; JSON is UTF-8: RFC 8259 section 8.1)"
+    return ""
 
 
 def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Frame) -> Frame | None:

@@ -115,5 +115,6 @@ async def test_a_warm_connection_may_be_stale_too() -> None:
         wire_transport(max_connections=10, deadlines=deadlines(), repeatable=[0]) as wire,
     ):
         await wire.warm(origin, 1)
+        await anyio.sleep(1.1)
         assert (await send(wire, origin)).body == b"ok"
         assert wire.stale_retries == 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import anyio
 import anyio.abc
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import pytest
 import trustme
@@ -138,6 +140,58 @@ async def test_a_proxy_that_refuses_the_tunnel_was_sent_no_request() -> None:
         exchange = await send(transport, Origin("https", "127.0.0.1", 9))
     assert exchange.failure is Failure.CONNECT
     assert exchange.sent_ns == 0
+    assert f"the proxy 127.0.0.1:{proxy.port} refused the connection" in exchange.detail
+    assert "403 Forbidden" in exchange.detail
+
+
+async def test_a_proxy_that_is_down_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    async with through("httpx", proxy=f"http://127.0.0.1:{port}") as transport:
+        exchange = await send(transport, Origin("http", "127.0.0.1", 9))
+    assert exchange.failure is Failure.CONNECT
+    assert exchange.detail == f"cannot connect to the proxy 127.0.0.1:{port}: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("head", "quoted"),
+    [
+        (b"HTTP/1.1 200 OK\r\nbad header\r\nA: b\r\n\r\n", "bad header"),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\nno\x01pe: b\r\n\r\n", "no\\x01pe: b"),
+        (b"<html>what?</html>\r\n\r\n", "<html>what?</html>"),
+    ],
+)
+async def test_a_line_that_cannot_stand_in_a_head_is_quoted(head: bytes, quoted: str) -> None:
+    async def odd(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(head)
+
+    for kind in ("wire", "httpx"):
+        async with server(odd) as origin, through(kind) as transport:
+            exchange = await send(transport, origin)
+        assert exchange.failure is Failure.UNREADABLE
+        assert quoted in exchange.detail
+
+
+async def test_a_peer_that_resets_while_it_is_looked_at_ends_nothing_else() -> None:
+    """httpx looks at all its idle connections whenever it sends, over whichever."""
+    held: list[anyio.abc.ByteStream] = []
+
+    async def twice(stream: anyio.abc.ByteStream) -> None:
+        held.append(stream)
+        with suppress(anyio.ClosedResourceError):
+            await answering(stream)
+
+    async with server(twice) as origin, through("httpx") as transport:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(send, transport, origin)
+        for stream in held[:3]:
+            raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await stream.aclose()
+        for _ in range(3):
+            assert (await send(transport, origin)).failure is None
 
 
 async def test_what_cannot_be_read_is_alike_on_both() -> None:
@@ -160,13 +214,97 @@ async def test_what_cannot_be_read_is_alike_on_both() -> None:
         assert got[0][:2] == (Failure.UNREADABLE, 0)
 
 
-async def test_http_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", ["goaway", "refused"])
+async def test_what_http_2_has_not_looked_at_was_never_sent(told: str, tmp_path: Path) -> None:
+    """As behind a proxy that has had enough of a connection: each request is done just once."""
+    pem, context = _authority(tmp_path)
+    done: list[bytes] = []
+
+    async def weary(stream: anyio.abc.ByteStream) -> None:
+        talk = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        talk.initiate_connection()
+        await stream.send(talk.data_to_send())
+        answered, body = 0, b""
+        while True:
+            for event in talk.receive_data(await stream.receive()):
+                if isinstance(event, h2.events.DataReceived):
+                    body += event.data or b""
+                elif not isinstance(event, h2.events.StreamEnded):
+                    continue
+                elif answered < 3:
+                    answered = event.stream_id
+                    done.append(body)
+                    body = b""
+                    talk.send_headers(event.stream_id, [(":status", "204")], end_stream=True)
+                elif told == "refused":
+                    body = b""
+                    talk.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+                    answered = 0
+                else:
+                    talk.close_connection(last_stream_id=answered)
+                    await stream.send(talk.data_to_send())
+                    return
+            await stream.send(talk.data_to_send())
+
+    async with (
+        server(weary, tls=context) as origin,
+        through("httpx", tls=Tls(ca=pem), http2=True) as transport,
+    ):
+        for number in range(7):
+            assert (await send(transport, origin, b"%d" % number)).status == 204
+    assert done == [b"%d" % number for number in range(7)]
+
+
+@pytest.mark.parametrize("way", ["goaway", "close", "garbage", "reset"])
+async def test_what_http_2_may_have_looked_at_is_not_called_unsent(
+    way: str, tmp_path: Path
+) -> None:
+    pem, context = _authority(tmp_path)
+    looked_at = 0
+
+    async def failing(stream: anyio.abc.ByteStream) -> None:
+        nonlocal looked_at
+        talk = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        talk.initiate_connection()
+        await stream.send(talk.data_to_send())
+        while True:
+            for event in talk.receive_data(await stream.receive()):
+                if isinstance(event, h2.events.StreamEnded):
+                    looked_at += 1
+                    if way == "goaway":
+                        talk.close_connection(last_stream_id=event.stream_id)
+                        # what is sent after it cannot be read: a protocol error while receiving
+                        await stream.send(talk.data_to_send() + b"\0\0\1\1\5\0\0\0\1\x89")
+                    elif way == "garbage":
+                        await stream.send(b"\0\0\1\xff" * 9)
+                    elif way == "reset":
+                        talk.reset_stream(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+                        await stream.send(talk.data_to_send())
+                    return
+            await stream.send(talk.data_to_send())
+
+    async with (
+        server(failing, tls=context) as origin,
+        through("httpx", tls=Tls(ca=pem), http2=True) as transport,
+    ):
+        exchange = await send(transport, origin)
+    assert exchange.failure in (Failure.LOST, Failure.UNREADABLE)
+    assert exchange.sent_ns > 0
+    assert looked_at == 1
+
+
+def _authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
     ca = trustme.CA()
-    pem = tmp_path / "ca.pem"
+    pem = folder / "ca.pem"
     ca.cert_pem.write_to_path(pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ca.issue_cert("127.0.0.1").configure_cert(context)
     context.set_alpn_protocols(["h2", "http/1.1"])
+    return pem, context
+
+
+async def test_http_2(tmp_path: Path) -> None:
+    pem, context = _authority(tmp_path)
 
     async def serve(stream: anyio.abc.ByteStream) -> None:
         talk = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))

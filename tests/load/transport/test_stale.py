@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
@@ -11,15 +14,31 @@ import anyio.to_thread
 import pytest
 
 from loadcheck.load.retry import attempt_outcome
+from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.load.transport.settings import kept_s
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Failure, Origin
 from tests.load.transport.peer import ANSWER, HEAD, deadlines, read_request, send, server
 
 pytestmark = pytest.mark.anyio
+both = pytest.mark.parametrize("kind", ["wire", "httpx"])
 GET = b"GET /q HTTP/1.1\r\nHost: x\r\n"
+TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 KEYED = [0]
-"""The step whose requests carry a key by which the service tells duplicates."""
+"""The step whose requests may be sent again: they carry a key that tells duplicates."""
+REST_S = 1.1
+
+
+@asynccontextmanager
+async def transport(
+    kind: str, *, repeatable: list[int] = KEYED, max_idle_s: float = 10.0
+) -> AsyncIterator[LoadTransport]:
+    limits = dataclasses.replace(deadlines(), max_idle_s=max_idle_s)
+    make = wire_transport if kind == "wire" else httpx_transport
+    async with make(max_connections=8, deadlines=limits, repeatable=repeatable) as through:
+        yield through
 
 
 class Closing:
@@ -29,10 +48,11 @@ class Closing:
         requests: The bodies that came, by connection.
     """
 
-    def __init__(self, *, then: str, answered: int = 1) -> None:
+    def __init__(self, *, then: str, answered: int = 1, answer: bytes = ANSWER) -> None:
         self.requests: list[list[bytes]] = []
         self._then = then
         self._answered = answered
+        self._answer = answer
 
     async def __call__(self, stream: anyio.abc.ByteStream) -> None:
         mine: list[bytes] = []
@@ -40,90 +60,138 @@ class Closing:
         while True:
             mine.append((await read_request(stream)).partition(b"\r\n\r\n")[2])
             if len(mine) <= self._answered:
-                await stream.send(ANSWER)
+                await stream.send(self._answer)
                 continue
             if self._then == "half":
                 await stream.send(ANSWER[:5])
+            if self._then == "408":
+                await stream.send(TIMEOUT)
             if self._then == "reset":
                 raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
 
 
-async def test_a_request_lost_on_a_stale_connection_is_sent_again_and_counted() -> None:
-    closing = Closing(then="close")
-    async with (
-        server(closing) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
-    ):
-        for number in range(5):
-            exchange = await send(wire, origin, b"%d" % number)
-            assert (exchange.failure, exchange.body) == (None, b"hello")
-        assert wire.stale_retries == 4
-    # the second request of each connection was lost, and came again first on the next one
-    assert closing.requests == [[b"0", b"1"], [b"1", b"2"], [b"2", b"3"], [b"3", b"4"], [b"4"]]
-
-
-async def test_a_request_of_a_safe_method_needs_no_key() -> None:
-    async with (
-        server(Closing(then="close")) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines()) as wire,
-    ):
-        for _ in range(3):
-            assert (await send(wire, origin, b"", GET)).failure is None
-        assert wire.stale_retries == 2
-
-
-async def test_one_that_might_take_effect_twice_is_lost() -> None:
-    closing = Closing(then="close")
-    async with (
-        server(closing) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines()) as wire,
-    ):
-        assert (await send(wire, origin, b"0")).failure is None
-        exchange = await send(wire, origin, b"1")
-        assert exchange.failure is Failure.LOST
-        assert exchange.detail == "no complete answer: the server closed the connection"
-        assert wire.stale_retries == 0
-    assert closing.requests == [[b"0", b"1"]]
-
-
-@pytest.mark.parametrize("then", ["half", "reset"])
-async def test_a_byte_of_an_answer_or_a_reset_in_steady_use_is_no_stale_connection(
-    then: str,
+@both
+@pytest.mark.parametrize("then", ["close", "reset", "408"])
+async def test_a_request_that_met_an_idle_connection_being_closed_is_sent_again(
+    kind: str, then: str
 ) -> None:
     closing = Closing(then=then)
-    async with (
-        server(closing) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
-    ):
-        assert (await send(wire, origin, b"0")).failure is None
-        assert (await send(wire, origin, b"1")).failure is Failure.LOST
-        assert wire.stale_retries == 0
+    async with server(closing) as origin, transport(kind) as through:
+        assert not (await send(through, origin, b"0")).repeated
+        await anyio.sleep(REST_S)
+        exchange = await send(through, origin, b"1")
+        assert (exchange.failure, exchange.body, exchange.repeated) == (None, b"hello", True)
+        assert through.stale_retries == 1
+    assert closing.requests == [[b"0", b"1"], [b"1"]]
+
+
+@both
+@pytest.mark.parametrize("head", [HEAD, GET])
+@pytest.mark.parametrize("then", ["close", "408"])
+async def test_not_without_leave(kind: str, head: bytes, then: str) -> None:
+    body = b"" if head is GET else b"1"
+    closing = Closing(then=then)
+    async with server(closing) as origin, transport(kind, repeatable=[]) as through:
+        assert (await send(through, origin, body, head)).failure is None
+        await anyio.sleep(REST_S)
+        exchange = await send(through, origin, body, head)
+        assert exchange.failure is Failure.LOST
+        assert attempt_outcome(exchange) is Outcome.INDETERMINATE
+        assert through.stale_retries == 0
+    assert closing.requests == [[body, body]]
+
+
+@both
+@pytest.mark.parametrize("then", ["close", "reset", "half"])
+async def test_a_connection_in_steady_use_is_never_taken_for_stale(kind: str, then: str) -> None:
+    """The service may have done what was asked before it closed: that is its own doing."""
+    closing = Closing(then=then)
+    async with server(closing) as origin, transport(kind) as through:
+        assert (await send(through, origin, b"0")).failure is None
+        assert (await send(through, origin, b"1")).failure is Failure.LOST
+        assert through.stale_retries == 0
     assert closing.requests == [[b"0", b"1"]]
 
 
-async def test_a_reset_after_a_rest_is_one() -> None:
-    """A balancer that forgot the connection answers the next bytes with a reset."""
-    async with (
-        server(Closing(then="reset")) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
-    ):
-        assert (await send(wire, origin)).failure is None
-        await anyio.sleep(1.1)
-        assert (await send(wire, origin)).failure is None
-        assert wire.stale_retries == 1
+@both
+async def test_nor_one_that_answered_with_a_byte(kind: str) -> None:
+    closing = Closing(then="half")
+    async with server(closing) as origin, transport(kind) as through:
+        assert (await send(through, origin, b"0")).failure is None
+        await anyio.sleep(REST_S)
+        assert (await send(through, origin, b"1")).failure is Failure.LOST
+        assert through.stale_retries == 0
+    assert closing.requests == [[b"0", b"1"]]
 
 
-async def test_a_fresh_connection_that_is_closed_is_a_lost_request() -> None:
+@both
+async def test_a_fresh_connection_that_is_closed_is_a_lost_request(kind: str) -> None:
     closing = Closing(then="close", answered=0)
-    async with (
-        server(closing) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
-    ):
-        assert (await send(wire, origin)).failure is Failure.LOST
-        assert wire.stale_retries == 0
+    async with server(closing) as origin, transport(kind) as through:
+        assert (await send(through, origin)).failure is Failure.LOST
+        assert through.stale_retries == 0
     assert len(closing.requests) == 1
+
+
+@both
+async def test_a_408_of_a_connection_in_use_is_an_answer(kind: str) -> None:
+    async with server(Closing(then="408")) as origin, transport(kind) as through:
+        assert (await send(through, origin)).failure is None
+        assert (await send(through, origin)).status == 408
+
+
+@both
+async def test_a_408_that_nobody_asked_for_is_no_answer(kind: str) -> None:
+    """It comes while the connection is idle, as from servers that tell why they close."""
+    connections = 0
+
+    async def impatient(stream: anyio.abc.ByteStream) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(stream)
+        await stream.send(ANSWER)
+        await stream.send(TIMEOUT)
+
+    async with server(impatient) as origin, transport(kind, repeatable=[]) as through:
+        for _ in range(3):
+            assert (await send(through, origin)).status == 200
+            await anyio.sleep(0.1)
+    assert connections == 3
+
+
+@both
+@pytest.mark.parametrize("announced", [False, True])
+async def test_a_connection_that_was_idle_for_too_long_is_not_used(
+    kind: str, announced: bool
+) -> None:
+    answer = ANSWER.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=1, max=9\r\n\r\n")
+    closing = Closing(then="close", answered=9, answer=answer if announced else ANSWER)
+    idle_s = 10.0 if announced else 0.5
+    async with server(closing) as origin, transport(kind, max_idle_s=idle_s) as through:
+        for wait_s in (0, 0.1, 0.8):
+            await anyio.sleep(wait_s)
+            assert (await send(through, origin)).failure is None
+    assert [len(bodies) for bodies in closing.requests] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [
+        ("timeout=5", 4.0),
+        ("timeout=5, max=100", 4.0),
+        ("max=100,Timeout=1", 0.5),
+        ("timeout=0", 0.0),
+        ("timeout=" + "9" * 400, 999_999.0),
+        ("max=100", None),
+        ("timeout=x", None),
+        ("timeout=²", None),
+        ("", None),
+    ],
+)
+def test_how_long_a_server_keeps_a_connection(field: str, seconds: float | None) -> None:
+    assert kept_s(field) == seconds
 
 
 async def test_a_second_sending_goes_over_a_new_connection_and_not_to_another_stale_one() -> None:
@@ -131,7 +199,7 @@ async def test_a_second_sending_goes_over_a_new_connection_and_not_to_another_st
     closing = Closing(then="close")
     async with (
         server(closing) as origin,
-        wire_transport(max_connections=8, deadlines=deadlines(), repeatable=KEYED) as wire,
+        transport("wire") as wire,
         anyio.create_task_group() as tasks,
     ):
         await wire.warm(origin, 8)
@@ -140,15 +208,19 @@ async def test_a_second_sending_goes_over_a_new_connection_and_not_to_another_st
             for part in (b"a", b"b"):
                 exchange = await send(wire, origin, b"%d%b" % (number, part), HEAD)
                 assert exchange.failure is None
+                await anyio.sleep(REST_S)
 
         for number in range(8):
             tasks.start_soon(twice, number)
-    assert wire.stale_retries <= 16
+    assert wire.stale_retries == 8
     came = sorted(body for bodies in closing.requests for body in bodies)
     assert {b"%d%b" % (n, part) for n in range(8) for part in (b"a", b"b")} <= set(came)
 
 
-async def test_the_first_sending_may_have_taken_effect_whatever_is_said_to_the_second() -> None:
+@both
+async def test_the_first_sending_may_have_taken_effect_whatever_is_said_to_the_second(
+    kind: str,
+) -> None:
     came = 0
 
     async def refusing(stream: anyio.abc.ByteStream) -> None:
@@ -159,37 +231,38 @@ async def test_the_first_sending_may_have_taken_effect_whatever_is_said_to_the_s
         if came == 1:
             await read_request(stream)
 
-    async with (
-        server(refusing) as origin,
-        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
-    ):
-        first = await send(wire, origin)
-        second = await send(wire, origin)
+    async with server(refusing) as origin, transport(kind) as through:
+        first = await send(through, origin)
+        await anyio.sleep(REST_S)
+        second = await send(through, origin)
     assert not first.repeated
     assert (second.status, second.repeated) == (429, True)
     assert attempt_outcome(second) is Outcome.INDETERMINATE
 
 
-async def test_one_that_finds_no_second_connection_is_lost_and_not_unsent() -> None:
+@both
+async def test_one_that_finds_no_second_connection_is_lost_and_not_unsent(kind: str) -> None:
     """The server is gone: it may have done what the first sending asked for."""
     listening = socket.create_server(("127.0.0.1", 0))
     origin = Origin("http", "127.0.0.1", listening.getsockname()[1])
 
+    def request(accepted: socket.socket) -> None:
+        while not accepted.recv(10_000).endswith(b"{}"):
+            pass
+
     def serve() -> None:
         accepted, _ = listening.accept()
         with accepted:
-            accepted.recv(10_000)
+            request(accepted)
             listening.close()
             accepted.sendall(ANSWER)
-            accepted.recv(10_000)
+            request(accepted)
 
-    async with (
-        wire_transport(max_connections=4, deadlines=deadlines(), repeatable=KEYED) as wire,
-        anyio.create_task_group() as tasks,
-    ):
+    async with transport(kind) as through, anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, serve)
-        assert (await send(wire, origin)).failure is None
-        exchange = await send(wire, origin)
+        assert (await send(through, origin)).failure is None
+        await anyio.sleep(REST_S)
+        exchange = await send(through, origin)
     assert exchange.failure is Failure.LOST
     assert exchange.sent_ns > 0
     assert "and then: cannot connect" in exchange.detail

@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 import pytest
 import trustme
+from anyio.streams.tls import TLSStream
 from cryptography.hazmat.primitives import serialization as s
 
 from loadcheck.errors import InputError
@@ -93,9 +94,48 @@ async def test_an_own_authority_is_trusted(kind: str, authority: Authority) -> N
 
 
 @both
+@pytest.mark.parametrize("farewell", [True, False])
+async def test_an_answer_that_ends_with_the_connection_needs_a_farewell(
+    kind: str, farewell: bool, authority: Authority
+) -> None:
+    """Who can cut the connection beneath TLS could shorten the answer otherwise."""
+
+    async def ending(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+        assert isinstance(stream, TLSStream)
+        if farewell:
+            await stream.unwrap()
+        await stream.transport_stream.aclose()
+
+    tls = Tls(ca=authority.pem)
+    async with server(ending, tls=authority.server()) as origin, transport(kind, tls) as through:
+        exchange = await send(through, origin)
+    if farewell:
+        assert (exchange.failure, exchange.body) == (None, b"hello")
+    else:
+        assert exchange.failure is Failure.LOST
+        assert "close_notify" in exchange.detail
+
+
+@both
+async def test_an_answer_of_known_length_needs_none(kind: str, authority: Authority) -> None:
+    async def ending(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await stream.send(ANSWER.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
+        assert isinstance(stream, TLSStream)
+        await stream.transport_stream.aclose()
+
+    tls = Tls(ca=authority.pem)
+    async with server(ending, tls=authority.server()) as origin, transport(kind, tls) as through:
+        assert (await send(through, origin)).body == b"hello"
+
+
+@both
 async def test_an_unknown_authority_is_not(kind: str, authority: Authority) -> None:
     exchange = await one(kind, Tls(), authority.server())
-    assert exchange.failure is Failure.CONNECT
+    assert exchange.failure is Failure.UNTRUSTED
+    assert "target.tls.ca" in exchange.detail
     assert exchange.sent_ns == 0
     assert "unable to get local issuer certificate" in exchange.detail
 
@@ -103,8 +143,9 @@ async def test_an_unknown_authority_is_not(kind: str, authority: Authority) -> N
 @both
 async def test_a_certificate_for_another_name_is_refused(kind: str, authority: Authority) -> None:
     exchange = await one(kind, Tls(ca=authority.pem), authority.server("api.example.org"))
-    assert exchange.failure is Failure.CONNECT
+    assert exchange.failure is Failure.UNTRUSTED
     assert "127.0.0.1" in exchange.detail
+    assert "target.tls.server_name" in exchange.detail
 
 
 @both

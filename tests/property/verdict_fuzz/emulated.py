@@ -1,7 +1,6 @@
-"""Random mixes of faults, loads and seeds, and whether the verdict contradicts the truth.
+"""Random mixes of the emulator's faults, loads and seeds, over real sockets.
 
-python -m tests.pipeline.tribunal --mixes 300          the confusion table
-python -m tests.pipeline.tribunal --first 17 --mixes 1  one mix again, in full
+What the verdict says is put against what is in the emulator's store.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""Files that a user names, read within bounds of size and time, whatever they turn out to be."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+from pathlib import Path
+from typing import Final
+
+_PIPE_S: Final = 5.0
+_PIPE_BYTES: Final = 16 * 1024 * 1024
+_PIECE_BYTES: Final = 1024 * 1024
+_KINDS: Final = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISREG, "a file"),
+)
+
+
+class UnreadableError(Exception):
+    """A file cannot be read.
+
+    Attributes:
+        message: What is wrong, in a few words.
+        remedy: What to do; "" if the message says it all.
+        missing: Whether there is no such file.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.missing = missing
+
+
+def file_kind(mode: int) -> str:
+    """Return what a file of some mode is, with its article."""
+    return next((name for test, name in _KINDS if test(mode)), "no file")
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Return what a file holds.
+
+    A pipe, such as the shell's ``<(command)``, is read for at most five seconds and 16 MB; devices
+    and directories are refused.
+
+    Args:
+        path: The file.
+        most_bytes: The most it may hold.
+
+    Raises:
+        UnreadableError: It is missing, no file, too long, or a pipe that does not end.
+    """
+    try:
+        # a pipe without a writer would otherwise hold up the opening
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # the latter: a NUL in its name
+        raise _failed(error) from error
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISFIFO(status.st_mode):
+            return _piped(descriptor, min(most_bytes, _PIPE_BYTES))
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError(f"is {file_kind(status.st_mode)}, not a file", "name a file")
+        if status.st_size > most_bytes:
+            raise _too_long(status.st_size, most_bytes)
+        return _whole(descriptor, most_bytes)
+    except OSError as error:
+        raise _failed(error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _whole(descriptor: int, most_bytes: int) -> bytes:
+    """Return the content of a file; one in /proc has no size and may have no end."""
+    content = bytearray()
+    while piece := os.read(descriptor, _PIECE_BYTES):
+        content += piece
+        if len(content) > most_bytes:
+            raise _too_long(len(content), most_bytes)
+    return bytes(content)
+
+
+def _piped(descriptor: int, most_bytes: int) -> bytes:
+    content = bytearray()
+    until = time.monotonic() + _PIPE_S
+    while (left_s := until - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left_s)[0]:
+            break
+        try:
+            piece = os.read(descriptor, _PIECE_BYTES)
+        except BlockingIOError:
+            continue
+        if not piece:
+            return bytes(content)
+        content += piece
+        if len(content) > most_bytes:
+            raise _too_long(len(content), most_bytes)
+    raise UnreadableError(f"is a pipe that has not ended after {_PIPE_S:g} s", "name a file")
+
+
+def _too_long(found: int, most: int) -> UnreadableError:
+    return UnreadableError(
+        f"is too large: {found:,} bytes or more", f"expected at most {most:,} bytes"
+    )
+
+
+def _failed(error: OSError | ValueError) -> UnreadableError:
+    reason = str(getattr(error, "strerror", None) or error).lower()
+    remedy = "" if isinstance(error, FileNotFoundError) else "name a file that can be read"
+    return UnreadableError(
+        f"cannot be read: {reason}", remedy, missing=isinstance(error, FileNotFoundError)
+    )

@@ -1,0 +1,95 @@
+"""Whatever becomes of stdout and stderr: the run goes on, and its exit code is the verdict's."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from loadcheck.cli.streams import Screen, Tolerant
+from tests.cli.conftest import Loadcheck
+
+SHORT = ["--set", "load.duration=3", "--set", "load.rate=20"]
+
+
+CODES = {"pass": 0, "unknown": 3}  # the latter where the machine is busy
+
+
+def verdict(loadcheck: Loadcheck) -> int:
+    """Return the exit code that the results file stands for; the file is complete."""
+    (path,) = loadcheck.results()
+    document = orjson.loads(path.read_bytes())
+    assert document["run"]["phase"] == "complete"
+    assert document["run"]["interrupted"] is False
+    return CODES[document["verdict"]]
+
+
+def test_a_reader_that_goes_ends_nothing(loadcheck: Loadcheck, smoke: Path) -> None:
+    ours, theirs = os.pipe()
+    process = loadcheck.start("run", smoke, *SHORT, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert os.read(ours, 1)
+    os.close(ours)
+    assert process.wait(timeout=60) == verdict(loadcheck)
+
+
+def test_a_terminal_that_is_closed_ends_nothing(loadcheck: Loadcheck, smoke: Path) -> None:
+    main, side = pty.openpty()
+    process = loadcheck.start("run", smoke, *SHORT, stdout=side, stderr=side, env={"TERM": "xterm"})
+    os.close(side)
+    assert os.read(main, 1)
+    os.close(main)
+    assert process.wait(timeout=60) == verdict(loadcheck)
+
+
+def test_streams_that_are_closed_are_no_streams(loadcheck: Loadcheck, smoke: Path) -> None:
+    command = [sys.executable, "-m", "loadcheck", "run", str(smoke), "--set", "load.duration=1"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
+        cwd=loadcheck.folder,
+        env=loadcheck.environment(),
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == verdict(loadcheck)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["schema"], 0), (["--help"], 0), (["show", "gone.json"], 2)]
+)
+def test_a_disk_that_is_full_behind_stdout_changes_no_exit_code(
+    loadcheck: Loadcheck, arguments: list[str], code: int
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = loadcheck.start(*arguments, stdout=full, stderr=full)
+        assert process.wait(timeout=60) == code
+
+
+def test_characters_that_the_output_lacks_are_replaced(loadcheck: Loadcheck) -> None:
+    ended = loadcheck("show", "grün.json", env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert ended.code == 2
+    assert "gr?n.json: cannot be read" in ended.stderr
+
+
+def test_a_stream_that_nobody_reads_holds_up_nothing() -> None:
+    ours, theirs = os.pipe()
+    raw = Tolerant(theirs)
+    screen = Screen(io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8"))
+    began = time.monotonic()
+    for _ in range(100):
+        screen.show("x" * 65536)
+    screen.settle(0.1)
+    assert time.monotonic() - began < 30
+    assert os.read(ours, 10) == b"x" * 10
+    os.close(ours)  # which lets the thread go on
+    screen.settle(30)
+    assert raw.lost
+    os.close(theirs)
