@@ -27,7 +27,7 @@ SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
 _BURST_NS = 500_000
 """Longest burst of starts before responses are processed."""
-_PROMPT_NS = 20_000_000
+_PROMPT_NS = 100_000_000
 """What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
 _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""

@@ -74,8 +74,8 @@ def test_a_process_that_was_stopped_blames_nobody_and_sends_no_burst(
     assert copies["skipped"] >= generator["paused"] > 300
     assert copies["started"] == 1600 - copies["skipped"]
     assert copies["acknowledged"] == copies["started"]
-    # one second may end with what was due in the last 20 ms, and catch up a little
-    assert max(result["timeline"]["started"]) <= 200 * 1.3
+    # what fell due in the last tenth of a second is started at once
+    assert max(result["timeline"]["started"]) <= 200 * 1.4
     told = {each["expression"]: each for each in result["thresholds"]}
     assert told["error_rate < 1%"]["verdict"] == "pass"
     slowest = told["uploadEvents.max < 900ms"]

@@ -26,7 +26,7 @@ def sets(**values: object) -> list[str]:
     ]
 
 
-TWENTY_THOUSAND = sets(load__rate=5000, load__duration=4)
+TWENTY_THOUSAND = sets(load__rate=5000, load__duration=4, load__max_in_flight=20_000)
 
 
 @pytest.fixture
