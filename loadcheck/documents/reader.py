@@ -20,6 +20,7 @@ class Reader:
         scribe: Takes problems.
         section: The section of the specification that describes it.
         known: Its fields; any other, unless it starts with "x-", is reported.
+        ignores: Whether other fields are ignored, with a warning.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class Reader:
         scribe: DocumentReporter,
         section: str,
         known: Collection[str],
+        *,
+        ignores: bool = False,
     ) -> None:
         self.path = path
         self.scribe = scribe
@@ -38,7 +41,12 @@ class Reader:
         if not self.usable:
             self.error((), f"expected an object, found {describe(raw)}")
         for name in self.raw:
-            if name not in known and not name.startswith("x-"):
+            if name in known or name.startswith("x-"):
+                continue
+            if ignores:
+                message = f'the field "{name}" is ignored beside {" and ".join(known)}'
+                scribe.warn((*path, name), message, "leave it out", section)
+            else:
                 self.error((name,), f'unknown field "{name}"', did_you_mean(name, known))
 
     def __contains__(self, name: str) -> bool:

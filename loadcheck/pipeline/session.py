@@ -317,9 +317,10 @@ class RunSession:
                 self._book.document["run"]["load_began_at"] = document.utc_now()
                 beside.start_soon(self._keep_time, progress.begin_ns)
                 if self._verification is not None:
-                    watch, sample = self._verification.observer.watch, self._verification.sample
-                    beside.start_soon(self._attempt, "asking", watch)
-                    beside.start_soon(sample, lambda: self._record.acknowledged)
+                    verification = self._verification
+                    beside.start_soon(verification.sample, self._come_so_far)
+                    for asks in (verification.observer.watch, verification.watch_order):
+                        beside.start_soon(self._attempt, "asking", asks)
                 beside.start_soon(self._monitor.watch_loop)
                 for warmup in ahead:
                     if warmup.at_s:
@@ -345,11 +346,21 @@ class RunSession:
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
-        record = self._record
+        record, verification = self._record, self._verification
         # of users who were all refused nobody is awaited
         awaited = record.acknowledged or record.indeterminate or record.in_flight
-        if self._verification is not None and awaited:
-            await self._verification.after(self._sent(), record.ledger, record.last_ack_ns)
+        if verification is not None and awaited:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._attempt, "asking", verification.watch_order)
+                await verification.after(self._sent(), record.ledger, record.last_ack_ns)
+                beside.cancel_scope.cancel()
+            await verification.end_order()
+
+    def _come_so_far(self) -> tuple[int, int, int]:
+        """Return the copies acknowledged, those that can have arrived, and those begun."""
+        record = self._record
+        begun = record.started + record.skipped
+        return record.acknowledged, record.started - record.rejected, begun
 
     def _sent(self) -> SentCounts:
         record = self._record

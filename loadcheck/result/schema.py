@@ -211,7 +211,8 @@ def _visibility() -> Shape:
         "anyOf": [
             open_object(
                 "From the acknowledgement of a user until it is counted: upper bounds, in seconds. "
-                "Users never counted have an infinite lag, which is null.",
+                "Users never counted have an infinite lag, which is null; so is a bound that no "
+                "answer gives.",
                 {
                     **lags,
                     "lower": open_object("Lower bounds of the same.", lags),

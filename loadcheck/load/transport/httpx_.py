@@ -180,6 +180,9 @@ class HttpxTransport:
         )
         response = await self._client.send(outgoing, stream=True)
         try:
+            if attempt.unasked:
+                attempt.drop()
+                raise CodingError("an answer had come before the request was sent")
             head_bytes = sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
             if head_bytes > MAX_HEAD_BYTES:
                 raise CodingError(f"the answer's head exceeds {MAX_HEAD_BYTES:,} bytes")

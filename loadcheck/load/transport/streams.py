@@ -71,6 +71,17 @@ class Attempt:
         if self.hops == 1 and isinstance(error, _REFUSED_BY_US):
             self.left = False
 
+    @property
+    def unasked(self) -> bool:
+        """Whether an answer was read before the request was written: it is to another, or none."""
+        stream = self._stream
+        return stream is not None and stream.read_bytes == self._read_before and not self.http2
+
+    def drop(self) -> None:
+        """Use its connection no more."""
+        if self._stream is not None:
+            self._stream.max_idle_ns = 0
+
     def keep(self, max_idle_s: float) -> None:
         """Note for how long the server keeps its connection."""
         if self._stream is not None:

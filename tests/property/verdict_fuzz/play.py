@@ -273,7 +273,7 @@ class _Nowhere:
         orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
 
 async def _no_signals() -> AsyncIterator[Any]:
