@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import urllib.request
+import os
 from collections.abc import Iterator, Sequence
 
+from loadcheck.load.transport.routes import Proxies
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.target import is_loopback
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.judge import is_paused, pauses_told
@@ -28,7 +28,7 @@ def of_intent(scenario: Scenario, prepared: CompiledScenario) -> list[str]:
     """
     return [
         *(str(problem) for problem in prepared.plan.warnings),
-        *_passed_by(scenario, prepared.ingest.origin),
+        *_routes(scenario, prepared.ingest.origin),
     ]
 
 
@@ -67,18 +67,17 @@ def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> 
     ]
 
 
-def _passed_by(scenario: Scenario, origin: Origin) -> Iterator[str]:
-    """Say that the environment names a proxy that copies do not go through."""
+def _routes(scenario: Scenario, origin: Origin) -> list[str]:
+    """Say what the environment's proxies mean: copies and queries go alike."""
     target = scenario.target
-    if target.kind != "live" or target.transport == "httpx" or is_loopback(origin.host):
-        return
-    proxies = urllib.request.getproxies()
-    if not proxies.keys() & {origin.scheme, "all"} or urllib.request.proxy_bypass(origin.host):
-        return
-    yield (
-        f"the environment names a proxy for {origin}; queries go through it, copies do not:"
-        ' set target.transport = "httpx" if they have to'
-    )
+    if target.kind != "live" or target.proxy is not None:
+        return []
+    proxies = Proxies(os.environ)
+    proxy = None if target.transport == "httpx" else proxies.named(*origin)
+    if proxy is None:
+        return proxies.problems
+    message = f"{proxy.variable} names a proxy for {origin}; neither copies nor queries go through"
+    return [*proxies.problems, f'{message} it: set target.transport = "httpx" if they have to']
 
 
 def _skipped(record: Record) -> Iterator[str]:

@@ -129,6 +129,13 @@ class Verification:
         self._ledger: Ledger | None = None
         self._watching_ns = 0
 
+    def ask_by(self, prepared: CompiledScenario) -> None:
+        """Ask by the queries of the same scenario, compiled for a longer run."""
+        questions = prepared.questions
+        assert questions is not None
+        self._prepared, self._questions = prepared, questions
+        self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
+
     # the stretches of a run
 
     async def before(self) -> None:
