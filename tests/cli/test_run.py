@@ -26,7 +26,8 @@ def sets(**values: object) -> list[str]:
     ]
 
 
-TWENTY_THOUSAND = sets(load__rate=5000, load__duration=4, load__max_in_flight=10_000)
+# as fast as the answers come: nothing is skipped on however busy a machine
+TWENTY_THOUSAND = sets(load__copies=20_000)
 
 
 @pytest.fixture
@@ -109,7 +110,11 @@ def test_the_ledger_holds_every_copy(loadcheck: Loadcheck, smoke: Path) -> None:
 @pytest.mark.parametrize("lost", [1, 7, 500])
 def test_planted_losses_are_reported_exactly(loadcheck: Loadcheck, smoke: Path, lost: int) -> None:
     ended = loadcheck(
-        "run", smoke, *TWENTY_THOUSAND, "--set", f"target.faults.drop={{count={lost}, among=20000}}"
+        "run",
+        smoke.parent / "closed.toml",
+        *TWENTY_THOUSAND,
+        "--set",
+        f"target.faults.drop={{count={lost}, among=20000}}",
     )
     assert ended.code == 1
     result = ended.result
@@ -314,8 +319,9 @@ def test_a_disk_that_fills_up_costs_the_file_but_not_the_verdict(
     process = loadcheck.start("run", smoke, preexec_fn=small_files)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 74
-    assert "all 200 acknowledged users counted" in stdout
+    assert "all 200 acknowledged users counted" in stderr
     assert ".json: cannot be written: file too large" in stderr
-    assert ".json" not in stdout
+    # what could not be saved is handed over
+    assert orjson.loads(stdout)["verdict"] == "pass"
     (path,) = loadcheck.results()
     assert read(path)["run"]["phase"] in {"intent", "running"}
