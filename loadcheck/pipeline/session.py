@@ -43,12 +43,13 @@ from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
 from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult
+from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
+from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
-from loadcheck.verify.observe import Observation
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Finding, SentCounts
@@ -215,9 +216,7 @@ class RunSession:
         verified = self._conclude()
         if verified is None:
             # nobody was asked: nothing is known, and why has been said
-            seen, _ = reconcile(
-                self._sent(), None, baseline=None, isolation=self._prepared.isolation
-            )
+            seen, _ = conclude(None, None, sent=self._sent(), controlled=ControlResult())
         else:
             seen = verified.consistency
         rates, monitor = self._rates(), self._monitor

@@ -143,6 +143,21 @@ NOTHING_DONE = Finding(
     "of the ingest step.",
 )
 
+
+def _joined(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings of one check as one."""
+    if len(findings) < 2:  # noqa: PLR2004 -- one is one already
+        return list(findings)
+    return [
+        Finding(
+            check=findings[0].check,
+            verdict=worst(finding.verdict for finding in findings),
+            summary=" ".join(finding.summary for finding in findings),
+            evidence={name: each for f in findings for name, each in f.evidence.items()},
+        )
+    ]
+
+
 _MOST_UNSENT = 3
 """So many reasons why nothing could be sent are told."""
 _MOST_PAUSES = 3
@@ -196,7 +211,8 @@ def judge(
     evidence = RunEvidence(figures=figures, judged=judged, trouble=trouble, aborted=aborted)
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
-    told += [*target, *compose([check_generator, check_shortage, check_abort])(evidence)]
+    told += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
+    told += compose([check_abort])(evidence)
     if not (checked or judged or figures.record.acknowledged):
         told.append(NOTHING_DONE)
     # what a load that was stopped early came too early to measure says nothing

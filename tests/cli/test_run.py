@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hdrh.histogram import HdrHistogram
 from jsonschema import Draft202012Validator
