@@ -301,6 +301,9 @@ def test_events_that_nobody_promised_are_not_missing() -> None:
     for events, missing, verdict in ((290, 0, UNKNOWN), (280, 0, UNKNOWN), (279, 1, FAIL)):
         claim = weigh(some, steady(100, events)).missing_events
         assert (claim.at_least, claim.verdict) == (missing, verdict)
+    # nor are those that another answer counted
+    answers = [*steady(100, 300), at(11, 100, 297), at(12, 100, 297)]
+    assert weigh(terms(100, each=3), answers).missing_events.reason is Reason.CONFLICT
     # users that nobody sent promised nothing either
     assert weigh(terms(100, each=3), steady(105, 305)).missing_events.at_least == 0
 
