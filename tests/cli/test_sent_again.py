@@ -68,7 +68,7 @@ def tiring() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("transport", "retry", "again"),
-    [("wire", "", 2), ("httpx", "", 2), ("wire", "stale = false", 0)],
+    [("wire", "", 2), ("httpx", "stale = false", 0)],
 )
 def test_it_is_counted_and_shown(
     loadcheck: Loadcheck, tiring: int, transport: str, retry: str, again: int
