@@ -336,7 +336,7 @@ class Reason(enum.Enum):
     OLD = "the last answer tells a state from before the deadline"
     MOVING = "the count was still moving"
     CONTROLS = "users sent later are not counted either"
-    UNCONTROLLED = "no users sent later can be told apart, so the missing may be late"
+    UNCONTROLLED = "without a filter for the run, no users sent later could be asked for"
     HIDDEN = "others that were counted can hide missing ones"
     UNSPLIT = "there is no count by bucket"
     FOREIGN = "without a filter for the run, others' users cannot be told apart"

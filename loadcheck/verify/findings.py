@@ -318,12 +318,12 @@ class _Sentences:
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
             f"verify.deadline: {neither}. {_LATER}",
             Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {_LATER}",
+            Reason.UNCONTROLLED: f"{missing} {when}; but the query has no filter for this run, so "
+            f"nobody sent later could be asked for, and {neither}. Add the run id to the event and "
+            "to the query's filter.",
             Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
             "filter for this run, so others' users may be among them, and any number of ours "
             "missing behind those. Add the run id to the event and to the query's filter.",
-            Reason.UNCONTROLLED: f"{missing} {when}: {neither}, for without a filter for this run "
-            "nobody who is sent later can be told apart, to show that the service still counts. "
-            "Add the run id to the event and to the query's filter.",
             Reason.UNSPLIT: f"{counted}, as many as there should be; but a sum does not tell whose "
             f"they are. {self._split_remedy()}",
             Reason.NOBODY: "Nobody was acknowledged, so nobody can be lost.",

@@ -269,7 +269,7 @@ def test_4_one_answer_of_too_many_is_a_slip_and_two_are_a_contradiction() -> Non
     assert weigh(terms(119), [*twice, *after[2:]]).lost.reason is Reason.CONFLICT
 
 
-def test_9_without_a_filter_nothing_can_be_proven() -> None:
+def test_9_without_a_filter_nobody_can_be_told_from_others() -> None:
     base = replace(terms(100), isolation="baseline", baseline=50)
     seen, findings = told(base, steady(150, 900))
     assert (seen.uniques, seen.lost, seen.duplicated, seen.lost_at_most) == (100, None, None, 100)
@@ -277,9 +277,10 @@ def test_9_without_a_filter_nothing_can_be_proven() -> None:
     assert "cannot tell this run's users" in findings[-1].summary
     seen, findings = told(base, steady(400, 900))
     assert (worst(f.verdict for f in findings), seen.unexpected) == (UNKNOWN, None)
-    # nobody sent later can be told apart, so the missing may be late (rule 6)
-    lost = weigh(base, steady(140, 900)).lost
-    assert (lost.verdict, lost.at_least, lost.reason) == (UNKNOWN, 0, Reason.UNCONTROLLED)
+    # and no users can be sent later that would tell the late from the lost
+    seen, findings = told(base, steady(140, 900))
+    assert (seen.lost, seen.lost_at_least, seen.lost_at_most) == (None, 0, 100)
+    assert "nobody sent later could be asked for" in findings[0].summary
     assert weigh(replace(base, baseline=None), steady(150)).nothing is Reason.NO_BASELINE
 
 

@@ -28,6 +28,7 @@ from loadcheck.measure import Ledger
 from loadcheck.pipeline import identity
 from loadcheck.pipeline.reconcile import ReconcileOptions, again
 from loadcheck.pipeline.run import RunContext, attempt
+from loadcheck.pipeline.session import RunSession
 from loadcheck.result import ResultFile
 from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import Scenario
@@ -339,7 +340,12 @@ async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path
     trial.over_s = clock.now_s
     finished = await work.finish()
     trial.document = finished.document
+    assert finished.judgement.consistent is not None
     trial.consistent = finished.judgement.consistent
+    broken = [f for f in finished.judgement.findings if "trace" in f.evidence]
+    if broken:
+        # a fault that was caught is a fault
+        trial.crash = "\n".join(line for f in broken for line in f.evidence["trace"])
     trial.code = exit_of(
         consistent=finished.judgement.consistent,
         verdict=finished.judgement.verdict,
@@ -363,6 +369,9 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     async def in_memory(*_: Any, **__: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
         yield copies, cast(HttpxTransport, queries)
 
+    async def reachable(*_: Any) -> None:
+        """Find the target there."""
+
     @asynccontextmanager
     async def later(*_: Any, **__: Any) -> AsyncIterator[HttpxTransport]:
         yield cast(HttpxTransport, queries)
@@ -370,6 +379,7 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
     with (
         mock.patch.object(sys.modules[attempt.__module__], "transports", in_memory),
+        mock.patch.object(sys.modules[RunSession.__module__], "refusal", reachable),
         mock.patch.object(sys.modules[again.__module__], "queries", later),
         mock.patch.object(identity, "new_id", return_value=name),
     ):
