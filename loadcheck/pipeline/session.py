@@ -109,6 +109,8 @@ class RunSession:
             together=scenario.load.copies_per_request,
         )
         load = scenario.load
+        # nobody adds the record of the only process to another
+        record.timeline.keeps_samples = False
         self._progress = Progress(
             name=scenario.name,
             run_id=run_id,
@@ -272,7 +274,9 @@ class RunSession:
         self._progress.phase = Phase.SETTLE
         if self._verification is not None:
             record = self._record
-            await self._verification.after(self._sent(), record.ledger, record.last_ack_ns)
+            since_ns = record.last_ack_ns
+            since_ns = 0 if since_ns is None else self._runner.begin_ns + since_ns
+            await self._verification.after(self._sent(), record.ledger, since_ns)
 
     def _sent(self) -> SentCounts:
         record = self._record

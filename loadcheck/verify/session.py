@@ -120,6 +120,7 @@ class Verification:
 
     async def sample(self, acknowledged: Callable[[], int]) -> None:
         """Note how many copies are acknowledged, again and again; runs until cancelled."""
+        self.acks.begin(time.monotonic_ns())
         while True:
             self.acks.add(time.monotonic_ns(), acknowledged())
             await anyio.sleep(_SAMPLE_S)
@@ -229,7 +230,7 @@ class Verification:
         if self.localized is not None:
             found = self.localized.unproven() if self.controlled.silent else self.localized
             told = tell(found, self._buckets, moments)
-            lost = places(found, self._buckets, self._acknowledged)
+            lost = places(found, self._buckets, self._acknowledged, moments)
         consistency, findings = reconcile(
             sent,
             self.settlement,
@@ -347,4 +348,4 @@ def numbers(bitmap: BitMap) -> npt.NDArray[np.int64]:
 def moments(due: Sequence[float | None], began_at: str | None) -> SendTimes:
     """Return when copies were sent, by the timeline's column of copies due."""
     began = None if began_at is None else datetime.fromisoformat(began_at)
-    return SendTimes(due=[int(copies or 0) for copies in due], began_at=began)
+    return SendTimes(due=[[int(copies or 0) for copies in due]], began_at=began)

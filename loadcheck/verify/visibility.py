@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.measure.recorded import Recorded
 from loadcheck.verify.observe import Observation
 
 Floats = npt.NDArray[np.float64]
@@ -27,32 +28,72 @@ Ranks = npt.NDArray[np.int64]
 _PERCENTILES = {"p50_s": 50.0, "p95_s": 95.0, "p99_s": 99.0, "max_s": 100.0}
 
 
-class AckCurve:
-    """How many copies had been acknowledged at which instant."""
+class AckCurve(Recorded):
+    """How many copies had been acknowledged at which instant.
 
-    __slots__ = ("_counts", "_times")
+    Of the sum of several curves it is known at each instant how many there were at least and at
+    most: each was looked at by its own clock.
+    """
+
+    __slots__ = ("_at_least", "_at_most", "_origin_ns", "_times")
 
     def __init__(self) -> None:
+        self._origin_ns = 0
         self._times = array("q")
-        self._counts = array("q")
+        self._at_least = array("q")
+        self._at_most = self._at_least
+
+    def begin(self, begin_ns: int) -> None:
+        """Note when the load began, before anything is added."""
+        self._origin_ns = begin_ns
 
     def add(self, now_ns: int, acknowledged: int) -> None:
         """Note the running total; an unchanged one moves the last instant of standing still."""
-        counts, times = self._counts, self._times
+        counts, times = self._at_least, self._times
         if len(counts) > 1 and counts[-1] == acknowledged == counts[-2]:
-            times[-1] = now_ns
+            times[-1] = now_ns - self._origin_ns
             return
-        times.append(now_ns)
+        times.append(now_ns - self._origin_ns)
         counts.append(acknowledged)
 
     def before(self, instant_ns: int) -> int:
-        """Return how many were acknowledged by an instant."""
-        place = bisect.bisect_right(self._times, instant_ns)
-        return self._counts[place - 1] if place else 0
+        """Return how many were acknowledged by an instant, at least."""
+        place = bisect.bisect_right(self._times, instant_ns - self._origin_ns)
+        return self._at_least[place - 1] if place else 0
 
-    def points(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return instants and running totals."""
-        return np.array(self._times, dtype=np.int64), np.array(self._counts, dtype=np.int64)
+    def points(self) -> tuple[Ranks, Ranks, Ranks]:
+        """Return instants, and how many were acknowledged by then at least and at most."""
+        times = np.array(self._times, dtype=np.int64) + self._origin_ns
+        at_least, at_most = (
+            np.array(counts, dtype=np.int64) for counts in (self._at_least, self._at_most)
+        )
+        return times, at_least, at_most
+
+    def __getstate__(self) -> tuple[bytes, ...]:
+        return tuple(held.tobytes() for held in (self._times, self._at_least, self._at_most))
+
+    def __setstate__(self, state: tuple[bytes, ...]) -> None:
+        self._origin_ns = 0
+        self._times, self._at_least, self._at_most = (array("q", held) for held in state)
+
+    def __add__(self, other: AckCurve) -> AckCurve:
+        both = [
+            [np.frombuffer(held, dtype=np.int64) for held in part.__getstate__()]
+            for part in (self, other)
+        ]
+        times = np.unique(np.concatenate([instants for instants, _, _ in both]))
+        at_least, at_most = np.zeros_like(times), np.zeros_like(times)
+        for instants, low, high in both:
+            if instants.size:
+                places = np.searchsorted(instants, times, side="right")
+                at_least += np.where(places, low[np.maximum(places - 1, 0)], 0)
+                places = np.searchsorted(instants, times, side="left")
+                at_most += high[np.minimum(places, instants.size - 1)]
+        merged = AckCurve()
+        merged._times, merged._at_least, merged._at_most = (
+            array("q", held.tolist()) for held in (times, at_least, at_most)
+        )
+        return merged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +172,12 @@ def visibility(
     # a user is visible from the last time on that it was not: what is seen only for a while is not
     stable = np.minimum.accumulate(np.maximum(counts - surplus, 0)[::-1])[::-1]
     stable = np.minimum(stable, arriving)
-    times, totals = acks.points()
+    times, at_least, at_most = acks.points()
     if lost is not None:
-        totals = totals - np.searchsorted(lost, totals, side="right")
+        at_least = at_least - np.searchsorted(lost, at_least, side="right")
+        at_most = at_most - np.searchsorted(lost, at_most, side="right")
     final = int(stable[-1])
-    marks = np.unique(np.concatenate((totals, stable, [0, final])))
+    marks = np.unique(np.concatenate((at_least, at_most, stable, [0, final])))
     marks = marks[marks <= final]
     ranks = marks[1:]
     users = np.diff(marks).astype(np.float64)
@@ -150,8 +192,9 @@ def visibility(
             lower=empty,
             users=empty,
         )
-    after = np.minimum(np.searchsorted(totals, ranks, side="left"), times.size - 1)
-    known_late, known_early = times[after], times[np.maximum(after - 1, 0)]
+    after = np.minimum(np.searchsorted(at_least, ranks, side="left"), times.size - 1)
+    before = np.minimum(np.searchsorted(at_most, ranks, side="left"), times.size - 1)
+    known_late, known_early = times[after], times[np.maximum(before - 1, 0)]
     present = np.searchsorted(stable, ranks, side="left")
     answered = np.array([seen.answered_ns for seen in good], dtype=np.int64)
     as_of = np.array([seen.as_of_ns for seen in good], dtype=np.int64)
