@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import InputError, Problem, SaveError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def emulate(
     reset_during_answer, reset_after_commit, throttle, refuse, slow, stall,
     truncated_json, malformed_json, frozen_counts, stale_cache.
     """
-    from loadcheck.emulator.journal import JournalError  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.emulator.journal import JournalError, JournalWriteError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.emulator.standalone import greeting, serve  # noqa: PLC0415
 
     keys = {"api_key": api_key, "secret_key": secret_key}
@@ -71,8 +71,13 @@ def emulate(
 
     try:
         serve(checked, host, port, data=data, ready=ready)
+    except JournalWriteError as error:
+        raise SaveError(
+            Problem(message=str(error), key="--data", remedy="make room for the file")
+        ) from None
     except JournalError as error:
-        raise InputError(Problem(message=str(error), key="--data")) from None
+        remedy = "name a data file of this emulator, or one that is not there yet"
+        raise InputError(Problem(message=str(error), key="--data", remedy=remedy)) from None
     except OSError as error:
         # the event loop's wording repeats the address; codes of name resolution are negative
         code = error.errno or 0

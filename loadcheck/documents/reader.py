@@ -20,6 +20,7 @@ class Reader:
         scribe: Takes problems.
         section: The section of the specification that describes it.
         known: Its fields; any other, unless it starts with "x-", is reported.
+        ignores: Whether other fields are ignored, with a warning.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class Reader:
         scribe: DocumentReporter,
         section: str,
         known: Collection[str],
+        *,
+        ignores: bool = False,
     ) -> None:
         self.path = path
         self.scribe = scribe
@@ -36,9 +39,16 @@ class Reader:
         self.usable = isinstance(raw, Mapping)
         self.raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         if not self.usable:
-            self.error((), f"expected an object, found {describe(raw)}")
+            self.error(
+                (), f"expected an object, found {describe(raw)}", "write its fields below it"
+            )
         for name in self.raw:
-            if name not in known and not name.startswith("x-"):
+            if name in known or name.startswith("x-"):
+                continue
+            if ignores:
+                message = f'the field "{name}" is ignored beside {" and ".join(known)}'
+                scribe.warn((*path, name), message, "leave it out", section)
+            else:
                 self.error((name,), f'unknown field "{name}"', did_you_mean(name, known))
 
     def __contains__(self, name: str) -> bool:
@@ -52,7 +62,7 @@ class Reader:
         """Report fields that are not there; return whether all are."""
         missing = [name for name in names if name not in self.raw]
         for name in missing if self.usable else ():
-            self.error((), f'the field "{name}" is missing')
+            self.error((), f'the field "{name}" is missing', f'add "{name}"')
         return not missing
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from loadcheck.emulator.http.message import Answer, Request, json_answer
 
 _FORMAT = 1
 _SCHEMA = """
@@ -23,15 +26,23 @@ _INSERT = "insert into event (received_ms, shift_ms, delay_ms, content) values (
 _SELECT = "select received_ms, shift_ms, delay_ms, content from event order by id"
 
 
+_CHECKPOINT_PAGES = 10_000  # each one waits for the disk: not after every thousandth upload
+
+
 class JournalError(Exception):
     """The file cannot be used; the message says why."""
+
+
+class JournalWriteError(JournalError):
+    """What was taken down cannot be written any more."""
 
 
 class Journal:
     """Appends events to a file, and reads them back.
 
     Written are only events that were stored, so reading them back through the committer restores
-    counts, deduplication and user properties.
+    counts, deduplication and user properties. What is flushed outlives this process, however it
+    ends; a power cut may take the last of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,8 +52,13 @@ class Journal:
             JournalError: It is something else, or not accessible.
         """
         self._waiting: list[tuple[int, int, int, bytes]] = []
+        self._path = path
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
+            if path.exists() and not path.is_file():
+                raise JournalError(f"{path}: not a file")
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+            # nobody else may write it meanwhile, and a commit is quicker
+            self._connection.execute("pragma locking_mode = exclusive")
             found = self._connection.execute("pragma user_version").fetchone()[0]
             tables = self._connection.execute("select count(*) from sqlite_schema").fetchone()[0]
             if found == 0 and tables == 0:
@@ -52,7 +68,8 @@ class Journal:
                 raise JournalError(f"{path}: not a data file of this emulator")
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = normal")
-        except sqlite3.Error as error:
+            self._connection.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        except (sqlite3.Error, OSError, ValueError) as error:  # the last: a NUL in its name
             raise JournalError(f"{path}: {error}") from None
 
     def events(self) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
@@ -65,15 +82,48 @@ class Journal:
         self._waiting.append((received_ms, shift_ms, delay_ms, orjson.dumps(event)))
 
     def flush(self) -> None:
-        """Write what is waiting."""
-        if not self._waiting:
+        """Write what is waiting; if that fails, it waits on.
+
+        Raises:
+            JournalWriteError: The disk is full, or the file cannot be written.
+        """
+        waiting, connection = self._waiting, self._connection
+        if not waiting:
             return
-        waiting, self._waiting = self._waiting, []
-        self._connection.execute("begin")
-        self._connection.executemany(_INSERT, waiting)
-        self._connection.execute("commit")
+        try:
+            if len(waiting) == 1:
+                connection.execute(_INSERT, waiting[0])
+            else:
+                connection.execute("begin")
+                connection.executemany(_INSERT, waiting)
+                connection.execute("commit")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("rollback")
+            raise JournalWriteError(f"{self._path}: {error}") from error
+        waiting.clear()
+
+    def before(self, application: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
+        """Return an application whose answers leave when what they acknowledge is written."""
+
+        def answer(request: Request) -> Answer:
+            answered = application(request)
+            try:
+                self.flush()
+            except JournalWriteError as error:
+                return json_answer(500, {"code": 500, "error": f"cannot be kept: {error}"})
+            return answered
+
+        return answer
 
     def close(self) -> None:
-        """Write what is waiting and close the file."""
-        self.flush()
-        self._connection.close()
+        """Write what is waiting and close the file.
+
+        Raises:
+            JournalWriteError: It cannot be written.
+        """
+        try:
+            self.flush()
+        finally:
+            self._connection.close()

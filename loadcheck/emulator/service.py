@@ -13,7 +13,7 @@ from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import Uploads
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.pages.openapi import description
-from loadcheck.emulator.pages.status import status_page
+from loadcheck.emulator.pages.status import local_only, status_page
 from loadcheck.emulator.query.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store.events import EventStore
@@ -71,11 +71,12 @@ class Emulator:
         }
         server = None if config.capacity is None else CapacityQueue(config.capacity)
         for path, uploads in self._uploads.items():
-            self.router.add("POST", path, uploads if server is None else server.before(uploads))
+            kept = uploads if journal is None else journal.before(uploads)
+            self.router.add("POST", path, kept if server is None else server.before(kept))
         self._route_queries(people)
         self._route_users(people)
-        self.router.add("GET", "/", self._page)
-        self.router.add("GET", "/openapi.json", self._openapi)
+        self.router.add("GET", "/", local_only(self._page))
+        self.router.add("GET", "/openapi.json", local_only(self._openapi))
 
     def _route_queries(self, people: UserDirectory) -> None:
         config, store = self.config, self._store

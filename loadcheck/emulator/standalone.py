@@ -20,8 +20,6 @@ from loadcheck.emulator.http.protocol import listening
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.service import Emulator
 
-_FLUSH_S = 0.25
-
 
 @asynccontextmanager
 async def serving(
@@ -29,29 +27,18 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve for the length of a block, which gets the base URL.
 
-    What a journal holds is on disk a quarter of a second later, and at the end.
+    A journal is closed at its end.
 
     Raises:
         OSError: The address cannot be had.
+        JournalWriteError: Not everything that was stored could be kept.
     """
     async with listening(emulator.router, host, port) as url:
-        if journal is None:
-            yield url
-            return
-        flushing = asyncio.create_task(_flush(journal))
         try:
             yield url
         finally:
-            flushing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await flushing
-            journal.close()
-
-
-async def _flush(journal: Journal) -> None:
-    while True:
-        await asyncio.sleep(_FLUSH_S)
-        journal.flush()
+            if journal is not None:
+                journal.close()
 
 
 def open_emulator(config: EmulatorConfig, data: Path | None) -> tuple[Emulator, Journal | None]:
@@ -95,7 +82,7 @@ def serve(
     data: Path | None = None,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         config: What the emulator is told.
@@ -107,6 +94,7 @@ def serve(
     Raises:
         OSError: The address cannot be had.
         JournalError: The data file cannot be used.
+        JournalWriteError: Not everything that was stored could be kept.
     """
     run(_serve(config, host, port, data, ready))
 
@@ -116,8 +104,9 @@ async def _serve(
 ) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(number, ended.set)
     emulator, journal = open_emulator(config, data)
     async with serving(emulator, host, port, journal) as url:
         ready(url)

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from loadcheck.escaping import printable_document
 from loadcheck.report import words
 
 
@@ -66,6 +67,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
+    document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
     console.print(_headline(document))
@@ -92,6 +94,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
 
 def headline(document: Document) -> str:
     """Return the verdict in one line, without colour."""
+    document = printable_document(document)
     return _headline(document).plain.strip()
 
 
@@ -204,15 +207,23 @@ def _counted(seen: Mapping[str, Any]) -> str:
 
 def _visible(lag: Mapping[str, Any]) -> Text:
     """Return how long after their acknowledgement users were counted."""
-    text = Text()
+    text = Text("after ", style="dim")
     for name in ("p50", "p95", "p99", "max"):
-        seconds = lag[f"{name}_s"]
-        style = "yellow" if seconds is None else ""
-        text.append(f"{name} {'never' if seconds is None else words.clock(seconds)}   ", style)
-    text.append("after its acknowledgement")
-    if lag["resolution_s"] is not None:
-        text.append(f", to {words.clock(lag['resolution_s'])}", style="dim")
+        high, low = lag[f"{name}_s"], lag.get("lower", {}).get(f"{name}_s")
+        text.append(f"{name} {_within(low, high)}   ", "yellow" if high is None else "")
     return text
+
+
+def _within(low: float | None, high: float | None) -> str:
+    """Return an interval of seconds; without an end: never, or nobody knows."""
+    if high is None:
+        return "never" if low is None else f"≥ {words.clock(low)}"
+    least, most = words.clock(low or 0.0), words.clock(high)
+    if least == most:
+        return most
+    if least == words.clock(0.0):
+        return f"≤ {most}"
+    return f"{least.removesuffix(' s')}–{most}" if most.endswith(" s") else f"{least}–{most}"
 
 
 def _latencies(document: Document) -> Table:

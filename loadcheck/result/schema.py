@@ -57,7 +57,8 @@ def _step() -> Shape:
             "succeeded": count("Attempts whose success criteria held."),
             "answers": {
                 "type": "object",
-                "description": "Attempts by status code or kind of failure.",
+                "description": "Attempts by status code or kind of failure: "
+                "connect, untrusted, local (never sent), timeout, lost, unreadable.",
                 "additionalProperties": {"type": "integer"},
             },
             "reasons": {
@@ -209,7 +210,8 @@ def _visibility() -> Shape:
         "anyOf": [
             open_object(
                 "From the acknowledgement of a user until it is counted: upper bounds, in seconds. "
-                "Users never counted have an infinite lag, which is null.",
+                "Users never counted have an infinite lag, which is null; so is a bound that no "
+                "answer gives.",
                 {
                     **lags,
                     "lower": open_object("Lower bounds of the same.", lags),

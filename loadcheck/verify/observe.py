@@ -102,6 +102,10 @@ class Observer:
         self._failed = 0
         self.observations: list[Observation] = []
 
+    def ask_by(self, uniques: Query, totals: Query | None, cost: int) -> None:
+        """Ask by other queries from now on."""
+        self._uniques, self._totals, self._cost = uniques, totals, cost
+
     async def ask(self, *, totals: bool = False) -> Observation:
         """Ask once for the uniques, and with ``totals`` for the events as well."""
         reply = await self._asker.ask(self._uniques, self._cost)

@@ -65,6 +65,15 @@ class QueryBudget:
                 return (at + self._window_ns - now) / 1e9
         return 0.0
 
+    @property
+    def most(self) -> int:
+        """What all queries of a window may cost together."""
+        return self._limit
+
+    def share_s(self, cost: int, share: float) -> float:
+        """Return the pause between queries of a cost that may use so much of the budget."""
+        return self._window_ns / 1e9 * cost / max(share * self._limit, 1)
+
     def pace_s(self, cost: int, *, span_s: float, reserve: int) -> float:
         """Return the shortest even pause between queries that keeps within the budget.
 

@@ -27,12 +27,27 @@ from loadcheck.verify.queries import ControlRuns
 from loadcheck.verify.query_client import QueryBudget, QueryClient, Send
 from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts
-from loadcheck.verify.visibility import AckCurve, Visibility, visibility
+from loadcheck.verify.visibility import (
+    AckCurve,
+    OrderCounts,
+    SendOrder,
+    Visibility,
+    read_order,
+    visibility,
+)
 from loadcheck.workflow.exchange import Exchange
-from loadcheck.workflow.identity import Buckets, partitions
+from loadcheck.workflow.identity import SEQUENCE, Buckets, partitions, size
 
 _SAMPLE_S = 0.05
 """Between two looks at how many copies have been acknowledged."""
+_ORDER_EVERY_S = 2.0
+"""Between two counts by send order at the least, and so many times as long as one of them takes."""
+_ORDER_SHARE = 20
+_LAST_ORDER_S = 2.0
+_ORDER_GROWTH = 0.25
+"""Where there is a budget, a pause is so many times as long as they have been asked for."""
+_ORDER_COST_SHARE = 5
+"""They may cost one such share of what all queries may."""
 _CONTROL = "control"
 _UNSENT = "unsent"
 
@@ -110,6 +125,16 @@ class Verification:
         self.localized: Localized | None = None
         self._acknowledged = BitMap()
         self._controls: Controls | None = None
+        self._ordered: list[OrderCounts] = []
+        self._ledger: Ledger | None = None
+        self._watching_ns = 0
+
+    def ask_by(self, prepared: CompiledScenario) -> None:
+        """Ask by the queries of the same scenario, compiled for a longer run."""
+        questions = prepared.questions
+        assert questions is not None
+        self._prepared, self._questions = prepared, questions
+        self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
 
     # the stretches of a run
 
@@ -118,18 +143,63 @@ class Verification:
         observation = await self.observer.ask()
         self.baseline = observation.uniques
 
-    async def sample(self, acknowledged: Callable[[], int]) -> None:
-        """Note how many copies are acknowledged, again and again; runs until cancelled."""
+    async def sample(self, totals: Callable[[], tuple[int, int, int]]) -> None:
+        """Note how far the copies have come, again and again; runs until cancelled.
+
+        Args:
+            totals: Copies acknowledged, those that can have arrived, and those begun or skipped.
+        """
         self.acks.begin(time.monotonic_ns())
         while True:
-            self.acks.add(time.monotonic_ns(), acknowledged())
+            self.acks.add(time.monotonic_ns(), *totals())
             await anyio.sleep(_SAMPLE_S)
+
+    async def watch_order(self) -> None:
+        """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
+        if not self._orders:
+            return
+        least_s = max(_ORDER_EVERY_S, 2 * self._scenario.verify.every_s)
+        most_s = 0.0
+        if self._allowance is not None:
+            cost = self._questions.split_cost
+            most_s = self._allowance.share_s(cost, 1 / _ORDER_COST_SHARE)
+        took_s, self._watching_ns = 0.0, self._watching_ns or time.monotonic_ns()
+        while True:
+            # the budget's share is for a whole window, and most runs are shorter: often at first
+            so_far_s = (time.monotonic_ns() - self._watching_ns) / 1e9
+            within_s = min(most_s, _ORDER_GROWTH * so_far_s)
+            await anyio.sleep(max(least_s, within_s, _ORDER_SHARE * took_s))
+            took_s = await self._ask_order()
+
+    async def end_order(self) -> None:
+        """Count by bucket in send order a last time, now that the count has settled."""
+        if self._orders and self._ordered:
+            with anyio.move_on_after(_LAST_ORDER_S):
+                await self._ask_order()
+
+    @property
+    def _orders(self) -> bool:
+        filtered = self._prepared.isolation == "filter" and not self.baseline
+        return self._scenario.localizes and filtered
+
+    async def _ask_order(self) -> float:
+        """Count by bucket in send order; return how long it took, in seconds."""
+        query, split = self._questions.split(SEQUENCE, "uniques"), self._scenario.verify.split
+        assert split is not None
+        reply = await self._asker.ask(query, self._questions.split_cost)
+        counts = None if reply.error else read_order(reply.values, split.limit)
+        if counts is not None:
+            self._ordered.append(
+                OrderCounts(as_of_ns=reply.as_of_ns, answered_ns=reply.answered_ns, counts=counts)
+            )
+        return (reply.answered_ns - reply.asked_ns) / 1e9
 
     async def after(self, sent: SentCounts, ledger: Ledger, last_ack_ns: int) -> None:
         """Ask until the count has settled; then who is missing, if somebody may be."""
         verify, before = self._scenario.verify, self.baseline or 0
         since_ns = last_ack_ns or time.monotonic_ns()
-        self.acks.add(since_ns, sent.acknowledged)
+        self._ledger = ledger
+        self.acks.add(since_ns, sent.acknowledged, sent.started - sent.rejected)
         filtered = self._prepared.isolation == "filter" and not before
         self.settlement = await self.observer.settle(
             lower=before + sent.acknowledged,
@@ -248,6 +318,7 @@ class Verification:
                 acknowledged=sent.acknowledged,
                 baseline=self.baseline or 0,
                 lost=lost,
+                order=self._order(),
             )
         return Verified(
             consistency=consistency,
@@ -258,6 +329,26 @@ class Verification:
         )
 
     # parts of them
+
+    def _order(self) -> SendOrder | None:
+        """Return the counts by send order beside what was sent; None if nobody asked."""
+        if self._ledger is None or not self._ordered:
+            return None
+        ledger, buckets = self._ledger, self._buckets
+        possible = ledger.acknowledged | ledger.indeterminate | ledger.open()
+        lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
+
+        def by_bucket(copies: BitMap) -> npt.NDArray[np.int64]:
+            column = buckets.column(np.array(copies.to_array(), dtype=np.int64), SEQUENCE)
+            return np.bincount(column, minlength=size(SEQUENCE)).astype(np.int64)
+
+        return SendOrder(
+            answers=self._ordered,
+            first=np.array([buckets.first(at) for at in range(size(SEQUENCE))], dtype=np.int64),
+            acknowledged=by_bucket(ledger.acknowledged),
+            possible=by_bucket(possible),
+            lost=by_bucket(lost),
+        )
 
     async def _confirm(self, sent: SentCounts) -> None:
         """Get past the service's cache before anybody is called missing, or counted twice."""
@@ -336,6 +427,8 @@ class Verification:
         span_s = math.inf if pacer is None else pacer.duration_s + verify.deadline_s
         splits = 2 * len(partitions(verify.partitions)) if self._scenario.localizes else 0
         reserve = splits * questions.split_cost + 10 * questions.cost
+        if self._scenario.localizes:
+            reserve += self._allowance.most // _ORDER_COST_SHARE
         even_s = self._allowance.pace_s(questions.cost, span_s=span_s, reserve=reserve)
         return max(verify.every_s, even_s)
 

@@ -1,9 +1,12 @@
-"""How long after its acknowledgement a user is counted, from two curves.
+"""How long after its acknowledgement a user is counted, as intervals that contain the truth.
 
-The service tells how many users it counts, not which. The k-th user acknowledged is taken to be
-visible once k users are counted; whatever the order in which they really become visible, the mean
-is the same. A lag is known to lie between two bounds: at the last answer with fewer than k users it
-was not over, at the next one it was. Percentiles are those of the upper bounds. Users that were
+The service tells how many users it counts, not which, and users need not become visible in the
+order in which they were acknowledged. What is certain all the same: whoever waits longer than some
+time is missing from each answer of that time, so of answers not further apart than it, they are
+missing from at least one; all that can be missing from those answers, added up, are the most who
+waited so long. And of those acknowledged long enough before an answer, as many waited as are more
+than it counts. Counts by bucket in send order bound each bucket on its own, which is much sharper:
+in a steady load the ones who come make up for the ones who wait in a plain count. Users that were
 never counted have an infinite lag.
 """
 
@@ -12,135 +15,297 @@ from __future__ import annotations
 import bisect
 import math
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loadcheck.measure.recorded import Recorded
+from loadcheck.verify.bucket_counts import whole
 from loadcheck.verify.observe import Observation
+from loadcheck.workflow.identity import SEQUENCE, read_label, size
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Ranks = npt.NDArray[np.int64]
 
 _PERCENTILES = {"p50_s": 50.0, "p95_s": 95.0, "p99_s": 99.0, "max_s": 100.0}
+_MOST_ANSWERS, _MOST_SPLIT = 500, 150
+"""So many answers are looked at, by bucket or not; of more, every second, third … one."""
+_ABSURD = 2**62
+_HALVINGS = 24
+"""A bound is found to this power of one half of the time from the first answer to the last."""
 
 
 class AckCurve(Recorded):
-    """How many copies had been acknowledged at which instant.
+    """How many copies had been acknowledged, and how many can have arrived, at which instant.
 
     Of the sum of several curves it is known at each instant how many there were at least and at
-    most: each was looked at by its own clock.
+    most: each generator looked at itself by its own clock.
     """
 
-    __slots__ = ("_at_least", "_at_most", "_origin_ns", "_times")
+    __slots__ = ("_columns", "_origin_ns", "_times")
 
     def __init__(self) -> None:
         self._origin_ns = 0
         self._times = array("q")
-        self._at_least = array("q")
-        self._at_most = self._at_least
+        # acknowledged at least and at most, possible, begun
+        self._columns = tuple(array("q") for _ in range(4))
 
     def begin(self, begin_ns: int) -> None:
         """Note when the load began, before anything is added."""
         self._origin_ns = begin_ns
 
-    def add(self, now_ns: int, acknowledged: int) -> None:
-        """Note the running total; an unchanged one moves the last instant of standing still."""
-        counts, times = self._at_least, self._times
-        if len(counts) > 1 and counts[-1] == acknowledged == counts[-2]:
-            times[-1] = now_ns - self._origin_ns
+    def add(
+        self, now_ns: int, acknowledged: int, possible: int | None = None, begun: int | None = None
+    ) -> None:
+        """Note the running totals; unchanged ones move the last instant of standing still.
+
+        Args:
+            now_ns: The instant.
+            acknowledged: Copies acknowledged by then.
+            possible: Copies that can have arrived by then: those begun and not refused. None:
+                those acknowledged.
+            begun: How far the numbers of the copies had come, in the numbers of the run; None: as
+                far as ``possible``.
+        """
+        times, since_ns = self._times, now_ns - self._origin_ns
+        possible = acknowledged if possible is None else max(acknowledged, possible)
+        begun = possible if begun is None else begun
+        still = (acknowledged, acknowledged, possible, begun)
+        if len(times) > 1 and times[-1] < since_ns and self._at(-1) == still == self._at(-2):
+            times[-1] = since_ns
             return
-        times.append(now_ns - self._origin_ns)
-        counts.append(acknowledged)
+        times.append(since_ns)
+        for column, total in zip(self._columns, still, strict=True):
+            column.append(total)
+
+    def _at(self, place: int) -> tuple[int, ...]:
+        return tuple(column[place] for column in self._columns)
 
     def before(self, instant_ns: int) -> int:
         """Return how many were acknowledged by an instant, at least."""
         place = bisect.bisect_right(self._times, instant_ns - self._origin_ns)
-        return self._at_least[place - 1] if place else 0
+        return self._columns[0][place - 1] if place else 0
 
-    def points(self) -> tuple[Ranks, Ranks, Ranks]:
-        """Return instants, and how many were acknowledged by then at least and at most."""
-        times = np.array(self._times, dtype=np.int64) + self._origin_ns
-        at_least, at_most = (
-            np.array(counts, dtype=np.int64) for counts in (self._at_least, self._at_most)
-        )
-        return times, at_least, at_most
+    def points(self) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+        """Return instants, and running totals by then.
+
+        The totals are the acknowledged at least and at most, those that can have arrived, and how
+        far the numbers of the copies had come.
+        """
+        times, *columns = self._ordered()
+        low, high, possible, begun = columns
+        return times + self._origin_ns, low, high, possible, begun
+
+    def _ordered(self) -> list[Ints]:
+        times = np.array(self._times, dtype=np.int64)
+        order = np.argsort(times, kind="stable")
+        columns = (np.array(column, dtype=np.int64)[order] for column in self._columns)
+        return [times[order], *(np.maximum.accumulate(column) for column in columns)]
 
     def __getstate__(self) -> tuple[bytes, ...]:
-        return tuple(held.tobytes() for held in (self._times, self._at_least, self._at_most))
+        return tuple(column.tobytes() for column in self._ordered())
 
     def __setstate__(self, state: tuple[bytes, ...]) -> None:
         self._origin_ns = 0
-        self._times, self._at_least, self._at_most = (array("q", held) for held in state)
+        self._times, *columns = (array("q", column) for column in state)
+        self._columns = tuple(columns)
 
     def __add__(self, other: AckCurve) -> AckCurve:
         both = [
-            [np.frombuffer(held, dtype=np.int64) for held in part.__getstate__()]
+            [np.frombuffer(column, dtype=np.int64) for column in part.__getstate__()]
             for part in (self, other)
         ]
-        times = np.unique(np.concatenate([instants for instants, _, _ in both]))
-        at_least, at_most = np.zeros_like(times), np.zeros_like(times)
-        for instants, low, high in both:
+        times = np.unique(np.concatenate([part[0] for part in both]))
+        low, high, possible, begun = (np.zeros_like(times) for _ in range(4))
+        for instants, *columns in both:
             if instants.size:
-                places = np.searchsorted(instants, times, side="right")
-                at_least += np.where(places, low[np.maximum(places - 1, 0)], 0)
-                places = np.searchsorted(instants, times, side="left")
-                at_most += high[np.minimum(places, instants.size - 1)]
+                passed = np.searchsorted(instants, times, side="right")
+                low += np.where(passed, columns[0][np.maximum(passed - 1, 0)], 0)
+                ahead = np.minimum(np.searchsorted(instants, times), instants.size - 1)
+                high += columns[1][ahead]
+                possible += columns[2][ahead]
+                # each goes through the run's numbers at its own pace
+                begun = np.maximum(begun, columns[3][ahead])
         merged = AckCurve()
-        merged._times, merged._at_least, merged._at_most = (
-            array("q", held.tolist()) for held in (times, at_least, at_most)
-        )
+        merged.__setstate__(tuple(held.tobytes() for held in (times, low, high, possible, begun)))
         return merged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """How many of each group of users can be missing from which answer.
+
+    Attributes:
+        as_of: Instants whose state the answers tell at the least, in ns, ascending.
+        answered: When they were complete.
+        missing: At most so many are missing; a row for each answer, a column for each group.
+        start: By group, the instant before which nobody was acknowledged.
+        end: By group, the instant after which nobody was.
+        users: By group, how many there are.
+    """
+
+    as_of: Ints
+    answered: Ints
+    missing: Floats
+    start: Ints
+    end: Ints
+    users: Ints
+
+    def longer(self, wait_ns: int) -> float:
+        """Return how many can have waited longer than so long at the most.
+
+        The cheapest choice of answers such that every such wait has one within: from one to the
+        next it takes no longer than the wait.
+        """
+        groups = self.start.size
+        best = np.full((self.as_of.size, groups), np.inf)
+        total = np.full(groups, np.inf)
+        first = 0
+        for at in range(self.as_of.size):
+            while self.as_of[first] < self.answered[at] - wait_ns:
+                first += 1
+                if first >= at:
+                    break
+            first = min(first, at)
+            reach = np.min(best[first:at], axis=0) if first < at else np.full(groups, np.inf)
+            # before the first acknowledgement an answer costs nothing, and nobody waits yet
+            reach = np.where(self.answered[at] <= self.start + wait_ns, 0.0, reach)
+            best[at] = self.missing[at] + reach
+            total = np.where(self.as_of[at] >= self.end, np.minimum(total, best[at]), total)
+        return float(np.minimum(total, self.users).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Visibility:
-    """The distribution of the visibility lag, in seconds.
+    """What is known of the distribution of the visibility lag.
 
     Attributes:
         acknowledged: Users that it is about.
         never: Those that were not counted by the last observation.
-        resolution_s: No lag is known better than this; None if none is known.
-        upper, lower, users: Bounds of the lag, and how many users have them.
     """
 
     acknowledged: int
     never: int
-    resolution_s: float | None
-    upper: Floats
-    lower: Floats
-    users: Floats
+    _answers: tuple[_Answers, ...] = field(repr=False)
+    _lost: int = field(repr=False)
+    _counted: Ints = field(repr=False)
+    _as_of: Ints = field(repr=False)
+    _times: Ints = field(repr=False)
+    _totals: Ints = field(repr=False)
 
     def percentile_s(self, percentile: float, *, lower: bool = False) -> float | None:
-        """Return the given percentile of the lag; infinity, or None without samples."""
+        """Return a bound of the given percentile; infinity, or None without samples."""
         if not self.acknowledged:
             return None
-        lags = self.lower if lower else self.upper
-        order = np.argsort(lags, kind="stable")
-        reached = np.cumsum(self.users[order])
         rank = max(1, math.ceil(round(percentile * self.acknowledged / 100, 6)))
-        place = int(np.searchsorted(reached, rank))
-        return float(lags[order[place]]) if place < lags.size else math.inf
+        if rank > self.acknowledged - self.never:
+            return math.inf
+        return self._at_least_s(rank) if lower else self._at_most_s(rank)
+
+    def _at_most_s(self, rank: int) -> float:
+        """Return how long the user of a rank can have waited at the most."""
+        allowed = self.acknowledged - rank - self._lost
+        return min(
+            (_shortest_s(answers, allowed) for answers in self._answers),
+            default=math.inf,
+        )
+
+    def _at_least_s(self, rank: int) -> float:
+        """Return how long the user of a rank has certainly waited.
+
+        Of those acknowledged by some instant, all but the counted are missing from an answer; if
+        they are more than the ranks above, one of them is the user of that rank.
+        """
+        needed = self._counted + (self.acknowledged - rank + 1)
+        place = np.searchsorted(self._totals, needed, side="left")
+        known = place < self._totals.size
+        if not known.any():
+            return 0.0
+        waited = self._as_of[known] - self._times[place[known]]
+        return max(0.0, float(waited.max()) / 1e9)
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as the results file holds them; null where a lag is infinite."""
-
-        def figures(*, lower: bool) -> dict[str, float | None]:
-            return {
-                name: _finite(self.percentile_s(percentile, lower=lower))
+        uppers, lowers = (
+            {
+                name: self.percentile_s(percentile, lower=lower)
                 for name, percentile in _PERCENTILES.items()
             }
-
+            for lower in (False, True)
+        )
+        widths = [
+            high - low
+            for high, low in zip(uppers.values(), lowers.values(), strict=True)
+            if high is not None and low is not None and math.isfinite(high)
+        ]
         return {
-            **figures(lower=False),
-            "lower": figures(lower=True),
-            "resolution_s": _finite(self.resolution_s),
+            **{name: _finite(value) for name, value in uppers.items()},
+            "lower": {name: _finite(value) for name, value in lowers.items()},
+            "resolution_s": _finite(max(widths, default=None)),
             "never": self.never,
             "samples": self.acknowledged,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCounts:
+    """Users counted by bucket in send order, as one answer tells them.
+
+    Attributes:
+        as_of_ns: The instant whose state it tells at the least.
+        answered_ns: When it was complete.
+        counts: Users by bucket.
+    """
+
+    as_of_ns: int
+    answered_ns: int
+    counts: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOrder:
+    """Counts by bucket in send order, and what they are held against.
+
+    Attributes:
+        answers: The counts, in order.
+        first: By bucket, the number of its first copy.
+        acknowledged: By bucket, the copies acknowledged.
+        possible: By bucket, the copies that can have arrived.
+        lost: By bucket, the acknowledged ones that are known to be lost.
+    """
+
+    answers: Sequence[OrderCounts]
+    first: Ints
+    acknowledged: Ints
+    possible: Ints
+    lost: Ints
+
+
+def read_order(values: Mapping[str, Any], limit: int) -> Ints | None:
+    """Return an answer's counts by bucket in send order; None if it is no evidence.
+
+    Args:
+        values: Its labels and their values.
+        limit: The most rows that the service returns: with so many, some may be missing.
+    """
+    labels, numbers = values.get("labels"), values.get("values")
+    rows = labels if isinstance(labels, list) else [] if labels is None else [labels]
+    cells = numbers if isinstance(numbers, list) else [] if numbers is None else [numbers]
+    if len(rows) != len(cells) or len(rows) >= limit:
+        return None
+    counts = np.zeros(size(SEQUENCE), dtype=np.int64)
+    for row, cell in zip(rows, cells, strict=True):
+        text = row[-1] if isinstance(row, list) and row else row
+        bucket = read_label(SEQUENCE, text) if isinstance(text, str) else None
+        count = whole(cell)
+        if count is None or bucket is None or count >= _ABSURD:
+            return None
+        counts[bucket] += count
+    return counts
 
 
 def visibility(
@@ -150,6 +315,7 @@ def visibility(
     acknowledged: int,
     baseline: int = 0,
     lost: Ranks | None = None,
+    order: SendOrder | None = None,
 ) -> Visibility | None:
     """Return the lag's distribution; None if no observation is evidence.
 
@@ -159,56 +325,128 @@ def visibility(
         acknowledged: Copies acknowledged in all.
         baseline: What it counted before the run.
         lost: Which of them are known to be lost, as places in the order of acknowledgement from 1,
-            ascending. Nobody is matched with them: whoever comes after a lost user would seem to
-            have waited for the next one.
+            ascending. They have waited for ever, and are missing from no answer that tells of the
+            others.
+        order: What was counted by bucket in send order; None if nobody asked.
     """
     good = [seen for seen in observations if seen.uniques is not None]
     if not good:
         return None
-    counts = np.array([seen.uniques for seen in good], dtype=np.int64) - baseline
-    # users counted beyond the acknowledged ones arrived without an answer: count them as early
-    arriving = acknowledged - (0 if lost is None else lost.size)
-    surplus = max(0, int(counts[-1]) - arriving)
-    # a user is visible from the last time on that it was not: what is seen only for a while is not
-    stable = np.minimum.accumulate(np.maximum(counts - surplus, 0)[::-1])[::-1]
-    stable = np.minimum(stable, arriving)
-    times, at_least, at_most = acks.points()
-    if lost is not None:
-        at_least = at_least - np.searchsorted(lost, at_least, side="right")
-        at_most = at_most - np.searchsorted(lost, at_most, side="right")
-    final = int(stable[-1])
-    marks = np.unique(np.concatenate((at_least, at_most, stable, [0, final])))
-    marks = marks[marks <= final]
-    ranks = marks[1:]
-    users = np.diff(marks).astype(np.float64)
-    if times.size == 0 or ranks.size == 0:
-        never = acknowledged - final
-        empty = np.empty(0)
-        return Visibility(
-            acknowledged=acknowledged,
-            never=never,
-            resolution_s=None,
-            upper=empty,
-            lower=empty,
-            users=empty,
-        )
-    after = np.minimum(np.searchsorted(at_least, ranks, side="left"), times.size - 1)
-    before = np.minimum(np.searchsorted(at_most, ranks, side="left"), times.size - 1)
-    known_late, known_early = times[after], times[np.maximum(before - 1, 0)]
-    present = np.searchsorted(stable, ranks, side="left")
-    answered = np.array([seen.answered_ns for seen in good], dtype=np.int64)
+    good.sort(key=lambda seen: seen.as_of_ns)
+    # no service has more users than there are copies; what is beyond them is not ours
+    counted = [min(max(0, (seen.uniques or 0) - baseline), _ABSURD) for seen in good]
+    counts = np.array(counted, dtype=np.int64)
     as_of = np.array([seen.as_of_ns for seen in good], dtype=np.int64)
-    upper = np.maximum(answered[present] - known_early, 0) / 1e9
-    absent = np.where(present > 0, as_of[np.maximum(present - 1, 0)], 0)
-    lower = np.maximum(absent - known_late, 0) / 1e9
+    answered = np.maximum.accumulate(np.array([seen.answered_ns for seen in good], dtype=np.int64))
+    times, totals, at_most, possible, begun = acks.points()
+    known_lost = 0 if lost is None else int(lost.size)
+    # a user is visible from the last time on that it was not: what is seen only for a while is not
+    stable = np.minimum.accumulate(counts[::-1])[::-1]
+    never = min(acknowledged, max(acknowledged - int(stable[-1]), known_lost))
+    answers = []
+    if times.size and acknowledged and totals[-1]:
+        missing = _missing(times, at_most, possible, as_of, answered, stable)
+        if lost is not None:
+            missing -= _known_lost(lost, times, totals, possible, as_of)
+        chosen = _thinned(as_of.size, _MOST_ANSWERS)
+        before = max(0, int(np.searchsorted(at_most, 1, side="left")) - 1)
+        span = times[[before]], times[[np.searchsorted(totals, totals[-1], side="left")]]
+        answers.append(
+            _Answers(
+                as_of=as_of[chosen],
+                answered=answered[chosen],
+                missing=np.maximum(missing, 0).astype(np.float64)[chosen, np.newaxis],
+                start=span[0],
+                end=span[1],
+                users=np.array([acknowledged - known_lost]),
+            )
+        )
+        if order is not None and order.answers and (lost is None) == (not order.lost.any()):
+            answers.append(_in_order(order, times, begun, span))
     return Visibility(
         acknowledged=acknowledged,
-        never=acknowledged - final,
-        resolution_s=float((upper - lower).max()),
-        upper=upper,
-        lower=lower,
-        users=users,
+        never=never,
+        _answers=tuple(answers),
+        _lost=known_lost,
+        _counted=counts,
+        _as_of=as_of,
+        _times=times,
+        _totals=totals,
     )
+
+
+def _in_order(order: SendOrder, times: Ints, begun: Ints, span: tuple[Ints, Ints]) -> _Answers:
+    """Return how many of each bucket in send order can be missing from which answer."""
+    used = np.flatnonzero(order.acknowledged - order.lost > 0)
+    told = [order.answers[at] for at in _thinned(len(order.answers), _MOST_SPLIT)]
+    told.sort(key=lambda answer: answer.as_of_ns)
+    counts = np.array([answer.counts[used] for answer in told], dtype=np.int64)
+    stable = np.minimum.accumulate(counts[::-1], axis=0)[::-1]
+    lost = order.lost[used]
+    missing = np.minimum(
+        order.acknowledged[used] - lost, np.maximum(order.possible[used] - lost - stable, 0)
+    )
+    # copies begin in the order of their numbers: until the first of a bucket nobody of it has
+    last_before = np.searchsorted(begun, order.first[used], side="right") - 1
+    start = np.maximum(span[0][0], times[np.maximum(last_before, 0)])
+    answered = np.array([answer.answered_ns for answer in told], dtype=np.int64)
+    return _Answers(
+        as_of=np.array([answer.as_of_ns for answer in told], dtype=np.int64),
+        answered=np.maximum.accumulate(answered),
+        missing=missing.astype(np.float64),
+        start=start,
+        end=np.full(start.size, span[1][0]),
+        users=order.acknowledged[used] - lost,
+    )
+
+
+def _missing(
+    times: Ints, totals: Ints, possible: Ints, as_of: Ints, answered: Ints, counts: Ints
+) -> Ints:
+    """Return how many acknowledged users each answer can lack at the most.
+
+    Whoever it counts may be one who is not acknowledged yet, as long as there are such.
+    """
+    last = times.size - 1
+    acked = totals[np.minimum(np.searchsorted(times, as_of, side="left"), last)]
+    arrived = possible[np.minimum(np.searchsorted(times, answered, side="left"), last)]
+    missing: Ints = np.minimum(acked, np.maximum(arrived - counts, 0))
+    return missing
+
+
+def _known_lost(lost: Ranks, times: Ints, totals: Ints, possible: Ints, as_of: Ints) -> Ints:
+    """Return how many of the lost were certainly acknowledged by each instant.
+
+    Copies are acknowledged in the order of their numbers but for those under way at a time.
+    """
+    place = np.searchsorted(times, as_of, side="right") - 1
+    known = np.where(place >= 0, 2 * totals[np.maximum(place, 0)] - possible[place], 0)
+    known = np.where(place >= totals.size - 1, totals[-1], known)
+    found: Ints = np.searchsorted(lost, known, side="right").astype(np.int64)
+    return found
+
+
+def _thinned(size: int, most: int) -> Ints:
+    """Return which of so many answers are looked at: the last is always among them."""
+    step = -(-size // most)
+    return np.arange(size - 1, -1, -step, dtype=np.int64)[::-1]
+
+
+def _shortest_s(answers: _Answers, allowed: int) -> float:
+    """Return the shortest time that no more than so many can have exceeded."""
+    high = int(answers.answered[-1] - answers.start.min())
+    if allowed < 0 or answers.longer(high) > allowed:
+        return math.inf
+    low = 0
+    if answers.longer(low) <= allowed:
+        return 0.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) // 2
+        if answers.longer(middle) <= allowed:
+            high = middle
+        else:
+            low = middle
+    return high / 1e9
 
 
 def _finite(value: float | None) -> float | None:

@@ -192,6 +192,11 @@ class Exchange:
                 return value.decode("latin-1")
         return None
 
+    def header_values(self, name: str) -> list[str]:
+        """Return the header fields of that name in order, compared without case."""
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.headers if key == wanted]
+
 
 class RetriedExchange(Exchange):
     """An attempt whose request met a connection that was being closed, and was sent once more.

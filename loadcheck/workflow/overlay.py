@@ -13,7 +13,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from loadcheck.documents.builder import describe
 from loadcheck.documents.pointer import parse_pointer
-from loadcheck.workflow.expressions.values import Dynamic, JsonText, Text
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    Frame,
+    JsonText,
+    Text,
+    UnsendableError,
+    as_dynamic,
+)
 
 _AT = re.compile(r"(?:(body)|(query|header|path|cookie)\.([^#]+))(?:#(.*))?", re.DOTALL)
 _BEHIND_LAST: Final = frozenset({"-"})
@@ -67,7 +74,7 @@ def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:
     ``-`` appends (RFC 6901 section 4).
 
     Raises:
-        ValueError: The pointer leads through a scalar, past the end of an array, or into a value
+        ValueError: The pointer leads through a scalar, past the end of an array, or into a text
             that is known only when a copy runs.
     """
     if not pointer:
@@ -83,9 +90,26 @@ def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:
             raise ValueError(f'"{token}" is no index of an array of {len(tree)}')
         old = tree[index] if index < len(tree) else None
         return [*tree[:index], put(old, rest, value), *tree[index + 1 :]]
-    known = not isinstance(tree, Dynamic | Text | JsonText)
+    if isinstance(tree, Dynamic):
+        return _put_late(tree, pointer, value)
+    known = not isinstance(tree, Text | JsonText)
     what = describe(tree) if known else f'"{tree}", known only when a copy runs'
     raise ValueError(f'there is no place "{token}" in {what}')
+
+
+def _put_late(tree: Dynamic, pointer: Sequence[str], value: Any) -> Dynamic:
+    """Return what will be a value with another one put into it, when a copy runs."""
+    known = as_dynamic(value)
+
+    def replaced(frame: Frame) -> Any:
+        new = value if known is None else known.require(frame)
+        try:
+            return put(tree.require(frame), pointer, new)
+        except ValueError as error:
+            raise UnsendableError(f"{tree.text}: {error}") from None
+
+    uses = tree.uses if known is None else tree.uses | known.uses
+    return Dynamic(text=tree.text, evaluate=replaced, uses=uses)
 
 
 def _index(token: str, size: int) -> int | None:

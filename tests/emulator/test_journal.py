@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadcheck.emulator.journal import Journal, JournalError
-from tests.emulator.conftest import Make, Project
+from tests.emulator.conftest import API_KEY, Make, Project
 
 Restart = Callable[[], Project]
 
@@ -73,3 +73,28 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
         Journal(other)
     with pytest.raises(JournalError, match="unable to open"):
         Journal(tmp_path / "no folder" / "data")
+
+
+def test_what_cannot_be_kept_is_not_acknowledged(make: Make, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "data.sqlite")
+    project = make(journal=journal)
+    event = {"user_id": "user-1", "event_type": "probe"}
+    payload = {"api_key": API_KEY, "events": [event]}
+    # as a disk that is full has it
+    journal._connection.execute("pragma max_page_count = 1")
+    large = [event | {"event_properties": {f"p{n}": "x" * 1000 for n in range(100)}}]
+    status, said = project.post({**payload, "events": large})
+    assert (status, said["code"]) == (500, 500)
+    assert "cannot be kept" in said["error"]
+    journal._connection.execute("pragma max_page_count = 100000")
+    assert project.post(payload)[0] == 200
+    # what waited is written with the next that can be
+    assert sum(1 for _ in journal.events()) == 2
+    journal.close()
+
+
+def test_a_file_has_one_emulator_at_a_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "data.sqlite")
+    with pytest.raises(JournalError, match="database is locked"):
+        Journal(tmp_path / "data.sqlite")
+    journal.close()

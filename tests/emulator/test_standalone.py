@@ -18,6 +18,7 @@ import pytest
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.emulator.config.parse import _KEYS
+from loadcheck.emulator.journal import Journal
 
 COMMAND = [sys.executable, "-m", "loadcheck", "emulate", "--port", "0"]
 KEYS = ["--api-key", "key-12345", "--secret-key", "secret-12345"]
@@ -70,6 +71,25 @@ def test_data_outlives_the_process(tmp_path: Path, end: signal.Signals) -> None:
         auth = ("key-12345", "secret-12345")
         listed = httpx.get(f"{url_in(printed)}/api/2/events/list", auth=auth).json()["data"]
         assert [(entry["value"], entry["totals"]) for entry in listed] == [("probe", 1)]
+
+
+def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
+    data = tmp_path / "data.sqlite"
+    arguments = [*COMMAND, *KEYS, "--data", str(data)]
+    acknowledged = 0
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = url_in(process.stdout.readline())
+        with httpx.Client() as client:
+            for number in range(200):
+                events = [{"user_id": f"user-{number}", "event_type": "probe"}]
+                payload = {"api_key": "key-12345", "events": events}
+                answer = client.post(f"{url}/2/httpapi", json=payload)
+                acknowledged += answer.json()["events_ingested"]
+        process.kill()
+    journal = Journal(data)
+    assert sum(1 for _ in journal.events()) == acknowledged == 200
+    journal.close()
 
 
 def test_it_has_no_control_endpoint() -> None:

@@ -345,7 +345,8 @@ def test_acknowledgements_of_several_generators_are_bounded_by_their_curves(
             curve.add(1000 * (index + 1) + look, sum(instant <= look for instant in instants))
         curves.append(curve)
     merged = pickle.loads(pickle.dumps(added(curves)))
-    times, at_least, at_most = merged.points()
+    times, at_least, at_most, possible, _ = merged.points()
+    assert np.array_equal(possible, at_most)
     assert np.all(np.diff(times) > 0)
     for now_ns, low, high in zip(times.tolist(), at_least, at_most, strict=True):
         truth = sum(instant <= now_ns for instants in shards for instant in instants)

@@ -10,6 +10,8 @@ import pytest
 from loadcheck.documents.document import MAX_BYTES
 from loadcheck.pipeline.prepare import fetch
 
+DONE = threading.Event()
+
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -20,6 +22,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(404 if self.path == "/missing" else 200)
         self.end_headers()
+        if self.path == "/drips":
+            while not DONE.wait(0.1):
+                self.wfile.write(b"a")
+                self.wfile.flush()
         body = b"a" * (2 * MAX_BYTES) if self.path == "/large" else b"openapi: 3.1.0"
         try:
             self.wfile.write(body)
@@ -51,6 +57,13 @@ def test_a_page_that_is_not_there_is_no_description(base: str) -> None:
 
 def test_no_more_is_read_than_a_document_may_be_long(base: str) -> None:
     assert MAX_BYTES < len(fetch(f"{base}/large")) < 2 * MAX_BYTES
+
+
+def test_what_drips_is_given_up(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fetch.__globals__, "_TIMEOUT_S", 0.5)
+    with pytest.raises(OSError, match="did not arrive within"):
+        fetch(f"{base}/drips")
+    DONE.set()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://127.0.0.1:99999/", "http://"])

@@ -73,7 +73,15 @@ def test_what_cannot_be_decided_is_named(document: Document) -> None:
 def test_a_lag_without_end_is_said(document: Document) -> None:
     lag = {"p50_s": 0.5, "p95_s": 0.9, "p99_s": 1.2, "max_s": None, "resolution_s": 0.25}
     document["consistency"]["visibility"] = lag | {"never": 37, "samples": 21_600}
-    assert "max never   after its acknowledgement" in shown(document)
+    assert "visible   after p50 ≤ 0.5 s   p95 ≤ 0.9 s   p99 ≤ 1.2 s   max never" in shown(document)
+
+
+def test_a_lag_is_shown_as_the_interval_that_it_is(document: Document) -> None:
+    lower = {"p50_s": 0.5, "p95_s": 0.2, "p99_s": 1.0, "max_s": 30.0}
+    lag = {"p50_s": 0.5, "p95_s": 0.9, "p99_s": 61.0, "max_s": None, "resolution_s": 60.0}
+    document["consistency"]["visibility"] = lag | {"lower": lower, "never": 0, "samples": 9}
+    text = shown(document)
+    assert "visible   after p50 0.5 s   p95 0.2–0.9 s   p99 1.0 s–1:01   max ≥ 30.0 s" in text
 
 
 def test_bounds_are_shown_as_such(document: Document) -> None:

@@ -322,7 +322,10 @@ def test_overrides_are_named_as_they_were_given(problems: Problems) -> None:
 
 def test_problems_of_overrides_are_told_beside_those_of_a_broken_file(problems: Problems) -> None:
     assert problems("a = \n", "seed") == [
-        "s.toml:1: is not TOML: invalid value, column 5",
+        (
+            "s.toml:1: is not TOML: invalid value, column 5; "
+            "expected text in quotes, a number, true, false, an array or a table"
+        ),
         "--set seed: there is no =; expected PATH=VALUE, such as load.rate=500",
     ]
 
@@ -369,7 +372,10 @@ def test_a_broken_profile(problems: Problems, folder: Path) -> None:
     text = '[workflow]\ndocument = "w.yml"\nprofile = "p.toml"\nstrict = 5\n' + LOAD
     assert problems(text) == [
         "s.toml:4: workflow.strict: found 5; expected true or false",
-        "p.toml:1: is not TOML: invalid value, column 5",
+        (
+            "p.toml:1: is not TOML: invalid value, column 5; "
+            "expected text in quotes, a number, true, false, an array or a table"
+        ),
     ]
 
 

@@ -44,6 +44,17 @@ def test_everything_counted_once_is_a_pass() -> None:
     assert {finding.verdict for finding in findings} == {Verdict.PASS}
 
 
+@pytest.mark.parametrize(
+    ("totals", "words"), [(100, "though 3 requests were"), (103, "3 requests loadcheck itself")]
+)
+def test_what_we_sent_again_is_named_beside_what_was_counted_twice(totals: int, words: str) -> None:
+    again = replace(sent(100), sent_again=3)
+    _, findings = reconcile(again, counted(100, totals), baseline=0, isolation="filter")
+    (duplicated,) = [finding for finding in findings if finding.check == "duplicated"]
+    assert words + " sent again" in duplicated.summary
+    assert duplicated.evidence["sent_again"] == 3
+
+
 @pytest.mark.parametrize("lost", [1, 7, 99, 100])
 def test_missing_users_are_lost(lost: int) -> None:
     seen, findings = reconcile(sent(100), counted(100 - lost), baseline=0, isolation="filter")

@@ -182,3 +182,10 @@ def test_which_workflow(bench: Bench) -> None:
     with pytest.raises(WorkflowError, match='did you mean "other"'):
         bench.plan(workflow(step("a")), other, workflow_id="ohter")
     assert bench.plan(workflow(step("a")), other, workflow_id="other").workflow_id == "other"
+
+
+def test_references_that_multiply_end(bench: Bench) -> None:
+    schema = {"type": "object", "properties": {"u": {}, "a": {"$ref": "#"}, "b": {"$ref": "#"}}}
+    step = {"stepId": "s", "operationId": "search"}
+    plan = bench.plan(workflow(step) | {"inputs": schema}, inputs={"u": "$copy.userId"})
+    assert plan.steps

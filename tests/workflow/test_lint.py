@@ -297,8 +297,8 @@ FAULTS: list[tuple[Any, ...]] = [
     (
         f"{STEP}/successCriteria/0/type",
         "xpath",
-        f"{STEP}/successCriteria/0/type",
-        "xpath is not supported",
+        f"{STEP}/successCriteria/0",
+        "a criterion of type xpath has no context",
         "Criterion Object",
     ),
     (

@@ -83,7 +83,7 @@ def test_servers_of_an_operation_or_a_path(bench: Bench, level: str) -> None:
     assert plan.steps[0].path == "/x/things"
 
 
-@pytest.mark.parametrize("version", ["3.0.4", "3.1.1"])
+@pytest.mark.parametrize("version", ["3.0.4", "3.1.1", "3.2.0"])
 def test_versions(bench: Bench, version: str) -> None:
     bench.openapi = {**OPENAPI, "openapi": version}
     assert target(bench, {"stepId": "s", "operationId": "search"}) == "/v1/things"
@@ -93,7 +93,7 @@ def test_versions(bench: Bench, version: str) -> None:
 def test_versions_that_are_not_known(bench: Bench, version: Any) -> None:
     bench.openapi = {**OPENAPI, "openapi": version}
     error = bench.refused(workflow({"stepId": "s", "operationId": "search"}))
-    assert "is no OpenAPI 3.0.x or 3.1.x document" in str(error)
+    assert "is no OpenAPI 3.0.x, 3.1.x or 3.2.x document" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import urlsplit
 
 from loadcheck.emulator.config import EmulatorConfig, Fault
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.emulator.config.model import duration
 from loadcheck.emulator.faults.injector import ActiveFault
+from loadcheck.emulator.http.message import Answer, Request, json_answer
 
 _MOST_TYPES = 20
 _STYLE = """
@@ -29,6 +33,47 @@ font-variant-numeric: tabular-nums } th.n, td.n { padding-right: 0; padding-left
 font-variant-numeric: tabular-nums } .card span { color: var(--dim) }
 code { font: 13px ui-monospace, monospace } .on { color: var(--alarm); font-weight: 600 }
 """
+
+
+_LOCAL_NAMES = ("localhost", "localhost.localdomain")
+
+
+def local_only(page: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
+    """Return a page that a browser shows only to who has asked for it by an address.
+
+    A name that somebody else's server gives this machine (DNS rebinding), or a script of another
+    origin, is refused: the pages tell keys and counts.
+    """
+
+    def answer(request: Request) -> Answer:
+        host = request.header(b"host").decode("latin-1").lower()
+        origin = request.header(b"origin").decode("latin-1").lower()
+        if not _is_own(host):
+            error = f"this page is not for the host {host[:100]}: ask for localhost or an address"
+            return json_answer(403, {"code": 403, "error": error})
+        if origin and origin.partition("://")[2] != host:
+            error = f"this page is not for scripts of {origin[:100]}"
+            return json_answer(403, {"code": 403, "error": error})
+        return page(request)
+
+    return answer
+
+
+def _is_own(host: str) -> bool:
+    """Tell whether a Host field names no name but localhost: an address cannot be rebound."""
+    if not host:
+        return True  # HTTP/1.0 has none; browsers have one
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name in _LOCAL_NAMES or name == socket.gethostname().lower():
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def status_page(

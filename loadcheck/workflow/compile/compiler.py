@@ -142,11 +142,10 @@ def _inputs(
             noted[name] = frozenset(scope.noted)
     root = book.scribe.document.root
     schema = InputSchema(workflow.inputs, root)
-    declared = dict(schema.declared)
-    for name in workflow.depends_on:
-        other = book.workflows.get(name)
-        declared |= {} if other is None else InputSchema(other.inputs, root).declared
-    check_names(settings.inputs, declared, book.scribe, path)
+    others = (book.workflows.get(name) for name in workflow.depends_on)
+    schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
+    own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
+    check_names(own, schema.declared, book.scribe, path)
     example = _example(settings.run)
     check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
     return values, noted
@@ -208,11 +207,13 @@ def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Pl
     for unit in program.units.values():
         unit.machine.unsent = unsent
     inlined = main.scope.inputs is not None
+    query = QueryCompiler(program, main, words, settings.secrets)
     return Plan(
         workflow_id=main.model.workflow_id,
         title=main.book.content.title,
         steps=tuple(steps),
-        warnings=report.warnings,
+        _warnings=report.warnings,
+        _query_warnings=query.warnings,
         unsent=unsent,
         _machine=main.machine,
         _end=end,
@@ -222,7 +223,7 @@ def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Pl
             step.journeys for unit in program.units.values() for step in unit.machine.steps
         ),
         _batch=batch,
-        _query=QueryCompiler(program, main, words, settings.secrets),
+        _query=query,
     )
 
 

@@ -4,56 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-import jsonpath_rfc9535
-import orjson
-from iregexp_check import check
-from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
-
-from loadcheck.documents.pointer import MISSING, compile_pointer
+from loadcheck.documents.pointer import MISSING, compile_pointer, format_pointer
 from loadcheck.workflow.description import model
-from loadcheck.workflow.expressions.conditions import SECTION, compare, compile_condition
-from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
+from loadcheck.workflow.expressions.conditions import (
+    SECTION,
+    compile_condition,
+    shortened,
+    truth,
+)
+from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.expressions.patterns import compile_pattern
 from loadcheck.workflow.expressions.resolve import Resolver
-from loadcheck.workflow.expressions.values import Frame, as_dynamic, as_text
+from loadcheck.workflow.expressions.selectors import (
+    compile_jsonpath_test,
+    compile_xpath,
+    is_true_xpath,
+    pointer_of,
+    tokens_of_query,
+)
+from loadcheck.workflow.expressions.values import Dynamic, Frame, as_dynamic, as_text
 from loadcheck.workflow.runtime.program import Criterion
 
-_SINGULAR = re.compile(
-    r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)"
-    r"(?:\s*(?P<operator>==|!=|<=|>=|<|>)\s*"
-    r"(?P<literal>-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|'[^'\\]*'|\"[^\"\\]*\"))?\s*"
+_PIECE = re.compile(
+    r"\s+|(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])+)"
+    r"|(?P<operator>==|!=|<=|>=|<|>)|&&|\|\||[!()]"
+    r"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.])|(?:true|false|null)(?!\w)"
+    r"|(?P<string>'[^'\\]*'|\"[^\"\\]*\")"
 )
-_SEGMENT = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(?:(-?[0-9]+)|'([^']*)'|\"([^\"]*)\")\]")
-
-
-class _Matching(FilterFunction):
-    """``match`` and ``search`` of RFC 9535 in linear time; what is no I-Regexp matches nothing."""
-
-    arg_types: ClassVar = [ExpressionType.VALUE, ExpressionType.VALUE]
-    return_type = ExpressionType.LOGICAL
-
-    def __init__(self, form: str) -> None:
-        self._form = form
-
-    def __call__(self, text: object, pattern: object) -> bool:
-        if not isinstance(text, str) or not isinstance(pattern, str) or not check(pattern):
-            return False
-        try:
-            return compile_pattern(self._form.format(pattern))(text)
-        except ExpressionError:
-            return False
-
-
-_JSONPATH = jsonpath_rfc9535.JSONPathEnvironment()
-_JSONPATH.function_extensions |= {"match": _Matching("^(?:{})$"), "search": _Matching("(?:{})")}
+_LENGTH = re.compile(r"\$.*\.length$", re.DOTALL)
+_LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
 
 
 def compile_criterion(raw: model.Criterion, resolver: Resolver) -> Criterion | None:
     """Compile a criterion; None if what is wrong with it was reported."""
     try:
         if raw.type == "simple":
+            if "{$" in raw.condition:
+                plain = re.sub(r"\{(\$[^{}]*)\}", r"\1", raw.condition)
+                resolver.scribe.warn(
+                    (*raw.path, "condition"),
+                    f'"{shortened(raw.condition)}": a condition has no braces',
+                    f'write "{plain}"',
+                    SECTION,
+                )
             return simple(raw.condition, resolver)
         return _in_context(raw, resolver)
     except ExpressionError as error:
@@ -67,7 +62,7 @@ def simple(condition: str, resolver: Resolver) -> Criterion:
     Raises:
         ExpressionError: It does not parse.
     """
-    holds, uses = compile_condition(condition, resolver.scope.resolve)
+    holds, uses = compile_condition(condition, resolver.operand)
     return Criterion(text=condition, holds=holds, uses=uses)
 
 
@@ -75,7 +70,7 @@ def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
     condition, context = raw.condition, raw.context or ""
     value = resolver.expression(parse_expression(context), (*raw.path, "context"))
     dynamic = as_dynamic(value)
-    test = _regex(condition) if raw.type == "regex" else _jsonpath(raw, context, resolver)
+    test = _test(raw, context, resolver)
     text = f"{condition} ({raw.type} on {context})"
     if dynamic is None:
         outcome = value is not MISSING and test(value)
@@ -89,6 +84,19 @@ def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
     return Criterion(text=text, holds=holds, uses=dynamic.uses)
 
 
+def _test(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
+    """Return the test of a value that a criterion asks for in its language."""
+    if raw.type == "regex":
+        return _regex(raw.condition)
+    if raw.type == "jsonpath":
+        return _jsonpath(raw, context, resolver)
+    if raw.type == "jsonpointer":
+        reach = compile_pointer(pointer_of(raw.condition))
+        return lambda value: truth(reach(value))
+    select = compile_xpath(raw.condition, raw.type)
+    return lambda value: is_true_xpath(select(value))
+
+
 def _regex(pattern: str) -> Callable[[Any], bool]:
     matches = compile_pattern(pattern)
     return lambda value: matches(as_text(value))
@@ -96,60 +104,77 @@ def _regex(pattern: str) -> Callable[[Any], bool]:
 
 def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
     condition = raw.condition
-    singular = _SINGULAR.fullmatch(condition)
-    if singular is None or singular["operator"] is None:
+    pieces = _comparisons(condition)
+    if pieces is None:
         return compile_jsonpath_test(condition)
-    tokens = _tokens(singular["query"])
-    pointer = "".join(f"/{token}" for token in tokens)
-    name, literal = singular["operator"], singular["literal"]
-    suggestion = f"{context}#{pointer} {name} {literal.replace(chr(34), chr(39))}"
+    message = (
+        f'"{shortened(condition)}" is no JSONPath: a comparison stands only in a filter (RFC 9535)'
+    )
+    place = (*raw.path, "condition")
+    filtered = "$[?" + _LENGTH_OF.sub(r"length(\1)", condition.strip()) + "]"
+    if any(_LENGTH.search(piece) for piece in pieces):
+        resolver.scribe.warn(place, message, f'write "{filtered}"', SECTION)
+        return _with_lengths(pieces)
+    base = context if "#" in context else f"{context}#"
+    plain = "".join(
+        base + format_pointer(tokens_of_query(piece)) if piece.startswith("$") else piece
+        for piece in pieces
+    )
     resolver.scribe.warn(
-        (*raw.path, "condition"),
-        f'"{condition}" is no JSONPath: a comparison stands only in a filter (RFC 9535)',
-        f'write "{suggestion}" with type simple, or "$[?{condition.strip()}]"',
-        SECTION,
+        place, message, f'write "{plain}" with type simple, or "{filtered}"', SECTION
     )
-    reach = compile_pointer(tokens)
-    expected = orjson.loads(literal.replace("'", '"'))
-    return lambda value: compare(name, reach(value), expected)
+    return _test_of(pieces, lambda tokens, value: compile_pointer(tokens)(value))
 
 
-def compile_jsonpath_test(query: str) -> Callable[[Any], bool]:
-    """Return whether a JSONPath query finds anything in a value (RFC 9535).
+def _comparisons(condition: str) -> list[str] | None:
+    """Split a condition that compares what JSONPath queries find, as other tools take it.
 
-    Raises:
-        ExpressionError: It is no JSONPath query.
+    Returns:
+        Singular queries, and between them operators and literals as a simple condition has them;
+        None if it is not of that kind.
     """
-    find = compile_jsonpath(query)
-    return lambda value: bool(find(value))
+    pieces: list[str] = []
+    position = 0
+    compares = False
+    while position < len(condition):
+        match = _PIECE.match(condition, position)
+        if match is None:
+            return None
+        text = match[0]
+        compares = compares or match["operator"] is not None
+        if match["string"]:
+            text = "'" + text[1:-1].replace("'", "''") + "'"
+        pieces.append(text)
+        position = match.end()
+    return pieces if compares else None
 
 
-def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
-    """Return what a JSONPath query finds in a value (RFC 9535).
-
-    Raises:
-        ExpressionError: It is no JSONPath query.
-    """
-    singular = _SINGULAR.fullmatch(query)
-    if singular is not None and singular["operator"] is None and "[-" not in query:
-        reach = compile_pointer(_tokens(singular["query"]))
-
-        def find_one(value: Any) -> list[Any]:
-            found = reach(value)
-            return [] if found is MISSING else [found]
-
-        return find_one
-    try:
-        compiled = _JSONPATH.compile(query)
-    except jsonpath_rfc9535.JSONPathError as error:
-        message = str(error).splitlines()[0]
-        raise ExpressionError(
-            f'"{query}" is no JSONPath: {message}', "see RFC 9535 section 2"
-        ) from None
-    return lambda value: [node.value for node in compiled.find(value)]
-
-
-def _tokens(query: str) -> tuple[str, ...]:
-    return tuple(
-        name or index or single or double for name, index, single, double in _SEGMENT.findall(query)
+def _test_of(
+    pieces: list[str], reach: Callable[[tuple[str, ...], Any], Any]
+) -> Callable[[Any], bool]:
+    """Return the test that the pieces make, what the queries find being given by ``reach``."""
+    queries = [tokens_of_query(piece) for piece in pieces if piece.startswith("$")]
+    numbers = iter(range(len(queries)))
+    text = "".join(
+        f"$inputs.q{next(numbers)}" if piece.startswith("$") else piece for piece in pieces
     )
+
+    def found(expression: Expression) -> Dynamic:
+        tokens = queries[int(expression.names[0][1:])]
+        return Dynamic(text=expression.text, evaluate=lambda frame: reach(tokens, frame[0]))
+
+    holds, _ = compile_condition(text, found)
+    return lambda value: holds([value])
+
+
+def _with_lengths(pieces: list[str]) -> Callable[[Any], bool]:
+    """Return a test in which ``.length`` behind an array or a text is its length."""
+
+    def reach(tokens: tuple[str, ...], value: Any) -> Any:
+        if tokens and tokens[-1] == "length":
+            holder = compile_pointer(tokens[:-1])(value)
+            if isinstance(holder, list | str):
+                return len(holder)
+        return compile_pointer(tokens)(value)
+
+    return _test_of(pieces, reach)

@@ -20,6 +20,7 @@ from loadcheck.workflow.expressions.values import (
     Text,
     UnsendableError,
     as_text,
+    dump_json,
     dynamics,
     evaluate,
     quote_json,
@@ -99,7 +100,7 @@ def json_segments(value: Any) -> list[Segment]:
         return [b'"', *_string_segments(value), b'"']
     members = value.values() if isinstance(value, dict) else value
     if any(isinstance(member, Dynamic) and member.optional for member in members):
-        return [lambda frame: orjson.dumps(evaluate(value, frame))]
+        return [lambda frame: dump_json(evaluate(value, frame))]
     brackets = (b"{", b"}") if isinstance(value, dict) else (b"[", b"]")
     segments: list[Segment] = []
     for name, member in value.items() if isinstance(value, dict) else enumerate(value):
@@ -112,7 +113,7 @@ def json_segments(value: Any) -> list[Segment]:
 
 def _json_scalar(value: Dynamic) -> list[Segment]:
     if value.pattern is None:
-        return [_encoded(value, orjson.dumps)]
+        return [_encoded(value, dump_json)]
     quote_mark = b'"' if value.pattern.string else b""
     return [quote_mark, _formatted(value.pattern), quote_mark]
 
@@ -165,7 +166,7 @@ def _json_text_segment(part: str | Quoted | Dynamic, encode: Callable[[str], byt
         return _formatted(pattern)
     if isinstance(part, Quoted):
         return _encoded(part.dynamic, lambda found: encode(quote_json(found)))
-    return _encoded(part, lambda found: encode(orjson.dumps(found).decode()))
+    return _encoded(part, lambda found: encode(dump_json(found).decode()))
 
 
 def _text(dynamic: Dynamic, encode: Callable[[str], bytes]) -> Segment:

@@ -8,7 +8,7 @@ from typing import Any
 from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
-from loadcheck.workflow.description.inputs import SECTION, InputSchema
+from loadcheck.workflow.description.inputs import SECTION, DeclaredInputs, InputSchema
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
@@ -17,6 +17,8 @@ from loadcheck.workflow.expressions.values import (
     evaluate,
 )
 from loadcheck.workflow.runtime.program import Inputs
+
+_FITTING = "give values that fit the schema of the inputs"
 
 
 def check_inputs(
@@ -32,21 +34,26 @@ def check_inputs(
     """
     for name, required in schema.declared.items():
         if required and name not in values:
-            scribe.error(path, f'the input "{name}" is required and has no value', "", SECTION)
-    for name, value in values.items():
-        if as_dynamic(value) is None:
-            for message in schema.misfits(name, value):
-                scribe.error(path, f'the input "{name}": {message}', "", SECTION)
+            message = f'the input "{name}" is required and has no value'
+            scribe.error(path, message, f"give it one: inputs.{name} in the scenario", SECTION)
+    known = {name: value for name, value in values.items() if as_dynamic(value) is None}
+    misfits = [(name, message) for name in known for message in schema.misfits(name, known[name])]
+    for name, message in misfits:
+        scribe.error(path, f'the input "{name}": {message}', _FITTING, SECTION)
+    complete = len(known) == len(values) and all(
+        name in values for name, required in schema.declared.items() if required
+    )
+    for message in schema.misfits_together(known) if complete and not misfits else ():
+        scribe.error(path, f"the inputs together: {message}", _FITTING, SECTION)
 
 
 def check_names(
-    names: Iterable[str], declared: Iterable[str], scribe: DocumentReporter, path: Path
+    names: Iterable[str], declared: DeclaredInputs, scribe: DocumentReporter, path: Path
 ) -> None:
     """Report inputs that are given and not declared."""
-    known = set(declared)
     for name in names:
-        if name not in known:
-            remedy = did_you_mean(name, known) or "none is declared"
+        if not declared.accepts(name):
+            remedy = did_you_mean(name, declared) or "none is declared"
             scribe.error(path, f'there is no input "{name}"', remedy, SECTION)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadcheck.documents.problems import Path
+from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
 from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
@@ -23,6 +24,54 @@ from loadcheck.workflow.runtime.program import MAX_DEPTH, CompiledWorkflow, Inpu
 
 MAX_STEPS: Final = 20_000
 """Steps of all workflows of a plan together."""
+
+
+_OTHER_STEP: Final = re.compile(
+    r"\$(?:workflows|sourceDescriptions\.([\w\-]+))\.([\w\-]+)\.(?:steps\.)?([\w\-]+)"
+)
+
+
+def _is_of(operation_id: str | None, content: model.Arazzo, kind: str) -> bool:
+    """Return whether an operation is said to be of a source description of a kind."""
+    names = [entry.name for entry in content.sources if entry.type == kind]
+    return any(f"$sourceDescriptions.{name}." in f"{operation_id}." for name in names)
+
+
+def ordered(workflow: model.Workflow, scribe: DocumentReporter) -> tuple[model.Step, ...]:
+    """Return the steps of a workflow, each behind those that it depends on (Arazzo 1.1.0).
+
+    They stay in the order of the document wherever that may be.
+    """
+    if not any(step.depends_on for step in workflow.steps):
+        return workflow.steps
+    steps = {step.step_id: step for step in workflow.steps}
+    for step in workflow.steps:
+        for index, name in enumerate(step.depends_on):
+            if not name.startswith("$") and name not in steps:
+                path = (*step.path, "dependsOn", index)
+                message = f'there is no step "{name}" in the workflow'
+                scribe.error(path, message, did_you_mean(name, steps), "Step Object")
+    found: dict[str, model.Step] = {}
+    waiting = list(workflow.steps)
+    while waiting:
+        ready = next(
+            (
+                step
+                for step in waiting
+                if all(name in found or name not in steps for name in step.depends_on)
+            ),
+            None,
+        )
+        if ready is None:
+            names = ", ".join(step.step_id for step in waiting)
+            path = (*waiting[0].path, "dependsOn")
+            scribe.error(
+                path, f"steps depend on each other in a circle: {names}", "", "Step Object"
+            )
+            return workflow.steps
+        waiting.remove(ready)
+        found[ready.step_id] = ready
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +139,7 @@ class Linker:
             workflows=book.faces,
             sources={entry.name: entry.fields for entry in book.content.sources},
             components=book.content.components,
+            identity=book.content.identity,
         )
         unit = Unit(
             book=book,
@@ -97,12 +147,14 @@ class Linker:
             schema=schema,
             scope=scope,
             machine=CompiledWorkflow(key=face.key),
+            sent=given.inputs is not None,
         )
         self.units[face.key] = unit
         faces: dict[str, StepSignature] = {}
         for index, name in enumerate(workflow.depends_on):
             self._depend(unit, name, (*workflow.path, "dependsOn", index))
-        for step in workflow.steps:
+        for step in ordered(workflow, book.scribe):
+            self._check_prerequisites(book, step)
             added = self._step(unit, step)
             call = None if added.target is None else added.target.scope.face
             faces[step.step_id] = StepSignature(outputs=step.outputs, call=call)
@@ -152,6 +204,10 @@ class Linker:
                 unit.book, step.workflow_id, (*step.path, "workflowId"), "Step Object"
             )
             added.target = None if found is None else self.add(*found)
+        elif step.asynchronous or _is_of(step.operation_id, unit.book.content, "asyncapi"):
+            message = f'the step "{step.step_id}" is one of AsyncAPI, which loadcheck does not run'
+            remedy = "its workflow cannot be run; others of the document can"
+            unit.book.scribe.error(step.path, message, remedy, "Step Object")
         elif step.operation_id is not None or step.operation_path is not None:
             added.index = len(self.steps)
             self.steps.append(added)
@@ -159,6 +215,21 @@ class Linker:
             message = f"more than {MAX_STEPS:,} steps"
             raise WorkflowError(Problem(message=message, file=unit.book.scribe.document.name))
         return added
+
+    def _check_prerequisites(self, book: ArazzoDescription, step: model.Step) -> None:
+        """Report what a step depends on in other workflows and is not there."""
+        for index, text in enumerate(step.depends_on):
+            match = _OTHER_STEP.fullmatch(text)
+            if not text.startswith("$"):
+                continue
+            source, workflow_id, step_id = match.groups() if match else (None, None, None)
+            home = book if source is None else book.books.get(source)
+            workflow = None if home is None else home.workflows.get(workflow_id or "")
+            names = () if workflow is None else [other.step_id for other in workflow.steps]
+            if step_id not in names:
+                path = (*step.path, "dependsOn", index)
+                remedy = "expected $workflows.ID.steps.ID or $sourceDescriptions.NAME.ID.steps.ID"
+                book.scribe.error(path, f'there is no step "{text}"', remedy, "Step Object")
 
     def _find_targets(self, unit: Unit) -> None:
         workflow = unit.model
@@ -197,7 +268,9 @@ class Linker:
         if self._given.inputs is None:
             return lambda _: {}
         declared = target.schema.declared
-        values = {name: value for name, value in self._given.inputs.items() if name in declared}
+        values = {
+            name: value for name, value in self._given.inputs.items() if declared.accepts(name)
+        }
         check_inputs(target.schema, {**target.schema.defaults, **values}, target.book.scribe, path)
         for name, value in values.items():
             known = target.input_uses.get(name, frozenset())

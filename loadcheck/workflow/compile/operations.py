@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from loadcheck.documents.pointer import parse_pointer
+from loadcheck.documents.pointer import format_pointer, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description import model
-from loadcheck.workflow.description.openapi import DescriptionError, Operation, split_base
+from loadcheck.workflow.description.openapi import (
+    METHODS,
+    DescriptionError,
+    Operation,
+    split_base,
+)
 from loadcheck.workflow.description.sources import Source
 from loadcheck.workflow.exchange import Origin
 
@@ -159,6 +164,11 @@ def _by_path(
     try:
         return source, source.description.at(tokens[1], tokens[2])
     except DescriptionError as error:
+        if tokens[2] != tokens[2].lower() and tokens[2].lower() in METHODS:
+            pointer = format_pointer((*tokens[:2], tokens[2].lower()))
+            remedy = f'the method stands in lower case: "#{pointer}"'
+            scribe.error(path, f'source description "{name}": {error}', remedy, SECTION)
+            return None
         paths = [
             f"{method.upper()} {known}"
             for known, method in source.description.operation_ids.values()

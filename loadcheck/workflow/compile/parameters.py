@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
 from loadcheck.workflow.compile.encode import Segment, percent, text_segments
-from loadcheck.workflow.description.openapi import Parameter
+from loadcheck.workflow.description.openapi import Encoding, Parameter, default_parameter
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
@@ -18,39 +21,82 @@ from loadcheck.workflow.expressions.values import (
     as_text,
     dynamics,
     evaluate,
-    is_absent,
 )
 
 _DELIMITERS: Final = {"spaceDelimited": "%20", "pipeDelimited": "%7C"}
+_TRIPLET: Final = re.compile(rb"%25([0-9A-Fa-f]{2})")
 _UNFIT: Final = ("\r", "\n", "\0")
 
 
 def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return ``name=value``, or more pairs, percent-encoded."""
     name = percent(parameter.name) + b"="
+    encode = reserved if parameter.allow_reserved else percent
     if parameter.content_type and not isinstance(value, str | Text | JsonText | Json):
         return [name, *_json_text(value, percent)]
     if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
-        return [name, *text_segments(value, percent)]
-    return _whole(value, lambda found: query_text(parameter, found).encode("ascii"))
+        return [name, *text_segments(value, encode)]
+    return whole(value, lambda found: query_text(parameter, found).encode("ascii"))
+
+
+def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
+    """Return a whole query string (OpenAPI 3.2, ``in: querystring``).
+
+    A string is one as it stands, an object a form or what the parameter's media type says.
+    """
+    if "json" in parameter.content_type and not isinstance(value, str | Text):
+        return _json_text(value, percent)
+    if isinstance(value, str | Text | JsonText):
+        return text_segments(value, _query_piece)
+    return whole(value, lambda found: form_text(found, {}).encode("ascii"))
+
+
+def form_text(value: Any, encoding: Mapping[str, Encoding]) -> str:
+    """Return a value as a form (``application/x-www-form-urlencoded``).
+
+    Args:
+        value: An object; a string is a form already.
+        encoding: Property → how it is written; by default an array is repeated, and an object is
+            one pair for each member.
+
+    Raises:
+        UnsendableError: It is neither.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        raise UnsendableError("the payload of a form is an object or a string")
+    pairs = (form_pair(name, member, encoding.get(name)) for name, member in value.items())
+    return "&".join(pair for pair in pairs if pair)
+
+
+def form_pair(name: str, member: Any, encoding: Encoding | None) -> str:
+    """Return one property of a form."""
+    if encoding is not None and encoding.style is not None:
+        return query_text(encoding.style, member)
+    if encoding is not None and "json" in encoding.content_type:
+        return f"{_percent(name)}={_percent(orjson.dumps(member).decode())}"
+    return query_text(default_parameter(name, "query"), member)
 
 
 def query_text(parameter: Parameter, value: Any) -> str:
     """Return the percent-encoded pairs of a value that is known."""
     name = _percent(parameter.name)
+    write = _reserved if parameter.allow_reserved else _percent
     if isinstance(value, dict):
-        pairs = [(_percent(key), _percent(as_text(item))) for key, item in value.items()]
+        pairs = [(_percent(key), write(as_text(item))) for key, item in value.items()]
         if parameter.style == "deepObject":
             return "&".join(f"{name}%5B{key}%5D={item}" for key, item in pairs)
         if parameter.explode:
             return "&".join(f"{key}={item}" for key, item in pairs)
-        return f"{name}={','.join(f'{key},{item}' for key, item in pairs)}"
+        between = _DELIMITERS.get(parameter.style, ",")
+        return f"{name}={between.join(f'{key}{between}{item}' for key, item in pairs)}"
     if isinstance(value, list):
-        items = [_percent(as_text(item)) for item in value]
+        items = [write(as_text(item)) for item in value]
         if parameter.explode:
             return "&".join(f"{name}={item}" for item in items)
         return f"{name}={_DELIMITERS.get(parameter.style, ',').join(items)}"
-    return f"{name}={_percent(as_text(value))}"
+    return f"{name}={write(as_text(value))}"
 
 
 def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
@@ -59,7 +105,7 @@ def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
         isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list)
     ):
         return text_segments(value, _path_piece)
-    return _whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
+    return whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
 
 
 def path_text(parameter: Parameter, value: Any) -> str:
@@ -84,7 +130,7 @@ def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
         return _json_text(value, _field)
     if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
         return text_segments(value, _field)
-    return _whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
+    return whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
 
 
 def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
@@ -92,10 +138,10 @@ def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
     name = percent(parameter.name) + b"="
     if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
         return [name, *text_segments(value, percent)]
-    return [name, *_whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
+    return [name, *whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
 
 
-def _whole(value: Any, write: Any) -> list[Segment]:
+def whole(value: Any, write: Any) -> list[Segment]:
     """Return a value that may turn out to be an object or an array."""
     if next(dynamics(value), None) is None:
         return [write(value)]
@@ -108,7 +154,7 @@ def _whole(value: Any, write: Any) -> list[Segment]:
 
 
 def _json_text(value: Any, encode: Any) -> list[Segment]:
-    return _whole(value, lambda found: encode(orjson.dumps(found).decode()))
+    return whole(value, lambda found: encode(orjson.dumps(found).decode()))
 
 
 def _simple(value: Any, *, explode: bool, between: str = ",") -> str:
@@ -150,6 +196,17 @@ def _field(text: str) -> bytes:
     return text.encode()
 
 
-def absent(value: Any, frame: Frame) -> bool:
-    """Say whether a parameter is to be left out."""
-    return is_absent(value, frame)
+def reserved(text: str) -> bytes:
+    """Percent-encode what may not stand in a query; reserved characters and triplets stay.
+
+    RFC 6570 section 3.2.3, less what RFC 3986 section 3.4 does not allow there.
+    """
+    return _TRIPLET.sub(rb"%\1", quote(text, safe="!$&'()*+,/:;=?@").encode("ascii"))
+
+
+def _reserved(text: str) -> str:
+    return reserved(text).decode("ascii")
+
+
+def _query_piece(text: str) -> bytes:
+    return reserved(text)

@@ -9,12 +9,13 @@ from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import COPY, symbol
-from loadcheck.workflow.compile.criteria import compile_jsonpath
 from loadcheck.workflow.compile.linker import Linker
 from loadcheck.workflow.compile.request import RequestTemplate, compile_request
 from loadcheck.workflow.compile.request_spec import RequestError
 from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
+from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dynamic
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.plan import CallFrame, Query
@@ -29,6 +30,9 @@ class QueryCompiler:
         main: The workflow of the plan.
         words: What each step depends on.
         secrets: Values that must appear in no problem.
+
+    Attributes:
+        warnings: What the descriptions of answers do not have; grows with each query.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class QueryCompiler:
         self._main = main
         self._words = words
         self._secrets = secrets
+        self.warnings: list[Problem] = []
 
     def __call__(self, step_id: str, edits: Sequence[Edit], values: Mapping[str, str]) -> Query:
         """Compile a query.
@@ -119,6 +124,7 @@ class QueryCompiler:
         scope.here, scope.answered = step.step.step_id, True
         found: list[tuple[str, Evaluate]] = []
         for name, text in values.items():
+            self._check_described(unit, step, name, text)
             try:
                 found.append((name, _value(unit, text)))
             except ExpressionError as error:
@@ -126,6 +132,28 @@ class QueryCompiler:
                     Problem(message=error.message, key=f"value of {name}", remedy=error.remedy)
                 )
         return found
+
+    def _check_described(self, unit: Unit, step: StepDraft, name: str, text: str) -> None:
+        """Warn of a value that the description of the answer has no place for."""
+        try:
+            expression = parse_expression(text)
+        except ExpressionError:
+            return
+        tokens = tokens_of(expression)
+        if step.draft is None or expression.names != ("body",) or not tokens:
+            return
+        instead = step.draft.operation.lacks(tokens)
+        if instead is not None:
+            message = f'{name} is "{text}", and the description has no such part of the answer'
+            remedy = f"there are {', '.join(instead)}" if instead else "nothing is described there"
+            problem = Problem(
+                message=message,
+                file=unit.book.scribe.document.name,
+                remedy=remedy,
+                severity="warning",
+            )
+            if problem not in self.warnings:
+                self.warnings.append(problem)
 
     def _levels(
         self, chain: list[tuple[Unit, StepDraft]], extra: frozenset[str]

@@ -18,14 +18,30 @@ from loadcheck.workflow.compile.encode import (
     text_segments,
     utf8,
 )
+from loadcheck.workflow.compile.multipart import boundary_of, file_bytes, multipart_segments
 from loadcheck.workflow.compile.parameters import (
     cookie_segments,
+    form_pair,
+    form_text,
     header_segments,
     path_segments,
     query_segments,
+    querystring_segments,
+    whole,
 )
-from loadcheck.workflow.compile.request_spec import FORM, RequestError, RequestSpec, media_type
-from loadcheck.workflow.description.openapi import Parameter, default_parameter
+from loadcheck.workflow.compile.request_spec import (
+    FORM,
+    MULTIPART,
+    RequestError,
+    RequestSpec,
+    media_type,
+)
+from loadcheck.workflow.description.openapi import (
+    Encoding,
+    MediaType,
+    Parameter,
+    default_parameter,
+)
 from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Origin, Request
 from loadcheck.workflow.expressions.values import (
     Dynamic,
@@ -114,10 +130,11 @@ def _head(draft: RequestSpec, content_type: str) -> list[Segment]:
         segments.append(b"Accept: */*\r\n")
     if "accept-encoding" not in fields:
         segments.append(b"Accept-Encoding: " + ACCEPTED_CODINGS.encode() + b"\r\n")
-    if content_type and "content-type" not in fields:
+    multipart = content_type.startswith("multipart/")  # the boundary is in it
+    if content_type and (multipart or "content-type" not in fields):
         segments.append(b"Content-Type: " + content_type.encode() + b"\r\n")
     for (where, name), value in draft.values.items():
-        if where == "header":
+        if where == "header" and not (multipart and name.lower() == "content-type"):
             segments += _field_line(draft, name, value)
     return [*segments, *_cookies(draft)]
 
@@ -168,6 +185,15 @@ def _target(draft: RequestSpec) -> list[Segment]:
         for (where, name), value in draft.values.items()
         if where == "query"
     ]
+    whole_query = [
+        querystring_segments(_described(draft, where, name), value)
+        for (where, name), value in draft.values.items()
+        if where == "querystring"
+    ]
+    if whole_query and (pairs or len(whole_query) > 1):
+        raise RequestError("a querystring parameter stands alone, without query parameters")
+    if whole_query:
+        return [*segments, b"?", *whole_query[0]]
     if not pairs:
         return segments
     if not any(isinstance(value, Dynamic | dict | list) for value, _ in pairs):
@@ -231,16 +257,25 @@ def _body(draft: RequestSpec) -> tuple[list[Segment], str]:
     if kind == "application/json" or kind.endswith("+json"):
         text = isinstance(value, str | Text | JsonText)
         return (text_segments(value, utf8) if text else json_segments(value)), given
+    described = draft.operation.content.get(kind, MediaType())
     if kind == FORM:
-        return _form(value), given
+        return _form(value, described), given
+    if kind == MULTIPART:
+        boundary = boundary_of(given, f"{draft.index} {draft.origin} {draft.operation.path}")
+        if not isinstance(value, dict | Dynamic):
+            raise RequestError("the payload of a multipart form is an object")
+        written = given if "boundary=" in given else f"{given}; boundary={boundary}"
+        return multipart_segments(value, described.encoding, boundary), written
     if kind.startswith("multipart/"):
-        raise RequestError(f'a body of "{kind}" is not supported')
+        raise RequestError(f'a body of "{kind}" is not supported: only {MULTIPART} is')
     if isinstance(value, dict | list):
         raise RequestError(f'a payload of "{kind}" is a string, not an object or array')
+    if isinstance(value, Dynamic) and value.pattern is None:
+        return [file_bytes(value)], given
     return text_segments(value, utf8), given
 
 
-def _form(value: Any) -> list[Segment]:
+def _form(value: Any, described: MediaType) -> list[Segment]:
     if isinstance(value, str | Text | JsonText):
         if isinstance(value, str):
             return [value.encode()]
@@ -248,13 +283,21 @@ def _form(value: Any) -> list[Segment]:
             part.encode() if isinstance(part, str) else segment
             for part, segment in zip(value.parts, text_segments(value, percent), strict=True)
         ]
+    if isinstance(value, Dynamic):
+        return whole(value, lambda found: form_text(found, described.encoding).encode())
     if not isinstance(value, dict):
         raise RequestError("the payload of a form is an object or a string")
     pairs = [
-        (member, join(query_segments(default_parameter(name, "query"), member)))
+        (member, join(_form_pair(name, member, described.encoding.get(name))))
         for name, member in value.items()
     ]
     return [_listed(pairs, b"&")]
+
+
+def _form_pair(name: str, member: Any, encoding: Encoding | None) -> list[Segment]:
+    if encoding is None:
+        return query_segments(default_parameter(name, "query"), member)
+    return whole(member, lambda found: form_pair(name, found, encoding).encode("ascii"))
 
 
 def _literal_path(text: str) -> bytes:

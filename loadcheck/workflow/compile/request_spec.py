@@ -10,21 +10,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
-from loadcheck.errors import Problem
+from loadcheck.errors import Problem, did_you_mean
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.openapi import Operation
 from loadcheck.workflow.description.sources import Source
 from loadcheck.workflow.exchange import Origin
+from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.selectors import locate_jsonpath, replace_xpath
 from loadcheck.workflow.expressions.templates import json_tree
-from loadcheck.workflow.expressions.values import Json, JsonText, Text
+from loadcheck.workflow.expressions.values import (
+    Dynamic,
+    Frame,
+    Json,
+    JsonText,
+    Text,
+    UnsendableError,
+    as_dynamic,
+    as_text,
+    uses_of,
+)
 from loadcheck.workflow.overlay import Edit, parse_place, put
+
+BODY: Final = "Request Body Object"
+
+_ALWAYS: Final = {"header": frozenset({"accept", "content-type", "authorization", "user-agent"})}
+"""What no description needs to mention, or is ignored where one does."""
 
 
 class RequestError(ValueError):
@@ -81,6 +99,10 @@ class RequestSpec:
                 yield f'the {where} parameter "{name}"'
         if self.operation.body_required and self.body is MISSING:
             yield "a body"
+        described = self.operation.content.get(media_type(self.content_type))
+        for name in described.required if described is not None else ():
+            if isinstance(self.body, dict) and name not in self.body:
+                yield f'the property "{name}" in its body'
 
 
 def _edit(draft: RequestSpec, edit: Edit, value: Any) -> None:
@@ -121,6 +143,7 @@ REPLACEMENT: Final = "Payload Replacement Object"
 
 
 FORM: Final = "application/x-www-form-urlencoded"
+MULTIPART: Final = "multipart/form-data"
 
 
 def media_type(field: str) -> str:
@@ -140,33 +163,72 @@ def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
     payload = MISSING
     if isinstance(body.payload, str) and media_type(content_type) == FORM:
         encoding = Resolver(resolver.scope, resolver.scribe, encode=percent)
-        payload = encoding.string(body.payload, (*body.path, "payload"))
+        payload = encoding.string(body.payload, body.payload_path)
     elif body.payload is not MISSING:
-        payload = resolver.value(body.payload, (*body.path, "payload"))
+        payload = resolver.value(body.payload, body.payload_path)
     for replacement in body.replacements:
         value = resolver.value(replacement.value, (*replacement.path, "value"))
         if value is not MISSING:
-            payload = _replaced(payload, replacement, value, resolver.scribe)
+            xml = "xml" in media_type(content_type)
+            payload = _replaced(payload, replacement, value, resolver.scribe, xml=xml)
     return payload
 
 
 def _replaced(
-    payload: Any, replacement: model.Replacement, value: Any, scribe: DocumentReporter
+    payload: Any, replacement: model.Replacement, value: Any, scribe: DocumentReporter, *, xml: bool
 ) -> Any:
     path = (*replacement.path, "target")
-    target = replacement.target
-    if target and not target.startswith("/"):
-        message = f'the target "{target}" is no JSON Pointer'
-        scribe.error(path, message, "XPath is not supported", REPLACEMENT)
-        return payload
     try:
-        tree = json_tree(payload) if isinstance(payload, str | JsonText) else payload
-        if isinstance(tree, Text):
-            raise ValueError("the payload is no JSON")  # noqa: TRY004, TRY301 -- reported below
-        return put({} if tree is MISSING else tree, parse_pointer(target), value)
+        if (replacement.selector or "").startswith("xpath") or (xml and not replacement.selector):
+            return _replaced_xml(payload, replacement, value)
+        return _replaced_json(payload, replacement, value)
+    except ExpressionError as error:
+        scribe.error(path, error.message, error.remedy, REPLACEMENT)
     except ValueError as error:
         scribe.error(path, re.sub(r": line 1 column.*", "", str(error)), "", REPLACEMENT)
-        return payload
+    return payload
+
+
+def _replaced_json(payload: Any, replacement: model.Replacement, value: Any) -> Any:
+    target = replacement.target
+    if isinstance(payload, Text):
+        raise ValueError("the payload is no JSON")  # noqa: TRY004 -- reported by the caller
+    tree = json_tree(payload) if isinstance(payload, str | JsonText) else payload
+    tree = {} if tree is MISSING else tree
+    if replacement.selector == "jsonpath":
+        places = locate_jsonpath(target)(tree)
+        if not places:
+            raise ValueError(f'the JSONPath "{target}" finds nothing in the payload')
+        for place in places:
+            tree = put(tree, place, value)
+        return tree
+    if target and not target.startswith("/"):
+        raise ExpressionError(
+            f'the target "{target}" is no JSON Pointer', f'it starts with "/": "/{target}"'
+        )
+    return put(tree, parse_pointer(target), value)
+
+
+def _replaced_xml(payload: Any, replacement: model.Replacement, value: Any) -> Any:
+    replace_in = replace_xpath(replacement.target, replacement.selector or "xpath")
+    text, new = as_dynamic(payload), as_dynamic(value)
+    if text is None and new is None:
+        return replace_in(as_text(payload), as_text(value))
+
+    def evaluate(frame: Frame) -> str:
+        try:
+            return replace_in(
+                as_text(payload if text is None else text.require(frame)),
+                as_text(value if new is None else new.require(frame)),
+            )
+        except ValueError as error:
+            raise UnsendableError(str(error)) from None
+
+    return Dynamic(
+        text=f"the payload with {replacement.target} replaced",
+        evaluate=evaluate,
+        uses=uses_of(payload) | uses_of(value),
+    )
 
 
 def gather_draft(
@@ -190,6 +252,8 @@ def gather_draft(
     """
     found = find_operation(step, sources, servers, resolver.scribe)
     resolver.scope.noted.clear()
+    if found is not None:
+        _check_offered(step, found[0], resolver.scribe)
     merged = {
         (parameter.where or "", parameter.name): parameter
         for parameter in (*shared, *step.parameters)
@@ -223,6 +287,47 @@ def gather_draft(
         content_type=content_type,
         noted=frozenset(resolver.scope.noted),
     )
+
+
+def _check_offered(step: model.Step, operation: Operation, scribe: DocumentReporter) -> None:
+    """Report parameters, a body and a content type that the operation does not have.
+
+    Parameters of the whole workflow need not be those of every step, and an operation that
+    describes no parameter at all says nothing of them.
+    """
+    name = f"{operation.method} {operation.path}"
+    for parameter in step.parameters:
+        where = parameter.where or ""
+        key = parameter.name.lower() if where == "header" else parameter.name
+        known = {
+            other.lower() if where == "header" else other
+            for place, other in operation.parameters
+            if place == where
+        }
+        if key in known or (where, key) in operation.secured or key in _ALWAYS.get(where, ()):
+            continue
+        message = f'{name} has no {where} parameter "{parameter.name}"'
+        if where == "path":
+            inside = re.findall(r"\{([^{}]+)\}", operation.path)
+            if parameter.name not in inside:
+                scribe.error(parameter.path, message, did_you_mean(key, inside), "Parameter Object")
+            continue
+        remedy = did_you_mean(key, known) or "it is sent all the same"
+        if operation.parameters:
+            scribe.warn(parameter.path, message, remedy, "Parameter Object")
+    body = step.body
+    if body is None:
+        return
+    if not operation.content:
+        scribe.warn(body.path, f"{name} takes no body", "it is sent all the same", BODY)
+    elif body.content_type and not _is_offered(media_type(body.content_type), operation):
+        offered = ", ".join(operation.content_types)
+        message = f"{name} does not take {media_type(body.content_type)}"
+        scribe.warn((*body.path, "contentType"), message, f"it takes {offered}", BODY)
+
+
+def _is_offered(kind: str, operation: Operation) -> bool:
+    return any(fnmatchcase(kind, media_type(offered)) for offered in operation.content_types)
 
 
 def edit_draft(

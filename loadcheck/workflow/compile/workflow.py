@@ -5,7 +5,7 @@ Success and failure actions of a step, its own and its workflow's (Arazzo 1.0.1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -26,10 +26,18 @@ from loadcheck.workflow.description import model
 from loadcheck.workflow.description import model as arazzo
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription
+from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
-from loadcheck.workflow.expressions.values import Evaluate, Slot, as_dynamic, uses_of
+from loadcheck.workflow.expressions.values import (
+    Evaluate,
+    Frame,
+    Slot,
+    UnsendableError,
+    as_dynamic,
+    uses_of,
+)
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.batch import Batch, BatchSpec
 from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
@@ -56,10 +64,10 @@ def warn_of_idle_goto(
         behind: The step that follows it.
         scribe: Takes the warning.
     """
-    for place, action in enumerate(actions):
-        if action.type != "goto" or action.step_id != behind or not action.criteria:
-            continue
-        if all(later.criteria for later in actions[place + 1 :]):
+    if any(action.type != "goto" or action.step_id != behind for action in actions):
+        return  # another may be taken instead: criteria choose between them
+    for action in actions:
+        if action.criteria:
             scribe.warn(
                 action.path,
                 f'the goto "{action.name}" names the step that follows anyway: '
@@ -71,6 +79,8 @@ def warn_of_idle_goto(
 
 
 STEP: Final = "Step Object"
+HAS_RUN: Final = "\0has run"
+"""Stands for the output by which a step tells that it has run; no name can be it."""
 
 Entry: TypeAlias = "Callable[[Unit, Path], Inputs]"
 """Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
@@ -88,6 +98,7 @@ class StepDraft:
         index: Its place in the plan; -1 if it sends no request.
         draft: Its request with the overlay applied.
         uses: What its request, or the inputs of its call, depend on.
+        requires: Steps that must have run before it, each with the slot that says so.
         step: What runs.
     """
 
@@ -98,6 +109,7 @@ class StepDraft:
     index: int = -1
     draft: RequestSpec | None = None
     uses: frozenset[str] = frozenset()
+    requires: tuple[tuple[str, int], ...] = ()
     step: Step
 
 
@@ -115,6 +127,7 @@ class Unit:
         input_uses: Input name → what the values depend on that it is called with.
         result_uses: What its outputs depend on.
         events: Events of a copy that has its request for itself, where copies may share one.
+        sent: Whether its requests are to be sent: one that must fail is an error then.
     """
 
     book: ArazzoDescription
@@ -127,6 +140,7 @@ class Unit:
     input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
     result_uses: frozenset[str] = frozenset()
     events: int | None = None
+    sent: bool = False
     _filled: set[tuple[str, str]] = field(default_factory=set)
     _places: dict[str, int] = field(default_factory=dict)
 
@@ -162,7 +176,9 @@ class Unit:
             self._at(unit, answered=False)
             if step.workflow_id is not None:
                 self._call(unit, step)
+                self._require(unit, step)
                 continue
+            self._require(unit, step)
             draft = gather_draft(
                 step,
                 self.model.parameters,
@@ -201,6 +217,10 @@ class Unit:
         for step_id, name in new:
             self._filled.add((step_id, name))
             unit = self.steps[self._positions[step_id]]
+            if name == HAS_RUN:
+                slot = self.scope.wanted[step_id, name]
+                unit.step.outputs = (*unit.step.outputs, (slot, _has_run))
+                continue
             self._at(unit, answered=True)
             outputs = unit.model.outputs if unit.model else {}
             text = outputs.get(name, f"$outputs.{name}")
@@ -224,6 +244,10 @@ class Unit:
 
     def finish(self) -> None:
         """Make the machine ready to run."""
+        for unit in self.steps:
+            if unit.requires:
+                self._only_behind(unit)
+                unit.requires = ()
         self.machine.steps = tuple(unit.step for unit in self.steps)
         self.machine.blank = [MISSING] * self.scope.frame_size
         if self.events is not None:
@@ -266,11 +290,87 @@ class Unit:
     def _resolver(self) -> Resolver:
         return Resolver(self.scope, self.book.scribe)
 
+    def _require(self, unit: StepDraft, step: arazzo.Step) -> None:
+        """Let a step be run only behind those that it depends on: a jump may have left them out.
+
+        It triggers none of them (Arazzo 1.1.0, ``dependsOn``).
+        """
+        slots = [
+            (
+                name,
+                self.scope.wanted.setdefault((name, HAS_RUN), Slot.FREE + len(self.scope.wanted)),
+            )
+            for name in step.depends_on
+            if name in self._positions
+        ]
+        if slots:
+            unit.requires = tuple(slots)
+
+    def _only_behind(self, unit: StepDraft) -> None:
+        """Make the request, or the inputs of the call, refuse what :meth:`_require` noted."""
+        slots, step = unit.requires, unit.step
+
+        def check(frame: Frame) -> None:
+            for name, slot in slots:
+                if frame[slot] is MISSING:
+                    raise UnsendableError(f'it depends on the step "{name}", which has not run')
+
+        render, inputs = step.render, step.inputs
+        if render is not None:
+
+            def checked(frame: Frame) -> Request:
+                check(frame)
+                return render(frame)
+
+            step.render = checked
+        elif inputs is not None:
+
+            def checked_inputs(frame: Frame) -> dict[str, Any]:
+                check(frame)
+                return inputs(frame)
+
+            step.inputs = checked_inputs
+
+    def _not_yet(self, unit: StepDraft) -> Collection[str]:
+        """Return the steps that cannot have run before one: no path leads from them to it."""
+        here = self.steps.index(unit)
+        later = {step.step.step_id for step in self.steps[here:] if step.model is not None}
+        if not later or not any(self._jumps):
+            return later
+        before: set[int] = set()
+        waiting = [here]
+        while waiting:
+            place = waiting.pop()
+            sources = {place - 1} if place else set()
+            sources |= {source for source, target in self._jumps if target == place}
+            waiting += sources - before
+            before |= sources
+        return later - {self.steps[place].step.step_id for place in before}
+
+    @property
+    def _jumps(self) -> list[tuple[int, int]]:
+        """Places of steps, each with that of a step that it may go to, or repeat behind itself."""
+        found = []
+        for place, unit in enumerate(self.steps):
+            if unit.model is None:
+                continue
+            actions = (
+                *effective(unit.model.on_success, self.model.on_success),
+                *effective(unit.model.on_failure, self.model.on_failure),
+            )
+            for action in actions:
+                target = self._positions.get(action.step_id or "")
+                if target is not None:
+                    pair = (target, place) if action.type == "retry" else (place, target)
+                    found.append(pair)
+        return found
+
     def _at(self, unit: StepDraft, *, answered: bool) -> None:
         self.scope.here = unit.step.step_id if unit.model else None
         self.scope.answered = answered
+        self.scope.not_yet = lambda: self._not_yet(unit)
         draft = unit.draft
-        self.scope.template = "" if draft is None else draft.base + draft.operation.path
+        self.scope.template = None if draft is None else draft.base + draft.operation.path
 
     def _render(self, unit: StepDraft, draft: RequestSpec) -> None:
         try:
@@ -278,21 +378,32 @@ class Unit:
         except RequestError as error:
             self.book.scribe.error(unit.path, str(error), "", STEP)
             return
+        report = self.book.scribe.error if self.sent else self.book.scribe.warn
         for what in draft.lacking():
             message = f"{draft.operation.method} {draft.operation.path} requires {what}"
-            self.book.scribe.warn(unit.path, message, "the step gives none", STEP)
+            report(unit.path, message, "the step gives none", STEP)
         unit.step.render = template.render
         unit.uses = template.uses
 
     def _call(self, unit: StepDraft, step: arazzo.Step) -> None:
         resolver = self._resolver
         self.scope.noted.clear()
+        target = unit.target
+        shared = self.model.parameters if target is not None else ()
+        own = {parameter.name for parameter in step.parameters}
+        applying = [
+            parameter
+            for parameter in shared
+            if parameter.where is None
+            and parameter.name not in own
+            and target is not None
+            and target.schema.declared.accepts(parameter.name)
+        ]
         values: dict[str, Any] = {}
-        for parameter in step.parameters:
+        for parameter in (*applying, *step.parameters):
             value = resolver.value(parameter.value, parameter.value_path)
             if value is not MISSING:
                 values[parameter.name] = value
-        target = unit.target
         if target is None:
             return
         scribe = self.book.scribe
@@ -305,6 +416,22 @@ class Unit:
         unit.uses = frozenset().union(*map(uses_of, values.values()))
         unit.step.inputs = compile_inputs(target.schema, values, f'workflow "{target.key}"')
         unit.step.call = target.machine
+
+    def _entry(self, target: Unit, action: arazzo.Action, entry: Entry) -> Inputs:
+        """Return the inputs that an action gives the workflow that it goes to."""
+        if not action.parameters:
+            return entry(target, action.path)
+        scribe, resolver = self.book.scribe, self._resolver
+        values = {
+            given.name: resolver.value(given.value, given.value_path) for given in action.parameters
+        }
+        values = {name: value for name, value in values.items() if value is not MISSING}
+        check_names(values, target.schema.declared, scribe, action.path)
+        check_inputs(target.schema, {**target.schema.defaults, **values}, scribe, action.path)
+        for name, value in values.items():
+            known = target.input_uses.get(name, frozenset())
+            target.input_uses[name] = known | uses_of(value)
+        return compile_inputs(target.schema, values, f'workflow "{target.key}"')
 
     def _criteria(self, models: Iterable[arazzo.Criterion]) -> Iterator[Criterion]:
         for raw in models:
@@ -336,10 +463,14 @@ class Unit:
                 criteria=tuple(self._criteria(raw.criteria)),
                 step=None if raw.step_id is None else positions[raw.step_id],
                 workflow=None if target is None else target.machine,
-                inputs=None if target is None else entry(target, raw.path),
+                inputs=None if target is None else self._entry(target, raw, entry),
                 retry_after_s=raw.retry_after_s,
                 retry_limit=raw.retry_limit,
             )
+
+
+def _has_run(_: Frame) -> bool:
+    return True
 
 
 def _evaluate(value: Any) -> Evaluate:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
+from urllib.parse import unquote
 
 from loadcheck.documents.pointer import MISSING, look_up, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
@@ -13,6 +16,28 @@ SECTION: Final = "Workflow Object"
 
 
 _MAX_DEPTH: Final = 20
+_MAX_NODES: Final = 50_000
+"""Values of a schema with its references written out: they can multiply with each level."""
+
+
+class DeclaredInputs(dict[str, bool]):
+    """The inputs that a workflow declares by name, each with whether it is required.
+
+    Args:
+        names: Those inputs.
+        patterns: What the names of further ones may match.
+    """
+
+    def __init__(self, names: Mapping[str, bool], patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        super().__init__(names)
+        self._patterns = tuple(patterns)
+
+    def accepts(self, name: str) -> bool:
+        """Return whether an input may have this name, declared or not."""
+        return name in self or any(pattern.search(name) for pattern in self._patterns)
+
+
+_DRAFT = "expected a JSON Schema of draft 2020-12"
 
 
 class InputSchema:
@@ -28,27 +53,71 @@ class InputSchema:
         schema = inliner.inlined(raw)
         self._lost = inliner.lost
         self._schema: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
-        properties = self._schema.get("properties")
-        self._properties = properties if isinstance(properties, Mapping) else {}
+        self._properties: dict[str, Any] = {}
+        self._required: list[str] = []
+        self._composed = False
+        self._open: list[re.Pattern[str]] = []
+        self._collect(self._schema, binding=True)
+
+    def _collect(self, schema: Any, *, binding: bool, depth: int = 0) -> None:
+        """Take what a schema says of properties, and what those say that it is composed of.
+
+        What stands in only one of several branches names inputs and binds none of them.
+        """
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+            return
+        properties = schema.get("properties")
+        for name, entry in properties.items() if isinstance(properties, Mapping) else ():
+            rule = entry if binding else True
+            known = self._properties.get(name, True)
+            both = known is not True and rule is not True
+            merged = {"allOf": [known, rule]} if both else rule if known is True else known
+            self._properties[name] = merged
+        required = schema.get("required")
+        for name in required if binding and isinstance(required, list) else ():
+            if isinstance(name, str) and name not in self._required:
+                self._required.append(name)
+        self._collect_open(schema)
+        for inner in _listed(schema.get("allOf")):
+            self._composed = True
+            self._collect(inner, binding=binding, depth=depth + 1)
+        dependent = schema.get("dependentSchemas")
+        branches = [
+            *(inner for word in ("anyOf", "oneOf") for inner in _listed(schema.get(word))),
+            *(schema[word] for word in ("if", "then", "else") if word in schema),
+            *(dependent.values() if isinstance(dependent, Mapping) else ()),
+        ]
+        for inner in branches:
+            self._composed = True
+            self._collect(inner, binding=False, depth=depth + 1)
+
+    def _collect_open(self, schema: Mapping[str, Any]) -> None:
+        """Take which inputs a schema allows beside those that it names."""
+        if schema.get("additionalProperties", False) is not False:
+            self._open.append(re.compile(""))
+        patterns = schema.get("patternProperties")
+        for pattern in patterns if isinstance(patterns, Mapping) else ():
+            with suppress(re.error):
+                self._open.append(re.compile(pattern))
+        if self._open:
+            self._composed = True
 
     @property
-    def declared(self) -> dict[str, bool]:
+    def declared(self) -> DeclaredInputs:
         """The inputs, each with whether it is required."""
-        names = dict.fromkeys(self._properties, False)
-        required = self._schema.get("required")
-        for name in required if isinstance(required, list) else ():
-            if isinstance(name, str):
-                names[name] = True
-        return names
+        names = dict.fromkeys(self._properties, False) | dict.fromkeys(self._required, True)
+        return DeclaredInputs(names, self._open)
+
+    @property
+    def secret(self) -> frozenset[str]:
+        """The inputs whose value is to be hidden: ``format: password`` (Arazzo 1.1)."""
+        return frozenset(name for name, entry in self._properties.items() if _is_password(entry))
 
     @property
     def defaults(self) -> dict[str, Any]:
         """The inputs that have a default, with it."""
-        return {
-            name: entry["default"]
-            for name, entry in self._properties.items()
-            if isinstance(entry, Mapping) and "default" in entry
-        }
+        found = {name: _default(entry) for name, entry in self._properties.items()}
+        return {name: value for name, value in found.items() if value is not MISSING}
 
     def misfits(self, name: str, value: Any) -> list[str]:
         """Say in what an input does not fit its schema."""
@@ -61,6 +130,14 @@ class InputSchema:
         """Say whether an input fits its schema."""
         validator = self._validators.get(name)
         return validator is None or bool(validator.is_valid(value))
+
+    def misfits_together(self, values: Mapping[str, Any]) -> list[str]:
+        """Say in what all inputs together do not fit a schema that is composed of others."""
+        if not self._composed or self._fault is not None:
+            return []
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 -- slow
+
+        return [error.message for error in Draft202012Validator(self._schema).iter_errors(values)]
 
     @cached_property
     def _validators(self) -> dict[str, Any]:
@@ -95,11 +172,29 @@ class InputSchema:
             scribe.error((*path, *below), message, "", SECTION)
         if self._fault is not None:
             below, message = self._fault
-            scribe.error((*path, *below), f"no valid JSON Schema: {message}", "", SECTION)
+            scribe.error((*path, *below), f"no valid JSON Schema: {message}", _DRAFT, SECTION)
         for name, value in self.defaults.items():
             for message in self.misfits(name, value):
                 place = (*path, "properties", name, "default")
                 scribe.warn(place, f"the default does not fit: {message}", "", SECTION)
+
+
+def _listed(value: Any) -> Iterator[Any]:
+    yield from value if isinstance(value, list) else ()
+
+
+def _default(entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        return MISSING
+    inner = (_default(part) for part in _listed(entry.get("allOf")))
+    first = next((value for value in inner if value is not MISSING), MISSING)
+    return entry.get("default", first)
+
+
+def _is_password(entry: Any) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    return entry.get("format") == "password" or any(map(_is_password, _listed(entry.get("allOf"))))
 
 
 class _Inliner:
@@ -115,10 +210,12 @@ class _Inliner:
 
     def __init__(self, root: Any, schema: Any) -> None:
         self._roots = (root, schema)
+        self._nodes = 0
         self.lost: list[tuple[Path, str]] = []
 
     def inlined(self, schema: Any, path: Path = (), depth: int = 0) -> Any:
-        if depth > _MAX_DEPTH:
+        self._nodes += 1
+        if depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
             return {}
         if isinstance(schema, list):
             return [self.inlined(item, (*path, at), depth) for at, item in enumerate(schema)]
@@ -138,9 +235,25 @@ class _Inliner:
     def _find(self, reference: str) -> Any:
         if not reference.startswith("#"):
             return MISSING
+        if reference[1:] and not reference.startswith("#/"):
+            return next(
+                (found for root in self._roots for found in _anchored(root, reference[1:])), MISSING
+            )
         try:
-            pointer = parse_pointer(reference[1:])
+            pointer = parse_pointer(unquote(reference[1:]))
         except ValueError:
             return MISSING
         found = (look_up(root, pointer) for root in self._roots)
         return next((value for value in found if value is not MISSING), MISSING)
+
+
+def _anchored(value: Any, name: str) -> Iterator[Any]:
+    """Yield the schemas that are named by ``$anchor`` (JSON Schema 2020-12, section 8.2.2)."""
+    if isinstance(value, Mapping):
+        if value.get("$anchor") == name:
+            yield value
+        for member in value.values():
+            yield from _anchored(member, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _anchored(item, name)

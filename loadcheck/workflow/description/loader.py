@@ -57,6 +57,7 @@ class DescriptionLoader:
         self._overrides = overrides
         self._fetch = fetch
         self._books: dict[str, ArazzoDescription] = {}
+        self._known: dict[str, Document] = {}
 
     def open(self, document: Document, prefix: str = "") -> ArazzoDescription:
         """Return a document and all Arazzo documents it is built on, read and parsed."""
@@ -68,7 +69,7 @@ class DescriptionLoader:
             raise WorkflowError((*self._report.problems, problem))
         scribe = DocumentReporter(self._report, document)
         content = parse_arazzo(scribe)
-        sources = load_sources(content.sources, scribe, self._overrides, self._fetch)
+        sources = load_sources(content, scribe, self._overrides, self._fetch, self._known)
         book = ArazzoDescription(
             prefix=prefix,
             scribe=scribe,

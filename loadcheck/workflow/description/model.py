@@ -25,7 +25,7 @@ class WorkflowSignature:
 
     key: str
     inputs: Mapping[str, bool]
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, Any]
     wanted: set[str] = field(default_factory=set)
 
 
@@ -33,11 +33,12 @@ class WorkflowSignature:
 class StepSignature:
     """What expressions may refer to of a step: its outputs, those of the workflow it calls."""
 
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, Any]
     call: WorkflowSignature | None = None
 
 
-Outputs: TypeAlias = Mapping[str, str]
+Outputs: TypeAlias = Mapping[str, Any]
+"""Output name → its runtime expression or, from 1.1 on, Selector Object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +65,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
-    """A Payload Replacement Object."""
+    """A Payload Replacement Object; ``selector`` is its type, "" for what the body asks for."""
 
     path: Path
     target: str
     value: Any
+    selector: str | None = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class Body:
     content_type: str
     payload: Any
     replacements: tuple[Replacement, ...]
+    payload_path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +106,15 @@ class Action:
     retry_after_s: float
     retry_limit: int
     criteria: tuple[Criterion, ...]
+    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A Step Object."""
+    """A Step Object.
+
+    ``asynchronous`` is whether it is one of AsyncAPI; ``timeout_s`` is None without a time-out.
+    """
 
     path: Path
     step_id: str
@@ -120,6 +127,9 @@ class Step:
     on_success: tuple[Action, ...]
     on_failure: tuple[Action, ...]
     outputs: Outputs
+    asynchronous: bool = False
+    timeout_s: float | None = None
+    depends_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +149,10 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arazzo:
-    """An Arazzo Description."""
+    """An Arazzo Description; ``identity`` is its ``$self`` as written, "" without one."""
 
+    version: str
+    identity: str
     title: str
     sources: tuple[SourceReference, ...]
     workflows: tuple[Workflow, ...]

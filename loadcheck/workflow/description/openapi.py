@@ -1,4 +1,4 @@
-"""OpenAPI descriptions (3.0 and 3.1), as far as a request is made from them.
+"""OpenAPI descriptions (3.0, 3.1 and 3.2), as far as a request is made from them.
 
 Reference Objects of OpenAPI: ``$ref`` within a document and to other files.
 """
@@ -6,13 +6,16 @@ Reference Objects of OpenAPI: ``$ref`` within a document and to other files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 from loadcheck.documents.document import Document
 from loadcheck.documents.pointer import MISSING, look_up, parse_pointer
+from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import WorkflowError
 from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
 
@@ -76,7 +79,12 @@ class References:
         return opened
 
 
-METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+
+_PLACES: Final = ("path", "query", "header", "cookie", "querystring")
+_IGNORED_HEADERS: Final = frozenset({"accept", "content-type", "authorization"})
+"""What a description says of these parameters is ignored (OpenAPI, "Parameter Object")."""
+_COMPOSED: Final = ("allOf", "anyOf", "oneOf", "patternProperties", "$ref", "if")
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 
@@ -96,6 +104,7 @@ class Parameter:
         style: How arrays and objects are written.
         explode: Whether each item of an array is a parameter of its own.
         content_type: The media type its value is written in, "" for the style.
+        allow_reserved: Whether reserved characters stand as they are (RFC 6570 section 3.2.3).
     """
 
     name: str
@@ -104,6 +113,35 @@ class Parameter:
     style: str
     explode: bool
     content_type: str = ""
+    allow_reserved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How one property of a form is written (OpenAPI, "Encoding Object").
+
+    Attributes:
+        style: The style as of a query parameter; None if the content type decides.
+        content_type: Media type of the property, "" for the one that its value has.
+        headers: Header fields of its part that have a fixed value.
+    """
+
+    style: Parameter | None = None
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaType:
+    """What a request body of one media type is.
+
+    Attributes:
+        required: Properties that it must have.
+        encoding: Property → how it is written.
+    """
+
+    required: tuple[str, ...] = ()
+    encoding: Mapping[str, Encoding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +152,27 @@ class Operation:
         method: In upper case.
         path: Path template below the server's.
         parameters: By place and name.
-        content_types: Media types of its request body.
+        content: Media type of its request body → what it is.
+        secured: Places and names of parameters that its security schemes take credentials in.
         body_required: Whether a request must have a body.
+        lacks: Says what there is instead where pointer tokens lead to no part of its successful
+            JSON answer; None if they may lead to one.
         servers: Its servers' URLs, the first first; empty if the description names none.
     """
 
     method: str
     path: str
     parameters: Mapping[tuple[str, str], Parameter]
-    content_types: tuple[str, ...]
+    content: Mapping[str, MediaType]
+    secured: frozenset[tuple[str, str]]
     body_required: bool
     servers: tuple[str, ...]
+    lacks: Callable[[Sequence[str]], list[str] | None] = lambda _: None
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """Media types of its request body."""
+        return tuple(self.content)
 
 
 class Description:
@@ -168,7 +216,10 @@ class Description:
             DescriptionError: There is none, or what it says cannot be used.
         """
         item, home = self._resolved(look_up(self.document.root, ("paths", path)), self.document)
-        operation = item.get(method) if isinstance(item, dict) else None
+        operation = None
+        if isinstance(item, dict):
+            more = item.get("additionalOperations")
+            operation = item.get(method) or (more.get(method) if isinstance(more, dict) else None)
         if not isinstance(item, dict) or not isinstance(operation, dict):
             raise DescriptionError(f"there is no {method.upper()} {path}")
         parameters: dict[tuple[str, str], Parameter] = {}
@@ -182,10 +233,109 @@ class Description:
             method=method.upper(),
             path=path,
             parameters=parameters,
-            content_types=tuple(content) if isinstance(content, dict) else (),
+            content={
+                kind: self._media_type(entry, home)
+                for kind, entry in (content.items() if isinstance(content, dict) else ())
+            },
+            secured=self._secured,
             body_required=isinstance(body, dict) and body.get("required") is True,
             servers=tuple(self._servers(operation, item)),
+            lacks=partial(self._answer_lacks, path, method),
         )
+
+    def _response_schema(self, path: str, method: str) -> tuple[Any, Document] | None:
+        """Return the schema of an operation's successful JSON answer, and where it stands.
+
+        None if the description does not say.
+
+        Raises:
+            DescriptionError: There is no such operation.
+        """
+        item, home = self._resolved(look_up(self.document.root, ("paths", path)), self.document)
+        operation = item.get(method) if isinstance(item, dict) else None
+        responses = operation.get("responses") if isinstance(operation, dict) else None
+        for status, raw in responses.items() if isinstance(responses, dict) else ():
+            if str(status).startswith("2"):
+                response, at = self._resolved(raw, home)
+                content = response.get("content") if isinstance(response, dict) else None
+                for kind, entry in content.items() if isinstance(content, dict) else ():
+                    if "json" in kind and isinstance(entry, dict) and "schema" in entry:
+                        return entry["schema"], at
+        return None
+
+    def _answer_lacks(self, path: str, method: str, tokens: Sequence[str]) -> list[str] | None:
+        with suppress(DescriptionError):
+            found = self._response_schema(path, method)
+            return None if found is None else self._lacks(*found, tokens)
+        return None
+
+    def _lacks(self, schema: Any, home: Document, tokens: Sequence[str]) -> list[str] | None:
+        """Return what there is instead where tokens lead to no part of a schema; None if they may.
+
+        Args:
+            schema: The schema.
+            home: The document that it is in.
+            tokens: Names and indexes that lead into a value of it.
+
+        Raises:
+            DescriptionError: A reference in it leads nowhere.
+        """
+        for token in tokens:
+            schema, home = self._resolved(schema, home)
+            if not isinstance(schema, dict) or any(word in schema for word in _COMPOSED):
+                return None
+            if schema.get("type") in ("array", ["array", "null"]):
+                schema = schema.get("items")
+                continue
+            properties = schema.get("properties")
+            if not isinstance(properties, dict) or schema.get("additionalProperties"):
+                return None
+            if token not in properties:
+                return sorted(properties)
+            schema = properties[token]
+        return None
+
+    @cached_property
+    def _secured(self) -> frozenset[tuple[str, str]]:
+        found = set()
+        schemes = look_up(self.document.root, ("components", "securitySchemes"))
+        for raw in schemes.values() if isinstance(schemes, dict) else ():
+            with suppress(DescriptionError):
+                scheme, _ = self._resolved(raw, self.document)
+                if isinstance(scheme, dict) and scheme.get("type") == "apiKey":
+                    where, name = str(scheme.get("in")), str(scheme.get("name"))
+                    found.add((where, name.lower() if where == "header" else name))
+        return frozenset(found)
+
+    def _media_type(self, raw: Any, home: Document) -> MediaType:
+        entry = raw if isinstance(raw, dict) else {}
+        schema, _ = self._resolved(entry.get("schema"), home)
+        required = _items(schema, "required")
+        encoding = entry.get("encoding")
+        return MediaType(
+            required=tuple(name for name in required if isinstance(name, str)),
+            encoding={
+                name: self._encoding(name, one, home)
+                for name, one in (encoding.items() if isinstance(encoding, dict) else ())
+                if isinstance(one, dict)
+            },
+        )
+
+    def _encoding(self, name: str, raw: dict[str, Any], home: Document) -> Encoding:
+        style = None
+        if any(word in raw for word in ("style", "explode", "allowReserved")):
+            style = _parameter({**raw, "name": name, "in": "query"})
+        headers = raw.get("headers")
+        fixed = []
+        for field_name, one in headers.items() if isinstance(headers, dict) else ():
+            header, _ = self._resolved(one, home)
+            schema = header.get("schema") if isinstance(header, dict) else None
+            value = schema.get("const", schema.get("default")) if isinstance(schema, dict) else None
+            if value is not None and field_name.lower() != "content-type":
+                fixed.append((field_name, str(value)))
+        kinds = str(raw.get("contentType", "")).split(",")
+        kind = kinds[0].strip()
+        return Encoding(style=style, content_type="" if "*" in kind else kind, headers=tuple(fixed))
 
     def _servers(self, operation: Any, item: Any) -> Iterator[str]:
         for holder in (operation, item, self.document.root):
@@ -201,8 +351,12 @@ class Description:
                 item, _ = self._resolved(raw, self.document)
             except DescriptionError:
                 continue  # told once a step asks for this path
-            for method in METHODS if isinstance(item, dict) else ():
-                operation = item.get(method)
+            more = item.get("additionalOperations") if isinstance(item, dict) else None
+            further = tuple(more) if isinstance(more, dict) else ()
+            for method in (*METHODS, *further) if isinstance(item, dict) else ():
+                operation = (more if method in further and isinstance(more, dict) else item).get(
+                    method
+                )
                 if isinstance(operation, dict):
                     yield path, method, operation
 
@@ -222,7 +376,9 @@ def _parameter(raw: Any) -> Parameter | None:
     if not isinstance(raw, dict):
         return None
     name, where = raw.get("name"), raw.get("in")
-    if not isinstance(name, str) or where not in ("path", "query", "header", "cookie"):
+    if not isinstance(name, str) or where not in _PLACES:
+        return None
+    if where == "header" and name.lower() in _IGNORED_HEADERS:
         return None
     style = raw.get("style", "form" if where in {"query", "cookie"} else "simple")
     content = raw.get("content")
@@ -233,6 +389,7 @@ def _parameter(raw: Any) -> Parameter | None:
         style=style,
         explode=bool(raw.get("explode", style == "form")),
         content_type=next(iter(content), "") if isinstance(content, dict) else "",
+        allow_reserved=raw.get("allowReserved") is True,
     )
 
 
@@ -266,11 +423,10 @@ def split_base(url: str, location: str) -> tuple[Origin, str]:
     if "://" not in url and "://" in location:
         url = urljoin(location, url)
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise DescriptionError(f'"{url}" is no URL') from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or _VARIABLE.search(url):
+        parts = split_http_url(url)
+    except ValueError as error:
+        raise DescriptionError(f'"{url}" {error}') from None
+    if not parts.hostname or _VARIABLE.search(url):
         raise DescriptionError(f'"{url}" is no http or https URL')
-    origin = Origin(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme])
+    origin = Origin(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
     return origin, parts.path.rstrip("/")

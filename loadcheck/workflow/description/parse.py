@@ -6,7 +6,7 @@ What steps, workflows and components share: parameters, criteria, actions and ou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from loadcheck.documents.builder import describe
@@ -26,7 +26,7 @@ from loadcheck.workflow.description.model import (
     Step,
     Workflow,
 )
-from loadcheck.workflow.expressions.grammar import is_expression
+from loadcheck.workflow.expressions.grammar import LATER, is_expression, is_selector, version_of
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9.\-_]+")
 _COMPONENTS = ("inputs", "parameters", "successActions", "failureActions")
@@ -38,6 +38,14 @@ _ACTIONS: Final = {
 _EXPRESSION_TYPES: Final = {
     "jsonpath": ("draft-goessner-dispatch-jsonpath-00",),
     "xpath": ("xpath-30", "xpath-20", "xpath-10"),
+}
+
+
+_MORE_PLACES: Final = {"1.0.0": ("body",), "1.1": ("querystring",)}
+_VERSIONS_1_1: Final = {
+    "jsonpath": ("rfc9535", "draft-goessner-dispatch-jsonpath-00"),
+    "xpath": ("xpath-31", "xpath-30", "xpath-20", "xpath-10"),
+    "jsonpointer": ("rfc6901",),
 }
 
 
@@ -54,6 +62,9 @@ class ComponentParser:
 
     def __init__(self, components: Any, scribe: DocumentReporter) -> None:
         self._scribe = scribe
+        version = version_of(scribe.document.root)
+        self._later = version == LATER
+        self._places = ("path", "query", "header", "cookie", *_MORE_PLACES.get(version, ()))
         self._components = self._reader(
             components, ("components",), "Components Object", _COMPONENTS
         )
@@ -85,9 +96,10 @@ class ComponentParser:
         overridden = reused is not None and reused[2] is not MISSING
         entry.require("name", *(() if overridden else ("value",)))
         name = entry.text("name")
-        where = entry.choice("in", ("path", "query", "header", "cookie"))
+        places = self._places
+        where = entry.choice("in", places)
         if "in" not in entry and not call and entry.usable:
-            entry.error((), 'the field "in" is missing', "expected path, query, header or cookie")
+            entry.error((), 'the field "in" is missing', f"expected one of {', '.join(places)}")
         if name is None or (where is None and not call):
             return None
         if reused is not None and overridden:
@@ -106,7 +118,7 @@ class ComponentParser:
         """Return what a Reusable Object refers to, its path, the value that it sets, own path."""
         if not isinstance(raw, dict) or "reference" not in raw:
             return None
-        entry = self._reader(raw, path, "Reusable Object", _REUSABLE)
+        entry = Reader(raw, path, self._scribe, "Reusable Object", _REUSABLE, ignores=True)
         reference = entry.text("reference")
         prefix = f"$components.{kind}."
         known = self._components.raw.get(kind)
@@ -128,43 +140,58 @@ class ComponentParser:
             entry.require("condition")
             condition, context = entry.text("condition"), entry.text("context")
             kind = self._criterion_type(entry)
-            if kind in {"regex", "jsonpath"} and "context" not in entry:
-                message = f"a {kind} criterion has no context"
+            if kind not in {"simple", None} and "context" not in entry:
+                message = f"a criterion of type {kind} has no context"
                 entry.error((), message, "expected context: $response.body")
             elif condition is not None and kind is not None:
                 yield Criterion(path=path, condition=condition, context=context, type=kind)
 
     def _criterion_type(self, entry: Reader) -> str | None:
-        if not isinstance(entry.raw.get("type"), dict):
-            kinds = ("simple", "regex", "jsonpath", "xpath")
-            kind = entry.choice("type", kinds) if "type" in entry else "simple"
-        else:
-            path = (*entry.path, "type")
-            section = "Criterion Expression Type Object"
-            inner = self._reader(entry.raw["type"], path, section, ("type", "version"))
-            inner.require("type", "version")
-            kind = inner.choice("type", tuple(_EXPRESSION_TYPES))
-            if kind is not None:
-                inner.choice("version", _EXPRESSION_TYPES[kind])
-        if kind == "xpath":
-            entry.error(
-                ("type",), "xpath is not supported", "use jsonpath, or simple with a pointer"
-            )
-            return None
-        return kind
+        if "type" not in entry:
+            return "simple"
+        if isinstance(entry.raw["type"], dict):
+            return self.selector_type(entry, "type")
+        return entry.choice("type", ("simple", "regex", "jsonpath", "xpath"))
+
+    def selector_type(self, entry: Reader, name: str) -> str | None:
+        """Return what language a selector is in, "" if the field is not there.
+
+        It is a word or an Expression Type Object; an XPath of a version is "xpath-10" and the like.
+        """
+        raw = entry.raw.get(name)
+        if name not in entry or raw is None:
+            return ""
+        if not isinstance(raw, dict):
+            return entry.choice(name, ("jsonpath", "xpath", "jsonpointer"))
+        path = (*entry.path, name)
+        section = "Expression Type Object" if self._later else "Criterion Expression Type Object"
+        inner = self._reader(raw, path, section, ("type", "version"))
+        inner.require("type", "version")
+        versions = _VERSIONS_1_1 if self._later else _EXPRESSION_TYPES
+        kind = inner.choice("type", tuple(versions))
+        version = None if kind is None else inner.choice("version", versions[kind])
+        return version if kind == "xpath" and version is not None else kind
 
     def actions(self, holder: Reader, name: str, kind: str) -> Iterator[Action]:
         """Yield actions of a kind, which is what the components call it."""
+        seen: set[str] = set()
         for raw, path in holder.items(name):
             reused = self._reused(raw, path, kind)
             found = (raw, path) if reused is None else (reused[0], reused[1])
             action = None if found[0] is None else self._action(*found, kind)
-            if action is not None:
-                yield action
+            if action is None:
+                continue
+            if action.name and action.name in seen:
+                message = f'the action "{action.name}" stands twice'
+                remedy = "give each a name of its own: the second would never be taken"
+                self._scribe.error(path, message, remedy, holder.section)
+            seen.add(action.name)
+            yield action
 
     def _action(self, raw: Any, path: Path, kind: str) -> Action | None:
         section, types = _ACTIONS[kind]
         fields: tuple[str, ...] = ("name", "type", "workflowId", "stepId", "criteria")
+        fields += ("parameters",) if self._later else ()
         if kind == "failureActions":
             fields += ("retryAfter", "retryLimit")
         entry = self._reader(raw, path, section, fields)
@@ -180,6 +207,9 @@ class ComponentParser:
         after = entry.number("retryAfter", whole=False)
         limit = entry.number("retryLimit", whole=True)
         criteria = tuple(self.criteria(entry, "criteria"))
+        parameters = tuple(self.parameters(entry, call=True))
+        if parameters and workflow_id is None:
+            entry.error(("parameters",), "parameters of an action are inputs of its workflowId")
         if chosen is None:
             return None
         return Action(
@@ -191,21 +221,34 @@ class ComponentParser:
             retry_after_s=float(after or 0),
             retry_limit=1 if limit is None else int(limit),
             criteria=criteria,
+            parameters=parameters,
         )
 
     def outputs(self, holder: Reader) -> Outputs:
         """Return outputs: name to runtime expression."""
-        outputs: dict[str, str] = {}
+        outputs: dict[str, Any] = {}
         for name, value, path in holder.members("outputs"):
             if not _KEY.fullmatch(name):
                 message = f'"{name}" is no output name'
                 holder.error(("outputs", name), message, f"expected {_KEY.pattern}")
+            elif self._later and is_selector(value):
+                self._check_selector(value, path)
+                outputs[name] = value
             elif not isinstance(value, str):
-                self._scribe.error(path, "an output is a runtime expression", "", holder.section)
+                remedy = "selectors need arazzo: 1.1.0" if is_selector(value) else ""
+                message = "an output is a runtime expression"
+                self._scribe.error(path, message, remedy, holder.section)
             else:
                 self._check_output(value, path, holder.section)
                 outputs[name] = value
         return outputs
+
+    def _check_selector(self, raw: Any, path: Path) -> None:
+        entry = self._reader(raw, path, "Selector Object", ("context", "selector", "type"))
+        entry.require("context", "selector", "type")
+        entry.text("context")
+        entry.text("selector")
+        self.selector_type(entry, "type")
 
     def _check_output(self, text: str, path: Path, section: str) -> None:
         """Report an output that is no expression: it would give its own text."""
@@ -227,9 +270,9 @@ class ComponentParser:
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]+")
-_VERSION = re.compile(r"1\.0\.[0-9]+(?:-.+)?")
+_VERSION = re.compile(r"1\.[01]\.[0-9]+(?:-.+)?")
 
-_ROOT = ("arazzo", "info", "sourceDescriptions", "workflows", "components")
+_ROOT = ("arazzo", "$self", "info", "sourceDescriptions", "workflows", "components")
 _INFO = ("title", "summary", "description", "version")
 _SOURCE = ("name", "url", "type")
 _WORKFLOW = (
@@ -240,6 +283,31 @@ _STEP = (
     "description", "stepId", "operationId", "operationPath", "workflowId", "parameters",
     "requestBody", "successCriteria", "onSuccess", "onFailure", "outputs",
 )  # fmt: skip
+_STEP_1_1 = ("timeout", "dependsOn", "channelPath", "correlationId", "action")
+_CALLS = ("operationId", "operationPath", "workflowId", "channelPath")
+
+
+def _only_calls(workflow: Any) -> bool:
+    """Return whether every step of a workflow calls another: its parameters are inputs then."""
+    steps = workflow.get("steps") if isinstance(workflow, Mapping) else None
+    listed = steps if isinstance(steps, list) else []
+    return bool(listed) and all(
+        isinstance(step, Mapping) and "workflowId" in step for step in listed
+    )
+
+
+def _body_parameter(parameters: Iterable[Parameter]) -> Body | None:
+    """Return the body that a parameter of Arazzo 1.0.0 stands for: ``in: body``."""
+    for given in parameters:
+        if given.where == "body":
+            return Body(
+                path=given.path,
+                content_type="",
+                payload=given.value,
+                replacements=(),
+                payload_path=given.value_path,
+            )
+    return None
 
 
 def parse_arazzo(scribe: DocumentReporter) -> Arazzo:
@@ -261,7 +329,14 @@ def parse_arazzo(scribe: DocumentReporter) -> Arazzo:
 class _Parser:
     def __init__(self, scribe: DocumentReporter) -> None:
         self._scribe = scribe
-        self._root = self._reader(scribe.document.root, (), "Arazzo Specification Object", _ROOT)
+        root = scribe.document.root
+        self._later = version_of(root) == LATER
+        known = _ROOT if self._later else tuple(name for name in _ROOT if name != "$self")
+        if isinstance(root, Mapping) and "$schema" in root:
+            message, remedy = '"$schema" is for editors and no field of Arazzo', "it is ignored"
+            scribe.warn(("$schema",), message, remedy, "Arazzo Specification Object")
+            root = {name: value for name, value in root.items() if name != "$schema"}
+        self._root = self._reader(root, (), "Arazzo Specification Object", known)
         self._parts = ComponentParser(self._root.raw.get("components", {}), scribe)
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
@@ -272,7 +347,8 @@ class _Parser:
         root.require("arazzo", "info", "sourceDescriptions", "workflows")
         version = root.text("arazzo")
         if version is not None and not _VERSION.fullmatch(version):
-            root.error(("arazzo",), f'version "{version}" is not known here', "expected 1.0.x")
+            message = f'version "{version}" is not known here'
+            root.error(("arazzo",), message, "expected 1.0.x or 1.1.x")
         info = self._reader(root.raw.get("info", {}), ("info",), "Info Object", _INFO)
         if "info" in root:
             info.require("title", "version")
@@ -283,6 +359,8 @@ class _Parser:
         workflows = tuple(self._workflows())
         self._parts.check_components()
         return Arazzo(
+            version=version_of(self._root.raw),
+            identity=root.text("$self") or "",
             title=info.text("title") or "",
             sources=sources,
             workflows=workflows,
@@ -295,7 +373,8 @@ class _Parser:
             entry = self._reader(raw, path, "Source Description Object", _SOURCE)
             entry.require("name", "url")
             name, url = entry.text("name", _ID), entry.text("url")
-            kind = entry.choice("type", ("openapi", "arazzo"))
+            kinds = ("openapi", "arazzo", *(("asyncapi",) if self._later else ()))
+            kind = entry.choice("type", kinds)
             if name in seen:
                 entry.error(("name",), f'the source description "{name}" stands twice')
             elif name is not None and url is not None:
@@ -315,7 +394,7 @@ class _Parser:
                 depends_on=tuple(
                     item for item, _ in entry.items("dependsOn") if isinstance(item, str)
                 ),
-                parameters=tuple(self._parts.parameters(entry)),
+                parameters=tuple(self._parts.parameters(entry, call=_only_calls(raw))),
                 on_success=tuple(self._parts.actions(entry, "successActions", "successActions")),
                 on_failure=tuple(self._parts.actions(entry, "failureActions", "failureActions")),
                 steps=tuple(self._steps(entry)),
@@ -330,28 +409,36 @@ class _Parser:
     def _steps(self, workflow: Reader) -> Iterator[Step]:
         seen: set[str] = set()
         for raw, path in workflow.items("steps", filled=True):
-            entry = self._reader(raw, path, "Step Object", _STEP)
+            known = (*_STEP, *_STEP_1_1) if self._later else _STEP
+            entry = self._reader(raw, path, "Step Object", known)
             entry.require("stepId")
             name = entry.text("stepId", _ID)
-            kinds = [
-                kind for kind in ("operationId", "operationPath", "workflowId") if kind in entry
-            ]
+            kinds = [kind for kind in _CALLS if kind in entry]
             if entry.usable and len(kinds) != 1:
                 found = f"found {' and '.join(kinds)}" if kinds else "found none"
                 message = "a step has one of operationId, operationPath and workflowId"
                 entry.error((), message, found)
+            asynchronous = self._later and ("channelPath" in entry or "action" in entry)
+            call = "workflowId" in entry or asynchronous
+            parameters = tuple(self._parts.parameters(entry, call=call))
+            timeout_ms = entry.number("timeout", whole=True)
             step = Step(
                 path=path,
                 step_id=name or "",
                 operation_id=entry.text("operationId"),
                 operation_path=entry.text("operationPath"),
                 workflow_id=entry.text("workflowId"),
-                parameters=tuple(self._parts.parameters(entry, call="workflowId" in entry)),
-                body=self._body(entry),
+                parameters=tuple(given for given in parameters if given.where != "body"),
+                body=self._body(entry) or _body_parameter(parameters),
                 criteria=tuple(self._parts.criteria(entry, "successCriteria")),
                 on_success=tuple(self._parts.actions(entry, "onSuccess", "successActions")),
                 on_failure=tuple(self._parts.actions(entry, "onFailure", "failureActions")),
                 outputs=self._parts.outputs(entry),
+                asynchronous=asynchronous,
+                timeout_s=None if timeout_ms is None else timeout_ms / 1000,
+                depends_on=tuple(
+                    item for item, _ in entry.items("dependsOn") if isinstance(item, str)
+                ),
             )
             if name in seen:
                 entry.error(("stepId",), f'the step "{name}" stands twice in its workflow')
@@ -369,13 +456,18 @@ class _Parser:
             path=path,
             content_type=entry.text("contentType") or "",
             payload=entry.raw.get("payload", MISSING),
+            payload_path=(*path, "payload"),
             replacements=tuple(self._replacements(entry)),
         )
 
     def _replacements(self, body: Reader) -> Iterator[Replacement]:
         for raw, path in body.items("replacements"):
-            entry = self._reader(raw, path, "Payload Replacement Object", ("target", "value"))
+            known = ("target", "value", *(("targetSelectorType",) if self._later else ()))
+            entry = self._reader(raw, path, "Payload Replacement Object", known)
             entry.require("target", "value")
             target = entry.text("target")
+            selector = self._parts.selector_type(entry, "targetSelectorType")
             if target is not None and "value" in entry:
-                yield Replacement(path=path, target=target, value=entry.raw["value"])
+                yield Replacement(
+                    path=path, target=target, value=entry.raw["value"], selector=selector
+                )

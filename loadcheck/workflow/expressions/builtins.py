@@ -17,6 +17,7 @@ import orjson
 
 from loadcheck.documents.pointer import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.description.inputs import DeclaredInputs
 from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError
 from loadcheck.workflow.expressions.values import (
@@ -68,6 +69,8 @@ def longest(
         name = ".".join(words[:length])
         if name in names:
             return name, tuple(words[length:])
+    if isinstance(declared, DeclaredInputs) and declared.accepts(words[0]):
+        return words[0], tuple(words[1:])
     raise ExpressionError(
         f'{what} "{words[0]}"', did_you_mean(words[0], names) or "none is declared"
     )
@@ -108,12 +111,12 @@ ROOTS: Final = frozenset({"url", "method", "statusCode", "request", "response"})
 """The expressions that there is nothing to say of before a step has been answered."""
 
 
-def read_message(expression: Expression, template: str) -> Dynamic:
+def read_message(expression: Expression, template: str | None) -> Dynamic:
     """Return what reads an expression off the exchange in the frame.
 
     Args:
         expression: One of :data:`ROOTS`.
-        template: Path template of the request.
+        template: Path template of the request; None if it is not known.
 
     Raises:
         ExpressionError: The path has no such parameter.
@@ -125,7 +128,7 @@ def read_message(expression: Expression, template: str) -> Dynamic:
     return _from_exchange(expression, _SIMPLE[expression.root])
 
 
-def _request(expression: Expression, template: str) -> Dynamic:
+def _request(expression: Expression, template: str | None) -> Dynamic:
     part = expression.names[0]
     if part == "body":
         return dynamic(expression, _request_body(whole=not tokens_of(expression)))
@@ -134,6 +137,8 @@ def _request(expression: Expression, template: str) -> Dynamic:
         return _from_exchange(expression, lambda exchange: _header(exchange, name))
     if part == "query":
         return _from_exchange(expression, lambda exchange: _query_value(exchange, name))
+    if template is None:  # the operation is not known, which was reported
+        return _from_exchange(expression, lambda _: MISSING)
     variables = re.findall(r"\{([^{}]+)\}", template)
     if name not in variables:
         remedy = did_you_mean(name, variables)
@@ -189,6 +194,8 @@ def _path_reader(template: str, name: str) -> Callable[[Exchange], Any]:
 def _response(expression: Expression) -> Dynamic:
     if expression.names[0] == "header":
         name = expression.names[1]
+        if expression.pointer is not None:  # each of the fields of that name, in order
+            return _from_exchange(expression, lambda exchange: exchange.header_values(name))
         return _from_exchange(expression, lambda exchange: _or_missing(exchange.header(name)))
     tokens = tokens_of(expression)
     if not tokens:

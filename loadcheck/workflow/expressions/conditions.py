@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from loadcheck.documents.pointer import MISSING
 from loadcheck.workflow.expressions.grammar import (
+    BRACED_CONDITION,
     CONDITION,
     Expression,
     ExpressionError,
@@ -35,13 +36,14 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
 }
 _TOKEN = re.compile(
-    r"\s*(?:(?P<operator>==|!=|<=|>=|<|>)|(?P<logic>&&|\|\||!|\(|\))"
+    r"\s*(?:(?P<operator>==|!=|<=|>=|<|>)|(?P<logic>&&|\|\||[!(){}])"
     r"|(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(?![\w.])"
     r"|(?P<string>'(?:[^']|'')*')|(?P<word>true|false|null)(?!\w)|(?P<expression>\$[A-Za-z]))"
 )
 _REST = re.compile(r"\s*$")
 _NUMBER = re.compile(r"\s*-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*")
 _MAX_NESTING: Final = 100
+_LONG: Final = 80
 
 
 def compile_condition(
@@ -68,6 +70,11 @@ def compile_condition(
     if parser.boolean:
         return cast("Callable[[Frame], bool]", evaluate), uses
     return lambda frame: truth(evaluate(frame)), uses
+
+
+def shortened(text: str) -> str:
+    """Return a text short enough for a message, its beginning and its end."""
+    return text if len(text) <= _LONG else f"{text[: _LONG - 20]} … {text[-17:]}"
 
 
 def truth(value: Any) -> bool:
@@ -140,6 +147,7 @@ class _Parser:
         self._resolve = resolve
         self._position = 0
         self._depth = 0
+        self._braces = 0
         self.uses: set[str] = set()
         self.boolean = False
 
@@ -186,11 +194,14 @@ class _Parser:
             self._depth -= 1
             self.boolean = True
             return node
-        if self._take("("):
-            node = self._or()
-            if not self._take(")"):
-                raise self._unexpected('expected ")"')
-            return node
+        for opening, closing in (("(", ")"), ("{", "}")):
+            if self._take(opening):
+                self._braces += opening == "{"
+                node = self._or()
+                if not self._take(closing):
+                    raise self._unexpected(f'expected "{closing}"')
+                self._braces -= opening == "{"
+                return node
         return self._operand()
 
     def _operand(self) -> Node:
@@ -200,7 +211,9 @@ class _Parser:
             raise self._unexpected("expected a value: $expression, 'text', number, true or null")
         if match["expression"]:
             start = match.start("expression")
-            expression, self._position = scan_expression(self._text, start, CONDITION)
+            expression, self._position = scan_expression(
+                self._text, start, BRACED_CONDITION if self._braces else CONDITION
+            )
             value = self._resolve(expression)
             dynamic = as_dynamic(value)
             if dynamic is None:
@@ -224,12 +237,14 @@ class _Parser:
 
     def _unexpected(self, expected: str) -> ExpressionError:
         rest = self._text[self._position :].strip()
-        place = f'at "{rest}"' if rest else "at its end"
+        place = f'at "{shortened(rest)}"' if rest else "at its end"
         if rest.startswith('"'):
             expected = "text stands in single quotes: 'text'"
         elif re.match(r"=(?!=)", rest):
             expected = 'equality is "=="'
-        return ExpressionError(f'the condition "{self._text}" does not parse {place}', expected)
+        return ExpressionError(
+            f'the condition "{shortened(self._text)}" does not parse {place}', expected
+        )
 
 
 def _mark(expression: Expression, dynamic: Dynamic) -> Any:

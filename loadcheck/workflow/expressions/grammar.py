@@ -1,15 +1,17 @@
-"""Runtime expressions (Arazzo 1.0.1, "Runtime Expressions").
+"""Runtime expressions (Arazzo 1.0.1 and 1.1.0, "Runtime Expressions").
 
 The grammar of 1.0.1 ends every name with ``*CHAR``, which swallows the closing brace of an embedded
 expression; names here are made of letters, digits, ``-``, ``_`` and, where a name may be declared
-so, dots, as 1.1.0 has it.
+so, dots, as 1.1.0 has it. Names of inputs and outputs may hold ``$`` besides, as OData's do.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from loadcheck.documents.pointer import format_pointer, parse_pointer
 from loadcheck.errors import did_you_mean
@@ -19,7 +21,7 @@ SECTION: Final = "Runtime Expressions"
 
 STANDARD: Final = (
     "url", "method", "statusCode", "request", "response", "inputs", "outputs", "steps",
-    "workflows", "sourceDescriptions", "components",
+    "workflows", "sourceDescriptions", "components", "self",
 )  # fmt: skip
 OWN: Final = ("copy", "run", "query", "target")
 OWN_REMEDY: Final = "what is loadcheck's own belongs in the scenario's inputs and overlay"
@@ -36,9 +38,27 @@ _OWN_NAMES: Final = {
 
 _ROOT = re.compile(r"\$([A-Za-z]+)")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_\-]+")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-_DOTTED = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*")
+_TOKEN = re.compile(r"[!$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A field name (RFC 9110 section 5.6.2); "#" begins a pointer here."""
+_WORD = re.compile(r"[A-Za-z0-9_\-$]+")
+_DOTTED = re.compile(rf"{_WORD.pattern}(?:\.{_WORD.pattern})*")
 _TAIL = re.compile(r"\.([A-Za-z_][A-Za-z0-9_\-]*)|\[\s*(?:(\d+)|'([^']*)'|\"([^\"]*)\")\s*\]")
+
+
+_SHORT_OUTPUT = re.compile(rf"\.({_IDENTIFIER.pattern})\.({_IDENTIFIER.pattern})(?![\w\-.])")
+_ROOTLIKE = re.compile(r"\$([A-Za-z]+)(?=[.#])")
+_SHORTHANDS: Final = {
+    "body": "$response.body",
+    "header": "$response.header.NAME",
+    "headers": "$response.header.NAME",
+    "status": "$statusCode",
+    "code": "$statusCode",
+    "query": "$request.query.NAME",
+    "path": "$request.path.NAME",
+    "params": "$inputs",
+    "sourceDescription": "$sourceDescriptions",
+}
+_LISTED: Final = "expected one of " + ", ".join(f"${name}" for name in sorted(STANDARD))
 
 
 class ExpressionError(ValueError):
@@ -61,7 +81,10 @@ class _Context(NamedTuple):
 VALUE: Final = _Context(_TOKEN, re.compile(r"[^#]+"), re.compile(r".*", re.DOTALL))
 EMBEDDED: Final = _Context(_TOKEN, re.compile(r"[^#}]+"), re.compile(r"[^}]*"))
 CONDITION: Final = _Context(
-    _IDENTIFIER, _IDENTIFIER, re.compile(r"(?:(?!==|!=|<=|>=|&&|\|\|)[^\s()<>])*")
+    _IDENTIFIER, _WORD, re.compile(r"(?:(?!==|!=|<=|>=|&&|\|\|)[^\s()<>])*")
+)
+BRACED_CONDITION: Final = _Context(
+    _IDENTIFIER, _WORD, re.compile(r"(?:(?!==|!=|<=|>=|&&|\|\|)[^\s()<>{}])*")
 )
 
 
@@ -77,6 +100,7 @@ class Expression:
         pointer: Reference tokens of the JSON Pointer, None without one.
         tail: Members and indexes taken by "." and "[ ]", as only conditions may.
         stem: The text without the tail.
+        standard: The stem as the present specification spells it; "" if it is spelt so.
     """
 
     text: str
@@ -85,13 +109,15 @@ class Expression:
     pointer: tuple[str, ...] | None = None
     tail: tuple[str | int, ...] = ()
     stem: str = ""
+    standard: str = ""
 
     @property
     def conforming(self) -> str:
         """The spelling with a JSON Pointer instead of "." and "[ ]"."""
+        stem = self.standard or self.stem or self.text
         if not self.tail:
-            return self.text
-        base = self.stem if self.pointer is not None else f"{self.stem}#"
+            return stem
+        base = stem if self.pointer is not None else f"{stem}#"
         return base + format_pointer(self.tail)
 
 
@@ -106,7 +132,7 @@ def is_expression(text: str, *, own: bool) -> bool:
     if match is None:
         return False
     rest = text[match.end() : match.end() + 1]
-    if match[1] in {"url", "method", "statusCode"}:
+    if match[1] in {"url", "method", "statusCode", "self"}:
         return not rest
     return rest in {".", ""} and (match[1] in STANDARD or (own and match[1] in OWN))
 
@@ -114,6 +140,47 @@ def is_expression(text: str, *, own: bool) -> bool:
 def is_own(text: str) -> bool:
     """Return whether the text is a loadcheck extension expression ($copy, $run, …)."""
     return is_expression(text, own=True) and not is_expression(text, own=False)
+
+
+LATER: Final = "1.1"
+
+
+def version_of(root: Any) -> str:
+    """Return which rules a document follows: "1.0.0", "1.0" for its corrections, "1.1"."""
+    version = root.get("arazzo") if isinstance(root, Mapping) else None
+    if not isinstance(version, str):
+        return "1.0"
+    return "1.0.0" if version == "1.0.0" else LATER if version.startswith("1.1.") else "1.0"
+
+
+def is_selector(value: object) -> bool:
+    """Return whether a value is a Selector Object (Arazzo 1.1.0)."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"context", "selector", "type"}
+        and isinstance(value["context"], str)
+        and value["context"].startswith("$")
+    )
+
+
+def unknown_root(text: str, *, own: bool) -> tuple[str, str] | None:
+    """Return what a text names as if it were the root of an expression, and what may be meant.
+
+    None if it names a root, or nothing: "$5.00", "$.a". What may be meant is "" if that is open.
+    """
+    match = _ROOTLIKE.match(text)
+    if match is None or match[1] in STANDARD or match[1] in OWN:
+        return None
+    return f"${match[1]}", _meant(match[1], own=own)
+
+
+def _meant(root: str, *, own: bool) -> str:
+    """Return the root that a word most likely means, "" if there is none like it."""
+    if root in _SHORTHANDS:
+        return _SHORTHANDS[root]
+    known = {name.lower(): name for name in (*STANDARD, *(OWN if own else ()))}
+    near = difflib.get_close_matches(root.lower(), known, n=1, cutoff=0.75)
+    return f"${known[near[0]]}" if near else ""
 
 
 def parse_expression(text: str) -> Expression:
@@ -124,10 +191,14 @@ def parse_expression(text: str) -> Expression:
     """
     expression, end = scan_expression(text, 0, VALUE)
     if end < len(text):
-        raise ExpressionError(
-            f'"{text[end:]}" is left over behind "{text[:end]}"',
-            'an expression inside a longer string needs braces: "{$inputs.name}"',
-        )
+        rest = text[end:]
+        remedy = 'an expression inside a longer string needs braces: "{$inputs.name}"'
+        if rest.startswith("[") and not expression.tail:
+            remedy = (
+                f'one value has a JSON Pointer: "{text[:end]}#/0"; for several, Arazzo 1.1 has a'
+                f" selector: {{context: {text[:end]}, selector: '${rest}', type: jsonpath}}"
+            )
+        raise ExpressionError(f'"{rest}" is left over behind "{text[:end]}"', remedy)
     return expression
 
 
@@ -141,21 +212,9 @@ def scan_expression(text: str, start: int, context: _Context) -> tuple[Expressio
     if match is None:
         raise ExpressionError(f'"{text[start : start + 20]}" does not start with "$" and a name')
     root, end = match[1], match.end()
-    if root in {"url", "method", "statusCode"}:
-        names: tuple[str, ...] = ()
-    elif root in _MESSAGE_PARTS:
-        names, end = _message(text, root, end, context)
-    elif root in {"inputs", "outputs"}:
-        names, end = _dotted(text, root, end)
-    elif root in {"steps", "workflows"}:
-        names, end = _outputs_of(text, root, end)
-    elif root in {"sourceDescriptions", "components"}:
-        names, end = _reference(text, root, end)
-    elif root in OWN:
-        names, end = _own(text, root, end)
-    else:
-        remedy = did_you_mean(f"${root}", [f"${known}" for known in (*STANDARD, *OWN)])
-        raise ExpressionError(f'unknown expression "${root}"', remedy)
+    names, end = _names(text, root, end, context)
+    full = ".".join((f"${root}", *names))
+    standard = full if root == "steps" and not text.startswith(full, start) else ""
     pointer = None
     if text.startswith("#", end) and _takes_pointer(root, names):
         found = context.pointer.match(text, end + 1)
@@ -166,12 +225,36 @@ def scan_expression(text: str, start: int, context: _Context) -> tuple[Expressio
             raise ExpressionError(str(error), "see RFC 6901 section 3") from None
         end += 1 + len(pointed)
     stem = text[start:end]
-    tail, end = _tail(text, end) if _takes_pointer(root, names) else ((), end)
-    return Expression(text[start:end], root, names, pointer, tail, stem), end
+    takes_tail = _takes_pointer(root, names) and names[:1] != ("header",)
+    tail, end = _tail(text, end) if takes_tail else ((), end)
+    return Expression(text[start:end], root, names, pointer, tail, stem, standard), end
+
+
+def _names(text: str, root: str, end: int, context: _Context) -> tuple[tuple[str, ...], int]:
+    """Read the words behind a root."""
+    if root in {"url", "method", "statusCode", "self"}:
+        return (), end
+    if root in _MESSAGE_PARTS:
+        return _message(text, root, end, context)
+    if root in {"inputs", "outputs"}:
+        return _dotted(text, root, end)
+    if root in {"steps", "workflows"}:
+        return _outputs_of(text, root, end)
+    if root in {"sourceDescriptions", "components"}:
+        return _reference(text, root, end)
+    if root in OWN:
+        return _own(text, root, end)
+    if root == "message":
+        remedy = "loadcheck runs HTTP steps: $request, $response"
+        raise ExpressionError('"$message" is of AsyncAPI messages', remedy)
+    meant = _meant(root, own=False)
+    remedy = f'did you mean "{meant}"?' if meant else _LISTED
+    raise ExpressionError(f'unknown expression "${root}"', remedy)
 
 
 def _takes_pointer(root: str, names: tuple[str, ...]) -> bool:
-    return root in {"inputs", "outputs", "steps", "workflows"} or names == ("body",)
+    values = {"inputs", "outputs", "steps", "workflows"}
+    return root in values or names == ("body",) or (root == "response" and names[0] == "header")
 
 
 def _message(text: str, root: str, end: int, context: _Context) -> tuple[tuple[str, ...], int]:
@@ -203,10 +286,13 @@ def _outputs_of(text: str, root: str, end: int) -> tuple[tuple[str, ...], int]:
         rf"\.({_IDENTIFIER.pattern}(?:\.{_IDENTIFIER.pattern})*?)\.({'|'.join(kinds)})"
         rf"\.({_DOTTED.pattern})"
     ).match(text, end)
-    if match is None:
-        expected = " or ".join(f"${root}.ID.{kind}.NAME" for kind in kinds)
-        raise ExpressionError(f'"{text}" names no output', f"expected {expected}")
-    return match.groups(), match.end()
+    if match is not None:
+        return match.groups(), match.end()
+    short = _SHORT_OUTPUT.match(text, end) if root == "steps" else None
+    if short is not None and short[2] != "outputs":  # as 1.0.0 has it
+        return (short[1], "outputs", short[2]), short.end()
+    expected = " or ".join(f"${root}.ID.{kind}.NAME" for kind in kinds)
+    raise ExpressionError(f'"{text}" names no output', f"expected {expected}")
 
 
 def _reference(text: str, root: str, end: int) -> tuple[tuple[str, ...], int]:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.workflow.expressions.grammar import (
+    LATER,
+    OWN,
     OWN_REMEDY,
     SECTION,
     Expression,
     ExpressionError,
     is_expression,
     is_own,
+    is_selector,
     parse_expression,
+    unknown_root,
+    version_of,
 )
 from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.selectors import select_value
 from loadcheck.workflow.expressions.templates import (
     Bare,
     is_bare_text,
@@ -34,6 +40,8 @@ from loadcheck.workflow.expressions.values import (
     as_dynamic,
     as_text,
 )
+
+SELECTOR: Final = "Selector Object"
 
 
 class Resolver:
@@ -58,6 +66,7 @@ class Resolver:
         self.scribe = scribe
         self._own = own
         self._encode = encode
+        self._selects = own or version_of(scribe.document.root) == LATER
 
     def value(self, raw: Any, path: Path) -> Any:
         """Return a JSON value with every string in it resolved.
@@ -67,6 +76,8 @@ class Resolver:
         """
         if isinstance(raw, str):
             return self.string(raw, path)
+        if self._selects and is_selector(raw):
+            return self._selected(raw, path)
         if isinstance(raw, dict):
             members = {name: self.value(value, (*path, name)) for name, value in raw.items()}
             return {name: value for name, value in members.items() if value is not MISSING}
@@ -75,21 +86,64 @@ class Resolver:
             return [value for value in items if value is not MISSING]
         return raw
 
+    def _selected(self, raw: dict[str, Any], path: Path) -> Any:
+        context = self.string(raw["context"], (*path, "context"))
+        try:
+            return select_value(raw, context)
+        except ExpressionError as error:
+            self.scribe.error((*path, "selector"), error.message, error.remedy, SELECTOR)
+            return Dynamic(text=str(raw["context"]), evaluate=lambda _: MISSING)
+
     def string(self, raw: str, path: Path) -> Any:
-        """Return what a string means; ``MISSING`` if it has no value or was reported."""
+        """Return what a string means; ``MISSING`` if it has no value.
+
+        What was reported has a value that is known only when a copy runs, so that nothing else is
+        reported of it.
+        """
         if "$" not in raw:
             return raw
-        if not self._own and is_own(raw):
-            message = f'"{raw}" is no runtime expression of Arazzo'
-            self.scribe.error(path, message, OWN_REMEDY, SECTION)
-            return MISSING
         try:
-            if is_expression(raw, own=self._own) and not is_bare_text(raw):
+            if (is_own(raw) or is_expression(raw, own=self._own)) and not is_bare_text(raw):
                 return self.expression(parse_expression(raw), path)
+            self._check_root(raw, path)
             return self._template(raw, path)
         except ExpressionError as error:
             self.scribe.error(path, error.message, error.remedy, SECTION)
-            return MISSING
+            return Dynamic(text=raw, evaluate=lambda _: MISSING)
+
+    def _check_root(self, raw: str, path: Path) -> None:
+        """Refuse text that begins like an expression whose root is misspelt; warn of the like.
+
+        Raises:
+            ExpressionError: It is most likely meant as an expression.
+        """
+        found = unknown_root(raw, own=self._own)
+        if found is None:
+            return
+        root, meant = found
+        if meant:
+            raise ExpressionError(
+                f'"{raw}" would be sent as text: "{root}" begins no expression',
+                f'did you mean "{meant}"?',
+            )
+        self.scribe.warn(
+            path,
+            f'"{raw}" is sent as text: "{root}" begins no expression',
+            "expressions begin with $inputs, $steps, $response, …",
+            SECTION,
+        )
+
+    def operand(self, expression: Expression) -> Any:
+        """Return the value of an expression.
+
+        Raises:
+            ExpressionError: It refers to nothing, or is loadcheck's own in an Arazzo document.
+        """
+        if expression.root in OWN and not self._own:
+            raise ExpressionError(
+                f'"{expression.text}" is no runtime expression of Arazzo', OWN_REMEDY
+            )
+        return self.scope.resolve(expression)
 
     def expression(self, expression: Expression, path: Path) -> Any:
         """Return the value of an expression that stands alone.
@@ -97,14 +151,32 @@ class Resolver:
         Raises:
             ExpressionError: It refers to nothing.
         """
-        if expression.tail:
+        value = self.operand(expression)
+        tokens = self.scope.tokens
+        if tokens and tokens[-1] == "length":
+            whole = self.scope.conforming(expression).removesuffix("/length").removesuffix("#")
             self.scribe.warn(
                 path,
-                f'"{expression.text}" takes members without a JSON Pointer',
-                f'write "{expression.conforming}"',
+                f'"{expression.text}": an expression has no length, this is a member "length"',
+                f'take the whole of it, "{whole}", and test an item: type jsonpath, "$[0]"',
                 SECTION,
             )
-        return self.scope.resolve(expression)
+        elif self.scope.conforming(expression) != expression.text:
+            shorter = expression.standard and not tokens and self._is_first_version
+            if not shorter:
+                self.scribe.warn(
+                    path,
+                    f'"{expression.text}" is not spelt as the specification has it',
+                    f'write "{self.scope.conforming(expression)}"',
+                    SECTION,
+                )
+        return value
+
+    @property
+    def _is_first_version(self) -> bool:
+        """Whether the document is of Arazzo 1.0.0, which had spellings of its own."""
+        root = self.scribe.document.root
+        return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 
     def _template(self, raw: str, path: Path) -> str | Text | JsonText:
         parts: list[str | Known | Dynamic] = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import itemgetter
 from typing import Any
 
-from loadcheck.documents.pointer import MISSING, look_up
+from loadcheck.documents.pointer import MISSING, format_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
 from loadcheck.workflow.expressions.builtins import (
@@ -19,8 +19,10 @@ from loadcheck.workflow.expressions.builtins import (
     read_message,
     run_value,
     target_value,
+    tokens_of,
 )
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
+from loadcheck.workflow.expressions.selectors import select_value
 from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot
 from loadcheck.workflow.identity import Run
 
@@ -38,15 +40,18 @@ class Scope:
         workflows: The workflows of its document.
         sources: Source description name → its fields.
         components: The document's ``components``.
+        identity: The document's ``$self``, "" without one.
 
     Attributes:
         here: The step whose strings are being resolved, None between steps.
         answered: Whether they are resolved after the step's answer.
-        template: Path template of that step's request.
+        template: Path template of that step's request; None if it is not known.
         noted: Run-wide expressions of our own that were resolved since it was last cleared.
+        not_yet: Gives the steps that cannot have run before the one at hand.
         wanted: Outputs of steps that somebody reads → their slot in the frame.
         inputs: As given.
         steps: As given.
+        tokens: What the last expression leads through behind the name that is declared.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Scope:
         workflows: Mapping[str, WorkflowSignature] | None = None,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
         components: Any = None,
+        identity: str = "",
     ) -> None:
         self.face = face
         self._run = run
@@ -69,18 +75,23 @@ class Scope:
         self._workflows = workflows or {}
         self._sources = sources or {}
         self._components = components or {}
+        self._identity = identity
         self._resolving: list[str] = []
         self.here: str | None = None
         self.answered = True
-        self.template = ""
+        self.template: str | None = ""
         self.noted: set[str] = set()
         self.wanted: dict[tuple[str, str], int] = {}
+        self.not_yet: Callable[[], Collection[str]] = tuple
+        self.tokens: tuple[str, ...] = ()
+        self._declared = ""
         self._resolvers: Mapping[str, Callable[[Expression], Any]] = {
             "inputs": self._input,
             "outputs": self._output,
             "steps": self._step_output,
             "workflows": self._workflow_value,
             "sourceDescriptions": self._source,
+            "self": self._self,
             "components": self._component,
             "run": self._noting(run_value),
             "target": self._noting(target_value),
@@ -93,12 +104,27 @@ class Scope:
         """How many slots a frame of this workflow has."""
         return Slot.FREE + len(self.wanted)
 
+    def conforming(self, expression: Expression) -> str:
+        """Return the last expression as the specification spells it: members by a JSON Pointer."""
+        if not self._declared or self._declared == expression.names[-1]:
+            return expression.conforming
+        words = (f"${expression.root}", *expression.names[:-1], self._declared)
+        return ".".join(words) + "#" + format_pointer(self.tokens)
+
+    def _longest(
+        self, expression: Expression, declared: Mapping[str, Any], what: str
+    ) -> tuple[str, tuple[str, ...]]:
+        name, rest = longest(expression, declared, what)
+        self._declared, self.tokens = name, rest + tokens_of(expression)
+        return name, rest
+
     def resolve(self, expression: Expression) -> Any:
         """Return the value of an expression, a :class:`Dynamic`, or ``MISSING``.
 
         Raises:
             ExpressionError: It refers to something that is not declared, or not known here.
         """
+        self._declared, self.tokens = "", tokens_of(expression)
         if expression.root not in ROOTS:
             return self._resolvers[expression.root](expression)
         if not self.answered:
@@ -117,7 +143,7 @@ class Scope:
         return noted
 
     def _input(self, expression: Expression) -> Any:
-        name, rest = longest(expression, self.face.inputs, "the workflow has no input")
+        name, rest = self._longest(expression, self.face.inputs, "the workflow has no input")
         if self.inputs is None:
             depends = frozenset({f"input:{self.face.key}/{name}"})
             inputs = itemgetter(Slot.INPUTS)
@@ -125,7 +151,7 @@ class Scope:
             def evaluate(frame: Frame) -> Any:
                 return inputs(frame).get(name, MISSING)
 
-            optional = not self.face.inputs[name]
+            optional = not self.face.inputs.get(name, False)
             return dynamic(expression, evaluate, rest, uses=depends, optional=optional)
         self.noted |= self._noted_inputs.get(name, frozenset())
         return follow(expression, self.inputs.get(name, MISSING), rest)
@@ -137,19 +163,25 @@ class Scope:
             return self._called(expression, step.call)
         if step is not None and self.here is not None and name in step.outputs:
             return self._slot(expression, self.here, name, ())
-        name, rest = longest(expression, self.face.outputs, "the workflow has no output")
+        name, rest = self._longest(expression, self.face.outputs, "the workflow has no output")
         if name in self._resolving:
             raise ExpressionError(f'the output "{name}" refers to itself')
         self._resolving.append(name)
         try:
-            value = self.resolve(parse_expression(self.face.outputs[name]))
+            said = self.face.outputs[name]
+            if isinstance(said, str):
+                value = self.resolve(parse_expression(said))
+            else:
+                value = select_value(said, self.resolve(parse_expression(said["context"])))
         finally:
             self._resolving.pop()
+            self._declared, self.tokens = name, rest + tokens_of(expression)
         return follow(expression, value, rest)
 
     def _called(self, expression: Expression, call: WorkflowSignature) -> Dynamic:
         """Return an output of the workflow that the step at hand has just called."""
-        name, rest = longest(expression, call.outputs, f'the workflow "{call.key}" has no output')
+        what = f'the workflow "{call.key}" has no output'
+        name, rest = self._longest(expression, call.outputs, what)
         call.wanted.add(name)
         outputs = itemgetter(Slot.OUTPUTS)
 
@@ -165,9 +197,18 @@ class Scope:
             raise ExpressionError(
                 f'there is no step "{step_id}"', did_you_mean(step_id, self.steps)
             )
+        if not self.answered and step_id in self.not_yet():
+            own = step_id == self.here
+            raise ExpressionError(
+                f'"{expression.text}" is not there yet: '
+                + (
+                    "the step has not been answered" if own else f'"{step_id}" runs after this step'
+                ),
+                "refer to a step that runs before" + ("" if own else ", or put it first"),
+            )
         step = self.steps[step_id]
         names = {**(step.call.outputs if step.call else {}), **step.outputs}
-        name, rest = longest(expression, names, f'the step "{step_id}" has no output')
+        name, rest = self._longest(expression, names, f'the step "{step_id}" has no output')
         return self._slot(expression, step_id, name, rest)
 
     def _slot(
@@ -184,7 +225,7 @@ class Scope:
             raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
         face = self._workflows[workflow_id]
         declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
-        name, rest = longest(
+        name, rest = self._longest(
             expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
         )
         if kind == "outputs":
@@ -208,6 +249,11 @@ class Scope:
             remedy = did_you_mean(entry, self._sources[name])
             raise ExpressionError(f'the source description "{name}" has no "{entry}"', remedy)
         return self._sources[name][entry]
+
+    def _self(self, expression: Expression) -> str:
+        if not self._identity:
+            raise ExpressionError(f'"{expression.text}": the document has no "$self"')
+        return self._identity
 
     def _component(self, expression: Expression) -> Any:
         value = look_up(self._components, (expression.names[0], *expression.names[1].split(".")))

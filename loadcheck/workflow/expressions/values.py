@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import orjson
 
@@ -90,6 +90,24 @@ class Dynamic:
         return value
 
 
+class FileContent(bytes):
+    """The content of a file that a request carries.
+
+    Attributes:
+        name: Its file name.
+        content_type: Its media type.
+    """
+
+    name: str
+    content_type: str
+
+    def __new__(cls, data: bytes, name: str, content_type: str) -> Self:
+        """Return the content with its name and its type."""
+        content = super().__new__(cls, data)
+        content.name, content.content_type = name, content_type
+        return content
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A value inside a text that is known already."""
@@ -157,7 +175,7 @@ class JsonText:
             if isinstance(part, str)
             else quote_json(part.dynamic.require(frame))
             if isinstance(part, Quoted)
-            else orjson.dumps(part.require(frame)).decode()
+            else dump_json(part.require(frame)).decode()
             for part in self.parts
         )
 
@@ -181,12 +199,28 @@ class Json:
         Raises:
             UnsendableError: An expression in it has no value.
         """
-        return orjson.dumps(evaluate(self.tree, frame)).decode()
+        return dump_json(evaluate(self.tree, frame)).decode()
 
 
 def as_text(value: Any) -> str:
-    """Return a JSON value as it stands inside a string: strings as they are, the rest as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    """Return a JSON value as it stands inside a string: strings as they are, the rest as JSON.
+
+    Raises:
+        UnsendableError: It is a file.
+    """
+    return value if isinstance(value, str) else dump_json(value).decode()
+
+
+def dump_json(value: Any) -> bytes:
+    """Return a value as JSON.
+
+    Raises:
+        UnsendableError: It is a file, or holds one.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise UnsendableError("a file can be a part of a multipart form or a whole body") from None
 
 
 def quote_json(value: Any) -> str:

@@ -174,15 +174,15 @@ class Plan:
         workflow_id: Its ``workflowId``.
         title: The document's title.
         steps: Every step that sends a request, in document order, of all workflows reached.
-        warnings: What was accepted although the specification has it otherwise.
         unsent: Why requests could not be made, with how often; grows while copies run.
     """
 
     workflow_id: str
     title: str
     steps: tuple[StepPlan, ...]
-    warnings: tuple[Problem, ...]
     unsent: Counter[str]
+    _warnings: tuple[Problem, ...] = field(repr=False)
+    _query_warnings: Sequence[Problem] = field(repr=False)
     _machine: CompiledWorkflow = field(repr=False)
     _end: int = field(repr=False)
     _inputs: Inputs | None = field(repr=False)
@@ -190,6 +190,11 @@ class Plan:
     _journey: bool = field(repr=False)
     _batch: Batch | None = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What was accepted although the specification has it otherwise."""
+        return (*self._warnings, *self._query_warnings)
 
     def copy(self, number: int, time_ms: int, retry: RetryPolicy) -> Flow[bool]:
         """Return the run of one copy.

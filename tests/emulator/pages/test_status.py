@@ -6,6 +6,7 @@ import html.parser
 import re
 
 import orjson
+import pytest
 
 from tests.emulator.conftest import Make, Project
 
@@ -105,3 +106,17 @@ def test_the_description_names_every_route(project: Project) -> None:
         for method in item:
             concrete = path.format(amplitude_id=1, day="20260615")
             assert project.request(method.upper(), concrete).status not in (404, 405)
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json"])
+def test_a_name_that_somebody_else_gave_this_machine_is_refused(make: Make, path: str) -> None:
+    project = make()
+    for host in ("127.0.0.1:8765", "localhost:8765", "[::1]:8765", "192.0.2.7", ""):
+        assert project.request("GET", path, host=host).status == 200
+        own = project.request("GET", path, host=host, origin=f"http://{host}")
+        assert own.status == 200
+    for host in ("evil.example", "evil.example:8765", "127.0.0.1.evil.example", "[::1", "a\x00b"):
+        assert project.request("GET", path, host=host).status == 403
+    answer = project.request("GET", path, host="localhost:8765", origin="https://evil.example")
+    assert answer.status == 403
+    assert b"scripts of https://evil.example" in answer.body

@@ -271,6 +271,9 @@ class _Nowhere:
         """See that it can be written."""
         orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 async def _no_signals() -> AsyncIterator[Any]:
     await anyio.sleep_forever()
