@@ -330,6 +330,7 @@ class Reason(enum.Enum):
     OLD = "the last answer tells a state from before the deadline"
     MOVING = "the count was still moving"
     CONTROLS = "users sent later are not counted either"
+    UNCONTROLLED = "without a filter for the run, no users sent later could be asked for"
     HIDDEN = "others that were counted can hide missing ones"
     UNSPLIT = "there is no count by bucket"
     FOREIGN = "without a filter for the run, others' users cannot be told apart"
@@ -526,6 +527,8 @@ class _Weighing:
             return Reason.OLD
         if not self._stands.resting:
             return Reason.MOVING
+        if self._terms.isolation == "baseline":
+            return Reason.UNCONTROLLED
         return Reason.CONTROLS if self._controls is False else None
 
     def _looks_approximate(self) -> bool:
@@ -574,8 +577,8 @@ class _Weighing:
             doubt = Reason.LEAKING
         elif at_least and not self._supported():
             doubt = Reason.UNSPLIT if terms.splits else Reason.ADRIFT
-        elif not at_least and sent.rejected and not self._grouped and self._uniques:
-            doubt = Reason.HIDDEN
+        elif not at_least and self._uniques and not self._grouped:
+            doubt = Reason.HIDDEN if sent.rejected else Reason.UNSPLIT if terms.splits else None
         if doubt is not None:
             return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
         if at_least:

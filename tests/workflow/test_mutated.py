@@ -47,7 +47,7 @@ def changed(root: Any, chance: random.Random) -> Any:
             holder = holder[key]
         kind = chance.randrange(4)
         if kind == 0:
-            holder[last] = chance.choice(ODD)
+            holder[last] = copy.deepcopy(chance.choice(ODD))
         elif kind == 1:
             del holder[last]
         elif kind == 2 and isinstance(holder, list):
