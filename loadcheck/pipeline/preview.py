@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck.load.retry import Backoff
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import (
     PLACEHOLDER_TARGET,
@@ -16,13 +17,13 @@ from loadcheck.pipeline.identity import (
     secret_values,
 )
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, route_warnings, warmups_of
+from loadcheck.pipeline.target import check_tls, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import Run, partitions
+from loadcheck.workflow.identity import SEQUENCES, Run, partitions
 
 
 def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
@@ -81,6 +82,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
+        "approximate": verify.approximate,
         "buckets": _buckets(scenario, run, prepared, seed, consent=consent),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "stops_after_s": [
@@ -93,10 +95,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         ],
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
-        "warnings": [
-            *(str(problem) for problem in plan.warnings),
-            *route_warnings(scenario, prepared.ingest.origin),
-        ],
+        "warnings": warnings.of_intent(scenario, prepared),
     }
     return shown
 
@@ -115,6 +114,7 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
         "proxy": target.proxy,
         "http2": target.http2,
         "redirects": target.redirects,
+        "cookies": target.cookies,
         "tls": {
             "ca": str(tls.ca) if tls.ca else None,
             "cert": str(tls.cert) if tls.cert else None,
@@ -212,6 +212,11 @@ def _buckets(
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
         "added_bytes": added,
+        # one by send order, one more where copies share its buckets, one of the events
+        "queries": 1
+        + (prepared.planned is None or prepared.planned > SEQUENCES)
+        + (scenario.load.events_per_copy > 1),
+        "cost": prepared.questions.split_cost if prepared.questions else 1,
     }
 
 

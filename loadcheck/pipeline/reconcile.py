@@ -41,7 +41,7 @@ from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, 
 from loadcheck.workflow.identity import Buckets, Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset({"target", "generator", "aborted"})
+_OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
 """Findings of the run itself, which no later answer changes."""
 
 
@@ -347,7 +347,9 @@ async def _again(
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with queries(scenario, max_connections=2, consent=options.consent) as transport:
+    async with queries(
+        scenario, prepared.plan.steps, max_connections=2, consent=options.consent
+    ) as transport:
         verification = Verification(
             scenario,
             prepared,

@@ -107,6 +107,7 @@ def _connects(preview: Preview) -> str:
         f"by the proxy {proxy}": proxy,
         "HTTP/2": connection["http2"],
         "redirects followed": connection["redirects"],
+        "cookies kept by each copy": connection["cookies"],
         "bodies gzipped": connection["compress"] == "gzip",
         f"trusting {tls['ca']}": tls["ca"],
         f"as {tls['cert']}": tls["cert"],
@@ -149,12 +150,16 @@ def _thresholds(preview: Preview) -> list[str]:
 def _names(preview: Preview) -> list[tuple[str, str]]:
     """Say what is added to every request so that the missing can be named."""
     buckets = preview["buckets"]
+    if buckets is None and preview.get("approximate"):
+        return [("names", "none: counts with a declared error cannot be held against each other")]
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
+    queries = "1 group-by query" if buckets["queries"] == 1 else f"{buckets['queries']} group-bys"
     return [
         ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
         ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
+        ("", f"asked by {queries} at least, at a cost of {buckets['cost']:,} each"),
     ]
 
 

@@ -88,6 +88,7 @@ def _consistency() -> Shape:
     return open_object(
         "What the service counted against what was sent. null: not known.",
         {
+            "checked": flag("Whether that was to be found out: not with verify.enabled = false."),
             "uniques": {"type": ["integer", "null"], "description": "Users of this run counted."},
             "totals": maybe(count("Events of this run counted.")),
             "lower": count("Users acknowledged: at least so many must be counted."),
@@ -103,12 +104,19 @@ def _consistency() -> Shape:
             "overtaken": maybe(
                 flag("Whether users are counted who were sent after the missing; null: not asked.")
             ),
-            "waited_s": maybe(amount("From the last acknowledgement to the final count.")),
+            "waited_s": maybe(
+                amount(
+                    "From the last acknowledgement to the instant that the final count tells of."
+                )
+            ),
             "baseline": maybe(count("What the same query counted before the run.")),
             "isolation": {
                 "enum": ["filter", "baseline"],
                 "description": "How this run's users are told from others'.",
             },
+            "lost": maybe(count("Lost users; null where it is not known whether any are.")),
+            "disappeared": maybe(count("Users counted before and, at the end, not any more.")),
+            "approximate": amount("The error that the counts are declared to have, as a share."),
             "visibility": _visibility(),
             "localized": _localized(),
             "controls": open_object(
@@ -141,10 +149,14 @@ def _consistency() -> Shape:
             },
         },
         optional=(
+            "checked",
             "lost_at_most",
             "missing_events",
             "missing_events_at_most",
             "overtaken",
+            "lost",
+            "disappeared",
+            "approximate",
             "visibility",
             "localized",
             "controls",
@@ -398,7 +410,7 @@ def json_schema() -> dict[str, Any]:
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
                         "pauses": list_of(
-                            "When it stood still for 0.1 s or more: stopped, suspended, or without "
+                            "When it stood still for 0.5 s or more: stopped, suspended, or without "
                             "a processor.",
                             open_object(
                                 "One pause.",
