@@ -87,12 +87,15 @@ def parse_document(content: bytes, *, name: str, location: str) -> Document:
     """
     if len(content) > MAX_BYTES:
         message = f"larger than {MAX_BYTES // 1024 // 1024} MB"
-        raise WorkflowError(Problem(message=message, file=name, line=1))
+        raise WorkflowError(Problem(message=message, file=name, line=1, remedy="split it up"))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise WorkflowError(Problem(message="not UTF-8", file=name, line=line)) from None
+        remedy = "save it as UTF-8"
+        raise WorkflowError(
+            Problem(message="not UTF-8", file=name, line=line, remedy=remedy)
+        ) from None
     try:
         root = _root(text)
     except TreeError as error:

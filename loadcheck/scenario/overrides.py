@@ -17,6 +17,7 @@ _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _PATH = re.compile(rf"\s*{_KEY}(?:\s*\.\s*{_KEY})*\s*")
 _PART = re.compile(_KEY)
 _INDEX = re.compile(r"[0-9]{1,9}")
+_NO_DEEPER = "expected a key that is there, or that a table may have"
 _EXPECTED = "expected PATH=VALUE, such as load.rate=500"
 
 
@@ -41,7 +42,7 @@ def parse_override(option: str) -> Override | Problem:
         option.encode()
     except UnicodeEncodeError:  # how Python stands in for bytes of an argument that are not UTF-8
         shown = option.encode("utf-8", "replace").decode()
-        return Problem(message="is not UTF-8", file=f"--set {shown}")
+        return Problem(message="is not UTF-8", file=f"--set {shown}", remedy=_EXPECTED)
     source = f"--set {option}"
     match = _PATH.match(option)
     path = _path(match[0]) if match and option.startswith("=", match.end()) else None
@@ -56,12 +57,14 @@ def parse_override(option: str) -> Override | Problem:
         locate(f"value = {text}")
         read = tomllib.loads(f"value = {text}")
     except TooDeepError:
-        return Problem(message="the value nests too deeply", file=source, key=dotted(path))
+        message, remedy = "the value nests too deeply", f"expected at most {MAX_DEPTH} levels"
+        return Problem(message=message, file=source, key=dotted(path), remedy=remedy)
     except ValueError as error:
         if text[:1] in ("[", "{", '"', "'"):
             reason = str(error).partition(" (at ")[0]
             message = f"the value is not TOML: {reason[:1].lower()}{reason[1:]}"
-            return Problem(message=message, file=source, key=dotted(path))
+            remedy = 'quote a string, as in --set name="a b"'
+            return Problem(message=message, file=source, key=dotted(path), remedy=remedy)
         return Override(source=source, path=path, value=text)
     value = read["value"]
     if len(read) > 1 or isinstance(value, datetime | date | time):
@@ -116,7 +119,7 @@ def _put(node: Node | None, change: Override, depth: int) -> Node:
             entries[int(key)] = _put(array[int(key)], change, depth + 1)
             return Node(entries, node.place)
         case _:
-            raise _misfit(change, f"{name} is neither a table nor an array")
+            raise _misfit(change, f"{name} is neither a table nor an array", _NO_DEEPER)
 
 
 def _misfit(change: Override, message: str, remedy: str = "") -> ScenarioError:

@@ -32,16 +32,19 @@ def check_inputs(
     """
     for name, required in schema.declared.items():
         if required and name not in values:
-            scribe.error(path, f'the input "{name}" is required and has no value', "", SECTION)
+            message = f'the input "{name}" is required and has no value'
+            scribe.error(path, message, f"give it one: inputs.{name} in the scenario", SECTION)
     known = {name: value for name, value in values.items() if as_dynamic(value) is None}
     misfits = [(name, message) for name in known for message in schema.misfits(name, known[name])]
     for name, message in misfits:
-        scribe.error(path, f'the input "{name}": {message}', "", SECTION)
+        remedy = f"its schema says what it may be: inputs.{name} in the scenario"
+        scribe.error(path, f'the input "{name}": {message}', remedy, SECTION)
     complete = len(known) == len(values) and all(
         name in values for name, required in schema.declared.items() if required
     )
     for message in schema.misfits_together(known) if complete and not misfits else ():
-        scribe.error(path, f"the inputs together: {message}", "", SECTION)
+        remedy = "their schema says what they may be: [inputs] in the scenario"
+        scribe.error(path, f"the inputs together: {message}", remedy, SECTION)
 
 
 def check_names(
