@@ -105,9 +105,9 @@ def _require_figures(runs: Sequence[Stored]) -> None:
     problems = [
         Problem(
             file=run.file,
+            remedy="name the file of a run that has ended by itself",
             message=f"has no figures to compare: the run got as far as "
             f"{run.document['run']['phase']}",
-            remedy="expected runs that came to their end",
         )
         for run in runs
         if not all(section in run.document for section in _SECTIONS)

@@ -12,6 +12,8 @@ from loadcheck.secrets import redactor
 
 Path: TypeAlias = tuple[str | int, ...]
 
+_OTHERWISE = "write it otherwise, or leave it out"
+
 
 class Report:
     """Takes problems, keeps their order, and keeps secrets out of them.
@@ -80,6 +82,6 @@ class DocumentReporter:
             file=self.document.name,
             line=self.document.line(path),
             key=format_pointer(path),
-            remedy=remedy,
+            remedy=remedy or (f"see the specification, {section}" if section else _OTHERWISE),
             section=section,
         )

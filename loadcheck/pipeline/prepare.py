@@ -11,7 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import httpx
 
@@ -33,14 +35,15 @@ from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxie
 from loadcheck.measure import Grid
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.secrets import without_userinfo
+from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
-from loadcheck.workflow.identity import Run
+from loadcheck.workflow.description.loader import password_inputs
+from loadcheck.workflow.identity import BUCKETS, Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
@@ -114,6 +117,23 @@ def _download(url: str, until: float, *, consent: bool) -> bytes:
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
+def hide_passwords(scenario: Scenario) -> Scenario:
+    """Return the scenario with the inputs that its workflow calls passwords among its secrets.
+
+    Arazzo 1.1.0, ``format: password``. A document that cannot be read names none: it is refused
+    when it is compiled.
+    """
+    workflow = scenario.workflow
+    names = password_inputs(workflow.document, workflow.id)
+    hidden = {
+        name: replace(given, secret=True, hidden=given.hidden | {given.value})
+        for name, given in scenario.inputs.items()
+        if name in names and isinstance(given.value, str) and not given.value.startswith("$")
+    }
+    keep(value for given in hidden.values() for value in given.hidden)
+    return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
+
+
 def prepare(
     scenario: Scenario,
     *,
@@ -154,6 +174,7 @@ def prepare(
         problems += [scenario.problem(key, "has no step", remedy) for key in needing]
     elif condition is not None:
         criteria[verify.ingest] = [condition]
+    problems += _rows_problems(scenario, seed)
     if scenario.load.events_per_copy > 1 and verify.repeat is None:
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
@@ -176,6 +197,8 @@ def prepare(
         secrets=scenario.secrets,
         together=together,
         fetch=partial(fetch, consent=consent),
+        cookies=scenario.target.cookies,
+        folder=Path(scenario.file).parent,
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
@@ -220,6 +243,23 @@ def prepare(
         planned=planned_copies(load, seed),
         isolation="filter" if filtered else "baseline",
     )
+
+
+def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
+    """Return why no count by bucket could ever be complete."""
+    split = scenario.verify.split
+    if split is None or not scenario.localizes:
+        return []
+    planned = planned_copies(scenario.load, seed)
+    rows = BUCKETS if planned is None else min(planned, BUCKETS)
+    if split.limit > rows:
+        return []
+    message = (
+        f"{split.limit:,} rows cannot tell a full answer of up to {rows:,} buckets from one that "
+        "was cut off"
+    )
+    remedy = f"raise it above {rows:,}, or set verify.localize = false"
+    return [scenario.problem("verify.split.limit", message, remedy)]
 
 
 def _together(scenario: Scenario, problems: list[Problem]) -> BatchSpec | None:

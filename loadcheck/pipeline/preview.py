@@ -22,7 +22,7 @@ from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import Run, partitions
+from loadcheck.workflow.identity import SEQUENCES, Run, partitions
 
 
 def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
@@ -115,6 +115,7 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
         "proxy": target.proxy,
         "http2": target.http2,
         "redirects": target.redirects,
+        "cookies": target.cookies,
         "tls": {
             "ca": str(tls.ca) if tls.ca else None,
             "cert": str(tls.cert) if tls.cert else None,
@@ -212,6 +213,11 @@ def _buckets(
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
         "added_bytes": added,
+        # one by send order, one more where copies share its buckets, one of the events
+        "queries": 1
+        + (prepared.planned is None or prepared.planned > SEQUENCES)
+        + (scenario.load.events_per_copy > 1),
+        "cost": prepared.questions.split_cost if prepared.questions else 1,
     }
 
 

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -219,13 +219,13 @@ async def attempt(
     """
     emulator, seed = occasion.emulator, occasion.seed
     identity = new_run(scenario, datetime.now(UTC), supplied(emulator), seed=seed)
-    prepared = prepare(
-        scenario,
-        run=identity,
-        servers={"*": emulator.url} if emulator else {},
-        seed=seed,
-        consent=occasion.consent,
-    )
+    servers = {"*": emulator.url} if emulator else {}
+
+    def until(day: str) -> CompiledScenario:
+        run = replace(identity, end_day=day)
+        return prepare(scenario, run=run, servers=servers, seed=seed, consent=occasion.consent)
+
+    prepared = until(identity.end_day)
     book = ResultWriter(
         place(identity.id),
         document.intent(scenario, prepared, identity, seed),
@@ -247,6 +247,7 @@ async def attempt(
                 identity.copies,
                 watching,
                 occasion.allowance,
+                until,
             )
             await work.through(watch, occasion.signals)
     except BaseException:

@@ -107,6 +107,7 @@ def _connects(preview: Preview) -> str:
         f"by the proxy {proxy}": proxy,
         "HTTP/2": connection["http2"],
         "redirects followed": connection["redirects"],
+        "cookies kept by each copy": connection["cookies"],
         "bodies gzipped": connection["compress"] == "gzip",
         f"trusting {tls['ca']}": tls["ca"],
         f"as {tls['cert']}": tls["cert"],
@@ -152,9 +153,11 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
+    asked = f"asked by {buckets['queries']} group-by queries at least"
     return [
         ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
         ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
+        ("", f"{asked}, at a cost of {buckets['cost']:,} each"),
     ]
 
 

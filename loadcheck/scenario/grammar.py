@@ -24,7 +24,17 @@ NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
 
 WORKFLOW = frozenset({"document", "id", "sources", "strict", "profile"})
 TARGET = frozenset(
-    {"kind", "servers", "transport", "tls", "compress", "proxy", "http2", "redirects"}
+    {
+        "kind",
+        "servers",
+        "transport",
+        "tls",
+        "compress",
+        "proxy",
+        "http2",
+        "redirects",
+        "cookies",
+    }
 )
 TLS = frozenset({"ca", "cert", "key", "server_name", "verify"})
 ANY_LOAD = frozenset({"duration", "events_per_copy", "copies_per_request", "preconnect"})
@@ -51,6 +61,8 @@ VERIFY = frozenset(
         "timeout",
         "evidence",
         "localize",
+        "approximate",
+        "absent",
         "partitions",
         "split",
         "budget",
@@ -107,6 +119,9 @@ MAX_ATTEMPTS = 100
 MAX_PARTITIONS = 15
 MAX_ROWS = 1_000_000
 MAX_COST = 1_000_000_000
+MAX_COUNT = 2**63 - 1
+MAX_ERROR = 0.5
+"""Of counts that are estimates: what is off by half tells nothing."""
 MAX_EVENTS_PER_COPY = 1000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1

@@ -10,14 +10,13 @@ from datetime import date, datetime, time
 from typing import Any
 
 from loadcheck.documents.node import Node, dotted, grow
-from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate
+from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate, toml_remedy
 from loadcheck.errors import Place, Problem, ScenarioError
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _PATH = re.compile(rf"\s*{_KEY}(?:\s*\.\s*{_KEY})*\s*")
 _PART = re.compile(_KEY)
 _INDEX = re.compile(r"[0-9]{1,9}")
-_NO_DEEPER = "expected a key that is there, or that a table may have"
 _EXPECTED = "expected PATH=VALUE, such as load.rate=500"
 
 
@@ -63,7 +62,7 @@ def parse_override(option: str) -> Override | Problem:
         if text[:1] in ("[", "{", '"', "'"):
             reason = str(error).partition(" (at ")[0]
             message = f"the value is not TOML: {reason[:1].lower()}{reason[1:]}"
-            remedy = 'quote a string, as in --set name="a b"'
+            remedy = toml_remedy(reason, "")
             return Problem(message=message, file=source, key=dotted(path), remedy=remedy)
         return Override(source=source, path=path, value=text)
     value = read["value"]
@@ -119,7 +118,8 @@ def _put(node: Node | None, change: Override, depth: int) -> Node:
             entries[int(key)] = _put(array[int(key)], change, depth + 1)
             return Node(entries, node.place)
         case _:
-            raise _misfit(change, f"{name} is neither a table nor an array", _NO_DEEPER)
+            remedy = f"leave out what follows {name}"
+            raise _misfit(change, f"{name} is neither a table nor an array", remedy)
 
 
 def _misfit(change: Override, message: str, remedy: str = "") -> ScenarioError:

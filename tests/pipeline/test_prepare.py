@@ -11,7 +11,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
 from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
-from loadcheck.pipeline.prepare import prepare
+from loadcheck.pipeline.prepare import prepare, repeatable_steps
 from loadcheck.scenario import Scenario
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -35,6 +35,7 @@ def prepared(scenario: Scenario) -> Any:
         (["limits.nobody.rate=1"], "is no step that copies run"),
         (["target.visibility_dealy=1s"], 'did you mean "visibility_delay"?'),
         (['thresholds=["uploadEvent.p99 < 1s"]'], 'did you mean "uploadEvents.p99"?'),
+        (["verify.split.limit=200"], "200 rows cannot tell a full answer of up to 200 buckets"),
     ],
 )
 def test_what_does_not_fit_the_workflow_is_told(overrides: list[str], message: str) -> None:
@@ -43,11 +44,44 @@ def test_what_does_not_fit_the_workflow_is_told(overrides: list[str], message: s
     assert message in str(raised.value)
 
 
+def test_only_what_carries_a_key_is_sent_again() -> None:
+    shipped = load("smoke")
+    plan = prepared(shipped).plan
+    assert [plan.steps[index].step_id for index in repeatable_steps(shipped, plan)] == [
+        "uploadEvents"
+    ]
+    assert repeatable_steps(load("smoke", "retry.stale=false"), plan) == []
+
+
+def test_leave_to_send_again_is_refused_where_nothing_could_use_it(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(
+        'workflow = "influxdb"\n[target]\nkind = "live"\nservers = { influxdb1Api = '
+        '"http://127.0.0.1:9" }\n[inputs]\npointId = "always-the-same"\ndatabase = "d"\n'
+        'measurement = "m"\nauthorization = "a"\n[retry]\nstale = true\n[load]\n'
+        'model = "closed"\nconcurrency = 1\ncopies = 1\n[verify]\nenabled = false\n'
+    )
+    with pytest.raises(ScenarioError) as raised:
+        prepared(scenarios.load(tmp_path / "s.toml", env={}))
+    assert "retry.stale: no request carries a key" in str(raised.value)
+    assert "put $copy.insertId into the request" in str(raised.value)
+
+
 def test_steps_are_found_by_what_they_do() -> None:
     found = prepared(load("smoke"))
     assert (found.ingest.step_id, found.observer.step_id) == ("uploadEvents", "segmentEvent")
     assert found.isolation == "filter"
     assert prepared(load("influxdb")).isolation in ("filter", "baseline")
+
+
+@pytest.mark.parametrize("name", ["smoke", "live"])
+def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
+    env = {"AMPLITUDE_API_KEY": "key", "AMPLITUDE_SECRET_KEY": "secret"}
+    found = scenarios.load(SCENARIOS / f"{name}.toml", env=env)
+    assert found.localizes
+    plain = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.localize=false"], env=env)
+    assert not plain.localizes
+    about = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.approximate=1%"], env=env)
+    assert (about.localizes, about.verify.approximate) == (False, 0.01)
 
 
 def test_without_verification_nobody_is_asked() -> None:

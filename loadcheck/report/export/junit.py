@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from loadcheck.escaping import cell, printable_document
@@ -29,7 +31,8 @@ def text(document: Document) -> str:
     """
     document = printable_document(document)
     scenario, run = str(document["scenario"].get("name", "")), document["run"]
-    suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario}"))
+    target = target_of(document)
+    suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario} {target}"))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(document).items():
         ET.SubElement(properties, "property", name=name, value=clean(str(value)))
@@ -42,8 +45,11 @@ def text(document: Document) -> str:
     ]
     if run["phase"] != "complete" or run["interrupted"] or not cases:
         cases.insert(0, ("run", "unknown", run["error"] or _ending(run)))
+    seen: Counter[str] = Counter()
     for name, verdict, summary in cases:
-        _case(suite, scenario, name, verdict, summary)
+        seen[name] += 1
+        unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        _case(suite, class_name(scenario, target), unique, verdict, summary)
     duration_s = document["load"]["duration_s"] if "load" in document else 0.0
     totals = {
         "tests": str(len(cases)),
@@ -67,10 +73,22 @@ def _ending(run: Mapping[str, Any]) -> str:
     return f"The run: {ending}." if ending else "Nothing was checked."
 
 
-def _case(suite: ET.Element, scenario: str, name: str, verdict: str, summary: str) -> None:
-    case = ET.SubElement(
-        suite, "testcase", classname=clean(f"loadcheck.{scenario}"), name=clean(name), time="0"
-    )
+def target_of(document: Document) -> str:
+    """Return what a run was sent to: the embedded emulator, or hosts by name."""
+    target = document["scenario"].get("target") or {}
+    servers = target.get("servers") or {}
+    hosts = {urlsplit(str(url)).netloc.rpartition("@")[2] for url in servers.values()}
+    return "+".join(sorted(hosts - {""})) or str(target.get("kind", ""))
+
+
+def class_name(scenario: str, target: str) -> str:
+    """Return the class that a CI service groups cases by; one of each scenario and target."""
+    parts = ("loadcheck", scenario, target.replace(".", "_"))
+    return clean(".".join(part for part in parts if part))
+
+
+def _case(suite: ET.Element, classname: str, name: str, verdict: str, summary: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=classname, name=clean(name), time="0")
     if verdict == "pass":
         return
     kind, what = ("failure", "fail") if verdict == "fail" else ("error", "unknown")
@@ -131,12 +149,11 @@ def junit(document: Document) -> str:
     suite = ET.SubElement(
         suites,
         "testsuite",
-        {"name": clean(f"loadcheck {name}"), **totals}
+        {"name": clean(f"loadcheck {name} {target_of(document)}"), **totals}
         | {"timestamp": started_at, "hostname": "localhost"},
     )
-    case = ET.SubElement(
-        suite, "testcase", classname=clean(f"loadcheck.{name}"), name="capacity", time="0"
-    )
+    classname = class_name(name, target_of(document))
+    case = ET.SubElement(suite, "testcase", classname=classname, name="capacity", time="0")
     if verdict != "pass":
         kind = "failure" if verdict == "fail" else "error"
         ET.SubElement(case, kind, message=sentence, type=verdict).text = sentence

@@ -147,8 +147,10 @@ class Verify:
         uniques: Where the unique-user count stands.
         totals: Where the event count stands; None if the service has none.
         evidence: What makes an answer no evidence.
-        localize: Whether events carry buckets, so that the missing can be named; None: on the
-            embedded emulator.
+        localize: Whether events carry buckets, so that the missing can be named and no sum hides
+            them; None: if the workflow's profile knows how, and no error is declared.
+        approximate: The error that the service's counts may have, as a share; None: they are exact.
+        absent: What an answer without the count means; None: it is no evidence.
         partitions: How many hashed buckets each event carries.
         split: How buckets are put on events and counted; None if that is not possible.
         budget: What the service lets its users ask; None if there is no limit.
@@ -173,6 +175,8 @@ class Verify:
     totals: Count | None = None
     evidence: Evidence = field(default_factory=Evidence)
     localize: bool | None = None
+    approximate: float | None = None
+    absent: int | None = None
     partitions: int = 5
     split: Split | None = None
     budget: Budget | None = None

@@ -18,6 +18,8 @@ from loadcheck.workflow.expressions.values import (
 )
 from loadcheck.workflow.runtime.program import Inputs
 
+_FITTING = "give values that fit the schema of the inputs"
+
 
 def check_inputs(
     schema: InputSchema, values: Mapping[str, Any], scribe: DocumentReporter, path: Path
@@ -37,14 +39,12 @@ def check_inputs(
     known = {name: value for name, value in values.items() if as_dynamic(value) is None}
     misfits = [(name, message) for name in known for message in schema.misfits(name, known[name])]
     for name, message in misfits:
-        remedy = f"its schema says what it may be: inputs.{name} in the scenario"
-        scribe.error(path, f'the input "{name}": {message}', remedy, SECTION)
+        scribe.error(path, f'the input "{name}": {message}', _FITTING, SECTION)
     complete = len(known) == len(values) and all(
         name in values for name, required in schema.declared.items() if required
     )
     for message in schema.misfits_together(known) if complete and not misfits else ():
-        remedy = "their schema says what they may be: [inputs] in the scenario"
-        scribe.error(path, f"the inputs together: {message}", remedy, SECTION)
+        scribe.error(path, f"the inputs together: {message}", _FITTING, SECTION)
 
 
 def check_names(
