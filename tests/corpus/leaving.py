@@ -100,8 +100,9 @@ def play(folder: Path) -> dict[str, Any]:
         came.append(f"{handler.command} {handler.path} {len(body)} bytes")
         return 200, {}, b'{"users": 0}'
 
-    def here(handler: BaseHTTPRequestHandler, _: bytes) -> tuple[int, dict[str, str], bytes]:
-        first, _, rest = handler.path.lstrip("/").partition("/")
+    def here(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        del body
+        first, _slash, rest = handler.path.lstrip("/").partition("/")
         to = {
             "relative": f"//{AWAY}/{rest}",
             "userinfo": f"http://127.0.0.1@{AWAY}/{rest}",
