@@ -41,7 +41,7 @@ from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, 
 from loadcheck.workflow.identity import Buckets, Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset({"target", "generator", "aborted"})
+_OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
 """Findings of the run itself, which no later answer changes."""
 
 

@@ -77,7 +77,8 @@ def load_sources(
         for problem in failure.problems:
             where = f"{problem.file}:{problem.line}" if problem.line else problem.file
             message = f'source description "{entry.name}": {where}: {problem.message}'
-            remedy = problem.remedy or (_GIVEN if entry.name in overrides else _remedy(entry.name))
+            mapping = "" if entry.name in overrides else _remedy(entry.name)
+            remedy = ", or ".join(text for text in (problem.remedy, mapping) if text) or _GIVEN
             remedy = remedy if used else "no step uses it: leave it out"
             report((*entry.path, "url"), message, remedy, SECTION)
     return sources
