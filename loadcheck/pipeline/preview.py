@@ -82,6 +82,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
+        "approximate": verify.approximate,
         "buckets": _buckets(scenario, run, prepared, seed, consent=consent),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "stops_after_s": [

@@ -135,7 +135,9 @@ def because(document: Document) -> str:
     seen = document.get("consistency", {})
     checked = is_checked(document)
     if verdict == "pass" and checked:
-        return f"all {words.count(copies['acknowledged'])} acknowledged users counted"
+        error = seen.get("approximate")
+        within = f", within a declared error of {words.share(error)}" if error else ""
+        return f"all {words.count(copies['acknowledged'])} acknowledged users counted{within}"
     reasons = []
     if seen.get("lost_at_least"):
         of = words.count(copies["acknowledged"])

@@ -577,8 +577,8 @@ class _Weighing:
             doubt = Reason.LEAKING
         elif at_least and not self._supported():
             doubt = Reason.UNSPLIT if terms.splits else Reason.ADRIFT
-        elif not at_least and sent.rejected and not self._grouped and self._uniques:
-            doubt = Reason.HIDDEN
+        elif not at_least and self._uniques and not self._grouped:
+            doubt = Reason.HIDDEN if sent.rejected else Reason.UNSPLIT if terms.splits else None
         if doubt is not None:
             return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
         if at_least:

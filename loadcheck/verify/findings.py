@@ -268,9 +268,15 @@ class _Sentences:
             if sent.indeterminate and not self._terms.approximate
             else ""
         )
+        unnamed = (
+            " Counts with an error cannot be compared by bucket, so whoever is missing within "
+            "it has no name."
+            if self._terms.approximate
+            else ""
+        )
         return (
             f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
-            f"{self._within()}.{recovered}"
+            f"{self._within()}.{recovered}{unnamed}"
         )
 
     def _missing(self, claim: Claim) -> str:

@@ -166,6 +166,7 @@ def test_3_without_a_count_by_bucket_a_sum_proves_nothing_of_members_where_it_co
     seen, findings = told(splits, steady(100))
     assert (seen.lost, seen.lost_at_most) == (None, 100)
     assert "verify.localize = true" in findings[0].summary
+    assert findings[1].verdict is UNKNOWN  # nor of users that nobody sent
     good = Groups(uniques=100, totals=100, as_of_ns=DEADLINE_S * S, lost_at_most=0, exact=True)
     assert said(weigh(splits, steady(100), good)) is PASS
     # rows of another count are none of this one's
