@@ -28,7 +28,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
-from loadcheck.workflow.identity import Run
+from loadcheck.workflow.identity import BUCKETS, Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
@@ -117,6 +117,7 @@ def prepare(
         problems += [scenario.problem(key, "has no step", remedy) for key in needing]
     elif condition is not None:
         criteria[verify.ingest] = [condition]
+    problems += _rows_problems(scenario, seed)
     if scenario.load.events_per_copy > 1 and verify.repeat is None:
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
@@ -183,6 +184,23 @@ def prepare(
         planned=planned_copies(load, seed),
         isolation="filter" if filtered else "baseline",
     )
+
+
+def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
+    """Return why no count by bucket could ever be complete."""
+    split = scenario.verify.split
+    if split is None or not scenario.localizes:
+        return []
+    planned = planned_copies(scenario.load, seed)
+    rows = BUCKETS if planned is None else min(planned, BUCKETS)
+    if split.limit > rows:
+        return []
+    message = (
+        f"{split.limit:,} rows cannot tell a full answer of up to {rows:,} buckets from one that "
+        "was cut off"
+    )
+    remedy = f"raise it above {rows:,}, or set verify.localize = false"
+    return [scenario.problem("verify.split.limit", message, remedy)]
 
 
 def _together(scenario: Scenario, problems: list[Problem]) -> BatchSpec | None:

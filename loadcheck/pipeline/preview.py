@@ -18,7 +18,7 @@ from loadcheck.secrets import secret_values
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import Run, partitions
+from loadcheck.workflow.identity import SEQUENCES, Run, partitions
 
 
 def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
@@ -195,6 +195,11 @@ def _buckets(
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
         "added_bytes": added,
+        # one by send order, one more where copies share its buckets, one of the events
+        "queries": 1
+        + (prepared.planned is None or prepared.planned > SEQUENCES)
+        + (scenario.load.events_per_copy > 1),
+        "cost": prepared.questions.split_cost if prepared.questions else 1,
     }
 
 

@@ -30,12 +30,13 @@ from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult
+from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
+from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge, warnings
-from loadcheck.verify.observe import Observation
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.session import Verification, moments
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import SentCounts
@@ -164,9 +165,7 @@ class RunSession:
             verified = verification.conclude(self._sent(), due)
             seen, findings = verified.consistency, verified.findings
         else:
-            seen, findings = reconcile(
-                self._sent(), None, baseline=None, isolation=self._prepared.isolation
-            )
+            seen, findings = conclude(None, None, sent=self._sent(), controlled=ControlResult())
         rates, monitor = self._rates(), self._monitor
         figures = RunFigures(
             record=record,

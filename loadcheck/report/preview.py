@@ -152,6 +152,10 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     return [
         ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
         ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
+        (
+            "",
+            f"asked by {buckets['queries']} group-by queries at least, cost {buckets['cost']:,} each",
+        ),
     ]
 
 

@@ -23,8 +23,8 @@ from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates
-from loadcheck.verify.observe import Observation
 from loadcheck.verify.session import Verification, Verified
 from loadcheck.verify.verdict import Consistency
 from loadcheck.workflow.identity import Run

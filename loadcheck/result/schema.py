@@ -102,12 +102,19 @@ def _consistency() -> Shape:
             "overtaken": maybe(
                 flag("Whether users are counted who were sent after the missing; null: not asked.")
             ),
-            "waited_s": maybe(amount("From the last acknowledgement to the final count.")),
+            "waited_s": maybe(
+                amount(
+                    "From the last acknowledgement to the instant that the final count tells of."
+                )
+            ),
             "baseline": maybe(count("What the same query counted before the run.")),
             "isolation": {
                 "enum": ["filter", "baseline"],
                 "description": "How this run's users are told from others'.",
             },
+            "lost": maybe(count("Lost users; null where it is not known whether any are.")),
+            "disappeared": maybe(count("Users counted before and, at the end, not any more.")),
+            "approximate": amount("The error that the counts are declared to have, as a share."),
             "visibility": _visibility(),
             "localized": _localized(),
             "controls": open_object(
@@ -144,6 +151,9 @@ def _consistency() -> Shape:
             "missing_events",
             "missing_events_at_most",
             "overtaken",
+            "lost",
+            "disappeared",
+            "approximate",
             "visibility",
             "localized",
             "controls",

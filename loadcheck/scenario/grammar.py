@@ -41,6 +41,7 @@ VERIFY = frozenset(
         "ingest",
         "step",
         "acknowledged",
+        "user",
         "uniques",
         "totals",
         "bypass",
@@ -51,6 +52,8 @@ VERIFY = frozenset(
         "timeout",
         "evidence",
         "localize",
+        "approximate",
+        "absent",
         "partitions",
         "split",
         "budget",
@@ -107,6 +110,9 @@ MAX_ATTEMPTS = 100
 MAX_PARTITIONS = 15
 MAX_ROWS = 1_000_000
 MAX_COST = 1_000_000_000
+MAX_COUNT = 2**63 - 1
+MAX_ERROR = 0.5
+"""Of counts that are estimates: what is off by half tells nothing."""
 MAX_EVENTS_PER_COPY = 1000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1

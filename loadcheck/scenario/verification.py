@@ -22,7 +22,10 @@ from loadcheck.scenario.reader import Report, Table, found, given, json, text
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 section 3
 _AT = re.compile(rf"body#{_POINTER}|query\.[^#]+(?:#{_POINTER})?|(?:header|path|cookie)\.[^#]+")
 _BODY = re.compile(rf"body#{_POINTER}")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
+_INPUT = re.compile(r"\$inputs\.[^.#\s]+")
 _BENEATH = re.compile(_POINTER)
+_PARTITION = "{$partition}"
 _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
     '"path.NAME" or "cookie.NAME"'
@@ -58,10 +61,13 @@ def read_verify(top: Table) -> Verify:
             ingest=table.text("ingest"),
             step=step,
             acknowledged=table.text("acknowledged"),
+            user=_user(table),
             uniques=_count(table, "uniques", step or ""),
             totals=_count(table, "totals", step or ""),
             evidence=_evidence(table),
             localize=_localize(table),
+            approximate=_approximate(table),
+            absent=_absent(table),
             partitions=table.whole("partitions", least=1, most=grammar.MAX_PARTITIONS),
             split=_split(table, step or ""),
             budget=_budget(table),
@@ -76,6 +82,14 @@ def read_verify(top: Table) -> Verify:
             timeout_s=table.duration("timeout"),
         )
     )
+
+
+def _user(verify: Table) -> str | None:
+    user = verify.text("user")
+    if user is not None and not _BODY.fullmatch(user) and not _INPUT.fullmatch(user):
+        expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
+        verify.report.add(verify["user"], f"found {found(verify['user'])}", expected)
+    return user
 
 
 def _count(verify: Table, name: str, step: str) -> Count | None:
@@ -109,7 +123,36 @@ def _localize(verify: Table) -> bool | None:
     if wanted and "split" not in verify:
         remedy = "tell in [verify.split] how events are marked with buckets and counted by them"
         verify.report.add(verify["localize"], "the workflow's profile has no buckets", remedy)
+    if wanted and "approximate" in verify:
+        remedy = "counts with an error cannot be held against each other bucket by bucket"
+        verify.report.contradiction(verify["localize"], verify["approximate"], remedy)
     return wanted
+
+
+def _approximate(verify: Table) -> float | None:
+    """Read a share, written in per cent."""
+    node = verify.get("approximate")
+    if node is None:
+        return None
+    if isinstance(node.value, str) and (match := _PERCENT.fullmatch(node.value)):
+        share = float(match[1]) / 100
+        if 0 < share <= grammar.MAX_ERROR:
+            return share
+    expected = f'expected a percentage above 0 and up to {100 * grammar.MAX_ERROR:g}, e.g. "1%"'
+    verify.report.add(node, f"found {found(node)}", expected)
+    return None
+
+
+def _absent(verify: Table) -> int | None:
+    node = verify.get("absent")
+    if node is None:
+        return None
+    value = node.value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= grammar.MAX_COUNT:
+        return value
+    expected = "expected the count that an answer without one stands for: a whole number, e.g. 0"
+    verify.report.add(node, f"found {found(node)}", expected)
+    return None
 
 
 def _split(verify: Table, step: str) -> Split | None:
@@ -119,13 +162,29 @@ def _split(verify: Table, step: str) -> Split | None:
     table.require("labels", "expected a runtime expression for the labels of the rows")
     table.require("values", "expected a runtime expression or JSONPath for their counts")
     table.require("limit", "expected the most rows that the service returns")
+    edits = {
+        "tag": _observer_edits(table, "tag", verify.text("ingest") or "") or (),
+        "overlay": _observer_edits(table, "overlay", step) or (),
+    }
+    for name, does in (
+        ("tag", "puts the buckets on events"),
+        ("overlay", "groups the query by them"),
+    ):
+        table.require(name, f"expected the edits, one at least, of which one {does}")
+        if name in table and not any(_names_partition(edit) for edit in edits[name]):
+            remedy = f"write {{$partition}} where it {does}: every partition has a name of its own"
+            table.report.add(table[name], "is the same for every partition", remedy)
     return Split(
         labels=table.text("labels") or "",
         values=table.text("values") or "",
         limit=table.whole("limit", least=2, most=grammar.MAX_ROWS) or 2,
-        tag=_observer_edits(table, "tag", verify.text("ingest") or "") or (),
-        overlay=_observer_edits(table, "overlay", step) or (),
+        tag=edits["tag"],
+        overlay=edits["overlay"],
     )
+
+
+def _names_partition(edit: Edit) -> bool:
+    return _PARTITION in edit.at or _PARTITION in str(edit.value)
 
 
 def _budget(verify: Table) -> Budget | None:

@@ -9,8 +9,11 @@ from typing import Literal
 from anyio import sleep
 
 from loadcheck.verify.bucket_counts import Tally, read_tally
+from loadcheck.verify.evidence import Groups, Observation
 from loadcheck.verify.group_testing import DuplicateAttribution
 from loadcheck.verify.localize import (
+    NOBODY,
+    EventCounts,
     Localized,
     LossEstimate,
     SentCopies,
@@ -18,8 +21,9 @@ from loadcheck.verify.localize import (
     countable,
     deduce_duplicated,
     deduce_lost,
+    weigh_events,
 )
-from loadcheck.verify.observe import Observation, Observer
+from loadcheck.verify.observe import Observer
 from loadcheck.verify.query_client import QueryClient
 from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query
@@ -54,8 +58,18 @@ class LocalizerConfig:
     pause_s: float = 1.0
 
 
+_FEWEST_BESIDE_REFUSED = 3
+"""Partitions that must agree before refused copies count as without effect."""
+_FEWEST_IN_CROWDS = 2
+"""Those that must agree where several copies share a bucket: one may take another's place there."""
+
+
 class _NoEvidenceError(Exception):
     """A question had no usable answer; the message says why."""
+
+
+class _ContradictionError(_NoEvidenceError):
+    """Rows and the same count without groups, asked for before and after, are not the same."""
 
 
 class Localizer:
@@ -78,77 +92,106 @@ class Localizer:
         self._names = partitions(terms.partitions)
         self._queries = 0
         self._cost = 0
+        self._as_of_ns = 0
 
-    async def run(self, *, since_ns: int) -> tuple[Localized, Observation | None]:
-        """Return what the counts by bucket tell, and the count without groups that they rest on.
+    async def run(self, *, since_ns: int, base: Observation | None = None) -> Localized:
+        """Return what the counts by bucket tell.
 
         Args:
             since_ns: Answers that tell an earlier state are no evidence.
+            base: The count without groups that the rows should add up to; None: it is asked for.
         """
-        trouble = ""
-        for _ in range(_ROUNDS):
+        trouble = contradiction = ""
+        for attempt in range(_ROUNDS):
+            if attempt:
+                await sleep(self._terms.pause_s)
+                base = None
             try:
-                return await self._round(since_ns)
+                return await self._round(since_ns, base)
             except _NoEvidenceError as error:
                 trouble = str(error)
-            await sleep(self._terms.pause_s)
-        nothing = Localized(queries=self._queries, cost=self._cost, trouble=trouble)
-        return nothing, None
+                contradiction = trouble if isinstance(error, _ContradictionError) else ""
+        return Localized(
+            queries=self._queries,
+            cost=self._cost,
+            trouble=trouble,
+            groups=Groups(trouble=trouble, contradiction=contradiction),
+        )
 
-    async def _round(self, since_ns: int) -> tuple[Localized, Observation]:
-        base = await self._observer.ask(totals=True)
+    async def _round(self, since_ns: int, base: Observation | None) -> Localized:
+        if base is None:
+            base = await self._observer.ask(totals=True)
         if base.uniques is None or base.as_of_ns < since_ns:
             raise _NoEvidenceError(base.error or "the answer came from the service's cache")
+        self._as_of_ns = base.as_of_ns
         tallies: list[Tally] = []
         deduction: LossEstimate | None = None
         for name in self._names:
-            tallies.append(await self._tally(name, "uniques", base.uniques, since_ns))
+            tallies.append(await self._tally(name, "uniques", base, since_ns))
             deduction = deduce_lost(self._copies, tallies)
-            if deduction.done:
+            if deduction.done and len(tallies) >= self._fewest(self._names[0]):
                 break
         assert deduction is not None
         lost = self._named(deduction)
-        extras, totals = await self._duplicates(base, tallies, lost, since_ns)
-        countables = countable(self._copies, lost)
-        found = conclude(
+        events, extras, totals = await self._events(base, tallies, lost, since_ns)
+        return conclude(
             self._copies,
             deduction,
             extras,
-            countables,
+            countable(self._copies, lost) if extras is not None else NOBODY,
             partitions=max(len(tallies), totals),
             queries=self._queries,
             cost=self._cost,
+            groups=Groups(
+                uniques=base.uniques,
+                totals=base.totals,
+                as_of_ns=self._as_of_ns,
+                duplicated=events.duplicated if events else 0,
+                missing_events=events.missing if events else 0,
+                complete=events.complete if events else None,
+                balanced=events is not None,
+            ),
         )
-        return found, base
 
-    async def _duplicates(
+    def _fewest(self, name: str) -> int:
+        """Return how many partitions must agree before nobody is taken to hide behind another."""
+        if self._copies.any("rejected"):
+            return _FEWEST_BESIDE_REFUSED
+        return 1 if self._copies.sent(name).max() <= 1 else _FEWEST_IN_CROWDS
+
+    async def _events(
         self, base: Observation, tallies: list[Tally], lost: list[int], since_ns: int
-    ) -> tuple[DuplicateAttribution | None, int]:
-        """Return who was counted too often, and how many partitions were asked for that."""
+    ) -> tuple[EventCounts | None, DuplicateAttribution | None, int]:
+        """Return what events by bucket tell: in sum, of whom, and in how many partitions."""
         terms = self._terms
         assert base.uniques is not None
-        if base.totals is None or base.totals <= terms.events_per_copy * base.uniques:
-            return None, 0
+        each = terms.events_per_copy
+        if base.totals is None or (each == 1 and base.totals <= base.uniques):
+            return None, None, 0  # with one event a user, no missing one can hide a duplicate
         totals: list[Tally] = []
+        events: EventCounts | None = None
         extras: DuplicateAttribution | None = None
         for name in self._names:
             if name not in {tally.name for tally in tallies}:
-                tallies.append(await self._tally(name, "uniques", base.uniques, since_ns))
-            totals.append(await self._tally(name, "totals", base.totals, since_ns))
-            extras = deduce_duplicated(
-                self._copies, tallies, totals, lost, events_per_copy=terms.events_per_copy
-            )
+                tallies.append(await self._tally(name, "uniques", base, since_ns))
+            totals.append(await self._tally(name, "totals", base, since_ns))
+            if events is None:
+                users = next(tally for tally in tallies if tally.name == name)
+                events = weigh_events(self._copies, users, totals[0], each)
+            if not events.duplicated:
+                break
+            extras = deduce_duplicated(self._copies, tallies, totals, lost, events_per_copy=each)
             if extras is None or not extras.unnamed:
                 break
-        return extras, len(totals)
+        return events, extras, len(totals)
 
     def _named(self, deduction: LossEstimate) -> list[int]:
-        if deduction.elimination is None:
+        if deduction.elimination is None or not deduction.elimination.lost.size:
             return []
         named: list[int] = self._copies.acknowledged[deduction.elimination.lost].tolist()
         return named
 
-    async def _tally(self, name: str, metric: Metric, total: int, since_ns: int) -> Tally:
+    async def _tally(self, name: str, metric: Metric, base: Observation, since_ns: int) -> Tally:
         """Ask for the counts of one partition.
 
         Raises:
@@ -169,15 +212,33 @@ class Localizer:
             if reply.as_of_ns < since_ns:
                 error = "the answer came from the service's cache"
                 continue
+            self._as_of_ns = min(self._as_of_ns, reply.as_of_ns)
             tally = read_tally(
                 name,
                 reply.values.get("labels"),
                 reply.values.get("values"),
                 limit=terms.limit,
-                total=total,
                 expected=self._copies.sent(name),
             )
-            if isinstance(tally, Tally):
-                return tally
-            raise _NoEvidenceError(f"the count by {name} is no evidence: {tally}")
+            if not isinstance(tally, Tally):
+                raise _NoEvidenceError(f"the count by {name} is no evidence: {tally}")
+            total = base.uniques if metric == "uniques" else base.totals
+            if tally.total != total:
+                await self._compare(name, metric, tally.total, base)
+            return tally
         raise _NoEvidenceError(f"the count by {name} is no evidence: {error}")
+
+    async def _compare(self, name: str, metric: Metric, rows: int, base: Observation) -> None:
+        """Ask again for the count without groups: have both moved, or do they contradict?
+
+        Raises:
+            _NoEvidenceError: In any case.
+        """
+        total = base.uniques if metric == "uniques" else base.totals
+        text = (
+            f"the count by {name} is no evidence: its rows add up to {rows:,}, "
+            f"the count without groups is {total:,}"
+        )
+        again = await self._observer.ask(totals=metric == "totals")
+        same = again.uniques if metric == "uniques" else again.totals
+        raise (_ContradictionError if same == total else _NoEvidenceError)(text)

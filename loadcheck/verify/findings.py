@@ -3,85 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeGuard
+from typing import Any
 
+from loadcheck.verify.controls import ControlResult, judge_controls
+from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import where
-from loadcheck.verify.observe import Observation, SettleResult
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
+_LATER = "Ask again later with loadcheck reconcile."
+_ESTIMATES = (
+    'If the service counts by estimate, say so: verify.approximate = "1%", or what it promises.'
+)
 
-def proven(
-    seen: Consistency,
+
+def conclude(
+    terms: Terms | None,
+    proof: Proof | None,
+    *,
     sent: SentCounts,
-    localized: Localized | None,
-    told: Mapping[str, Any] | None,
-) -> list[Finding]:
-    """Return the findings that follow from counts that are evidence.
+    controlled: ControlResult,
+    error: str = "",
+    localized: Localized | None = None,
+    told: Mapping[str, Any] | None = None,
+    overtaken: bool | None = None,
+) -> tuple[Consistency, list[Finding]]:
+    """Return what the counts prove as figures, and the findings that follow.
 
     Args:
-        seen: What they prove.
+        terms: What the answers were held against; None if the service was not asked.
+        proof: What they prove; None likewise.
         sent: The ledger's numbers.
+        controlled: What the control users showed.
+        error: Why the last answer that is no evidence is none.
         localized: What the counts by bucket tell; None if nothing was asked.
-        told: The same in names and times.
+        told: The same in names and times, as :func:`loadcheck.verify.naming.tell` gives it.
+        overtaken: Whether users are counted who were sent after the missing; None: not looked at.
     """
-    findings = [_lost(seen, sent, localized, told), _unexpected(seen, localized, told)]
-    if seen.duplicated is not None:
-        findings.append(_duplicated(seen, sent, told))
-    if seen.missing_events_at_most:
-        findings.append(_missing_events(seen, sent))
-    if sent.acknowledged == 0:
-        findings.append(
-            Finding(
-                check="acknowledged",
-                verdict=Verdict.UNKNOWN,
-                summary="No copy was acknowledged, so there is nothing that could have been lost: "
-                "look at the answers of the ingest step.",
-                evidence={"started": sent.started, "rejected": sent.rejected},
-            )
-        )
-    if seen.isolation == "baseline":
-        findings.append(
-            Finding(
-                check="isolation",
-                verdict=Verdict.PASS,
-                summary="The query cannot tell this run's users from others': the "
-                f"{seen.baseline:,} counted before the run were taken away, and whoever else sent "
-                "this event since then is counted as ours. Add the run id to the event and to the "
-                "query's filter.",
-                evidence={"baseline": seen.baseline},
-            )
-        )
-    return findings
+    controls = judge_controls(controlled)
+    if terms is None or proof is None or proof.nothing is not None:
+        seen = _nothing(terms, proof, sent)
+        finding = _unverified(terms, proof, sent, error)
+        return seen, [finding, *([controls] if controls is not None else [])]
+    seen = _consistency(terms, proof, overtaken)
+    return seen, [
+        *_Sentences(terms, proof, seen, localized, told).findings(),
+        *([controls] if controls is not None else []),
+    ]
 
 
-def unverified(
-    sent: SentCounts,
-    settlement: SettleResult | None,
-    baseline: int | None,
-    isolation: Literal["filter", "baseline"],
-) -> Finding | None:
-    """Return why the counts prove nothing; None if they do."""
-    if settlement is None:
-        why = "the service was not asked after the load"
-    elif settlement.last is None or settlement.last.uniques is None:
-        why = "no query asked after the last acknowledgement was answered with a count of its time"
-        if settlement.error:
-            why += f" ({settlement.error})"
-    elif baseline is None and isolation == "baseline":
-        why = "the count before the run could not be had, and the query has no filter for this run"
-    elif not _adds_up(settlement.last):
-        why = (
-            f"its answers do not add up: {settlement.last.totals:,} events of "
-            f"{settlement.last.uniques:,} users"
-        )
-    elif baseline and isolation == "filter":
-        why = (
-            f"the query counted {baseline:,} users of this run before it began, so its filter for "
-            "the run does not work"
-        )
-    else:
+def _nothing(terms: Terms | None, proof: Proof | None, sent: SentCounts) -> Consistency:
+    return Consistency(
+        uniques=None,
+        totals=None,
+        lower=sent.acknowledged,
+        upper=sent.acknowledged + sent.indeterminate,
+        lost_at_least=None,
+        lost_at_most=None,
+        recovered_at_most=None,
+        unexpected=None,
+        duplicated=None,
+        missing_events=None,
+        missing_events_at_most=None,
+        settled=False,
+        overtaken=None,
+        waited_s=_waited_s(terms, proof),
+        baseline=terms.baseline if terms else None,
+        isolation=terms.isolation if terms else "filter",
+        approximate=terms.approximate if terms else 0.0,
+    )
+
+
+def _consistency(terms: Terms, proof: Proof, overtaken: bool | None) -> Consistency:
+    lost, events = proof.lost, proof.missing_events
+    known = lost.verdict is not Verdict.UNKNOWN
+    return Consistency(
+        uniques=proof.uniques,
+        totals=proof.totals,
+        lower=terms.lower,
+        upper=terms.upper,
+        lost_at_least=lost.at_least,
+        lost_at_most=lost.at_most,
+        recovered_at_most=proof.recovered_at_most,
+        unexpected=_proven(proof.unexpected),
+        duplicated=_proven(proof.duplicated),
+        missing_events=None if events.reason in _UNTOLD else events.at_least,
+        missing_events_at_most=events.at_most,
+        settled=proof.standing.settled,
+        overtaken=overtaken,
+        waited_s=_waited_s(terms, proof),
+        baseline=terms.baseline,
+        isolation=terms.isolation,
+        lost=lost.at_least if known or not terms.sent.acknowledged else None,
+        disappeared=proof.disappeared.at_least,
+        approximate=terms.approximate,
+    )
+
+
+_UNTOLD = (Reason.ADRIFT, Reason.UNCOUNTED, Reason.CONFLICT, Reason.ROWS)
+
+
+def _proven(claim: Claim) -> int | None:
+    return None if claim.verdict is Verdict.UNKNOWN else claim.at_least
+
+
+def _waited_s(terms: Terms | None, proof: Proof | None) -> float | None:
+    """Return how long after the last acknowledgement the count was true, not when it was told."""
+    if terms is None or proof is None or proof.standing.final is None:
         return None
+    return max(0.0, (proof.standing.final.as_of_ns - terms.since_ns) / 1e9)
+
+
+def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, error: str) -> Finding:
+    """Say why the counts prove nothing."""
     subject = (
         f"Whether the {sent.acknowledged:,} acknowledged users arrived"
         if sent.acknowledged
@@ -90,27 +124,387 @@ def unverified(
     return Finding(
         check="unverified",
         verdict=Verdict.UNKNOWN,
-        summary=f"{subject} is unknown: {why}.",
+        summary=f"{subject} is unknown: {_why_nothing(terms, proof, error)}.",
         evidence={
             "started": sent.started,
             "acknowledged": sent.acknowledged,
             "indeterminate": sent.indeterminate,
             "rejected": sent.rejected,
-            "baseline": baseline,
+            "baseline": terms.baseline if terms else None,
         },
     )
 
 
-def _adds_up(last: Observation) -> bool:
-    """Tell whether users and events can be counts of the same: each user has an event."""
-    if last.uniques is None or last.totals is None:
-        return True
-    return last.totals >= last.uniques and not (last.totals and not last.uniques)
+def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
+    if terms is None or proof is None:
+        return "the service was not asked after the load"
+    if proof.nothing is Reason.NO_ANSWER:
+        why = "no query asked after the last acknowledgement was answered with a count of its time"
+        return f"{why} ({error})" if error else why
+    if proof.nothing is Reason.NO_BASELINE:
+        return "the count before the run could not be had, and the query has no filter for this run"
+    if proof.nothing is Reason.BROKEN_FILTER:
+        return (
+            f"the query counted {terms.baseline:,} users of this run before it began, so its filter"
+            " for the run does not work"
+        )
+    if proof.nothing is Reason.LEAKING:
+        return "the query counts users of a run that never was, so its filter does not work"
+    final = proof.standing.final
+    assert final is not None
+    return (
+        f"its answers do not add up: {proof.standing.totals or 0:,} events of "
+        f"{final.uniques or 0:,} users. {_ESTIMATES.rstrip('.')}"
+    )
 
 
-def _when(seen: Consistency) -> str:
-    rest = "" if seen.settled else ", and the count was still moving"
-    return f"{_length(seen.waited_s or 0.0)} after the last acknowledgement{rest}"
+class _Sentences:
+    """The findings on one set of claims."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        proof: Proof,
+        seen: Consistency,
+        localized: Localized | None,
+        told: Mapping[str, Any] | None,
+    ) -> None:
+        self._terms = terms
+        self._sent = terms.sent
+        self._proof = proof
+        self._seen = seen
+        self._localized = localized
+        self._told = told
+
+    def findings(self) -> list[Finding]:
+        proof = self._proof
+        findings = [self._lost()]
+        if proof.disappeared.at_least:
+            findings.append(self._disappeared())
+        above = (self._seen.uniques or 0) > self._terms.upper
+        if above or proof.unexpected.reason is not Reason.FOREIGN:
+            findings.append(self._unexpected())
+        if proof.duplicated.reason is not Reason.UNCOUNTED:
+            findings.append(self._duplicated())
+            missing = proof.missing_events
+            if missing.verdict is not Verdict.PASS and missing.reason not in _UNTOLD:
+                findings.append(self._missing_events())
+        if self._sent.acknowledged == 0:
+            findings.append(self._nobody())
+        if self._terms.isolation == "baseline":
+            findings.append(self._isolation())
+        return findings
+
+    # parts of sentences
+
+    def _when(self) -> str:
+        rest = "" if self._proof.standing.settled else ", and the count was still moving"
+        return f"{_length(self._seen.waited_s or 0.0)} after the last acknowledgement{rest}"
+
+    def _within(self) -> str:
+        error = self._terms.approximate
+        return f", within the {100 * error:g} % that verify.approximate declares" if error else ""
+
+    def _hiding(self) -> str:
+        """Say who can stand in a missing user's place."""
+        sent = self._sent
+        hiding = [
+            text
+            for number, text in (
+                (sent.indeterminate, f"{sent.indeterminate:,} copies without a clear answer"),
+                (sent.rejected, f"{sent.rejected:,} refused ones"),
+            )
+            if number
+        ]
+        return " and ".join(hiding) or "users that nobody sent"
+
+    def _split_remedy(self) -> str:
+        found = self._localized
+        if found is not None and found.trouble:
+            why = found.trouble
+            return f"{why[0].upper()}{why[1:]}: ask again with loadcheck reconcile --export."
+        if found is not None:
+            return "Counts by bucket do not decide it: ask again with loadcheck reconcile --export."
+        if self._terms.approximate:
+            return "Estimates cannot be counted by bucket: loadcheck reconcile --export tells."
+        if self._terms.splits:
+            return (
+                "verify.localize = true tells them apart, and so does loadcheck reconcile --export."
+            )
+        return "Counts by bucket, [verify.split], would tell; so does reconcile --export."
+
+    # the findings
+
+    def _lost(self) -> Finding:
+        claim = self._proof.lost
+        if claim.verdict is Verdict.FAIL:
+            summary = self._missing(claim)
+        elif claim.verdict is Verdict.PASS:
+            summary = self._arrived()
+        else:
+            summary = self._open(claim)
+        seen = self._seen
+        return Finding(
+            check="lost",
+            verdict=claim.verdict,
+            summary=summary,
+            evidence={
+                "acknowledged": self._sent.acknowledged,
+                "indeterminate": self._sent.indeterminate,
+                "uniques": seen.uniques,
+                "lost_at_least": seen.lost_at_least,
+                "lost_at_most": seen.lost_at_most,
+                "settled": seen.settled,
+                "overtaken": seen.overtaken,
+                "reason": claim.reason.name.lower(),
+            },
+        )
+
+    def _arrived(self) -> str:
+        sent = self._sent
+        recovered = (
+            f" Of {sent.indeterminate:,} copies without a clear answer "
+            f"{self._seen.recovered_at_most or 0:,} arrived."
+            if sent.indeterminate and not self._terms.approximate
+            else ""
+        )
+        return (
+            f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
+            f"{self._within()}.{recovered}"
+        )
+
+    def _missing(self, claim: Claim) -> str:
+        exact = claim.at_most == claim.at_least
+        number = f"{claim.at_least:,}" if exact else f"At least {claim.at_least:,}"
+        most = ""
+        if not exact and claim.at_most is not None:
+            hide = "" if self._terms.approximate else f", as {self._hiding()} may hide some"
+            most = f" (at most {claim.at_most:,}{hide})"
+        found = self._localized
+        trouble = f" Not all have a name: {found.trouble}." if found and found.trouble else ""
+        beyond = (
+            f", beyond the {100 * self._terms.approximate:g} % that verify.approximate declares"
+            if self._terms.approximate
+            else ""
+        )
+        return (
+            f"{number} of {self._sent.acknowledged:,} acknowledged users are missing {self._when()}"
+            f"{most}{beyond}{where(self._told)}.{trouble} loadcheck reconcile asks again: whoever "
+            "is counted by then was late."
+        )
+
+    def _open(self, claim: Claim) -> str:
+        """Say why it is not known whether users are lost."""
+        seen, sent, when = self._seen, self._sent, self._when()
+        uniques = seen.uniques or 0
+        short = max(0, sent.acknowledged - uniques)
+        counted = f"{uniques:,} users were counted {when}"
+        missing = f"{short:,} of {sent.acknowledged:,} acknowledged users are missing"
+        neither = "whether they are lost or late is not known"
+        stands, before = self._proof.standing, self._terms.before
+        rows = self._localized.groups.contradiction if self._localized else ""
+        controls = "so is everybody" if seen.overtaken is False else "so are some of those"
+        sentences = {
+            Reason.CONFLICT: "Whether users are lost is unknown: the service contradicts itself. "
+            f"It counted {stands.highest - before:,} users, and then as few as "
+            f"{stands.lowest - before:,}; the last answer says {uniques:,} ({when}), with "
+            f"{sent.acknowledged:,} acknowledged. {_LATER} {_ESTIMATES}",
+            Reason.ROWS: "Whether users are lost is unknown, for the service's answers do not add "
+            f"up: {rows}. {_ESTIMATES}",
+            Reason.APPROXIMATE: f"{missing} from the count of users, but with {seen.totals or 0:,} "
+            "events nobody's are: the service contradicts itself, or its count of users is an "
+            f"estimate. {_ESTIMATES}",
+            Reason.OLD: f"{missing} by the last answer, which tells the state "
+            f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
+            f"verify.deadline: {neither}. {_LATER}",
+            Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {_LATER}",
+            Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
+            "filter for this run, so others' users may be among them, and any number of ours "
+            "missing behind those. Add the run id to the event and to the query's filter.",
+            Reason.UNSPLIT: f"{counted}, as many as there should be; but a sum does not tell whose "
+            f"they are. {self._split_remedy()}",
+            Reason.NOBODY: "Nobody was acknowledged, so nobody can be lost.",
+            Reason.HIDDEN: f"{counted}, within the bounds of {seen.lower:,} acknowledged and "
+            f"{seen.upper:,} with those without a clear answer; so up to {claim.at_most or 0:,} "
+            f"could be missing behind {self._hiding()}{self._within()}. {self._split_remedy()}",
+            Reason.MOVING: f"{missing} {when}: {neither}. Raise verify.deadline, or ask again later"
+            " with loadcheck reconcile."
+            if short
+            else f"No loss is proven, but {when}: raise verify.deadline, or ask again later with "
+            "loadcheck reconcile.",
+        }
+        return sentences[claim.reason]
+
+    def _disappeared(self) -> Finding:
+        gone, stands = self._proof.disappeared.at_least, self._proof.standing
+        before = self._terms.before
+        return Finding(
+            check="disappeared",
+            verdict=Verdict.FAIL,
+            summary=f"{_people(gone)} visible and disappeared: {stands.highest - before:,} were "
+            f"counted, and then steadily {self._seen.uniques or 0:,}, {self._when()}.",
+            evidence={
+                "disappeared": gone,
+                "highest": stands.highest - before,
+                "uniques": self._seen.uniques,
+            },
+        )
+
+    def _unexpected(self) -> Finding:
+        claim, seen, told = self._proof.unexpected, self._seen, self._told
+        number = f"{seen.uniques or 0:,} users were counted, and {seen.upper:,} can have arrived"
+        if claim.verdict is Verdict.PASS:
+            summary = "No user was counted that was not sent."
+        elif claim.reason is Reason.FOREIGN:
+            summary = (
+                f"{number}: without a filter for the run, it is unknown whether others sent them. "
+                "Add the run id to the event and to the query's filter."
+            )
+        elif claim.reason is Reason.HIDDEN:
+            summary = (
+                f"Whether some of the {self._sent.rejected:,} refused copies were counted all the "
+                f"same is unknown: a sum does not tell whose users it has. {self._split_remedy()}"
+            )
+        elif claim.verdict is Verdict.UNKNOWN:
+            summary = f"Whether users are counted that were not sent is unknown: {_because(claim)}."
+        elif self._localized is not None and told is not None and told["unexpected"]:
+            first = told["unexpected"][0]["user_id"]
+            summary = (
+                f"{claim.at_least:,} users were counted although the service refused them, the "
+                f"first {first}: a refusal has an effect, so clients that send again send twice."
+            )
+        else:
+            summary = (
+                f"{claim.at_least:,} users were counted beyond the {seen.upper:,} that can have "
+                "arrived: refused copies were counted all the same, or somebody else sent them."
+            )
+        return Finding(
+            check="unexpected",
+            verdict=claim.verdict,
+            summary=summary,
+            evidence={"uniques": seen.uniques, "upper": seen.upper, "unexpected": seen.unexpected},
+        )
+
+    def _duplicated(self) -> Finding:
+        claim, seen, again = self._proof.duplicated, self._seen, self._sent.sent_again
+        if claim.verdict is Verdict.PASS:
+            though = (
+                f", though {again:,} requests were sent again as idle connections were being closed"
+                if again
+                else ""
+            )
+            summary = f"No event was counted twice{though}."
+        elif claim.reason is Reason.ADRIFT:
+            summary = (
+                "Whether events were counted twice is unknown: no two answers in a row agreed on "
+                f"users and events {self._when()}. {_LATER}"
+            )
+        elif claim.reason is Reason.HIDDEN:
+            summary = (
+                "Whether events were counted twice is unknown: as many could be missing, and the "
+                f"sum would be the same. {self._split_remedy()}"
+            )
+        elif claim.verdict is Verdict.UNKNOWN:
+            summary = f"Whether events were counted twice is unknown: {_because(claim)}."
+        else:
+            summary = self._doubled(claim)
+        return Finding(
+            check="duplicated",
+            verdict=claim.verdict,
+            summary=summary,
+            evidence={
+                "totals": seen.totals,
+                "uniques": seen.uniques,
+                "duplicated": seen.duplicated,
+                "sent_again": again,
+            },
+        )
+
+    def _doubled(self, claim: Claim) -> str:
+        seen, told = self._seen, self._told
+        named = told["duplicated"] if told is not None else ()
+        who = ""
+        if named:
+            rest = told["ambiguous"]["duplicated"] if told is not None else 0
+            unnamed = f"; {rest:,} events could not be given to a user" if rest else ""
+            who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
+        again = self._sent.sent_again
+        ours = (
+            f" loadcheck itself sent {again:,} requests again, as idle connections were closed "
+            "(not with retry.stale = false)."
+            if again
+            else ""
+        )
+        each = self._sent.events_per_copy
+        return (
+            f"{claim.at_least:,} events were counted beyond {'one' if each == 1 else f'{each:,}'} "
+            f"per user ({seen.totals:,} events of {seen.uniques:,} users): retries were not "
+            f"deduplicated, or the pipeline repeated them.{ours}{who} loadcheck reconcile --export "
+            "tells which."
+        )
+
+    def _missing_events(self) -> Finding:
+        claim, seen = self._proof.missing_events, self._seen
+        counted = (
+            f"each sent {self._sent.events_per_copy:,}, and {seen.totals:,} were counted of "
+            f"{seen.uniques:,} users"
+        )
+        if claim.verdict is Verdict.FAIL:
+            number = f"{claim.at_least:,}"
+            if claim.at_least != claim.at_most:
+                number = f"At least {number}"
+            summary = (
+                f"{number} events of counted users are missing: {counted}. "
+                "loadcheck reconcile --export tells which."
+            )
+        elif claim.reason is Reason.HIDDEN:
+            summary = (
+                f"Up to {claim.at_most or 0:,} events of acknowledged users could be missing: "
+                f"{counted}; duplicated ones, or copies that were not acknowledged and arrived in "
+                "part, may hide them. loadcheck reconcile --export tells which."
+            )
+        else:
+            summary = (
+                f"Whether events of acknowledged users are missing is unknown: {counted}, and "
+                f"{_because(claim)}."
+            )
+        return Finding(
+            check="missing_events",
+            verdict=claim.verdict,
+            summary=summary,
+            evidence={
+                "totals": seen.totals,
+                "uniques": seen.uniques,
+                "missing_events": seen.missing_events,
+                "missing_events_at_most": seen.missing_events_at_most,
+            },
+        )
+
+    def _nobody(self) -> Finding:
+        sent = self._sent
+        return Finding(
+            check="acknowledged",
+            verdict=Verdict.UNKNOWN,
+            summary="No copy was acknowledged, so there is nothing that could have been lost: "
+            "look at the answers of the ingest step.",
+            evidence={"started": sent.started, "rejected": sent.rejected},
+        )
+
+    def _isolation(self) -> Finding:
+        baseline = self._terms.baseline
+        return Finding(
+            check="isolation",
+            verdict=Verdict.PASS,
+            summary="The query cannot tell this run's users from others': the "
+            f"{baseline:,} counted before the run were taken away, and whoever else sent "
+            "this event since then is counted as ours. Add the run id to the event and to the "
+            "query's filter.",
+            evidence={"baseline": baseline},
+        )
+
+
+def _because(claim: Claim) -> str:
+    return claim.reason.value
 
 
 def _length(seconds: float) -> str:
@@ -120,215 +514,9 @@ def _length(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def _lost(
-    seen: Consistency,
-    sent: SentCounts,
-    localized: Localized | None,
-    told: Mapping[str, Any] | None,
-) -> Finding:
-    evidence = {
-        "acknowledged": sent.acknowledged,
-        "indeterminate": sent.indeterminate,
-        "uniques": seen.uniques,
-        "lost_at_least": seen.lost_at_least,
-        "lost_at_most": seen.lost_at_most,
-        "settled": seen.settled,
-        "overtaken": seen.overtaken,
-    }
-    if seen.lost_at_least:
-        return _missing(seen, sent, localized, told, evidence)
-    exact = localized is not None and localized.exact
-    if not seen.settled:
-        return Finding(
-            check="lost",
-            verdict=Verdict.UNKNOWN,
-            summary=f"No loss is proven, but {_when(seen)}: raise verify.deadline, or ask again "
-            "later with loadcheck reconcile.",
-            evidence=evidence,
-        )
-    if seen.lost_at_most and not exact:
-        return Finding(
-            check="lost",
-            verdict=Verdict.UNKNOWN,
-            summary=f"{seen.uniques:,} users were counted {_when(seen)}, within the bounds of "
-            f"{seen.lower:,} acknowledged and {seen.upper:,} with those without a clear answer; so "
-            f"up to {seen.lost_at_most:,} could be missing behind as many that arrived unanswered"
-            f"{_untold(localized)}.",
-            evidence=evidence,
-        )
-    recovered = (
-        f" Of {sent.indeterminate:,} copies without a clear answer {seen.recovered_at_most:,} "
-        "arrived."
-        if sent.indeterminate
-        else ""
-    )
-    return Finding(
-        check="lost",
-        verdict=Verdict.PASS if sent.acknowledged else Verdict.UNKNOWN,
-        summary=f"All {sent.acknowledged:,} acknowledged users were counted {_when(seen)}."
-        f"{recovered}",
-        evidence=evidence,
-    )
-
-
-def _missing(
-    seen: Consistency,
-    sent: SentCounts,
-    localized: Localized | None,
-    told: Mapping[str, Any] | None,
-    evidence: dict[str, Any],
-) -> Finding:
-    exact = seen.lost_at_most == seen.lost_at_least
-    number = f"{seen.lost_at_least:,}" if exact else f"At least {seen.lost_at_least:,}"
-    most = (
-        ""
-        if exact or seen.lost_at_most is None
-        else f" (at most {seen.lost_at_most:,}, as copies without a clear answer may hide some)"
-    )
-    if seen.overtaken is False:
-        return Finding(
-            check="lost",
-            verdict=Verdict.UNKNOWN,
-            summary=f"{number} of {sent.acknowledged:,} acknowledged users are missing "
-            f"{_when(seen)}{most}, and so is everybody sent later: whether they are lost or late "
-            "is not known. Ask again later with loadcheck reconcile.",
-            evidence=evidence,
-        )
-    trouble = f" Not all have a name: {localized.trouble}." if _troubled(localized) else ""
-    later = " loadcheck reconcile asks again: whoever is counted by then was late."
-    return Finding(
-        check="lost",
-        verdict=Verdict.FAIL,
-        summary=f"{number} of {sent.acknowledged:,} acknowledged users are missing {_when(seen)}"
-        f"{most}{where(told)}.{trouble}{later}",
-        evidence=evidence,
-    )
-
-
-def _troubled(localized: Localized | None) -> TypeGuard[Localized]:
-    return localized is not None and bool(localized.trouble)
-
-
-def _untold(localized: Localized | None) -> str:
-    if localized is None:
-        return ". verify.localize = true tells them apart, and so does loadcheck reconcile --export"
-    why = localized.trouble or "counts by bucket do not decide it"
-    return f". {why[0].upper()}{why[1:]}: ask again with loadcheck reconcile --export"
-
-
-def _unexpected(
-    seen: Consistency, localized: Localized | None, told: Mapping[str, Any] | None
-) -> Finding:
-    evidence = {"uniques": seen.uniques, "upper": seen.upper, "unexpected": seen.unexpected}
-    if not seen.unexpected:
-        return Finding(
-            check="unexpected",
-            verdict=Verdict.PASS,
-            summary="No user was counted that was not sent.",
-            evidence=evidence,
-        )
-    if localized is not None and localized.unexpected and told is not None:
-        first = told["unexpected"][0]["user_id"]
-        summary = (
-            f"{seen.unexpected:,} users were counted although the service refused them, the first "
-            f"{first}: a refusal has an effect, so clients that send again send twice."
-        )
-    else:
-        summary = (
-            f"{seen.unexpected:,} users were counted beyond the {seen.upper:,} that can have "
-            "arrived: refused copies were counted all the same, or somebody else sent them."
-        )
-    return Finding(check="unexpected", verdict=Verdict.FAIL, summary=summary, evidence=evidence)
-
-
-def _duplicated(seen: Consistency, sent: SentCounts, told: Mapping[str, Any] | None) -> Finding:
-    again = sent.sent_again
-    evidence = {
-        "totals": seen.totals,
-        "uniques": seen.uniques,
-        "duplicated": seen.duplicated,
-        "sent_again": again,
-    }
-    if not seen.duplicated:
-        though = (
-            f", though {again:,} requests were sent again as idle connections were being closed"
-            if again
-            else ""
-        )
-        return Finding(
-            check="duplicated",
-            verdict=Verdict.PASS,
-            summary=f"No event was counted twice{though}.",
-            evidence=evidence,
-        )
-    named = told["duplicated"] if told is not None else ()
-    who = ""
-    if named:
-        first = named[0]["user_id"]
-        rest = told["ambiguous"]["duplicated"] if told is not None else 0
-        who = (
-            f" {_users(len(named))} them, the first {first}"
-            f"{f'; {rest:,} events could not be given to a user' if rest else ''}."
-        )
-    ours = (
-        f" {again:,} requests loadcheck itself sent again, as idle connections were being closed"
-        " (not with retry.stale = false)."
-        if again
-        else ""
-    )
-    each = "one" if sent.events_per_copy == 1 else f"{sent.events_per_copy:,}"
-    return Finding(
-        check="duplicated",
-        verdict=Verdict.FAIL,
-        summary=f"{seen.duplicated:,} events were counted beyond {each} per user "
-        f"({seen.totals:,} events of {seen.uniques:,} users): retries were not deduplicated, "
-        f"or the pipeline repeated them.{ours}{who} loadcheck reconcile --export tells which.",
-        evidence=evidence,
-    )
-
-
-def adrift(seen: Consistency) -> Finding:
-    """Return that users and events never stood still together."""
-    return Finding(
-        check="duplicated",
-        verdict=Verdict.UNKNOWN,
-        summary="Whether events were counted twice is unknown: no two answers in a row agreed on "
-        f"users and events {_when(seen)}. Ask again later with loadcheck reconcile.",
-        evidence={"totals": None, "uniques": seen.uniques, "duplicated": None},
-    )
+def _people(number: int) -> str:
+    return "One user was" if number == 1 else f"{number:,} users were"
 
 
 def _users(number: int) -> str:
     return "One user has" if number == 1 else f"{number:,} users have"
-
-
-def _missing_events(seen: Consistency, sent: SentCounts) -> Finding:
-    evidence = {
-        "totals": seen.totals,
-        "uniques": seen.uniques,
-        "missing_events": seen.missing_events,
-        "missing_events_at_most": seen.missing_events_at_most,
-    }
-    counted = (
-        f"each sent {sent.events_per_copy:,}, and {seen.totals:,} were counted of "
-        f"{seen.uniques:,} users"
-    )
-    if not seen.missing_events:
-        return Finding(
-            check="missing_events",
-            verdict=Verdict.UNKNOWN,
-            summary=f"Up to {seen.missing_events_at_most:,} events of acknowledged users could be "
-            f"missing: {counted}; or copies without a clear answer arrived in part. "
-            "loadcheck reconcile --export tells which.",
-            evidence=evidence,
-        )
-    number = f"{seen.missing_events:,}"
-    if seen.missing_events != seen.missing_events_at_most:
-        number = f"At least {number}"
-    return Finding(
-        check="missing_events",
-        verdict=Verdict.FAIL,
-        summary=f"{number} events of counted users are missing: {counted}. "
-        "loadcheck reconcile --export tells which.",
-        evidence=evidence,
-    )

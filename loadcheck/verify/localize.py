@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 from loadcheck.verify.bucket_counts import Tally
+from loadcheck.verify.evidence import Groups, Proof, Reason
 from loadcheck.verify.group_testing import (
     DuplicateAttribution,
     PeelingResult,
@@ -20,6 +23,7 @@ from loadcheck.verify.group_testing import (
     least_lost,
     least_unexpected,
 )
+from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
 Ints = npt.NDArray[np.int64]
@@ -74,7 +78,14 @@ def _runs(short: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 MOST_NAMED = 1000
 """Beyond so many lost users only windows are reported."""
-_NOBODY: Ints = np.empty(0, dtype=np.int64)
+NOBODY: Ints = np.empty(0, dtype=np.int64)
+_NO_GROUPS = Groups()
+
+
+_CHUNK = 1 << 18
+"""So many copies at a time are put into buckets where only their number is wanted."""
+
+Group = Literal["acknowledged", "indeterminate", "rejected"]
 
 
 class SentCopies:
@@ -86,31 +97,114 @@ class SentCopies:
     """
 
     def __init__(
-        self, buckets: Buckets, *, acknowledged: Ints, indeterminate: Ints, rejected: Ints
+        self, buckets: Buckets, *, acknowledged: BitMap, indeterminate: BitMap, rejected: BitMap
     ) -> None:
         self.buckets = buckets
-        self.acknowledged = acknowledged
-        self.indeterminate = indeterminate
-        self.rejected = rejected
-        self._columns: dict[tuple[str, str], Ints] = {}
+        self._sets: dict[Group, BitMap] = {
+            "acknowledged": acknowledged,
+            "indeterminate": indeterminate,
+            "rejected": rejected,
+        }
+        self._arrays: dict[Group, Ints] = {}
+        self._columns: dict[tuple[Group, str], Ints] = {}
+        self._crowds: dict[tuple[Group, str], Ints] = {}
 
-    def columns(self, group: str, names: Sequence[str]) -> list[Ints]:
+    @property
+    def acknowledged(self) -> Ints:
+        """Numbers of the copies that were acknowledged, ascending."""
+        return self._numbers("acknowledged")
+
+    @property
+    def indeterminate(self) -> Ints:
+        """Numbers of those without a clear answer."""
+        return self._numbers("indeterminate")
+
+    @property
+    def rejected(self) -> Ints:
+        """Numbers of those that were refused."""
+        return self._numbers("rejected")
+
+    def _numbers(self, group: Group) -> Ints:
+        if group not in self._arrays:
+            self._arrays[group] = np.array(self._sets[group].to_array(), dtype=np.int64)
+        return self._arrays[group]
+
+    def any(self, group: Group) -> bool:
+        """Tell whether any copy has this outcome."""
+        return bool(self._sets[group])
+
+    def columns(self, group: Group, names: Sequence[str]) -> list[Ints]:
         """Return the buckets of a group of copies, partition by partition."""
         for name in names:
             if (group, name) not in self._columns:
-                numbers: Ints = getattr(self, group)
-                self._columns[group, name] = self.buckets.column(numbers, name)
+                self._columns[group, name] = self.buckets.column(self._numbers(group), name)
         return [self._columns[group, name] for name in names]
+
+    def crowd(self, group: Group, name: str) -> Ints:
+        """Return how many of a group are in each bucket of a partition."""
+        if (group, name) not in self._crowds:
+            total: Ints = np.zeros(size(name), dtype=np.int64)
+            # a few at a time: where all is well, no array of all copies is ever needed
+            for chunk in _chunks(self._sets[group]):
+                column = self.buckets.column(chunk, name)
+                total += np.bincount(column, minlength=size(name))
+            self._crowds[group, name] = total
+        return self._crowds[group, name]
 
     def sent(self, name: str) -> Ints:
         """Return how many copies of any outcome are in each bucket of a partition."""
-        groups = ("acknowledged", "indeterminate", "rejected")
-        columns = (self.columns(group, [name])[0] for group in groups)
-        total: Ints = sum(
-            (np.bincount(column, minlength=size(name)) for column in columns),
-            start=np.zeros(size(name), dtype=np.int64),
+        total: Ints = (
+            self.crowd("acknowledged", name)
+            + self.crowd("indeterminate", name)
+            + self.crowd("rejected", name)
         )
         return total
+
+    def all_counted(self, tally: Tally) -> bool:
+        """Tell whether a bucket holds everybody who can have arrived, all without exception."""
+        expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
+        return bool(np.array_equal(tally.counts, expected))
+
+
+def _chunks(numbers: BitMap) -> Iterator[Ints]:
+    """Yield the numbers of a set, ascending, a few at a time."""
+    for begin in range(0, len(numbers), _CHUNK):
+        yield np.array(numbers[begin : begin + _CHUNK].to_array(), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCounts:
+    """What events by bucket in send order tell, beside users by bucket.
+
+    Attributes:
+        duplicated: Events beyond those that the counted users sent.
+        missing: Events of counted users that are not there.
+        complete: Whether each bucket that lacks users has all events that were acknowledged; None
+            if no bucket lacks any.
+    """
+
+    duplicated: int
+    missing: int
+    complete: bool | None
+
+
+def weigh_events(
+    copies: SentCopies, users: Tally, events: Tally, events_per_copy: int
+) -> EventCounts:
+    """Hold events against users, bucket by bucket: sums over all hide what compensates (rule 3)."""
+    known = copies.crowd("acknowledged", users.name)
+    others = copies.crowd("indeterminate", users.name) + copies.crowd("rejected", users.name)
+    # who was not acknowledged may have arrived with one event of several
+    free = (events_per_copy - 1) * np.minimum(users.counts, others)
+    surplus = events.counts - events_per_copy * users.counts
+    short = users.counts < known
+    return EventCounts(
+        duplicated=int(np.maximum(surplus, 0).sum()),
+        missing=int(np.maximum(-surplus - free, 0).sum()),
+        complete=bool((events.counts >= events_per_copy * known)[short].all())
+        if short.any()
+        else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +228,7 @@ class Localized:
         queries: Questions asked, totals included.
         cost: What they cost by the service's own measure.
         trouble: Why there are no names, or not all; "" if nothing is in the way.
+        groups: The same as evidence.
     """
 
     lost: tuple[int, ...] = ()
@@ -152,21 +247,48 @@ class Localized:
     queries: int = 0
     cost: int = 0
     trouble: str = ""
+    groups: Groups = _NO_GROUPS
 
     @property
     def exact(self) -> bool:
         """Whether it is known of every acknowledged copy whether it was counted."""
         return self.lost_at_most == self.lost_at_least and not self.trouble
 
-    def unproven(self) -> Localized:
-        """Return it without the names of the missing: they may be late, and so innocent."""
-        return replace(
-            self,
-            lost=(),
-            lost_suspects=self.lost_suspects + len(self.lost),
-            windows=(),
-            trouble="no user sent later is visible either, so no loss is proven",
+    def told(self, proof: Proof) -> Localized:
+        """Return it with names only of what is proven: who may be late is innocent (rule 7).
+
+        Args:
+            proof: What all answers prove.
+        """
+        found, why = self, _UNPROVEN.get(proof.lost.reason, proof.lost.reason.value)
+        if proof.disappeared.at_least:
+            why = "more users were counted before"
+        proven = (
+            proof.lost.verdict is Verdict.FAIL
+            and proof.lost.reason is Reason.PROVEN
+            and not proof.disappeared.at_least
         )
+        if not proven and (self.lost or self.windows):
+            found = replace(
+                found,
+                lost=(),
+                lost_at_least=0,
+                lost_suspects=self.lost_suspects + len(self.lost),
+                windows=(),
+                trouble=f"{why}, so nobody can be named",
+            )
+        if proof.unexpected.verdict is not Verdict.FAIL and self.unexpected:
+            found = replace(found, unexpected=())
+        if proof.duplicated.verdict is not Verdict.FAIL and self.duplicated:
+            found = replace(
+                found,
+                duplicated={},
+                duplicated_suspects=self.duplicated_suspects + len(self.duplicated),
+            )
+        return found
+
+
+_UNPROVEN = {Reason.CONTROLS: "no user sent later is visible either"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +322,25 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
 
     Refused copies are taken for what they are, without effect, as long as the counts allow it;
     if they do not, refused copies are candidates like indeterminate ones, and the elimination says
-    which of them were counted all the same.
+    which of them were counted all the same. One that took a lost copy's place would have to share
+    its bucket in every partition: with three, once in more than 10^8 pairs.
     """
+    if all(copies.all_counted(tally) for tally in tallies):
+        landed = np.arange(copies.indeterminate.size) if copies.any("indeterminate") else NOBODY
+        return LossEstimate(
+            elimination=PeelingResult(
+                lost=NOBODY,
+                suspects=NOBODY,
+                landed=landed,
+                open=NOBODY,
+                lost_at_least=0,
+                lost_at_most=0,
+            ),
+            maybe=copies.indeterminate,
+            at_least=0,
+            unexpected=0,
+            windows=(),
+        )
     names = [tally.name for tally in tallies]
     observed = [tally.counts for tally in tallies]
     known = copies.columns("acknowledged", names)
@@ -217,7 +356,7 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
     elimination = None
     if at_least <= MOST_NAMED:
         elimination = eliminate(known, maybe, observed) if not unexpected else None
-        if elimination is None and copies.rejected.size:
+        if elimination is None and copies.any("rejected"):
             rejected = copies.columns("rejected", names)
             both = [np.concatenate(pair) for pair in zip(maybe, rejected, strict=True)]
             candidates = np.concatenate((copies.indeterminate, copies.rejected))
@@ -259,16 +398,29 @@ def conclude(
     copies: SentCopies,
     deduction: LossEstimate,
     extras: DuplicateAttribution | None,
-    countables: Ints = _NOBODY,
+    countables: Ints = NOBODY,
     *,
     partitions: int,
     queries: int,
     cost: int,
+    groups: Groups = _NO_GROUPS,
     trouble: str = "",
 ) -> Localized:
-    """Put what was decided into copy numbers."""
+    """Put what was decided into copy numbers, and into evidence.
+
+    Args:
+        copies: What was sent.
+        deduction: Who is missing.
+        extras: Who was counted too often; None if nobody looked, or nothing explains it.
+        countables: The copies that ``extras`` refers to.
+        partitions: Partitions that were asked for.
+        queries: Questions asked.
+        cost: What they cost.
+        groups: What the counts by bucket rest on.
+        trouble: Why there are no names.
+    """
     found = deduction.elimination
-    lost = landed = _NOBODY
+    lost = landed = NOBODY
     if found is not None:
         lost, landed = copies.acknowledged[found.lost], deduction.maybe[found.landed]
     elif not trouble:
@@ -283,21 +435,33 @@ def conclude(
         numbers = countables[extras.users].tolist()
         duplicated = dict(zip(numbers, extras.events.tolist(), strict=True))
     refused = np.sort(landed[np.isin(landed, copies.rejected)])
+    lost_at_most = found.lost_at_most if found else None
+    unexpected = max(deduction.unexpected, int(refused.size))
+    doubled = max(sum(duplicated.values()) + (extras.unnamed if extras else 0), groups.duplicated)
+    named = sum(duplicated.values())
     return Localized(
         lost=tuple(lost.tolist()),
         lost_suspects=int(found.suspects.size) if found else 0,
         lost_at_least=deduction.at_least,
-        lost_at_most=found.lost_at_most if found else None,
+        lost_at_most=lost_at_most,
         recovered=int(landed.size - refused.size),
         unexpected=tuple(refused.tolist()),
-        unexpected_at_least=max(deduction.unexpected, refused.size),
+        unexpected_at_least=unexpected,
         windows=deduction.windows,
         duplicated=duplicated,
-        duplicated_at_least=sum(duplicated.values()) + (extras.unnamed if extras else 0),
+        duplicated_at_least=doubled,
         duplicated_suspects=int(extras.suspects.size) if extras and extras.unnamed else 0,
-        duplicated_unnamed=extras.unnamed if extras else 0,
+        duplicated_unnamed=doubled - named,
         partitions=partitions,
         queries=queries,
         cost=cost,
         trouble=trouble,
+        groups=replace(
+            groups,
+            lost_at_least=deduction.at_least,
+            lost_at_most=lost_at_most,
+            exact=lost_at_most == deduction.at_least and not trouble,
+            unexpected=unexpected,
+            trouble=trouble,
+        ),
     )

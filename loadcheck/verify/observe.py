@@ -3,72 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 
 import anyio
 
-from loadcheck.verify.query_client import QueryClient
+from loadcheck.verify.evidence import Observation, Standing, Terms, standing
+from loadcheck.verify.query_client import QueryClient, Reply
 from loadcheck.workflow.runtime.plan import Query
 
 _MAX_BACKOFF_S = 30.0
 _TOTALS_EVERY = 5
 """Of the questions during the load, how many go without asking for the events as well."""
-_TOTALS_TRIES = 5
-"""Disagreeing answers tolerated before the event total counts as unstable."""
-_REFUSED_TRIES = 24
-"""So many questions for events may be refused before they are called unknown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One answer to the observer step.
-
-    Attributes:
-        asked_ns: Monotonic instant before the query was sent.
-        answered_ns: Monotonic instant at which the answer was complete.
-        as_of_ns: The answer reflects the service's state at or after this instant. Absence counts
-            only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
-            from a cache.
-        uniques: Users counted; None if the answer is no evidence.
-        totals: Events counted; None if not asked for, or no evidence.
-        error: Why the answer is no evidence; "" if it is.
-    """
-
-    asked_ns: int
-    answered_ns: int
-    as_of_ns: int
-    uniques: int | None = None
-    totals: int | None = None
-    error: str = ""
-
-    @property
-    def is_evidence(self) -> bool:
-        """Whether the service told a count."""
-        return self.uniques is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettleResult:
-    """How the wait for the count ended.
-
-    Attributes:
-        last: The last observation that is evidence and tells a state after the last
-            acknowledgement; None if there is none.
-        settled: Whether the count reached the upper bound, or stood still for the quiet period.
-        waited_s: From the last acknowledgement to the end of the wait.
-        error: Why the last answer that is no evidence is none; "" if all were.
-        adrift: Whether events are counted, but no two answers in a row agreed on them and on the
-            users: then ``last`` tells nothing of them.
-        blank: Whether no user of the run, nor a control user, was ever visible: then it
-            may show nobody yet.
-    """
-
-    last: Observation | None
-    settled: bool
-    waited_s: float
-    error: str = ""
-    adrift: bool = False
-    blank: bool = False
+_LAST_TRIES_S = 5.0
+"""After the deadline: how long a last answer is sought if the service gives none."""
+_PAIRS = 5
+"""After the deadline: so many answers may disagree on users and events."""
 
 
 class Observer:
@@ -99,35 +47,53 @@ class Observer:
         self._cost = cost
         self._every_s = every_s
         self._seen = seen
-        self._failed = 0
+        self._refused = 0
+        self._events_first = False
         self.observations: list[Observation] = []
 
+    def renew(self, uniques: Query, totals: Query | None) -> None:
+        """Ask by other queries from now on: those that get past the service's cache.
+
+        Somebody is to be accused by what was counted: a cache that says it is fresh and is not
+        must not be the only witness.
+        """
+        self._uniques, self._totals = uniques, totals
+
     async def ask(self, *, totals: bool = False) -> Observation:
-        """Ask once for the uniques, and with ``totals`` for the events as well."""
+        """Ask once for the uniques, and with ``totals`` for the events as well.
+
+        Which of the two is asked for first alternates: where answers come in turn from two
+        replicas, neither count is always the same one's.
+        """
+        second: Reply | None = None
+        if totals and self._totals is not None:
+            self._events_first = not self._events_first
+            if self._events_first:
+                second = await self._asker.ask(self._totals, self._cost)
         reply = await self._asker.ask(self._uniques, self._cost)
         count, error = reply.count("uniques")
-        events: int | None = None
-        as_of_ns, answered_ns = reply.as_of_ns, reply.answered_ns
-        if totals and self._totals is not None and not error:
+        if totals and self._totals is not None and not self._events_first and not error:
             second = await self._asker.ask(self._totals, self._cost)
-            events, error = second.count("totals")
-            as_of_ns, answered_ns = min(as_of_ns, second.as_of_ns), second.answered_ns
+        refused = reply.refused
+        events, replies = None, [reply]
+        if second is not None:
+            events, why = second.count("totals")
+            refused = refused or second.refused
+            error = error or (f"no count of events: {why}" if why else "")
+            if events is not None:
+                replies.append(second)
         observation = Observation(
-            asked_ns=reply.asked_ns,
-            answered_ns=answered_ns,
-            as_of_ns=as_of_ns,
-            uniques=None if error else count,
-            totals=events,
+            asked_ns=min(each.asked_ns for each in replies),
+            answered_ns=max(each.answered_ns for each in replies),
+            as_of_ns=min(each.as_of_ns for each in replies),
+            uniques=count,
+            totals=events if count is not None else None,
             error=error,
         )
-        self.note(observation)
-        return observation
-
-    def note(self, observation: Observation) -> None:
-        """Keep an observation, also one that somebody else made."""
-        self._failed = self._failed + 1 if observation.error else 0
+        self._refused = self._refused + 1 if refused else 0
         self.observations.append(observation)
         self._seen(observation)
+        return observation
 
     async def watch(self) -> None:
         """Ask again and again; runs until cancelled."""
@@ -139,110 +105,73 @@ class Observer:
 
     async def settle(
         self,
+        terms: Terms,
         *,
-        lower: int,
-        upper: int,
-        since_ns: int,
-        quiet_s: float,
-        deadline_s: float,
+        until_ns: int | None = None,
         short: Callable[[], Awaitable[object]] | None = None,
-    ) -> SettleResult:
-        """Ask until the count has settled or the deadline has passed.
+    ) -> Standing:
+        """Ask until no later answer is needed, or the deadline has passed.
 
-        Settled means: it is the upper bound, or it has not moved for ``quiet_s`` in answers that
-        tell a state after the last acknowledgement. Users who are missing get until the deadline
-        all the same: nothing but time tells the late from the lost.
+        The count has settled when it is the upper bound, or has not moved for the quiet period.
+        Users who are missing get until the deadline all the same: nothing but time tells the late
+        from the lost. So do answers that contradict each other.
 
         Args:
-            lower: The fewest users that must have arrived, on top of what was counted before.
-            upper: The most that can have.
-            since_ns: Instant of the last acknowledgement.
-            quiet_s: How long the count must stand still.
-            deadline_s: When to stop waiting, counted from ``since_ns``.
+            terms: What the answers are held against.
+            until_ns: When to stop waiting; None: at the deadline.
             short: Called once when users have been missing for a while, at the deadline at the
                 latest.
         """
         clock = self._asker.clock
-        last: Observation | None = None
-        moved_ns = since_ns
-        settled = False
-        error = ""
+        end_ns = terms.deadline_ns if until_ns is None else until_ns
+        begin_ns = min(clock(), terms.since_ns) if until_ns is None else clock()
+        late_ns = begin_ns + min(terms.quiet_ns, (end_ns - begin_ns) // 3)
+        pairs = 0
         while True:
-            observation = await self.ask()
-            error = observation.error or error
+            stands = standing(terms, self.observations)
+            paired = self._totals is not None and (stands.settled or clock() >= end_ns)
+            seen = await self.ask(totals=paired)
+            stands = standing(terms, self.observations)
+            agreed = self._totals is None or stands.totals is not None
+            if stands.enough and agreed:
+                return stands
             now = clock()
-            waited_s = (now - since_ns) / 1e9
-            if observation.uniques is not None and observation.as_of_ns >= since_ns:
-                if last is None or observation.uniques != last.uniques:
-                    moved_ns = observation.as_of_ns
-                last = observation
-                quiet = observation.as_of_ns - moved_ns >= quiet_s * 1e9
-                settled = observation.uniques == upper or quiet
-            missing = last is None or last.uniques is None or last.uniques < lower
-            over = waited_s >= deadline_s or (settled and not missing)
-            late = over or waited_s >= min(quiet_s, deadline_s / 3)
-            if short is not None and missing and late:
+            if short is not None and (stands.final is None or stands.short) and now >= late_ns:
                 # also at the deadline, should an answer have taken until then
                 await short()
-                short = None
-            if over:
-                break
-            await anyio.sleep(min(self._pause_s(), max(0.0, deadline_s - waited_s)))
-        adrift = False
-        if last is not None and self._totals is not None:
-            last, adrift = await self.with_totals(last)
-        waited_s = (clock() - since_ns) / 1e9
-        return SettleResult(
-            last=last, settled=settled, waited_s=waited_s, error=error, adrift=adrift
-        )
+                short, now = None, clock()
+            if now >= end_ns:
+                answered = seen.is_evidence and seen.as_of_ns >= end_ns
+                pairs += answered
+                if (
+                    answered and (agreed or pairs >= _PAIRS)
+                ) or now >= end_ns + _LAST_TRIES_S * 1e9:
+                    return stands
+            pause_s = self._pause_s()
+            if now >= end_ns or (stands.settled and not stands.short):
+                pause_s = min(pause_s, 1.0)
+            left_s = (end_ns - now) / 1e9
+            await anyio.sleep(min(pause_s, left_s) if left_s > 0 else pause_s)
 
-    async def confirm(
-        self, settlement: SettleResult, uniques: Query, totals: Query | None
-    ) -> SettleResult:
-        """Ask once more, with queries that get past the service's cache, and from now on by them.
+    async def repeat(self, terms: Terms) -> Standing:
+        """Ask until two answers agree on users and events; a few times at the most.
 
-        Somebody is to be accused by what was counted: a cache that says it is fresh and is not
-        must not be the only witness.
+        Events are counted by another query than users, so events that become visible in between
+        would look like duplicates. An answer that is no evidence agrees and disagrees with nothing.
         """
-        self._uniques, self._totals = uniques, totals
-        if settlement.last is None:
-            return settlement
-        last, adrift = await self.with_totals(settlement.last)
-        return replace(settlement, last=last, adrift=adrift)
-
-    async def with_totals(self, last: Observation) -> tuple[Observation, bool]:
-        """Ask once more; for the events as well where they are counted, until two in a row agree.
-
-        Events are asked for after users, so events that become visible in between would look like
-        duplicates. An answer that is no evidence agrees and disagrees with nothing.
-
-        Args:
-            last: The last answer that is evidence.
-
-        Returns:
-            The last answer, and whether no two agreed: then it says nothing of events.
-        """
-        if self._totals is None:
-            found = await self.ask()
-            return (found if found.is_evidence and found.as_of_ns >= last.as_of_ns else last), False
-        before: Observation | None = None
-        tries, refused = _TOTALS_TRIES, _REFUSED_TRIES
-        while tries and refused:
-            found = await self.ask(totals=True)
-            if found.is_evidence and found.as_of_ns >= last.as_of_ns:
-                last = found
-                if before is not None and (before.uniques, before.totals) == (
-                    found.uniques,
-                    found.totals,
-                ):
-                    return last, False
-                before = found
-                tries -= 1
-            else:
-                refused -= 1
+        begin_ns, answered = self._asker.clock(), 0
+        while True:
+            seen = await self.ask(totals=True)
+            stands = standing(terms, self.observations)
+            answered += seen.is_evidence
+            agreed = stands.totals is not None or (self._totals is None and seen.is_evidence)
+            waited_s = (self._asker.clock() - begin_ns) / 1e9
+            if (agreed and answered > 1) or answered >= _PAIRS or waited_s >= _LAST_TRIES_S:
+                return stands
+            if agreed and self._totals is None:
+                return stands
             await anyio.sleep(min(self._pause_s(), 1.0))
-        return replace(last, totals=None), True
 
     def _pause_s(self) -> float:
         """Return the pause before the next question: longer after each refusal in a row."""
-        return min(self._every_s * 2.0**self._failed, max(self._every_s, _MAX_BACKOFF_S))
+        return min(self._every_s * 2.0**self._refused, max(self._every_s, _MAX_BACKOFF_S))

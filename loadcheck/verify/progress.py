@@ -10,7 +10,7 @@ import anyio
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import Record
-from loadcheck.verify.observe import Observation
+from loadcheck.verify.evidence import Observation
 
 
 class Phase(enum.Enum):

@@ -89,6 +89,9 @@ class QueryBudget:
 Send = Callable[[Request], Awaitable[Exchange]]
 
 _NS_PER_MS = 1_000_000
+_OLDEST_MS = 1e12
+"""An answer that says it is older, three decades, says nothing."""
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,9 @@ class Reply:
             earlier if it came from a cache.
         values: What the query's expressions gave.
         error: Why it is no evidence; "" if it is.
+        refused: Whether the service could not answer, or did not want to: then it is asked more
+            slowly. An answer that holds no count is none of that.
+        absent: What an answer without the value means; None: nothing.
     """
 
     asked_ns: int
@@ -109,13 +115,15 @@ class Reply:
     as_of_ns: int
     values: dict[str, Any]
     error: str = ""
+    refused: bool = False
+    absent: int | None = None
 
     def count(self, name: str) -> tuple[int | None, str]:
         """Return a count and "", or None and why there is none."""
         if self.error:
             return None, self.error
         value = self.values.get(name)
-        count = whole(value)
+        count = self.absent if value is None else whole(value)
         if count is None:
             found = "nothing" if value is None else repr(value)[:60]
             return None, f"the answer holds no number of {name} where verify says: {found}"
@@ -129,6 +137,8 @@ class QueryClient:
         send: Sends one request; never raises for the network's sake.
         sent: Called with each exchange, for the step's histograms.
         allowance: The service's budget; None if it has none.
+        absent: What an answer without the value means; None: it is no evidence.
+        estimates: Whether an answer from a sample is evidence: its error is declared.
         clock: Monotonic nanoseconds.
 
     Attributes:
@@ -142,8 +152,12 @@ class QueryClient:
         send: Send,
         sent: Callable[[Exchange], None],
         allowance: QueryBudget | None = None,
+        absent: int | None = None,
+        estimates: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self._absent = absent
+        self._estimates = estimates
         self._send = send
         self._sent = sent
         self._allowance = allowance
@@ -160,16 +174,19 @@ class QueryClient:
         asked_ns = self.clock()
         answer = await self._run(query, self.queries)
         answered_ns = self.clock()
-        error = ""
+        error, status = "", answer.exchange.status
         if not answer.success:
-            error = answer.exchange.reason or f"status {answer.exchange.status}"
-        age_ms, objection = weigh(answer.values)
+            error = answer.exchange.reason or f"status {status}"
+        age_ms, objection = weigh(answer.values, estimates=self._estimates)
         return Reply(
             asked_ns=asked_ns,
             answered_ns=answered_ns,
             as_of_ns=asked_ns - int(age_ms * _NS_PER_MS),
             values=answer.values,
             error=error or objection,
+            refused=not answer.success
+            and (status in (0, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR),
+            absent=self._absent,
         )
 
     async def _run(self, query: Query, number: int) -> Answer:
@@ -191,23 +208,27 @@ class QueryClient:
                 exchange = await self._send(effect)
 
 
-def weigh(values: dict[str, Any]) -> tuple[float, str]:
+def weigh(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:
     """Return an answer's age in ms, and why what it says of itself makes it no evidence.
 
     Args:
         values: May hold ``pruned``, ``sample_rate``, ``cached`` and ``age_ms``; a service that
             does not tell them is taken at its word.
+        estimates: Whether an estimate from a sample is evidence.
     """
-    rate = values.get("sample_rate")
-    if isinstance(rate, int | float) and not isinstance(rate, bool) and rate < 1:
+    rate = _number(values.get("sample_rate"))
+    if rate is not None and rate < 1 and not estimates:
         return 0.0, f"the answer is an estimate from a sample of {100 * rate:g} % of the events"
     if values.get("pruned") is True:
         return 0.0, "the answer leaves groups out"
-    age_ms = values.get("age_ms")
-    aged = isinstance(age_ms, int | float) and not isinstance(age_ms, bool) and age_ms >= 0
     if values.get("cached") is not True:
         return 0.0, ""
-    if not aged:
-        return 0.0, "the answer came from the service's cache, and does not tell how old it is"
-    assert isinstance(age_ms, int | float)
-    return float(age_ms), ""
+    age_ms = _number(values.get("age_ms"))
+    if age_ms is not None and 0 <= age_ms <= _OLDEST_MS:
+        return age_ms, ""
+    return 0.0, "the answer came from the service's cache, and does not tell how old it is"
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else None

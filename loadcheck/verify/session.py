@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,12 +21,13 @@ from loadcheck.scenario.model import Scenario
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult, Controls
+from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
+from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies
 from loadcheck.verify.naming import SendTimes, places, tell
-from loadcheck.verify.observe import Observation, Observer, SettleResult
+from loadcheck.verify.observe import Observer
 from loadcheck.verify.queries import ControlRuns
 from loadcheck.verify.query_client import QueryBudget, QueryClient, Send
-from loadcheck.verify.reconcile import reconcile
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts
 from loadcheck.verify.visibility import (
     AckCurve,
@@ -48,6 +50,8 @@ _ORDER_GROWTH = 0.25
 """Where there is a budget, a pause is so many times as long as they have been asked for."""
 _ORDER_COST_SHARE = 5
 """They may cost one such share of what all queries may."""
+_LEAST_SLACK_S = 5.0
+"""After the deadline, asking may take two time-outs of a query, or so long."""
 _CONTROL = "control"
 _UNSENT = "unsent"
 
@@ -109,7 +113,13 @@ class Verification:
         if allowance is None and budget is not None:
             allowance = QueryBudget(budget.cost, budget.window_s)
         self._allowance = allowance
-        self._asker = QueryClient(send=send, sent=sent, allowance=self._allowance)
+        self._asker = QueryClient(
+            send=send,
+            sent=sent,
+            allowance=self._allowance,
+            absent=verify.absent,
+            estimates=verify.approximate is not None,
+        )
         self.observer = Observer(
             uniques=questions.uniques,
             totals=questions.totals,
@@ -120,7 +130,7 @@ class Verification:
         )
         self.acks = AckCurve()
         self.baseline: int | None = None
-        self.settlement: SettleResult | None = None
+        self.terms: Terms | None = None
         self.controlled = ControlResult()
         self.localized: Localized | None = None
         self._acknowledged = BitMap()
@@ -128,6 +138,7 @@ class Verification:
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
         self._watching_ns = 0
+        self._blank = False
 
     # the stretches of a run
 
@@ -187,33 +198,37 @@ class Verification:
         return (reply.answered_ns - reply.asked_ns) / 1e9
 
     async def after(self, sent: SentCounts, ledger: Ledger, last_ack_ns: int) -> None:
-        """Ask until the count has settled; then who is missing, if somebody may be."""
-        verify, before = self._scenario.verify, self.baseline or 0
+        """Ask until the count has settled; then by bucket who makes it up.
+
+        All of it ends two time-outs of a query, or five seconds, after the deadline, whatever the
+        service does: what was answered until then is what there is.
+        """
         since_ns = last_ack_ns or time.monotonic_ns()
         self._ledger = ledger
         self.acks.add(since_ns, sent.acknowledged, sent.started - sent.rejected)
-        filtered = self._prepared.isolation == "filter" and not before
-        self.settlement = await self.observer.settle(
-            lower=before + sent.acknowledged,
-            upper=before + sent.acknowledged + sent.indeterminate,
-            since_ns=since_ns,
-            quiet_s=verify.quiet_s,
-            deadline_s=verify.deadline_s,
-            short=self._send_controls if filtered else None,
-        )
-        await self._confirm(sent)
-        if filtered and self.settlement.last is not None:
-            await self._ask_controls(sent)
-            if self._suspects(sent) and self._scenario.localizes:
-                await self.localize(ledger, since_ns, sent.events_per_copy)
-                if self.localized and self.localized.lost_at_least and self._controls is None:
-                    # hidden behind others that arrived: they too get until the deadline
+        deadline_ns = since_ns + int(self._scenario.verify.deadline_s * 1e9)
+        terms = self._make_terms(sent, since_ns, deadline_ns)
+        with self._no_longer_than(max(deadline_ns, time.monotonic_ns())):
+            filtered = self._filters
+            await self.observer.settle(terms, short=self._send_controls if filtered else None)
+            await self._confirm(terms)
+            if not filtered or self._standing().final is None:
+                return
+            await self._ask_controls(terms, deadline_ns)
+            if not self._scenario.localizes:
+                return
+            await self.localize(ledger, terms)
+            hidden = self.localized is not None and self.localized.lost_at_least
+            if hidden and not self._standing().short:
+                # hidden behind others that arrived: they too get until the deadline
+                if self._controls is None:
                     await self._send_controls()
-                    while time.monotonic_ns() < since_ns + int(verify.deadline_s * 1e9):
-                        await anyio.sleep(self.pause_s)
-                        await self.observer.ask()
-                    await self._ask_controls(sent)
-                    await self.localize(ledger, since_ns, sent.events_per_copy)
+                while time.monotonic_ns() < deadline_ns:
+                    left_s = (deadline_ns - time.monotonic_ns()) / 1e9
+                    await anyio.sleep(max(0.0, min(self.pause_s, left_s)))
+                    await self.observer.ask()
+                await self._ask_controls(terms, deadline_ns)
+                await self.localize(ledger, terms)
 
     async def later(
         self,
@@ -233,74 +248,79 @@ class Verification:
             ago_s: How long ago the last acknowledgement was.
             shown: Whether the service has counted anybody of the run before.
         """
-        verify, before = self._scenario.verify, self.baseline or 0
-        since_ns = time.monotonic_ns()
-        filtered = self._prepared.isolation == "filter" and not before
-        self.settlement = await self.observer.settle(
-            lower=before + sent.acknowledged,
-            upper=before + sent.acknowledged + sent.indeterminate,
-            since_ns=since_ns,
-            quiet_s=verify.quiet_s,
-            deadline_s=max(1.5 * verify.quiet_s + 2 * self.pause_s, verify.deadline_s - ago_s),
-        )
-        last = self.settlement.last
-        self.settlement = replace(
-            self.settlement,
-            waited_s=ago_s + self.settlement.waited_s,
-            blank=not shown and controls is None and last is not None and last.uniques == before,
-        )
-        await self._confirm(sent)
-        if not filtered or self.settlement.last is None:
-            return
-        if controls is not None and self._prepared.controls is not None:
-            self._controls = self._compile_controls(self._prepared.controls)
-            self._controls.acknowledged = controls
-            self._controls.at_ns = since_ns
-        await self._ask_controls(sent)
-        if self._suspects(sent) and self._scenario.localizes:
-            await self.localize(ledger, since_ns, sent.events_per_copy)
+        verify, now_ns = self._scenario.verify, time.monotonic_ns()
+        since_ns = now_ns - int(ago_s * 1e9)
+        deadline_ns = since_ns + int(verify.deadline_s * 1e9)
+        until_ns = max(deadline_ns, now_ns + int((1.5 * verify.quiet_s + 2 * self.pause_s) * 1e9))
+        terms = self._make_terms(sent, since_ns, deadline_ns)
+        with self._no_longer_than(until_ns):
+            await self.observer.settle(terms, until_ns=until_ns)
+            await self._confirm(terms)
+            final = self._standing().final
+            if not self._filters or final is None:
+                return
+            self._blank = not shown and controls is None and final.uniques == terms.before
+            if controls is not None and self._prepared.controls is not None:
+                self._controls = self._compile_controls(self._prepared.controls)
+                self._controls.acknowledged = controls
+                self._controls.at_ns = since_ns
+            await self._ask_controls(terms, until_ns)
+            if self._scenario.localizes:
+                await self.localize(ledger, terms)
 
-    async def localize(self, ledger: Ledger, since_ns: int, events_per_copy: int) -> None:
-        """Ask by bucket who is missing or was counted twice."""
+    async def localize(self, ledger: Ledger, terms: Terms) -> None:
+        """Ask by bucket who makes up the count: who is missing, and who was counted twice."""
         split = self._scenario.verify.split
         assert split is not None
         self._acknowledged = ledger.acknowledged
-        assert self.settlement is not None
         copies = SentCopies(
             self._buckets,
-            acknowledged=numbers(ledger.acknowledged),
-            indeterminate=numbers(ledger.indeterminate | ledger.open()),
-            rejected=numbers(ledger.rejected),
+            acknowledged=ledger.acknowledged,
+            indeterminate=ledger.indeterminate | ledger.open(),
+            rejected=ledger.rejected,
         )
-        terms = LocalizerConfig(
+        config = LocalizerConfig(
             query=self._questions.split,
             partitions=self._scenario.verify.partitions,
             limit=split.limit,
             cost=self._questions.split_cost,
-            events_per_copy=events_per_copy,
+            events_per_copy=terms.sent.events_per_copy,
             pause_s=min(1.0, self._scenario.verify.every_s),
         )
-        inquiry = Localizer(copies, self.observer, self._asker, terms)
-        self.localized, base = await inquiry.run(since_ns=since_ns)
+        stands = self._standing()
+        base = stands.final
         if base is not None:
-            # counts by bucket add up to it, so it stood still while they were asked for
-            self.settlement = replace(self.settlement, last=base, adrift=False)
+            base = replace(base, totals=stands.totals)
+        localizer = Localizer(copies, self.observer, self._asker, config)
+        self.localized = await localizer.run(since_ns=terms.since_ns, base=base)
 
     def conclude(self, sent: SentCounts, moments: SendTimes) -> Verified:
         """Return what all answers together prove."""
-        told = lost = None
-        if self.localized is not None:
-            found = self.localized.unproven() if self.controlled.silent else self.localized
+        terms = None if self.terms is None else replace(self.terms, sent=sent)
+        proof: Proof | None = None
+        if terms is not None:
+            proof = weigh(
+                terms,
+                self.observer.observations,
+                None if self.localized is None else self.localized.groups,
+                controls=self._controls_counted(),
+                leaking=self.controlled.leaking,
+            )
+        told = lost = found = None
+        if self.localized is not None and proof is not None:
+            found = self.localized.told(proof)
             told = tell(found, self._buckets, moments)
-            lost = places(found, self._buckets, self._acknowledged)
-        consistency, findings = reconcile(
-            sent,
-            self.settlement,
-            baseline=self.baseline,
-            isolation=self._prepared.isolation,
+            lost = places(self.localized, self._buckets, self._acknowledged)
+        errors = [seen.error for seen in self.observer.observations if seen.error]
+        consistency, findings = conclude(
+            terms,
+            proof,
+            sent=sent,
             controlled=self.controlled,
-            localized=self.localized,
+            error=errors[-1] if errors else "",
+            localized=found,
             told=told,
+            overtaken=self._overtaken(),
         )
         lag = None
         if consistency.uniques is not None:
@@ -342,22 +362,67 @@ class Verification:
             lost=by_bucket(lost),
         )
 
-    async def _confirm(self, sent: SentCounts) -> None:
-        """Get past the service's cache before anybody is called missing, or counted twice."""
-        assert self.settlement is not None
-        fresh = self._questions.fresh
-        if fresh is not None and self.settlement.last is not None and self._suspects(sent):
-            self.settlement = await self.observer.confirm(self.settlement, *fresh)
+    def _make_terms(self, sent: SentCounts, since_ns: int, deadline_ns: int) -> Terms:
+        verify = self._scenario.verify
+        self.terms = Terms(
+            sent=sent,
+            since_ns=since_ns,
+            deadline_ns=deadline_ns,
+            quiet_ns=int(verify.quiet_s * 1e9),
+            baseline=self.baseline,
+            isolation=self._prepared.isolation,
+            approximate=verify.approximate or 0.0,
+            splits=verify.split is not None and verify.approximate is None,
+            counts_events=self._questions.totals is not None,
+        )
+        return self.terms
 
-    def _suspects(self, sent: SentCounts) -> bool:
-        """Return whether the counts leave room for anybody to be missing, or counted twice."""
-        assert self.settlement is not None
-        last = self.settlement.last
-        assert last is not None
-        assert last.uniques is not None
-        events = sent.events_per_copy * last.uniques
-        full = last.uniques == sent.acknowledged + sent.indeterminate and not sent.rejected
-        return not full or (last.totals is not None and last.totals != events)
+    @property
+    def _filters(self) -> bool:
+        """Whether the query tells this run's users from all others."""
+        return self._prepared.isolation == "filter" and not self.baseline
+
+    def _standing(self) -> Standing:
+        assert self.terms is not None
+        return standing(self.terms, self.observer.observations)
+
+    @contextlib.contextmanager
+    def _no_longer_than(self, deadline_ns: int) -> Iterator[None]:
+        """End whatever is being asked, some time after the deadline."""
+        slack_s = self._slack_s
+        left_s = (deadline_ns - time.monotonic_ns()) / 1e9 + slack_s
+        with anyio.move_on_after(left_s):
+            yield
+
+    @property
+    def _slack_s(self) -> float:
+        return max(_LEAST_SLACK_S, 2 * self._scenario.verify.timeout_s)
+
+    async def _confirm(self, terms: Terms) -> None:
+        """Get past the service's cache before anybody is called missing, or counted twice."""
+        stands = self._standing()
+        fresh, final = self._questions.fresh, stands.final
+        if fresh is None or final is None or final.uniques is None:
+            return
+        counted = final.uniques - terms.before
+        full = counted == terms.upper and not terms.sent.rejected
+        events = terms.sent.events_per_copy * counted
+        if not full or (stands.totals is not None and stands.totals != events):
+            self.observer.renew(*fresh)
+            await self.observer.repeat(terms)
+
+    def _controls_counted(self) -> bool | None:
+        """Return whether all users are counted that were sent after the missing; None: none."""
+        controlled = self.controlled
+        if self._controls is None and controlled.acknowledged is None:
+            return False if self._blank else None
+        expected = controlled.acknowledged
+        return bool(expected) and (controlled.visible or 0) >= (expected or 0)
+
+    def _overtaken(self) -> bool | None:
+        if self.controlled.acknowledged is not None:
+            return not self.controlled.silent
+        return False if self._blank else None
 
     async def _send_controls(self) -> None:
         """Send the control users: somebody is missing."""
@@ -380,7 +445,7 @@ class Verification:
             cost=questions.cost,
         )
 
-    async def _ask_controls(self, sent: SentCounts) -> None:
+    async def _ask_controls(self, terms: Terms, deadline_ns: int) -> None:
         """Ask for the control users; they get as long to become visible as the others had."""
         if self._controls is None and self._prepared.controls is not None:
             _, unsent = self._prepared.controls.questions(_UNSENT)
@@ -390,20 +455,21 @@ class Verification:
             return
         controls, verify = self._controls, self._scenario.verify
         expected = controls.acknowledged or 0
-        until_ns = controls.at_ns + int(verify.deadline_s * 1e9)
+        # as long as the others had, if the time allows it
+        until_ns = min(
+            controls.at_ns + int(verify.deadline_s * 1e9),
+            deadline_ns + int(self._slack_s / 2 * 1e9),
+        )
         visible = await controls.visible()
         while expected and (visible or 0) < expected and time.monotonic_ns() < until_ns:
             await anyio.sleep(min(self.pause_s, 1.0))
-            visible = await controls.visible()
+            seen = await controls.visible()
+            visible = visible if seen is None else seen
+        self.controlled = ControlResult(acknowledged=expected, visible=visible)
         unsent_count = await controls.unsent()
-        self.controlled = ControlResult(acknowledged=expected, visible=visible, unsent=unsent_count)
-        if self.settlement is None or self.settlement.last is None:
-            return
+        self.controlled = replace(self.controlled, unsent=unsent_count)
         # who became visible while the controls were awaited is not missing
-        last, adrift = await self.observer.with_totals(self.settlement.last)
-        upper = sent.acknowledged + sent.indeterminate + (self.baseline or 0)
-        settled = self.settlement.settled or last.uniques == upper
-        self.settlement = replace(self.settlement, last=last, adrift=adrift, settled=settled)
+        await self.observer.repeat(terms)
 
     @property
     def pause_s(self) -> float:
@@ -423,11 +489,6 @@ class Verification:
             reserve += self._allowance.most // _ORDER_COST_SHARE
         even_s = self._allowance.pace_s(questions.cost, span_s=span_s, reserve=reserve)
         return max(verify.every_s, even_s)
-
-
-def numbers(bitmap: BitMap) -> npt.NDArray[np.int64]:
-    """Return the copy numbers of a set, ascending."""
-    return np.array(bitmap.to_array(), dtype=np.int64)
 
 
 def moments(due: Sequence[float | None], began_at: str | None) -> SendTimes:

@@ -101,10 +101,13 @@ class Consistency:
         settled: Whether the count had come to rest.
         overtaken: Whether the service shows users who were sent after those that are missing; None
             if that was not looked at.
-        waited_s: How long after the last acknowledgement the count was taken.
+        waited_s: How old the last acknowledgement was at the instant that the count tells of.
         baseline: What the same query counted before the run.
         isolation: How this run's users are told from others': by a filter in the query, or by
             taking the baseline away, which other senders of the same event disturb.
+        lost: Lost users, where it is known whether any are.
+        disappeared: Users that had been counted and, at the end, were not any more.
+        approximate: The error that the counts are declared to have, as a share; 0 if none.
     """
 
     uniques: int | None
@@ -123,14 +126,10 @@ class Consistency:
     waited_s: float | None
     baseline: int | None
     isolation: Literal["filter", "baseline"]
+    lost: int | None = None
+    disappeared: int | None = None
+    approximate: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as the results file holds them."""
         return {name: getattr(self, name) for name in self.__slots__}
-
-    @property
-    def lost(self) -> int | None:
-        """Lost users, where that is proven: a count at rest, or certainly missing ones."""
-        if self.overtaken is False:
-            return None
-        return self.lost_at_least if self.settled or self.lost_at_least else None

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.verify.bucket_counts import whole
-from loadcheck.verify.observe import Observation
+from loadcheck.verify.evidence import Observation
 from loadcheck.workflow.identity import SEQUENCE, read_label, size
 
 Floats = npt.NDArray[np.float64]

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 from loadcheck.verify.bucket_counts import Tally
 from loadcheck.verify.localize import LossEstimate, SentCopies, conclude, deduce_lost
@@ -32,7 +33,6 @@ from loadcheck.workflow.identity import Buckets, partitions, size
 from tests.benchmarks.harness import ROOT, loadcheck, report
 
 USERS = 1_000_000
-NOBODY = np.empty(0, dtype=np.int64)
 _HEAD = ("losses", "group-bys", "named", "wrong", "windows", "seconds")
 CONFIG = {
     "visibility_delay": "500ms",
@@ -49,7 +49,9 @@ def simulated(missing: npt.NDArray[np.int64], seed: int) -> dict[str, Any]:
     everybody = np.arange(USERS)
     counted = np.delete(everybody, missing)
     began = time.perf_counter()
-    copies = SentCopies(buckets, acknowledged=everybody, indeterminate=NOBODY, rejected=NOBODY)
+    copies = SentCopies(
+        buckets, acknowledged=BitMap(range(USERS)), indeterminate=BitMap(), rejected=BitMap()
+    )
     tallies: list[Tally] = []
     deduction: LossEstimate | None = None
     spent = 0.0

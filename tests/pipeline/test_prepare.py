@@ -35,6 +35,7 @@ def prepared(scenario: Scenario) -> Any:
         (["limits.nobody.rate=1"], "is no step that copies run"),
         (["target.visibility_dealy=1s"], 'did you mean "visibility_delay"?'),
         (['thresholds=["uploadEvent.p99 < 1s"]'], 'did you mean "uploadEvents.p99"?'),
+        (["verify.split.limit=200"], "200 rows cannot tell a full answer of up to 200 buckets"),
     ],
 )
 def test_what_does_not_fit_the_workflow_is_told(overrides: list[str], message: str) -> None:
@@ -48,6 +49,17 @@ def test_steps_are_found_by_what_they_do() -> None:
     assert (found.ingest.step_id, found.observer.step_id) == ("uploadEvents", "segmentEvent")
     assert found.isolation == "filter"
     assert prepared(load("influxdb")).isolation in ("filter", "baseline")
+
+
+@pytest.mark.parametrize("name", ["smoke", "live"])
+def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
+    env = {"AMPLITUDE_API_KEY": "key", "AMPLITUDE_SECRET_KEY": "secret"}
+    found = scenarios.load(SCENARIOS / f"{name}.toml", env=env)
+    assert found.localizes
+    plain = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.localize=false"], env=env)
+    assert not plain.localizes
+    about = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.approximate=1%"], env=env)
+    assert (about.localizes, about.verify.approximate) == (False, 0.01)
 
 
 def test_without_verification_nobody_is_asked() -> None:

@@ -90,6 +90,8 @@ def test_what_the_buckets_cost_is_told() -> None:
     added = whole["first_request"]["bytes"] - bare["first_request"]["bytes"]
     assert whole["buckets"]["added_bytes"] == added > 0
     assert len(whole["buckets"]["places"]) == 6
+    assert (whole["buckets"]["queries"], whole["buckets"]["cost"]) == (1, 15)
+    assert shown("smoke", "load.events_per_copy=3")["buckets"]["queries"] == 2
 
 
 def test_without_verification_there_is_no_query() -> None:

@@ -8,20 +8,23 @@ import pytest
 from pyroaring import BitMap
 
 from loadcheck.pipeline.reconcile import exact_findings
+from loadcheck.verify.controls import ControlResult
+from loadcheck.verify.evidence import Observation, Terms, weigh
 from loadcheck.verify.export import Compared
-from loadcheck.verify.observe import Observation, SettleResult
-from loadcheck.verify.reconcile import reconcile
+from loadcheck.verify.findings import conclude
 from loadcheck.verify.verdict import Consistency, SentCounts, Verdict
 
 SENT = SentCounts(started=100, acknowledged=100, indeterminate=0, rejected=0)
 
 
-def counted(uniques: int, totals: int) -> Consistency:
-    answer = Observation(
-        asked_ns=1, answered_ns=2, as_of_ns=1, uniques=uniques, totals=totals, error=""
-    )
-    settlement = SettleResult(last=answer, settled=True, waited_s=9)
-    seen, _ = reconcile(SENT, settlement, baseline=0, isolation="filter")
+def counted(uniques: int, totals: int, sent: SentCounts = SENT) -> Consistency:
+    terms = Terms(sent=sent, since_ns=0, deadline_ns=1, quiet_ns=1)
+    answers = [
+        Observation(asked_ns=ns, answered_ns=ns, as_of_ns=ns, uniques=uniques, totals=totals)
+        for ns in (1, 2)
+    ]
+    proof = weigh(terms, answers, controls=True)
+    seen, _ = conclude(terms, proof, sent=sent, controlled=ControlResult())
     return seen
 
 
@@ -44,13 +47,11 @@ def test_an_export_that_lacks_more_than_the_count_is_not_complete(
 
 def test_users_of_whom_events_are_missing_are_lost_although_they_are_counted() -> None:
     several = replace(SENT, events_per_copy=2)
-    answer = Observation(asked_ns=1, answered_ns=2, as_of_ns=1, uniques=100, totals=199)
-    settlement = SettleResult(last=answer, settled=True, waited_s=9)
-    seen, _ = reconcile(several, settlement, baseline=0, isolation="filter")
+    seen = counted(100, 199, several)
     lost = exact_findings(Compared(events=199, lost=BitMap([7])), several, seen)[0]
     assert lost.verdict is Verdict.FAIL
 
 
 def test_without_a_count_the_export_has_the_word() -> None:
-    seen, _ = reconcile(SENT, None, baseline=0, isolation="filter")
+    seen, _ = conclude(None, None, sent=SENT, controlled=ControlResult())
     assert exact_findings(Compared(lost=BitMap([7])), SENT, seen)[0].verdict is Verdict.FAIL

@@ -207,6 +207,26 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
         ("[verify]\nquiet = '1m'\ndeadline = '30s'",
          [("7: verify.quiet: contradicts verify.deadline (line 8); the count could never be quiet "
           "for so long before the deadline")]),
+        ("[verify]\nlocalize = true\napproximate = '1%'\n[verify.split]\nlimit = 1000\n"
+         "labels = 'x'\nvalues = 'y'\ntag = [{ at = 'body#/b', value = '$copy.sequence' }]\n"
+         "overlay = []",
+         [("7: verify.localize: contradicts verify.approximate (line 8); counts with an error "
+           "cannot be held against each other bucket by bucket"),
+          ("13: verify.split.tag: is the same for every partition; write {$partition} where it puts "
+           "the buckets on events: every partition has a name of its own"),
+          ("14: verify.split.overlay: is the same for every partition; write {$partition} where it "
+           "groups the query by them: every partition has a name of its own")]),
+        *((f"[verify]\napproximate = {written}",
+           [f'7: verify.approximate: found {found}; expected a percentage above 0 and up to 50, '
+            'e.g. "1%"'])
+          for written, found in (("0.01", "0.01"), ("'1'", 'the string "1"'), ("true", "the boolean true"),
+                                 ("'0%'", 'the string "0%"'), ("'51%'", 'the string "51%"'),
+                                 ("'-1%'", 'the string "-1%"'))),
+        *((f"[verify]\nabsent = {written}",
+           [f"7: verify.absent: found {found}; expected the count that an answer without one "
+            "stands for: a whole number, e.g. 0"])
+          for written, found in (("-1", "-1"), ("1.5", "1.5"), ("true", "the boolean true"),
+                                 ("'zero'", 'the string "zero"'), ("'0'", 'the string "0"'))),
         ("[[verify.bypass]]\nstep = 'x'\nat = 'querry.e'\nvalue = 1\n[[verify.bypass]]",
          ["7: verify.bypass.0.step: unknown key; it belongs in [verify]",
           f'8: verify.bypass.0.at: found the string "querry.e"; {AT}',

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadcheck.verify.observe import Observation
+from loadcheck.verify.evidence import Observation
 from loadcheck.verify.visibility import AckCurve, OrderCounts, SendOrder, read_order, visibility
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 

@@ -62,9 +62,9 @@ class Scenario:
     def localizes(self) -> bool:
         """Whether events carry buckets."""
         verify = self.verify
-        if not verify.enabled or verify.split is None:
+        if not verify.enabled or verify.split is None or verify.approximate is not None:
             return False
-        return self.target.kind == "emulator" if verify.localize is None else verify.localize
+        return verify.localize is not False
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -144,11 +144,15 @@ class Verify:
         step: The observer step; None: the workflow's only one.
         acknowledged: A condition beyond the step's own success criteria without which an answer
             of the ingest step does not count as an acknowledgement; None if there is none.
+        user: Where the user id stands that is counted: in the ingest step's request,
+            ``body#/json/pointer``, or an input, ``$inputs.name``; None: it is ``$copy.userId``.
         uniques: Where the unique-user count stands.
         totals: Where the event count stands; None if the service has none.
         evidence: What makes an answer no evidence.
-        localize: Whether events carry buckets, so that the missing can be named; None: on the
-            embedded emulator.
+        localize: Whether events carry buckets, so that the missing can be named and no sum hides
+            them; None: if the workflow's profile knows how, and no error is declared.
+        approximate: The error that the service's counts may have, as a share; None: they are exact.
+        absent: What an answer without the count means; None: it is no evidence.
         partitions: How many hashed buckets each event carries.
         split: How buckets are put on events and counted; None if that is not possible.
         budget: What the service lets its users ask; None if there is no limit.
@@ -169,10 +173,13 @@ class Verify:
     ingest: str | None = None
     step: str | None = None
     acknowledged: str | None = None
+    user: str | None = None
     uniques: Count | None = None
     totals: Count | None = None
     evidence: Evidence = field(default_factory=Evidence)
     localize: bool | None = None
+    approximate: float | None = None
+    absent: int | None = None
     partitions: int = 5
     split: Split | None = None
     budget: Budget | None = None

@@ -1,0 +1,640 @@
+"""The rules of evidence: what all answers together prove, however they were asked for.
+
+Pure: answers, the ledger's numbers and what groups and controls told go in; bounds, one claim for
+each check and its reason come out. Nothing here asks, waits or reads a clock. The numbers are those
+of the rules as the README has them:
+
+1. A loss rests on an answer whose state is as of the deadline.
+2. Answers that contradict each other prove nothing, unless the end is steady. Steady and lower:
+   users were visible and disappeared.
+3. Sums hide: what refused copies, copies without a clear answer, or other users could hide widens
+   the band, and counts by bucket narrow it.
+4. Answers that do not add up are no evidence.
+5. Silence is not zero: a failed answer is no observation.
+6. Missing users are lost only if users sent later are counted.
+7. Whom nobody can prove guilty has no name (:mod:`loadcheck.verify.session`).
+9. Without a filter for the run, more than was sent proves nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from loadcheck.verify.verdict import SentCounts, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One answer to the observer step.
+
+    Attributes:
+        asked_ns: Monotonic instant before the query was sent.
+        answered_ns: Monotonic instant at which the answer was complete.
+        as_of_ns: The answer reflects the service's state at or after this instant. Absence counts
+            only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
+            from a cache.
+        uniques: Users counted; None if the answer is no evidence.
+        totals: Events counted; None if not asked for, or no evidence.
+        error: Why the answer is no evidence; "" if it is.
+    """
+
+    asked_ns: int
+    answered_ns: int
+    as_of_ns: int
+    uniques: int | None = None
+    totals: int | None = None
+    error: str = ""
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether the service told a count."""
+        return self.uniques is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the answers are held against.
+
+    Attributes:
+        sent: The ledger's numbers.
+        since_ns: Instant of the last acknowledgement.
+        deadline_ns: Until when whoever is counted is not lost.
+        quiet_ns: The count stands still if it has not moved for so long.
+        baseline: What was counted before the run; None if that could not be had.
+        isolation: How this run's users are told from others'.
+        approximate: The error that the service's counts are declared to have, as a share.
+        splits: Whether the profile can count by bucket, so that without it nothing is proven of
+            members.
+        counts_events: Whether the service counts events as well.
+    """
+
+    sent: SentCounts
+    since_ns: int
+    deadline_ns: int
+    quiet_ns: int
+    baseline: int | None = 0
+    isolation: Literal["filter", "baseline"] = "filter"
+    approximate: float = 0.0
+    splits: bool = False
+    counts_events: bool = True
+
+    @property
+    def before(self) -> int:
+        """Users that were counted before the run."""
+        return self.baseline or 0
+
+    @property
+    def lower(self) -> int:
+        """The fewest users of the run that can have arrived, if nothing went wrong."""
+        return self.sent.acknowledged
+
+    @property
+    def upper(self) -> int:
+        """The most."""
+        return self.sent.acknowledged + self.sent.indeterminate
+
+    def least(self, count: int) -> int:
+        """Return the least that can be true where so much was counted."""
+        return math.ceil(count / (1 + self.approximate))
+
+    def most(self, count: int) -> int:
+        """Return the most that can be true where so much was counted."""
+        return math.floor(count / (1 - self.approximate))
+
+
+_STEADY = 5
+"""Answers that must be alike before users have disappeared: fewer may come from one replica."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the count stands by the answers so far.
+
+    Attributes:
+        final: The answer with the latest state after the last acknowledgement; None if there is
+            none.
+        highest: The most users that an earlier answer counted; the final one's if none did more.
+        lowest: The fewest that an answer after the last acknowledgement counted.
+        resting: Whether the count has stood still for the quiet period.
+        reached: Whether everybody is counted who can have arrived.
+        short: Whether acknowledged users, or events of theirs, are missing.
+        timely: Whether the final answer tells a state as of the deadline.
+        dipped: Whether an answer counted fewer users than one that told an earlier state.
+        gone: Users that were visible and, steadily at the deadline, are not any more.
+        totals: Events, if two answers in a row agreed on them and on the users.
+        adrift: Whether events were asked for, and no two answers agreed.
+    """
+
+    final: Observation | None = None
+    highest: int = 0
+    lowest: int = 0
+    resting: bool = False
+    reached: bool = False
+    short: bool = False
+    timely: bool = False
+    dipped: bool = False
+    gone: int = 0
+    totals: int | None = None
+    adrift: bool = False
+
+    @property
+    def conflict(self) -> bool:
+        """Whether the answers contradict each other (rule 2)."""
+        if self.final is None or not self.dipped:
+            return False
+        assert self.final.uniques is not None
+        recovered = self.resting and self.final.uniques >= self.highest
+        return not recovered and not self.gone
+
+    @property
+    def settled(self) -> bool:
+        """Whether the count has come to rest."""
+        return self.resting or self.reached
+
+    @property
+    def enough(self) -> bool:
+        """Whether no later answer before the deadline is needed."""
+        return self.settled and not self.short and not self.dipped
+
+
+def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
+    """Return how the count stands (rules 1, 2 and 5)."""
+    good = _possible(terms, [seen for seen in observations if seen.uniques is not None])
+    timely = sorted(
+        (seen for seen in good if seen.as_of_ns >= terms.since_ns), key=lambda seen: seen.as_of_ns
+    )
+    if not timely:
+        return Standing()
+    final = timely[-1]
+    assert final.uniques is not None
+    highest = max(
+        (_uniques(seen) for seen in good if seen.answered_ns <= final.as_of_ns),
+        default=final.uniques,
+    )
+    lowest = min(_uniques(seen) for seen in timely)
+    still = list(
+        itertools.takewhile(
+            lambda seen: _alike(terms, _uniques(seen), _uniques(final)), reversed(timely)
+        )
+    )
+    resting = final.as_of_ns - still[-1].as_of_ns >= terms.quiet_ns
+    counted = final.uniques - terms.before
+    most = terms.most(final.uniques) - terms.before
+    in_time = final.as_of_ns >= terms.deadline_ns
+    gone = 0
+    fell = terms.least(highest) > terms.most(final.uniques)
+    if fell and resting and in_time and len(still) >= _STEADY and not _rises(terms, timely):
+        # beyond the upper bound nobody of ours can have disappeared
+        gone = max(0, min(highest - terms.before, terms.upper) - counted)
+    totals, adrift = _totals(timely, final)
+    dipped = _dips(terms, good)
+    # others' users may make up the number: then only standing still tells something
+    reached = most >= terms.upper and not dipped and terms.isolation == "filter"
+    events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
+    fewer = totals is not None and not terms.before and terms.most(totals) < events
+    return Standing(
+        final=final,
+        highest=max(highest, final.uniques),
+        lowest=lowest,
+        resting=resting,
+        reached=reached,
+        short=most < terms.lower or fewer,
+        timely=in_time,
+        dipped=dipped,
+        gone=gone,
+        totals=totals,
+        adrift=adrift,
+    )
+
+
+def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | None, bool]:
+    """Return the events that the last two answers agreed on, and whether they did not."""
+    pairs = [seen for seen in timely if seen.totals is not None]
+    if not pairs:
+        return None, False
+    last = pairs[-1]
+    agreed = len(pairs) > 1 and _same(last, pairs[-2]) and last.uniques == final.uniques
+    return (last.totals if agreed else None), not agreed
+
+
+def _possible(terms: Terms, good: Sequence[Observation]) -> list[Observation]:
+    """Leave out single answers that count more users than were ever sent (rule 4)."""
+    sent = terms.sent
+    most = terms.before + sent.acknowledged + sent.indeterminate + sent.rejected
+    if terms.isolation == "baseline":
+        return list(good)
+    high = [terms.least(_uniques(seen)) > most for seen in good]
+    return [
+        seen
+        for place, seen in enumerate(good)
+        if not high[place]
+        or place == len(good) - 1
+        or high[place + 1]
+        or (place and high[place - 1])
+    ]
+
+
+def _rises(terms: Terms, timely: Sequence[Observation]) -> bool:
+    """Tell whether the count, once it had fallen, rose again: then answers alternate."""
+    fallen = False
+    for before, seen in itertools.pairwise(timely):
+        if terms.most(_uniques(seen)) < terms.least(_uniques(before)):
+            fallen = True
+        elif fallen and terms.least(_uniques(seen)) > terms.most(_uniques(before)):
+            return True
+    return False
+
+
+def _uniques(seen: Observation) -> int:
+    assert seen.uniques is not None
+    return seen.uniques
+
+
+def _same(one: Observation, other: Observation) -> bool:
+    return (one.uniques, one.totals) == (other.uniques, other.totals)
+
+
+def _alike(terms: Terms, one: int, other: int) -> bool:
+    """Tell whether two counts can be counts of the same."""
+    return terms.least(one) <= terms.most(other) and terms.least(other) <= terms.most(one)
+
+
+def _dips(terms: Terms, good: Sequence[Observation]) -> bool:
+    """Tell whether an answer counted fewer users than one that was complete before its state."""
+    by_answer = sorted(good, key=lambda seen: seen.answered_ns)
+    best, place = 0, 0
+    for seen in sorted(good, key=lambda seen: seen.as_of_ns):
+        while place < len(by_answer) and by_answer[place].answered_ns <= seen.as_of_ns:
+            best = max(best, _uniques(by_answer[place]))
+            place += 1
+        if terms.least(best) > terms.most(_uniques(seen)):
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """What the counts by bucket told.
+
+    Attributes:
+        uniques: The count without groups that the rows added up to; None if none did.
+        totals: Events that went with it; None if not asked for.
+        as_of_ns: The instant whose state they tell at the least.
+        lost_at_least, lost_at_most: Acknowledged users missing from them.
+        exact: Whether it is known of every acknowledged copy whether it was counted.
+        unexpected: Users counted that were refused, or never sent.
+        duplicated: Events counted beyond those sent, bucket by bucket.
+        missing_events: Events of counted users that are missing, bucket by bucket.
+        complete: Whether every bucket that lacks users has all events of those that were
+            acknowledged; None if that was not asked.
+        balanced: Whether events were counted by bucket too.
+        contradiction: Why rows and the count without groups cannot both be true; "" if they can.
+        trouble: Why there is no evidence by bucket; "" if there is.
+    """
+
+    uniques: int | None = None
+    totals: int | None = None
+    as_of_ns: int = 0
+    lost_at_least: int = 0
+    lost_at_most: int | None = None
+    exact: bool = False
+    unexpected: int = 0
+    duplicated: int = 0
+    missing_events: int = 0
+    complete: bool | None = None
+    balanced: bool = False
+    contradiction: str = ""
+    trouble: str = ""
+
+
+class Reason(enum.Enum):
+    """Why a claim is what it is."""
+
+    PROVEN = "the counts prove it"
+    NO_ANSWER = "no answer tells a state after the last acknowledgement"
+    NO_BASELINE = "the count before the run is not known, and there is no filter for the run"
+    BROKEN_FILTER = "users of the run were counted before it began"
+    LEAKING = "users are counted of a run that never was"
+    ABSURD = "users and events cannot both be true"
+    CONFLICT = "answers contradict each other"
+    ROWS = "the rows by bucket do not add up to the count without groups"
+    APPROXIMATE = "all events are counted, and not all users: the count may be an estimate"
+    OLD = "the last answer tells a state from before the deadline"
+    MOVING = "the count was still moving"
+    CONTROLS = "users sent later are not counted either"
+    HIDDEN = "others that were counted can hide missing ones"
+    UNSPLIT = "there is no count by bucket"
+    FOREIGN = "without a filter for the run, others' users cannot be told apart"
+    ADRIFT = "no two answers agreed on users and events"
+    UNCOUNTED = "events are not counted"
+    NOBODY = "nobody was acknowledged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the answers say of one kind of fault.
+
+    Attributes:
+        verdict: Whether it is proven absent, proven, or neither.
+        at_least: Of users or events, in every truth that fits the answers.
+        at_most: In any such truth; None if there is no bound.
+        reason: Why.
+    """
+
+    verdict: Verdict
+    at_least: int = 0
+    at_most: int | None = 0
+    reason: Reason = Reason.PROVEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What all answers prove.
+
+    Attributes:
+        standing: How the count stands.
+        nothing: Why there is no evidence at all; None if there is.
+        uniques: Users of the run that are counted.
+        totals: Events of the run.
+        lost, disappeared, unexpected, duplicated, missing_events: By kind of fault.
+        recovered_at_most: Copies without a clear answer that may have arrived.
+    """
+
+    standing: Standing = field(default_factory=Standing)
+    nothing: Reason | None = None
+    uniques: int | None = None
+    totals: int | None = None
+    lost: Claim
+    disappeared: Claim
+    unexpected: Claim
+    duplicated: Claim
+    missing_events: Claim
+    recovered_at_most: int | None = None
+
+
+_UNKNOWN = Claim(verdict=Verdict.UNKNOWN, at_most=None)
+
+
+def weigh(
+    terms: Terms,
+    observations: Sequence[Observation],
+    groups: Groups | None = None,
+    *,
+    controls: bool | None = None,
+    proven: int = 0,
+    leaking: bool = False,
+) -> Proof:
+    """Return what the answers prove.
+
+    Args:
+        terms: What they are held against.
+        observations: All answers, in order.
+        groups: What the counts by bucket told; None if nobody asked.
+        controls: Whether all users are counted that were sent after the missing; None if none were
+            sent.
+        proven: Users that are lost whatever else is late: of whom a later event is counted.
+        leaking: Whether users are counted of a run that never was.
+    """
+    stands = standing(terms, observations)
+    nothing = _nothing(terms, stands, leaking=leaking)
+    if nothing is not None:
+        return Proof(
+            standing=stands,
+            nothing=nothing,
+            lost=_UNKNOWN,
+            disappeared=_UNKNOWN,
+            unexpected=_UNKNOWN,
+            duplicated=_UNKNOWN,
+            missing_events=_UNKNOWN,
+        )
+    return _Weighing(terms, stands, groups or Groups(), (controls, proven)).proof()
+
+
+def _nothing(terms: Terms, stands: Standing, *, leaking: bool) -> Reason | None:
+    """Return why there is no evidence at all (rules 4 and 5)."""
+    final = stands.final
+    if final is None:
+        return Reason.NO_ANSWER
+    if leaking:
+        return Reason.LEAKING
+    if terms.baseline is None and terms.isolation == "baseline":
+        return Reason.NO_BASELINE
+    if terms.baseline and terms.isolation == "filter":
+        return Reason.BROKEN_FILTER
+    if stands.totals is not None:
+        # each user has an event, and there is none without a user
+        users, events = _uniques(final), stands.totals
+        if terms.most(events) < terms.least(users) or (events and not users):
+            return Reason.ABSURD
+    return None
+
+
+class _Weighing:
+    """The claims on one set of answers."""
+
+    def __init__(
+        self, terms: Terms, stands: Standing, groups: Groups, controls: tuple[bool | None, int]
+    ) -> None:
+        assert stands.final is not None
+        self._terms = terms
+        self._stands = stands
+        self._controls, self._proven = controls
+        count = _uniques(stands.final)
+        # rows tell of the count that they added up to, and of no other
+        fits = groups.uniques is not None and groups.uniques == count
+        self._groups = groups if fits else Groups(contradiction=groups.contradiction)
+        self._grouped = fits
+        self._uniques = max(0, count - terms.before)
+        self._least = max(0, terms.least(count) - terms.before)
+        self._most = max(0, terms.most(count) - terms.before)
+        # the count before the run has no event total
+        self._totals = stands.totals if not terms.before else None
+        self._contradicted: Reason | None = None
+        if stands.conflict:
+            self._contradicted = Reason.CONFLICT
+        elif groups.contradiction:
+            self._contradicted = Reason.ROWS
+
+    def proof(self) -> Proof:
+        lost = self._lost()
+        duplicated, missing_events = self._events()
+        return Proof(
+            standing=self._stands,
+            uniques=self._uniques,
+            totals=self._totals,
+            lost=lost,
+            disappeared=self._disappeared(),
+            unexpected=self._unexpected(),
+            duplicated=duplicated,
+            missing_events=missing_events,
+            recovered_at_most=self._recovered_at_most(lost),
+        )
+
+    def _hidden_at_most(self) -> int:
+        """Return how many can be lost: others that were counted take their places (rule 3)."""
+        terms, sent, groups = self._terms, self._terms.sent, self._groups
+        if groups.lost_at_most is not None:
+            return groups.lost_at_most
+        strangers = self._least > terms.upper or groups.unexpected
+        if strangers or terms.isolation == "baseline":
+            return sent.acknowledged  # others may be counted, and nobody knows how many
+        return max(0, min(sent.acknowledged, terms.upper + sent.rejected - self._least))
+
+    def _lost(self) -> Claim:
+        terms, groups = self._terms, self._groups
+        if self._contradicted is not None:
+            fewest = max(0, terms.least(self._stands.lowest) - terms.before)
+            at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
+            if self._contradicted is Reason.ROWS:
+                at_most = terms.lower
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
+        at_least = max(0, terms.lower - self._most, groups.lost_at_least)
+        at_most = max(at_least, self._hidden_at_most())
+        if at_least:
+            timely = self._stands.timely
+            if terms.lower <= self._most:
+                timely = groups.as_of_ns >= terms.deadline_ns
+            doubt = self._doubt_of_loss(timely=timely)
+            if doubt is Reason.CONTROLS and self._proven:
+                at_least = min(self._proven, at_least)
+                return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most, reason=doubt)
+            if doubt is not None:
+                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+            return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
+        doubt = self._doubt_of_arrival(at_most)
+        if doubt in (Reason.UNSPLIT, Reason.FOREIGN):
+            at_most = terms.lower
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+        return Claim(verdict=Verdict.PASS, at_most=at_most)
+
+    def _doubt_of_loss(self, *, timely: bool) -> Reason | None:
+        """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
+        if self._looks_approximate():
+            return Reason.APPROXIMATE
+        if not timely:
+            return Reason.OLD
+        if not self._stands.resting:
+            return Reason.MOVING
+        return Reason.CONTROLS if self._controls is False else None
+
+    def _looks_approximate(self) -> bool:
+        """Tell whether all events are there of users that are not (rule 4).
+
+        Lost users beside as many duplicated events look so, too; but in other buckets.
+        """
+        terms, each = self._terms, self._terms.sent.events_per_copy
+        if terms.approximate or self._most >= terms.lower or self._totals is None:
+            return False
+        return self._totals >= each * terms.lower and self._groups.complete is not False
+
+    def _doubt_of_arrival(self, at_most: int) -> Reason | None:
+        """Return why users may be missing although as many are counted; None if none are."""
+        terms, sent = self._terms, self._terms.sent
+        if not sent.acknowledged:
+            return Reason.NOBODY
+        if not self._stands.settled:
+            return Reason.MOVING
+        if terms.isolation == "baseline":
+            return Reason.FOREIGN
+        if terms.approximate:
+            # what the declared error can hide is accepted; what others can hide beyond it is not
+            declared = terms.upper - terms.least(terms.upper)
+            others = sent.indeterminate or sent.rejected
+            return Reason.HIDDEN if others and at_most > declared else None
+        if terms.splits and not self._grouped:
+            return Reason.UNSPLIT
+        return Reason.HIDDEN if at_most else None
+
+    def _disappeared(self) -> Claim:
+        gone = 0 if self._contradicted is not None else self._stands.gone
+        verdict = Verdict.FAIL if gone else Verdict.PASS
+        return Claim(verdict=verdict, at_least=gone, at_most=gone)
+
+    def _unexpected(self) -> Claim:
+        terms, sent = self._terms, self._terms.sent
+        at_least = max(0, self._least - terms.upper, self._groups.unexpected)
+        highest = terms.least(self._stands.highest) - terms.before
+        doubt = None
+        if self._contradicted is not None and max(at_least, highest - terms.upper) > 0:
+            doubt = self._contradicted
+        elif terms.isolation == "baseline":
+            doubt = Reason.FOREIGN
+        elif at_least and not self._supported():
+            doubt = Reason.UNSPLIT if terms.splits else Reason.ADRIFT
+        elif not at_least and sent.rejected and not self._grouped and self._uniques:
+            doubt = Reason.HIDDEN
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
+        if at_least:
+            return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=None)
+        return Claim(verdict=Verdict.PASS)
+
+    def _supported(self) -> bool:
+        """Tell whether another count than that of users says that there are more of them."""
+        if self._grouped or self._terms.approximate or not self._terms.counts_events:
+            return True
+        return self._totals is not None and self._totals >= self._uniques
+
+    def _events(self) -> tuple[Claim, Claim]:
+        """Return what is known of duplicated and of missing events."""
+        terms, each, totals = self._terms, self._terms.sent.events_per_copy, self._totals
+        doubt = self._contradicted
+        if not terms.counts_events or terms.before:
+            doubt = Reason.UNCOUNTED
+        elif totals is None and doubt is None:
+            doubt = Reason.ADRIFT
+        if doubt is not None or totals is None:
+            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt or Reason.ADRIFT)
+            return unknown, unknown
+        return self._duplicated(totals, each), self._missing_events(totals, each)
+
+    def _hides_events(self, each: int) -> bool:
+        """Tell whether lost and duplicated events can make up for each other (rule 3)."""
+        return each > 1 and not self._groups.balanced and not self._terms.approximate
+
+    def _duplicated(self, totals: int, each: int) -> Claim:
+        doubled = max(0, self._terms.least(totals) - each * self._most, self._groups.duplicated)
+        doubt = None
+        if doubled and self._looks_approximate():
+            doubt = Reason.APPROXIMATE
+        elif not doubled and totals and self._hides_events(each):
+            doubt = Reason.HIDDEN
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
+        return Claim(verdict=Verdict.FAIL if doubled else Verdict.PASS, at_least=doubled)
+
+    def _missing_events(self, totals: int, each: int) -> Claim:
+        terms, sent, groups = self._terms, self._terms.sent, self._groups
+        # who was not acknowledged may have arrived with one event of several: none was promised
+        free = min(self._most, sent.indeterminate + sent.rejected)
+        if self._least > terms.upper or groups.unexpected:
+            free = self._most
+        elif groups.exact:
+            free = max(0, self._most - terms.lower + groups.lost_at_least)
+        deficit = max(0, each * self._least - terms.most(totals))
+        missing = max(0, deficit - free * (each - 1))
+        if not groups.unexpected:
+            missing = max(missing, groups.missing_events)
+        at_most = max(missing, (each - 1) * self._most)  # each counted user has one event
+        if missing:
+            doubt = self._doubt_of_loss(timely=self._stands.timely)
+            if terms.splits and not self._grouped:
+                doubt = Reason.UNSPLIT  # users that nobody sent would bring fewer events
+            if doubt is not None:
+                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+            return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
+        if (deficit or (totals and self._hides_events(each))) and at_most:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
+        return Claim(verdict=Verdict.PASS)
+
+    def _recovered_at_most(self, lost: Claim) -> int:
+        unclear = self._terms.sent.indeterminate
+        if lost.at_most is None or lost.verdict is Verdict.UNKNOWN:
+            return unclear
+        return max(0, min(unclear, self._most - self._terms.lower + lost.at_most))

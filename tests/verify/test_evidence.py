@@ -1,0 +1,446 @@
+"""The rules of evidence: one by one, and against what any consistent service could have been."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from loadcheck.verify.bucket_counts import Tally
+from loadcheck.verify.controls import ControlResult
+from loadcheck.verify.evidence import Groups, Observation, Proof, Reason, Terms, standing, weigh
+from loadcheck.verify.findings import conclude
+from loadcheck.verify.localize import Localized, SentCopies, deduce_lost
+from loadcheck.verify.localize import conclude as conclude_groups
+from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
+from loadcheck.workflow.identity import SEQUENCE, Buckets, size
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+S = 1_000_000_000
+DEADLINE_S, QUIET_S = 10, 2
+
+
+def terms(acknowledged: int, indeterminate: int = 0, rejected: int = 0, *, each: int = 1) -> Terms:
+    sent = SentCounts(
+        started=acknowledged + indeterminate + rejected,
+        acknowledged=acknowledged,
+        indeterminate=indeterminate,
+        rejected=rejected,
+        events_per_copy=each,
+    )
+    return Terms(sent=sent, since_ns=0, deadline_ns=DEADLINE_S * S, quiet_ns=QUIET_S * S)
+
+
+def at(seconds: float, uniques: int | None, totals: int | None = None) -> Observation:
+    ns = int(seconds * S)
+    return Observation(asked_ns=ns, answered_ns=ns + 1, as_of_ns=ns, uniques=uniques, totals=totals)
+
+
+def steady(uniques: int, totals: int | None = None) -> list[Observation]:
+    """Return answers that stay the same to the deadline; events as many as users unless told."""
+    events = uniques if totals is None else totals
+    return [at(second, uniques, events) for second in range(DEADLINE_S + 1)]
+
+
+def said(proof: Proof) -> Verdict:
+    claims = (proof.lost, proof.disappeared, proof.unexpected, proof.duplicated)
+    return worst(claim.verdict for claim in (*claims, proof.missing_events))
+
+
+def told(
+    terms_: Terms, seen: Sequence[Observation], groups: Groups | None = None, **more: bool
+) -> tuple[Consistency, list[Finding]]:
+    proof = weigh(terms_, seen, groups, **more)
+    controlled = ControlResult(unsent=5) if more.get("leaking") else ControlResult()
+    found = None if groups is None else Localized(groups=groups, trouble=groups.trouble)
+    return conclude(terms_, proof, sent=terms_.sent, controlled=controlled, localized=found)
+
+
+# one by one
+
+
+def test_everything_counted_once_is_a_pass() -> None:
+    seen, findings = told(terms(100), steady(100))
+    assert (seen.lost, seen.unexpected, seen.duplicated, seen.disappeared) == (0, 0, 0, 0)
+    assert {finding.verdict for finding in findings} == {PASS}
+
+
+@pytest.mark.parametrize("lost", [1, 7, 99, 100])
+def test_missing_users_are_lost(lost: int) -> None:
+    seen, findings = told(terms(100), steady(100 - lost), controls=True)
+    assert seen.lost == seen.lost_at_least == seen.lost_at_most == lost
+    assert findings[0].verdict is FAIL
+    assert f"{lost:,} of 100" in findings[0].summary
+
+
+def test_1_a_loss_rests_on_the_state_at_the_deadline_and_its_age_is_told() -> None:
+    # one answer after the last acknowledgement, then nothing but failures
+    answers = [at(0, 127), *(at(second, None) for second in range(1, 30))]
+    seen, findings = told(terms(500), answers)
+    assert (seen.lost, seen.lost_at_least, seen.waited_s) == (None, 0, 0.0)
+    assert findings[0].verdict is UNKNOWN
+    assert "the state 0.0 s after the last acknowledgement, before" in findings[0].summary
+    # an answer out of a cache is as old as it says
+    cached = Observation(asked_ns=11 * S, answered_ns=11 * S, as_of_ns=9 * S, uniques=127)
+    assert weigh(terms(500), [*steady(127)[:8], cached]).lost.reason is Reason.OLD
+    assert weigh(terms(500), steady(127)).lost.verdict is FAIL
+
+
+def test_1_what_still_moves_at_the_deadline_is_late_rather_than_lost() -> None:
+    answers = [at(second, 80 + second) for second in range(DEADLINE_S + 1)]
+    assert weigh(terms(100), answers).lost.reason is Reason.MOVING
+
+
+def test_2_a_dip_that_is_over_proves_nothing() -> None:
+    dip = [*(at(second / 10, 500) for second in range(5)), at(1, 494), at(2, 494)]
+    after = [at(second, 500) for second in range(3, 11)]
+    assert standing(terms(500), dip).conflict
+    assert not standing(terms(500), dip).enough  # asked on
+    assert weigh(terms(500), [*dip, *after]).lost.verdict is PASS
+    in_doubt = weigh(terms(500), [*dip, at(3, 500)])
+    assert (in_doubt.lost.verdict, in_doubt.lost.at_most) == (UNKNOWN, 6)
+
+
+def test_2_answers_that_alternate_prove_nothing_and_both_numbers_are_told() -> None:
+    answers = [at(second / 2, 600 if second % 2 else 563) for second in range(25)]
+    seen, findings = told(terms(600), answers)
+    assert (seen.lost, seen.disappeared) == (None, 0)
+    assert findings[0].verdict is UNKNOWN
+    assert "600 users, and then as few as 563" in findings[0].summary
+    assert "verify.approximate" in findings[0].summary
+
+
+def test_2_who_was_visible_and_steadily_is_not_any_more_has_disappeared() -> None:
+    answers = [at(0, 500), at(1, 500), *(at(second, 494) for second in range(2, 12))]
+    seen, findings = told(terms(500), answers, controls=True)
+    assert seen.disappeared == 6
+    (finding,) = [finding for finding in findings if finding.check == "disappeared"]
+    assert finding.verdict is FAIL
+    assert "6 users were visible and disappeared: 500 were counted" in finding.summary
+    # whether or not all others are there
+    fewer = [at(0, 110), *(at(second, 105) for second in range(2, 12))]
+    assert weigh(terms(100, 10), fewer).disappeared.at_least == 5
+    # a few answers may all come from a replica that is behind
+    assert not standing(terms(500), [at(0, 500), at(9, 494), at(12, 494)]).gone
+
+
+def test_2_more_than_can_have_arrived_and_then_as_many_as_should_is_no_disappearance() -> None:
+    after = [at(second, 500, 500) for second in range(2, 12)]
+    proof = weigh(terms(500), [at(0, 503), at(1, 503), *after])
+    assert (proof.disappeared.at_least, proof.lost.verdict) == (0, UNKNOWN)
+    # one absurd answer among many is none
+    assert said(weigh(terms(500), [at(0, 500), at(1, 1_000_000), *after])) is PASS
+
+
+def test_3_refused_copies_that_were_counted_can_hide_lost_ones() -> None:
+    seen, findings = told(terms(100, 0, 3), steady(100))
+    assert (seen.lost, seen.lost_at_least, seen.lost_at_most, seen.unexpected) == (None, 0, 3, None)
+    assert {f.check: f.verdict for f in findings}["lost"] is UNKNOWN
+    assert "up to 3 could be missing behind 3 refused ones" in findings[0].summary
+    # all of them short: as many can hide more
+    proof = weigh(terms(100, 2, 3), steady(97), controls=True)
+    assert (proof.lost.at_least, proof.lost.at_most) == (3, 8)
+
+
+def test_3_without_a_count_by_bucket_a_sum_proves_nothing_of_members_where_it_could() -> None:
+    splits = replace(terms(100), splits=True)
+    seen, findings = told(splits, steady(100))
+    assert (seen.lost, seen.lost_at_most) == (None, 100)
+    assert "verify.localize = true" in findings[0].summary
+    good = Groups(uniques=100, totals=100, as_of_ns=DEADLINE_S * S, lost_at_most=0, exact=True)
+    assert said(weigh(splits, steady(100), good)) is PASS
+    # rows of another count are none of this one's
+    assert weigh(splits, steady(100), replace(good, uniques=99)).lost.reason is Reason.UNSPLIT
+
+
+def test_3_lost_users_and_foreign_ones_are_told_apart_by_bucket() -> None:
+    groups = Groups(
+        uniques=100, as_of_ns=DEADLINE_S * S, lost_at_least=3, lost_at_most=None, unexpected=3
+    )
+    proof = weigh(replace(terms(100), splits=True), steady(100), groups, controls=True)
+    assert (proof.lost.verdict, proof.lost.at_least, proof.lost.at_most) == (FAIL, 3, 100)
+    assert (proof.unexpected.verdict, proof.unexpected.at_least) == (FAIL, 3)
+    early = replace(groups, as_of_ns=0)
+    assert weigh(terms(100), steady(100), early, controls=True).lost.reason is Reason.OLD
+
+
+def test_3_lost_and_duplicated_events_make_up_for_each_other() -> None:
+    three = terms(100, each=3)
+    assert weigh(three, steady(100, 300)).duplicated.reason is Reason.HIDDEN
+    good = Groups(uniques=100, totals=300, lost_at_most=0, exact=True, balanced=True)
+    assert said(weigh(three, steady(100, 300), good)) is PASS
+    bad = replace(good, duplicated=3, missing_events=3)
+    proof = weigh(three, steady(100, 300), bad)
+    assert (proof.duplicated.at_least, proof.missing_events.at_least) == (3, 3)
+    assert said(proof) is FAIL
+
+
+@pytest.mark.parametrize(("uniques", "totals"), [(0, 73), (50, 49)])
+def test_4_users_and_events_that_do_not_add_up_are_no_evidence(uniques: int, totals: int) -> None:
+    seen, findings = told(terms(73), steady(uniques, totals))
+    assert (seen.uniques, seen.lost_at_least, seen.duplicated) == (None, None, None)
+    assert findings[0].verdict is UNKNOWN
+    assert f"do not add up: {totals} events of {uniques} users" in findings[0].summary
+
+
+def test_4_missing_users_none_of_whose_events_are_missing_may_be_an_estimate() -> None:
+    seen, findings = told(terms(1000), steady(990, 1000), controls=True)
+    assert (seen.lost, seen.duplicated, seen.lost_at_least) == (None, None, 0)
+    assert {f.check: f.verdict for f in findings}["lost"] is UNKNOWN
+    assert 'verify.approximate = "1%"' in findings[0].summary
+    # lost and duplicated in different buckets: no estimate
+    groups = Groups(
+        uniques=990,
+        totals=1000,
+        as_of_ns=DEADLINE_S * S,
+        lost_at_least=10,
+        lost_at_most=10,
+        complete=False,
+        duplicated=10,
+    )
+    proof = weigh(terms(1000), steady(990, 1000), groups, controls=True)
+    assert (proof.lost.at_least, proof.duplicated.at_least) == (10, 10)
+
+
+def test_4_rows_that_do_not_add_up_to_the_count_make_both_no_evidence() -> None:
+    groups = Groups(contradiction="its rows add up to 500, the count without groups is 494")
+    seen, findings = told(terms(500), steady(494), groups, controls=True)
+    assert (seen.lost, seen.lost_at_least, seen.lost_at_most) == (None, 0, 500)
+    assert worst(finding.verdict for finding in findings) is UNKNOWN
+    assert "add up to 500" in findings[0].summary
+    assert "verify.approximate" in findings[0].summary
+
+
+def test_4_a_declared_error_widens_the_bounds_and_is_told() -> None:
+    about = replace(terms(1000), approximate=0.01)
+    for uniques, verdict in ((1000, PASS), (991, PASS), (1009, PASS), (980, FAIL), (1020, FAIL)):
+        seen, findings = told(about, steady(uniques, 1000), controls=True)
+        assert worst(finding.verdict for finding in findings) is verdict, uniques
+        assert seen.approximate == 0.01
+        if verdict is PASS:
+            assert "within the 1 % that verify.approximate declares" in findings[0].summary
+    seen, _ = told(about, steady(980, 980), controls=True)
+    assert (seen.lost_at_least, seen.lost_at_most) == (11, 29)
+    # estimates that waver within it do not contradict each other
+    wavering = [at(second, 1000 + (-1) ** second * 9, 1000) for second in range(12)]
+    assert weigh(about, wavering).lost.verdict is PASS
+    # unclear answers can hide more than the error
+    assert weigh(replace(terms(1000, 100), approximate=0.01), steady(1000)).lost.verdict is UNKNOWN
+
+
+def test_5_answers_that_are_no_evidence_are_no_zero() -> None:
+    nothing = [at(second, None) for second in range(12)]
+    assert weigh(terms(100), nothing).nothing is Reason.NO_ANSWER
+    assert weigh(terms(100), []).nothing is Reason.NO_ANSWER
+
+
+@pytest.mark.parametrize("controls", [True, False, None])
+def test_6_missing_users_are_late_if_users_sent_later_are_missing_too(controls: bool) -> None:
+    seen, findings = told(terms(100), steady(90), controls=controls)
+    assert worst(f.verdict for f in findings) is (UNKNOWN if controls is False else FAIL)
+    assert (seen.lost, seen.lost_at_least) == ((None, 0) if controls is False else (10, 10))
+
+
+def test_9_without_a_filter_nothing_but_a_loss_can_be_proven() -> None:
+    base = replace(terms(100), isolation="baseline", baseline=50)
+    seen, findings = told(base, steady(150, 900))
+    assert (seen.uniques, seen.lost, seen.duplicated, seen.lost_at_most) == (100, None, None, 100)
+    assert worst(f.verdict for f in findings) is UNKNOWN
+    assert "cannot tell this run's users" in findings[-1].summary
+    seen, findings = told(base, steady(400, 900))
+    assert (worst(f.verdict for f in findings), seen.unexpected) == (UNKNOWN, None)
+    assert weigh(base, steady(140, 900)).lost.at_least == 10
+    assert weigh(replace(base, baseline=None), steady(150)).nothing is Reason.NO_BASELINE
+
+
+def test_a_filter_that_does_not_work_proves_nothing() -> None:
+    assert weigh(replace(terms(100), baseline=3), steady(103)).nothing is Reason.BROKEN_FILTER
+    assert weigh(terms(100), steady(100), leaking=True).nothing is Reason.LEAKING
+    seen, findings = told(terms(100), steady(100), leaking=True)
+    assert (seen.uniques, worst(f.verdict for f in findings)) == (None, UNKNOWN)
+
+
+def test_nothing_acknowledged_is_unknown() -> None:
+    assert told(terms(0), steady(0))[1][0].verdict is UNKNOWN
+    assert said(weigh(terms(0, 0, 10), steady(0))) is UNKNOWN
+
+
+def test_the_band_of_unclear_answers() -> None:
+    seen, findings = told(terms(100, 10), steady(104))
+    assert (seen.lost_at_least, seen.lost_at_most, seen.recovered_at_most) == (0, 6, 10)
+    assert "up to 6 could be missing" in findings[0].summary
+    seen, findings = told(terms(100, 10), steady(110))
+    assert (seen.lost, seen.lost_at_most, seen.recovered_at_most) == (0, 0, 10)
+    groups = Groups(uniques=104, as_of_ns=DEADLINE_S * S, exact=True, lost_at_most=0)
+    seen, _ = told(terms(100, 10), steady(104), groups)
+    assert (seen.lost, seen.recovered_at_most) == (0, 4)
+
+
+def test_events_that_nobody_promised_are_not_missing() -> None:
+    # three events each; ten copies have no clear answer, and may have arrived with one
+    some = terms(90, 10, each=3)
+    for events, missing, verdict in ((290, 0, UNKNOWN), (280, 0, UNKNOWN), (279, 1, FAIL)):
+        claim = weigh(some, steady(100, events)).missing_events
+        assert (claim.at_least, claim.verdict) == (missing, verdict)
+    # users that nobody sent promised nothing either
+    assert weigh(terms(100, each=3), steady(105, 305)).missing_events.at_least == 0
+
+
+def test_events_that_never_stood_still_with_the_users_prove_no_duplicate() -> None:
+    moving = [at(second, 100, 100 + second) for second in range(12)]
+    seen, findings = told(terms(100), moving)
+    assert seen.duplicated is None
+    (finding,) = [finding for finding in findings if finding.check == "duplicated"]
+    assert finding.verdict is UNKNOWN
+    assert "no two answers in a row agreed" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (12, "12.0 s"),
+        (119, "119.0 s"),
+        (150, "2.5 minutes"),
+        (9000, "2.5 hours"),
+        (864e3, "10.0 days"),
+    ],
+)
+def test_how_old_the_count_is_is_said_in_a_fitting_unit(seconds: float, words: str) -> None:
+    _, findings = told(terms(100), [*steady(90), at(seconds, 90)])
+    assert f"are missing {words} after the last acknowledgement" in findings[0].summary
+
+
+# against all that could have been
+
+
+@dataclass(frozen=True)
+class World:
+    """What a service could have done with every copy."""
+
+    lost: int
+    recovered: int
+    stored: int
+    foreign: int
+
+    @property
+    def faulty(self) -> bool:
+        return bool(self.lost or self.stored or self.foreign)
+
+
+def worlds(
+    counts: tuple[int, ...], groups: tuple[tuple[int, int, int], ...], foreign: bool
+) -> Iterator[World]:
+    """Yield every world in which each bucket's count is what the service said it is."""
+    for chosen in itertools.product(
+        *(itertools.product(range(a + 1), range(i + 1), range(r + 1)) for a, i, r in groups)
+    ):
+        rest = [
+            count - (a - lost) - recovered - stored
+            for count, (a, _, _), (lost, recovered, stored) in zip(
+                counts, groups, chosen, strict=True
+            )
+        ]
+        if all(left >= 0 for left in rest) and (foreign or not any(rest)):
+            lost, recovered, stored = (sum(column) for column in zip(*chosen, strict=True))
+            yield World(lost, recovered, stored, sum(rest))
+
+
+outcomes = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2))
+
+
+@settings(max_examples=150, deadline=None)
+@given(sent=outcomes, data=st.data(), baseline=st.booleans())
+def test_a_sum_proves_what_is_so_in_every_world_that_has_it(
+    sent: tuple[int, int, int], data: st.DataObject, *, baseline: bool
+) -> None:
+    count = data.draw(st.integers(0, sum(sent) + 2))
+    # who draws the run's id at random meets nobody else's users, unless there is no filter or
+    # more are counted than were ever sent
+    possible = list(worlds((count,), (sent,), foreign=baseline or count > sent[0] + sent[1]))
+    _compare(replace(terms(*sent), isolation="baseline" if baseline else "filter"), count, possible)
+
+
+@settings(max_examples=150, deadline=None)
+@given(buckets=st.lists(outcomes, min_size=1, max_size=3), data=st.data())
+def test_a_count_by_bucket_proves_what_is_so_in_every_world_that_has_it(
+    buckets: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    buckets = [(a, i, 0) for a, i, _ in buckets]  # refused copies: by further partitions
+    counts = tuple(data.draw(st.integers(0, sum(bucket) + 1)) for bucket in buckets)
+    width = 10
+    outcome: tuple[list[int], list[int]] = ([], [])
+    for place, (acknowledged, unclear, _) in enumerate(buckets):
+        first = place * width
+        outcome[0].extend(range(first, first + acknowledged))
+        outcome[1].extend(range(first + acknowledged, first + acknowledged + unclear))
+    copies = SentCopies(
+        Buckets(run_id="run", copies=9000),
+        acknowledged=BitMap(outcome[0]),
+        indeterminate=BitMap(outcome[1]),
+        rejected=BitMap(),
+    )
+    observed = np.zeros(size(SEQUENCE), dtype=np.int64)
+    observed[: len(counts)] = counts
+    deduction = deduce_lost(copies, [Tally(name=SEQUENCE, counts=observed)])
+    base = Groups(uniques=sum(counts), totals=sum(counts), as_of_ns=DEADLINE_S * S)
+    found = conclude_groups(copies, deduction, None, partitions=1, queries=1, cost=1, groups=base)
+    # one that nobody sent cannot hide a missing one but in its own bucket
+    surplus = any(count > a + i for count, (a, i, _) in zip(counts, buckets, strict=True))
+    possible = list(worlds(counts, tuple(buckets), foreign=surplus))
+    sent = (len(outcome[0]), len(outcome[1]), 0)
+    _compare(replace(terms(*sent), splits=True), sum(counts), possible, found.groups)
+    for number in found.lost:
+        place = number // width
+        assert counts[place] == 0 or all(
+            world.lost for world in worlds((counts[place],), (buckets[place],), foreign=False)
+        )
+
+
+def _compare(
+    terms_: Terms, count: int, possible: list[World], groups: Groups | None = None
+) -> None:
+    """Hold what is said against all worlds that the counts allow."""
+    proof = weigh(terms_, steady(count), groups, controls=True)
+    if not possible:
+        return
+    lost = [world.lost for world in possible]
+    assert proof.lost.at_least <= min(lost)
+    assert proof.lost.at_most is None or proof.lost.at_most >= max(lost)
+    assert proof.recovered_at_most is not None
+    assert proof.recovered_at_most >= max(world.recovered for world in possible)
+    if proof.lost.verdict is FAIL:
+        assert all(lost)
+    if proof.lost.verdict is PASS:
+        assert not any(lost)
+    if proof.unexpected.verdict is FAIL:
+        assert proof.unexpected.at_least <= min(w.stored + w.foreign for w in possible)
+    if proof.unexpected.verdict is PASS:
+        assert not any(world.stored for world in possible)
+    if said(proof) is PASS:
+        assert not any(world.faulty for world in possible)
+    if said(proof) is FAIL:
+        assert all(world.faulty for world in possible)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    true=st.lists(st.integers(0, 20), min_size=1, max_size=11),
+    behind=st.lists(st.integers(0, 5), min_size=11, max_size=11),
+)
+def test_a_replica_that_is_behind_makes_nobody_lost_who_is_counted(
+    true: list[int], behind: list[int]
+) -> None:
+    """Answers tell the state of now or of a while ago; whoever is counted stays counted."""
+    grown = np.maximum.accumulate([*true, *[0] * (11 - len(true))]).tolist()
+    answers = [at(second, grown[max(0, second - late)]) for second, late in enumerate(behind)]
+    proof = weigh(terms(20), answers, controls=True)
+    if proof.lost.verdict is FAIL:
+        assert max(seen.uniques or 0 for seen in answers) < 20
+    if proof.lost.verdict is PASS:
+        assert grown[-1] == 20
