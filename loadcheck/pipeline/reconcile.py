@@ -28,6 +28,7 @@ from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import secret_values
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
@@ -125,10 +126,7 @@ def rejudge(
         | {
             "visibility": lag,
             "localized": verified.localized or before.get("localized"),
-            "controls": {
-                name: getattr(verified.controlled, name)
-                for name in ("acknowledged", "visible", "unsent")
-            },
+            "controls": verified.controlled.to_json(),
         },
         "thresholds": judged,
         "findings": [*(finding.to_json() for finding in findings), *kept],
@@ -352,7 +350,7 @@ async def _again(
         await verification.later(
             sent,
             ledger,
-            (before.get("controls") or {}).get("acknowledged"),
+            _controls(before),
             ago_s=_ago_s(document),
             shown=any(
                 (entry["uniques"] or 0) > (verification.baseline or 0)
@@ -386,6 +384,12 @@ async def _again(
         consistent=settled.consistent,
         verdict=settled.verdict,
     )
+
+
+def _controls(stored: Mapping[str, Any]) -> ControlResult | None:
+    """Return the control users that the run itself sent; None if it sent none."""
+    found = ControlResult.read(stored.get("controls") or {})
+    return None if found.acknowledged is None else found
 
 
 def _ago_s(document: Mapping[str, Any]) -> float:
