@@ -136,7 +136,7 @@ class Verification:
         self._controls: Controls | None = None
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
-        self._watching_ns = 0
+        self._watching_ns = self._until_ns = 0
         self._blank = False
         self._names = UserNames(
             prepared.plan, prepared.ingest, buckets.run_id, scenario.verify.user
@@ -179,7 +179,8 @@ class Verification:
     async def end_order(self) -> None:
         """Count by bucket in send order a last time, now that the count has settled."""
         if self._orders and self._ordered:
-            with anyio.move_on_after(_LAST_ORDER_S):
+            left_s = (self._until_ns - time.monotonic_ns()) / 1e9
+            with anyio.move_on_after(min(_LAST_ORDER_S, left_s)):
                 await self._ask_order()
 
     @property
@@ -401,6 +402,7 @@ class Verification:
         """End whatever is being asked, some time after the deadline."""
         slack_s = self._slack_s
         left_s = (deadline_ns - time.monotonic_ns()) / 1e9 + slack_s
+        self._until_ns = deadline_ns + int(slack_s * 1e9)
         with anyio.move_on_after(left_s):
             yield
 
