@@ -21,6 +21,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from loadcheck.escaping import printable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -64,7 +66,7 @@ class Problem:
         text = ": ".join(part for part in (place, self.key, self.message) if part)
         if self.remedy:
             text += f"; {self.remedy}"
-        return f"{text} [{self.section}]" if self.section else text
+        return printable(f"{text} [{self.section}]" if self.section else text)
 
 
 class LoadcheckError(Exception):

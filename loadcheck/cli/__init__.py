@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from loadcheck.cli import streams
-from loadcheck.cli.app import app
+from loadcheck.cli.app import call
 from loadcheck.cli.exits import Exit, guarded, interruptible
 
 __all__ = ["main"]
@@ -15,4 +15,4 @@ def main() -> None:
     """Run the command line; never returns."""
     streams.install()
     interruptible()
-    sys.exit(guarded(lambda: app(prog_name="loadcheck")) or Exit.PASS)
+    sys.exit(guarded(call) or Exit.PASS)

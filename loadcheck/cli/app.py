@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from loadcheck.cli.capacity import capacity
 from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
+from loadcheck.cli.exits import Exit, tell
 from loadcheck.cli.export import export
 from loadcheck.cli.list import list_results
 from loadcheck.cli.reconcile import reconcile
@@ -19,6 +20,8 @@ from loadcheck.cli.report import report
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
 from loadcheck.cli.show import show
+from loadcheck.errors import Problem
+from loadcheck.secrets import without_userinfo
 
 app = typer.Typer(
     help="A load generator that proves its load arrived.",
@@ -28,6 +31,40 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+# typer brings a copy of click, or depends on it, by version
+_UsageError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+def call() -> None:
+    """Run the command that the arguments name; a usage error is told as every other problem is.
+
+    Raises:
+        SystemExit: With the command's exit code.
+        KeyboardInterrupt: It was interrupted.
+    """
+    try:
+        code = app(prog_name="loadcheck", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except _UsageError as error:
+        raise SystemExit(_refused(error)) from None
+    raise SystemExit(code or Exit.PASS)
+
+
+def _refused(error: Any) -> Exit:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return Exit.USAGE
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "loadcheck"
+    message = without_userinfo(error.format_message().rstrip("."))
+    remedy = f"see {command} --help"
+    tell(Problem(message=f"{message[:1].lower()}{message[1:]}", remedy=remedy))
+    return Exit.USAGE
 
 
 def _version(wanted: bool) -> None:

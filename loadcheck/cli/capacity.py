@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -96,7 +97,7 @@ def capacity(
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import keep_secret, tell  # noqa: PLC0415
+    from loadcheck.cli.exits import tell  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.report import capacity as report  # noqa: PLC0415
@@ -105,7 +106,6 @@ def capacity(
     loaded = scenarios.load(
         scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
     )
-    keep_secret(loaded.secrets)
     directory, file = placed(output)
     options = Options(
         results=directory,
@@ -125,7 +125,7 @@ def capacity(
     document = searched.document
     unsaved = searched.unsaved
     stream = sys.stderr if as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
-    path = str(searched.path) if unsaved is None else ""
+    path = terminal.shown_path(searched.path if unsaved is None else None)
     if quiet:
         stream.write(f"{report.headline(document)}  {path}".rstrip() + "\n")
     else:
@@ -160,9 +160,10 @@ def _settings(
 def _amount(written: str) -> str:
     """Return a part of a budget as TOML: a number as it stands, all else as a string."""
     try:
-        return _number(float(written))
+        number = float(written)
     except ValueError:
         return json.dumps(written)
+    return _number(number) if math.isfinite(number) else json.dumps(written)
 
 
 def _number(value: float) -> str:
@@ -190,10 +191,10 @@ class _View:
 
     def __init__(self, *, quiet: bool) -> None:
         from loadcheck.cli.streams import Screen  # noqa: PLC0415
-        from loadcheck.report import otel as telemetry  # noqa: PLC0415
+        from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
 
         self._quiet = quiet
-        self._metrics = telemetry.settings(os.environ)
+        self._metrics = metrics_settings(os.environ)
         self.notes: dict[str, None] = {}
         self._screen = Screen(sys.stderr)
 
@@ -206,6 +207,7 @@ class _View:
             import anyio  # noqa: PLC0415
 
             from loadcheck.cli import terminal  # noqa: PLC0415
+            from loadcheck.escaping import printable  # noqa: PLC0415
             from loadcheck.report import words  # noqa: PLC0415
 
             if self._quiet or not sys.stderr.isatty():
@@ -218,7 +220,7 @@ class _View:
                         f"  p99 {words.duration(progress.latest('p99_ms'))}"
                         f"  {progress.record.in_flight:,} in flight"
                     )
-                    self._screen.show(f"\r{row[: terminal.width() - 1]}\x1b[K")
+                    self._screen.show(f"\r{printable(row)[: terminal.width() - 1]}\x1b[K")
                     await anyio.sleep(_REDRAW_S)
             finally:
                 self._screen.show("\r\x1b[K")

@@ -176,7 +176,9 @@ def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) ->
     if kind is Format.JSON:
         import orjson  # noqa: PLC0415
 
-        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+        from loadcheck.escaping import printable_json  # noqa: PLC0415
+
+        return printable_json(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
     if kind is Format.MARKDOWN:
         from loadcheck.report.markdown import markdown  # noqa: PLC0415
 

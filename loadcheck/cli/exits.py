@@ -6,16 +6,15 @@ import enum
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError
+from loadcheck.escaping import printable
+from loadcheck.secrets import cover
 
 if TYPE_CHECKING:
     from loadcheck.verify.verdict import Verdict
-
-_SHORTEST_SECRET = 4
-_secrets: set[str] = set()
 
 
 class Exit(enum.IntEnum):
@@ -76,16 +75,9 @@ def guarded(command: Callable[[], object]) -> int:
     return Exit.PASS
 
 
-def keep_secret(values: Collection[str]) -> None:
-    """Let nothing that is said of an error show these values."""
-    long = [value for value in values if len(value) >= _SHORTEST_SECRET]
-    # an exception quotes as Python spells it
-    _secrets.update(long, (repr(value)[1:-1] for value in long))
-
-
 def tell(problem: Problem) -> None:
     """Say one problem on stderr."""
-    print(_covered(f"{problem.severity}: {problem}"), file=sys.stderr)  # noqa: T201
+    print(cover(f"{problem.severity}: {problem}"), file=sys.stderr)  # noqa: T201
 
 
 def _explain(error: BaseException) -> int:
@@ -94,24 +86,16 @@ def _explain(error: BaseException) -> int:
             tell(problem)
         return Exit.UNSAVED if isinstance(error, SaveError) else Exit.USAGE
     if isinstance(error, LoadcheckError):
-        print(_covered(f"error: {error}"), file=sys.stderr)  # noqa: T201
+        print(printable(cover(f"error: {error}"), lines=True), file=sys.stderr)  # noqa: T201
         return Exit.UNKNOWN
     if isinstance(error, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    text = "".join(traceback.format_exception(error))
+    text = printable(cover("".join(traceback.format_exception(error))), lines=True)
     print(  # noqa: T201
-        f"{_covered(text)}\nThis is a bug in loadcheck; please report the lines above.",
+        f"{text}\nThis is a bug in loadcheck; please report the lines above.",
         file=sys.stderr,
     )
     return Exit.BUG
-
-
-def _covered(text: str) -> str:
-    """Return a text with every secret replaced."""
-    # the longest first: of one that begins with another nothing may be left
-    for secret in sorted(_secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
 
 
 def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.errors import Problem, ScenarioError
+from loadcheck.secrets import without_userinfo
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
@@ -86,7 +87,8 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
         name, equals, value = entry.partition("=")
         if not (name and equals and value):
             remedy = "expected NAME=FILE" if option == "--source" else "expected URL or NAME=URL"
-            problems.append(Problem(message=f"{option} {entry}", remedy=remedy))
+            shown = without_userinfo(entry, bare=True)
+            problems.append(Problem(message=f"{option} {shown}", remedy=remedy))
         named.append((name, value))
     if problems:
         raise ScenarioError(problems)

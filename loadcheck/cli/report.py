@@ -29,10 +29,11 @@ def report(
     The page needs no network and no other file: the verdict first, then charts and tables.
     """
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
     from loadcheck.report.html import page  # noqa: PLC0415
 
     with naming(result):
         data = page(stored(result))
     path = output or result.with_suffix(".html")
     place(data, path, of=result, replace=force)
-    sys.stdout.write(f"{path}\n")
+    sys.stdout.write(f"{shown_path(path)}\n")

@@ -55,11 +55,11 @@ def run(
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of, keep_secret  # noqa: PLC0415
+    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
     loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
-    keep_secret(loaded.secrets)
     directory, file = placed(output)
     options = pipeline.Options(
         results=directory,
@@ -75,7 +75,7 @@ def run(
         view = terminal.live_view
     else:
         view = terminal.line_view
-    wanted = telemetry.settings(os.environ)
+    wanted = metrics_settings(os.environ)
     if wanted is not None:
         view = telemetry.beside(view, wanted)
     finished = anyio.run(

@@ -19,18 +19,20 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the document itself.")] = False,
 ) -> None:
     """Show a stored result, of a run, a capacity search or a comparison, as it was shown first."""
+    from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
-    from loadcheck.cli.terminal import has_color, print_summary, width, write_json  # noqa: PLC0415
     from loadcheck.report import capacity, comparison  # noqa: PLC0415
 
     document = stored(result)
-    color = has_color(sys.stdout)
+    color = terminal.has_color(sys.stdout)
     if as_json:
-        write_json(document)
+        terminal.write_json(document)
     elif kind_of(document) == "capacity":
-        text = capacity.summary(document, color=color, width=width(), path=str(result))
+        text = capacity.summary(
+            document, color=color, width=terminal.width(), path=terminal.shown_path(result)
+        )
         sys.stdout.write(text)
     elif kind_of(document) == "comparison":
-        sys.stdout.write(comparison.text(document, color=color, width=width()))
+        sys.stdout.write(comparison.text(document, color=color, width=terminal.width()))
     else:
-        print_summary(document, path=result, stream=sys.stdout)
+        terminal.print_summary(document, path=result, stream=sys.stdout)

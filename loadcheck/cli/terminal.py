@@ -13,9 +13,11 @@ from typing import Any, TextIO
 
 from loadcheck.cli.streams import Screen
 from loadcheck.errors import ResultFileError
+from loadcheck.escaping import printable
 from loadcheck.report import live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
+from loadcheck.secrets import cover
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -37,13 +39,13 @@ def width() -> int:
 
 def print_summary(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print a result for a person."""
-    text = terminal.summary(document, color=has_color(stream), width=width(), path=str(path or ""))
-    stream.write(text)
+    shown = shown_path(path)
+    stream.write(terminal.summary(document, color=has_color(stream), width=width(), path=shown))
 
 
 def print_headline(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print the verdict in one line."""
-    stream.write(f"{terminal.headline(document)}  {path or ''}".rstrip() + "\n")
+    stream.write(f"{terminal.headline(document)}  {shown_path(path)}".rstrip() + "\n")
 
 
 def print_run(
@@ -76,6 +78,11 @@ def write_json(document: Mapping[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
+def shown_path(path: Path | None) -> str:
+    """Return how a path is shown: without secrets, and without what would act on a terminal."""
+    return "" if path is None else printable(cover(str(path)))
+
+
 def offer(document: Mapping[str, Any], path: Path) -> None:
     """Hand over a document that could not be saved: on stdout, where nobody has to read it.
 
@@ -85,14 +92,14 @@ def offer(document: Mapping[str, Any], path: Path) -> None:
     if elsewhere is None:
         write_json(document)
     else:
-        sys.stderr.write(f"the document is in {elsewhere}\n")
+        sys.stderr.write(f"the document is in {shown_path(elsewhere)}\n")
 
 
 def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -> None:
     """Say on stderr how a run that was interrupted can be asked about later."""
     if path is None or document["scenario"].get("target", {}).get("kind") == "emulator":
         return  # an embedded emulator has ended with its run
-    away, name = " --live" if live else "", shlex.quote(str(path))
+    away, name = " --live" if live else "", shown_path(Path(shlex.quote(str(path))))
     sys.stderr.write(f"To ask the service again: loadcheck reconcile{away} {name}\n")
 
 

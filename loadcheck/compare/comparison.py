@@ -105,6 +105,7 @@ def _require_figures(runs: Sequence[Stored]) -> None:
     problems = [
         Problem(
             file=run.file,
+            remedy="name the file of a run that has ended by itself",
             message=f"has no figures to compare: the run got as far as "
             f"{run.document['run']['phase']}",
         )

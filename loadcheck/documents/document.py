@@ -17,6 +17,7 @@ from loadcheck.documents.json import NotJsonError, compose_json
 from loadcheck.documents.yaml import compose
 from loadcheck.errors import Problem, WorkflowError
 
+_LOOK: Final = "look at this line and the one before: indentation, quotes, brackets"
 MAX_BYTES: Final = 10 * 1024 * 1024
 
 
@@ -87,16 +88,20 @@ def parse_document(content: bytes, *, name: str, location: str) -> Document:
     """
     if len(content) > MAX_BYTES:
         message = f"larger than {MAX_BYTES // 1024 // 1024} MB"
-        raise WorkflowError(Problem(message=message, file=name, line=1))
+        remedy = "leave out what the workflow does not use"
+        raise WorkflowError(Problem(message=message, file=name, line=1, remedy=remedy))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise WorkflowError(Problem(message="not UTF-8", file=name, line=line)) from None
+        raise WorkflowError(
+            Problem(message="not UTF-8", file=name, line=line, remedy="save it as UTF-8")
+        ) from None
     try:
         root = _root(text)
     except TreeError as error:
-        problem = Problem(message=error.message, file=name, line=error.line, remedy=error.remedy)
+        remedy = error.remedy or _LOOK
+        problem = Problem(message=error.message, file=name, line=error.line, remedy=remedy)
         raise WorkflowError(problem) from None
     return Document(name=name, location=location, root=root)
 

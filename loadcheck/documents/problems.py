@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TypeAlias
 
 from loadcheck.documents.document import Document
 from loadcheck.documents.pointer import format_pointer
 from loadcheck.errors import Problem
+from loadcheck.secrets import redactor
 
 Path: TypeAlias = tuple[str | int, ...]
 
-_MASK = "<secret>"
+_OTHERWISE = "write it otherwise, or leave it out"
 
 
 class Report:
@@ -25,17 +25,17 @@ class Report:
 
     def __init__(self, *, strict: bool = False, secrets: frozenset[str] = frozenset()) -> None:
         self._strict = strict
-        spellings = {spelling for text in secrets if text for spelling in _spellings(text)}
-        self._secrets = sorted(spellings, key=len, reverse=True)
+        self._redactor = redactor(secrets)
         self._problems: dict[Problem, None] = {}
 
     def add(self, problem: Problem) -> None:
         """Take a problem, once."""
         clean = dataclasses.replace(
             problem,
-            message=self._hide(problem.message),
-            key=self._hide(problem.key),
-            remedy=self._hide(problem.remedy),
+            message=self._redactor.text(problem.message),
+            file=self._redactor.text(problem.file),
+            key=self._redactor.text(problem.key),
+            remedy=self._redactor.text(problem.remedy),
             severity="error" if self._strict else problem.severity,
         )
         self._problems.setdefault(clean)
@@ -58,16 +58,6 @@ class Report:
     def warnings(self) -> tuple[Problem, ...]:
         """The warnings among them."""
         return tuple(problem for problem in self.problems if problem.severity == "warning")
-
-    def _hide(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, _MASK)
-        return text
-
-
-def _spellings(text: str) -> tuple[str, ...]:
-    """Return a text as it may stand in a message: as it is, and escaped as by Python or JSON."""
-    return text, repr(text)[1:-1], json.dumps(text)[1:-1]
 
 
 class DocumentReporter:
@@ -92,6 +82,6 @@ class DocumentReporter:
             file=self.document.name,
             line=self.document.line(path),
             key=format_pointer(path),
-            remedy=remedy,
+            remedy=remedy or (f"see the specification, {section}" if section else _OTHERWISE),
             section=section,
         )

@@ -39,7 +39,9 @@ class Reader:
         self.usable = isinstance(raw, Mapping)
         self.raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         if not self.usable:
-            self.error((), f"expected an object, found {describe(raw)}")
+            self.error(
+                (), f"expected an object, found {describe(raw)}", "write its fields below it"
+            )
         for name in self.raw:
             if name in known or name.startswith("x-"):
                 continue
@@ -60,7 +62,7 @@ class Reader:
         """Report fields that are not there; return whether all are."""
         missing = [name for name in names if name not in self.raw]
         for name in missing if self.usable else ():
-            self.error((), f'the field "{name}" is missing')
+            self.error((), f'the field "{name}" is missing', f'add "{name}"')
         return not missing
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str | None:

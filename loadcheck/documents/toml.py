@@ -342,8 +342,32 @@ def _syntax_problem(text: str, file: str, error: str, repeat: Repeat | None) -> 
         message=f"is not TOML: {reason}, column {column}",
         file=file,
         line=line,
-        remedy="text stands in quotes" if _is_bare_word(reason, lines[line - 1]) else "",
+        remedy=toml_remedy(reason, lines[line - 1]),
     )
+
+
+_REMEDIES = (
+    (r"'\n'", "close the quotation mark"),
+    ("after a key", "write KEY = VALUE, or [TABLE]"),
+    ("invalid statement", "write KEY = VALUE, or [TABLE]"),
+    ("key part", "a key is of letters, digits, - and _, or stands in quotes"),
+    ("unterminated string", "close the quotation mark"),
+    ("character", "leave it out, or write it as \\u and four hexadecimal digits, in double quotes"),
+    ("expected newline", "one KEY = VALUE a line; text stands in quotes"),
+    ("unclosed", "close the bracket"),
+    ("at the end of", "close the bracket"),
+    ("twice", "give it once"),
+    ("overwrite", "give it once"),
+    ("invalid value", "expected text in quotes, a number, true, false, an array or a table"),
+)
+
+
+def toml_remedy(reason: str, line: str) -> str:
+    """Return what to do about what the parser says of a line."""
+    if _is_bare_word(reason, line):
+        return "text stands in quotes"
+    found = (remedy for part, remedy in _REMEDIES if part in reason.lower())
+    return next(found, "look for a quotation mark or a bracket that is not closed")
 
 
 def _is_bare_word(reason: str, line: str) -> bool:

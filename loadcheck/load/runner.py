@@ -25,6 +25,8 @@ from loadcheck.workflow.runtime.plan import Plan
 
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
+MOST_COPIES = 2**32
+"""A ledger's numbers have 32 bits: a load that only time bounds ends here all the same."""
 _BURST_NS = 500_000
 """Longest burst of starts before responses are processed."""
 _STEP_S = 0.1
@@ -105,6 +107,7 @@ class Runner:
             self._begin(tasks)
             until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
+            most = MOST_COPIES if copies is None else copies
             starting = False
 
             async def later() -> None:
@@ -118,10 +121,10 @@ class Runner:
                     return
                 now = self._clock()
                 over = until_ns is not None and now >= until_ns
-                if over or self._stopping.is_set() or (copies is not None and number >= copies):
+                if over or self._stopping.is_set() or number >= most:
                     self._stopping.set()
                     return
-                count = together if copies is None else min(together, copies - number)
+                count = min(together, most - number)
                 record.due += count
                 if now >= record.grid.next_ns:
                     record.grid.enter(number, now)
@@ -310,10 +313,11 @@ class Runner:
             record.sent(copy.due_ns, exchange.sent_ns)
         step = exchange.request.step
         record.steps[step].add(exchange, copy.due_ns, copy.started_ns)
-        if exchange.failure is Failure.LOCAL:
-            self._unable.add(copy)
-        elif self._unable:
-            self._unable.discard(copy)
+        if not exchange.success:
+            if exchange.failure is Failure.LOCAL:
+                self._unable.add(copy)
+            else:
+                self._unable.discard(copy)
         if step == self._ingest:
             copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
             if exchange.success:

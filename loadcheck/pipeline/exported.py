@@ -33,7 +33,13 @@ _DETAIL_BYTES = 300
 
 
 async def download(
-    scenario: Scenario, prepared: CompiledScenario, begin: datetime, end: datetime, folder: Path
+    scenario: Scenario,
+    prepared: CompiledScenario,
+    begin: datetime,
+    end: datetime,
+    folder: Path,
+    *,
+    consent: bool,
 ) -> Path:
     """Fetch the archive of the hours of a run into a folder, piece by piece.
 
@@ -56,7 +62,7 @@ async def download(
     extensions = {"sni_hostname": server_name} if server_name else {}
     try:
         async with (
-            client_of(scenario, timeout_s=_TIMEOUT_S) as client,
+            client_of(scenario, timeout_s=_TIMEOUT_S, consent=consent) as client,
             client.stream("GET", url, headers=headers, extensions=extensions) as response,
         ):
             if response.status_code != httpx.codes.OK:
@@ -67,7 +73,8 @@ async def download(
                     await file.write(chunk)
     except httpx.HTTPError as error:
         message = f"the export could not be fetched: {str(error) or type(error).__name__}"
-        raise InputError(Problem(message=message)) from None
+        remedy = "ask again later, or without --export"
+        raise InputError(Problem(message=message, remedy=remedy)) from None
     return target
 
 

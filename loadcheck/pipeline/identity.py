@@ -11,6 +11,12 @@ from loadcheck.pipeline.prepare import planned_copies
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.workflow.identity import Run
 
+
+def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
+    """Return what a run must show nowhere: the scenario's secrets, and what its target gave it."""
+    return (scenario.secrets | frozenset(run.target.values())) - {""}
+
+
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
 
@@ -36,20 +42,25 @@ def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, see
         target: What the target supplies.
         seed: Seed of the arrivals, which decide how many copies there are.
     """
-    end = now + timedelta(seconds=_longest_s(scenario))
+    end = now + timedelta(seconds=_loading_s(scenario))
     return Run(
         id=new_id(),
         start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
-        end_day=f"{end.astimezone(UTC) + timedelta(days=1):%Y%m%d}",
+        end_day=end_day(scenario, end),
         target=target,
         copies=planned_copies(scenario.load, seed),
     )
 
 
-def _longest_s(scenario: Scenario) -> float:
+def end_day(scenario: Scenario, loaded: datetime) -> str:
+    """Return the last day of the query window of a run whose load ends at some instant."""
+    after_s = scenario.timeouts.drain_s + scenario.verify.deadline_s
+    return f"{loaded.astimezone(UTC) + timedelta(days=1, seconds=after_s):%Y%m%d}"
+
+
+def _loading_s(scenario: Scenario) -> float:
+    """Return how long the load lasts as far as is known: a number of copies takes what it takes."""
     load = scenario.load
     if isinstance(load, OpenLoad):
-        loading_s = sum(stage.duration_s for stage in load.stages)
-    else:
-        loading_s = load.duration_s or 0.0
-    return loading_s + scenario.timeouts.drain_s + scenario.verify.deadline_s
+        return sum(stage.duration_s for stage in load.stages)
+    return load.duration_s or 0.0

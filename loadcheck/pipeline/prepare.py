@@ -7,21 +7,33 @@ Derives the load engine's configuration from a scenario.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import httpx
 
+from loadcheck import secrets
 from loadcheck.documents.document import MAX_BYTES
+from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator import config as emulator_config
-from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
+from loadcheck.errors import (
+    ConsentError,
+    InputError,
+    Problem,
+    ScenarioError,
+    WorkflowError,
+    did_you_mean,
+)
 from loadcheck.load.limiter import Limit
 from loadcheck.load.pacer import OpenPacer, stage_spans
+from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.measure import Grid
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import without_userinfo
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
@@ -36,18 +48,27 @@ _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
 
 
-def fetch(url: str) -> bytes:
+def fetch(url: str, *, consent: bool = False) -> bytes:
     """Return what a URL holds, up to a piece more than a document may be long.
 
+    Args:
+        url: The URL, also of another machine's description.
+        consent: Whether the user has said that this machine may be left.
+
     Raises:
+        ConsentError: It would be left, or a redirect asks for it, and ``consent`` is false.
         OSError: It cannot be had, or not within eight seconds, however it comes.
     """
-    found: list[bytes | OSError] = []
+    try:
+        split_http_url(url)
+    except ValueError as error:
+        raise OSError(str(error)) from None
+    found: list[bytes | OSError | InputError] = []
 
     def work() -> None:
         try:
-            found.append(_download(url, time.monotonic() + _TIMEOUT_S))
-        except OSError as error:
+            found.append(_download(url, time.monotonic() + _TIMEOUT_S, consent=consent))
+        except (OSError, InputError) as error:
             found.append(error)
 
     # httpx bounds the wait for each piece only: a head that drips has no end
@@ -55,14 +76,19 @@ def fetch(url: str) -> bytes:
     thread.start()
     thread.join(_TIMEOUT_S)
     answer = found[0] if found else OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
-    if isinstance(answer, OSError):
+    if isinstance(answer, OSError | InputError):
         raise answer
     return answer
 
 
-def _download(url: str, until: float) -> bytes:
+def _download(url: str, until: float, *, consent: bool) -> bytes:
+    proxies = Proxies(os.environ)
     with httpx.Client(
-        timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=_MAX_REDIRECTS
+        transport=FetchTransport(Routes(proxies=proxies, consent=consent)),
+        timeout=_TIMEOUT_S,
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
+        trust_env=False,
     ) as client:
         try:
             with client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
@@ -77,7 +103,11 @@ def _download(url: str, until: float) -> bytes:
                     if len(content) > MAX_BYTES or time.monotonic() > until:
                         break
                 return content
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except LeavingError as error:
+            message = f"the description {without_userinfo(url)} is not read: {error}"
+            remedy = "or read it from a file: --source NAME=FILE"
+            raise ConsentError(Problem(message=message, remedy=remedy)) from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise OSError(str(error) or type(error).__name__) from error
 
 
@@ -85,7 +115,12 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def prepare(
-    scenario: Scenario, *, run: Run, servers: Mapping[str, str], seed: int = 0
+    scenario: Scenario,
+    *,
+    run: Run,
+    servers: Mapping[str, str],
+    seed: int = 0,
+    consent: bool = False,
 ) -> CompiledScenario:
     """Compile a scenario.
 
@@ -94,10 +129,12 @@ def prepare(
         run: Identity of the run, and what its target supplies.
         servers: Base URLs that stand in for described servers; "*" for all.
         seed: Seed of the arrivals.
+        consent: Whether descriptions may be read from other machines.
 
     Raises:
         InputError: With every problem found.
     """
+    secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
     problems = _emulator_problems(scenario)
     criteria = {}
@@ -137,9 +174,9 @@ def prepare(
         run=run,
         criteria=criteria,
         query=verify.query,
-        secrets=secret_values(scenario, run),
+        secrets=scenario.secrets,
         together=together,
-        fetch=fetch,
+        fetch=partial(fetch, consent=consent),
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)

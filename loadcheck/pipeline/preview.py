@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck.load.retry import Backoff
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.destinations import destinations
+from loadcheck.pipeline.identity import (
+    PLACEHOLDER_TARGET,
+    PLACEHOLDER_URL,
+    new_run,
+    secret_values,
+)
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, is_loopback, passed_by, warmups_of
-from loadcheck.result.document import redact
+from loadcheck.pipeline.target import check_tls, route_warnings, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, Run, partitions
 
 
-def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
+def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
     """Return what a scenario would send, as JSON.
 
     Args:
         scenario: The scenario.
         seed: Seed of the arrivals.
+        consent: Whether descriptions may be read from other machines.
 
     Raises:
         InputError: With every problem found.
@@ -34,10 +39,15 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
     emulated = scenario.target.kind == "emulator"
     run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET if emulated else {}, seed=seed)
     prepared = prepare(
-        scenario, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed
+        scenario,
+        run=run,
+        servers={"*": PLACEHOLDER_URL} if emulated else {},
+        seed=seed,
+        consent=consent,
     )
     check_tls(scenario)
-    hidden = secret_values(scenario, run)
+    reached = destinations(scenario, prepared.plan.steps, metrics=True)
+    hidden = redactor(secret_values(scenario, run))
     plan, verify = prepared.plan, scenario.verify
     copies = prepared.planned
     shown: dict[str, Any] = {
@@ -57,7 +67,7 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             for step in plan.steps
         ],
         "overlay": [
-            {"step": edit.step, "at": edit.at, "value": redact(edit.value, hidden)}
+            {"step": edit.step, "at": edit.at, "value": hidden.document(edit.value)}
             for edit in scenario.overlay
         ],
         "ingest": prepared.ingest.step_id,
@@ -71,19 +81,21 @@ def preview(scenario: Scenario, *, seed: int = 0) -> dict[str, Any]:
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
-        "buckets": _buckets(scenario, run, prepared, seed),
+        "buckets": _buckets(scenario, run, prepared, seed, consent=consent),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "stops_after_s": [
             threshold.grace_s if threshold.abort else None for threshold in scenario.thresholds
         ],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
-        "leaves_this_machine": not emulated
-        and not all(is_loopback(step.origin.host) for step in plan.steps),
+        "leaves_this_machine": any(each.away for each in reached),
+        "destinations": [
+            {"origin": each.origin, "what": each.what, "away": each.away} for each in reached
+        ],
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
         "warnings": [
             *(str(problem) for problem in plan.warnings),
-            *filter(None, [passed_by(scenario, prepared.ingest.origin)]),
+            *route_warnings(scenario, prepared.ingest.origin),
         ],
     }
     return shown
@@ -147,9 +159,7 @@ def _load(scenario: Scenario, prepared: CompiledScenario) -> dict[str, Any]:
     }
 
 
-def _first_request(
-    prepared: CompiledScenario, hidden: Collection[str], copies: int = 1
-) -> dict[str, Any]:
+def _first_request(prepared: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
     once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
     now_ms, plan = time.time_ns() // 1_000_000, prepared.plan
     if copies > 1:
@@ -162,13 +172,19 @@ def _first_request(
     return _shown(request, hidden)
 
 
+def _bytes(prepared: CompiledScenario) -> int:
+    """Return the length of the first request."""
+    length: int = _first_request(prepared, redactor(()))["bytes"]
+    return length
+
+
 def _together(scenario: Scenario, copies: int | None) -> int:
     """Return how many copies the first request carries."""
     together = scenario.load.copies_per_request
     return together if copies is None else min(together, max(1, copies))
 
 
-def _first_query(prepared: CompiledScenario, hidden: Collection[str]) -> dict[str, Any] | None:
+def _first_query(prepared: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
     if prepared.questions is None:
         return None
     flow = prepared.questions.uniques.run(1)
@@ -179,7 +195,7 @@ def _first_query(prepared: CompiledScenario, hidden: Collection[str]) -> dict[st
 
 
 def _buckets(
-    scenario: Scenario, run: Run, prepared: CompiledScenario, seed: int
+    scenario: Scenario, run: Run, prepared: CompiledScenario, seed: int, *, consent: bool
 ) -> dict[str, Any] | None:
     """Return where buckets stand on an event, and how many bytes they add to a request."""
     split = scenario.verify.split
@@ -189,8 +205,9 @@ def _buckets(
         scenario, verify=dataclasses.replace(scenario.verify, localize=False)
     )
     emulated = scenario.target.kind == "emulator"
-    bare = prepare(plain, run=run, servers={"*": PLACEHOLDER_URL} if emulated else {}, seed=seed)
-    added = _first_request(prepared, ())["bytes"] - _first_request(bare, ())["bytes"]
+    servers = {"*": PLACEHOLDER_URL} if emulated else {}
+    bare = prepare(plain, run=run, servers=servers, seed=seed, consent=consent)
+    added = _bytes(prepared) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
@@ -203,8 +220,8 @@ def _buckets(
     }
 
 
-def _shown(request: Request, hidden: Collection[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = redact(
+def _shown(request: Request, hidden: Redactor) -> dict[str, Any]:
+    shown: dict[str, Any] = hidden.document(
         {
             "method": request.method,
             "url": request.url,
@@ -212,6 +229,5 @@ def _shown(request: Request, hidden: Collection[str]) -> dict[str, Any]:
             "body": request.body.decode("utf-8", "replace"),
             "bytes": len(request.head) + len(request.body),
         },
-        hidden,
     )
     return shown

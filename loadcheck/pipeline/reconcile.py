@@ -6,6 +6,7 @@ Puts a later answer into a stored result: findings, thresholds and the verdict.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -13,20 +14,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
-from loadcheck.errors import ConsentError, InputError, Problem, ResultFileError, SaveError
+from loadcheck.documents.urls import split_http_url
+from loadcheck.errors import InputError, Problem, ResultFileError, SaveError
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
+from loadcheck.pipeline.destinations import destinations, require_consent
+from loadcheck.pipeline.identity import secret_values
 from loadcheck.pipeline.prepare import prepare
-from loadcheck.pipeline.target import is_loopback, queries
+from loadcheck.pipeline.target import queries
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import SHORTEST, credentials, keep, redactor, too_short
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.export import Compared
@@ -317,10 +321,16 @@ async def _again(
 ) -> Asked:
     scenario = _scenario(path, document)
     run, servers = _run(path, document, scenario, options)
-    prepared = prepare(scenario, run=run, servers=servers, seed=document["run"]["seed"])
+    prepared = prepare(
+        scenario,
+        run=run,
+        servers=servers,
+        seed=document["run"]["seed"],
+        consent=options.consent,
+    )
     if prepared.questions is None:
         raise InputError(_problem(path, "scenario.verify.enabled", "the run was not verified"))
-    _require_consent(path, prepared, options)
+    _require_consent(scenario, prepared, options)
     ledger = Ledger.from_json(document["ledger"])
     ledger.close()
     unsaved = _unsaved(document, ledger)
@@ -335,7 +345,7 @@ async def _again(
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with queries(scenario, max_connections=2) as transport:
+    async with queries(scenario, max_connections=2, consent=options.consent) as transport:
         verification = Verification(
             scenario,
             prepared,
@@ -360,7 +370,7 @@ async def _again(
     verified = verification.conclude(sent, due)
     compared = None
     if options.export:
-        compared = await _export(path, scenario, prepared, run, ledger, document)
+        compared = await _export(path, scenario, prepared, run, ledger, document, options)
     settled = rejudge(
         document,
         LaterAnswer(sent=sent, verified=verified, compared=compared),
@@ -370,8 +380,8 @@ async def _again(
         told=_told(run, due, compared),
     )
     _enter_observations(settled.document, verification, verified, began_at)
-    hidden = secret_values(scenario, run)
-    saved = documents.redact(settled.document, hidden)
+    hidden = redactor(secret_values(scenario, run))
+    saved = hidden.document(settled.document, documents.own_words())
     unsaved_because = None
     try:
         file.save(saved)
@@ -448,26 +458,37 @@ def _run(
 
 def _server(server: str) -> tuple[str, dict[str, str]]:
     """Return the base URL without its credentials, and what the target supplies by them."""
-    url = urlsplit(server)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    keep(credentials(server))
+    try:
+        url = split_http_url(server)
+    except ValueError as error:
         remedy = "expected an http:// or https:// URL"
-        raise InputError(Problem(key="--server", message="is no such URL", remedy=remedy))
+        raise InputError(Problem(key="--server", message=str(error), remedy=remedy)) from None
     key = unquote(url.username or "") or os.environ.get(_KEY, "")
     secret = unquote(url.password or "") or os.environ.get(_SECRET, "")
     bare = urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
     if not key or not secret:
         return bare, {}
+    if too_short({key, secret}):
+        message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
+        remedy = "use longer ones: loadcheck emulate --api-key KEY --secret-key SECRET"
+        raise InputError(Problem(key="--server", message=message, remedy=remedy))
     pair = base64.b64encode(f"{key}:{secret}".encode()).decode("ascii")
     return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
 
 
-def _require_consent(path: Path, prepared: CompiledScenario, options: ReconcileOptions) -> None:
+def _require_consent(
+    scenario: Scenario, prepared: CompiledScenario, options: ReconcileOptions
+) -> None:
     observer = prepared.observer
     assert observer is not None
-    if options.consent or is_loopback(observer.origin.host):
-        return
-    message = f"this would send queries to {observer.origin}"
-    raise ConsentError(_problem(path, "scenario.target", message, "add --live to say that it may"))
+    # one that was sent to the embedded emulator is asked of a server by now
+    live = dataclasses.replace(scenario, target=dataclasses.replace(scenario.target, kind="live"))
+    found = [
+        dataclasses.replace(each, what="queries", load=False) if each.load else each
+        for each in destinations(live, [observer], metrics=False)
+    ]
+    require_consent(scenario, found, consent=options.consent, copies=None)
 
 
 def _baseline(document: Mapping[str, Any]) -> int | None:
@@ -496,6 +517,7 @@ async def _export(
     run: Run,
     ledger: Ledger,
     document: Mapping[str, Any],
+    options: ReconcileOptions,
 ) -> Compared:
     if scenario.verify.export is None:
         message = "the workflow's profile does not say where events can be exported"
@@ -504,7 +526,9 @@ async def _export(
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.in_folder() as folder:
-        archive = await exported.download(scenario, prepared, begin, end, Path(folder))
+        archive = await exported.download(
+            scenario, prepared, begin, end, Path(folder), consent=options.consent
+        )
         return await exported.compare(scenario, prepared, run.id, ledger, archive)
 
 

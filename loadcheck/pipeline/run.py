@@ -7,8 +7,9 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
@@ -16,14 +17,20 @@ import anyio
 
 from loadcheck.emulator.process import Running
 from loadcheck.load.monitor import raise_open_file_limit
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
+from loadcheck.pipeline.destinations import destinations, require_consent
+from loadcheck.pipeline.identity import (
+    PLACEHOLDER_TARGET,
+    PLACEHOLDER_URL,
+    new_run,
+    secret_values,
+)
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
 from loadcheck.pipeline.session import AbortPolicyFactory, CompletedRun, RunSession, Watch
-from loadcheck.pipeline.target import check_tls, require_consent, serving, supplied, transports
+from loadcheck.pipeline.target import check_tls, serving, supplied, transports
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import redactor
 from loadcheck.verify.abort import ThresholdAbort
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryBudget
@@ -88,7 +95,10 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
 
         with open_signals() as signals:
             work = await attempt(
-                scenario, RunContext(emulator=emulator, seed=seed, signals=signals), place, watch
+                scenario,
+                RunContext(emulator=emulator, seed=seed, signals=signals, consent=options.consent),
+                place,
+                watch,
             )
             # whatever signal comes now, what is known is saved
             return await work.finish()
@@ -143,17 +153,31 @@ class RunContext:
         emulator: The embedded one, if it is the target.
         seed: Of everything random.
         signals: Received process signals, while the receiver is open.
+        consent: Whether requests may leave this machine.
         allowance: The service's query budget, if they share it; None: each takes all of it.
     """
 
     emulator: Running | None
     seed: int
     signals: AsyncIterator[signal.Signals]
+    consent: bool = False
     allowance: QueryBudget | None = None
 
 
-def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> CompiledScenario:
+def rehearse(
+    scenario: Scenario,
+    seed: int,
+    *,
+    consent: bool,
+    copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
+) -> CompiledScenario:
     """Compile a scenario against a target that is not there yet, and see that it may be run.
+
+    Args:
+        scenario: What to do.
+        seed: Seed of the arrivals.
+        consent: Whether the user has said that this machine may be left.
+        copies: Tells how many may be sent in all; None: there is no bound.
 
     Raises:
         InputError: Something cannot be used, or the run would leave this machine unasked.
@@ -165,9 +189,10 @@ def rehearse(scenario: Scenario, seed: int, *, consent: bool) -> CompiledScenari
         run=new_run(scenario, datetime.now(UTC), target, seed=seed),
         servers={"*": PLACEHOLDER_URL} if emulated else {},
         seed=seed,
+        consent=consent,
     )
-    copies = prepared.planned
-    require_consent(scenario, prepared.plan, consent=consent or emulated, copies=copies)
+    found = destinations(scenario, prepared.plan.steps, metrics=True)
+    require_consent(scenario, found, consent=consent, copies=copies(prepared))
     check_tls(scenario)
     raise_open_file_limit(max_concurrent_requests(scenario) + _SPARE_FILES)
     return prepared
@@ -194,16 +219,23 @@ async def attempt(
     """
     emulator, seed = occasion.emulator, occasion.seed
     identity = new_run(scenario, datetime.now(UTC), supplied(emulator), seed=seed)
-    prepared = prepare(
-        scenario, run=identity, servers={"*": emulator.url} if emulator else {}, seed=seed
-    )
+    servers = {"*": emulator.url} if emulator else {}
+
+    def until(day: str) -> CompiledScenario:
+        run = replace(identity, end_day=day)
+        return prepare(scenario, run=run, servers=servers, seed=seed, consent=occasion.consent)
+
+    prepared = until(identity.end_day)
     book = ResultWriter(
         place(identity.id),
         document.intent(scenario, prepared, identity, seed),
-        secret_values(scenario, identity),
+        redactor(secret_values(scenario, identity)),
     )
     try:
-        async with transports(scenario, prepared.plan) as (transport, asking):
+        async with transports(scenario, prepared.plan, consent=occasion.consent) as (
+            transport,
+            asking,
+        ):
             work = RunSession(
                 scenario,
                 prepared,
@@ -215,6 +247,7 @@ async def attempt(
                 identity.copies,
                 watching,
                 occasion.allowance,
+                until,
             )
             await work.through(watch, occasion.signals)
     except BaseException:

@@ -8,13 +8,15 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
-from loadcheck.errors import ResultFileError
+from loadcheck.errors import InputError, ResultFileError
 from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import Warmup
 from loadcheck.load.retry import backoff
@@ -22,8 +24,9 @@ from loadcheck.load.runner import Runner
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure.record import Record, StageSpan
+from loadcheck.pipeline.identity import end_day
 from loadcheck.pipeline.prepare import grid_of, limits_of, stages_of
-from loadcheck.pipeline.target import passed_by, warmups_of
+from loadcheck.pipeline.target import route_warnings, warmups_of
 from loadcheck.result import document
 from loadcheck.result import document as intervals
 from loadcheck.result.writer import ResultWriter
@@ -87,8 +90,10 @@ class RunSession:
         copies: int | None,
         watching: AbortPolicyFactory = ThresholdAbort,
         allowance: QueryBudget | None = None,
+        until: Callable[[str], CompiledScenario] | None = None,
     ) -> None:
         self._scenario = scenario
+        self._until = until
         self._prepared = prepared
         self._book = book
         self._transport = transport
@@ -139,6 +144,7 @@ class RunSession:
         self._watchdog = watching(prepared.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
+        self._end_day = str(book.document["run"]["end_day"])
 
     async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
         """Do everything that needs the network, up to the second of the signals."""
@@ -322,8 +328,22 @@ class RunSession:
                 if not busy:
                     busy = True
                     saving.start_soon(save)
+                if self._until is not None and end_day(self._scenario, _now()) > self._end_day:
+                    self._end_day = end_day(self._scenario, _now())
+                    saving.start_soon(self._widen, self._end_day, self._until)
 
             await each_second(begin_ns, close)
+
+    async def _widen(self, day: str, until: Callable[[str], CompiledScenario]) -> None:
+        """Let the queries reach to a later day: the load lasts longer than was known."""
+        try:
+            prepared = await anyio.to_thread.run_sync(until, day)
+        except InputError as error:  # a file that the scenario names is gone
+            self._progress.notes.append(f"the queries end before the load does: {error}")
+            return
+        if self._verification is not None:
+            self._verification.ask_by(prepared)
+        self._book.document["run"]["end_day"] = day
 
     def _look_whether_to_abort(self) -> None:
         record = self._record
@@ -371,12 +391,15 @@ class RunSession:
         )
 
     def _warnings(self) -> list[str]:
-        passed = passed_by(self._scenario, self._prepared.ingest.origin)
         return [
-            *([] if passed is None else [passed]),
+            *route_warnings(self._scenario, self._prepared.ingest.origin),
             *warnings(self._record, self._prepared, missed=self._book.missed),
             *self._progress.notes,
         ]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @contextlib.contextmanager

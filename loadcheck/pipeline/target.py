@@ -6,19 +6,20 @@ Nothing leaves this machine unless the user has said so.
 from __future__ import annotations
 
 import base64
-import ipaddress
-import urllib.request
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 
 from loadcheck.emulator.process import EmulatorStartError, Running, embedded
-from loadcheck.errors import ConsentError, InputError, ScenarioError, TargetError
+from loadcheck.errors import InputError, ScenarioError, TargetError
 from loadcheck.load.pacer import Warmup, warmups
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
+from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.settings import Deadlines, Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
@@ -26,42 +27,6 @@ from loadcheck.pipeline.prepare import max_concurrent_requests, repeatable_steps
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Plan
-
-
-def require_consent(scenario: Scenario, plan: Plan, *, consent: bool, copies: int | None) -> None:
-    """Refuse to leave this machine unless the user has said so.
-
-    Args:
-        scenario: What to do.
-        plan: The same, compiled.
-        consent: Whether the user has said so.
-        copies: How many may be sent; None: there is no bound.
-
-    Raises:
-        ConsentError: A request would go elsewhere and ``consent`` is false.
-    """
-    away = sorted({str(s.origin) for s in plan.steps if not is_loopback(s.origin.host)})
-    if not away or consent:
-        return
-    number = "an unlimited number of" if copies is None else f"{copies:,}"
-    raise ConsentError(
-        scenario.problem(
-            "target",
-            f"this run would send {number} events of as many new users to {', '.join(away)}",
-            "events cannot be taken back and users count against the plan; "
-            "add --live to say that it may",
-        )
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is certainly this machine: a loopback address, or "localhost"."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @asynccontextmanager
@@ -91,11 +56,13 @@ def supplied(emulator: Running | None) -> dict[str, str]:
 
 @asynccontextmanager
 async def transports(
-    scenario: Scenario, plan: Plan
+    scenario: Scenario, plan: Plan, *, consent: bool
 ) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
     """Open the transport of the copies and that of the queries."""
     async with AsyncExitStack() as stack:
-        asking = await stack.enter_async_context(queries(scenario, max_connections=4))
+        asking = await stack.enter_async_context(
+            queries(scenario, max_connections=4, consent=consent)
+        )
         target, connections = scenario.target, max_concurrent_requests(scenario)
         transport: LoadTransport
         if target.transport == "httpx":
@@ -105,7 +72,7 @@ async def transports(
                     deadlines=deadlines(scenario),
                     compress=target.compress == "gzip",
                     repeatable=repeatable_steps(scenario, plan),
-                    **_ways(scenario),
+                    **_ways(scenario, consent=consent),
                 )
             )
         else:
@@ -122,7 +89,7 @@ async def transports(
 
 
 def queries(
-    scenario: Scenario, *, max_connections: int
+    scenario: Scenario, *, max_connections: int, consent: bool
 ) -> AbstractAsyncContextManager[HttpxTransport]:
     """Open the transport of the queries: always httpx, with the target's proxy and TLS."""
     limits = Deadlines(
@@ -130,33 +97,33 @@ def queries(
         request_s=scenario.verify.timeout_s,
         max_idle_s=scenario.timeouts.max_idle_s,
     )
-    return httpx_transport(max_connections=max_connections, deadlines=limits, **_ways(scenario))
+    ways = _ways(scenario, consent=consent)
+    return httpx_transport(max_connections=max_connections, deadlines=limits, **ways)
 
 
-def client_of(scenario: Scenario, *, timeout_s: float) -> httpx.AsyncClient:
+def client_of(scenario: Scenario, *, timeout_s: float, consent: bool) -> httpx.AsyncClient:
     """Return a client for what is too large for a transport: the export."""
-    target = scenario.target
+    connect = partial(httpx.AsyncHTTPTransport, client_context(tls_of(scenario)), trust_env=False)
+    routes = Routes(proxy=scenario.target.proxy, proxies=_proxies(scenario), consent=consent)
     return httpx.AsyncClient(
+        transport=RoutedTransport(routes, lambda through: connect(proxy=through)),
         timeout=timeout_s,
-        verify=client_context(tls_of(scenario)),
-        proxy=target.proxy,
-        follow_redirects=target.redirects,
-        trust_env=target.kind == "live",
+        follow_redirects=scenario.target.redirects,
+        trust_env=False,
     )
 
 
-def passed_by(scenario: Scenario, origin: Origin) -> str | None:
-    """Return a warning if the environment names a proxy that copies do not go through."""
+def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
+    """Return what is to be said of the environment's proxies: copies and queries go alike."""
     target = scenario.target
-    if target.kind != "live" or target.transport == "httpx" or is_loopback(origin.host):
-        return None
-    proxies = urllib.request.getproxies()
-    if not proxies.keys() & {origin.scheme, "all"} or urllib.request.proxy_bypass(origin.host):
-        return None
-    return (
-        f"the environment names a proxy for {origin}; queries go through it, copies do not:"
-        ' set target.transport = "httpx" if they have to'
-    )
+    if target.kind != "live" or target.proxy is not None:
+        return []
+    proxies = Proxies(os.environ)
+    proxy = None if target.transport == "httpx" else proxies.named(*origin)
+    if proxy is None:
+        return proxies.problems
+    message = f"{proxy.variable} names a proxy for {origin}; neither copies nor queries go through"
+    return [*proxies.problems, f'{message} it: set target.transport = "httpx" if they have to']
 
 
 def deadlines(scenario: Scenario) -> Deadlines:
@@ -208,7 +175,7 @@ def warmups_of(scenario: Scenario) -> list[Warmup]:
     return warmups(load.stages, together=load.copies_per_request, limit=limit)
 
 
-def _ways(scenario: Scenario) -> dict[str, Any]:
+def _ways(scenario: Scenario, *, consent: bool) -> dict[str, Any]:
     """Return what is the same for everything that goes through httpx."""
     target = scenario.target
     return {
@@ -216,5 +183,14 @@ def _ways(scenario: Scenario) -> dict[str, Any]:
         "proxy": target.proxy,
         "http2": target.http2,
         "redirects": target.redirects,
-        "use_proxies": target.kind == "live",
+        "proxies": _proxies(scenario),
+        "consent": consent,
     }
+
+
+def _proxies(scenario: Scenario) -> Proxies | None:
+    """Return the environment's proxies, if they are used: the wire transport knows none."""
+    target = scenario.target
+    if target.kind != "live" or target.transport != "httpx":
+        return None
+    return Proxies(os.environ)

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from loadcheck.escaping import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole
 
@@ -68,11 +69,13 @@ def _ended(answer: Document) -> str:
 
 def headline(document: Document) -> str:
     """Return verdict, scenario and answer in one line, without colour."""
+    document = printable_document(document)
     return _headline(document).plain.strip()
 
 
 def probe_line(probe: Document) -> str:
     """Return one probe in one line."""
+    probe = printable_document(probe)
     latency = probe["latency"]
     times = (
         f"p50 {words.duration(latency['p50_ms']):>7}  p99 {words.duration(latency['p99_ms']):>7}"
@@ -107,6 +110,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
+    document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
     console.print(_headline(document), soft_wrap=True)

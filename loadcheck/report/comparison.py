@@ -9,6 +9,7 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
+from loadcheck.escaping import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole
 
@@ -31,6 +32,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
         color: Whether to use terminal colours.
         width: Columns of the terminal.
     """
+    document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
     verdict = document["verdict"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from loadcheck.escaping import printable
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole
 from loadcheck.result.catalogue import Entry
@@ -25,6 +28,7 @@ _COLORS = {
 
 def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
     """Return the table, and below it the files that are of no use."""
+    entries = [_printable(entry) for entry in entries]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("when (UTC)", "scenario", "verdict"):
         table.add_column(title, no_wrap=True)
@@ -41,7 +45,7 @@ def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
             words.duration(entry.p99_ms),
             _bad(entry.lost),
             _bad(entry.duplicated),
-            entry.path.name,
+            Text(entry.path.name),
         )
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
@@ -74,6 +78,18 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         }
         for entry in entries
     ]
+
+
+def _printable(entry: Entry) -> Entry:
+    return dataclasses.replace(
+        entry,
+        path=Path(printable(str(entry.path))),
+        started_at=printable(entry.started_at),
+        scenario=printable(entry.scenario),
+        verdict=printable(entry.verdict),
+        phase=printable(entry.phase),
+        trouble=printable(entry.trouble),
+    )
 
 
 def _what(entry: Entry) -> Text:

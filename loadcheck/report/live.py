@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from loadcheck.escaping import printable
 from loadcheck.report import words
+from loadcheck.secrets import cover
 
 _BAR = 30
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -81,7 +83,8 @@ def lines(run: Running, *, color: bool, width: int) -> list[str]:
         bad = paint(_YELLOW, bad)
     acknowledged = f"{words.count(record.acknowledged)} acknowledged"
     percentiles = " ".join(f"{p} {words.duration(run.latest(f'{p}_ms'))}  " for p in ("p50", "p99"))
-    trouble = f"   {paint(_YELLOW, run.trouble)}" if run.trouble else ""
+    said = _said(run.trouble)
+    trouble = f"   {paint(_YELLOW, said)}" if said else ""
     rows = [
         f"{paint(_BOLD, run.name)}  {bar}  {run.stage}  {words.clock(run.elapsed_s)}",
         f"  sent       {words.count(record.started)}{total}   {flight}   {rate}",
@@ -110,8 +113,13 @@ def line(run: Running) -> str:
         f"  rejected {record.rejected:,}  indeterminate {record.indeterminate:,}"
         f"  skipped {record.skipped:,}  p50 {words.duration(run.latest('p50_ms'))}"
         f"  p99 {words.duration(run.latest('p99_ms'))}  counted {words.count(record.uniques)}"
-        + (f"  ({run.trouble})" if run.trouble else "")
+        + (f"  ({_said(run.trouble)})" if run.trouble else "")
     )
+
+
+def _said(trouble: str) -> str:
+    """Return what the service said, without secrets and without what would act on a terminal."""
+    return printable(cover(trouble))
 
 
 class _Paint:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from loadcheck.escaping import printable_document
 from loadcheck.report import comparison, terminal, words
 
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
@@ -20,6 +21,7 @@ Document = Mapping[str, Any]
 
 def text(document: Document) -> str:
     """Return the summary of a results document as GitHub and GitLab render it."""
+    document = printable_document(document)
     run, badge = document["run"], terminal.badge(document)
     name = plain(str(document["scenario"].get("name", "")))
     lines = [f"## {MARKS.get(badge, MARKS['unknown'])} {badge.upper()}: {name}", ""]
@@ -129,6 +131,7 @@ _WORDS = {"better": "✅ better", "same": "same", "worse": "❌ **worse**", "uns
 
 def markdown(document: Document) -> str:
     """Return a comparison as GitHub and GitLab render it."""
+    document = printable_document(document)
     verdict = document["verdict"]
     name = plain(document["scenario"]["name"])
     lines = [

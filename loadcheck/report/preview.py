@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+from loadcheck.escaping import printable
 from loadcheck.report import words
 
 Preview = Mapping[str, Any]
@@ -47,7 +48,7 @@ def text(preview: Preview) -> str:
         lines += ["", "first query", *_request(preview["first_query"])]
     if preview["warnings"]:
         lines += ["", *(f"warning: {warning}" for warning in preview["warnings"])]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _rows(*rows: tuple[str, str]) -> list[str]:
@@ -69,10 +70,12 @@ def _edit(edit: Mapping[str, Any]) -> str:
 
 
 def _target(preview: Preview) -> str:
-    if preview["target"] == "emulator":
+    if preview["target"] == "emulator" and not preview["leaves_this_machine"]:
         return "the embedded emulator, started and stopped by the run"
     if preview["leaves_this_machine"]:
-        return "leaves this machine: run it with --live"
+        away = [each for each in preview["destinations"] if each["away"]]
+        named = ", ".join(f"{each['origin']} ({each['what']})" for each in away)
+        return f"leaves this machine: run it with --live. {named}"
     return "servers on this machine"
 
 
@@ -149,13 +152,11 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
+    asked = f"asked by {buckets['queries']} group-by queries at least"
     return [
         ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
         ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
-        (
-            "",
-            f"asked by {buckets['queries']} group-by queries at least, cost {buckets['cost']:,} each",
-        ),
+        ("", f"{asked}, at a cost of {buckets['cost']:,} each"),
     ]
 
 

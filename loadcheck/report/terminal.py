@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from loadcheck.escaping import printable_document
 from loadcheck.report import words
 
 
@@ -66,6 +67,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         width: Columns of the terminal.
         path: Where the document stands; shown at the end.
     """
+    document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
     console.print(_headline(document))
@@ -92,6 +94,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
 
 def headline(document: Document) -> str:
     """Return the verdict in one line, without colour."""
+    document = printable_document(document)
     return _headline(document).plain.strip()
 
 

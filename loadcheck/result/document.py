@@ -11,8 +11,9 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from loadcheck import __version__
@@ -20,7 +21,7 @@ from loadcheck.documents.document import read_content
 from loadcheck.load.monitor import Monitor
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
-from loadcheck.result import SCHEMA
+from loadcheck.result import SCHEMA, capacity_schema, json_schema
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
@@ -32,10 +33,8 @@ from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import StepPlan
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
-_SHORTEST_SECRET = 4
 _EXAMPLE = 300
 """Characters kept of an answer."""
-_HIDDEN = "***"
 
 
 def intent(scenario: Scenario, prepared: CompiledScenario, run: Run, seed: int) -> dict[str, Any]:
@@ -242,32 +241,23 @@ def brief(sections: dict[str, Any]) -> dict[str, Any]:
     return {**sections, "steps": steps} if steps else sections
 
 
-def redact(value: Any, hidden: Collection[str]) -> Any:
-    """Return a JSON value with every secret in it replaced.
-
-    A secret of fewer than four characters is only replaced where it is the whole string: inside
-    another it could not be told from the rest.
-    """
-    # the longest first: of one that begins with another nothing may be left
-    return _redacted(value, hidden, sorted(hidden, key=len, reverse=True))
+@cache
+def own_words() -> frozenset[str]:
+    """Return the words of our own in documents: keys, and values that a schema lists."""
+    return frozenset(word for shape in (json_schema(), capacity_schema()) for word in _words(shape))
 
 
-def _redacted(value: Any, hidden: Collection[str], ordered: Sequence[str]) -> Any:
-    if isinstance(value, str):
-        if value in hidden:
-            return _HIDDEN
-        for secret in ordered:
-            if len(secret) >= _SHORTEST_SECRET and secret in value:
-                value = value.replace(secret, _HIDDEN)
-        return value
-    if isinstance(value, Mapping):
-        return {
-            _redacted(key, hidden, ordered): _redacted(item, hidden, ordered)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_redacted(item, hidden, ordered) for item in value]
-    return value
+def _words(shape: Any) -> Iterator[str]:
+    """Yield the keys and the enumerated values of a schema."""
+    if isinstance(shape, Mapping):
+        yield from shape.get("properties", ())
+        yield from (word for word in shape.get("enum", ()) if isinstance(word, str))
+        yield from (word for word in (shape.get("const"),) if isinstance(word, str))
+        for part in shape.values():
+            yield from _words(part)
+    elif isinstance(shape, list | tuple):
+        for part in shape:
+            yield from _words(part)
 
 
 def _peak_memory_bytes() -> int:

@@ -57,7 +57,8 @@ def _step() -> Shape:
             "succeeded": count("Attempts whose success criteria held."),
             "answers": {
                 "type": "object",
-                "description": "Attempts by status code or kind of failure.",
+                "description": "Attempts by status code or kind of failure: "
+                "connect, untrusted, local (never sent), timeout, lost, unreadable.",
                 "additionalProperties": {"type": "integer"},
             },
             "reasons": {

@@ -26,6 +26,7 @@ import orjson
 
 from loadcheck.documents.files import UnreadableError, file_kind, read_file
 from loadcheck.errors import Problem, ResultFileError, SaveError
+from loadcheck.escaping import printable_json
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix
@@ -160,7 +161,8 @@ class ResultFile:
 
 def encoded(document: Mapping[str, Any]) -> bytes:
     """Return a document as it stands in its file."""
-    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    return printable_json(orjson.dumps(document, option=option))
 
 
 def save_elsewhere(document: Mapping[str, Any], name: str) -> Path | None:

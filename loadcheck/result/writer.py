@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.result import document
+from loadcheck.secrets import Redactor
 
 
 class ResultSink(Protocol):
@@ -36,17 +37,18 @@ class ResultWriter:
         missed: Saves that failed while the load went on.
     """
 
-    def __init__(self, file: ResultSink, intent: dict[str, Any], hidden: frozenset[str]) -> None:
+    def __init__(self, file: ResultSink, intent: dict[str, Any], redactor: Redactor) -> None:
         self.file = file
-        self.document: dict[str, Any] = document.redact(intent, hidden)
+        self.document: dict[str, Any] = redactor.document(intent, document.own_words())
         self.trouble: str | None = None
         self.unsaved: ResultFileError | None = None
         self.missed = 0
-        self._hidden = hidden
+        self._redactor = redactor
 
     def enter(self, sections: dict[str, Any]) -> None:
         """Enter sections that hold words of the service, in which a secret might stand."""
-        self.document |= document.brief(document.redact(sections, self._hidden))
+        clean = self._redactor.document(sections, document.own_words())
+        self.document |= document.brief(clean)
 
     async def save(self, phase: str, *, durable: bool) -> None:
         """Save in a thread, so that the disk does not hold up the load.

@@ -10,18 +10,22 @@ from typing import Any
 from loadcheck.documents.node import Node
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text
+from loadcheck.secrets import SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FROM_ENVIRONMENT = frozenset({"env", "default"})
+_CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,12}[0-9]{0,2}")
+"""Names that are certainly names: what does not look so may be the secret itself."""
+_FROM_ENVIRONMENT = frozenset({"env", "default", "secret"})
 _BASIC = frozenset({"username", "password"})
 
 
 def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
     """Read ``[inputs]``.
 
-    A table with the key ``env`` is the value of that environment variable, or its ``default``; one
-    with the key ``basic`` is ``base64(username:password)``, the credentials of HTTP Basic
-    authentication (RFC 7617 section 2). Any other value is taken as it stands.
+    A table with the key ``env`` is the value of that environment variable, or its ``default``; the
+    variable's value is a secret unless ``secret = false`` says otherwise. A table with the key
+    ``basic`` is ``base64(username:password)``, the credentials of HTTP Basic authentication
+    (RFC 7617 section 2). Any other value is taken as it stands.
     """
     table = top.table("inputs", None)
     if table is None:
@@ -49,12 +53,27 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         report.add(table["env"], "not a name", expected)
         return Input(value=None)
     value = environment.get(name, "")
-    if value:
+    secret = table.flag("secret") is not False
+    if value and secret:
+        keep({value})
+        if too_short({value}):
+            message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
+            remedy = "use a longer one, or say that it is none: secret = false"
+            report.add(node, message, remedy)
         return Input(value=value, secret=True, env=name, hidden=frozenset({value}))
+    if value:
+        return Input(value=value, env=name)
+    hidden: frozenset[str] = frozenset()
+    shown = name
+    if name not in environment and not _CONVENTIONAL.fullmatch(name):
+        # somebody may have written the secret where its variable's name belongs
+        hidden, shown = frozenset({name}), "named here"
+        keep(hidden)
     if "default" not in table:
         state = "is empty" if name in environment else "is not set"
-        report.add(table["env"], f"the environment variable {name} {state}", f"export {name}=…")
-    return Input(value=default, env=name)
+        remedy = f"export {'NAME' if hidden else name}=…"
+        report.add(table["env"], f"the environment variable {shown} {state}", remedy)
+    return Input(value=default, env=name, hidden=hidden)
 
 
 def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:

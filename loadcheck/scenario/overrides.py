@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from loadcheck.documents.node import Node, dotted, grow
-from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate
+from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate, toml_remedy
 from loadcheck.errors import Place, Problem, ScenarioError
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
@@ -48,19 +48,22 @@ def parse_override(option: str) -> Override | Problem:
     if match is None or path is None:
         message = "the part before = is not a dotted key" if "=" in option else "there is no ="
         return Problem(message=message, file=source, remedy=_EXPECTED)
-    if path[0] == "inputs":  # people do give credentials so: they are not repeated
-        source = f"--set {match[0].strip()}=…"
     text = option[match.end() + 1 :].strip()
+    # people do give credentials so: they are not repeated
+    if path[0] == "inputs" or ("@" in text and path[0] in ("target", "workflow")):
+        source = f"--set {match[0].strip()}=…"
     try:
         locate(f"value = {text}")
         read = tomllib.loads(f"value = {text}")
     except TooDeepError:
-        return Problem(message="the value nests too deeply", file=source, key=dotted(path))
+        message, remedy = "the value nests too deeply", f"expected at most {MAX_DEPTH} levels"
+        return Problem(message=message, file=source, key=dotted(path), remedy=remedy)
     except ValueError as error:
         if text[:1] in ("[", "{", '"', "'"):
             reason = str(error).partition(" (at ")[0]
             message = f"the value is not TOML: {reason[:1].lower()}{reason[1:]}"
-            return Problem(message=message, file=source, key=dotted(path))
+            remedy = toml_remedy(reason, "")
+            return Problem(message=message, file=source, key=dotted(path), remedy=remedy)
         return Override(source=source, path=path, value=text)
     value = read["value"]
     if len(read) > 1 or isinstance(value, datetime | date | time):
@@ -115,7 +118,8 @@ def _put(node: Node | None, change: Override, depth: int) -> Node:
             entries[int(key)] = _put(array[int(key)], change, depth + 1)
             return Node(entries, node.place)
         case _:
-            raise _misfit(change, f"{name} is neither a table nor an array")
+            remedy = f"leave out what follows {name}"
+            raise _misfit(change, f"{name} is neither a table nor an array", remedy)
 
 
 def _misfit(change: Override, message: str, remedy: str = "") -> ScenarioError:

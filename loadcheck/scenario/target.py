@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 from loadcheck.documents.node import Node
 from loadcheck.documents.toml import is_file, nearest, nearest_file
+from loadcheck.documents.urls import split_http_url
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Target, Tls
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
@@ -122,15 +123,14 @@ def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
     if written is None:
         return None
     try:
-        url = urlsplit(written)
-        usable = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        url: SplitResult | None = split_http_url(written)
     except ValueError:
-        report.add(node, f"found {found(node)}", _EXPECTED_URL)
-        return None
-    if url.username is not None or url.password is not None:  # not shown: it holds a secret
+        url = None
+    credentials = "@" in written if url is None else "@" in url.netloc
+    if credentials:  # not shown: it holds a secret
         report.add(node, "a URL with credentials in it", secrets)
         return None
-    if not usable or url.query or url.fragment:
+    if url is None or url.query or url.fragment:
         report.add(node, f"found {found(node)}", _EXPECTED_URL)
         return None
     return written

@@ -143,12 +143,7 @@ class SentCopies:
     def crowd(self, group: Group, name: str) -> Ints:
         """Return how many of a group are in each bucket of a partition."""
         if (group, name) not in self._crowds:
-            total: Ints = np.zeros(size(name), dtype=np.int64)
-            # a few at a time: where all is well, no array of all copies is ever needed
-            for chunk in _chunks(self._sets[group]):
-                column = self.buckets.column(chunk, name)
-                total += np.bincount(column, minlength=size(name))
-            self._crowds[group, name] = total
+            self._crowds[group, name] = crowd(self.buckets, self._sets[group], name)
         return self._crowds[group, name]
 
     def sent(self, name: str) -> Ints:
@@ -164,6 +159,15 @@ class SentCopies:
         """Tell whether a bucket holds everybody who can have arrived, all without exception."""
         expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
+
+
+def crowd(buckets: Buckets, copies: BitMap, name: str) -> Ints:
+    """Return how many of some copies are in each bucket of a partition."""
+    total: Ints = np.zeros(size(name), dtype=np.int64)
+    # a few at a time: where all is well, no array of all copies is ever needed
+    for chunk in _chunks(copies):
+        total += np.bincount(buckets.column(chunk, name), minlength=size(name))
+    return total
 
 
 def _chunks(numbers: BitMap) -> Iterator[Ints]:

@@ -51,13 +51,9 @@ class Observer:
         self._events_first = False
         self.observations: list[Observation] = []
 
-    def renew(self, uniques: Query, totals: Query | None) -> None:
-        """Ask by other queries from now on: those that get past the service's cache.
-
-        Somebody is to be accused by what was counted: a cache that says it is fresh and is not
-        must not be the only witness.
-        """
-        self._uniques, self._totals = uniques, totals
+    def ask_by(self, uniques: Query, totals: Query | None, cost: int) -> None:
+        """Ask by other queries from now on."""
+        self._uniques, self._totals, self._cost = uniques, totals, cost
 
     async def ask(self, *, totals: bool = False) -> Observation:
         """Ask once for the uniques, and with ``totals`` for the events as well.

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from loadcheck.load.retry import backoff
@@ -23,7 +22,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
-from loadcheck.verify.localize import Localized, SentCopies
+from loadcheck.verify.localize import Localized, SentCopies, crowd
 from loadcheck.verify.naming import SendTimes, UserNames, places, tell
 from loadcheck.verify.observe import Observer
 from loadcheck.verify.queries import ControlRuns
@@ -42,6 +41,8 @@ from loadcheck.workflow.identity import SEQUENCE, Buckets, partitions, size
 
 _SAMPLE_S = 0.05
 """Between two looks at how many copies have been acknowledged."""
+_LEAST_SLACK_S = 5.0
+"""After the deadline, asking may take two time-outs of a query, or so long."""
 _ORDER_EVERY_S = 2.0
 """Between two counts by send order at the least, and so many times as long as one of them takes."""
 _ORDER_SHARE = 20
@@ -50,8 +51,6 @@ _ORDER_GROWTH = 0.25
 """Where there is a budget, a pause is so many times as long as they have been asked for."""
 _ORDER_COST_SHARE = 5
 """They may cost one such share of what all queries may."""
-_LEAST_SLACK_S = 5.0
-"""After the deadline, asking may take two time-outs of a query, or so long."""
 _NO_ANSWER = Observation(asked_ns=0, answered_ns=0, as_of_ns=0)
 
 
@@ -134,13 +133,21 @@ class Verification:
         self.localized: Localized | None = None
         self._acknowledged = BitMap()
         self._controls: Controls | None = None
+        self._blank = False
+        self._end_ns = 0
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
-        self._watching_ns = self._until_ns = 0
-        self._blank = False
+        self._watching_ns = 0
         self._names = UserNames(
             prepared.plan, prepared.ingest, buckets.run_id, scenario.verify.user
         )
+
+    def ask_by(self, prepared: CompiledScenario) -> None:
+        """Ask by the queries of the same scenario, compiled for a longer run."""
+        questions = prepared.questions
+        assert questions is not None
+        self._prepared, self._questions = prepared, questions
+        self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
 
     # the stretches of a run
 
@@ -179,7 +186,7 @@ class Verification:
     async def end_order(self) -> None:
         """Count by bucket in send order a last time, now that the count has settled."""
         if self._orders and self._ordered:
-            left_s = (self._until_ns - time.monotonic_ns()) / 1e9
+            left_s = (self._end_ns - time.monotonic_ns()) / 1e9
             with anyio.move_on_after(min(_LAST_ORDER_S, left_s)):
                 await self._ask_order()
 
@@ -353,26 +360,6 @@ class Verification:
 
     # parts of them
 
-    def _order(self) -> SendOrder | None:
-        """Return the counts by send order beside what was sent; None if nobody asked."""
-        if self._ledger is None or not self._ordered:
-            return None
-        ledger, buckets = self._ledger, self._buckets
-        possible = ledger.acknowledged | ledger.indeterminate | ledger.open()
-        lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
-
-        def by_bucket(copies: BitMap) -> npt.NDArray[np.int64]:
-            column = buckets.column(np.array(copies.to_array(), dtype=np.int64), SEQUENCE)
-            return np.bincount(column, minlength=size(SEQUENCE)).astype(np.int64)
-
-        return SendOrder(
-            answers=self._ordered,
-            first=np.array([buckets.first(at) for at in range(size(SEQUENCE))], dtype=np.int64),
-            acknowledged=by_bucket(ledger.acknowledged),
-            possible=by_bucket(possible),
-            lost=by_bucket(lost),
-        )
-
     def _make_terms(self, sent: SentCounts, since_ns: int, deadline_ns: int) -> Terms:
         verify = self._scenario.verify
         self.terms = Terms(
@@ -388,6 +375,23 @@ class Verification:
         )
         return self.terms
 
+    def _order(self) -> SendOrder | None:
+        """Return the counts by send order beside what was sent; None if nobody asked."""
+        if self._ledger is None or not self._ordered:
+            return None
+        ledger, buckets = self._ledger, self._buckets
+        unclear = ledger.indeterminate | ledger.open()
+        lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
+        acknowledged = crowd(buckets, ledger.acknowledged, SEQUENCE)
+
+        return SendOrder(
+            answers=self._ordered,
+            first=np.array([buckets.first(at) for at in range(size(SEQUENCE))], dtype=np.int64),
+            acknowledged=acknowledged,
+            possible=acknowledged + crowd(buckets, unclear, SEQUENCE),
+            lost=crowd(buckets, lost, SEQUENCE),
+        )
+
     @property
     def _filters(self) -> bool:
         """Whether the query tells this run's users from all others."""
@@ -400,10 +404,8 @@ class Verification:
     @contextlib.contextmanager
     def _no_longer_than(self, deadline_ns: int) -> Iterator[None]:
         """End whatever is being asked, some time after the deadline."""
-        slack_s = self._slack_s
-        left_s = (deadline_ns - time.monotonic_ns()) / 1e9 + slack_s
-        self._until_ns = deadline_ns + int(slack_s * 1e9)
-        with anyio.move_on_after(left_s):
+        self._end_ns = deadline_ns + int(self._slack_s * 1e9)
+        with anyio.move_on_after((self._end_ns - time.monotonic_ns()) / 1e9):
             yield
 
     @property
@@ -420,7 +422,8 @@ class Verification:
         full = counted == terms.upper and not terms.sent.rejected
         events = terms.sent.events_per_copy * counted
         if not full or (stands.totals is not None and stands.totals != events):
-            self.observer.renew(*fresh)
+            # a cache that says it is fresh and is not must not be the only witness
+            self.observer.ask_by(*fresh, self._questions.cost)
             await self.observer.repeat(terms)
 
     def _controls_counted(self) -> bool | None:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.cli.exits import Exit, guarded, keep_secret
+from loadcheck.cli.exits import Exit, guarded
 from loadcheck.errors import InputError, Problem, TargetError
+from loadcheck.secrets import keep
 
 
 def raising(error: BaseException) -> int:
@@ -37,7 +38,7 @@ def test_every_problem_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_traceback_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
-    keep_secret({"hunter2-hunter2"})
+    keep({"hunter2-hunter2"})
     assert raising(RuntimeError("the key hunter2-hunter2 broke it")) == Exit.BUG
     said = capsys.readouterr().err
     assert "hunter2" not in said
@@ -48,14 +49,14 @@ def test_a_traceback_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None
 def test_of_a_secret_that_begins_with_another_nothing_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    keep_secret([f"begins{end}" for end in ("", "-a", "-a-b", "-a-b-c", "-a-b-c-d")])
+    keep([f"begins{end}" for end in ("", "-a", "-a-b", "-a-b-c", "-a-b-c-d")])
     raising(RuntimeError("begins-a-b-c-d, begins-a"))
     assert "RuntimeError: ***, ***\n" in capsys.readouterr().err
 
 
 def test_a_secret_is_covered_as_python_quotes_it(capsys: pytest.CaptureFixture[str]) -> None:
     secret = "back\\slash\nline"
-    keep_secret([secret])
+    keep([secret])
     raising(KeyError(secret))
     assert "KeyError: '***'" in capsys.readouterr().err
 
@@ -64,7 +65,7 @@ def test_a_secret_is_covered_as_python_quotes_it(capsys: pytest.CaptureFixture[s
     "error", [InputError(Problem(message="no key-of-12-34 here")), TargetError("key-of-12-34")]
 )
 def test_no_message_shows_a_secret(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    keep_secret(["key-of-12-34"])
+    keep(["key-of-12-34"])
     raising(error)
     said = capsys.readouterr().err
     assert "key-of-12-34" not in said

@@ -11,7 +11,7 @@ from loadcheck.cli.overrides import named_sources, overrides
 from loadcheck.errors import ScenarioError
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
-KEYS = {"AMPLITUDE_API_KEY": "k", "AMPLITUDE_SECRET_KEY": "s"}
+KEYS = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "a-secret"}
 
 
 def servers(*options: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:

@@ -97,9 +97,12 @@ class Proxied:
     plain: int
     tls: int
     master: int
+    emulator: subprocess.Popen[bytes]
 
     def stored(self) -> list[int]:
-        """Return the numbers of the copies whose events the service has stored, in order."""
+        """End the service; return the numbers of the copies whose events it has stored."""
+        self.emulator.terminate()
+        self.emulator.wait(20)
         with contextlib.closing(sqlite3.connect(self.folder / "events.db")) as file:
             rows = file.execute("select content from event").fetchall()
         users = [orjson.loads(row[0])["user_id"] for row in rows]
@@ -151,13 +154,13 @@ def proxied(tmp_path: Path) -> Iterator[Proxied]:
             stack.callback(process.terminate)
             return process
 
-        start(emulate, "emulator.log")
+        emulator = start(emulate, "emulator.log")
         wait_for(service)
         assert NGINX is not None
         nginx = start([NGINX, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")], "nginx.log")
         wait_for(plain)
         wait_for(tls)
-        yield Proxied(tmp_path, service, plain, tls, nginx.pid)
+        yield Proxied(tmp_path, service, plain, tls, nginx.pid, emulator)
 
 
 def run(proxied: Proxied, scenario: str) -> tuple[int, dict[str, Any]]:

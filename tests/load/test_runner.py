@@ -258,6 +258,17 @@ def test_who_was_sent_later_is_not_unsent() -> None:
     assert (batch.rejected, list(batch.unsent)) == (100, list(range(100)))
 
 
+def test_a_load_that_only_time_bounds_does_not_outgrow_the_ledger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("loadcheck.load.runner.MOST_COPIES", 30)
+    for together in (1, 7):
+        closed = {"concurrency": 7, "copies": None, "duration_s": 1e6}
+        plan = OneStep() if together == 1 else Shared()
+        ran = run(plan, at_once, closed=closed, together=together)
+        assert (ran.record.started, ran.record.acknowledged) == (30, 30)
+
+
 def test_429_is_mixed_into_neither_histogram() -> None:
     ran = run(OneStep(), lambda *_: (0.01, 429), attempts=1)
     send = ran.record.steps[0]

@@ -11,13 +11,14 @@ import pytest
 from loadcheck.errors import ResultFileError
 from loadcheck.result import ResultFile
 from loadcheck.result.writer import ResultWriter
+from loadcheck.secrets import Redactor
 
 SECRET = "a-secret-key"
 INTENT = {"run": {"id": "abc", "phase": "intent"}, "scenario": {"inputs": {"key": SECRET}}}
 
 
 def book(folder: Path) -> ResultWriter:
-    return ResultWriter(ResultFile(folder / "results" / "a.json"), INTENT, frozenset({SECRET}))
+    return ResultWriter(ResultFile(folder / "results" / "a.json"), INTENT, Redactor({SECRET}))
 
 
 @pytest.mark.anyio

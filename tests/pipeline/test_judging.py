@@ -20,7 +20,7 @@ from loadcheck.verify.judge import Judgement, judge, warnings
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
-from loadcheck.workflow.exchange import Exchange, Origin, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 WORDS = MetricNames(steps=["send"], undue=[], stages=[])
@@ -132,6 +132,26 @@ def test_what_is_unknown_beats_a_broken_threshold_and_both_are_told() -> None:
     )
     assert judgement.verdict is Verdict.UNKNOWN
     assert [each.verdict for each in judgement.judged] == [Verdict.FAIL, Verdict.UNKNOWN]
+
+
+def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> None:
+    measured = figures()
+    record, request = measured.record, Request(0, STEP.origin, b"POST / HTTP/1.1\r\n", b"")
+    for number in (20, 21):
+        record.start(number)
+        short = Exchange(request, failure=Failure.LOCAL)
+        short.reason = "no local port is free"
+        record.steps[0].add(short, BEGIN)
+        record.unsent.add(number)
+        record.settle(number, Outcome.REJECTED)
+    prepared = SimpleNamespace(thresholds=[], pacer=None)
+    told: Any = judge(prepared, measured, [], trouble=None, aborted=None)  # type: ignore[arg-type]
+    (finding,) = told.findings
+    assert (finding.check, finding.verdict) == ("generator", Verdict.UNKNOWN)
+    assert "2 copies were not sent: no local port is free" in finding.summary
+    for check in ("error_rate < 1%", "send.error_rate < 1%"):
+        assert threshold(check).judge(measured).verdict is Verdict.PASS
+        assert measured.measure(threshold(check).metric) is not None
 
 
 def test_a_target_that_broke_is_no_pass() -> None:

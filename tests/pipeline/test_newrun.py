@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.identity import new_run, secret_values
 from loadcheck.scenario import Scenario
-from loadcheck.secrets import secret_values
+from loadcheck.secrets import redactor
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "a+key/with=signs", "AMPLITUDE_SECRET_KEY": 'se"crét & co'}
@@ -51,7 +51,8 @@ def test_the_seed_decides_how_many_copies_there_are() -> None:
 
 def test_secrets_are_known_in_every_spelling() -> None:
     scenario = load("live")
-    hidden = secret_values(scenario, new_run(scenario, datetime.now(UTC), {}, seed=1))
+    run = new_run(scenario, datetime.now(UTC), {}, seed=1)
+    hidden = redactor(secret_values(scenario, run))
     for spelling in (
         "a+key/with=signs",
         "a%2Bkey%2Fwith%3Dsigns",
@@ -62,4 +63,4 @@ def test_secrets_are_known_in_every_spelling() -> None:
         "se%22cr%C3%A9t+%26+co",
         "se%22cr%C3%A9t%20%26%20co",
     ):
-        assert spelling in hidden
+        assert hidden.text(f"<{spelling}>") == "<***>"

@@ -11,7 +11,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
 from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
-from loadcheck.pipeline.prepare import prepare
+from loadcheck.pipeline.prepare import prepare, repeatable_steps
 from loadcheck.scenario import Scenario
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -42,6 +42,28 @@ def test_what_does_not_fit_the_workflow_is_told(overrides: list[str], message: s
     with pytest.raises(ScenarioError) as raised:
         prepared(load("smoke", *overrides))
     assert message in str(raised.value)
+
+
+def test_only_what_carries_a_key_is_sent_again() -> None:
+    shipped = load("smoke")
+    plan = prepared(shipped).plan
+    assert [plan.steps[index].step_id for index in repeatable_steps(shipped, plan)] == [
+        "uploadEvents"
+    ]
+    assert repeatable_steps(load("smoke", "retry.stale=false"), plan) == []
+
+
+def test_leave_to_send_again_is_refused_where_nothing_could_use_it(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(
+        'workflow = "influxdb"\n[target]\nkind = "live"\nservers = { influxdb1Api = '
+        '"http://127.0.0.1:9" }\n[inputs]\npointId = "always-the-same"\ndatabase = "d"\n'
+        'measurement = "m"\nauthorization = "a"\n[retry]\nstale = true\n[load]\n'
+        'model = "closed"\nconcurrency = 1\ncopies = 1\n[verify]\nenabled = false\n'
+    )
+    with pytest.raises(ScenarioError) as raised:
+        prepared(scenarios.load(tmp_path / "s.toml", env={}))
+    assert "retry.stale: no request carries a key" in str(raised.value)
+    assert "put $copy.insertId into the request" in str(raised.value)
 
 
 def test_steps_are_found_by_what_they_do() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline.target import deadlines, passed_by, serving, supplied
+from loadcheck.pipeline.target import deadlines, route_warnings, serving, supplied
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -51,26 +51,25 @@ async def test_the_emulator_supplies_its_keys_and_ends_with_the_block() -> None:
 def test_a_proxy_that_copies_pass_by_is_told(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert passed_by(load("live"), AWAY) is None
+    assert route_warnings(load("live"), AWAY) == []
     monkeypatch.setenv(variable, "http://user:pass-word@proxy.example:3128")
-    warning = passed_by(load("live"), AWAY)
-    assert warning is not None
+    [warning] = route_warnings(load("live"), AWAY)
     assert 'target.transport = "httpx"' in warning
     assert "pass-word" not in warning
 
 
 def test_a_proxy_that_does_not_matter_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    assert passed_by(load("smoke"), AWAY) is None
-    assert passed_by(load("live", "target.transport=httpx"), AWAY) is None
-    assert passed_by(load("live"), HERE) is None
+    assert route_warnings(load("smoke"), AWAY) == []
+    assert route_warnings(load("live", "target.transport=httpx"), AWAY) == []
+    assert route_warnings(load("live"), HERE) == []
     monkeypatch.setenv("no_proxy", "api.example")
-    assert passed_by(load("live"), AWAY) is None
+    assert route_warnings(load("live"), AWAY) == []
 
 
 def test_a_proxy_for_another_scheme_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
-    assert passed_by(load("live"), AWAY) is None
+    assert route_warnings(load("live"), AWAY) == []
 
 
 def test_deadlines_are_the_scenario_s() -> None:

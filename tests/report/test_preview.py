@@ -57,6 +57,10 @@ def text(**more: Any) -> str:
             "stops_after_s": [],
             "settles": {"quiet_s": 1.0, "deadline_s": 600.0},
             "leaves_this_machine": False,
+            "destinations": [
+                {"origin": "http://127.0.0.1:1", "what": "metrics", "away": False},
+                {"origin": "http://away.example", "what": "copies and queries", "away": True},
+            ],
             "first_request": REQUEST | {"body": ""},
             "first_query": None,
             "warnings": [],

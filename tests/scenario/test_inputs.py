@@ -125,7 +125,7 @@ def test_basic_credentials_that_are_no_secret(loads: Loads) -> None:
     ],
 )
 def test_problems(text: str, expected: list[str], problems: Problems) -> None:
-    found = problems(BASE + text, env={"KEY": "x", "EMPTY": ""})
+    found = problems(BASE + text, env={"KEY": "a key", "EMPTY": ""})
     assert [line.replace("export ", "") for line in found] == [f"s.toml:{e}" for e in expected]
 
 

@@ -269,10 +269,13 @@ step = "send"
 at = "query.b"
 value = 2
 """,
-        env={"SET": "x"},
+        env={"SET": "value"},
     )
     assert checks(scenario) == ("from the profile",)
-    assert {name: entry.value for name, entry in scenario.inputs.items()} == {"a": "x", "b": 1}
+    assert {name: entry.value for name, entry in scenario.inputs.items()} == {
+        "a": "value",
+        "b": 1,
+    }
     assert (scenario.verify.step, scenario.verify.quiet_s) == ("count", 2)
     assert scenario.verify.uniques == Count(value=UNIQUES)
     assert [edit.at for edit in scenario.overlay] == ["query.a", "query.b"]

@@ -92,10 +92,10 @@ def test_the_last_one_rules() -> None:
             '"\\q"=1',
             "the part before = is not a dotted key; expected PATH=VALUE, such as load.rate=500",
         ),
-        ("seed=[1", "seed: the value is not TOML: unclosed array"),
-        ('seed="1', "seed: the value is not TOML: unterminated string"),
-        ("seed=" + "[" * 9999, "seed: the value nests too deeply"),
-        ("seed.x=1", "seed.x: seed is neither a table nor an array"),
+        ("seed=[1", "seed: the value is not TOML: unclosed array; close the bracket"),
+        ('seed="1', "seed: the value is not TOML: unterminated string; close the quotation mark"),
+        ("seed=" + "[" * 9999, "seed: the value nests too deeply; expected at most 40 levels"),
+        ("seed.x=1", "seed.x: seed is neither a table nor an array; leave out what follows seed"),
         (
             "thresholds.1=a",
             'thresholds.1: thresholds has no entry "1"; expected a number from 0 to 0',
@@ -116,8 +116,14 @@ def test_what_does_not_fit(option: str, expected: str) -> None:
 
 def test_the_value_of_an_input_is_not_repeated() -> None:
     assert apply("inputs.key=[hunter2", "inputs.a=1", "inputs.a.b=hunter2")[1] == [
-        "--set inputs.key=…: inputs.key: the value is not TOML: invalid value",
-        "--set inputs.a.b=…: inputs.a.b: inputs.a is neither a table nor an array",
+        (
+            "--set inputs.key=…: inputs.key: the value is not TOML: invalid value; "
+            "expected text in quotes, a number, true, false, an array or a table"
+        ),
+        (
+            "--set inputs.a.b=…: inputs.a.b: inputs.a is neither a table nor an array; "
+            "leave out what follows inputs.a"
+        ),
     ]
 
 

@@ -207,26 +207,6 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
         ("[verify]\nquiet = '1m'\ndeadline = '30s'",
          [("7: verify.quiet: contradicts verify.deadline (line 8); the count could never be quiet "
           "for so long before the deadline")]),
-        ("[verify]\nlocalize = true\napproximate = '1%'\n[verify.split]\nlimit = 1000\n"
-         "labels = 'x'\nvalues = 'y'\ntag = [{ at = 'body#/b', value = '$copy.sequence' }]\n"
-         "overlay = []",
-         [("7: verify.localize: contradicts verify.approximate (line 8); counts with an error "
-           "cannot be held against each other bucket by bucket"),
-          ("13: verify.split.tag: is the same for every partition; write {$partition} where it puts "
-           "the buckets on events: every partition has a name of its own"),
-          ("14: verify.split.overlay: is the same for every partition; write {$partition} where it "
-           "groups the query by them: every partition has a name of its own")]),
-        *((f"[verify]\napproximate = {written}",
-           [f'7: verify.approximate: found {found}; expected a percentage above 0 and up to 50, '
-            'e.g. "1%"'])
-          for written, found in (("0.01", "0.01"), ("'1'", 'the string "1"'), ("true", "the boolean true"),
-                                 ("'0%'", 'the string "0%"'), ("'51%'", 'the string "51%"'),
-                                 ("'-1%'", 'the string "-1%"'))),
-        *((f"[verify]\nabsent = {written}",
-           [f"7: verify.absent: found {found}; expected the count that an answer without one "
-            "stands for: a whole number, e.g. 0"])
-          for written, found in (("-1", "-1"), ("1.5", "1.5"), ("true", "the boolean true"),
-                                 ("'zero'", 'the string "zero"'), ("'0'", 'the string "0"'))),
         ("[[verify.bypass]]\nstep = 'x'\nat = 'querry.e'\nvalue = 1\n[[verify.bypass]]",
          ["7: verify.bypass.0.step: unknown key; it belongs in [verify]",
           f'8: verify.bypass.0.at: found the string "querry.e"; {AT}',
@@ -342,7 +322,10 @@ def test_overrides_are_named_as_they_were_given(problems: Problems) -> None:
 
 def test_problems_of_overrides_are_told_beside_those_of_a_broken_file(problems: Problems) -> None:
     assert problems("a = \n", "seed") == [
-        "s.toml:1: is not TOML: invalid value, column 5",
+        (
+            "s.toml:1: is not TOML: invalid value, column 5; "
+            "expected text in quotes, a number, true, false, an array or a table"
+        ),
         "--set seed: there is no =; expected PATH=VALUE, such as load.rate=500",
     ]
 
@@ -389,7 +372,10 @@ def test_a_broken_profile(problems: Problems, folder: Path) -> None:
     text = '[workflow]\ndocument = "w.yml"\nprofile = "p.toml"\nstrict = 5\n' + LOAD
     assert problems(text) == [
         "s.toml:4: workflow.strict: found 5; expected true or false",
-        "p.toml:1: is not TOML: invalid value, column 5",
+        (
+            "p.toml:1: is not TOML: invalid value, column 5; "
+            "expected text in quotes, a number, true, false, an array or a table"
+        ),
     ]
 
 
@@ -404,3 +390,50 @@ def test_everything_at_once(problems: Problems) -> None:
         "s.toml:1:", "s.toml:2:", "s.toml:4:", "s.toml:5:", "s.toml:8:", "s.toml:9:",
         "s.toml:11:", "--set",
     ]  # fmt: skip
+
+
+_DECLARED = 'expected a percentage above 0 and up to 50, e.g. "1%"'
+_ABSENT = "expected the count that an answer without one stands for: a whole number, e.g. 0"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("approximate = 0.01", f"0.01; {_DECLARED}"),
+        ("approximate = '1'", f'the string "1"; {_DECLARED}'),
+        ("approximate = true", f"the boolean true; {_DECLARED}"),
+        ("approximate = '0%'", f'the string "0%"; {_DECLARED}'),
+        ("approximate = '51%'", f'the string "51%"; {_DECLARED}'),
+        ("approximate = '-1%'", f'the string "-1%"; {_DECLARED}'),
+        ("absent = -1", f"-1; {_ABSENT}"),
+        ("absent = 1.5", f"1.5; {_ABSENT}"),
+        ("absent = true", f"the boolean true; {_ABSENT}"),
+        ("absent = '0'", f'the string "0"; {_ABSENT}'),
+    ],
+)
+def test_what_counts_mean(line: str, found: str, problems: Problems) -> None:
+    key = line.split(" ", maxsplit=1)[0]
+    expected = [f"s.toml:7: verify.{key}: found {found}"]
+    assert problems(f"{WORKFLOW}{LOAD}[verify]\n{line}") == expected
+
+
+def test_a_split_that_cannot_be(problems: Problems) -> None:
+    text = """[verify]
+localize = true
+approximate = '1%'
+[verify.split]
+limit = 1000
+labels = 'x'
+values = 'y'
+tag = [{ at = 'body#/b', value = '$copy.sequence' }]
+overlay = []"""
+    same = "is the same for every partition; write {$partition} where it"
+    own = "every partition has a name of its own"
+    assert problems(WORKFLOW + LOAD + text) == [
+        (
+            "s.toml:7: verify.localize: contradicts verify.approximate (line 8); counts with an "
+            "error cannot be held against each other bucket by bucket"
+        ),
+        f"s.toml:13: verify.split.tag: {same} puts the buckets on events: {own}",
+        f"s.toml:14: verify.split.overlay: {same} groups the query by them: {own}",
+    ]

@@ -8,6 +8,9 @@ from loadcheck.documents.toml import MAX_BYTES, nearest_file, parse, read
 from loadcheck.errors import ScenarioError
 
 SAVE = "save the file as UTF-8"
+OVERWRITTEN = "cannot overwrite a value, column 8; give it once"
+QUOTE = "close the quotation mark"
+VALUE = "expected text in quotes, a number, true, false, an array or a table"
 DIGITS = "a number of thousands of digits; expected a number below 2^63"
 LARGE = "1,000,001 bytes or more; expected at most 1,000,000 bytes"
 
@@ -23,8 +26,8 @@ def problem(content: bytes, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"a = 1\nb = \n", "s.toml:2: is not TOML: invalid value, column 5"),
-        (b"a = 1\nb = [", "s.toml:2: is not TOML: invalid value, column 6"),
+        (b"a = 1\nb = \n", f"s.toml:2: is not TOML: invalid value, column 5; {VALUE}"),
+        (b"a = 1\nb = [", f"s.toml:2: is not TOML: invalid value, column 6; {VALUE}"),
         (
             b"a = 1\nb = 5s\n",
             ("s.toml:2: is not TOML: expected newline or end of document after a statement, "
@@ -34,12 +37,12 @@ def problem(content: bytes, folder: Path) -> str:
             b"a = fast # b\n",
             "s.toml:1: is not TOML: invalid value, column 5; text stands in quotes",
         ),
-        (b'a = "x\n', "s.toml:1: is not TOML: illegal character '\\n', column 7"),
-        (b"a = [1 2]\n", "s.toml:1: is not TOML: unclosed array, column 8"),
+        (b'a = "x\n', f"s.toml:1: is not TOML: illegal character '\\n', column 7; {QUOTE}"),
+        (b"a = [1 2]\n", "s.toml:1: is not TOML: unclosed array, column 8; close the bracket"),
         (b"a = 1\nb = 2\na = 3\n", "s.toml:3: a: is given twice; it already stands in line 1"),
         (b"[l]\n[m]\n[l]\n", "s.toml:3: l: is given twice; it already stands in line 1"),
-        (b"a = 1\na.b = 2\n", "s.toml:2: is not TOML: cannot overwrite a value, column 8"),
-        (b"a = \nb = 2\nb = 3\n", "s.toml:1: is not TOML: invalid value, column 5"),
+        (b"a = 1\na.b = 2\n", f"s.toml:2: is not TOML: {OVERWRITTEN}"),
+        (b"a = \nb = 2\nb = 3\n", f"s.toml:1: is not TOML: invalid value, column 5; {VALUE}"),
         (b"a = 1\nb = 2\nb = \xff\n", f"s.toml:3: is not UTF-8: byte 0xFF in column 5; {SAVE}"),
         ("a = 'é'".encode("latin-1"), f"s.toml:1: is not UTF-8: byte 0xE9 in column 6; {SAVE}"),
         ("a = 1".encode("utf-16"), f"s.toml:1: is not UTF-8: byte 0xFF in column 1; {SAVE}"),

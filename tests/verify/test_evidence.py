@@ -71,6 +71,19 @@ def test_everything_counted_once_is_a_pass() -> None:
     assert {finding.verdict for finding in findings} == {PASS}
 
 
+@pytest.mark.parametrize(
+    ("totals", "words"),
+    [(100, "though 3 requests were sent again"), (103, "itself sent 3 requests again")],
+)
+def test_what_we_sent_again_is_named_beside_what_was_counted_twice(totals: int, words: str) -> None:
+    again = terms(100)
+    again = replace(again, sent=replace(again.sent, sent_again=3))
+    _, findings = told(again, steady(100, totals))
+    (duplicated,) = [finding for finding in findings if finding.check == "duplicated"]
+    assert words in duplicated.summary
+    assert duplicated.evidence["sent_again"] == 3
+
+
 @pytest.mark.parametrize("lost", [1, 7, 99, 100])
 def test_missing_users_are_lost(lost: int) -> None:
     seen, findings = told(terms(100), steady(100 - lost), controls=True)

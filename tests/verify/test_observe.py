@@ -291,7 +291,7 @@ def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
 
     async def use(observer: Observer) -> list[int | None]:
         stale = await observer.settle(terms(now_ns(), quiet_s=2, deadline_s=5))
-        observer.renew(Fresh("uniques"), None)  # type: ignore[arg-type]
+        observer.ask_by(Fresh("uniques"), None, 1)  # type: ignore[arg-type]
         fresh = await observer.repeat(terms(0))
         return [uniques(stale), uniques(fresh)]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.workflow.compile.criteria import compile_jsonpath_test
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.patterns import compile_pattern
+from loadcheck.workflow.expressions.selectors import compile_jsonpath_test, compile_xpath
 
 LONG = "a" * 50_000
 
@@ -112,6 +112,14 @@ def test_nor_those_of_jsonpath() -> None:
     assert not compile_jsonpath_test("$[?match(@, 'a')]")(["ba"])
     assert compile_jsonpath_test("$[?search(@, 'a')]")(["ba"])
     assert not compile_jsonpath_test("$[?search(@, '(')]")(["("])
+
+
+@pytest.mark.parametrize(
+    "call", ["matches(., '^(a+)+$')", "fn:replace (., 'a', 'b')", "tokenize(.,'a')"]
+)
+def test_those_of_xpath_are_refused(call: str) -> None:
+    with pytest.raises(ExpressionError, match="may run for ever"):
+        compile_xpath(f"//x[{call}]", "xpath")
 
 
 @given(st.text(alphabet="ab1_ \n.-[]{}()^$|?*+\\dwsDWS&", max_size=12), st.text(max_size=8))

@@ -18,6 +18,7 @@ import httpx
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, compressed, decoded
 from loadcheck.load.transport.failures import failure_of, in_words, reason
+from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
     MAX_BODY_BYTES,
@@ -270,7 +271,8 @@ async def httpx_transport(
     proxy: str | None = None,
     http2: bool = False,
     redirects: bool = False,
-    use_proxies: bool = False,
+    proxies: Proxies | None = None,
+    consent: bool = False,
     repeatable: Collection[int] = (),
 ) -> AsyncIterator[HttpxTransport]:
     """Open the httpx transport for the length of a block.
@@ -283,7 +285,8 @@ async def httpx_transport(
         proxy: URL of the proxy through which everything goes.
         http2: Speak HTTP/2 where the server does, over TLS.
         redirects: Follow them.
-        use_proxies: Follow the environment's proxy variables and read ``.netrc``.
+        proxies: Those that the environment names, for what is not loopback; None: not used.
+        consent: Whether requests, redirected ones among them, may leave this machine.
         repeatable: Steps whose requests may be sent a second time when the connection of the first
             had been idle and was being closed.
     """
@@ -299,19 +302,25 @@ async def httpx_transport(
         read=deadlines.read_s,
         pool=deadlines.waiting_s,
     )
+    context = client_context(Tls() if tls is None else tls)
+
+    def connect(through: httpx.Proxy | None) -> httpx.AsyncHTTPTransport:
+        return streams.watch(
+            httpx.AsyncHTTPTransport(
+                context, http2=http2, limits=limits, trust_env=False, proxy=through
+            )
+        )
+
+    routes = Routes(proxy=proxy, proxies=proxies, consent=consent)
     async with (
         httpx.AsyncClient(
-            limits=limits,
+            transport=RoutedTransport(routes, connect),
             timeout=timeout,
-            verify=client_context(Tls() if tls is None else tls),
-            proxy=proxy,
-            http2=http2,
             follow_redirects=redirects,
-            trust_env=use_proxies,
+            trust_env=False,
         ) as client,
         anyio.create_task_group() as tasks,
     ):
-        streams.watch(client)
         transport = HttpxTransport(
             tasks,
             client,

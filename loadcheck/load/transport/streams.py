@@ -158,13 +158,11 @@ class Streams(httpcore.AsyncNetworkBackend):
         self.max_idle_ns = int(max_idle_s * 1e9)
         self.opened: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
-    def watch(self, client: httpx.AsyncClient) -> None:
-        """Have a client's connections opened by this."""
+    def watch(self, transport: httpx.AsyncHTTPTransport) -> httpx.AsyncHTTPTransport:
+        """Have a transport's connections opened by this; returns it."""
         # httpx has no parameter for it; without it no test of stale connections passes
-        for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
-            pool = getattr(transport, "_pool", None)
-            if pool is not None:
-                pool._network_backend = self  # noqa: SLF001
+        transport._pool._network_backend = self  # noqa: SLF001
+        return transport
 
     def retire(self) -> None:
         """Use no connection again that has rested as long as one that was found closed."""

@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
+from loadcheck.documents.durations import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
@@ -29,12 +30,13 @@ from loadcheck.pipeline.identity import new_id
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import RunContext, attempt, open_signals, rehearse, seed_of
 from loadcheck.pipeline.session import Watch
-from loadcheck.pipeline.target import require_consent, serving, supplied
+from loadcheck.pipeline.target import serving, supplied
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result import document as documents
 from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.workflow.runtime.plan import Role
@@ -103,21 +105,29 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         TargetError: The embedded emulator did not start.
     """
     seed = seed_of(scenario, options.seed)
-    prepared = rehearse(scenario, seed, consent=True)
-    require_consent(
+    prepared = rehearse(
         scenario,
-        prepared.plan,
-        consent=options.consent or scenario.target.kind == "emulator",
-        copies=scenario.capacity.budget_events,
+        seed,
+        consent=options.consent,
+        copies=lambda _: scenario.capacity.budget_events,
     )
     aim = aim_of(scenario)
     shared = probing(scenario, prepared.thresholds)
-    rehearse(shared.at(aim.lowest), seed, consent=True)
+    least_s, budget_s = shared.load_s(aim.lowest), scenario.capacity.budget_s
+    if budget_s is not None and budget_s < least_s:
+        raise ScenarioError(
+            scenario.problem(
+                "capacity.budget",
+                f"{format_duration(budget_s)} is less than the load of one probe takes",
+                f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
+            )
+        )
+    rehearse(shared.at(aim.lowest), seed, consent=options.consent)
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
     intent = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
-    saved = documents.redact(intent, scenario.secrets)
+    saved = redactor(scenario.secrets).document(intent, documents.own_words())
     if options.keep is not None:
         ResultFile(options.keep / name).close()  # whether anything can be kept there
     expedition = CapacitySearch(shared, prepared, aim, file, saved, options, view, seed)
@@ -129,7 +139,11 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
             around.start_soon(expedition.keep_time, sender)
             with sender, stops:
                 occasion = RunContext(
-                    emulator=emulator, seed=seed, signals=stops, allowance=_allowance(scenario)
+                    emulator=emulator,
+                    seed=seed,
+                    signals=stops,
+                    consent=options.consent,
+                    allowance=_allowance(scenario),
                 )
                 await expedition.through(occasion)
                 around.cancel_scope.cancel()
@@ -234,7 +248,7 @@ class CapacitySearch:
         budget_s = self._probing.scenario.capacity.budget_s
         if budget_s is None:
             return
-        await anyio.sleep(budget_s - self._took_s)
+        await anyio.sleep(max(0.0, budget_s - self._took_s))
         self._out_of_time = True
         for _ in range(2):
             sender.send_nowait(signal.SIGTERM)
@@ -297,7 +311,7 @@ class CapacitySearch:
             self._probing,
         )
         hidden = self._probing.scenario.secrets | set(supplied(occasion.emulator).values())
-        entry = documents.redact(entry, hidden - {""})
+        entry = redactor(hidden - {""}).document(entry, documents.own_words())
         self._probes.append(entry)
         self._view.told(entry)
 
@@ -376,7 +390,7 @@ class CapacitySearch:
             "phase": "complete",
             "ended_at": documents.utc_now(),
             "interrupted": self._interrupted,
-            "error": documents.redact(self._error, self._probing.scenario.secrets),
+            "error": redactor(self._probing.scenario.secrets).document(self._error),
         }
         await self.save()
         return Searched(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from loadcheck.escaping import cell
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.result import store as stored
 
@@ -29,7 +30,7 @@ def text(document: Mapping[str, Any]) -> str:
         at = "" if began is None else _at(began + timedelta(seconds=second))
         # an older file may lack a column
         values = (timeline[name][place] if name in timeline else None for name in _COLUMNS)
-        writer.writerow([second, at, *("" if value is None else value for value in values)])
+        writer.writerow([cell(second), at, *("" if v is None else cell(v) for v in values)])
     return buffer.getvalue()
 
 

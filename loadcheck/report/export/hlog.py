@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loadcheck.escaping import printable_document
 from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS
 from loadcheck.report.export.hgrm import histograms
@@ -23,6 +24,7 @@ Document = Mapping[str, Any]
 
 def text(document: Document) -> str:
     """Return the log of a results document."""
+    document = printable_document(document)
     began = document["run"].get("load_began_at") or document["run"]["started_at"]
     epoch_s = stored.instant(began, "run.load_began_at").timestamp()
     duration_s = document["load"]["duration_s"] if "load" in document else 0.0
@@ -78,4 +80,4 @@ def _by_interval(
 
 def _tag(name: str) -> str:
     """Return a name without what ends a tag."""
-    return "".join("_" if character in ", \r\n" else character for character in name)
+    return "".join("_" if character in ", " else character for character in name)

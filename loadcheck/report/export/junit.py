@@ -8,10 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from loadcheck.escaping import cell, printable_document
 from loadcheck.report import capacity, terminal, words
 from loadcheck.report.markdown import MARKS, plain, table
 
@@ -26,8 +29,10 @@ def text(document: Document) -> str:
 
     What failed is a failure; what is unknown is an error, since no evidence is not a pass either.
     """
+    document = printable_document(document)
     scenario, run = str(document["scenario"].get("name", "")), document["run"]
-    suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario}"))
+    target = target_of(document)
+    suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario} {target}"))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(document).items():
         ET.SubElement(properties, "property", name=name, value=clean(str(value)))
@@ -40,8 +45,11 @@ def text(document: Document) -> str:
     ]
     if run["phase"] != "complete" or run["interrupted"] or not cases:
         cases.insert(0, ("run", "unknown", run["error"] or _ending(run)))
+    seen: Counter[str] = Counter()
     for name, verdict, summary in cases:
-        _case(suite, scenario, name, verdict, summary)
+        seen[name] += 1
+        unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        _case(suite, class_name(scenario, target), unique, verdict, summary)
     duration_s = document["load"]["duration_s"] if "load" in document else 0.0
     totals = {
         "tests": str(len(cases)),
@@ -65,10 +73,22 @@ def _ending(run: Mapping[str, Any]) -> str:
     return f"The run: {ending}." if ending else "Nothing was checked."
 
 
-def _case(suite: ET.Element, scenario: str, name: str, verdict: str, summary: str) -> None:
-    case = ET.SubElement(
-        suite, "testcase", classname=clean(f"loadcheck.{scenario}"), name=clean(name), time="0"
-    )
+def target_of(document: Document) -> str:
+    """Return what a run was sent to: the embedded emulator, or hosts by name."""
+    target = document["scenario"].get("target") or {}
+    servers = target.get("servers") or {}
+    hosts = {urlsplit(str(url)).netloc.rpartition("@")[2] for url in servers.values()}
+    return "+".join(sorted(hosts - {""})) or str(target.get("kind", ""))
+
+
+def class_name(scenario: str, target: str) -> str:
+    """Return the class that a CI service groups cases by; one of each scenario and target."""
+    parts = ("loadcheck", scenario, target.replace(".", "_"))
+    return clean(".".join(part for part in parts if part))
+
+
+def _case(suite: ET.Element, classname: str, name: str, verdict: str, summary: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=classname, name=clean(name), time="0")
     if verdict == "pass":
         return
     kind, what = ("failure", "fail") if verdict == "fail" else ("error", "unknown")
@@ -103,16 +123,18 @@ _COLUMNS = ("rate", "p50_ms", "p99_ms", "error_rate", "visible_p95_s", "carried_
 
 def rows(document: Document) -> str:
     """Return the curve as comma-separated values: a row a rate, with a header."""
+    document = printable_document(document)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in zip(*(document["curve"][name] for name in _COLUMNS), strict=True):
-        writer.writerow(["" if value is None else value for value in row])
+        writer.writerow(["" if value is None else cell(value) for value in row])
     return buffer.getvalue()
 
 
 def junit(document: Document) -> str:
     """Return the search as one test case, which fails if not even the lowest rate held."""
+    document = printable_document(document)
     name, verdict = str(document["scenario"].get("name", "")), document["verdict"]
     sentence = clean(capacity.sentence(document))
     totals = {
@@ -127,12 +149,11 @@ def junit(document: Document) -> str:
     suite = ET.SubElement(
         suites,
         "testsuite",
-        {"name": clean(f"loadcheck {name}"), **totals}
+        {"name": clean(f"loadcheck {name} {target_of(document)}"), **totals}
         | {"timestamp": started_at, "hostname": "localhost"},
     )
-    case = ET.SubElement(
-        suite, "testcase", classname=clean(f"loadcheck.{name}"), name="capacity", time="0"
-    )
+    classname = class_name(name, target_of(document))
+    case = ET.SubElement(suite, "testcase", classname=classname, name="capacity", time="0")
     if verdict != "pass":
         kind = "failure" if verdict == "fail" else "error"
         ET.SubElement(case, kind, message=sentence, type=verdict).text = sentence
@@ -145,6 +166,7 @@ def junit(document: Document) -> str:
 
 def markdown(document: Document) -> str:
     """Return the answer and the probes for a pull request."""
+    document = printable_document(document)
     name, verdict = plain(str(document["scenario"].get("name", ""))), document["verdict"]
     probes = [
         [

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from loadcheck import __version__
+from loadcheck.escaping import printable_document
 from loadcheck.report.page import Page
 from loadcheck.report.pages.capacity import capacity_page
 from loadcheck.report.pages.comparison import comparison_page
@@ -34,6 +35,7 @@ def page(document: Mapping[str, Any]) -> bytes:
     Args:
         document: That of a run of any phase, of a capacity search or of a comparison.
     """
+    document = printable_document(document)
     kind = document["schema"].partition("/")[0]
     return render(_PAGES.get(kind, result_page)(document))
 

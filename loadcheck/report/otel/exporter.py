@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from loadcheck.errors import InputError, Problem
 from loadcheck.report.otel.settings import Settings
 from loadcheck.report.otel.snapshot import Snapshot, snapshot
 from loadcheck.verify.progress import Progress
@@ -55,7 +56,30 @@ def _sender(wanted: Settings) -> _Sender | None:
         return None
     # it complains by itself, on stderr, unless somebody listens: its failures are ours to tell
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
-    return _Sender(OTLPMetricExporter(), points.metrics, wanted)
+    try:
+        exporter = OTLPMetricExporter(session=_session(wanted.proxy))
+    except Exception as error:  # noqa: BLE001  # whatever else the environment makes of it
+        remedy = "see OpenTelemetry's environment variables for OTLP exporters"
+        message = f"cannot be used: {str(error) or type(error).__name__}"
+        raise InputError(
+            Problem(key="OTEL_EXPORTER_OTLP_*", message=message, remedy=remedy)
+        ) from None
+    return _Sender(exporter, points.metrics, wanted)
+
+
+def _session(proxy: str) -> Any:
+    """Return what metrics are sent with: to the endpoint, and to nowhere that an answer names."""
+    import requests  # noqa: PLC0415  # comes with the extra
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: Any) -> None:
+            """Follow no redirect: where metrics go was consented to."""
+
+    session = Session()
+    session.trust_env = False  # loopback goes through no proxy, and .netrc is nobody's business
+    if proxy:
+        session.proxies = {"http": proxy, "https": proxy}
+    return session
 
 
 class _Sender:

@@ -18,6 +18,8 @@ from loadcheck.workflow.expressions.values import (
 )
 from loadcheck.workflow.runtime.program import Inputs
 
+_FITTING = "give values that fit the schema of the inputs"
+
 
 def check_inputs(
     schema: InputSchema, values: Mapping[str, Any], scribe: DocumentReporter, path: Path
@@ -32,16 +34,17 @@ def check_inputs(
     """
     for name, required in schema.declared.items():
         if required and name not in values:
-            scribe.error(path, f'the input "{name}" is required and has no value', "", SECTION)
+            message = f'the input "{name}" is required and has no value'
+            scribe.error(path, message, f"give it one: inputs.{name} in the scenario", SECTION)
     known = {name: value for name, value in values.items() if as_dynamic(value) is None}
     misfits = [(name, message) for name in known for message in schema.misfits(name, known[name])]
     for name, message in misfits:
-        scribe.error(path, f'the input "{name}": {message}', "", SECTION)
+        scribe.error(path, f'the input "{name}": {message}', _FITTING, SECTION)
     complete = len(known) == len(values) and all(
         name in values for name, required in schema.declared.items() if required
     )
     for message in schema.misfits_together(known) if complete and not misfits else ():
-        scribe.error(path, f"the inputs together: {message}", "", SECTION)
+        scribe.error(path, f"the inputs together: {message}", _FITTING, SECTION)
 
 
 def check_names(

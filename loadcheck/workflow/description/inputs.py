@@ -37,6 +37,9 @@ class DeclaredInputs(dict[str, bool]):
         return name in self or any(pattern.search(name) for pattern in self._patterns)
 
 
+_DRAFT = "expected a JSON Schema of draft 2020-12"
+
+
 class InputSchema:
     """The schema of a workflow's inputs.
 
@@ -169,7 +172,7 @@ class InputSchema:
             scribe.error((*path, *below), message, "", SECTION)
         if self._fault is not None:
             below, message = self._fault
-            scribe.error((*path, *below), f"no valid JSON Schema: {message}", "", SECTION)
+            scribe.error((*path, *below), f"no valid JSON Schema: {message}", _DRAFT, SECTION)
         for name, value in self.defaults.items():
             for message in self.misfits(name, value):
                 place = (*path, "properties", name, "default")

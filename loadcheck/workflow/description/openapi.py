@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 from loadcheck.documents.document import Document
 from loadcheck.documents.pointer import MISSING, look_up, parse_pointer
+from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import WorkflowError
 from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
 
@@ -422,11 +423,10 @@ def split_base(url: str, location: str) -> tuple[Origin, str]:
     if "://" not in url and "://" in location:
         url = urljoin(location, url)
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise DescriptionError(f'"{url}" is no URL') from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or _VARIABLE.search(url):
+        parts = split_http_url(url)
+    except ValueError as error:
+        raise DescriptionError(f'"{url}" {error}') from None
+    if not parts.hostname or _VARIABLE.search(url):
         raise DescriptionError(f'"{url}" is no http or https URL')
-    origin = Origin(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme])
+    origin = Origin(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
     return origin, parts.path.rstrip("/")

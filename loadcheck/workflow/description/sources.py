@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.problems import DocumentReporter
+from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.description.model import Arazzo, SourceReference
 from loadcheck.workflow.description.openapi import Description
@@ -145,6 +146,13 @@ class SourceReader:
         """
         mapped, self._mapped = self._mapped, False
         base = base_of(home)
+        try:
+            joined = url if "://" in url else urljoin(base, url)
+            if urlsplit(joined).scheme in {"http", "https"}:
+                split_http_url(joined)
+        except ValueError as error:
+            remedy = "expected a file, or a URL such as https://host/openapi.yml"
+            raise WorkflowError(Problem(message=str(error), file=url, remedy=remedy)) from None
         if not mapped and "://" not in url and "://" in base:
             beside = None if "://" in home.location else Path(home.location).parent / unquote(url)
             url = urljoin(base, url)

@@ -34,6 +34,8 @@ _PARSERS: Final = {
     "xpath-10": ("xpath1", "XPath1Parser"),
 }
 _SELECTOR_TYPES: Final = ("jsonpath", "jsonpointer", "xpath")
+_UNBOUNDED = re.compile(r"(?<![\w.-])(matches|replace|tokenize|analyze-string)\s*\(")
+"""Functions of XPath 2 and later that the library hands to an engine which backtracks."""
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _UNKNOWN_PREFIX = "XPST0081"
 
@@ -156,6 +158,12 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
     Raises:
         ExpressionError: It is no XPath, or the extra that it needs is not installed.
     """
+    unbounded = _UNBOUNDED.search(text)
+    if unbounded is not None:
+        raise ExpressionError(
+            f'"{shortened(text)}" calls {unbounded[1]}(), whose patterns may run for ever',
+            "match with a criterion of type regex",
+        )
     elementpath, etree = _library("elementpath"), _library("lxml.etree")
     module, name = _PARSERS[kind]
     parser = getattr(_library(f"elementpath.{module}"), name)

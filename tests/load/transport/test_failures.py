@@ -6,6 +6,7 @@ import builtins
 import errno
 import inspect
 import os
+import resource
 import socket
 import ssl
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ import pytest
 
 from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport.failures import failure_of, in_words, known_failure, shortage
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Failure, Origin, Request
+from tests.load.transport.peer import answering, deadlines, send, server
 
 MODULES = (httpx, httpcore, h2.exceptions, ssl)
 ANYIO = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
@@ -96,3 +100,25 @@ def test_a_name_service_that_is_silent_is_ours_and_an_unknown_name_is_not() -> N
     assert in_words(unknown) == "[Errno -2] Name or service not known"
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "x")
     assert (shortage(refused), in_words(refused)) == (None, "connection refused")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["wire", "httpx"])
+async def test_a_process_that_may_open_no_further_file_has_sent_nothing(kind: str) -> None:
+    make = wire_transport if kind == "wire" else httpx_transport
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with (
+        server(answering) as origin,
+        make(max_connections=4, deadlines=deadlines()) as through,
+    ):
+        assert (await send(through, Origin("http", "127.0.0.1", 9))).failure is Failure.CONNECT
+        with socket.socket() as last:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, hard))
+            try:
+                exchange = await send(through, origin)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert exchange.failure is Failure.LOCAL
+        assert "ulimit -n" in exchange.detail
+        assert exchange.sent_ns == 0
+        assert (await send(through, origin)).failure is None

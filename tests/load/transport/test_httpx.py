@@ -7,12 +7,13 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import h2.config
 import h2.connection
 import h2.errors
@@ -24,8 +25,8 @@ from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Tls
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.workflow.exchange import Failure, Origin
-from tests.load.transport.peer import HEAD, answering, deadlines, read_request, send, server
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+from tests.load.transport.peer import ANSWER, HEAD, answering, deadlines, read_request, send, server
 
 pytestmark = pytest.mark.anyio
 
@@ -90,11 +91,24 @@ async def test_a_proxy_gets_the_whole_url() -> None:
 
     async with (
         server(proxying) as proxy,
-        through("httpx", proxy=str(proxy)) as transport,
+        through("httpx", proxy=str(proxy), consent=True) as transport,
     ):
         exchange = await send(transport, Origin("http", "far.example", 80))
     assert exchange.body == b"ok"
     assert lines == [b"POST http://far.example/in HTTP/1.1"]
+
+
+async def test_a_redirect_to_another_machine_is_not_followed_unasked() -> None:
+    async def moving(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        head = b"HTTP/1.1 307 Moved\r\nLocation: http://127.1:9/?key=hunter2\r\n"
+        await stream.send(head + b"Content-Length: 0\r\n\r\n")
+
+    async with server(moving) as origin, through("httpx", redirects=True) as transport:
+        exchange = await send(transport, origin)
+    assert exchange.failure is Failure.UNREADABLE
+    assert "http://127.1:9/, which is not this machine: add --live" in exchange.detail
+    assert "hunter2" not in exchange.detail
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -175,23 +189,39 @@ async def test_a_line_that_cannot_stand_in_a_head_is_quoted(head: bytes, quoted:
 
 async def test_a_peer_that_resets_while_it_is_looked_at_ends_nothing_else() -> None:
     """httpx looks at all its idle connections whenever it sends, over whichever."""
-    held: list[anyio.abc.ByteStream] = []
+    held: list[socket.socket] = []
 
-    async def twice(stream: anyio.abc.ByteStream) -> None:
-        held.append(stream)
-        with suppress(anyio.ClosedResourceError):
-            await answering(stream)
+    def serve() -> None:
+        for accepted in [listening.accept()[0] for _ in range(3)]:
+            while not accepted.recv(10_000).endswith(b"{}"):
+                pass
+            accepted.sendall(ANSWER)
+            held.append(accepted)
 
-    async with server(twice) as origin, through("httpx") as transport:
-        async with anyio.create_task_group() as tasks:
-            for _ in range(4):
-                tasks.start_soon(send, transport, origin)
-        for stream in held[:3]:
-            raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            await stream.aclose()
-        for _ in range(3):
-            assert (await send(transport, origin)).failure is None
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        origin = Origin("http", "127.0.0.1", listening.getsockname()[1])
+        async with through("httpx") as transport:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, serve)
+                for _ in range(3):
+                    tasks.start_soon(send, transport, origin)
+            for accepted in held:  # and before the loop has heard of it, httpx looks
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                accepted.close()
+            got: list[Exchange] = []
+            done = anyio.Event()
+
+            def sink(exchange: Exchange) -> None:
+                got.append(exchange)
+                done.set()
+
+            transport.submit(Request(0, origin, HEAD, b"{}"), sink)
+            accepted, _ = await anyio.to_thread.run_sync(listening.accept)
+            with accepted:
+                await anyio.to_thread.run_sync(accepted.recv, 10_000)
+                accepted.sendall(ANSWER)
+                await done.wait()
+    assert (got[0].failure, got[0].status) == (None, 200)
 
 
 async def test_what_cannot_be_read_is_alike_on_both() -> None:

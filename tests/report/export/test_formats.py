@@ -197,6 +197,24 @@ def test_junit_has_a_case_for_every_check(failed: Document) -> None:
     assert kinds == ["properties", *["testcase"] * 7, "system-out", "system-err"]
 
 
+def test_junit_names_are_unique_in_a_pipeline(failed: Document) -> None:
+    failed["findings"].append(failed["findings"][0])
+    first = failed["findings"][0]["check"]
+    names: list[tuple[str | None, str | None]] = []
+    for target in (
+        {"kind": "emulator"},
+        {"kind": "live", "servers": {"a": "https://user:key-12345@eu.example:8443/x"}},
+        {"kind": "live", "servers": {"a": "https://us.example"}},
+    ):
+        failed["scenario"]["target"] = target
+        text = FORMATS["junit"](failed)
+        assert "key-12345" not in text
+        root = ET.fromstring(text)
+        names += [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(set(names)) == len(names)
+    assert ("loadcheck.burst.eu_example:8443", f"{first} (2)") in names
+
+
 def test_junit_escapes_and_drops_what_xml_forbids(failed: Document) -> None:
     text = FORMATS["junit"](failed)
     failure = cases(text)["lost"].find("failure")
