@@ -12,7 +12,7 @@ from loadcheck.cli.capacity import capacity
 from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
-from loadcheck.cli.exits import Exit, tell
+from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.export import export
 from loadcheck.cli.list import list_results
 from loadcheck.cli.reconcile import reconcile
@@ -83,6 +83,6 @@ def _loadcheck(
 
 
 for _command in (run, check, capacity, show, report, export, reconcile, emulate, schema):
-    app.command()(_command)
-app.command(cls=ManyAfterTo)(compare)
-app.command("list")(list_results)
+    app.command()(acknowledged(_command))
+app.command(cls=ManyAfterTo)(acknowledged(compare))
+app.command("list")(acknowledged(list_results))

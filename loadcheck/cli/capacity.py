@@ -100,12 +100,14 @@ def capacity(
     from loadcheck.cli.exits import tell  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import capacity as report  # noqa: PLC0415
 
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
         scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
     )
+    loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = Options(
         results=directory,
@@ -249,10 +251,7 @@ class _View:
         if signals > 1:
             self._screen.show("Interrupted again: saving what is known.\n")
         else:
-            self._screen.show(
-                "Interrupted: no more copies, waiting for the count of this rate. "
-                "Ctrl-C again: save at once.\n"
-            )
+            self._screen.show("Interrupted: waiting for the count. Ctrl-C again: save at once.\n")
 
     def settle(self) -> None:
         """Wait until everything is on the screen."""

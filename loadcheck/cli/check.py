@@ -42,11 +42,12 @@ def check(
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
 
     loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
-    shown = preview(loaded, consent=consent)
+    shown = preview(hide_passwords(loaded), consent=consent)
     if as_json:
         write_json(shown)
     else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import functools
 import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError
 from loadcheck.escaping import printable
@@ -15,6 +16,8 @@ from loadcheck.secrets import cover
 
 if TYPE_CHECKING:
     from loadcheck.verify.verdict import Verdict
+
+_P = ParamSpec("_P")
 
 
 class Exit(enum.IntEnum):
@@ -58,6 +61,20 @@ def interruptible() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+
+
+def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Return a command that says so if it is interrupted; a run says more by itself."""
+
+    @functools.wraps(command)
+    def said(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.stderr.write("Interrupted.\n")
+            raise
+
+    return said
 
 
 def guarded(command: Callable[[], object]) -> int:

@@ -57,9 +57,11 @@ def run(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
     loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
+    loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = pipeline.Options(
         results=directory,

@@ -11,7 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import httpx
 
@@ -33,13 +35,14 @@ from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxie
 from loadcheck.measure import Grid
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
-from loadcheck.secrets import without_userinfo
+from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
@@ -114,6 +117,23 @@ def _download(url: str, until: float, *, consent: bool) -> bytes:
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
+def hide_passwords(scenario: Scenario) -> Scenario:
+    """Return the scenario with the inputs that its workflow calls passwords among its secrets.
+
+    Arazzo 1.1.0, ``format: password``. A document that cannot be read names none: it is refused
+    when it is compiled.
+    """
+    workflow = scenario.workflow
+    names = password_inputs(workflow.document, workflow.id)
+    hidden = {
+        name: replace(given, secret=True, hidden=given.hidden | {given.value})
+        for name, given in scenario.inputs.items()
+        if name in names and isinstance(given.value, str) and not given.value.startswith("$")
+    }
+    keep(value for given in hidden.values() for value in given.hidden)
+    return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
+
+
 def prepare(
     scenario: Scenario,
     *,
@@ -177,6 +197,8 @@ def prepare(
         secrets=scenario.secrets,
         together=together,
         fetch=partial(fetch, consent=consent),
+        cookies=scenario.target.cookies,
+        folder=Path(scenario.file).parent,
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)

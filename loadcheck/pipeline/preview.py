@@ -115,6 +115,7 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
         "proxy": target.proxy,
         "http2": target.http2,
         "redirects": target.redirects,
+        "cookies": target.cookies,
         "tls": {
             "ca": str(tls.ca) if tls.ca else None,
             "cert": str(tls.cert) if tls.cert else None,

@@ -345,7 +345,9 @@ async def _again(
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with queries(scenario, max_connections=2, consent=options.consent) as transport:
+    async with queries(
+        scenario, prepared.plan.steps, max_connections=2, consent=options.consent
+    ) as transport:
         verification = Verification(
             scenario,
             prepared,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from loadcheck.load.transport.wire import wire_transport
 from loadcheck.pipeline.prepare import max_concurrent_requests, repeatable_steps
 from loadcheck.scenario.model import ClosedLoad, Scenario
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.runtime.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 
 @asynccontextmanager
@@ -61,7 +61,7 @@ async def transports(
     """Open the transport of the copies and that of the queries."""
     async with AsyncExitStack() as stack:
         asking = await stack.enter_async_context(
-            queries(scenario, max_connections=4, consent=consent)
+            queries(scenario, plan.steps, max_connections=4, consent=consent)
         )
         target, connections = scenario.target, max_concurrent_requests(scenario)
         transport: LoadTransport
@@ -69,7 +69,7 @@ async def transports(
             transport = await stack.enter_async_context(
                 httpx_transport(
                     max_connections=connections,
-                    deadlines=deadlines(scenario),
+                    deadlines=deadlines(scenario, plan.steps),
                     compress=target.compress == "gzip",
                     repeatable=repeatable_steps(scenario, plan),
                     **_ways(scenario, consent=consent),
@@ -79,7 +79,7 @@ async def transports(
             transport = await stack.enter_async_context(
                 wire_transport(
                     max_connections=connections,
-                    deadlines=deadlines(scenario),
+                    deadlines=deadlines(scenario, plan.steps),
                     tls=tls_of(scenario),
                     compress=target.compress == "gzip",
                     repeatable=repeatable_steps(scenario, plan),
@@ -89,13 +89,14 @@ async def transports(
 
 
 def queries(
-    scenario: Scenario, *, max_connections: int, consent: bool
+    scenario: Scenario, steps: Sequence[StepPlan], *, max_connections: int, consent: bool
 ) -> AbstractAsyncContextManager[HttpxTransport]:
     """Open the transport of the queries: always httpx, with the target's proxy and TLS."""
     limits = Deadlines(
         connect_s=scenario.timeouts.connect_s,
         request_s=scenario.verify.timeout_s,
         max_idle_s=scenario.timeouts.max_idle_s,
+        steps_s=_timeouts_of(steps, scenario.verify.timeout_s),
     )
     ways = _ways(scenario, consent=consent)
     return httpx_transport(max_connections=max_connections, deadlines=limits, **ways)
@@ -126,8 +127,8 @@ def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
     return [*proxies.problems, f'{message} it: set target.transport = "httpx" if they have to']
 
 
-def deadlines(scenario: Scenario) -> Deadlines:
-    """Return the deadlines of a copy's attempts."""
+def deadlines(scenario: Scenario, steps: Sequence[StepPlan] = ()) -> Deadlines:
+    """Return the deadlines of a copy's attempts; the document may set shorter ones by step."""
     given = scenario.timeouts
     return Deadlines(
         connect_s=given.connect_s,
@@ -135,7 +136,16 @@ def deadlines(scenario: Scenario) -> Deadlines:
         write_s=given.write_s,
         read_s=given.read_s,
         max_idle_s=given.max_idle_s,
+        steps_s=_timeouts_of(steps, given.request_s),
     )
+
+
+def _timeouts_of(steps: Sequence[StepPlan], most_s: float) -> dict[int, float]:
+    return {
+        step.index: step.timeout_s
+        for step in steps
+        if step.timeout_s is not None and step.timeout_s < most_s
+    }
 
 
 def tls_of(scenario: Scenario) -> Tls:

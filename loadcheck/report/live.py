@@ -101,7 +101,7 @@ def interruption(run: Running) -> str:
     """Return what happens now that a signal has come, and what another one does."""
     if run.signals > 1:
         return "Interrupted again: saving what is known."
-    return "Interrupted: no more copies, waiting for the count. Ctrl-C again: save at once."
+    return "Interrupted: waiting for the count. Ctrl-C again: save at once."
 
 
 def line(run: Running) -> str:

@@ -107,6 +107,7 @@ def _connects(preview: Preview) -> str:
         f"by the proxy {proxy}": proxy,
         "HTTP/2": connection["http2"],
         "redirects followed": connection["redirects"],
+        "cookies kept by each copy": connection["cookies"],
         "bodies gzipped": connection["compress"] == "gzip",
         f"trusting {tls['ca']}": tls["ca"],
         f"as {tls['cert']}": tls["cert"],

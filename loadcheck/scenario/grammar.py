@@ -24,7 +24,17 @@ NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
 
 WORKFLOW = frozenset({"document", "id", "sources", "strict", "profile"})
 TARGET = frozenset(
-    {"kind", "servers", "transport", "tls", "compress", "proxy", "http2", "redirects"}
+    {
+        "kind",
+        "servers",
+        "transport",
+        "tls",
+        "compress",
+        "proxy",
+        "http2",
+        "redirects",
+        "cookies",
+    }
 )
 TLS = frozenset({"ca", "cert", "key", "server_name", "verify"})
 ANY_LOAD = frozenset({"duration", "events_per_copy", "copies_per_request", "preconnect"})

@@ -59,6 +59,7 @@ def read_target(top: Table, folder: Path) -> Target:
             proxy=_url(table["proxy"], table.report, _PROXY_SECRETS) if "proxy" in table else None,
             http2=table.flag("http2"),
             redirects=table.flag("redirects"),
+            cookies=table.flag("cookies"),
         ),
     )
 

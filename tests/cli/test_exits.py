@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.cli.exits import Exit, guarded
-from loadcheck.errors import InputError, Problem, TargetError
+from loadcheck.cli.exits import Exit, acknowledged, guarded
+from loadcheck.errors import InputError, Problem, SaveError, TargetError
 from loadcheck.secrets import keep
 
 
@@ -70,3 +70,15 @@ def test_no_message_shows_a_secret(error: Exception, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert "key-of-12-34" not in said
     assert "***" in said
+
+
+def test_an_interruption_is_acknowledged(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    assert guarded(acknowledged(command)) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_what_could_not_be_saved_is_no_bad_input() -> None:
+    assert raising(SaveError(Problem(message="full"))) == Exit.UNSAVED

@@ -71,7 +71,7 @@ def test_one_signal_ends_the_load_and_the_verdict_is_still_told(
     assert result["consistency"]["uniques"] == copies["started"]
     assert result["verdict"] == "pass"
     assert stdout.startswith(" INTERRUPTED ")
-    assert "Interrupted: no more copies" in stderr
+    assert "Interrupted: waiting for the count. Ctrl-C again: save at once." in stderr
     assert "PASS" not in stdout
     wait_for(lambda: gone(emulator))
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
 import math
+import struct
+import zlib
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -96,3 +99,20 @@ def test_an_interval_sees_only_what_came_after_it_began() -> None:
 def test_decoding_something_else_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="HdrHistogram"):
         Histogram.decode(text)
+
+
+def test_what_inflates_without_end_is_no_histogram() -> None:
+    head = struct.pack(">iiiiqqd", 0x1C849303 | 0x10, 1 << 30, 0, 3, 1, 3_600_000_000, 1.0)
+    bomb = zlib.compress(head + bytes(50_000_000), 9)
+    packed = struct.pack(">ii", 0x1C849304 | 0x10, len(bomb)) + bomb
+    with pytest.raises(ValueError, match="too long"):
+        Histogram.decode(base64.b64encode(packed).decode())
+
+
+@pytest.mark.parametrize("digits", [0, 5, 9])
+def test_another_precision_is_refused_before_it_takes_memory(digits: int) -> None:
+    plain = struct.pack(">iiiiqqd", 0x1C849303 | 0x10, 1, 0, digits, 1, 2**62, 1.0) + bytes(1)
+    data = zlib.compress(plain)
+    packed = struct.pack(">ii", 0x1C849304 | 0x10, len(data)) + data
+    with pytest.raises(ValueError, match="of another range"):
+        Histogram.decode(base64.b64encode(packed).decode())

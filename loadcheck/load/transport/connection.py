@@ -280,8 +280,11 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now_ns: int, deadlines: Deadlines) -> str:
         """Return which deadline the request under way has missed, in words; "" if none."""
-        if now_ns - self.sent_ns >= deadlines.request_s * 1e9:
-            return f"no complete answer within {deadlines.request_s:g} s"
+        request_s = deadlines.request_s
+        if deadlines.steps_s and self._exchange is not None:
+            request_s = deadlines.of_step(self._exchange.request.step)
+        if now_ns - self.sent_ns >= request_s * 1e9:
+            return f"no complete answer within {request_s:g} s"
         if self._writing:
             if deadlines.write_s and now_ns - self.sent_ns >= deadlines.write_s * 1e9:
                 return f"the request could not be written within {deadlines.write_s:g} s"

@@ -147,7 +147,7 @@ class HttpxTransport:
             # a connection is there, and the request goes out: from now on its own deadline counts
             elif event.endswith("send_request_headers.started") and attempt.leaves(event, told):
                 exchange.sent_ns = exchange.sent_ns or _now_ns()
-                scope.deadline = anyio.current_time() + deadlines.request_s
+                scope.deadline = anyio.current_time() + deadlines.of_step(exchange.request.step)
 
         try:
             with scope:
@@ -161,7 +161,7 @@ class HttpxTransport:
             _failed(exchange, failure, _detail(error, exchange, attempt, deadlines))
         if scope.cancelled_caught:
             if attempt.left:
-                detail = f"no complete answer within {deadlines.request_s:g} s"
+                detail = f"no complete answer within {deadlines.of_step(exchange.request.step):g} s"
                 _failed(exchange, Failure.TIMEOUT, detail)
             else:
                 _failed(exchange, Failure.CONNECT, "no connection became free in time")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -27,6 +28,8 @@ class Deadlines:
         read_s: Between two pieces of the answer, and before the first; None: likewise.
         max_idle_s: How long a connection may have been idle to be used once more; less, where the
             server's ``Keep-Alive`` says so.
+        steps_s: Index of a step → what the workflow document allows an attempt of it, where that is
+            less than ``request_s``.
     """
 
     connect_s: float = 5.0
@@ -34,6 +37,11 @@ class Deadlines:
     write_s: float | None = None
     read_s: float | None = None
     max_idle_s: float = MAX_IDLE_S
+    steps_s: Mapping[int, float] = field(default_factory=dict)
+
+    def of_step(self, step: int) -> float:
+        """Return how long an attempt of a step may take, from its first byte to its last."""
+        return self.steps_s.get(step, self.request_s)
 
     @property
     def waiting_s(self) -> float:

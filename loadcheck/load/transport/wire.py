@@ -100,7 +100,12 @@ class WireTransport:
     async def watch_deadlines(self) -> None:
         """Fail what has taken too long; runs until cancelled."""
         deadlines = self._deadlines
-        given = (deadlines.request_s, deadlines.write_s, deadlines.read_s)
+        given = (
+            deadlines.request_s,
+            deadlines.write_s,
+            deadlines.read_s,
+            *deadlines.steps_s.values(),
+        )
         shortest_ns = int(min(seconds for seconds in given if seconds) * 1e9)
         while True:
             await anyio.sleep(_SWEEP_S)

@@ -81,6 +81,7 @@ class Target:
         proxy: URL of the proxy through which everything goes.
         http2: Whether HTTP/2 is spoken where the server does.
         redirects: Whether they are followed.
+        cookies: Whether each copy keeps the cookies that it is given, and sends them.
     """
 
     kind: Literal["emulator", "live"]
@@ -92,6 +93,7 @@ class Target:
     proxy: str | None = None
     http2: bool = False
     redirects: bool = False
+    cookies: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from loadcheck.documents.document import read_document
 from loadcheck.documents.pointer import MISSING
@@ -25,6 +25,7 @@ from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot
+from loadcheck.workflow.files import with_files
 from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.batch import Batch, BatchSpec, transfers
@@ -54,6 +55,8 @@ class Settings:
             as well.
         together: How copies share requests; None if each has its own.
         fetch: Reads source descriptions that are URLs; None refuses them.
+        cookies: Whether a copy keeps the cookies that it is given.
+        folder: Where files are that the scenario puts into requests; None: the document's folder.
     """
 
     document: Path
@@ -70,6 +73,8 @@ class Settings:
     query: Literal["after", "each"] = "after"
     together: BatchSpec | None = None
     fetch: Fetch | None = None
+    cookies: bool = False
+    folder: Path | None = None
 
 
 def compile_plan(settings: Settings) -> Plan:
@@ -89,7 +94,8 @@ def compile_plan(settings: Settings) -> Plan:
     inputs, noted = _inputs(settings, book, workflow)
     overlay: dict[str, list[Edit]] = {}
     for edit in settings.overlay:
-        overlay.setdefault(edit.step, []).append(edit)
+        value = _with_files(edit.value, settings, f"overlay.{edit.at}")
+        overlay.setdefault(edit.step, []).append(_Edit(edit.step, edit.at, value))
     program = Linker(
         ScenarioBindings(
             run=settings.run,
@@ -102,6 +108,8 @@ def compile_plan(settings: Settings) -> Plan:
     )
     main = program.add(book, workflow, main=True)
     program.compile()
+    if not settings.cookies:
+        program.warn_of_cookies()
     if report.errors:
         raise WorkflowError(report.problems)
     return _plan(settings, report, program, main, inputs)
@@ -136,7 +144,9 @@ def _inputs(
     for name, raw in settings.inputs.items():
         scope.noted.clear()
         secret = isinstance(raw, str) and raw in settings.secrets
-        value = raw if secret else resolver.value(raw, path)
+        value = (
+            raw if secret else resolver.value(_with_files(raw, settings, f"inputs.{name}"), path)
+        )
         if value is not MISSING:
             values[name] = value
             noted[name] = frozenset(scope.noted)
@@ -149,6 +159,18 @@ def _inputs(
     example = _example(settings.run)
     check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
     return values, noted
+
+
+class _Edit(NamedTuple):
+    """An edit with the files that it names in their places."""
+
+    step: str
+    at: str
+    value: Any
+
+
+def _with_files(value: Any, settings: Settings, key: str) -> Any:
+    return with_files(value, settings.folder or settings.document.parent, settings.run.id, key)
 
 
 def _example(run: Run) -> Frame:
@@ -200,6 +222,7 @@ def _plan(
                 path=draft.base + draft.operation.path,
                 uses=frozenset(word for word in words[symbol(unit, step)] if word[0] == "$"),
                 dependent=copy and step.index > min(per_copy),
+                timeout_s=None if step.model is None else step.model.timeout_s,
             )
         )
     batch = _batch(settings.together, main, end, words) if settings.together else None
@@ -208,6 +231,8 @@ def _plan(
     unsent: Counter[str] = Counter()
     for unit in program.units.values():
         unit.machine.unsent = unsent
+        if settings.cookies:
+            unit.keep_cookies()
     inlined = main.scope.inputs is not None
     query = QueryCompiler(program, main, words, settings.secrets)
     return Plan(

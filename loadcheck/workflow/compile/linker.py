@@ -244,6 +244,17 @@ class Linker:
                 if found is not None:
                     unit.targets[name] = self.add(*found)
 
+    def warn_of_cookies(self) -> None:
+        """Warn where the description says that cookies are set, which are not kept."""
+        for unit in self.units.values():
+            for step in unit.steps:
+                draft = step.draft
+                if draft is None or not draft.operation.sets_cookies:
+                    continue
+                message = f"{draft.operation.method} {draft.operation.path} sets cookies"
+                remedy = "[target] cookies = true keeps them, for each copy its own"
+                unit.book.scribe.warn(step.path, message, remedy, "Step Object")
+
     def _name_steps(self) -> None:
         """Tell steps of the same name apart by their workflow; the first workflow's keep theirs."""
         taken: dict[str, StepDraft] = {}

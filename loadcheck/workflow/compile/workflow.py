@@ -40,6 +40,7 @@ from loadcheck.workflow.expressions.values import (
 )
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.batch import Batch, BatchSpec
+from loadcheck.workflow.runtime.cookies import store_cookies, with_cookies
 from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
 
 SUCCESS: Final = "Success Action Object"
@@ -252,6 +253,18 @@ class Unit:
         self.machine.blank = [MISSING] * self.scope.frame_size
         if self.events is not None:
             self.machine.blank[Slot.EVENTS] = self.events
+
+    def keep_cookies(self) -> None:
+        """Let a copy send the cookies that its answers have set."""
+        self.machine.blank[Slot.COOKIES] = None
+        for unit in self.steps:
+            step, render = unit.step, unit.step.render
+            if render is None:
+                continue
+            criteria = step.criteria or (Criterion(text="a 2xx status", holds=_is_2xx, uses=_NONE),)
+            kept = Criterion(text="cookies", holds=_keep, uses=_NONE)
+            step.criteria = (kept, *criteria)
+            step.render = _sending_cookies(render)
 
     def compile_batch(self, unit: StepDraft, together: BatchSpec) -> Batch | None:
         """Compile the request in which copies share a step; None if what is wrong was reported."""
@@ -467,6 +480,27 @@ class Unit:
                 retry_after_s=raw.retry_after_s,
                 retry_limit=raw.retry_limit,
             )
+
+
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+def _is_2xx(frame: Frame) -> bool:
+    status: int = frame[Slot.EXCHANGE].status
+    return 200 <= status < 300  # noqa: PLR2004 -- as the text says
+
+
+def _keep(frame: Frame) -> bool:
+    store_cookies(frame[Slot.COOKIES], frame[Slot.EXCHANGE])
+    return True
+
+
+def _sending_cookies(render: Callable[[Frame], Request]) -> Callable[[Frame], Request]:
+    def rendered(frame: Frame) -> Request:
+        request, jar = render(frame), frame[Slot.COOKIES]
+        return with_cookies(jar, request) if jar else request
+
+    return rendered
 
 
 def _has_run(_: Frame) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
-from loadcheck.documents.document import Document
+from loadcheck.documents.document import Document, read_document
 from loadcheck.documents.problems import DocumentReporter, Report
 from loadcheck.documents.problems import Path as Place
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
@@ -99,6 +100,27 @@ class DescriptionLoader:
                 message = f'there is no source description "{name}" to stand in for'
                 remedy = did_you_mean(name, names)
                 book.scribe.error(("sourceDescriptions",), message, remedy)
+
+
+def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
+    """Return the inputs of a document's workflows whose values are passwords.
+
+    Args:
+        path: The document; one that cannot be read has none.
+        workflow_id: Of this workflow alone; None: of all.
+    """
+    try:
+        root = read_document(path, str(path)).root
+    except WorkflowError:
+        return frozenset()
+    workflows = root.get("workflows") if isinstance(root, dict) else None
+    return frozenset().union(
+        *(
+            InputSchema(workflow.get("inputs"), root).secret
+            for workflow in (workflows if isinstance(workflows, list) else ())
+            if isinstance(workflow, dict) and workflow_id in (None, workflow.get("workflowId"))
+        )
+    )
 
 
 def find_workflow(

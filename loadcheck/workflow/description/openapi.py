@@ -157,6 +157,7 @@ class Operation:
         body_required: Whether a request must have a body.
         lacks: Says what there is instead where pointer tokens lead to no part of its successful
             JSON answer; None if they may lead to one.
+        sets_cookies: Whether an answer is described to set any.
         servers: Its servers' URLs, the first first; empty if the description names none.
     """
 
@@ -168,6 +169,7 @@ class Operation:
     body_required: bool
     servers: tuple[str, ...]
     lacks: Callable[[Sequence[str]], list[str] | None] = lambda _: None
+    sets_cookies: bool = False
 
     @property
     def content_types(self) -> tuple[str, ...]:
@@ -241,6 +243,7 @@ class Description:
             body_required=isinstance(body, dict) and body.get("required") is True,
             servers=tuple(self._servers(operation, item)),
             lacks=partial(self._answer_lacks, path, method),
+            sets_cookies=self._sets_cookies(operation, home),
         )
 
     def _response_schema(self, path: str, method: str) -> tuple[Any, Document] | None:
@@ -262,6 +265,16 @@ class Description:
                     if "json" in kind and isinstance(entry, dict) and "schema" in entry:
                         return entry["schema"], at
         return None
+
+    def _sets_cookies(self, operation: dict[str, Any], home: Document) -> bool:
+        responses = operation.get("responses")
+        for raw in responses.values() if isinstance(responses, dict) else ():
+            with suppress(DescriptionError):
+                response, _ = self._resolved(raw, home)
+                headers = response.get("headers") if isinstance(response, dict) else None
+                if any(name.lower() == "set-cookie" for name in headers or ()):
+                    return True
+        return False
 
     def _answer_lacks(self, path: str, method: str, tokens: Sequence[str]) -> list[str] | None:
         with suppress(DescriptionError):

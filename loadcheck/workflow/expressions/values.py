@@ -30,11 +30,12 @@ class Slot:
     TIME: Final = 2
     QUERY: Final = 3
     BUCKETS: Final = 4  # as many as there are names of partitions
-    INPUTS: Final = 20
-    WORKFLOWS: Final = 21
-    OUTPUTS: Final = 22
-    EVENTS: Final = 23  # in the request that carries the copy
-    FREE: Final = 24
+    COOKIES: Final = 20  # those of the copy, where they are kept
+    INPUTS: Final = 21
+    WORKFLOWS: Final = 22
+    OUTPUTS: Final = 23
+    EVENTS: Final = 24  # in the request that carries the copy
+    FREE: Final = 25
 
 
 class Pattern(NamedTuple):

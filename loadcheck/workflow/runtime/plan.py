@@ -51,6 +51,7 @@ class StepPlan:
         path: Path template, for display.
         uses: The expressions of our own that its request depends on, through inputs and outputs.
         dependent: It follows another per-copy step, so it has no due time of its own.
+        timeout_s: How long an attempt may take by the document; None: it does not say.
     """
 
     step_id: str
@@ -61,6 +62,7 @@ class StepPlan:
     path: str
     uses: frozenset[str]
     dependent: bool
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,8 @@ class Query:
         frame = self.levels[0].machine.blank.copy()
         frame[Slot.QUERY] = number
         frame[Slot.WORKFLOWS] = CallContext()
+        if frame[Slot.COOKIES] is not MISSING:
+            frame[Slot.COOKIES] = {}
         asked: list[Exchange] = []
         try:
             frame = yield from self._approach(frame, asked)
@@ -266,6 +270,8 @@ class Plan:
         frame[Slot.TIME] = time_ms
         if self._fill is not None:
             self._fill(frame)
+        if frame[Slot.COOKIES] is not MISSING:
+            frame[Slot.COOKIES] = {}
         if self._journey:
             frame[Slot.WORKFLOWS] = CallContext()
         if self._inputs is not None:
