@@ -102,6 +102,20 @@ def pauses_told(record: Record) -> str:
     )
 
 
+def _joined(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings of one check as one."""
+    if len(findings) < 2:  # noqa: PLR2004 -- one is one already
+        return list(findings)
+    return [
+        Finding(
+            check=findings[0].check,
+            verdict=worst(finding.verdict for finding in findings),
+            summary=" ".join(finding.summary for finding in findings),
+            evidence={name: each for f in findings for name, each in f.evidence.items()},
+        )
+    ]
+
+
 _LATE_MS = 10.0
 """A 99th percentile of the dispatch lag from which on a reader is warned."""
 _MOST_PAUSES = 3
@@ -152,7 +166,7 @@ def judge(
     judged = [threshold.judge(figures) for threshold in prepared.thresholds]
     judged = apply_abort(judged, aborted)
     limited = judge_generator(judged, figures), judge_shortage(figures.record)
-    told += [finding for finding in limited if finding is not None]
+    told += _joined([finding for finding in limited if finding is not None])
     if aborted is not None:
         told.append(aborted.finding())
     # what a load that was stopped early came too early to measure says nothing

@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         encode: Gives the bytes of a request.
 
     Attributes:
+        ended: Whether the server has ended it.
         sent_ns: When the request under way was written.
         idle_since_ns: Since when it had been idle before that; 0 if it had just been opened.
     """
@@ -109,6 +110,7 @@ class Connection(asyncio.Protocol):
         "_without_body",
         "_writing",
         "_written_ns",
+        "ended",
         "idle_since_ns",
         "sent_ns",
     )
@@ -126,6 +128,7 @@ class Connection(asyncio.Protocol):
         self._written_ns = 0
         self._without_body = False
         self._known: _Known | None = None
+        self.ended = False
         self.idle_since_ns = 0
         self.sent_ns = 0
         self._reset()
@@ -185,11 +188,13 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Let the connection be closed."""
+        self.ended = True
         self._owner.leaving(self)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request under way: answered, if its answer ends with the connection, or lost."""
+        self.ended = True
         if self._exchange is not None:
             if not self._until_close or exc is not None:
                 self._lose(exc)

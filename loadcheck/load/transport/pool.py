@@ -213,6 +213,10 @@ class Pool:
     def _opened(self, connection: Connection) -> None:
         if self._closing:
             connection.abort()
+        elif connection.ended:
+            # before a request could be written: it would be waited for in vain
+            connection.abort()
+            self._refused(ConnectionResetError("the server closed the connection at once"))
         elif self._again:
             entry = self._again.popleft()
             connection.send(entry.request, entry.sink, entry.sent_ns)

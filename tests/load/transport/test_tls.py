@@ -132,6 +132,26 @@ async def test_an_answer_of_known_length_needs_none(kind: str, authority: Author
 
 
 @both
+@pytest.mark.parametrize("way", ["plain", "tls", "farewell"])
+async def test_a_server_that_closes_at_once_is_not_waited_for(
+    kind: str, way: str, authority: Authority
+) -> None:
+    """The end may come together with the handshake's, before a request is written."""
+
+    async def closing(stream: anyio.abc.ByteStream) -> None:
+        if way == "farewell":
+            assert isinstance(stream, TLSStream)
+            with anyio.move_on_after(0.2):
+                await stream.unwrap()
+
+    tls, context = Tls(ca=authority.pem), None if way == "plain" else authority.server()
+    async with server(closing, tls=context) as origin, transport(kind, tls) as through:
+        for _ in range(10):
+            exchange = await send(through, origin)
+            assert exchange.failure in (Failure.LOST, Failure.CONNECT)
+
+
+@both
 async def test_an_unknown_authority_is_not(kind: str, authority: Authority) -> None:
     exchange = await one(kind, Tls(), authority.server())
     assert exchange.failure is Failure.UNTRUSTED

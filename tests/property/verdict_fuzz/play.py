@@ -320,7 +320,7 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     """Put the service in the network's place."""
 
     @asynccontextmanager
-    async def in_memory(*_: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
+    async def in_memory(*_: Any, **__: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
         yield copies, cast(HttpxTransport, queries)
 
     name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
