@@ -187,7 +187,8 @@ class Controls:
         plan, _ = self._runs.questions(_CONTROL)
         wanted = FRESH
         if 0 < share < 1:
-            wanted = max(FRESH, min(MOST_FRESH, math.ceil(math.log(_RISK) / math.log1p(-share))))
+            needed = math.ceil(math.log(_RISK) / math.log1p(-share))
+            wanted = max(FRESH, needed) if needed <= MOST_FRESH else FRESH
         acknowledged = await self._all(plan, range(first, first + wanted), {})
         self._note(acknowledged=len(acknowledged), share=share)
 

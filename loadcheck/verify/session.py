@@ -149,6 +149,10 @@ class Verification:
         self._prepared, self._questions = prepared, questions
         self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
 
+    def name(self, number: int) -> str:
+        """Return the user id that a copy sent, by the copy's number."""
+        return self._names.of(number)
+
     # the stretches of a run
 
     async def before(self) -> None:
@@ -327,7 +331,7 @@ class Verification:
         told = lost = found = None
         if self.localized is not None and proof is not None:
             found = self.localized.told(proof)
-            told = tell(found, self._names.of, self._buckets, moments)
+            told = tell(found, self.name, self._buckets, moments)
             lost = places(self.localized, self._buckets, self._acknowledged)
         errors = [seen.error for seen in self.observer.observations if seen.error]
         consistency, findings = conclude(
@@ -459,7 +463,9 @@ class Verification:
     async def _candidates(self, ledger: Ledger, terms: Terms) -> Candidates:
         """Return who can be sent a second event: users missing by now, and others."""
         if not self._scenario.localizes:
-            return Candidates(unnamed="verify.localize is off, so nobody missing has a name")
+            none = self._scenario.verify.split is None
+            why = "the workflow's profile has no buckets" if none else "verify.localize is off"
+            return Candidates(unnamed=f"{why}, so nobody who is missing has a name")
         found = self.localized or await self._locate(ledger, terms)
         missing = BitMap(found.lost)
         if not missing:
