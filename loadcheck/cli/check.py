@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import enum
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
+from loadcheck.errors import Problem
 
 _DOCUMENTS = (".yml", ".yaml", ".json")
+_ARAZZO: Final = re.compile(rb"^[\"'{\s]*arazzo[\"']?\s*:", re.MULTILINE)
+_LOOK_BYTES: Final = 65_536
+"""A document says within so many bytes that it is one of Arazzo."""
+
+
+class Format(enum.StrEnum):
+    """How problems are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
 
 
 def check(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A scenario (TOML), or an Arazzo document.",
+            help="A scenario (TOML), an Arazzo document, or a folder of Arazzo documents.",
             show_default=False,
             autocompletion=scenario_files,
         ),
@@ -30,61 +46,102 @@ def check(
     consent: Annotated[
         bool, typer.Option("--live", help="Descriptions may be read from other machines.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    style: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="How problems are printed: sarif for code scanning and editors, github to"
+            " annotate the lines of a pull request.",
+        ),
+    ] = Format.TEXT,
 ) -> None:
     """Validate a scenario and show what it would send, without sending it.
 
-    Given an Arazzo document instead, lint it: every problem with its line, its path and the section
-    of the specification.
+    Given Arazzo documents instead, lint them: every problem with its line, its path and the section
+    of the specification. In a folder, every file that says "arazzo" is one.
     """
-    if file.suffix in _DOCUMENTS:
-        _lint(file, sources, strict=strict, consent=consent, as_json=as_json)
+    style = Format.JSON if as_json else style
+    if file.is_dir() or file.suffix in _DOCUMENTS:
+        _lint(file, sources, strict=strict, consent=consent, style=style)
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
+    from loadcheck.report.problems import FORMATS  # noqa: PLC0415
 
-    loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
-    shown = preview(hide_passwords(loaded), consent=consent)
-    if as_json:
+    try:
+        loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
+        shown = preview(hide_passwords(loaded), consent=consent)
+    except InputError as error:
+        if style in {Format.TEXT, Format.JSON}:
+            raise
+        sys.stdout.write(FORMATS[style](error.problems))
+        raise typer.Exit(Exit.USAGE) from None
+    if style is Format.JSON:
         write_json(shown)
-    else:
+    elif style is Format.TEXT:
         sys.stdout.write(report.text(shown))
+    else:
+        sys.stdout.write(FORMATS[style](()))
+
+
+def _documents(folder: Path) -> list[Path]:
+    """Return the Arazzo documents of a folder and those below it, by name."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _DOCUMENTS and path.is_file():
+            with path.open("rb") as opened:
+                if _ARAZZO.search(opened.read(_LOOK_BYTES)):
+                    found.append(path)
+    return found
 
 
 def _lint(
-    file: Path, sources: list[str] | None, *, strict: bool, consent: bool, as_json: bool
+    file: Path, sources: list[str] | None, *, strict: bool, consent: bool, style: Format
 ) -> None:
-    from dataclasses import asdict  # noqa: PLC0415
     from functools import partial  # noqa: PLC0415
 
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.errors import WorkflowError  # noqa: PLC0415
     from loadcheck.escaping import printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
+    from loadcheck.report.problems import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 
-    problems = lint(
-        file,
-        name=str(file),
-        sources=named_sources(sources),
-        strict=strict,
-        fetch=partial(fetch, consent=consent),
-    )
-    errors = sum(problem.severity == "error" for problem in problems)
-    if as_json:
-        write_json({"errors": errors, "problems": [asdict(problem) for problem in problems]})
-    else:
-        for problem in problems:
-            sys.stdout.write(cover(f"{problem.severity}: {problem}") + "\n")
-        warnings = len(problems) - errors
-        found = ", ".join(
-            f"{number} {what}{'' if number == 1 else 's'}"
-            for number, what in ((errors, "error"), (warnings, "warning"))
+    files = _documents(file) if file.is_dir() else [file]
+    if not files:
+        remedy = "one is a .yml, .yaml or .json file that says arazzo: 1.0.1 or the like"
+        raise WorkflowError(
+            Problem(message="no Arazzo document in the folder", file=str(file), remedy=remedy)
         )
-        sys.stdout.write(printable(cover(f"{file}: {found}")) + "\n")
-    if errors:
+    problems: list[Problem] = []
+    for document in files:
+        found = lint(
+            document,
+            name=str(document),
+            sources=named_sources(sources),
+            strict=strict,
+            fetch=partial(fetch, consent=consent),
+        )
+        problems += found
+        if style is Format.TEXT:
+            told = printable(cover(f"{document}: {_counted(found)}"))
+            sys.stdout.write(f"{FORMATS[style](found)}{told}\n")
+    if style is not Format.TEXT:
+        sys.stdout.write(FORMATS[style](problems))
+    elif file.is_dir():
+        sys.stdout.write(printable(f"{len(files)} documents: {_counted(problems)}") + "\n")
+    if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(Exit.USAGE)
+
+
+def _counted(problems: Sequence[Problem]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    counts = ((errors, "error"), (len(problems) - errors, "warning"))
+    return ", ".join(f"{number} {what}{'' if number == 1 else 's'}" for number, what in counts)

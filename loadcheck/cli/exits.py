@@ -34,11 +34,11 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-def exit_of(*, consistent: Verdict, verdict: Verdict, interrupted: bool) -> Exit:
+def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) -> Exit:
     """Return the exit code of a run, or of asking again about one.
 
     Args:
-        consistent: What the counts prove.
+        consistent: What the counts prove; None if they were not asked for.
         verdict: What everything together proves.
         interrupted: Whether a signal ended it early.
     """

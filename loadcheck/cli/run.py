@@ -90,6 +90,8 @@ def run(
         as_json=as_json,
         quiet=quiet,
     )
+    if finished.fault is not None:
+        raise finished.fault
     if finished.interrupted:
         terminal.print_later(
             finished.document,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-_PIPE_S: Final = 5.0
+_PIPE_S: Final = 3.0
 _PIPE_BYTES: Final = 16 * 1024 * 1024
 _PIECE_BYTES: Final = 1024 * 1024
 _KINDS: Final = (
@@ -46,7 +46,7 @@ def file_kind(mode: int) -> str:
 def read_file(path: Path, most_bytes: int) -> bytes:
     """Return what a file holds.
 
-    A pipe, such as the shell's ``<(command)``, is read for at most five seconds and 16 MB; devices
+    A pipe, such as the shell's ``<(command)``, is read for at most three seconds and 16 MB; devices
     and directories are refused.
 
     Args:

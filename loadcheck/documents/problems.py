@@ -29,13 +29,14 @@ class Report:
         self._problems: dict[Problem, None] = {}
 
     def add(self, problem: Problem) -> None:
-        """Take a problem, once."""
+        """Take a problem, once; one without a remedy gets the place where to look for it."""
+        rule = f"see the specification, {problem.section}" if problem.section else _OTHERWISE
         clean = dataclasses.replace(
             problem,
             message=self._redactor.text(problem.message),
             file=self._redactor.text(problem.file),
             key=self._redactor.text(problem.key),
-            remedy=self._redactor.text(problem.remedy),
+            remedy=self._redactor.text(problem.remedy or rule),
             severity="error" if self._strict else problem.severity,
         )
         self._problems.setdefault(clean)
@@ -82,6 +83,6 @@ class DocumentReporter:
             file=self.document.name,
             line=self.document.line(path),
             key=format_pointer(path),
-            remedy=remedy or (f"see the specification, {section}" if section else _OTHERWISE),
+            remedy=remedy,
             section=section,
         )

@@ -66,6 +66,12 @@ class Monitor:
 
     async def watch_loop(self) -> None:
         """Sample the loop's lag; runs until cancelled."""
+        try:
+            await self._sample()
+        finally:
+            self.stalls.next_turn_ns = 0
+
+    async def _sample(self) -> None:
         slept_ns = self._asleep_ns()
         while True:
             began_ns = time.monotonic_ns()

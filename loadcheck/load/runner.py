@@ -29,6 +29,10 @@ MOST_COPIES = 2**32
 """A ledger's numbers have 32 bits: a load that only time bounds ends here all the same."""
 _BURST_NS = 500_000
 """Longest burst of starts before responses are processed."""
+_PROMPT_NS = 100_000_000
+"""What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
+_HASTE = 1.25
+"""Times the schedule's peak rate, at which what fell due while the loop was late is started."""
 _STEP_S = 0.1
 """How soon a long wait notices that the run is stopping."""
 _ABORT_S = 10.0
@@ -165,11 +169,14 @@ class Runner:
         self._record.begin(self.begin_ns)
         self._begin_ms = time.time_ns() // 1_000_000
 
-    async def _dispatch(self, pacer: OpenPacer, max_in_flight: int, planned: int) -> None:
+    async def _dispatch(  # noqa: C901  # one loop, as a call more would cost every copy
+        self, pacer: OpenPacer, max_in_flight: int, planned: int
+    ) -> None:
         record, clock, grid = self._record, self._clock, self._record.grid
         begin_ns = looked_ns = self.begin_ns
         together = self._together
         number = begun = 0
+        held_ns, gap_ns = 0, int(together * 1e9 / (_HASTE * pacer.peak_rate))
         for chunk in pacer.chunks():
             for offset_ns in chunk.tolist():
                 number += 1
@@ -177,14 +184,17 @@ class Runner:
                     continue  # went along with the first of its request
                 due_ns = begin_ns + offset_ns
                 now = clock()
-                if now < due_ns or now - looked_ns > _BURST_NS:
-                    should_ns = due_ns if now < due_ns else looked_ns + _BURST_NS
-                    await self._wait_until(due_ns)
+                ready_ns = due_ns if now - due_ns <= _PROMPT_NS else held_ns
+                if now < ready_ns or now - looked_ns > _BURST_NS:
+                    should_ns = ready_ns if now < ready_ns else looked_ns + _BURST_NS
+                    await self._wait_until(ready_ns)
                     now = looked_ns = clock()
                     if now - should_ns > RESOLUTION_NS:
                         begun = self._stalled(pacer, begun, planned, (should_ns, now))
                         if number <= begun:
                             continue
+                if now - due_ns > _PROMPT_NS:
+                    held_ns = max(held_ns, now - _PROMPT_NS) + gap_ns
                 if self._stopping.is_set():
                     return
                 first, count = begun, 1 if together == 1 else min(together, planned - begun)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-PAUSE_NS = 100_000_000
+PAUSE_NS = 500_000_000
 """A stall of so long is a pause: it is named, and what fell due in it is skipped.
 
-What fell due in a shorter one is sent at once when it is over. So no second of the load sends more
-than 1.1 times what the schedule has in a second.
+What fell due in a shorter one is started late, a little faster than at the schedule's peak rate.
 """
 RESOLUTION_NS = 1_000_000
 """Timers of the event loop are good to a millisecond: what is below that is no stall."""

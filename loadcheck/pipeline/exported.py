@@ -135,7 +135,8 @@ def compare_archive(
             if of_run(event) == run_id:
                 comparison.add(event)
     except ExportError as error:
-        raise InputError(Problem(message=str(error))) from None
+        remedy = "ask again later, or without --export"
+        raise InputError(Problem(message=str(error), remedy=remedy)) from None
     return comparison.result()
 
 

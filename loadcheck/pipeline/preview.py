@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck.load.retry import Backoff
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import (
     PLACEHOLDER_TARGET,
@@ -16,7 +17,7 @@ from loadcheck.pipeline.identity import (
     secret_values,
 )
 from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, route_warnings, warmups_of
+from loadcheck.pipeline.target import check_tls, warmups_of
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
@@ -81,6 +82,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
+        "approximate": verify.approximate,
         "buckets": _buckets(scenario, run, prepared, seed, consent=consent),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "stops_after_s": [
@@ -93,10 +95,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         ],
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
-        "warnings": [
-            *(str(problem) for problem in plan.warnings),
-            *route_warnings(scenario, prepared.ingest.origin),
-        ],
+        "warnings": warnings.of_intent(scenario, prepared),
     }
     return shown
 

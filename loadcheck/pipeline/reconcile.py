@@ -44,7 +44,7 @@ from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Buckets, Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset({"target", "generator", "aborted"})
+_OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
 """Findings of the run itself, which no later answer changes."""
 
 
@@ -263,6 +263,7 @@ def _exact(check: str, number: int, bad: str, good: str) -> Finding:
 
 
 _NS_PER_S = 1_000_000_000
+_RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
 _KEY, _SECRET = "AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY"  # names of variables
@@ -328,7 +329,9 @@ async def _again(
         consent=options.consent,
     )
     if prepared.questions is None:
-        raise InputError(_problem(path, "scenario.verify.enabled", "the run was not verified"))
+        raise InputError(
+            _problem(path, "scenario.verify.enabled", "the run was not verified", _RUN_ONE)
+        )
     _require_consent(scenario, prepared, options)
     ledger = Ledger.from_json(document["ledger"])
     ledger.close()
@@ -418,7 +421,11 @@ def _ago_s(document: Mapping[str, Any]) -> float:
 
 def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
     if "timeline" not in document:
-        raise InputError(_problem(path, "run.phase", "the run was killed before it sent anything"))
+        raise InputError(
+            _problem(
+                path, "run.phase", "the run was killed before it sent anything", "run it again"
+            )
+        )
     file = document["run"].get("scenario_file") or str(path)
     return scenarios.restore(document["scenario"], file)
 
@@ -523,7 +530,7 @@ async def _export(
 ) -> Compared:
     if scenario.verify.export is None:
         message = "the workflow's profile does not say where events can be exported"
-        raise InputError(_problem(path, "scenario.verify.export", message))
+        raise InputError(_problem(path, "scenario.verify.export", message, "ask without --export"))
     begin = datetime.fromisoformat(document["run"]["started_at"])
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)

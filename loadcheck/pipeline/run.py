@@ -17,6 +17,7 @@ import anyio
 
 from loadcheck.emulator.process import Running
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import (
     PLACEHOLDER_TARGET,
@@ -228,9 +229,10 @@ async def attempt(
     prepared = until(identity.end_day)
     book = ResultWriter(
         place(identity.id),
-        document.intent(scenario, prepared, identity, seed),
+        document.intent(scenario, prepared, identity, seed, warnings.of_intent(scenario, prepared)),
         redactor(secret_values(scenario, identity)),
     )
+    work: RunSession | None = None
     try:
         async with transports(scenario, prepared.plan, consent=occasion.consent) as (
             transport,
@@ -250,6 +252,11 @@ async def attempt(
                 until,
             )
             await work.through(watch, occasion.signals)
+    except Exception as error:
+        if work is None or not work.begun:
+            book.file.close()
+            raise
+        work.fail("transport", error)
     except BaseException:
         book.file.close()
         raise

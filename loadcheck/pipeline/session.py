@@ -6,7 +6,15 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,25 +32,27 @@ from loadcheck.load.runner import Runner
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure.record import Record, StageSpan
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
 from loadcheck.pipeline.prepare import grid_of, limits_of, stages_of
-from loadcheck.pipeline.target import route_warnings, warmups_of
+from loadcheck.pipeline.target import refusal, warmups_of
 from loadcheck.result import document
 from loadcheck.result import document as intervals
 from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
+from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
-from loadcheck.verify.judge import Judgement, judge, warnings
+from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.session import Verification, moments
+from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
-from loadcheck.verify.verdict import SentCounts
+from loadcheck.verify.verdict import Finding, SentCounts
 from loadcheck.workflow.identity import Buckets
 
 _GC_THRESHOLD = 50_000
@@ -63,6 +73,7 @@ class CompletedRun:
         path: Where it was saved.
         interrupted: Whether a signal ended it early.
         unsaved: Why the document is not on disk; None if it is.
+        fault: What broke the load, a fault of ours; None if nothing did.
         figures: What was measured.
         judgement: What it proves.
     """
@@ -71,12 +82,17 @@ class CompletedRun:
     path: Path
     interrupted: bool
     unsaved: ResultFileError | None
+    fault: Exception | None
     figures: RunFigures
     judgement: Judgement
 
 
 class RunSession:
-    """The state of one run between its intent and its verdict."""
+    """The state of one run between its intent and its verdict.
+
+    Attributes:
+        begun: Whether the intent is saved: from then on the run is judged and saved in every case.
+    """
 
     def __init__(
         self,
@@ -144,34 +160,65 @@ class RunSession:
         self._watchdog = watching(prepared.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
+        self.begun = False
+        self._broken: list[Finding] = []
+        self._fault: Exception | None = None
         self._end_day = str(book.document["run"]["end_day"])
 
     async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
-        """Do everything that needs the network, up to the second of the signals."""
+        """Do everything that needs the network, up to the second of the signals.
+
+        Once the intent is saved a run is judged and saved whatever breaks.
+        """
         self._book.document.update(document.moving(self._record, self._planned))
         await self._book.save_intent()
+        self.begun = True
         async with anyio.create_task_group() as around:
-            around.start_soon(watch, self._progress)
+            around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
                 around.start_soon(self._heed, signals, scope)
-                await self._ask_before()
-                await self._load()
-                await self._settle()
+                self._book.trouble = await refusal(self._scenario, self._prepared.plan)
+                if self._book.trouble is None:
+                    await self._attempt("asking", self._ask_before)
+                    await self._attempt("load", self._load)
+                    await self._attempt("asking", self._settle)
             around.cancel_scope.cancel()
         self._progress.phase = Phase.DONE
-        self._record.close()
+
+    async def _show(self, watch: Watch) -> None:
+        """Let somebody see the run; what breaks there is noted and harms nothing else."""
+        try:
+            await watch(self._progress)
+        except Exception as error:  # noqa: BLE001  # the run is saved in every case
+            self._progress.notes.append(
+                f"the live view ended early: {type(error).__name__}: {error}"
+            )
+
+    async def _attempt(self, name: str, stretch: Callable[[], Awaitable[None]]) -> None:
+        """Do a part of the run; if a fault of ours breaks it, say so and go on without it."""
+        try:
+            await stretch()
+        except Exception as error:  # noqa: BLE001  # the run is saved in every case
+            self.fail(name, error)
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Note that a part of the run broke: what it was to prove is unknown."""
+        self._broken.append(broken(name, error))
+        if name == "load":
+            self._fault = error
+            if self._runner.begin_ns and not self._record.load_ns:
+                self._record.end(time.monotonic_ns())
 
     async def finish(self) -> CompletedRun:
         """Judge what was recorded, and save it."""
         record, book = self._record, self._book
-        verification, verified = self._verification, None
-        began_at = book.document["run"].get("load_began_at")
-        if verification is not None:
-            due = moments(record.timeline.column("due"), began_at)
-            verified = verification.conclude(self._sent(), due)
-            seen, findings = verified.consistency, verified.findings
+        record.close()
+        verified = self._conclude()
+        if verified is None:
+            # nobody was asked: nothing is known, and why has been said
+            seen, _ = conclude(None, None, sent=self._sent(), controlled=ControlResult())
         else:
-            seen, findings = conclude(None, None, sent=self._sent(), controlled=ControlResult())
+            seen = verified.consistency
         rates, monitor = self._rates(), self._monitor
         figures = RunFigures(
             record=record,
@@ -182,7 +229,12 @@ class RunSession:
             lag=verified.visibility if verified else None,
         )
         judgement = judge(
-            self._prepared, figures, findings, trouble=book.trouble, aborted=self._aborted
+            self._prepared,
+            figures,
+            [*(verified.findings if verified is not None else ()), *self._broken],
+            trouble=book.trouble,
+            aborted=self._aborted,
+            checked=self._verification is not None,
         )
         pacer = self._prepared.pacer
         book.document["run"] |= {
@@ -205,11 +257,19 @@ class RunSession:
                 "stages": intervals.stages(self._scenario.load, rates.duration_s),
                 "intervals": intervals.intervals(record),
                 "consistency": document.consistency(
-                    seen, verification, verified, self._runner.begin_ns
+                    seen, self._verification, verified, self._runner.begin_ns
                 ),
                 "thresholds": [judged.to_json() for judged in judgement.judged],
                 "findings": [finding.to_json() for finding in judgement.findings],
-                "warnings": [*book.document["warnings"], *self._warnings()],
+                "warnings": [
+                    *book.document["warnings"],
+                    *warnings.of_run(
+                        self._prepared.plan,
+                        record,
+                        missed=book.missed,
+                        notes=self._progress.notes,
+                    ),
+                ],
             }
         )
         await book.try_save("complete", durable=True)
@@ -219,9 +279,23 @@ class RunSession:
             path=book.file.path,
             interrupted=self._interrupted,
             unsaved=book.unsaved,
+            fault=self._fault,
             figures=figures,
             judgement=judgement,
         )
+
+    def _conclude(self) -> Verified | None:
+        """Return what the counts prove; None if nobody was asked for them, or a fault hides it."""
+        verification, record = self._verification, self._record
+        if verification is None or (self._book.trouble is not None and not record.due):
+            return None
+        began_at = self._book.document["run"].get("load_began_at")
+        due = moments(record.timeline.column("due"), began_at)
+        try:
+            return verification.conclude(self._sent(), due)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing is proven
+            self.fail("consistency", error)
+            return None
 
     # the stretches of a run
 
@@ -248,9 +322,10 @@ class RunSession:
                 self._book.document["run"]["load_began_at"] = document.utc_now()
                 beside.start_soon(self._keep_time, progress.begin_ns)
                 if self._verification is not None:
-                    beside.start_soon(self._verification.observer.watch)
-                    beside.start_soon(self._verification.sample, self._come_so_far)
-                    beside.start_soon(self._verification.watch_order)
+                    verification = self._verification
+                    beside.start_soon(verification.sample, self._come_so_far)
+                    for asks in (verification.observer.watch, verification.watch_order):
+                        beside.start_soon(self._attempt, "asking", asks)
                 beside.start_soon(self._monitor.watch_loop)
                 for warmup in ahead:
                     if warmup.at_s:
@@ -276,10 +351,12 @@ class RunSession:
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
-        if self._verification is not None:
-            verification, record = self._verification, self._record
+        record, verification = self._record, self._verification
+        # of users who were all refused nobody is awaited
+        awaited = record.acknowledged or record.indeterminate or record.in_flight
+        if verification is not None and awaited:
             async with anyio.create_task_group() as beside:
-                beside.start_soon(verification.watch_order)
+                beside.start_soon(self._attempt, "asking", verification.watch_order)
                 await verification.after(self._sent(), record.ledger, record.last_ack_ns)
                 beside.cancel_scope.cancel()
             await verification.end_order()
@@ -389,13 +466,6 @@ class RunSession:
             reached=record.started / duration_s if duration_s else 0.0,
             duration_s=duration_s,
         )
-
-    def _warnings(self) -> list[str]:
-        return [
-            *route_warnings(self._scenario, self._prepared.ingest.origin),
-            *warnings(self._record, self._prepared, missed=self._book.missed),
-            *self._progress.notes,
-        ]
 
 
 def _now() -> datetime:

@@ -12,12 +12,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from typing import Any
 
+import anyio
 import httpx
 
 from loadcheck.emulator.process import EmulatorStartError, Running, embedded
 from loadcheck.errors import InputError, ScenarioError, TargetError
 from loadcheck.load.pacer import Warmup, warmups
 from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport.dial import Dialer
+from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.settings import Deadlines, Tls
@@ -25,8 +28,11 @@ from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.pipeline.prepare import max_concurrent_requests, repeatable_steps
 from loadcheck.scenario.model import ClosedLoad, Scenario
-from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.runtime.plan import Plan, StepPlan
+from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+
+PREFLIGHT_S = 1.0
+"""So long connections are tried before the load, if the target refuses them."""
+_BETWEEN_S = 0.1
 
 
 @asynccontextmanager
@@ -88,6 +94,35 @@ async def transports(
         yield transport, asking
 
 
+async def refusal(scenario: Scenario, plan: Plan) -> str | None:
+    """Return why no connection to the target can be opened; None if one can.
+
+    Connections are tried for up to a second. One that is neither taken nor refused in that time is
+    no refusal: it may be slow. The embedded emulator is known to listen; a proxy is no target.
+    """
+    if scenario.target.kind == "emulator" or scenario.target.transport == "httpx":
+        return None
+    origins = dict.fromkeys(step.origin for step in plan.steps if step.role is Role.COPY)
+    for origin in origins:
+        dialer, tries, why = Dialer(origin.host, origin.port), 0, ""
+        with anyio.move_on_after(PREFLIGHT_S):
+            while True:
+                try:
+                    (await dialer.open()).close()
+                except OSError as error:
+                    tries, why = tries + 1, reason(error)
+                    await anyio.sleep(_BETWEEN_S)
+                else:
+                    why = ""
+                    break
+        if why:
+            return (
+                f"the target takes no connection: {origin}: {why}, {tries} times in "
+                f"{PREFLIGHT_S:g} s; nothing was sent"
+            )
+    return None
+
+
 def queries(
     scenario: Scenario, steps: Sequence[StepPlan], *, max_connections: int, consent: bool
 ) -> AbstractAsyncContextManager[HttpxTransport]:
@@ -112,19 +147,6 @@ def client_of(scenario: Scenario, *, timeout_s: float, consent: bool) -> httpx.A
         follow_redirects=scenario.target.redirects,
         trust_env=False,
     )
-
-
-def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
-    """Return what is to be said of the environment's proxies: copies and queries go alike."""
-    target = scenario.target
-    if target.kind != "live" or target.proxy is not None:
-        return []
-    proxies = Proxies(os.environ)
-    proxy = None if target.transport == "httpx" else proxies.named(*origin)
-    if proxy is None:
-        return proxies.problems
-    message = f"{proxy.variable} names a proxy for {origin}; neither copies nor queries go through"
-    return [*proxies.problems, f'{message} it: set target.transport = "httpx" if they have to']
 
 
 def deadlines(scenario: Scenario, steps: Sequence[StepPlan] = ()) -> Deadlines:

@@ -58,7 +58,7 @@ def _figures(document: Document) -> list[str]:
             "" if load["asked_rate"] is None else f" of {words.rate(load['asked_rate'])} asked for"
         )
         rows.append(["rate reached", words.rate(load["reached_rate"]) + asked])
-    seen = document.get("consistency")
+    seen = document.get("consistency") if terminal.is_checked(document) else None
     if seen:
         low, high = words.count(seen["lower"]), words.count(seen["upper"])
         expected = low if low == high else f"{low} to {high}"

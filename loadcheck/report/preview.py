@@ -150,14 +150,16 @@ def _thresholds(preview: Preview) -> list[str]:
 def _names(preview: Preview) -> list[tuple[str, str]]:
     """Say what is added to every request so that the missing can be named."""
     buckets = preview["buckets"]
+    if buckets is None and preview.get("approximate"):
+        return [("names", "none: counts with a declared error cannot be held against each other")]
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
-    asked = f"asked by {buckets['queries']} group-by queries at least"
+    queries = "1 group-by query" if buckets["queries"] == 1 else f"{buckets['queries']} group-bys"
     return [
         ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
         ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
-        ("", f"{asked}, at a cost of {buckets['cost']:,} each"),
+        ("", f"asked by {queries} at least, at a cost of {buckets['cost']:,} each"),
     ]
 
 

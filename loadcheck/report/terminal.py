@@ -47,6 +47,8 @@ class CapturedConsole:
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
+NOT_CHECKED = "consistency: not checked"
+"""What is said of a run with verify.enabled = false."""
 _MAX_REASONS = 3
 _EXAMPLE = 160
 
@@ -131,8 +133,11 @@ def because(document: Document) -> str:
     """Return the reason for the verdict in a few words."""
     verdict, copies = document["verdict"], document["copies"]
     seen = document.get("consistency", {})
-    if verdict == "pass":
-        return f"all {words.count(copies['acknowledged'])} acknowledged users counted"
+    checked = is_checked(document)
+    if verdict == "pass" and checked:
+        error = seen.get("approximate")
+        within = f", within a declared error of {words.share(error)}" if error else ""
+        return f"all {words.count(copies['acknowledged'])} acknowledged users counted{within}"
     reasons = []
     if seen.get("lost_at_least"):
         of = words.count(copies["acknowledged"])
@@ -150,7 +155,20 @@ def because(document: Document) -> str:
         missed = sum(threshold["verdict"] == kind for threshold in thresholds)
         if missed and verdict in (kind, "unknown"):
             reasons.append(f"{missed} of {len(thresholds)} thresholds {what}")
-    return ", ".join(reasons)
+    if checked:
+        return ", ".join(reasons)
+    if verdict == "pass":
+        reasons = [
+            f"{len(thresholds)} of {len(thresholds)} thresholds hold"
+            if thresholds
+            else "no thresholds"
+        ]
+    return f"{', '.join(reasons)}; {NOT_CHECKED}"
+
+
+def is_checked(document: Document) -> bool:
+    """Return whether it was to be found out if users arrived."""
+    return bool(document.get("consistency", {}).get("checked", True))
 
 
 def _totals(document: Document) -> Table:
@@ -158,7 +176,7 @@ def _totals(document: Document) -> Table:
     table.add_row("sent", _sent(document))
     table.add_row("outcomes", _outcomes(document))
     seen = document.get("consistency")
-    if seen:
+    if seen and is_checked(document):
         table.add_row("counted", _counted(seen))
         lag = seen.get("visibility")
         if lag and lag["samples"]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from loadcheck.documents.files import UnreadableError, read_file
+from loadcheck.documents.files import UnreadableError
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.result.store import MAX_FILE_BYTES, UNFINISHED, in_progress
+from loadcheck.result.store import UNFINISHED, in_progress, read_results
 
 _SCHEMA = "loadcheck."
 
@@ -79,7 +79,7 @@ def entries(directory: Path) -> list[Entry]:
 
 def _entry(path: Path) -> Entry:
     try:
-        document = orjson.loads(read_file(path, MAX_FILE_BYTES))
+        document = orjson.loads(read_results(path))
     except orjson.JSONDecodeError:
         return Entry(path=path, trouble="is not JSON: truncated, or edited by hand?")
     except UnreadableError as error:

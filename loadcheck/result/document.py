@@ -37,7 +37,13 @@ _EXAMPLE = 300
 """Characters kept of an answer."""
 
 
-def intent(scenario: Scenario, prepared: CompiledScenario, run: Run, seed: int) -> dict[str, Any]:
+def intent(
+    scenario: Scenario,
+    prepared: CompiledScenario,
+    run: Run,
+    seed: int,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
     return {
         "schema": SCHEMA,
@@ -67,7 +73,7 @@ def intent(scenario: Scenario, prepared: CompiledScenario, run: Run, seed: int) 
             "observer": prepared.observer.step_id if prepared.observer else None,
         },
         "environment": environment(),
-        "warnings": [str(problem) for problem in prepared.plan.warnings],
+        "warnings": [*warnings],
     }
 
 
@@ -155,6 +161,7 @@ def consistency(
     lag = verified.visibility if verified else None
     acknowledged_by = verification.acks.before if verification else None
     return {
+        "checked": verification is not None,
         **seen.to_json(),
         "visibility": lag.to_json() if lag is not None else None,
         "localized": verified.localized if verified else None,

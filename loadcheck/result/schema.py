@@ -88,6 +88,7 @@ def _consistency() -> Shape:
     return open_object(
         "What the service counted against what was sent. null: not known.",
         {
+            "checked": flag("Whether that was to be found out: not with verify.enabled = false."),
             "uniques": {"type": ["integer", "null"], "description": "Users of this run counted."},
             "totals": maybe(count("Events of this run counted.")),
             "lower": count("Users acknowledged: at least so many must be counted."),
@@ -172,6 +173,7 @@ def _consistency() -> Shape:
             },
         },
         optional=(
+            "checked",
             "lost_at_most",
             "missing_events",
             "missing_events_at_most",
@@ -432,7 +434,7 @@ def json_schema() -> dict[str, Any]:
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
                         "pauses": list_of(
-                            "When it stood still for 0.1 s or more: stopped, suspended, or without "
+                            "When it stood still for 0.5 s or more: stopped, suspended, or without "
                             "a processor.",
                             open_object(
                                 "One pause.",

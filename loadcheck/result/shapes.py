@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 Shape = dict[str, Any]
@@ -68,6 +69,11 @@ def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
     """Return where a document departs from a schema: dotted path and message, at most ten."""
     from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick
 
+    if isinstance(document, Mapping):
+        # the validator copies the whole document into each such problem
+        missing = [name for name in schema.get("required", ()) if name not in document]
+        if missing:
+            return [("", f'"{name}" is a required property') for name in missing[:_MAX_PROBLEMS]]
     errors = itertools.islice(Draft202012Validator(schema).iter_errors(document), _MAX_PROBLEMS)
     return sorted(
         (".".join(str(part) for part in error.instance_path), _shortened(error.message))

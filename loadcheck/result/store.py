@@ -38,6 +38,7 @@ MAX_FILE_BYTES = 128 * 1024 * 1024
 """The largest results file that is read: beyond that of a day with a hundred million users."""
 UNFINISHED = ("intent", "running")
 """The phases of a run that goes on, or was killed."""
+_MOST_NODES, _MOST_VALUES = 1_000_000, 10_000_000  # a week's seconds; each takes memory
 _KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]{1,9}")
 _KINDS = {"capacity": "capacity search"}
 _VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
@@ -300,9 +301,22 @@ def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str,
     return _checked(path, document)
 
 
+def read_results(path: Path) -> bytes:
+    """Return what a results file holds, if it can be parsed without taking all memory.
+
+    Raises:
+        UnreadableError: It cannot be read, or is no file of any run.
+    """
+    data = read_file(path, MAX_FILE_BYTES)
+    if data.count(b"[") + data.count(b"{") > _MOST_NODES or data.count(b",") > _MOST_VALUES:
+        remedy = "expected the results file of a run: observations and seconds, not more"
+        raise UnreadableError("holds more values than a run can have", remedy)
+    return data
+
+
 def _parsed(path: Path) -> Any:
     try:
-        data = read_file(path, MAX_FILE_BYTES)
+        data = read_results(path)
     except UnreadableError as error:
         raise _unusable(path, error.message, error.remedy or "name a results file") from error
     try:

@@ -124,7 +124,7 @@ def _localize(verify: Table) -> bool | None:
         remedy = "tell in [verify.split] how events are marked with buckets and counted by them"
         verify.report.add(verify["localize"], "the workflow's profile has no buckets", remedy)
     if wanted and "approximate" in verify:
-        remedy = "counts with an error cannot be held against each other bucket by bucket"
+        remedy = "leave one out: counts with an error cannot be compared bucket by bucket"
         verify.report.contradiction(verify["localize"], verify["approximate"], remedy)
     return wanted
 

@@ -127,6 +127,7 @@ class Standing:
         dipped: Whether an answer counted fewer users than one that told an earlier state.
         gone: Users that were visible and, steadily at the deadline, are not any more.
         totals: Events, if two answers in a row agreed on them and on the users.
+        most_events: The most that any answer after the last acknowledgement counted.
         adrift: Whether events were asked for, and no two answers agreed.
     """
 
@@ -140,6 +141,7 @@ class Standing:
     dipped: bool = False
     gone: int = 0
     totals: int | None = None
+    most_events: int = 0
     adrift: bool = False
 
     @property
@@ -208,6 +210,7 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         dipped=dipped,
         gone=gone,
         totals=totals,
+        most_events=max((seen.totals or 0 for seen in timely), default=0),
         adrift=adrift,
     )
 
@@ -319,7 +322,7 @@ class Reason(enum.Enum):
     NO_ANSWER = "no answer tells a state after the last acknowledgement"
     NO_BASELINE = "the count before the run is not known, and there is no filter for the run"
     BROKEN_FILTER = "users of the run were counted before it began"
-    LEAKING = "users are counted of a run that never was"
+    LEAKING = "users of a run that never was are counted, or may be: the query did not say"
     ABSURD = "users and events cannot both be true"
     CONFLICT = "answers contradict each other"
     ROWS = "the rows by bucket do not add up to the count without groups"
@@ -327,6 +330,7 @@ class Reason(enum.Enum):
     OLD = "the last answer tells a state from before the deadline"
     MOVING = "the count was still moving"
     CONTROLS = "users sent later are not counted either"
+    UNCONTROLLED = "without a filter for the run, no users sent later could be asked for"
     HIDDEN = "others that were counted can hide missing ones"
     UNSPLIT = "there is no count by bucket"
     FOREIGN = "without a filter for the run, others' users cannot be told apart"
@@ -387,7 +391,7 @@ def weigh(
     *,
     controls: bool | None = None,
     proven: int = 0,
-    leaking: bool = False,
+    leaking: bool | None = False,
 ) -> Proof:
     """Return what the answers prove.
 
@@ -398,10 +402,10 @@ def weigh(
         controls: Whether all users are counted that were sent after the missing; None if none were
             sent.
         proven: Users that are lost whatever else is late: of whom a later event is counted.
-        leaking: Whether users are counted of a run that never was.
+        leaking: Whether users are counted of a run that never was; None if that is not known.
     """
     stands = standing(terms, observations)
-    nothing = _nothing(terms, stands, leaking=leaking)
+    nothing = _nothing(terms, stands, leaking=bool(leaking))
     if nothing is not None:
         return Proof(
             standing=stands,
@@ -412,7 +416,8 @@ def weigh(
             duplicated=_UNKNOWN,
             missing_events=_UNKNOWN,
         )
-    return _Weighing(terms, stands, groups or Groups(), (controls, proven)).proof()
+    weighing = _Weighing(terms, stands, groups or Groups(), (controls, proven))
+    return weighing.proof(filtering=leaking is not None)
 
 
 def _nothing(terms: Terms, stands: Standing, *, leaking: bool) -> Reason | None:
@@ -460,7 +465,7 @@ class _Weighing:
         elif groups.contradiction:
             self._contradicted = Reason.ROWS
 
-    def proof(self) -> Proof:
+    def proof(self, *, filtering: bool) -> Proof:
         lost = self._lost()
         duplicated, missing_events = self._events()
         return Proof(
@@ -469,7 +474,7 @@ class _Weighing:
             totals=self._totals,
             lost=lost,
             disappeared=self._disappeared(),
-            unexpected=self._unexpected(),
+            unexpected=self._unexpected(filtering=filtering),
             duplicated=duplicated,
             missing_events=missing_events,
             recovered_at_most=self._recovered_at_most(lost),
@@ -481,6 +486,7 @@ class _Weighing:
         if groups.lost_at_most is not None:
             return groups.lost_at_most
         strangers = self._least > terms.upper or groups.unexpected
+        strangers = strangers or (terms.splits and not self._grouped)
         if strangers or terms.isolation == "baseline":
             return sent.acknowledged  # others may be counted, and nobody knows how many
         return max(0, min(sent.acknowledged, terms.upper + sent.rejected - self._least))
@@ -490,7 +496,7 @@ class _Weighing:
         if self._contradicted is not None:
             fewest = max(0, terms.least(self._stands.lowest) - terms.before)
             at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
-            if self._contradicted is Reason.ROWS:
+            if self._contradicted is Reason.ROWS or (terms.splits and not self._grouped):
                 at_most = terms.lower
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
         at_least = max(0, terms.lower - self._most, groups.lost_at_least)
@@ -521,6 +527,8 @@ class _Weighing:
             return Reason.OLD
         if not self._stands.resting:
             return Reason.MOVING
+        if self._terms.isolation == "baseline":
+            return Reason.UNCONTROLLED
         return Reason.CONTROLS if self._controls is False else None
 
     def _looks_approximate(self) -> bool:
@@ -556,7 +564,7 @@ class _Weighing:
         verdict = Verdict.FAIL if gone else Verdict.PASS
         return Claim(verdict=verdict, at_least=gone, at_most=gone)
 
-    def _unexpected(self) -> Claim:
+    def _unexpected(self, *, filtering: bool) -> Claim:
         terms, sent = self._terms, self._terms.sent
         at_least = max(0, self._least - terms.upper, self._groups.unexpected)
         highest = terms.least(self._stands.highest) - terms.before
@@ -565,10 +573,12 @@ class _Weighing:
             doubt = self._contradicted
         elif terms.isolation == "baseline":
             doubt = Reason.FOREIGN
+        elif at_least and not filtering:
+            doubt = Reason.LEAKING
         elif at_least and not self._supported():
             doubt = Reason.UNSPLIT if terms.splits else Reason.ADRIFT
-        elif not at_least and sent.rejected and not self._grouped and self._uniques:
-            doubt = Reason.HIDDEN
+        elif not at_least and self._uniques and not self._grouped:
+            doubt = Reason.HIDDEN if sent.rejected else Reason.UNSPLIT if terms.splits else None
         if doubt is not None:
             return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
         if at_least:
@@ -626,6 +636,10 @@ class _Weighing:
             doubt = self._doubt_of_loss(timely=self._stands.timely)
             if terms.splits and not self._grouped:
                 doubt = Reason.UNSPLIT  # users that nobody sent would bring fewer events
+            elif terms.approximate:
+                doubt = Reason.HIDDEN
+            elif deficit and self._stands.most_events >= each * self._uniques:
+                doubt = Reason.CONFLICT  # another answer counted them all
             if doubt is not None:
                 return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)

@@ -268,9 +268,15 @@ class _Sentences:
             if sent.indeterminate and not self._terms.approximate
             else ""
         )
+        unnamed = (
+            " Counts with an error cannot be compared by bucket, so whoever is missing within "
+            "it has no name."
+            if self._terms.approximate
+            else ""
+        )
         return (
             f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
-            f"{self._within()}.{recovered}"
+            f"{self._within()}.{recovered}{unnamed}"
         )
 
     def _missing(self, claim: Claim) -> str:
@@ -318,6 +324,9 @@ class _Sentences:
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
             f"verify.deadline: {neither}. {_LATER}",
             Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {_LATER}",
+            Reason.UNCONTROLLED: f"{missing} {when}; but the query has no filter for this run, so "
+            f"nobody sent later could be asked for, and {neither}. Add the run id to the event and "
+            "to the query's filter.",
             Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
             "filter for this run, so others' users may be among them, and any number of ours "
             "missing behind those. Add the run id to the event and to the query's filter.",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from loadcheck.measure.record import Record
 from loadcheck.verify.abort import Aborted, apply_abort
+from loadcheck.verify.check import broken, compose
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.thresholds import Judged
@@ -22,19 +23,50 @@ TOLERATED_PAUSED = 0.01
 """Of the copies, that may be skipped because the generator paused."""
 
 
-def judge_generator(judged: Sequence[Judged], figures: RunFigures) -> Finding | None:
-    """Return what the generator's own state spoils; None if nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvidence:
+    """What is known of a run beside its counts.
 
-    Args:
-        judged: The thresholds.
+    Attributes:
         figures: What was measured.
+        judged: The thresholds.
+        trouble: What went wrong with the target; None if nothing did.
+        aborted: What ended the load early; None if nothing did.
     """
+
+    figures: RunFigures
+    judged: Sequence[Judged]
+    trouble: str | None
+    aborted: Aborted | None
+
+
+def check_target(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say what went wrong with the target."""
+    trouble = evidence.trouble
+    if trouble:
+        summary = f"{trouble[0].upper()}{trouble[1:]}."
+        yield Finding(check="target", verdict=Verdict.UNKNOWN, summary=summary)
+
+
+def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say that a threshold ended the load early."""
+    if evidence.aborted is not None:
+        yield evidence.aborted.finding()
+
+
+def is_paused(record: Record) -> bool:
+    """Return whether more copies than can be overlooked fell due in pauses of the generator."""
+    return len(record.paused) > TOLERATED_PAUSED * record.due
+
+
+def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say what the generator's own state spoils."""
+    figures, judged = evidence.figures, evidence.judged
     record, monitor, pacer = figures.record, figures.monitor, figures.pacer
     voided = [judgement for judgement in judged if judgement.own_delay_ms is not None]
-    paused = len(record.paused) > TOLERATED_PAUSED * record.due
-    behind = figures.is_behind
+    paused, behind = is_paused(record), figures.is_behind
     if not (voided or paused or behind):
-        return None
+        return
     sentences = [pauses_told(record)] if paused else []
     took_s, asked_s = figures.rates.duration_s, pacer.duration_s if pacer is not None else None
     if behind:
@@ -50,11 +82,14 @@ def judge_generator(judged: Sequence[Judged], figures: RunFigures) -> Finding | 
             f"{'s hold' if len(voided) > 1 else ' holds'}"
         )
     cpu_share = monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0
-    return Finding(
+    if voided or behind:
+        sentences.append(
+            f"It used {100 * cpu_share:.0f} % of a core: give it an idle one, or ask for less"
+        )
+    yield Finding(
         check="generator",
         verdict=Verdict.UNKNOWN,
-        summary=". ".join(sentences)
-        + f". It used {100 * cpu_share:.0f} % of a core: give it an idle one, or ask for less.",
+        summary=". ".join(sentences) + ".",
         evidence={
             "took_s": took_s,
             "asked_s": asked_s,
@@ -65,15 +100,16 @@ def judge_generator(judged: Sequence[Judged], figures: RunFigures) -> Finding | 
     )
 
 
-def judge_shortage(record: Record) -> Finding | None:
-    """Return of what this machine had too little to send everything; None if of nothing."""
+def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say of what this machine had too little to send everything."""
+    record = evidence.figures.record
     shortages: Counter[str] = sum((step.shortages for step in record.steps), Counter())
     if not shortages:
-        return None
+        return
     unsent, attempts = len(record.unsent), shortages.total()
     told = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
     end = f"{unsent:,} copies were not sent" if unsent else "all copies were sent later"
-    return Finding(
+    yield Finding(
         check="generator",
         verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
         summary=f"This machine could not make {attempts:,} attempts, which are no errors of the "
@@ -83,10 +119,8 @@ def judge_shortage(record: Record) -> Finding | None:
 
 
 def pauses_told(record: Record) -> str:
-    """Return when the generator paused, and for how long; "" if it did not."""
+    """Return when the generator paused, and for how long."""
     pauses = record.pauses()
-    if not pauses:
-        return ""
     told = [
         f"for {pause['length_s']:.1f} s at {pause['at_s']:.1f} s"
         + (" (the machine slept)" if pause["suspended"] else "")
@@ -100,6 +134,14 @@ def pauses_told(record: Record) -> str:
         f"The generator stood still {', '.join(told)} into the load: stopped, suspended or without "
         f"a processor{missing}"
     )
+
+
+NOTHING_DONE = Finding(
+    check="acknowledged",
+    verdict=Verdict.UNKNOWN,
+    summary="No copy was acknowledged, and no threshold says what that means: look at the answers "
+    "of the ingest step.",
+)
 
 
 def _joined(findings: Sequence[Finding]) -> list[Finding]:
@@ -116,12 +158,10 @@ def _joined(findings: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-_LATE_MS = 10.0
-"""A 99th percentile of the dispatch lag from which on a reader is warned."""
+_MOST_UNSENT = 3
+"""So many reasons why nothing could be sent are told."""
 _MOST_PAUSES = 3
 """So many pauses are told one by one."""
-_MOST_UNSENT = 3
-"""So many reasons why requests could not be made are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +169,13 @@ class Judgement:
     """The verdict on a run, and what it rests on.
 
     Attributes:
-        consistent: What the counts prove.
+        consistent: What the counts prove; None if they were not to be asked for.
         verdict: What everything together proves.
         judged: The thresholds.
         findings: What the checks say.
     """
 
-    consistent: Verdict
+    consistent: Verdict | None
     verdict: Verdict
     judged: Sequence[Judged]
     findings: Sequence[Finding]
@@ -148,6 +188,7 @@ def judge(
     *,
     trouble: str | None,
     aborted: Aborted | None,
+    checked: bool = True,
 ) -> Judgement:
     """Judge a run.
 
@@ -155,51 +196,26 @@ def judge(
         prepared: What was to be done.
         figures: What was measured.
         findings: What reconciliation says.
+        checked: Whether consistency was to be checked; if not, thresholds alone decide.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
     """
-    told = list(findings)
-    if trouble is not None:
-        summary = f"{trouble.capitalize()}."
-        told.append(Finding(check="target", verdict=Verdict.UNKNOWN, summary=summary))
-    consistent = worst(finding.verdict for finding in told)
-    judged = [threshold.judge(figures) for threshold in prepared.thresholds]
+    judged, told = [], list(findings)
+    for threshold in prepared.thresholds:
+        try:
+            judged.append(threshold.judge(figures))
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing is proven
+            judged.append(Judged(threshold=threshold, measured=None, verdict=Verdict.UNKNOWN))
+            told.append(broken("threshold", error))
     judged = apply_abort(judged, aborted)
-    limited = judge_generator(judged, figures), judge_shortage(figures.record)
-    told += _joined([finding for finding in limited if finding is not None])
-    if aborted is not None:
-        told.append(aborted.finding())
+    evidence = RunEvidence(figures=figures, judged=judged, trouble=trouble, aborted=aborted)
+    target = compose([check_target])(evidence)
+    consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
+    told += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
+    told += compose([check_abort])(evidence)
+    if not (checked or judged or figures.record.acknowledged):
+        told.append(NOTHING_DONE)
     # what a load that was stopped early came too early to measure says nothing
     measured = [j for j in judged if aborted is None or j.measured is not None]
     verdict = overall(consistent, [*(f.verdict for f in told), *(j.verdict for j in measured)])
     return Judgement(consistent=consistent, verdict=verdict, judged=judged, findings=told)
-
-
-def warnings(record: Record, prepared: CompiledScenario, *, missed: int) -> Iterator[str]:
-    """Say what a reader should know before trusting the figures.
-
-    Args:
-        record: What was measured.
-        prepared: What was to be done.
-        missed: Saves of the results that failed.
-    """
-    crowded = record.skipped - len(record.paused)
-    if crowded:
-        yield (
-            f"{crowded:,} copies fell due while {record.max_in_flight:,} were in flight"
-            " and were not sent: raise load.max_in_flight or ask for a lower rate"
-        )
-    paused = pauses_told(record)
-    if paused:
-        yield paused
-    for why, number in prepared.plan.unsent.most_common(_MOST_UNSENT):
-        times = "a request" if number == 1 else f"{number:,} requests"
-        yield f"{times} could not be made, and nothing was sent: {why}"
-    if missed:
-        yield (f"{missed:,} saves of the results failed while the load went on: is the disk full?")
-    late_ms = record.dispatch_lag.percentile_ms(99)
-    if late_ms is not None and late_ms > _LATE_MS:
-        yield (
-            f"copies were started late by the generator itself: dispatch lag p99 {late_ms:.1f} ms;"
-            " response times include it"
-        )

@@ -326,7 +326,7 @@ class Verification:
                 None if self.localized is None else self.localized.groups,
                 controls=self._controls_counted(),
                 proven=self.controlled.proven,
-                leaking=self.controlled.leaking,
+                leaking=self._leaking(),
             )
         told = lost = found = None
         if self.localized is not None and proof is not None:
@@ -435,6 +435,12 @@ class Verification:
         if self.controlled.acknowledged is None and self._controls is None:
             return False if self._blank else None
         return bool(self.controlled.overtaken)
+
+    def _leaking(self) -> bool | None:
+        """Return whether users are counted of a run that never was; None if that is not known."""
+        if self._prepared.controls is None:
+            return False  # without a filter for the run there is nothing to leak
+        return None if self.controlled.unsent is None else self.controlled.leaking
 
     def _overtaken(self) -> bool | None:
         if self.controlled.acknowledged is not None:

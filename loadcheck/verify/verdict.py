@@ -27,17 +27,17 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=_RANK.__getitem__, default=Verdict.UNKNOWN)
 
 
-def overall(consistent: Verdict, others: Iterable[Verdict]) -> Verdict:
+def overall(consistent: Verdict | None, others: Iterable[Verdict]) -> Verdict:
     """Return the verdict on a run.
 
     Consistency first; then what is unknown, for a broken threshold is told of a run only whose
     users are known to have arrived; then broken thresholds.
 
     Args:
-        consistent: What the counts prove.
+        consistent: What the counts prove; None if they were not to be asked for.
         others: What thresholds and further checks came to.
     """
-    found = {consistent, *others}
+    found = {Verdict.PASS if consistent is None else consistent, *others}
     if consistent is Verdict.FAIL or Verdict.UNKNOWN not in found:
         return worst(found)
     return Verdict.UNKNOWN

@@ -51,6 +51,41 @@ def gone(processes: list[psutil.Process]) -> bool:
     return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
 
 
+def test_a_process_that_was_stopped_blames_nobody_and_sends_no_burst(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    limits = '["uploadEvents.max < 900ms", "skipped == 0", "error_rate < 1%"]'
+    slow = "target.faults.slow={rate=1.0, delay='20ms'}"
+    process = loadcheck.start(
+        *("run", smoke, "--set", "load.duration=8", "--set", "load.rate=200"),
+        *("--set", slow, "--set", f"thresholds={limits}"),
+    )
+    wait_for(lambda: started(loadcheck) > 100)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    process.send_signal(signal.SIGCONT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stdout + stderr
+    result = document(loadcheck)
+    generator, copies = result["generator"], result["copies"]
+    longest = max(generator["pauses"], key=lambda pause: pause["length_s"])
+    assert longest["length_s"] > 1.5
+    assert not longest["suspended"]
+    assert copies["skipped"] >= generator["paused"] > 300
+    assert copies["started"] == 1600 - copies["skipped"]
+    assert copies["acknowledged"] == copies["started"]
+    # what fell due in the last tenth of a second is started at once
+    assert max(result["timeline"]["started"]) <= 200 * 1.4
+    told = {each["expression"]: each for each in result["thresholds"]}
+    assert told["error_rate < 1%"]["verdict"] == "pass"
+    slowest = told["uploadEvents.max < 900ms"]
+    assert slowest["verdict"] == "unknown"
+    assert slowest["low"] < 900 < slowest["measured"] == slowest["high"]
+    assert told["skipped == 0"]["verdict"] == "unknown"
+    assert "The generator stood still for" in stdout
+    assert "may be the generator's own delay" in stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_one_signal_ends_the_load_and_the_verdict_is_still_told(
     loadcheck: Loadcheck, smoke: Path, number: signal.Signals

@@ -172,7 +172,7 @@ async def fight(mix: Mix) -> Judged:
     return Judged(
         mix=mix,
         document=finished.document,
-        consistent=finished.judgement.consistent,
+        consistent=finished.judgement.consistent or Verdict.UNKNOWN,
         ledger=Ledger.from_json(finished.document["ledger"]),
         truth=truth,
     )

@@ -91,6 +91,8 @@ def test_what_the_buckets_cost_is_told() -> None:
     assert whole["buckets"]["added_bytes"] == added > 0
     assert len(whole["buckets"]["places"]) == 6
     assert (whole["buckets"]["queries"], whole["buckets"]["cost"]) == (1, 15)
+    about = shown("smoke", "verify.approximate=1%")
+    assert (about["buckets"], about["approximate"]) == (None, 0.01)
     assert shown("smoke", "load.events_per_copy=3")["buckets"]["queries"] == 2
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline.target import deadlines, route_warnings, serving, supplied
+from loadcheck.pipeline import warnings
+from loadcheck.pipeline.target import deadlines, serving, supplied
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -19,6 +22,14 @@ AWAY, HERE = Origin("https", "api.example", 443), Origin("https", "127.0.0.1", 4
 
 def load(name: str, *overrides: str) -> Scenario:
     return scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env=KEYS)
+
+
+def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
+    plan: Any = SimpleNamespace(warnings=["first"])
+    prepared: Any = SimpleNamespace(plan=plan, ingest=SimpleNamespace(origin=origin))
+    first, *said = warnings.of_intent(scenario, prepared)
+    assert first == "first"
+    return said
 
 
 @pytest.fixture(autouse=True)

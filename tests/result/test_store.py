@@ -98,6 +98,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_litter(
         ("", "is not JSON.*the file is empty"),
         ('{"schema": "loadcheck.result/1",\n "verd', ":2: is not JSON.*truncated"),
         ("[]", "not a loadcheck results file"),
+        ("[" + "[]," * 1_000_000 + "[]]", "holds more values than a run can have"),
         ('{"hello": 1}', "not a loadcheck results file"),
         ('{"schema": "loadcheck.result/9"}', 'has the schema "loadcheck.result/9"; this version'),
         ('{"schema": "loadcheck.result/1"}', "edited by hand"),

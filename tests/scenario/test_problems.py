@@ -431,8 +431,8 @@ overlay = []"""
     own = "every partition has a name of its own"
     assert problems(WORKFLOW + LOAD + text) == [
         (
-            "s.toml:7: verify.localize: contradicts verify.approximate (line 8); counts with an "
-            "error cannot be held against each other bucket by bucket"
+            "s.toml:7: verify.localize: contradicts verify.approximate (line 8); leave one out: "
+            "counts with an error cannot be compared bucket by bucket"
         ),
         f"s.toml:13: verify.split.tag: {same} puts the buckets on events: {own}",
         f"s.toml:14: verify.split.overlay: {same} groups the query by them: {own}",

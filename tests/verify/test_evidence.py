@@ -166,6 +166,7 @@ def test_3_without_a_count_by_bucket_a_sum_proves_nothing_of_members_where_it_co
     seen, findings = told(splits, steady(100))
     assert (seen.lost, seen.lost_at_most) == (None, 100)
     assert "verify.localize = true" in findings[0].summary
+    assert findings[1].verdict is UNKNOWN  # nor of users that nobody sent
     good = Groups(uniques=100, totals=100, as_of_ns=DEADLINE_S * S, lost_at_most=0, exact=True)
     assert said(weigh(splits, steady(100), good)) is PASS
     # rows of another count are none of this one's
@@ -260,7 +261,7 @@ def test_6_missing_users_are_late_if_users_sent_later_are_missing_too(controls: 
     assert (seen.lost, seen.lost_at_least) == ((None, 0) if controls is False else (10, 10))
 
 
-def test_9_without_a_filter_nothing_but_a_loss_can_be_proven() -> None:
+def test_9_without_a_filter_nobody_can_be_told_from_others() -> None:
     base = replace(terms(100), isolation="baseline", baseline=50)
     seen, findings = told(base, steady(150, 900))
     assert (seen.uniques, seen.lost, seen.duplicated, seen.lost_at_most) == (100, None, None, 100)
@@ -268,7 +269,10 @@ def test_9_without_a_filter_nothing_but_a_loss_can_be_proven() -> None:
     assert "cannot tell this run's users" in findings[-1].summary
     seen, findings = told(base, steady(400, 900))
     assert (worst(f.verdict for f in findings), seen.unexpected) == (UNKNOWN, None)
-    assert weigh(base, steady(140, 900)).lost.at_least == 10
+    # and no users can be sent later that would tell the late from the lost
+    seen, findings = told(base, steady(140, 900))
+    assert (seen.lost, seen.lost_at_least, seen.lost_at_most) == (None, 0, 100)
+    assert "nobody sent later could be asked for" in findings[0].summary
     assert weigh(replace(base, baseline=None), steady(150)).nothing is Reason.NO_BASELINE
 
 
@@ -301,6 +305,9 @@ def test_events_that_nobody_promised_are_not_missing() -> None:
     for events, missing, verdict in ((290, 0, UNKNOWN), (280, 0, UNKNOWN), (279, 1, FAIL)):
         claim = weigh(some, steady(100, events)).missing_events
         assert (claim.at_least, claim.verdict) == (missing, verdict)
+    # nor are those that another answer counted
+    answers = [*steady(100, 300), at(11, 100, 297), at(12, 100, 297)]
+    assert weigh(terms(100, each=3), answers).missing_events.reason is Reason.CONFLICT
     # users that nobody sent promised nothing either
     assert weigh(terms(100, each=3), steady(105, 305)).missing_events.at_least == 0
 

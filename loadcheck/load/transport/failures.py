@@ -55,7 +55,7 @@ _AFTER: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 """What each exception means once a byte of the request may have left. The first that fits counts;
 whatever the libraries raise beside these is taken for a lost connection: nothing is proven."""
 
-_CLOSED_EARLY = ("disconnected", "closed", "incomplete", "without sending")
+_CLOSED_EARLY = ("disconnected", "closed", "incomplete", "without sending", "terminated")
 
 _REMEDIES = {
     errno.EADDRNOTAVAIL: "no local port is free: widen net.ipv4.ip_local_port_range, or let fewer "

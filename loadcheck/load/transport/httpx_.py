@@ -219,8 +219,7 @@ def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
 
 def _unprocessed(error: Exception, stream_id: int) -> bool:
     """Tell whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
-    cause = error.__cause__
-    told = cause.args[0] if isinstance(cause, httpcore.RemoteProtocolError) and cause.args else None
+    told = _told_by_server(error)
     if isinstance(told, h2.events.ConnectionTerminated):
         return stream_id > (told.last_stream_id or 0)
     if isinstance(told, h2.events.StreamReset):
@@ -238,7 +237,23 @@ def _detail(error: Exception, exchange: Exchange, attempt: Attempt, deadlines: D
         return f"the request could not be written within {seconds:g} s"
     if isinstance(error, httpx.TooManyRedirects) and error.request is not None:
         return f"no complete answer: {reason(error)} (the last: {error.request.url.host})"
-    return f"no complete answer: {reason(error)}"
+    return f"no complete answer: {_http2_end(error) if attempt.http2 else reason(error)}"
+
+
+def _http2_end(error: Exception) -> str:
+    """Return how a request over HTTP/2 ended, in words that its library does not have."""
+    told = _told_by_server(error)
+    if isinstance(told, h2.events.StreamReset):
+        return f"the server reset the stream (HTTP/2 error {int(told.error_code or 0)})"
+    if isinstance(told, h2.events.ConnectionTerminated) or "ConnectionState.CLOSED" in str(error):
+        return "the server ended the HTTP/2 connection"
+    return reason(error)
+
+
+def _told_by_server(error: Exception) -> Any:
+    """Return the event behind an exception, if HTTP/2 had one."""
+    cause = error.__cause__
+    return cause.args[0] if isinstance(cause, httpcore.RemoteProtocolError) and cause.args else None
 
 
 def _unsent_detail(error: Exception, origin: Origin, attempt: Attempt) -> str:

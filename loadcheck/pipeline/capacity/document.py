@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loadcheck.pipeline import warnings
 from loadcheck.pipeline.capacity.judge import Judgement
 from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
 from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, settle
@@ -50,12 +51,6 @@ def intent(
 ) -> dict[str, Any]:
     """Return the document as it stands before the first probe."""
     scenario, capacity = probing.scenario, probing.scenario.capacity
-    left_out = [
-        f'the threshold "{check}" says nothing about a single rate and was left out'
-        for check in probing.left_out
-    ]
-    if not scenario.verify.enabled:
-        left_out.append("verify.enabled = false: whether what was sent arrived was not looked at")
     return {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -97,7 +92,7 @@ def intent(
             "observer": prepared.observer.step_id if prepared.observer else None,
         },
         "environment": document.environment(),
-        "warnings": [*(str(problem) for problem in prepared.plan.warnings), *left_out],
+        "warnings": warnings.of_search(scenario, prepared, probing.left_out),
     }
 
 

@@ -290,7 +290,12 @@ class CapacitySearch:
         )
         finished = await work.finish()
         took_s = time.monotonic() - began_s
+        if finished.fault is not None:
+            raise finished.fault
         judgement = None if finished.interrupted else judge(finished, self._probing, rate)
+        if not finished.figures.record.due:
+            # not even one copy: the target was not to be reached
+            self._error = finished.document["run"]["error"] or self._error
         again = bool(self._search.votes(rate))
         if judgement is not None:
             self._search.tell(judgement.seen(rate))

@@ -134,7 +134,8 @@ def is_expression(text: str, *, own: bool) -> bool:
     rest = text[match.end() : match.end() + 1]
     if match[1] in {"url", "method", "statusCode", "self"}:
         return not rest
-    return rest in {".", ""} and (match[1] in STANDARD or (own and match[1] in OWN))
+    known = (*STANDARD, "message")  # of AsyncAPI, refused by name where it is read
+    return rest in {".", ""} and (match[1] in known or (own and match[1] in OWN))
 
 
 def is_own(text: str) -> bool:

@@ -125,7 +125,7 @@ def select_value(raw: Mapping[str, Any], context: Any) -> Any:
     kind = raw["type"]
     if isinstance(kind, Mapping):
         kind = kind.get("version") if kind.get("type") == "xpath" else kind.get("type")
-    select = compile_selector(str(raw["selector"]), kind)
+    select = compile_selector(str(raw["selector"]), kind if isinstance(kind, str) else str(kind))
     late = as_dynamic(context)
     if late is None:
         return MISSING if context is MISSING else select(context)
@@ -164,7 +164,8 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
             f'"{shortened(text)}" calls {unbounded[1]}(), whose patterns may run for ever',
             "match with a criterion of type regex",
         )
-    elementpath, etree = _library("elementpath"), _library("lxml.etree")
+    elementpath = _library("elementpath")
+    _library("lxml.etree")
     module, name = _PARSERS[kind]
     parser = getattr(_library(f"elementpath.{module}"), name)
     compiled: dict[tuple[tuple[str, str], ...], Any] = {}
@@ -187,7 +188,7 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
             root = parse_xml(value)
             prefixes = {name: uri for name, uri in root.nsmap.items() if name}
             return selector(prefixes).select(root)
-        except (elementpath.ElementPathError, etree.XMLSyntaxError, ValueError):
+        except (elementpath.ElementPathError, ValueError):
             return []
 
     return select
@@ -197,14 +198,16 @@ def parse_xml(value: Any) -> Any:
     """Return the root element of XML text; entities are not expanded, nothing is fetched.
 
     Raises:
-        ValueError: It is no text.
-        lxml.etree.XMLSyntaxError: It is no XML.
+        ValueError: It is no XML text.
     """
     if not isinstance(value, str):
         raise ValueError("not text")  # noqa: TRY004 -- a value of the wrong kind
     etree = _library("lxml.etree")
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
-    return etree.fromstring(_DECLARATION.sub("", value, count=1).encode(), parser)
+    try:
+        return etree.fromstring(_DECLARATION.sub("", value, count=1).encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise ValueError(f"it is no XML: {error}") from None
 
 
 def is_true_xpath(found: Any) -> bool:
@@ -231,8 +234,11 @@ def replace_xpath(text: str, kind: str) -> Callable[[str, str], str]:
         etree = _library("lxml.etree")
         root = parse_xml(value)
         prefixes = {name: uri for name, uri in root.nsmap.items() if name}
-        found = etree.XPath(text, namespaces=prefixes)(root)
-        if not found:
+        try:
+            found = etree.XPath(text, namespaces=prefixes)(root)
+        except etree.XPathError as error:
+            raise ValueError(f'"{text}" cannot be replaced at: {error}') from None
+        if not isinstance(found, list) or not found:
             raise ValueError(f'the XPath "{text}" finds nothing in the payload')
         for node in found:
             if hasattr(node, "itertext"):

@@ -100,7 +100,8 @@ async def test_idle_connections_that_the_server_closes_are_forgotten() -> None:
         assert (len(pool._idle), pool._open) == (0, 0)
 
 
-async def test_a_warm_connection_may_be_stale_too() -> None:
+async def test_a_warm_connection_may_be_stale_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadcheck.load.transport.connection.RESTED_NS", 250_000_000)
     served = 0
 
     async def impatient(stream: anyio.abc.ByteStream) -> None:
@@ -115,6 +116,6 @@ async def test_a_warm_connection_may_be_stale_too() -> None:
         wire_transport(max_connections=10, deadlines=deadlines(), repeatable=[0]) as wire,
     ):
         await wire.warm(origin, 1)
-        await anyio.sleep(1.1)
+        await anyio.sleep(0.3)
         assert (await send(wire, origin)).body == b"ok"
         assert wire.stale_retries == 1

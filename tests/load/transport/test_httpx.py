@@ -320,6 +320,8 @@ async def test_what_http_2_may_have_looked_at_is_not_called_unsent(
         exchange = await send(transport, origin)
     assert exchange.failure in (Failure.LOST, Failure.UNREADABLE)
     assert exchange.sent_ns > 0
+    assert "ConnectionState" not in exchange.detail
+    assert "ConnectionTerminated" not in exchange.detail
     assert looked_at == 1
 
 

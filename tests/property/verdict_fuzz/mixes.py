@@ -65,6 +65,9 @@ class Draw:
         self.wrong: dict[str, Any] = {}
         self.undecidable = ""
         self.filtered = True
+        self.load: dict[str, Any] = {}
+        self.interrupts: tuple[float, ...] = ()
+        self.later_s: float | None = None
 
     def rate(self) -> float:
         """Draw how many are hit."""
@@ -200,7 +203,7 @@ def _dips(draw: Draw) -> None:
         end_s = begin_s + chance.uniform(0.02, 0.2) * draw.deadline_s
         if chance.random() < 0.2:
             end_s = 1e6
-            draw.opened("rule: a count that stays lower at the end has disappeared")
+            draw.opened("users that stay away to the end")
         dips.append((begin_s, end_s, chance.choice([0.02, 0.1, 0.5, 1.0])))
     draw.wrong["dips"] = tuple(dips)
 
@@ -220,10 +223,11 @@ def _replicas(draw: Draw) -> None:
 def _approximate(draw: Draw) -> None:
     chance = draw.chance
     kind = chance.choice(["bias", "noise"])
-    draw.wrong[kind] = chance.choice([0.005, 0.01, 0.03]) * (
+    draw.wrong[kind] = chance.choice([0.01, 0.02, 0.05]) * (
         1 if kind == "noise" else chance.choice([-1, 1])
     )
     draw.wrong["approximate_rows"] = chance.random() < 0.3
+    draw.verify["localize"] = True  # without rows nothing contradicts the count
     draw.opened("approximate counts that nobody declared")
 
 
@@ -332,6 +336,21 @@ COUNTING: tuple[Callable[[Draw], None], ...] = (
 )
 
 
+def _declared(draw: Draw) -> None:
+    for name in ("localize", "cache"):
+        draw.verify.pop(name, None)
+    error = draw.chance.choice([0.01, 0.03])
+    draw.verify["approximate"] = f"{100 * error:g}%"
+    draw.wrong |= {"bias": draw.chance.uniform(-error, error), "noise": 0.0}
+    draw.opened("approximate counts, declared")
+
+
+def _absent(draw: Draw) -> None:
+    draw.wrong["no_zeros"] = True
+    if draw.chance.random() < 0.5 and "empty" not in draw.wrong:
+        draw.verify["absent"] = 0
+
+
 def mix(seed: int) -> Mix:
     """Return the mix of a seed."""
     draw = Draw(seed)
@@ -344,16 +363,19 @@ def mix(seed: int) -> Mix:
     if chance.random() < 0.04:
         draw.filtered = False
         draw.each = 1
-        draw.wrong.pop("lose_event", None)
+        for name in ("lose_event", "bias", "noise"):
+            draw.wrong.pop(name, None)
         draw.wrong["earlier"] = chance.choice([0, 40])
         draw.wrong["foreign_rate"] = chance.choice([0.0, 0.5, 20.0])
         for name in ("localize", "cache"):
             del draw.verify[name]
         names.append("baseline")
+    draw.load = _load(chance, draw.each)
+    names += _beside(draw, random.Random(f"more {seed}").random())
     return Mix(
         name="+".join(names) or "fine",
         behaviour=Behaviour(**draw.wrong),
-        load=_load(chance, draw.each),
+        load=draw.load,
         verify=draw.verify,
         retry={
             "attempts": chance.choice([1, 1, 2, 3]),
@@ -364,9 +386,37 @@ def mix(seed: int) -> Mix:
             [(), (), ("lost == 0",), ("uploadEvents.p99 < 1us",), ("uploadEvents.p99 < 9s",)]
         ),
         filtered=draw.filtered,
+        interrupts=draw.interrupts,
+        later_s=draw.later_s,
         undecidable=draw.undecidable,
         seed=seed,
     )
+
+
+def _beside(draw: Draw, more: float) -> list[str]:
+    """Draw what is seldom: settings of the scenario, a signal, a second question later."""
+    chance = draw.chance
+    if more < 0.04 and draw.filtered:
+        _declared(draw)
+        return ["declared"]
+    if more < 0.08:
+        _absent(draw)
+        return ["absent"]
+    if more < 0.14 and draw.filtered:
+        draw.load["copies_per_request"] = 5
+        if "concurrency" in draw.load:
+            draw.load["concurrency"] = max(5, draw.load["concurrency"])
+        return ["batches"]
+    if more < 0.2:
+        first_s = chance.choice([chance.uniform(0.0, 1.5), chance.uniform(0.0, draw.deadline_s)])
+        interrupts = (first_s, first_s + chance.uniform(0.0, draw.deadline_s / 2))
+        draw.interrupts = interrupts[: chance.choice([1, 2])]
+        draw.opened("interrupted")
+        return ["interrupted"]
+    if more > 0.9:
+        draw.later_s = chance.choice([5.0, 60.0, 7200.0])
+        return ["later"]
+    return []
 
 
 def _load(chance: random.Random, each: int) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +26,11 @@ from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import identity
+from loadcheck.pipeline.reconcile import ReconcileOptions, again
 from loadcheck.pipeline.run import RunContext, attempt
+from loadcheck.pipeline.session import RunSession
+from loadcheck.result import ResultFile
+from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
@@ -59,6 +64,8 @@ class Mix:
         inputs: The scenario's ``[inputs]``, beside those that every mix has.
         thresholds: The scenario's.
         filtered: Whether the query has a filter for the run; false: baseline mode.
+        interrupts: When signals come, in seconds since the run began.
+        later_s: After how long the service is asked again, from the results file; None: never.
         undecidable: Why no evidence could decide it; "" if evidence can.
         seed: Of everything random.
     """
@@ -73,13 +80,20 @@ class Mix:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     filtered: bool = True
+    interrupts: tuple[float, ...] = ()
+    later_s: float | None = None
     undecidable: str = ""
     seed: int = 1
 
     @property
     def asking(self) -> dict[str, Any]:
         """The whole ``[verify]`` table."""
-        usual = {"localize": self.filtered, "every": "1s", "quiet": "10s", "deadline": "60s"}
+        localize = self.filtered and "approximate" not in self.verify
+        usual = ({"localize": True} if localize else {}) | {
+            "every": "1s",
+            "quiet": "10s",
+            "deadline": "60s",
+        }
         return {**usual, "timeout": "5s", **self.verify}
 
     def scenario(self) -> str:
@@ -120,6 +134,10 @@ class Mix:
         lines += [f"  {name} {dict(value)}" for name, value in parts.items()]
         if not self.filtered:
             lines.append("  baseline mode")
+        if self.interrupts:
+            lines.append(f"  interrupted after {self.interrupts} s")
+        if self.later_s is not None:
+            lines.append(f"  asked again after {self.later_s:g} s")
         return "\n".join(lines)
 
 
@@ -142,7 +160,7 @@ class Trial:
         consistent: What the run says of consistency.
         code: Its exit code.
         crash: The traceback of an exception; "" if there was none.
-        load_over_s: When the last copy was over.
+        load_over_s: When the last copy was over; of a run that is asked about again: when it is.
         over_s: When the run had its verdict.
         acked_s: Copy → when its acknowledgement came.
     """
@@ -221,8 +239,8 @@ class _Wire:
         """Note an attempt of a copy that was judged."""
         self.last_s = exchange.done_ns / 1e9
         if exchange.success:
-            key = orjson.loads(exchange.request.body)["events"][0]["insert_id"]
-            self.acked_s[copy_of(key)] = self.last_s
+            for event in orjson.loads(exchange.request.body)["events"]:
+                self.acked_s[copy_of(event["insert_id"])] = self.last_s
 
     async def warm(self, origin: Origin, connections: int) -> None:
         """Do nothing."""
@@ -275,9 +293,12 @@ class _Nowhere:
         """Do nothing."""
 
 
-async def _no_signals() -> AsyncIterator[Any]:
+async def _interrupts(after_s: tuple[float, ...]) -> AsyncIterator[signal.Signals]:
+    began_s = anyio.current_time()
+    for each in after_s:
+        await anyio.sleep(began_s + each - anyio.current_time())
+        yield signal.SIGINT
     await anyio.sleep_forever()
-    yield
 
 
 async def _nobody_watches(_: Any) -> None:
@@ -293,26 +314,51 @@ def play(mix: Mix) -> Trial:
         scenario = _loaded(mix.scenario())
         copies = _Wire(service, clock, scenario.timeouts.request_s)
         queries = _Wire(service, clock, scenario.verify.timeout_s)
-        with _in_place(copies, queries, mix.seed):
-            run_virtual(lambda: _run(trial, scenario, clock), clock)
-        trial.load_over_s, trial.acked_s = copies.last_s, copies.acked_s
+        with tempfile.TemporaryDirectory() if mix.later_s else nullcontext() as folder:
+            file = None if folder is None else Path(folder, "result.json")
+            with _in_place(copies, queries, mix.seed):
+                run_virtual(lambda: _run(trial, scenario, clock, file), clock)
+                trial.load_over_s, trial.acked_s = copies.last_s, copies.acked_s
+                if file is not None and mix.later_s is not None:
+                    clock.now_ns += int(mix.later_s * 1e9)
+                    trial.load_over_s = clock.now_s
+                    run_virtual(lambda: _again(trial, clock, file), clock)
     except Exception:  # noqa: BLE001  # a crash is a result
         trial.crash = traceback.format_exc()
     return trial
 
 
-async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock) -> None:
-    occasion = RunContext(emulator=None, seed=trial.mix.seed, signals=_no_signals())
-    work = await attempt(scenario, occasion, lambda _: _Nowhere(), _nobody_watches)
+async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path | None) -> None:
+    mix = trial.mix
+    signals = _interrupts(mix.interrupts)
+    occasion = RunContext(emulator=None, seed=mix.seed, signals=signals)
+
+    def place(_: str) -> ResultSink:
+        return _Nowhere() if file is None else ResultFile(file)
+
+    work = await attempt(scenario, occasion, place, _nobody_watches)
     trial.over_s = clock.now_s
     finished = await work.finish()
     trial.document = finished.document
+    assert finished.judgement.consistent is not None
     trial.consistent = finished.judgement.consistent
+    broken = [f for f in finished.judgement.findings if "trace" in f.evidence]
+    if broken:
+        # a fault that was caught is a fault
+        trial.crash = "\n".join(line for f in broken for line in f.evidence["trace"])
     trial.code = exit_of(
         consistent=finished.judgement.consistent,
         verdict=finished.judgement.verdict,
         interrupted=finished.interrupted,
     )
+
+
+async def _again(trial: Trial, clock: VirtualClock, file: Path) -> None:
+    asked = await again(file, ReconcileOptions())
+    trial.over_s = clock.now_s
+    trial.document = asked.document
+    trial.consistent = asked.consistent
+    trial.code = exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False)
 
 
 @contextmanager
@@ -323,9 +369,18 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     async def in_memory(*_: Any, **__: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
         yield copies, cast(HttpxTransport, queries)
 
+    async def reachable(*_: Any) -> None:
+        """Find the target there."""
+
+    @asynccontextmanager
+    async def later(*_: Any, **__: Any) -> AsyncIterator[HttpxTransport]:
+        yield cast(HttpxTransport, queries)
+
     name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
     with (
         mock.patch.object(sys.modules[attempt.__module__], "transports", in_memory),
+        mock.patch.object(sys.modules[RunSession.__module__], "refusal", reachable),
+        mock.patch.object(sys.modules[again.__module__], "queries", later),
         mock.patch.object(identity, "new_id", return_value=name),
     ):
         yield

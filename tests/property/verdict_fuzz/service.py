@@ -7,6 +7,7 @@ answers what its :class:`Behaviour` makes of that record.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import random
@@ -112,6 +113,7 @@ class Behaviour:
         empty: Answers without the value.
         empty_how: "series" or "400".
         texts: Counts are decimal strings.
+        no_zeros: A count of nobody is an answer without the value.
         leaks: Users that every query counts, whatever its filter.
     """
 
@@ -162,6 +164,7 @@ class Behaviour:
     empty: Answers | None = None
     empty_how: str = "series"
     texts: bool = False
+    no_zeros: bool = False
     leaks: int = 0
 
 
@@ -259,37 +262,43 @@ class Service:
         return self._query(target, {name: values[0] for name, values in query.items()})
 
     def _upload(self, payload: dict[str, Any]) -> Reply:
+        """Take an upload, of one user or of several; the first one's fate is the request's."""
         now_s = self._now_s()
-        events = payload["events"]
-        user = events[0]["user_id"]
-        run = (events[0].get("event_properties") or {}).get("loadcheck_run", "")
+        events: dict[str, list[dict[str, Any]]] = {}
+        for event in payload["events"]:
+            events.setdefault(event["user_id"], []).append(event)
+        first = next(iter(events))
+        run = (payload["events"][0].get("event_properties") or {}).get("loadcheck_run", "")
         if self.main_run is None:
             self.main_run, self.began_s = run, now_s
         main = run == self.main_run
-        self._attempts[user] += 1
         if main:
-            self._order.setdefault(user, len(self._order))
             self.last_upload_s = now_s
-        took_s = self._chance.lognormvariate(math.log(0.008), 0.5)
-        count = len(events)
-        fine = Reply(took_s, 200, orjson.dumps({"code": 200, "events_ingested": count}))
+        for user in events:
+            self.sent.add(user)
+            self._attempts[user] += 1
+            if main:
+                self._order.setdefault(user, len(self._order))
 
-        def hit(pick: Pick | None, salt: str) -> bool:
+        def hit(user: str, pick: Pick | None, salt: str) -> bool:
             found = pick is not None and self._hits(pick, user, run, salt)
             if found and not main:
                 self.disturbed += 1
             return found
 
-        reply, stored = self._received(user, fine, hit)
-        self.sent.add(user)
-        if stored:
-            self._store(events, user, run, now_s, hit)
+        took_s = self._chance.lognormvariate(math.log(0.008), 0.5)
+        count = len(payload["events"])
+        fine = Reply(took_s, 200, orjson.dumps({"code": 200, "events_ingested": count}))
+        reply, taken = self._received(first, fine, functools.partial(hit, first))
+        for user, own in events.items():
+            if taken and not (reply is fine and hit(user, self.behaviour.lose, "lose")):
+                self._store(own, user, run, now_s, functools.partial(hit, user))
         return reply
 
     def _received(
         self, user: str, fine: Reply, hit: Callable[[Pick | None, str], bool]
     ) -> tuple[Reply, bool]:
-        """Return the answer to an upload, and whether it is stored."""
+        """Return the answer to an upload, and whether it is taken."""
         wrong, took_s = self.behaviour, fine.delay_s
         if hit(wrong.refuse_stored, "refuse_stored"):
             return _refusal(took_s, wrong.refuse_status), True
@@ -300,7 +309,7 @@ class Service:
             return _unclear(took_s, wrong.unclear_how), landed
         if hit(wrong.slow_ack, "slow_ack"):
             fine.delay_s = wrong.slow_ack_s
-        return fine, not hit(wrong.lose, "lose")
+        return fine, True
 
     def _store(
         self,
@@ -360,7 +369,9 @@ class Service:
         if pick.window is not None:
             age_s = self._now_s() - self.began_s
             return pick.window[0] <= age_s < pick.window[1]
-        return self._share(user, salt) < pick.rate
+        # what is sent of a user a second time, for another run, is hit or not by itself
+        own = "" if run == self.main_run else "/control"
+        return self._share(user, f"{salt}{own}") < pick.rate
 
     def _bits(self, text: str, salt: str) -> int:
         told = f"{self._seed}/{salt}/{text.rpartition('-')[2]}/{len(text)}".encode()
@@ -437,6 +448,8 @@ class Service:
             at_s = min(now_s, self.began_s + wrong.frozen_s)
         seen = self._seen(at_s, self._replica(bool(by)), run)
         counts = self._counted(seen, by, metric)
+        if wrong.no_zeros:
+            counts = {label: count for label, count in counts.items() if count}
         body = orjson.dumps(_shaped(list(counts), list(counts.values()), by) | told)
         if wrong.texts:
             shaped = _shaped(list(counts), [str(value) for value in counts.values()], by)
@@ -463,9 +476,8 @@ class Service:
         wrong = self.behaviour
         behind_s = wrong.replica_lag_s * replica
         hides = wrong.replica_hides if replica else 0.0
-        age_s = at_s - self.last_upload_s
-        hidden = max((share for a, b, share in wrong.dips if a <= age_s < b), default=0.0)
-        vanished = age_s >= wrong.vanish_at_s
+        dip = self._dip(at_s)
+        vanished = at_s - self.last_upload_s >= wrong.vanish_at_s
         for event in self._all(at_s):
             if run is not None and event.run != run:
                 continue
@@ -473,9 +485,19 @@ class Service:
                 continue
             if hides and self._share(event.user, "replica") < hides:
                 continue
-            if hidden and self._share(event.user, "dip") < hidden:
+            if dip and self._share(event.user, "dip") < dip:
                 continue
             yield event
+
+    def hides(self, user: str, at_s: float) -> bool:
+        """Tell whether a dip keeps a user from being counted at a moment."""
+        return self._share(user, "dip") < self._dip(at_s)
+
+    def _dip(self, at_s: float) -> float:
+        """Return the share of users that is not counted at a moment."""
+        age_s = at_s - self.last_upload_s
+        dips = self.behaviour.dips
+        return max((share for begin, end, share in dips if begin <= age_s < end), default=0.0)
 
     def _all(self, at_s: float) -> Iterator[Event]:
         wrong = self.behaviour
@@ -512,7 +534,7 @@ class Service:
             if metric == "uniques":
                 number += wrong.leaks
                 if error and (not by or wrong.approximate_rows):
-                    number = max(0, round(number * (1 + error)))
+                    number = max(0, number + math.trunc(number * error))
             counts[label] = number
         if by:
             for label in sorted(counts, key=lambda label: counts[label])[: wrong.rows_lose]:

@@ -16,6 +16,7 @@ import time
 import types
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -104,6 +105,12 @@ def _clocked(clock: VirtualClock) -> Iterator[None]:
         time=lambda: clock.time_ns() / 1e9,
         clock_gettime_ns=lambda _clock: clock.now_ns,
     )
+
+    class calendar(datetime):  # noqa: N801  # stands in for one
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return cls.fromtimestamp(clock.time_ns() / 1e9, tz)
+
     undo: list[Callable[[], None]] = []
 
     def put(holder: Any, name: str, value: Any) -> None:
@@ -116,7 +123,8 @@ def _clocked(clock: VirtualClock) -> Iterator[None]:
 
     modules = tuple(_modules())
     for module, name, value in _readers(modules):
-        put(module, name, stand_in if value is time else clock.monotonic_ns)
+        instead = {id(time): stand_in, id(datetime): calendar}.get(id(value), clock.monotonic_ns)
+        put(module, name, instead)
     for function in _functions(modules):
         for holder, value in _defaults(function, clock):
             put(function, holder, value)
@@ -161,7 +169,7 @@ def _readers(modules: tuple[types.ModuleType, ...]) -> list[tuple[types.ModuleTy
         (module, name, value)
         for module in modules
         for name, value in vars(module).items()
-        if value is time or value is _REAL_MONOTONIC_NS
+        if value is time or value is _REAL_MONOTONIC_NS or value is datetime
     ]
 
 

@@ -1,0 +1,112 @@
+"""What a reader should know before trusting a result: all warnings are made here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from loadcheck.load.transport.routes import Proxies
+from loadcheck.measure.record import Record
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.judge import is_paused, pauses_told
+from loadcheck.workflow.exchange import Origin
+from loadcheck.workflow.runtime.plan import Plan
+
+_LATE_MS = 10.0
+"""A 99th percentile of the dispatch lag from which on a reader is warned."""
+_MOST_UNSENT = 3
+"""So many reasons why requests could not be made are told."""
+
+
+def of_intent(scenario: Scenario, prepared: CompiledScenario) -> list[str]:
+    """Return what is to be said of a scenario before anything is sent.
+
+    Args:
+        scenario: What is to be done.
+        prepared: The same, compiled.
+    """
+    return [
+        *(str(problem) for problem in prepared.plan.warnings),
+        *_routes(scenario, prepared.ingest.origin),
+    ]
+
+
+def of_search(scenario: Scenario, prepared: CompiledScenario, left_out: Sequence[str]) -> list[str]:
+    """Return what is to be said of a search for capacity.
+
+    Args:
+        scenario: The one whose capacity is searched for.
+        prepared: The same, compiled.
+        left_out: Its thresholds that say nothing about a probe.
+    """
+    said = [
+        f'the threshold "{check}" says nothing about a single rate and was left out'
+        for check in left_out
+    ]
+    if not scenario.verify.enabled:
+        said.append("verify.enabled = false: whether what was sent arrived was not looked at")
+    return [*of_intent(scenario, prepared), *said]
+
+
+def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> list[str]:
+    """Return what is to be said of a run that has ended, beside what was said before it.
+
+    Args:
+        plan: What copies did.
+        record: What was measured.
+        missed: Saves of the results that failed.
+        notes: What those who watched the run want said.
+    """
+    return [
+        *_skipped(record),
+        *_unsent(plan),
+        *_missed(missed),
+        *_late(record),
+        *notes,
+    ]
+
+
+def _routes(scenario: Scenario, origin: Origin) -> list[str]:
+    """Say what the environment's proxies mean: copies and queries go alike."""
+    target = scenario.target
+    if target.kind != "live" or target.proxy is not None:
+        return []
+    proxies = Proxies(os.environ)
+    proxy = None if target.transport == "httpx" else proxies.named(*origin)
+    if proxy is None:
+        return proxies.problems
+    message = f"{proxy.variable} names a proxy for {origin}; neither copies nor queries go through"
+    return [*proxies.problems, f'{message} it: set target.transport = "httpx" if they have to']
+
+
+def _skipped(record: Record) -> Iterator[str]:
+    crowded = record.skipped - len(record.paused)
+    if crowded:
+        yield (
+            f"{crowded:,} copies fell due while {record.max_in_flight:,} were in flight"
+            " and were not sent: raise load.max_in_flight or ask for a lower rate"
+        )
+    if record.stalls.pauses and not is_paused(record):
+        # otherwise a finding tells it
+        yield pauses_told(record)
+
+
+def _unsent(plan: Plan) -> Iterator[str]:
+    for why, number in plan.unsent.most_common(_MOST_UNSENT):
+        times = "a request" if number == 1 else f"{number:,} requests"
+        yield f"{times} could not be made, and nothing was sent: {why}"
+
+
+def _missed(missed: int) -> Iterator[str]:
+    if missed:
+        yield f"{missed:,} saves of the results failed while the load went on: is the disk full?"
+
+
+def _late(record: Record) -> Iterator[str]:
+    late_ms = record.dispatch_lag.percentile_ms(99)
+    if late_ms is not None and late_ms > _LATE_MS:
+        yield (
+            f"copies were started late by the generator itself: dispatch lag p99 {late_ms:.1f} ms;"
+            " response times include it"
+        )

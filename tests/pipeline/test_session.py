@@ -1,0 +1,147 @@
+"""Whatever breaks, a run that has begun is judged and saved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+
+from loadcheck import scenario as scenarios
+from loadcheck.emulator.config import parse
+from loadcheck.emulator.service import Emulator
+from loadcheck.emulator.standalone import serving
+from loadcheck.load.runner import Runner
+from loadcheck.pipeline.run import RunContext, attempt
+from loadcheck.pipeline.session import CompletedRun
+from loadcheck.result import ResultFile, read
+from loadcheck.verify.observe import Observer
+from loadcheck.verify.session import Verification
+from loadcheck.verify.verdict import Verdict
+
+KEY, SECRET = "k-1234", "s-1234"
+SCENARIO = """\
+name = "broken"
+workflow = "amplitude"
+thresholds = ["error_rate < 1%"]
+[target]
+kind = "live"
+servers = {{ httpV2Api = "{url}", dashboardRestApi = "{url}" }}
+[inputs]
+apiKey = {{ env = "PROBE_KEY" }}
+basicAuth = {{ basic = {{ username = {{ env = "PROBE_KEY" }}, password = "{secret}" }} }}
+eventType = "probe"
+eventProperties = {{ scenario = "broken", plan = "free" }}
+[load]
+model = "open"
+rate = 100
+duration = "0.5s"
+[verify]
+every = "100ms"
+quiet = "300ms"
+deadline = "2s"
+"""
+
+
+async def no_signals() -> AsyncIterator[Any]:
+    await anyio.sleep_forever()
+    yield
+
+
+async def nobody(_: Any) -> None:
+    """Watch nothing."""
+
+
+async def run(folder: Path, watch: Callable[[Any], Any] = nobody) -> CompletedRun:
+    """Run the scenario; what is returned is what was saved."""
+    emulator = Emulator(parse({"api_key": KEY, "secret_key": SECRET}))
+    async with serving(emulator, "127.0.0.1", 0) as url:
+        file = folder / "broken.toml"
+        file.write_text(SCENARIO.format(url=url, secret=SECRET))
+        context = RunContext(emulator=None, seed=1, signals=no_signals())
+        target = ResultFile(folder / "saved.json")
+        session = await attempt(
+            scenarios.load(file, env={"PROBE_KEY": KEY}), context, lambda _: target, watch
+        )
+        finished = await session.finish()
+    saved = read(folder / "saved.json")
+    assert saved == orjson.loads(orjson.dumps(finished.document, option=orjson.OPT_NON_STR_KEYS))
+    return finished
+
+
+def breaks(error: Exception) -> Callable[..., Any]:
+    async def broken(*_: Any, **__: Any) -> None:
+        await anyio.sleep(0.2)
+        raise error
+
+    return broken
+
+
+def breaks_at_once(error: Exception) -> Callable[..., Any]:
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    return broken
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("where", "broken", "check"),
+    [
+        ((Verification, "before"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Observer, "watch"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "after"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "conclude"), breaks_at_once(KeyError(KEY)), "consistency"),
+    ],
+)
+async def test_a_fault_in_asking_or_checking_is_unknown(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: tuple[type, str],
+    broken: Callable[..., Any],
+    check: str,
+) -> None:
+    monkeypatch.setattr(*where, broken)
+    finished = await run(tmp_path)
+    document = finished.document
+    assert finished.judgement.verdict is Verdict.UNKNOWN
+    assert finished.fault is None
+    assert document["run"]["phase"] == "complete"
+    assert document["copies"]["acknowledged"] == 50
+    assert document["thresholds"][0]["verdict"] == "pass"
+    (finding,) = (f for f in document["findings"] if f["check"] == check)
+    assert finding["verdict"] == "unknown"
+    assert finding["evidence"]["trace"]
+    assert KEY not in orjson.dumps(document["findings"]).decode()
+
+
+@pytest.mark.anyio
+async def test_a_fault_in_the_load_is_saved_and_raised_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, error = Runner.ended, RuntimeError("a fault of ours")
+
+    def ended(runner: Runner, copy: Any) -> None:
+        if copy.number == 20:
+            raise error
+        settle(runner, copy)
+
+    monkeypatch.setattr(Runner, "ended", ended)
+    finished = await run(tmp_path)
+    document = finished.document
+    assert finished.fault is not None
+    assert document["verdict"] == "unknown"
+    assert document["run"]["phase"] == "complete"
+    assert document["copies"]["acknowledged"] >= 20
+    (finding,) = (f for f in document["findings"] if f["check"] == "load")
+    assert "a fault of ours" in finding["evidence"]["trace"][-1]
+
+
+@pytest.mark.anyio
+async def test_a_view_that_breaks_harms_nothing(tmp_path: Path) -> None:
+    finished = await run(tmp_path, breaks(BrokenPipeError("nobody reads")))
+    assert finished.judgement.verdict is Verdict.PASS
+    assert any("BrokenPipeError" in warning for warning in finished.document["warnings"])
