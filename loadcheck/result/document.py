@@ -207,7 +207,7 @@ def _step(measures: StepRecord, step: StepPlan) -> dict[str, Any]:
         "attempts": measures.attempts,
         "succeeded": measures.succeeded,
         "answers": {str(answer): count for answer, count in measures.answers.items()},
-        "reasons": dict(measures.reasons),
+        "reasons": measures.main_reasons(),
         "examples": {str(status): body for status, body in measures.examples.items()},
         "response_time": histogram(times) if times is not None else None,
         "service_time": histogram(measures.service_time),
@@ -306,7 +306,7 @@ def intervals(record: Record) -> dict[str, Any]:
     return {
         "from_s": edges[:-1],
         "to_s": edges[1:],
-        **record.grid.counts(record.ledger, record.due),
+        **record.outcomes().columns(),
         "lateness": record.delays.intervals().encode(number),
         "steps": {step.step_id: _interval_step(step, number) for step in steps},
     }

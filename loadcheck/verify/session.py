@@ -166,6 +166,7 @@ class Verification:
         Args:
             totals: Copies acknowledged, those that can have arrived, and those begun or skipped.
         """
+        self.acks.begin(time.monotonic_ns())
         while True:
             self.acks.add(time.monotonic_ns(), *totals())
             await anyio.sleep(_SAMPLE_S)
@@ -332,7 +333,7 @@ class Verification:
         if self.localized is not None and proof is not None:
             found = self.localized.told(proof)
             told = tell(found, self.name, self._buckets, moments)
-            lost = places(self.localized, self._buckets, self._acknowledged)
+            lost = places(self.localized, self._buckets, self._acknowledged, moments)
         errors = [seen.error for seen in self.observer.observations if seen.error]
         consistency, findings = conclude(
             terms,
@@ -535,4 +536,4 @@ class Verification:
 def moments(due: Sequence[float | None], began_at: str | None) -> SendTimes:
     """Return when copies were sent, by the timeline's column of copies due."""
     began = None if began_at is None else datetime.fromisoformat(began_at)
-    return SendTimes(due=[int(copies or 0) for copies in due], began_at=began)
+    return SendTimes(due=[[int(copies or 0) for copies in due]], began_at=began)
