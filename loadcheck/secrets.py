@@ -31,6 +31,8 @@ _ENDPOINT_VARIABLES: Final = frozenset(
 _HEADER_VARIABLES: Final = frozenset(
     {"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"}
 )
+_STUMP: Final = 12
+"""The fewest characters of the begin of a secret that are hidden where a text was cut short."""
 _LINE: Final = 8
 """The fewest characters of a line of a secret of several lines (PEM) that is hidden by itself."""
 _ENCODED_LEAST: Final = 6
@@ -67,7 +69,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return a text without any spelling of any secret, and without user-info in URLs."""
-        return without_userinfo(self._without_secrets(text))
+        return without_userinfo(self._without_stumps(self._without_secrets(text)))
 
     def document(self, value: Any, own: Collection[str] = frozenset()) -> Any:
         """Return a JSON value without secrets, in the keys neither.
@@ -95,6 +97,21 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self._clean(item, own, encoded=encoded) for item in value]
         return value
+
+    def _without_stumps(self, text: str) -> str:
+        """Return a text without the begin of a secret where a text was cut short in it."""
+        for value in self.values:
+            least = max(_STUMP, len(value) // 2)
+            if len(value) <= least:
+                continue
+            place = text.find(value[:least])
+            while place >= 0:
+                length = least
+                while length < len(value) and text.startswith(value[length], place + length):
+                    length += 1
+                text = f"{text[:place]}{HIDDEN}{text[place + length :]}"
+                place = text.find(value[:least], place + len(HIDDEN))
+        return text
 
     def _without_secrets(self, text: str) -> str:
         pattern = self._pattern

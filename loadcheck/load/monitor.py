@@ -12,12 +12,14 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 
 from loadcheck.errors import InputError, Problem
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Histogram, Stalls
 from loadcheck.measure.record import StageRecord
+from loadcheck.measure.recorded import Recorded
 
 _EVERY_NS = 10_000_000
 
@@ -31,7 +33,7 @@ def _asleep_ns() -> int:
     return 0 if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK) - time.monotonic_ns()
 
 
-class Monitor:
+class Monitor(Recorded):
     """Self-measurements of the generator: loop lag, GC pauses, CPU.
 
     Args:
@@ -45,7 +47,6 @@ class Monitor:
             sample every 10 ms.
         stalls: When the event loop was not served.
         gc_pauses: Length of each pass of Python's garbage collector.
-        cpu_s: Processor time used while it was watched, in all threads.
         watched_s: For how long it was watched.
     """
 
@@ -57,7 +58,7 @@ class Monitor:
     ) -> None:
         self.loop_lag = Histogram()
         self.gc_pauses = Histogram()
-        self.cpu_s = 0.0
+        self._cpu_ns = 0
         self.watched_s = 0.0
         self.stalls = Stalls() if stalls is None else stalls
         self._asleep_ns = asleep_ns
@@ -93,13 +94,13 @@ class Monitor:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Time the collector's passes and the processor for the length of a block."""
-        cpu_s, began_s = time.process_time(), time.monotonic()
+        cpu_ns, began_s = time.process_time_ns(), time.monotonic()
         gc.callbacks.append(self._collected)
         try:
             yield
         finally:
             gc.callbacks.remove(self._collected)
-            self.cpu_s += time.process_time() - cpu_s
+            self._cpu_ns += time.process_time_ns() - cpu_ns
             self.watched_s += time.monotonic() - began_s
 
     def _collected(self, phase: str, _info: dict[str, int]) -> None:
@@ -108,6 +109,27 @@ class Monitor:
             self._pass_began_ns = now_ns
         else:
             self.gc_pauses.record(now_ns - self._pass_began_ns)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time used while it was watched, in all threads."""
+        return self._cpu_ns / 1e9
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.loop_lag, self.gc_pauses, self._cpu_ns, self.watched_s, self.stalls
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        Monitor.__init__(self)
+        self.loop_lag, self.gc_pauses, self._cpu_ns, self.watched_s, self.stalls = state
+
+    def __add__(self, other: Monitor) -> Monitor:
+        """Return what both generators did: the time of their processors adds up."""
+        merged = Monitor(stalls=self.stalls + other.stalls)
+        merged.loop_lag = self.loop_lag + other.loop_lag
+        merged.gc_pauses = self.gc_pauses + other.gc_pauses
+        merged._cpu_ns = self._cpu_ns + other._cpu_ns
+        merged.watched_s = max(self.watched_s, other.watched_s)
+        return merged
 
 
 def raise_open_file_limit(needed: int) -> None:

@@ -331,7 +331,7 @@ class Runner:
         if step == self._ingest:
             copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
             if exchange.success:
-                record.last_ack_ns = exchange.done_ns
+                record.last_ack_ns = exchange.done_ns - self.begin_ns
 
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loadcheck.measure.ledger import Ledger
+from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
 
 MOST_INTERVALS = 300
 """So many keep a results file small, whatever the length of the run."""
@@ -24,7 +27,7 @@ _SECOND_NS = 1_000_000_000
 Instants = npt.NDArray[np.int64]
 
 
-class Grid:
+class Grid(Recorded):
     """Intervals of the instant at which copies were due.
 
     An interval holds what belongs to the copies that fell due in it, however late their answers
@@ -45,12 +48,24 @@ class Grid:
         doublings: How often each two intervals have become one.
     """
 
-    __slots__ = ("_begin_ns", "_edges", "_end_ns", "_firsts", "_width_ns", "doublings", "next_ns")
+    __slots__ = (
+        "_edges",
+        "_entered",
+        "_firsts",
+        "_has_begun",
+        "_length_ns",
+        "_origin_ns",
+        "_width_ns",
+        "doublings",
+        "next_ns",
+    )
 
     def __init__(self, stretches_s: Sequence[float] = ()) -> None:
         self._edges = _edges(stretches_s)
         self._width_ns = _SECOND_NS // 8
-        self._begin_ns = self._end_ns = 0
+        self._origin_ns = self._length_ns = 0
+        self._has_begun = False
+        self._entered = 0
         self._firsts: list[int] = []
         self.next_ns = _NEVER
         self.doublings = 0
@@ -62,29 +77,35 @@ class Grid:
 
     def begin(self, begin_ns: int) -> None:
         """Note when the load began, before its first copy is due."""
-        self._begin_ns = self.next_ns = begin_ns
+        self._origin_ns = self.next_ns = begin_ns
+        self._has_begun = True
 
     def end(self, end_ns: int) -> None:
         """Note when the load ended: what is sent later belongs to no interval."""
-        self._end_ns = end_ns
+        length_ns = end_ns - self._origin_ns
+        self._length_ns = max(length_ns, 1)
         self.next_ns = _NEVER
         if self._edges is None:
-            length_ns = end_ns - self._begin_ns
             self._reach(length_ns - 1)
             while self._width_ns < _SECOND_NS and length_ns > _FEW * self._width_ns:
                 self._double()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the load has begun and not ended."""
+        return self._has_begun and not self._length_ns
+
     def places(self, instants: Instants) -> Instants:
         """Return the interval of each monotonic instant; -1 for those outside of the load."""
-        since = instants - self._begin_ns
-        if not self._begin_ns:
+        since = instants - self._origin_ns
+        if not self._origin_ns:
             return np.full_like(instants, -1)
         if self._edges is not None:
             places = np.searchsorted(self._edges, since, side="right") - 1
             return np.where(places < self.capacity, places, -1).astype(np.int64)
         inside = since >= 0
-        if self._end_ns:
-            inside &= instants < self._end_ns
+        if self._length_ns:
+            inside &= since < self._length_ns
         if inside.any():
             self._reach(int(since[inside].max()))
         return np.where(inside, since // self._width_ns, -1)
@@ -96,6 +117,7 @@ class Grid:
     def _double(self) -> None:
         self._width_ns *= 2
         self.doublings += 1
+        self._entered = -(-self._entered // 2)
         self._firsts = self._firsts[::2]
 
     def enter(self, number: int, due_ns: int) -> None:
@@ -105,7 +127,8 @@ class Grid:
             return
         while len(self._firsts) <= place:
             self._firsts.append(number)
-        self.next_ns = self._begin_ns + self._edge_ns(place + 1)
+        self._entered = len(self._firsts)
+        self.next_ns = self._origin_ns + self._edge_ns(place + 1)
 
     def _edge_ns(self, index: int) -> int:
         return self._width_ns * index if self._edges is None else int(self._edges[index])
@@ -116,35 +139,123 @@ class Grid:
         Of a load that was stopped early only what it came to; a load of unknown length ends where
         it ended.
         """
-        if not self._begin_ns:
+        if not self._has_begun:
             return []
-        length_ns = max(self._end_ns - self._begin_ns, 1) if self._end_ns else _NEVER
+        length_ns = self._length_ns or _NEVER
         edges = [0]
         for index in range(1, self.capacity + 1):
-            if edges[-1] >= length_ns or (not self._end_ns and index > len(self._firsts)):
+            if edges[-1] >= length_ns or (not self._length_ns and index > self._entered):
                 break
             edges.append(self._edge_ns(index))
         edges[-1] = min(edges[-1], length_ns)
         return [edge / 1e9 for edge in edges]
 
-    def counts(self, ledger: Ledger, due: int) -> dict[str, list[int]]:
+    def outcomes(self, ledger: Ledger, due: int) -> OutcomeCounts:
         """Return how many copies fell due in each interval and what became of them.
 
+        Within one process copies fall due in the order of their numbers. Several that share a
+        schedule each have an order of their own: they count by their own numbers and add up.
+
         Args:
-            ledger: Which copies have which outcome.
-            due: Copies that have fallen due in all.
+            ledger: Which copies of this process have which outcome.
+            due: Copies of this process that have fallen due.
         """
-        number = max(len(self.edges_s()) - 1, 0)
-        firsts = [*self._firsts, *([due] * (number + 1 - len(self._firsts)))]
-        spans = list(zip(firsts, [*firsts[1:], due], strict=True))[:number]
-        columns = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
+        present = Grid()
+        present.__setstate__(self.__getstate__())
+        counts = OutcomeCounts(present)
+        number = min(self.capacity, len(self._firsts))
+        spans = list(itertools.pairwise([*self._firsts, due]))[:number]
+        for row, name in enumerate(_COLUMNS):
+            if name == "due":
+                found = [last - first for first, last in spans]
+            else:
+                found = [getattr(ledger, name).range_cardinality(*span) for span in spans]
+            counts.table[row, :number] = found
+        return counts
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        edges = None if self._edges is None else self._edges.tobytes()
+        held = (self._width_ns, self._length_ns, self._has_begun, self._entered, self.doublings)
+        return (edges, *held)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        Grid.__init__(self)
+        edges, *held = state
+        self._edges = None if edges is None else np.frombuffer(edges, dtype=np.int64)
+        self._width_ns, self._length_ns, self._has_begun, self._entered, self.doublings = held
+
+    def __add__(self, other: Grid) -> Grid:
+        """Return the intervals of both.
+
+        A load of unknown length has the wider intervals of the two; it goes on as long as one does.
+
+        Raises:
+            ValueError: They are intervals of different schedules.
+        """
+        edges = self.__getstate__()[0]
+        if edges != other.__getstate__()[0]:
+            raise ValueError("intervals of different schedules do not merge")
+        finer, merged = sorted((self, other), key=lambda grid: grid.doublings)
+        entered = -(-finer._entered // (1 << (merged.doublings - finer.doublings)))
+        grid = Grid()
+        grid.__setstate__(
+            (
+                edges,
+                merged._width_ns,
+                0 if self.is_open or other.is_open else max(self._length_ns, other._length_ns),
+                self._has_begun or other._has_begun,
+                max(entered, merged._entered),
+                merged.doublings,
+            )
+        )
+        return grid
+
+
+_COLUMNS = ("due", "started", "skipped", "acknowledged", "rejected", "indeterminate")
+
+
+def coarsen(table: npt.NDArray[Any], doublings: int) -> npt.NDArray[Any]:
+    """Return a table whose last axis is intervals, with each two of them made one, so often."""
+    for _ in range(doublings):
+        pairs = table[..., 0::2] + table[..., 1::2]
+        table = np.concatenate((pairs, np.zeros_like(pairs)), axis=-1)
+    return table
+
+
+class OutcomeCounts(Recorded):
+    """How many copies fell due in each interval and what became of them.
+
+    Attributes:
+        table: A row for each of the columns, a column for each interval that there can be.
+    """
+
+    __slots__ = ("_grid", "table")
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self.table = np.zeros((len(_COLUMNS), grid.capacity), dtype=np.int64)
+
+    def columns(self) -> dict[str, list[int]]:
+        """Return the counts of the intervals that there are, by name."""
+        number = max(len(self._grid.edges_s()) - 1, 0)
         return {
-            "due": [last - first for first, last in spans],
-            **{
-                name: [getattr(ledger, name).range_cardinality(*span) for span in spans]
-                for name in columns
-            },
+            name: [int(count) for count in row[:number]]
+            for name, row in zip(_COLUMNS, self.table, strict=True)
         }
+
+    def __getstate__(self) -> tuple[Grid, Sparse]:
+        return self._grid, pack(self.table.reshape(-1))
+
+    def __setstate__(self, state: tuple[Grid, Sparse]) -> None:
+        grid, packed = state
+        OutcomeCounts.__init__(self, grid)
+        unpack(packed, self.table.reshape(-1))
+
+    def __add__(self, other: OutcomeCounts) -> OutcomeCounts:
+        merged = OutcomeCounts(self._grid + other._grid)
+        for part in (self, other):
+            merged.table += coarsen(part.table, merged._grid.doublings - part._grid.doublings)
+        return merged
 
 
 def _edges(stretches_s: Sequence[float]) -> Instants | None:

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from hdrh.histogram import HdrHistogram
 
+from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
+
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 
@@ -112,7 +114,7 @@ Counts = npt.NDArray[np.uint64]
 Durations = npt.NDArray[np.int64]
 
 
-class Histogram:
+class Histogram(Recorded):
     """A distribution of durations, recorded in nanoseconds and kept in microseconds.
 
     Three significant digits between one microsecond and one hour. What lies above is not dropped
@@ -134,6 +136,20 @@ class Histogram:
         self._above_range = 0
         self._min_ns = -1
         self._max_ns = 0
+
+    def __getstate__(self) -> tuple[Sparse, int, int, int]:
+        self._fold()
+        return pack(self._counts), self._above_range, self._min_ns, self._max_ns
+
+    def __setstate__(self, state: tuple[Sparse, int, int, int]) -> None:
+        Histogram.__init__(self)
+        packed, self._above_range, self._min_ns, self._max_ns = state
+        unpack(packed, self._counts)
+
+    def feed_from(self, feed: Callable[[], None]) -> Histogram:
+        """Call ``feed`` before anything is read, from now on; return the histogram."""
+        self._feed = feed
+        return self
 
     def record(self, duration_ns: int) -> None:
         """Add one sample; a negative one counts as zero."""
@@ -227,21 +243,8 @@ class Histogram:
         # most buckets are for longer durations than there are: leave them out
         used = int(np.searchsorted(buckets.lowest_us, -(-self._max_ns // _NS_PER_US), side="right"))
         counts = self._counts[:used] if since is None else self._counts[:used] - since[:used]
-        filled = np.flatnonzero(counts)
-        reached = np.cumsum(counts[filled])
-        within = int(reached[-1]) if filled.size else 0
-        total = within + (self._above_range if since is None else 0)
-        found: list[float | None] = []
-        for percentile in percentiles:
-            # rounded first, so that 99.9 % of 1000 is rank 999 in spite of binary fractions
-            rank = max(1, math.ceil(round(percentile * total / 100, 6)))
-            if rank > within:
-                found.append(self._max_ns / 1e6 if total else None)
-                continue
-            index = int(filled[np.searchsorted(reached, rank)])
-            highest_ns = int(buckets.highest_us[index]) * _NS_PER_US
-            found.append(min(highest_ns, self._max_ns) / 1e6)
-        return found
+        above = self._above_range if since is None else 0
+        return percentiles_of(counts, percentiles, max_ns=self._max_ns, above_range=above)
 
     def encode(self) -> str:
         """Return the HdrHistogram V2 encoding, compressed and in base64; the unit is 1 µs."""
@@ -285,3 +288,31 @@ class Histogram:
                 unset = merged._min_ns < 0
                 merged._min_ns = part._min_ns if unset else min(merged._min_ns, part._min_ns)
         return merged
+
+
+def percentiles_of(
+    counts: Counts, percentiles: Sequence[float], *, max_ns: int, above_range: int = 0
+) -> list[float | None]:
+    """Return percentiles of bucket counts in ms, as :meth:`Histogram.percentile_ms` does.
+
+    Args:
+        counts: Of the first buckets, or of all.
+        percentiles: 0 to 100.
+        max_ns: The longest sample.
+        above_range: Samples longer than the range holds.
+    """
+    filled = np.flatnonzero(counts)
+    reached = np.cumsum(counts[filled])
+    within = int(reached[-1]) if filled.size else 0
+    total = within + above_range
+    highest_us = layout(SIGNIFICANT_DIGITS).highest_us
+    found: list[float | None] = []
+    for percentile in percentiles:
+        # rounded first, so that 99.9 % of 1000 is rank 999 in spite of binary fractions
+        rank = max(1, math.ceil(round(percentile * total / 100, 6)))
+        if rank > within:
+            found.append(max_ns / 1e6 if total else None)
+            continue
+        index = int(filled[np.searchsorted(reached, rank)])
+        found.append(min(int(highest_us[index]) * _NS_PER_US, max_ns) / 1e6)
+    return found

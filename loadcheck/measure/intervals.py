@@ -9,11 +9,12 @@ merge to exactly what those are at two digits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.measure.grid import Grid, Instants
+from loadcheck.measure.grid import Grid, Instants, coarsen
 from loadcheck.measure.histogram import (
     SIGNIFICANT_DIGITS,
     Histogram,
@@ -21,6 +22,7 @@ from loadcheck.measure.histogram import (
     decode_hdr,
     layout,
 )
+from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
 from loadcheck.measure.stalls import Stalls
 
 DIGITS = 2
@@ -32,13 +34,17 @@ Row = npt.NDArray[np.uint32]
 Matrix = npt.NDArray[np.uint32]
 
 
-class IntervalHistograms:
-    """A histogram for each interval of a grid; samples above an hour count as an hour."""
+class IntervalHistograms(Recorded):
+    """A histogram for each interval of a grid; samples above an hour count as an hour.
 
-    __slots__ = ("_doublings", "_grid", "_rows", "_used")
+    Attributes:
+        grid: The intervals.
+    """
+
+    __slots__ = ("_doublings", "_rows", "_used", "grid")
 
     def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+        self.grid = grid
         self._doublings = grid.doublings
         # zeroed pages cost no memory until something is counted in them
         self._rows: Matrix = np.zeros((grid.capacity, layout(DIGITS).size), dtype=np.uint32)
@@ -61,7 +67,7 @@ class IntervalHistograms:
 
     def _catch_up(self) -> None:
         """Make each two intervals one, as often as the grid has."""
-        while self._doublings < self._grid.doublings:
+        while self._doublings < self.grid.doublings:
             half = self._rows.shape[0] // 2
             used = self._rows[:, : self._used]
             used[:half] = used[0::2] + used[1::2]
@@ -81,8 +87,29 @@ class IntervalHistograms:
         """Return the first intervals' HdrHistogram V2 encodings in base64; None for empty ones."""
         return [encode(row) if row.any() else None for row in self.rows()[:number]]
 
+    def __getstate__(self) -> tuple[Grid, int, Sparse]:
+        used = self.rows()[:, : self._used]
+        return self.grid, self._used, pack(used.reshape(-1))
 
-class StepTimes:
+    def __setstate__(self, state: tuple[Grid, int, Sparse]) -> None:
+        grid, used, packed = state
+        IntervalHistograms.__init__(self, grid)
+        self._used = used
+        rows = np.zeros((grid.capacity, used), dtype=np.uint32)
+        unpack(packed, rows.reshape(-1))
+        self._rows[:, :used] = rows
+
+    def __add__(self, other: IntervalHistograms) -> IntervalHistograms:
+        merged = IntervalHistograms(self.grid + other.grid)
+        for part in (self, other):
+            rows = part.rows()[:, : part._used]
+            rows = coarsen(rows.T, merged._doublings - part._doublings).T
+            merged._rows[:, : part._used] += rows
+            merged._used = max(merged._used, part._used)
+        return merged
+
+
+class StepTimes(Recorded):
     """Response and service times of a step, for the whole run and by interval.
 
     The hot path only writes down four instants; what they mean is worked out a thousand at a time.
@@ -161,8 +188,36 @@ class StepTimes:
         self._fold()
         return self._by_interval.get(name)
 
+    _TOTALS = ("service_time", "service_time_low", "response_time", "response_time_low")
 
-class Delays:
+    def __getstate__(self) -> tuple[Any, ...]:
+        self._fold()
+        return self._by_interval, *(getattr(self, name) for name in self._TOTALS)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        by_interval, *totals = state
+        StepTimes.__init__(self, None, has_due_time=totals[2] is not None)
+        self._by_interval = by_interval
+        for name, total in zip(self._TOTALS, totals, strict=True):
+            setattr(self, name, None if total is None else total.feed_from(self._fold))
+
+    def __add__(self, other: StepTimes) -> StepTimes:
+        by_interval, *totals = self.__getstate__()
+        by_interval2, *totals2 = other.__getstate__()
+        merged = StepTimes.__new__(StepTimes)
+        merged.__setstate__(
+            (
+                {name: by_interval[name] + by_interval2[name] for name in by_interval},
+                *(
+                    None if one is None else one + two
+                    for one, two in zip(totals, totals2, strict=True)
+                ),
+            )
+        )
+        return merged
+
+
+class Delays(Recorded):
     """How much later than due something happened, for the whole run and by interval.
 
     Attributes:
@@ -200,8 +255,23 @@ class Delays:
         self._fold()
         return self._by_interval
 
+    def __getstate__(self) -> tuple[IntervalHistograms, Histogram]:
+        self._fold()
+        return self._by_interval, self.total
 
-class Tally:
+    def __setstate__(self, state: tuple[IntervalHistograms, Histogram]) -> None:
+        self._waiting = []
+        self._by_interval, self.total = state
+        self._grid = self._by_interval.grid
+        self.total.feed_from(self._fold)
+
+    def __add__(self, other: Delays) -> Delays:
+        merged = Delays.__new__(Delays)
+        merged.__setstate__((self.intervals() + other.intervals(), self.total + other.total))
+        return merged
+
+
+class Tally(Recorded):
     """How many events there were, by interval."""
 
     __slots__ = ("_counts", "_doublings", "_grid", "_waiting")
@@ -221,16 +291,31 @@ class Tally:
     def _fold(self) -> None:
         intervals: Instants = self._grid.places(np.array(self._waiting, dtype=np.int64))
         self._waiting.clear()
-        while self._doublings < self._grid.doublings:
-            pairs = self._counts.reshape(-1, 2).sum(axis=1)
-            self._counts = np.concatenate((pairs, np.zeros_like(pairs)))
-            self._doublings += 1
+        self._counts = coarsen(self._counts, self._grid.doublings - self._doublings)
+        self._doublings = self._grid.doublings
         np.add.at(self._counts, intervals[intervals >= 0], 1)
 
     def counts(self, number: int) -> list[int]:
         """Return the counts of the first intervals."""
         self._fold()
         return [int(count) for count in self._counts[:number]]
+
+    def __getstate__(self) -> tuple[Grid, Sparse]:
+        self._fold()
+        return self._grid, pack(self._counts)
+
+    def __setstate__(self, state: tuple[Grid, Sparse]) -> None:
+        grid, packed = state
+        Tally.__init__(self, grid)
+        unpack(packed, self._counts)
+
+    def __add__(self, other: Tally) -> Tally:
+        self._fold()
+        other._fold()
+        merged = Tally(self._grid + other._grid)
+        for part in (self, other):
+            merged._counts += coarsen(part._counts, merged._doublings - part._doublings)
+        return merged
 
 
 def encode(counts: Row) -> str:

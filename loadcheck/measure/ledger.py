@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from pyroaring import BitMap
 
+from loadcheck.measure.recorded import Recorded
+
 
 class Outcome(enum.Enum):
     """What is known of a copy's ingest."""
@@ -24,7 +26,7 @@ class Outcome(enum.Enum):
 _COLUMNS = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
 
 
-class Ledger:
+class Ledger(Recorded):
     """Sets of copy numbers. A copy is put into ``started`` before its first byte is sent.
 
     Attributes:
@@ -65,12 +67,12 @@ class Ledger:
             setattr(merged, column, getattr(self, column) | getattr(other, column))
         return merged
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Ledger):
-            return NotImplemented
-        return all(getattr(self, column) == getattr(other, column) for column in _COLUMNS)
+    def __getstate__(self) -> tuple[BitMap, ...]:
+        return tuple(getattr(self, column) for column in _COLUMNS)
 
-    __hash__ = None  # type: ignore[assignment]  # mutable
+    def __setstate__(self, state: tuple[BitMap, ...]) -> None:
+        for column, copies in zip(_COLUMNS, state, strict=True):
+            setattr(self, column, copies)
 
     def to_json(self) -> dict[str, str]:
         """Return each set as a base64 string in the portable Roaring format."""

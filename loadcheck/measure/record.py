@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from loadcheck.measure import (
@@ -21,8 +23,12 @@ from loadcheck.measure import (
     Tally,
     Timeline,
 )
+from loadcheck.measure.grid import OutcomeCounts
+from loadcheck.measure.recorded import Recorded
 from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +50,7 @@ class StageSpan:
     last: int
 
 
-class StageRecord:
+class StageRecord(Recorded):
     """One stage.
 
     Attributes:
@@ -54,11 +60,9 @@ class StageRecord:
         lateness: Due to sent of each copy's first request.
         dispatch_lag: Due to started of each copy.
         loop_lag: The event loop's, while the stage went on.
-        begin_ns: Monotonic instant of its beginning; 0 before the load has begun.
-        end_ns: That of its end.
     """
 
-    __slots__ = ("begin_ns", "dispatch_lag", "end_ns", "lateness", "loop_lag", "span", "steps")
+    __slots__ = ("_begin_ns", "_end_ns", "dispatch_lag", "lateness", "loop_lag", "span", "steps")
 
     def __init__(self, span: StageSpan, steps: Sequence[StepRecord]) -> None:
         self.span = span
@@ -66,22 +70,43 @@ class StageRecord:
         self.lateness = Histogram()
         self.dispatch_lag = Histogram()
         self.loop_lag = Histogram()
-        self.begin_ns = self.end_ns = 0
+        self._begin_ns = self._end_ns = 0
 
     def begin(self, load_begin_ns: int) -> None:
         """Note when the load began."""
-        self.begin_ns = load_begin_ns + round(self.span.begin_s * 1e9)
-        self.end_ns = load_begin_ns + round(self.span.end_s * 1e9)
+        self._begin_ns = load_begin_ns + round(self.span.begin_s * 1e9)
+        self._end_ns = load_begin_ns + round(self.span.end_s * 1e9)
 
     def holds(self, instant_ns: int) -> bool:
         """Return whether an instant falls into it."""
-        return self.begin_ns <= instant_ns < self.end_ns
+        return self._begin_ns <= instant_ns < self._end_ns
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.span, self.steps, self.lateness, self.dispatch_lag, self.loop_lag
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.span, self.steps, self.lateness, self.dispatch_lag, self.loop_lag = state
+        self._begin_ns = self._end_ns = 0
+
+    def __add__(self, other: StageRecord) -> StageRecord:
+        """Return the stage as both have it.
+
+        Raises:
+            ValueError: They are different stages.
+        """
+        if self.span != other.span:
+            raise ValueError(f'stages "{self.span.name}" and "{other.span.name}" do not merge')
+        merged = StageRecord(self.span, _sums(self.steps, other.steps))
+        merged.lateness = self.lateness + other.lateness
+        merged.dispatch_lag = self.dispatch_lag + other.dispatch_lag
+        merged.loop_lag = self.loop_lag + other.loop_lag
+        return merged
 
 
 _TOO_MANY_REQUESTS = 429
 
 
-class StepRecord:
+class StepRecord(Recorded):
     """What was measured of one step.
 
     Latencies of successful attempts are kept apart from those of failed ones, and a 429 is mixed
@@ -100,7 +125,7 @@ class StepRecord:
         times: The response and service times, by interval of the copy's due time; of a query of our
             own, by that of the instant at which it was sent.
         failures: Attempts that failed, by the same intervals; None where no intervals are kept.
-        reasons: Why attempts failed, counted; at most 20 kinds.
+        reasons: Why attempts failed, counted; at most 20 kinds in each process.
         shortages: Of what this machine had none left, so that an attempt was never sent, counted:
             no failures of the target's.
         examples: The beginning of the first failed answer's body, by status code.
@@ -150,6 +175,65 @@ class StepRecord:
         self.shortages: Counter[str] = Counter()
         self.examples: dict[int, str] = {}
         self.parts: tuple[tuple[StageRecord, StepRecord], ...] = ()
+
+    _HELD = (
+        "step_id",
+        "times",
+        "failures",
+        "failed",
+        "throttled",
+        "attempts",
+        "succeeded",
+        "answers",
+        "reasons",
+        "shortages",
+        "examples",
+    )
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self._HELD)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        for name, value in zip(self._HELD, state, strict=True):
+            setattr(self, name, value)
+        self.service_time = self.times.service_time
+        self.response_time = self.times.response_time
+        self.parts = ()
+
+    def __add__(self, other: StepRecord) -> StepRecord:
+        """Return the step as both have it.
+
+        Raises:
+            ValueError: They are different steps.
+        """
+        if self.step_id != other.step_id:
+            raise ValueError(f'steps "{self.step_id}" and "{other.step_id}" do not merge')
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in self._HELD
+            if name not in ("step_id", "failures", "examples")
+        }
+        sums["step_id"] = self.step_id
+        sums["failures"] = _optional_sum(self.failures, other.failures)
+        # whoever came first is not known of two processes
+        sums["examples"] = {
+            status: min(
+                found.examples[status] for found in (self, other) if status in found.examples
+            )
+            for status in {**self.examples, **other.examples}
+        }
+        merged = StepRecord.__new__(StepRecord)
+        merged.__setstate__(tuple(sums[name] for name in self._HELD))
+        return merged
+
+    def main_reasons(self) -> dict[str, int]:
+        """Return why attempts failed: the most frequent reasons, and how many had another."""
+        if len(self.reasons) <= self._MAX_REASONS + 1:
+            return dict(self.reasons)
+        named = Counter({why: n for why, n in self.reasons.items() if why != self._OTHER})
+        most = sorted(named.items(), key=lambda reason: (-reason[1], reason[0]))
+        kept = dict(most[: self._MAX_REASONS])
+        return {**kept, self._OTHER: self.reasons.total() - sum(kept.values())}
 
     def add(
         self, exchange: Exchange, due_ns: int | None = None, started_ns: int | None = None
@@ -207,7 +291,7 @@ def _named(status: int) -> str:
         return str(status)
 
 
-class Record:
+class Record(Recorded):
     """Everything measured in one run.
 
     The counters run along with the ledger, because a bitmap's length is a walk over its containers.
@@ -231,7 +315,7 @@ class Record:
         in_flight: Copies under way now.
         max_in_flight: The most that were under way at once.
         load_ns: How long copies were started; 0 while they still are.
-        last_ack_ns: Monotonic instant of the last acknowledgement; 0 before there is one.
+        last_ack_ns: When the last acknowledgement came, since the load began; None before.
         uniques: What the service counted last; None before it was asked.
         stages: The stages of an open load that are measured on their own.
         grid: Intervals by which times, failures, lateness and outcomes are kept.
@@ -251,6 +335,7 @@ class Record:
         self.grid = Grid() if grid is None else grid
         self.stalls = Stalls()
         self.steps = _records(steps, self.stalls, self.grid)
+        self._ingest = ingest
         self.ingest = self.steps[ingest]
         shared = observer is not None and steps[observer].role is Role.COPY
         self.queries = (
@@ -279,23 +364,25 @@ class Record:
         self.in_flight = 0
         self.max_in_flight = 0
         self.load_ns = 0
-        self.last_ack_ns = 0
+        self.last_ack_ns: int | None = None
         self.uniques: int | None = None
-        self._begin_ns = 0
+        self._origin_ns = 0
+        self._outcomes: OutcomeCounts | None = None
         self._times = self.ingest.response_time or self.ingest.service_time
         self._seen_times = self._times.counts()
         self._seen_lateness = self.lateness.counts()
 
     def begin(self, begin_ns: int) -> None:
         """Note when the load began, before its first copy is started."""
-        self._begin_ns = begin_ns
+        self._origin_ns = begin_ns
         self.grid.begin(begin_ns)
+        self.stalls.begin(begin_ns)
         for stage in self.stages:
             stage.begin(begin_ns)
 
     def end(self, end_ns: int) -> None:
         """Note that no further copy will be started."""
-        self.load_ns = end_ns - self._begin_ns
+        self.load_ns = end_ns - self._origin_ns
         self.grid.end(end_ns)
 
     def dispatched(self, due_ns: int, now_ns: int) -> None:
@@ -352,7 +439,7 @@ class Record:
         """Return when the generator stood still for long: seconds since the load began."""
         return [
             {
-                "at_s": round((pause.at_ns - self._begin_ns) / 1e9, 3),
+                "at_s": round(pause.at_ns / 1e9, 3),
                 "length_s": round(pause.length_ns / 1e9, 3),
                 "suspended": pause.suspended,
             }
@@ -371,6 +458,8 @@ class Record:
         p50_ms, p99_ms, max_ms = self._times.percentiles_ms((50, 99, 100), times)
         lateness_p99_ms = self.lateness.percentile_ms(99, lateness)
         self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
+        keeps = self.timeline.keeps_samples
+        samples = (self._seen_times - times, self._seen_lateness - lateness) if keeps else ()
         self.timeline.close_second(
             second,
             {
@@ -389,7 +478,121 @@ class Record:
                 "max_ms": max_ms,
                 "lateness_p99_ms": lateness_p99_ms,
             },
+            samples,
         )
+
+    def outcomes(self) -> OutcomeCounts:
+        """Return how many copies fell due in each interval and what became of them."""
+        if self._outcomes is not None:
+            return self._outcomes
+        return self.grid.outcomes(self.ledger, self.due)
+
+    def renumber(self, numbers: Callable[[Numbers], Numbers]) -> None:
+        """Give the copies of one of several generators the numbers that they have in the run.
+
+        What is counted by the order of its own numbers is counted now.
+
+        Args:
+            numbers: Returns, for an ascending array of its numbers, those of the run.
+        """
+        self._outcomes = self.outcomes()
+
+        def renumbered(copies: BitMap) -> BitMap:
+            return BitMap(numbers(np.array(copies.to_array(), dtype=np.int64)).astype(np.uint32))
+
+        self.ledger.__setstate__(tuple(map(renumbered, self.ledger.__getstate__())))
+        self.paused = renumbered(self.paused)
+        self.unsent = renumbered(self.unsent)
+
+    _SUMS = (
+        "delays",
+        "dispatch_lag",
+        "ledger",
+        "timeline",
+        "stalls",
+        "due",
+        "started",
+        "skipped",
+        "acknowledged",
+        "rejected",
+        "indeterminate",
+        "retries",
+        "stale_retries",
+        "resends",
+        "in_flight",
+        "max_in_flight",
+    )
+    """What two processes have together is the sum; of the most in flight an upper bound."""
+    _HELD = (
+        *_SUMS,
+        "grid",
+        "steps",
+        "queries",
+        "stages",
+        "paused",
+        "unsent",
+        "load_ns",
+        "last_ack_ns",
+        "uniques",
+        "_ingest",
+    )
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.outcomes(), *(getattr(self, name) for name in self._HELD)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._outcomes, *held = state
+        for name, value in zip(self._HELD, held, strict=True):
+            setattr(self, name, value)
+        self.ingest = self.steps[self._ingest]
+        self.lateness = self.delays.total
+        self._origin_ns = 0
+        self._times = self.ingest.response_time or self.ingest.service_time
+        self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
+
+    def __add__(self, other: Record) -> Record:
+        """Return the record of both, whose copies have numbers of one run.
+
+        Raises:
+            ValueError: They are records of different scenarios, or one keeps no samples of seconds.
+        """
+        if len(self.stages) != len(other.stages):
+            raise ValueError("records of different stages do not merge")
+        both = (self, other)
+        merged = Record.__new__(Record)
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self._SUMS}
+        sums |= {
+            "grid": self.grid + other.grid,
+            "steps": _sums(self.steps, other.steps),
+            "queries": _optional_sum(self.queries, other.queries),
+            "stages": tuple(a + b for a, b in zip(self.stages, other.stages, strict=True)),
+            "paused": self.paused | other.paused,
+            "unsent": self.unsent | other.unsent,
+            "load_ns": max(self.load_ns, other.load_ns) if self.load_ns and other.load_ns else 0,
+            "last_ack_ns": _latest(record.last_ack_ns for record in both),
+            "uniques": _latest(record.uniques for record in both),
+            "_ingest": self._ingest,
+        }
+        outcomes = self.outcomes() + other.outcomes()
+        merged.__setstate__((outcomes, *(sums[name] for name in self._HELD)))
+        return merged
+
+
+def _sums(one: Sequence[StepRecord], other: Sequence[StepRecord]) -> tuple[StepRecord, ...]:
+    if len(one) != len(other):
+        raise ValueError("records of different steps do not merge")
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+_T = TypeVar("_T", StepRecord, Tally)
+
+
+def _optional_sum(one: _T | None, other: _T | None) -> _T | None:
+    return one + other if one is not None and other is not None else one or other
+
+
+def _latest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _records(

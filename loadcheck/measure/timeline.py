@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout, percentiles_of
+from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
 
 Cell = float | int | None
 
@@ -15,17 +21,25 @@ LEVELS = ("in_flight", "uniques")
 FIGURES = ("p50_ms", "p99_ms", "max_ms", "lateness_p99_ms")
 """Columns that describe the samples of the second; None where it had none."""
 
+_NO_SAMPLES: tuple[Sparse, ...] = ((b"", b""), (b"", b""))
 
-class Timeline:
+
+class Timeline(Recorded):
     """One row a second since the load began; row ``i`` covers second ``i`` to ``i + 1``.
 
     Of several seconds in which the process could not look at its clock, the first has what was
     counted since the row before, the others are empty: counted was before it stood still.
+
+    Args:
+        keeps_samples: Whether to keep what the percentiles of each second were made of: some
+            kilobytes a second, without which timelines cannot be added.
     """
 
-    __slots__ = ("_columns", "_totals")
+    __slots__ = ("_columns", "_samples", "_totals", "keeps_samples")
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_samples: bool = True) -> None:
+        self.keeps_samples = keeps_samples
+        self._samples: list[tuple[Sparse, ...]] = []
         self._columns: dict[str, list[Cell]] = {
             "second": [],
             **{name: [] for name in (*COUNTS, *LEVELS, *FIGURES)},
@@ -41,6 +55,7 @@ class Timeline:
         totals: Mapping[str, int],
         levels: Mapping[str, int | None],
         figures: Mapping[str, float | None],
+        samples: Sequence[Counts] = (),
     ) -> None:
         """Write the first row that is missing, and empty ones after it up to that of ``second``.
 
@@ -49,12 +64,16 @@ class Timeline:
             totals: Running total of each of :data:`COUNTS`.
             levels: Present value of each of :data:`LEVELS`.
             figures: :data:`FIGURES` of the samples since the last row.
+            samples: The times and the lateness since the last row, as bucket counts.
         """
         added = {name: totals[name] - self._totals[name] for name in COUNTS}
         self._totals = {name: totals[name] for name in COUNTS}
         self._append(len(self), added, levels, figures)
         while len(self) <= second:
             self._append(len(self), dict.fromkeys(COUNTS, 0), levels, dict.fromkeys(FIGURES))
+        if self.keeps_samples:
+            self._samples.append(tuple(pack(counts) for counts in samples) or _NO_SAMPLES)
+            self._samples += [_NO_SAMPLES] * (len(self) - len(self._samples))
 
     def _append(
         self,
@@ -63,9 +82,16 @@ class Timeline:
         levels: Mapping[str, int | None],
         figures: Mapping[str, float | None],
     ) -> None:
-        row: dict[str, Cell] = {"second": second, **added, **levels, **figures}
+        self._append_row({"second": second, **added, **levels, **figures})
+
+    def _append_row(self, row: Mapping[str, Cell]) -> None:
         for name, column in self._columns.items():
             column.append(row[name])
+
+    def second(self, second: int) -> tuple[dict[str, Cell], tuple[Sparse, ...]]:
+        """Return a row and what its percentiles were made of."""
+        row = {name: column[second] for name, column in self._columns.items()}
+        return row, self._samples[second]
 
     def column(self, name: str) -> Sequence[Cell]:
         """Return one column, a value a second.
@@ -78,3 +104,72 @@ class Timeline:
     def to_json(self) -> dict[str, list[Cell]]:
         """Return the columns by name."""
         return {name: list(column) for name, column in self._columns.items()}
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        columns = tuple(tuple(column) for column in self._columns.values())
+        return columns, tuple(self._samples), self.keeps_samples, tuple(self._totals.values())
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        columns, samples, keeps_samples, totals = state
+        Timeline.__init__(self, keeps_samples=keeps_samples)
+        self._columns = {
+            name: list(column) for name, column in zip(self._columns, columns, strict=True)
+        }
+        self._samples = list(samples)
+        self._totals = dict(zip(COUNTS, totals, strict=True))
+
+    def __add__(self, other: Timeline) -> Timeline:
+        """Return the timeline of both: seconds since the load began are joined.
+
+        A second that only one of them has come to is as it says.
+
+        Raises:
+            ValueError: One of them did not keep what its percentiles were made of.
+        """
+        if not (self.keeps_samples and other.keeps_samples):
+            raise ValueError("a timeline that kept no samples cannot be added to another")
+        merged = Timeline()
+        for second in range(max(len(self), len(other))):
+            parts = [part.second(second) for part in (self, other) if second < len(part)]
+            rows, samples = zip(*parts, strict=True)
+            merged._append_row(_joined(rows, samples) if len(parts) > 1 else rows[0])
+            merged._samples.append(_sum(samples))
+        merged._totals = {name: self._totals[name] + other._totals[name] for name in COUNTS}
+        return merged
+
+
+def _sum(samples: Sequence[tuple[Sparse, ...]]) -> tuple[Sparse, ...]:
+    return tuple(pack(_added(column)) for column in zip(*samples, strict=True))
+
+
+def _added(column: Sequence[Sparse]) -> Counts:
+    counts: Counts = np.zeros(layout(SIGNIFICANT_DIGITS).size, dtype=np.uint64)
+    for packed in column:
+        unpack(packed, counts)
+    return counts
+
+
+def _joined(
+    rows: Sequence[Mapping[str, Cell]], samples: Sequence[tuple[Sparse, ...]]
+) -> dict[str, Cell]:
+    """Return the row of a second from those of several generators."""
+
+    def present(name: str) -> list[float]:
+        return [cell for row in rows if (cell := row[name]) is not None]
+
+    times, lateness = (_added(column) for column in zip(*samples, strict=True))
+    max_ms = max(present("max_ms"), default=None)
+    p50_ms, p99_ms = percentiles_of(times, (50, 99), max_ns=round((max_ms or 0) * 1e6))
+    highest_us = layout(SIGNIFICANT_DIGITS).highest_us[np.flatnonzero(lateness)[-1:]]
+    latest_ns = int(highest_us[0]) * 1000 if highest_us.size else 0
+    (lateness_p99_ms,) = percentiles_of(lateness, (99,), max_ns=latest_ns)
+    return {
+        "second": rows[0]["second"],
+        **{name: sum(present(name)) for name in (*COUNTS, "in_flight")},
+        # one process asks for all
+        "uniques": max(present("uniques"), default=None),
+        "p50_ms": p50_ms,
+        "p99_ms": p99_ms,
+        "max_ms": max_ms,
+        "lateness_p99_ms": lateness_p99_ms,
+    }

@@ -131,6 +131,8 @@ class RunSession:
             together=scenario.load.copies_per_request,
         )
         load = scenario.load
+        # nobody adds the record of the only process to another
+        record.timeline.keeps_samples = False
         self._progress = Progress(
             name=scenario.name,
             run_id=run_id,
@@ -355,9 +357,11 @@ class RunSession:
         # of users who were all refused nobody is awaited
         awaited = record.acknowledged or record.indeterminate or record.in_flight
         if verification is not None and awaited:
+            since_ns = record.last_ack_ns
+            since_ns = 0 if since_ns is None else self._runner.begin_ns + since_ns
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._attempt, "asking", verification.watch_order)
-                await verification.after(self._sent(), record.ledger, record.last_ack_ns)
+                await verification.after(self._sent(), record.ledger, since_ns)
                 beside.cancel_scope.cancel()
             await verification.end_order()
 

@@ -24,6 +24,7 @@ from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates
 from loadcheck.verify.session import Verification, Verified
@@ -164,10 +165,7 @@ def consistency(
         **seen.to_json(),
         "visibility": lag.to_json() if lag is not None else None,
         "localized": verified.localized if verified else None,
-        "controls": {
-            name: getattr(verified.controlled, name) if verified else None
-            for name in ("acknowledged", "visible", "unsent")
-        },
+        "controls": (verified.controlled if verified else ControlResult()).to_json(),
         "observations": [
             observed(observation, begin_ns)
             | {
@@ -209,7 +207,7 @@ def _step(measures: StepRecord, step: StepPlan) -> dict[str, Any]:
         "attempts": measures.attempts,
         "succeeded": measures.succeeded,
         "answers": {str(answer): count for answer, count in measures.answers.items()},
-        "reasons": dict(measures.reasons),
+        "reasons": measures.main_reasons(),
         "examples": {str(status): body for status, body in measures.examples.items()},
         "response_time": histogram(times) if times is not None else None,
         "service_time": histogram(measures.service_time),
@@ -308,7 +306,7 @@ def intervals(record: Record) -> dict[str, Any]:
     return {
         "from_s": edges[:-1],
         "to_s": edges[1:],
-        **record.grid.counts(record.ledger, record.due),
+        **record.outcomes().columns(),
         "lateness": record.delays.intervals().encode(number),
         "steps": {step.step_id: _interval_step(step, number) for step in steps},
     }

@@ -41,7 +41,7 @@ def parse_override(option: str) -> Override | Problem:
         option.encode()
     except UnicodeEncodeError:  # how Python stands in for bytes of an argument that are not UTF-8
         shown = option.encode("utf-8", "replace").decode()
-        return Problem(message="is not UTF-8", file=f"--set {shown}")
+        return Problem(message="is not UTF-8", file=f"--set {shown}", remedy=_EXPECTED)
     source = f"--set {option}"
     match = _PATH.match(option)
     path = _path(match[0]) if match and option.startswith("=", match.end()) else None

@@ -1,39 +1,96 @@
-"""Names missing users and when they were sent.
+"""Names missing users, by the ids that were really sent, and when they were sent.
 
 Ranks of the missing users in acknowledgement order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import orjson
 from pyroaring import BitMap
 
+from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.visibility import Ranks
+from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Buckets, user_id
+from loadcheck.workflow.runtime.plan import Plan, StepPlan
+from loadcheck.workflow.runtime.program import no_retry
+
+_BODY, _INPUT = "body#", "$inputs."
+_NOW_MS = 1_700_000_000_000
+"""When the requests would be sent from which ids are read: no id depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendTimes:
-    """When copies were sent, to the second: copies start in the order of their numbers.
+    """When copies were sent, to the second.
+
+    A generator starts its copies in the order of their numbers. Where several share a load each
+    takes every n-th request at a pace of its own, so that of two copies the one with the
+    lower number may have been sent later.
 
     Attributes:
-        due: Copies that fell due in each second since the load began.
+        due: Copies that fell due in each second since the load began, for each generator.
         began_at: When it began; None if that is not known.
+        copies_per_request: Copies that share a request.
     """
 
-    due: Sequence[int]
+    due: Sequence[Sequence[int]]
     began_at: datetime | None
+    copies_per_request: int = 1
+
+    @property
+    def copies(self) -> int:
+        """All that fell due."""
+        return sum(map(sum, self.due))
+
+    def seconds(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return for each copy the second since the load began in which it was sent."""
+        together = self.copies_per_request
+        requests, within = np.divmod(numbers, together)
+        rounds, generators = np.divmod(requests, len(self.due))
+        own = rounds * together + within
+        found = np.zeros_like(own)
+        for generator, due in enumerate(self.due):
+            reached = np.cumsum(np.array(due, dtype=np.int64))
+            theirs = generators == generator
+            found[theirs] = np.searchsorted(reached, own[theirs], side="right")
+        return found
 
     def second(self, number: int) -> int:
         """Return the second since the load began in which a copy was sent."""
-        reached = np.cumsum(np.array(self.due, dtype=np.int64))
-        return int(np.searchsorted(reached, number, side="right"))
+        return int(self.seconds(np.array([number], dtype=np.int64))[0])
+
+    def stretch(self, first: int, last: int) -> tuple[int, int]:
+        """Return the first and the last second in which copies of a range were sent."""
+        # within one generator numbers go up with time: its first and its last suffice
+        each = len(self.due) * self.copies_per_request
+        ends = {
+            *range(first, min(first + each, last + 1)),
+            *range(max(first, last - each + 1), last + 1),
+        }
+        seconds = self.seconds(np.array(sorted(ends), dtype=np.int64))
+        return int(seconds.min()), int(seconds.max())
+
+    def ranks(self, acknowledged: BitMap, numbers: npt.NDArray[np.int64]) -> Ranks:
+        """Return the places, from 1, of copies among the acknowledged in the order of sending."""
+        if not numbers.size:
+            return numbers
+        everybody = np.array(acknowledged.to_array(), dtype=np.int64)
+        if len(self.due) == 1:
+            return np.searchsorted(everybody, numbers) + 1
+        order = np.argsort(self.seconds(everybody), kind="stable")
+        ranks = np.empty_like(order)
+        ranks[order] = np.arange(1, order.size + 1)
+        found: Ranks = ranks[np.searchsorted(everybody, numbers)]
+        return found
 
     def clock(self, second: int) -> str | None:
         """Return that second as UTC, ISO 8601; None if it is not known."""
@@ -43,14 +100,91 @@ class SendTimes:
         return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def tell(found: Localized, buckets: Buckets, moments: SendTimes) -> dict[str, Any]:
-    """Return what was found as the results file holds it."""
-    end = sum(moments.due)
+class UserNames:
+    """The user ids that copies really sent, by the copies' numbers.
+
+    Args:
+        plan: What a copy does.
+        ingest: The step that sends the user.
+        run_id: The run's.
+        place: Where the id stands, as ``verify.user`` says; None: it is ``$copy.userId``.
+
+    Attributes:
+        ingest: The step's index.
+    """
+
+    def __init__(self, plan: Plan, ingest: StepPlan, run_id: str, place: str | None) -> None:
+        self._plan = plan
+        self._step = ingest
+        self._run_id = run_id
+        self._place = place
+        self.ingest = ingest.index
+        self._reach: Callable[[Any], Any] | None = None
+        if place is not None and place.startswith(_BODY):
+            self._reach = compile_pointer(parse_pointer(place.removeprefix(_BODY)))
+        # what copies 0 and 1 are called tells whether the ids need to be looked up at all
+        self._own = any(self._sent(number) != user_id(run_id, number) for number in (0, 1))
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what the users are called."""
+        return self._sent(0) is not None
+
+    @property
+    def stands_in_body(self) -> bool:
+        """Whether the id stands in the request's JSON."""
+        return self._reach is not None
+
+    def of_plan(self, plan: Plan) -> UserNames:
+        """Return the names that another run of the same workflow gives."""
+        return UserNames(plan, self._step, self._run_id, self._place)
+
+    def of(self, number: int) -> str:
+        """Return the user id of a copy; "copy 7" where nothing tells it."""
+        if not self._own:
+            return user_id(self._run_id, number)
+        return self._sent(number) or f"copy {number}"
+
+    def _sent(self, number: int) -> str | None:
+        if self._place is None:
+            used = "$copy.userId" in self._step.uses
+            return user_id(self._run_id, number) if used else None
+        if self._reach is None:
+            found = self._plan.inputs(number, _NOW_MS).get(self._place.removeprefix(_INPUT))
+        else:
+            found = self._in_body(self._reach, number)
+        return found if isinstance(found, str) else None if found is None else str(found)
+
+    def _in_body(self, reach: Callable[[Any], Any], number: int) -> Any:
+        flow = self._plan.copy(number, _NOW_MS, no_retry)
+        effect = next(flow, None)
+        flow.close()
+        if not isinstance(effect, Request) or effect.step != self.ingest:
+            return None
+        try:
+            value = reach(orjson.loads(effect.body))
+        except orjson.JSONDecodeError:
+            return None
+        return None if value is MISSING else value
+
+
+def tell(
+    found: Localized, name: Callable[[int], str], buckets: Buckets, moments: SendTimes
+) -> dict[str, Any]:
+    """Return what was found as the results file holds it.
+
+    Args:
+        found: What the counts by bucket tell.
+        name: The user id of a copy, by its number.
+        buckets: The run's partitions.
+        moments: When copies were sent.
+    """
+    end = moments.copies
 
     def copy(number: int) -> dict[str, Any]:
         second = moments.second(number)
         return {
-            "user_id": user_id(buckets.run_id, number),
+            "user_id": name(number),
             "copy": number,
             "second": second,
             "sent_at": moments.clock(second),
@@ -60,14 +194,15 @@ def tell(found: Localized, buckets: Buckets, moments: SendTimes) -> dict[str, An
     for window in found.windows:
         first, last = buckets.first(window.first), buckets.first(window.last + 1) - 1
         last = max(first, min(last, end - 1) if end else last)
+        from_s, to_s = moments.stretch(first, last)
         windows.append(
             {
                 "first_copy": first,
                 "last_copy": last,
-                "from_s": moments.second(first),
-                "to_s": moments.second(last) + 1,
-                "from": moments.clock(moments.second(first)),
-                "to": moments.clock(moments.second(last) + 1),
+                "from_s": from_s,
+                "to_s": to_s + 1,
+                "from": moments.clock(from_s),
+                "to": moments.clock(to_s + 1),
                 "lost": window.lost,
                 "sent": window.sent,
             }
@@ -117,9 +252,10 @@ def where(told: Mapping[str, Any] | None) -> str:
 
 def _sent(named: Sequence[Mapping[str, Any]]) -> str:
     """Say when those with a name were sent."""
-    first, last = named[0]["sent_at"], named[-1]["sent_at"]
-    if first is None:
+    sent = sorted(copy["sent_at"] for copy in named if copy["sent_at"] is not None)
+    if not sent:
         return ""
+    first, last = sent[0], sent[-1]
     if first == last:
         return f", sent at {first[11:19]} UTC"
     return f", sent from {first[11:19]} to {last[11:19]} UTC"
@@ -132,27 +268,34 @@ def _between(window: Mapping[str, Any]) -> str:
     return f"between {window['from'][11:19]} and {window['to'][11:19]} UTC {copies}"
 
 
-def places(found: Localized, buckets: Buckets, acknowledged: BitMap) -> Ranks | None:
+def places(
+    found: Localized, buckets: Buckets, acknowledged: BitMap, moments: SendTimes
+) -> Ranks | None:
     """Return the places of the missing among the acknowledged, from 1, ascending.
 
-    Copies start in the order of their numbers, and are taken to be acknowledged in it. Of a window
+    Copies are taken to be acknowledged in the order in which they were sent. Of a window
     it is known how many are missing, not who: they are spread over it evenly.
 
     Args:
         found: What the counts by bucket tell.
         buckets: The run's partitions.
         acknowledged: The copies acknowledged.
+        moments: When copies were sent.
 
     Returns:
         The places; None if not all of the missing have one.
     """
     if len(found.lost) == found.lost_at_least:
-        return np.array([acknowledged.rank(number) for number in found.lost], dtype=np.int64)
+        lost = np.array(found.lost, dtype=np.int64)
+        return np.sort(moments.ranks(acknowledged, lost))
     if sum(window.lost for window in found.windows) < found.lost_at_least:
         return None
     spread = []
     for window in found.windows:
-        before = acknowledged.rank(buckets.first(window.first) - 1) if window.first else 0
-        within = acknowledged.rank(buckets.first(window.last + 1) - 1) - before
-        spread.append(before + 1 + np.arange(window.lost, dtype=np.int64) * within // window.lost)
-    return np.concatenate(spread)
+        first, end = buckets.first(window.first), buckets.first(window.last + 1)
+        sent = np.array((acknowledged & BitMap(range(first, end))).to_array(), dtype=np.int64)
+        ranks = np.sort(moments.ranks(acknowledged, sent))
+        if not ranks.size:
+            return None
+        spread.append(ranks[np.arange(window.lost, dtype=np.int64) * ranks.size // window.lost])
+    return np.sort(np.concatenate(spread))

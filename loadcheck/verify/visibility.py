@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.measure.recorded import Recorded
 from loadcheck.verify.bucket_counts import whole
 from loadcheck.verify.evidence import Observation
 from loadcheck.workflow.identity import SEQUENCE, read_label, size
@@ -38,16 +39,24 @@ _HALVINGS = 24
 """A bound is found to this power of one half of the time from the first answer to the last."""
 
 
-class AckCurve:
-    """How many copies had been acknowledged, and how many can have arrived, at which instant."""
+class AckCurve(Recorded):
+    """How many copies had been acknowledged, and how many can have arrived, at which instant.
 
-    __slots__ = ("_begun", "_counts", "_possible", "_times")
+    Of the sum of several curves it is known at each instant how many there were at least and at
+    most: each generator looked at itself by its own clock.
+    """
+
+    __slots__ = ("_columns", "_origin_ns", "_times")
 
     def __init__(self) -> None:
+        self._origin_ns = 0
         self._times = array("q")
-        self._counts = array("q")
-        self._possible = array("q")
-        self._begun = array("q")
+        # acknowledged at least and at most, possible, begun
+        self._columns = tuple(array("q") for _ in range(4))
+
+    def begin(self, begin_ns: int) -> None:
+        """Note when the load began, before anything is added."""
+        self._origin_ns = begin_ns
 
     def add(
         self, now_ns: int, acknowledged: int, possible: int | None = None, begun: int | None = None
@@ -59,37 +68,71 @@ class AckCurve:
             acknowledged: Copies acknowledged by then.
             possible: Copies that can have arrived by then: those begun and not refused. None:
                 those acknowledged.
-            begun: How far the numbers of the copies had come; None: as far as ``possible``.
+            begun: How far the numbers of the copies had come, in the numbers of the run; None: as
+                far as ``possible``.
         """
-        counts, times = self._counts, self._times
+        times, since_ns = self._times, now_ns - self._origin_ns
         possible = acknowledged if possible is None else max(acknowledged, possible)
         begun = possible if begun is None else begun
-        still = (acknowledged, possible, begun)
-        if len(counts) > 1 and all(self._at(at) == still for at in (-1, -2)) and times[-1] < now_ns:
-            times[-1] = now_ns
+        still = (acknowledged, acknowledged, possible, begun)
+        if len(times) > 1 and times[-1] < since_ns and self._at(-1) == still == self._at(-2):
+            times[-1] = since_ns
             return
-        times.append(now_ns)
-        counts.append(acknowledged)
-        self._possible.append(possible)
-        self._begun.append(begun)
+        times.append(since_ns)
+        for column, total in zip(self._columns, still, strict=True):
+            column.append(total)
 
-    def _at(self, place: int) -> tuple[int, int, int]:
-        return self._counts[place], self._possible[place], self._begun[place]
+    def _at(self, place: int) -> tuple[int, ...]:
+        return tuple(column[place] for column in self._columns)
 
     def before(self, instant_ns: int) -> int:
-        """Return how many were acknowledged by an instant."""
-        place = bisect.bisect_right(self._times, instant_ns)
-        return self._counts[place - 1] if place else 0
+        """Return how many were acknowledged by an instant, at least."""
+        place = bisect.bisect_right(self._times, instant_ns - self._origin_ns)
+        return self._columns[0][place - 1] if place else 0
 
-    def points(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Return instants, and the running totals of the acknowledged, the possible, the begun."""
+    def points(self) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+        """Return instants, and running totals by then.
+
+        The totals are the acknowledged at least and at most, those that can have arrived, and how
+        far the numbers of the copies had come.
+        """
+        times, *columns = self._ordered()
+        low, high, possible, begun = columns
+        return times + self._origin_ns, low, high, possible, begun
+
+    def _ordered(self) -> list[Ints]:
         times = np.array(self._times, dtype=np.int64)
         order = np.argsort(times, kind="stable")
-        counts, possible, begun = (
-            np.maximum.accumulate(np.array(column, dtype=np.int64)[order])
-            for column in (self._counts, self._possible, self._begun)
-        )
-        return times[order], counts, possible, begun
+        columns = (np.array(column, dtype=np.int64)[order] for column in self._columns)
+        return [times[order], *(np.maximum.accumulate(column) for column in columns)]
+
+    def __getstate__(self) -> tuple[bytes, ...]:
+        return tuple(column.tobytes() for column in self._ordered())
+
+    def __setstate__(self, state: tuple[bytes, ...]) -> None:
+        self._origin_ns = 0
+        self._times, *columns = (array("q", column) for column in state)
+        self._columns = tuple(columns)
+
+    def __add__(self, other: AckCurve) -> AckCurve:
+        both = [
+            [np.frombuffer(column, dtype=np.int64) for column in part.__getstate__()]
+            for part in (self, other)
+        ]
+        times = np.unique(np.concatenate([part[0] for part in both]))
+        low, high, possible, begun = (np.zeros_like(times) for _ in range(4))
+        for instants, *columns in both:
+            if instants.size:
+                passed = np.searchsorted(instants, times, side="right")
+                low += np.where(passed, columns[0][np.maximum(passed - 1, 0)], 0)
+                ahead = np.minimum(np.searchsorted(instants, times), instants.size - 1)
+                high += columns[1][ahead]
+                possible += columns[2][ahead]
+                # each goes through the run's numbers at its own pace
+                begun = np.maximum(begun, columns[3][ahead])
+        merged = AckCurve()
+        merged.__setstate__(tuple(held.tobytes() for held in (times, low, high, possible, begun)))
+        return merged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,18 +338,18 @@ def visibility(
     counts = np.array(counted, dtype=np.int64)
     as_of = np.array([seen.as_of_ns for seen in good], dtype=np.int64)
     answered = np.maximum.accumulate(np.array([seen.answered_ns for seen in good], dtype=np.int64))
-    times, totals, possible, begun = acks.points()
+    times, totals, at_most, possible, begun = acks.points()
     known_lost = 0 if lost is None else int(lost.size)
     # a user is visible from the last time on that it was not: what is seen only for a while is not
     stable = np.minimum.accumulate(counts[::-1])[::-1]
     never = min(acknowledged, max(acknowledged - int(stable[-1]), known_lost))
     answers = []
     if times.size and acknowledged and totals[-1]:
-        missing = _missing(times, totals, possible, as_of, answered, stable)
+        missing = _missing(times, at_most, possible, as_of, answered, stable)
         if lost is not None:
             missing -= _known_lost(lost, times, totals, possible, as_of)
         chosen = _thinned(as_of.size, _MOST_ANSWERS)
-        before = max(0, int(np.searchsorted(totals, 1, side="left")) - 1)
+        before = max(0, int(np.searchsorted(at_most, 1, side="left")) - 1)
         span = times[[before]], times[[np.searchsorted(totals, totals[-1], side="left")]]
         answers.append(
             _Answers(

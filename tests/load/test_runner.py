@@ -537,7 +537,7 @@ def test_what_falls_due_in_a_pause_is_skipped_and_what_comes_later_is_on_time(
     (pause,) = record.stalls.pauses
     assert pause.length_ns == pytest.approx(6e9, rel=0.01)
     assert (record.dispatch_lag.percentile_ms(100) or 0) < 10
-    counts = record.grid.counts(record.ledger, record.due)
+    counts = record.grid.outcomes(record.ledger, record.due).columns()
     assert sum(counts["due"]) == 1000
     assert max(counts["due"]) <= 1000 / len(counts["due"]) + together
 

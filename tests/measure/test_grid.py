@@ -81,7 +81,7 @@ def test_before_the_load_has_begun_there_are_no_intervals() -> None:
     grid = Grid([3])
     assert place(grid, BEGIN) == -1
     assert grid.edges_s() == []
-    assert grid.counts(Ledger(), 0)["due"] == []
+    assert grid.outcomes(Ledger(), 0).columns()["due"] == []
 
 
 @given(
@@ -96,7 +96,7 @@ def test_every_copy_is_counted_in_the_interval_it_was_due_in(
     ledger = Ledger()
     for number in range(0, len(dues_s), 2):
         ledger.started.add(number)
-    counts = grid.counts(ledger, len(dues_s))
+    counts = grid.outcomes(ledger, len(dues_s)).columns()
     dues_ns = BEGIN + np.rint(np.array(dues_s) * S).astype(np.int64)
     places = grid.places(dues_ns)
     number = len(grid.edges_s()) - 1
@@ -123,14 +123,14 @@ def test_a_load_of_unknown_length_ends_with_a_reasonable_number(
     edges = grid.edges_s()
     assert edges[1] == width_s
     assert edges[-1] == length_s
-    assert sum(grid.counts(Ledger(), 2)["due"]) == 2
+    assert sum(grid.outcomes(Ledger(), 2).columns()["due"]) == 2
 
 
 def test_a_load_that_was_stopped_early_has_the_intervals_that_it_came_to() -> None:
     grid = begun(20)
     run(grid, [0.0, 1.0, 3.2], 3.4)
     assert grid.edges_s() == [0, 1, 2, 3, 3.4]
-    assert grid.counts(Ledger(), 3)["due"] == [1, 1, 0, 1]
+    assert grid.outcomes(Ledger(), 3).columns()["due"] == [1, 1, 0, 1]
 
 
 def test_a_load_whose_end_nobody_told_ends_with_the_last_copy_that_was_due() -> None:
@@ -138,13 +138,13 @@ def test_a_load_whose_end_nobody_told_ends_with_the_last_copy_that_was_due() -> 
     grid.enter(0, BEGIN)
     grid.enter(4, BEGIN + 2 * S)
     assert grid.edges_s() == [0, 1, 2, 3]
-    assert grid.counts(Ledger(), 5)["due"] == [4, 0, 1]
+    assert grid.outcomes(Ledger(), 5).columns()["due"] == [4, 0, 1]
 
 
 def test_a_schedule_without_copies_has_intervals_all_the_same() -> None:
     grid = begun(20)
     run(grid, [], 20)
-    assert grid.counts(Ledger(), 0)["due"] == [0] * 20
+    assert grid.outcomes(Ledger(), 0).columns()["due"] == [0] * 20
 
 
 def test_a_query_after_the_end_of_a_load_of_unknown_length_stretches_nothing() -> None:

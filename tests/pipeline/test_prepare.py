@@ -75,7 +75,7 @@ def test_steps_are_found_by_what_they_do() -> None:
 
 @pytest.mark.parametrize("name", ["smoke", "live"])
 def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
-    env = {"AMPLITUDE_API_KEY": "key", "AMPLITUDE_SECRET_KEY": "secret"}
+    env = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "secret"}
     found = scenarios.load(SCENARIOS / f"{name}.toml", env=env)
     assert found.localizes
     plain = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.localize=false"], env=env)

@@ -17,6 +17,7 @@ CONNECTION = {
     "proxy": None,
     "http2": False,
     "redirects": False,
+    "cookies": False,
     "tls": TLS,
 }
 LOAD = {

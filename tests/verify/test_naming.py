@@ -3,26 +3,62 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyroaring import BitMap
 
 from loadcheck.verify.localize import Localized, Window
 from loadcheck.verify.naming import SendTimes, tell, where
-from loadcheck.workflow.identity import Buckets
+from loadcheck.workflow.identity import Buckets, user_id
 
 BEGAN = datetime(2026, 1, 2, 10, 2, 13, tzinfo=UTC)
-DUE = [10, 20, 30]
+DUE = [[10, 20, 30]]
 
 
 def told(began_at: datetime | None = BEGAN, **found: Any) -> dict[str, Any]:
     buckets = Buckets(run_id="r", copies=60)
-    return tell(Localized(**found), buckets, SendTimes(due=DUE, began_at=began_at))
+    moments = SendTimes(due=DUE, began_at=began_at)
+    return tell(Localized(**found), lambda number: user_id("r", number), buckets, moments)
 
 
 @pytest.mark.parametrize(
     ("number", "second"), [(0, 0), (9, 0), (10, 1), (29, 1), (30, 2), (59, 2), (60, 3), (99, 3)]
 )
-def test_copies_start_in_the_order_of_their_numbers(number: int, second: int) -> None:
+def test_copies_of_one_generator_start_in_the_order_of_their_numbers(
+    number: int, second: int
+) -> None:
     assert SendTimes(due=DUE, began_at=BEGAN).second(number) == second
+
+
+def test_of_several_generators_each_goes_at_its_own_pace() -> None:
+    # requests of two copies in turn; the second generator is slower
+    moments = SendTimes(due=[[4, 2], [2, 0, 2]], began_at=BEGAN, copies_per_request=2)
+    numbers = np.arange(10)
+    assert moments.seconds(numbers).tolist() == [0, 0, 0, 0, 0, 0, 2, 2, 1, 1]
+    assert moments.stretch(4, 9) == (0, 2)
+    # the lower number was sent later, and so it stands behind
+    ranks = moments.ranks(BitMap(range(10)), np.array([6, 8]))
+    assert ranks.tolist() == [9, 7]
+
+
+@given(
+    paces=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=6), min_size=1, max_size=4),
+    together=st.integers(1, 3),
+)
+def test_the_order_of_sending_is_that_of_the_seconds(paces: list[list[int]], together: int) -> None:
+    moments = SendTimes(due=paces, began_at=None, copies_per_request=together)
+    seconds = {}
+    for generator, due in enumerate(paces):
+        for own, second in enumerate([s for s, count in enumerate(due) for _ in range(count)]):
+            number = (own // together * len(paces) + generator) * together + own % together
+            seconds[number] = second
+    numbers = np.array(sorted(seconds), dtype=np.int64)
+    assert moments.seconds(numbers).tolist() == [seconds[n] for n in sorted(seconds)]
+    in_order = sorted(seconds, key=lambda n: (seconds[n], n))
+    ranks = moments.ranks(BitMap(sorted(seconds)), np.array(in_order, dtype=np.int64))
+    assert ranks.tolist() == list(range(1, len(seconds) + 1))
 
 
 def test_who_is_missing_has_a_name_and_a_time() -> None:

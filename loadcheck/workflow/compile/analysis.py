@@ -119,7 +119,8 @@ def _follow(book: ArazzoDescription, name: str, chain: list[str], finished: set[
         elif current in chain:
             circle = " → ".join((*chain[chain.index(current) :], current))
             path = (*book.workflows[current].path, "dependsOn")
-            book.scribe.error(path, f"dependsOn goes round in a circle: {circle}", "", WORKFLOW)
+            message = f"dependsOn goes round in a circle: {circle}"
+            book.scribe.error(path, message, "leave one of them out", WORKFLOW)
             found = True
         elif current not in finished and current in book.workflows:
             chain.append(current)

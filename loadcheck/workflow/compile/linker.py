@@ -66,7 +66,10 @@ def ordered(workflow: model.Workflow, scribe: DocumentReporter) -> tuple[model.S
             names = ", ".join(step.step_id for step in waiting)
             path = (*waiting[0].path, "dependsOn")
             scribe.error(
-                path, f"steps depend on each other in a circle: {names}", "", "Step Object"
+                path,
+                f"steps depend on each other in a circle: {names}",
+                "leave one dependsOn out",
+                "Step Object",
             )
             return workflow.steps
         waiting.remove(ready)
@@ -124,7 +127,10 @@ class Linker:
             return known
         if self._depth >= MAX_DEPTH:
             message = f"workflows call each other more than {MAX_DEPTH} deep"
-            raise WorkflowError(Problem(message=message, file=book.scribe.document.name))
+            problem = Problem(
+                message=message, file=book.scribe.document.name, remedy="call fewer in a row"
+            )
+            raise WorkflowError(problem)
         self._depth += 1
         root = book.scribe.document.root
         schema = InputSchema(workflow.inputs, root)
@@ -213,7 +219,10 @@ class Linker:
             self.steps.append(added)
         if len(self.steps) > MAX_STEPS:
             message = f"more than {MAX_STEPS:,} steps"
-            raise WorkflowError(Problem(message=message, file=unit.book.scribe.document.name))
+            problem = Problem(
+                message=message, file=unit.book.scribe.document.name, remedy="split it up"
+            )
+            raise WorkflowError(problem)
         return added
 
     def _check_prerequisites(self, book: ArazzoDescription, step: model.Step) -> None:

@@ -50,7 +50,8 @@ def find_operation(
         url = servers.get(source.name) or servers.get("*") or next(iter(operation.servers), "/")
         return operation, *split_base(url, source.document.location)
     except DescriptionError as error:
-        scribe.error(step.path, str(error), "", SECTION)
+        remedy = "see the operation in its description; target.servers names another server"
+        scribe.error(step.path, str(error), remedy, SECTION)
         return None
 
 

@@ -91,7 +91,8 @@ class QueryCompiler:
             return compile_request(unit.edited(step.draft, edits, step.name))
         except RequestError as error:
             message = f'step "{step.name}": {error}'
-            report.add(Problem(message=message, file=scribe.document.name))
+            remedy = "see the places that [verify] gives for this step"
+            report.add(Problem(message=message, file=scribe.document.name, remedy=remedy))
             return None
         finally:
             unit.book.scribe = scribe

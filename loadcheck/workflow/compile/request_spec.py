@@ -185,7 +185,9 @@ def _replaced(
     except ExpressionError as error:
         scribe.error(path, error.message, error.remedy, REPLACEMENT)
     except ValueError as error:
-        scribe.error(path, re.sub(r": line 1 column.*", "", str(error)), "", REPLACEMENT)
+        message = re.sub(r": line 1 column.*", "", str(error))
+        remedy = "expected a target that is in the payload, and a value that fits there"
+        scribe.error(path, message, remedy, REPLACEMENT)
     return payload
 
 
@@ -350,7 +352,8 @@ def edit_draft(
         try:
             draft = draft.edited([(edit, value)])
         except RequestError as error:
-            problem = Problem(message=str(error), key=f"overlay of step {name}")
+            remedy = "see at and value of [[overlay]]"
+            problem = Problem(message=str(error), key=f"overlay of step {name}", remedy=remedy)
             resolver.scribe.report.add(problem)
     draft.noted |= scope.noted
     return draft

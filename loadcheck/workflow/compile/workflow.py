@@ -277,7 +277,8 @@ class Unit:
         try:
             batch = compile_batch(unit.draft, together.events, self.machine, unit.step, evaluates)
         except (RequestError, ValueError) as error:
-            problem = Problem(message=str(error), key=f"batch of step {unit.name}")
+            remedy = "see events and refused of [verify.batch]"
+            problem = Problem(message=str(error), key=f"batch of step {unit.name}", remedy=remedy)
             self.book.scribe.report.add(problem)
             return None
         self.events = batch.each
@@ -389,7 +390,8 @@ class Unit:
         try:
             template = compile_request(draft)
         except RequestError as error:
-            self.book.scribe.error(unit.path, str(error), "", STEP)
+            remedy = "see parameters and requestBody of the step"
+            self.book.scribe.error(unit.path, str(error), remedy, STEP)
             return
         report = self.book.scribe.error if self.sent else self.book.scribe.warn
         for what in draft.lacking():

@@ -169,14 +169,15 @@ class InputSchema:
         """Report what is wrong with the schema itself."""
         for below, reference in self._lost:
             message = f'the reference "{reference}" leads nowhere within the document'
-            scribe.error((*path, *below), message, "", SECTION)
+            scribe.error((*path, *below), message, "references begin with #/", SECTION)
         if self._fault is not None:
             below, message = self._fault
             scribe.error((*path, *below), f"no valid JSON Schema: {message}", _DRAFT, SECTION)
         for name, value in self.defaults.items():
             for message in self.misfits(name, value):
                 place = (*path, "properties", name, "default")
-                scribe.warn(place, f"the default does not fit: {message}", "", SECTION)
+                remedy = "change it, or the schema beside it"
+                scribe.warn(place, f"the default does not fit: {message}", remedy, SECTION)
 
 
 def _listed(value: Any) -> Iterator[Any]:

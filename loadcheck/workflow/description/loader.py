@@ -66,7 +66,8 @@ class DescriptionLoader:
         if known is not None:
             return known
         if len(self._books) >= MAX_BOOKS:
-            problem = Problem(message=f"more than {MAX_BOOKS} Arazzo documents", file=document.name)
+            message, remedy = f"more than {MAX_BOOKS} Arazzo documents", "refer to fewer"
+            problem = Problem(message=message, file=document.name, remedy=remedy)
             raise WorkflowError((*self._report.problems, problem))
         scribe = DocumentReporter(self._report, document)
         content = parse_arazzo(scribe)

@@ -82,7 +82,7 @@ class ComponentParser:
                 continue
             if (parameter.where, parameter.name) in seen:
                 message = f'the parameter "{parameter.name}" stands twice'
-                self._scribe.error(path, message, "", "Parameter Object")
+                self._scribe.error(path, message, "leave one of them out", "Parameter Object")
             seen.add((parameter.where, parameter.name))
             yield parameter
 

@@ -15,6 +15,8 @@ from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.description.model import Arazzo, SourceReference
 from loadcheck.workflow.description.openapi import Description
 
+_GIVEN: Final = "see --source, or workflow.sources in the scenario"
+_A_KIND: Final = "expected an Arazzo or OpenAPI document"
 SECTION: Final = "Source Description Object"
 
 Fetch: TypeAlias = Callable[[str], bytes]
@@ -76,7 +78,7 @@ def load_sources(
             where = f"{problem.file}:{problem.line}" if problem.line else problem.file
             message = f'source description "{entry.name}": {where}: {problem.message}'
             mapping = "" if entry.name in overrides else _remedy(entry.name)
-            remedy = ", or ".join(text for text in (problem.remedy, mapping) if text)
+            remedy = ", or ".join(text for text in (problem.remedy, mapping) if text) or _GIVEN
             remedy = remedy if used else "no step uses it: leave it out"
             report((*entry.path, "url"), message, remedy, SECTION)
     return sources
@@ -177,7 +179,8 @@ class SourceReader:
         try:
             content = self._fetch(url)
         except OSError as error:
-            raise WorkflowError(Problem(message=f"cannot be fetched: {error}", file=url)) from None
+            message = f"cannot be fetched: {error}"
+            raise WorkflowError(Problem(message=message, file=url)) from None
         return parse_document(content, name=url, location=url)
 
     def _note(self, document: Document) -> Document:
@@ -204,7 +207,9 @@ def base_of(document: Document) -> str:
 def _source(reference: SourceReference, document: Document, reader: SourceReader) -> Source:
     root = document.root
     if not isinstance(root, dict):
-        raise WorkflowError(Problem(message="is no object", file=document.name, line=1))
+        raise WorkflowError(
+            Problem(message="is no object", file=document.name, line=1, remedy=_A_KIND)
+        )
     kind = reference.type or ("arazzo" if "arazzo" in root else "openapi")
     version = root.get(kind)
     known = ("1.0.", "1.1.") if kind == "arazzo" else ("3.0.", "3.1.", "3.2.")
