@@ -33,7 +33,6 @@ _HEADER_VARIABLES: Final = frozenset(
 )
 _STUMP: Final = 12
 """The fewest characters of the begin of a secret that are hidden where a text was cut short."""
-_CUT: Final = re.compile(r"(?:…|\.\.\.)|[\"'`)\]}]*\Z")
 _LINE: Final = 8
 """The fewest characters of a line of a secret of several lines (PEM) that is hidden by itself."""
 _ENCODED_LEAST: Final = 6
@@ -101,17 +100,17 @@ class Redactor:
 
     def _without_stumps(self, text: str) -> str:
         """Return a text without the begin of a secret where a text was cut short in it."""
-        ends = [found.start() for found in _CUT.finditer(text)]
-        for end in reversed(ends):
-            for value in self.values:
-                longest = min(len(value) - 1, end)
-                for length in range(longest, _STUMP - 1, -1):
-                    if text.startswith(value[:length], end - length):
-                        text = f"{text[: end - length]}{HIDDEN}{text[end:]}"
-                        break
-                else:
-                    continue
-                break
+        for value in self.values:
+            least = max(_STUMP, len(value) // 2)
+            if len(value) <= least:
+                continue
+            place = text.find(value[:least])
+            while place >= 0:
+                length = least
+                while length < len(value) and text.startswith(value[length], place + length):
+                    length += 1
+                text = f"{text[:place]}{HIDDEN}{text[place + length :]}"
+                place = text.find(value[:least], place + len(HIDDEN))
         return text
 
     def _without_secrets(self, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,17 @@ from loadcheck.pipeline.target import client_of
 from loadcheck.scenario.model import Export, Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
-from loadcheck.verify.naming import SendTimes
+from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import insert_id, user_id
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
 _CHUNK = 1 << 20
 _DETAIL_BYTES = 300
+_DIGITS = re.compile(r"[0-9]+")
+_LONGEST = 20
+_USER = "/user_id"
+_MOST_COPIES = 2**32 - 1
 
 
 async def download(
@@ -113,11 +116,16 @@ def compare_archive(
     sender = _Sender(export, prepared, scenario.load.events_per_copy)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
+    key = next((name for name in export.fields if "insert" in name), next(iter(export.fields)))
+    place = scenario.verify.user
+    names = UserNames(prepared.plan, prepared.ingest, run_id, place)
+    beneath = (place or "").removeprefix(export.event)
+    user = next((name for name, sent in export.fields.items() if sent == beneath), None)
     comparison = Comparison(
-        number=_reader(run_id),
+        number=_Numbers(names, sender, user or _USER, key).of,
         expected=sender.events,
         fields={name: _getter(get) for name, get in read.items()},
-        key=next((name for name in export.fields if "insert" in name), next(iter(export.fields))),
+        key=key,
         acknowledged=ledger.acknowledged,
         indeterminate=ledger.indeterminate | ledger.open(),
         events_per_copy=scenario.load.events_per_copy,
@@ -148,6 +156,7 @@ class _Sender:
         self._ingest = prepared.ingest.index
         self._once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
         self._now_ms = time.time_ns() // 1_000_000
+        self._last: tuple[int, Sequence[Mapping[str, Any]]] | None = None
         place = export.event.removeprefix("body#")
         tokens = parse_pointer(place)
         self._reach = [
@@ -160,6 +169,11 @@ class _Sender:
 
     def events(self, number: int) -> Sequence[Mapping[str, Any]]:
         """Return the events of a copy, by the names of the exported fields."""
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._render(number)
+        return self._last[1]
+
+    def _render(self, number: int) -> Sequence[Mapping[str, Any]]:
         flow = self._plan.copy(number, self._now_ms, self._once)
         request = next(flow)
         flow.close()
@@ -173,28 +187,69 @@ class _Sender:
         return found
 
 
-def _reader(run_id: str) -> Callable[[Mapping[str, Any]], int | None]:
-    """Return what reads a copy's number off the ids of an exported event."""
-    user = re.compile(re.escape(user_id(run_id, 0).removesuffix("0" * 7)) + r"(\d{7,})")
-    insert = re.compile(re.escape(insert_id(run_id, 0).removesuffix("0")) + r"(\d+)(?:-\d+)?")
+class _Numbers:
+    """Reads copies' numbers off exported events: by the user ids and keys that were really sent.
 
-    def number(event: Mapping[str, Any]) -> int | None:
-        for pattern, value in ((user, event.get("user_id")), (insert, event.get("$insert_id"))):
-            match = pattern.fullmatch(value) if isinstance(value, str) else None
-            if match:
-                return int(match[1])
+    Args:
+        names: The user ids.
+        sender: Makes the events of a copy again.
+        user: Member of an exported event that holds the user id.
+        key: The one that holds the deduplication key.
+    """
+
+    def __init__(self, names: UserNames, sender: _Sender, user: str, key: str) -> None:
+        self._names = names
+        self._sender = sender
+        self._user = user
+        self._read = {name: _getter(compile_pointer(parse_pointer(name))) for name in (user, key)}
+
+    def of(self, event: Mapping[str, Any]) -> int | None:
+        """Return the number of the copy that sent an event; None if none did."""
+        found = {name: read(event) for name, read in self._read.items()}
+        texts = {name: text for name, text in found.items() if isinstance(text, str)}
+        for name, text in texts.items():
+            for number in _candidates(text):
+                if self._fits(name, text, number):
+                    return number
         return None
 
-    return number
+    def _fits(self, name: str, text: str, number: int) -> bool:
+        """Tell whether a copy sent what stands in a member of an exported event."""
+        if name == self._user:
+            return self._names.of(number) == text
+        return any(sent.get(name) == text for sent in self._sender.events(number))
 
 
-def tell(found: Compared, run_id: str, due: SendTimes) -> dict[str, Any]:
-    """Return what was found as the results file holds it."""
+def _candidates(text: str) -> Iterator[int]:
+    """Yield the numbers that may be a copy's in an id: the likeliest first, none of them twice.
+
+    The number may stand beside other digits, such as those that a run's id ends in.
+    """
+    seen = set()
+    runs = [match[0] for match in reversed(list(_DIGITS.finditer(text)))]
+    parts = [
+        part for run in runs for size in range(1, len(run)) for part in (run[size:], run[:-size])
+    ]
+    for digits in (*runs, *parts):
+        number = int(digits[-_LONGEST:]) if len(digits) <= _LONGEST else None
+        if number is not None and number <= _MOST_COPIES and number not in seen:
+            seen.add(number)
+            yield number
+
+
+def tell(found: Compared, name: Callable[[int], str], due: SendTimes) -> dict[str, Any]:
+    """Return what was found as the results file holds it.
+
+    Args:
+        found: The comparison.
+        name: The user id of a copy, by its number.
+        due: When copies were sent.
+    """
 
     def copy(number: int) -> dict[str, Any]:
         second = due.second(number)
         return {
-            "user_id": user_id(run_id, number),
+            "user_id": name(number),
             "copy": number,
             "second": second,
             "sent_at": due.clock(second),

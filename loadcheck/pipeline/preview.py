@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,11 @@ from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, Run, partitions
+
+_OWN = frozenset(
+    {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
+)
+"""Words of ours that a preview is read by."""
 
 
 def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
@@ -97,7 +103,18 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         "first_query": _first_query(prepared, hidden),
         "warnings": warnings.of_intent(scenario, prepared),
     }
-    return shown
+    clean: dict[str, Any] = hidden.document(shown, _OWN | set(_keys(shown)))
+    return clean
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield the keys of a preview, which are all ours."""
+    if isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _keys(part)
 
 
 def _connection(scenario: Scenario) -> dict[str, Any]:

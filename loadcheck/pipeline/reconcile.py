@@ -9,7 +9,7 @@ import base64
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,12 +32,15 @@ from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, credentials, keep, redactor, too_short
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult
+from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
+from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Buckets, Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
@@ -119,20 +122,13 @@ def rejudge(
     judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
     verdict = overall(consistent, (Verdict(entry["verdict"]) for entry in (*kept, *judged)))
     before = document.get("consistency", {})
-    lag = before.get("visibility")
-    if lag is not None and seen.uniques is not None:
-        lag = lag | {"never": max(0, seen.lower - seen.uniques)}
     changed = dict(document) | {
         "verdict": verdict.value,
         "consistency": before
         | seen.to_json()
         | {
-            "visibility": lag,
             "localized": verified.localized or before.get("localized"),
-            "controls": {
-                name: getattr(verified.controlled, name)
-                for name in ("acknowledged", "visible", "unsent")
-            },
+            "controls": verified.controlled.to_json(),
         },
         "thresholds": judged,
         "findings": [*(finding.to_json() for finding in findings), *kept],
@@ -266,6 +262,7 @@ def _exact(check: str, number: int, bad: str, good: str) -> Finding:
     )
 
 
+_NS_PER_S = 1_000_000_000
 _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
@@ -367,7 +364,7 @@ async def _again(
         await verification.later(
             sent,
             ledger,
-            (before.get("controls") or {}).get("acknowledged"),
+            _controls(before),
             ago_s=_ago_s(document),
             shown=any(
                 (entry["uniques"] or 0) > (verification.baseline or 0)
@@ -384,9 +381,10 @@ async def _again(
         prepared.thresholds,
         now=documents.utc_now(),
         unsaved=len(unsaved),
-        told=_told(run, due, compared),
+        told=_told(verification.name, due, compared),
     )
     _enter_observations(settled.document, verification, verified, began_at)
+    _renew_lag(settled.document, verified)
     hidden = redactor(secret_values(scenario, run))
     saved = hidden.document(settled.document, documents.own_words())
     unsaved_because = None
@@ -401,6 +399,12 @@ async def _again(
         consistent=settled.consistent,
         verdict=settled.verdict,
     )
+
+
+def _controls(stored: Mapping[str, Any]) -> ControlResult | None:
+    """Return the control users that the run itself sent; None if it sent none."""
+    found = ControlResult.read(stored.get("controls") or {})
+    return None if found.acknowledged is None else found
 
 
 def _ago_s(document: Mapping[str, Any]) -> float:
@@ -537,8 +541,10 @@ async def _export(
         return await exported.compare(scenario, prepared, run.id, ledger, archive)
 
 
-def _told(run: Run, due: SendTimes, compared: Compared | None) -> dict[str, Any] | None:
-    return None if compared is None else exported.tell(compared, run.id, due)
+def _told(
+    name: Callable[[int], str], due: SendTimes, compared: Compared | None
+) -> dict[str, Any] | None:
+    return None if compared is None else exported.tell(compared, name, due)
 
 
 def _enter_observations(
@@ -559,6 +565,49 @@ def _enter_observations(
             for observation in verification.observer.observations
         ),
     ]
+
+
+def _renew_lag(document: dict[str, Any], verified: Verified) -> None:
+    """Put the lag of users who have become visible since into the result.
+
+    What was known of the lag stays true; what had no end may have one now. The instants of the
+    acknowledgements are known to the second of the timeline.
+    """
+    seen, section = verified.consistency, document["consistency"]
+    if seen.uniques is None:
+        return
+    acks, timeline = AckCurve(), document["timeline"]
+    totals = dict.fromkeys(("acknowledged", "started", "rejected", "skipped"), 0)
+    acks.add(0, 0)
+    for second in range(len(timeline["second"])):
+        for name in totals:
+            totals[name] += timeline[name][second] or 0
+        acks.add(
+            (second + 1) * _NS_PER_S,
+            totals["acknowledged"],
+            totals["started"] - totals["rejected"],
+            totals["started"] + totals["skipped"],
+        )
+    observations = [
+        Observation(
+            asked_ns=int(answer["asked_s"] * _NS_PER_S),
+            answered_ns=int(answer["answered_s"] * _NS_PER_S),
+            as_of_ns=int(answer["as_of_s"] * _NS_PER_S),
+            uniques=answer["uniques"],
+        )
+        for answer in section["observations"]
+    ]
+    found = visibility(
+        acks, observations, acknowledged=seen.lower, baseline=_baseline(document) or 0
+    )
+    if found is None:
+        return
+    lag, stored = found.to_json(), section.get("visibility")
+    if stored is not None:
+        for new, old in ((lag, stored), (lag["lower"], stored.get("lower") or {})):
+            known = {name: old[name] for name in lag["lower"] if old.get(name) is not None}
+            new.update(known)
+    section["visibility"] = lag
 
 
 def _problem(path: Path, key: str, message: str, remedy: str = "") -> Problem:

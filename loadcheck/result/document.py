@@ -24,6 +24,7 @@ from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates
 from loadcheck.verify.session import Verification, Verified
@@ -164,10 +165,7 @@ def consistency(
         **seen.to_json(),
         "visibility": lag.to_json() if lag is not None else None,
         "localized": verified.localized if verified else None,
-        "controls": {
-            name: getattr(verified.controlled, name) if verified else None
-            for name in ("acknowledged", "visible", "unsent")
-        },
+        "controls": (verified.controlled if verified else ControlResult()).to_json(),
         "observations": [
             observed(observation, begin_ns)
             | {

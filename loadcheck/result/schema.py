@@ -125,7 +125,31 @@ def _consistency() -> Shape:
                     "acknowledged": maybe(count("Control users acknowledged.")),
                     "visible": maybe(count("Those that were counted.")),
                     "unsent": maybe(count("Users counted of a run that never was.")),
+                    "paired": maybe(
+                        count("Second events, under the ids of missing users, acknowledged.")
+                    ),
+                    "paired_visible": maybe(count("Those that were counted.")),
+                    "paired_copies": {
+                        "type": "array",
+                        "description": "Numbers of the copies whose users they are.",
+                        "items": count("Its number."),
+                    },
+                    "checked": maybe(
+                        count("Second events of users that were not missing, acknowledged.")
+                    ),
+                    "checked_visible": maybe(count("Those that were counted.")),
+                    "share": amount("Share of the acknowledged that was missing at that time."),
+                    "unpaired": text("Why no missing user was sent a second event; else empty."),
                 },
+                (
+                    "paired",
+                    "paired_visible",
+                    "paired_copies",
+                    "checked",
+                    "checked_visible",
+                    "share",
+                    "unpaired",
+                ),
             ),
             "observations": {
                 "type": "array",

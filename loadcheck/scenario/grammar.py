@@ -51,6 +51,7 @@ VERIFY = frozenset(
         "ingest",
         "step",
         "acknowledged",
+        "user",
         "uniques",
         "totals",
         "bypass",

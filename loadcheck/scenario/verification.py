@@ -23,6 +23,7 @@ _POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 section 3
 _AT = re.compile(rf"body#{_POINTER}|query\.[^#]+(?:#{_POINTER})?|(?:header|path|cookie)\.[^#]+")
 _BODY = re.compile(rf"body#{_POINTER}")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
+_INPUT = re.compile(r"\$inputs\.[^.#\s]+")
 _BENEATH = re.compile(_POINTER)
 _PARTITION = "{$partition}"
 _EXPECTED_AT = (
@@ -60,6 +61,7 @@ def read_verify(top: Table) -> Verify:
             ingest=table.text("ingest"),
             step=step,
             acknowledged=table.text("acknowledged"),
+            user=_user(table),
             uniques=_count(table, "uniques", step or ""),
             totals=_count(table, "totals", step or ""),
             evidence=_evidence(table),
@@ -80,6 +82,14 @@ def read_verify(top: Table) -> Verify:
             timeout_s=table.duration("timeout"),
         )
     )
+
+
+def _user(verify: Table) -> str | None:
+    user = verify.text("user")
+    if user is not None and not _BODY.fullmatch(user) and not _INPUT.fullmatch(user):
+        expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
+        verify.report.add(verify["user"], f"found {found(verify['user'])}", expected)
+    return user
 
 
 def _count(verify: Table, name: str, step: str) -> Count | None:

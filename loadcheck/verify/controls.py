@@ -1,108 +1,284 @@
 """Users whose fate is known: sent ones must become visible, unsent ones must not.
 
 A count that stands still below what was acknowledged may mean that users are lost, or that the
-service has stopped to show new ones. So users of a sister run are sent after the last copy. If one
-of them is counted, the service counts what came later than the missing, and the missing are lost;
-if none is, it proves nothing. And the query for a run that never was must count nobody.
+service has stopped to show new ones, or that one part of it is late. *Fresh* users, sent after the
+last copy as a run of their own, tell the first: if they are counted, the service counts what came
+later than the missing. They need not be in the late part, though. *Paired* events tell that: a
+second event with a deduplication key of its own, under the very user id of a missing user. Who has
+a second event counted and not the first, is in no late part. Second events of users that are not
+missing check the check. All of them carry the mark of another run, so the count of the run itself
+does not change. And the query for a run that never was must count nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import anyio
 from anyio import sleep
+from pyroaring import BitMap
 
-from loadcheck.verify.query_client import QueryClient
+from loadcheck.verify.naming import UserNames
+from loadcheck.verify.queries import ControlRuns, ObserverQueries
+from loadcheck.verify.query_client import QueryClient, Send
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
-from loadcheck.workflow.runtime.plan import Flow, Query
+from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
-SENT = 3
-"""Control users."""
-
-Copy = Callable[[int], "Flow[bool]"]
-Send = Callable[[Request], Awaitable[Exchange]]
+FRESH = 3
+"""Fresh control users at the least."""
+MOST_FRESH = 40
+PAIRED = 20
+"""Of the missing, and of the others, so many are sent a second event at the most."""
+_RISK = 0.01
+"""So many fresh users are sent that a late part of the service escapes with this probability,
+should it hold as many users as are missing."""
+_CERTAINTY = 0.95
+_CONTROL, _UNSENT, _MISSING, _PRESENT = "control", "unsent", "missing", "present"
+_NS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlResult:
-    """What the controls showed. None means unknown.
+    """What the controls showed. None means unknown: not sent, or not answered.
 
     Attributes:
-        acknowledged: Control users that were acknowledged; None if none were sent.
-        visible: Those that the service counts.
+        acknowledged: Fresh users that were acknowledged; None if none were sent.
+        visible: Those that the service counts; None if it did not say.
         unsent: Users that it counts of a run that never was.
+        paired: Second events of missing users that were acknowledged; None if none were sent.
+        paired_visible: Those counted.
+        paired_copies: The copies whose users they are.
+        still: How many of these users are missing at the end.
+        checked: Second events of users not missing that were acknowledged; None if none were sent.
+        checked_visible: Those counted.
+        share: Which share of the acknowledged users was missing when the controls were sent.
+        unpaired: Why no missing user was sent a second event; "" if some were.
     """
 
     acknowledged: int | None = None
     visible: int | None = None
     unsent: int | None = None
+    paired: int | None = None
+    paired_visible: int | None = None
+    paired_copies: tuple[int, ...] = ()
+    still: int = 0
+    checked: int | None = None
+    checked_visible: int | None = None
+    share: float = 0.0
+    unpaired: str = ""
 
     @property
     def silent(self) -> bool:
-        """Whether control users were sent, and the service shows none of them."""
-        return self.acknowledged is not None and not self.visible
+        """Whether control users were sent, and the service certainly shows none of them."""
+        return self.acknowledged is not None and (not self.acknowledged or self.visible == 0)
 
     @property
     def leaking(self) -> bool:
         """Whether users are counted that were never sent."""
         return bool(self.unsent)
 
+    @property
+    def overtaken(self) -> bool | None:
+        """Whether all controls are counted; False if one is not, or nobody said so; None: none."""
+        if self.acknowledged is None:
+            return None
+        fresh = bool(self.acknowledged) and (self.visible or 0) >= self.acknowledged
+        pairs = not self.paired or (self.paired_visible or 0) >= self.paired
+        return fresh and pairs
+
+    @property
+    def proven(self) -> int:
+        """Missing users of whom a second event is counted: lost, whatever else is late."""
+        return max(0, (self.paired_visible or 0) - ((self.paired or 0) - self.still))
+
+    @property
+    def escaped(self) -> float:
+        """The probability that no fresh user is in a late part as large as what is missing."""
+        return (1 - min(1.0, self.share)) ** (self.acknowledged or 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the results file holds it."""
+        return {
+            "acknowledged": self.acknowledged,
+            "visible": self.visible,
+            "unsent": self.unsent,
+            "paired": self.paired,
+            "paired_visible": self.paired_visible,
+            "paired_copies": list(self.paired_copies),
+            "checked": self.checked,
+            "checked_visible": self.checked_visible,
+            "share": self.share,
+            "unpaired": self.unpaired,
+        }
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> ControlResult:
+        """Return what a results file holds, so that it can be asked for again."""
+        names = ("acknowledged", "visible", "unsent", "paired", "paired_visible", "checked")
+        numbers: dict[str, Any] = {name: stored.get(name) for name in (*names, "checked_visible")}
+        return cls(
+            **numbers,
+            paired_copies=tuple(stored.get("paired_copies") or ()),
+            share=stored.get("share") or 0.0,
+            unpaired=stored.get("unpaired") or "",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Whom second events can be sent.
+
+    Attributes:
+        missing: Numbers of copies whose users are missing.
+        present: Numbers of acknowledged ones whose users are counted.
+        unnamed: Why nobody missing has a name; "" if somebody has.
+    """
+
+    missing: BitMap = field(default_factory=BitMap)
+    present: BitMap = field(default_factory=BitMap)
+    unnamed: str = ""
+
 
 class Controls:
     """Sends control users and asks for them.
 
     Args:
-        copy: The run of one control user, by number.
-        ingest: Index of the step whose success is the acknowledgement.
-        sent: The query for the users of the sister run.
-        unsent: The query for those of a run that never was.
+        runs: The same workflow as other runs.
+        names: The user ids that the run's copies sent.
         asker: Sends the queries.
         send: Sends the control users.
-        cost: What a query costs.
+        retry: Asked when a control user's request failed.
+
+    Attributes:
+        result: What is known by now.
+        at_ns: When the last control was sent.
     """
 
     def __init__(
         self,
-        *,
-        copy: Copy,
-        ingest: int,
-        sent: Query,
-        unsent: Query,
+        runs: ControlRuns,
+        names: UserNames,
         asker: QueryClient,
         send: Send,
-        cost: int,
+        retry: RetryPolicy,
     ) -> None:
-        self._copy = copy
-        self._ingest = ingest
-        self._sent = sent
-        self._unsent = unsent
+        self._runs = runs
+        self._names = names
         self._asker = asker
         self._send = send
-        self._cost = cost
-        self.acknowledged: int | None = None
+        self._retry = retry
+        self.result = ControlResult()
         self.at_ns = 0
 
-    async def send(self) -> None:
-        """Send the control users."""
-        acknowledged = 0
-        for number in range(SENT):
-            acknowledged += await self._run(self._copy(number))
-        self.acknowledged = acknowledged
+    async def send(self, first: int, share: float) -> None:
+        """Send fresh users.
+
+        Args:
+            first: The number of the first, which no copy of the run has: users whose ids are made
+                of their number alone would be the run's own.
+            share: Which share of the acknowledged users is missing.
+        """
+        plan, _ = self._runs.questions(_CONTROL)
+        wanted = FRESH
+        if 0 < share < 1:
+            needed = math.ceil(math.log(_RISK) / math.log1p(-share))
+            wanted = max(FRESH, needed) if needed <= MOST_FRESH else FRESH
+        acknowledged = await self._all(plan, range(first, first + wanted), {})
+        self._note(acknowledged=len(acknowledged), share=share)
+
+    async def pair(self, candidates: Candidates) -> None:
+        """Send second events of users of the run."""
+        missing = _sample(candidates.missing)
+        if not missing:
+            self._note(unpaired=candidates.unnamed or "nobody who is missing has a name")
+            return
+        plan, _ = self._runs.questions(_MISSING, paired=True)
+        swaps = self._swaps(plan, (*missing, *_sample(candidates.present)))
+        if swaps is None:
+            self._note(
+                unpaired="a second event of the same user cannot be made: [verify] user does"
+                " not say where its id stands"
+            )
+            return
+        taken = await self._all(plan, missing, swaps)
+        plan, _ = self._runs.questions(_PRESENT, paired=True)
+        checked = await self._all(plan, _sample(candidates.present), swaps)
+        self._note(paired=len(taken), paired_copies=tuple(taken), checked=len(checked) or None)
+
+    async def ask(self) -> None:
+        """Ask for all that are not known to be counted."""
+        fresh, pairs, checks = (self._due(name) for name in ("acknowledged", "paired", "checked"))
+        if fresh:
+            self._note(visible=await self._count(_CONTROL, self.result.visible))
+        if pairs:
+            self._note(paired_visible=await self._count(_MISSING, self.result.paired_visible))
+        if checks:
+            self._note(checked_visible=await self._count(_PRESENT, self.result.checked_visible))
+
+    async def ask_unsent(self) -> None:
+        """Ask for the users of a run that never was; whoever failed to answer is asked again."""
+        for _ in range(2):
+            if self.result.unsent is None:
+                self._note(unsent=await self._count(_UNSENT, None))
+
+    @property
+    def complete(self) -> bool:
+        """Whether everybody is counted who was sent."""
+        return not any(self._due(name) for name in ("acknowledged", "paired", "checked"))
+
+    def _due(self, sent: str) -> bool:
+        """Tell whether some of what was sent are not known to be counted."""
+        found = "visible" if sent == "acknowledged" else f"{sent}_visible"
+        number = getattr(self.result, sent)
+        return bool(number) and (getattr(self.result, found) or 0) < number
+
+    def _note(self, **changed: Any) -> None:
+        self.result = replace(self.result, **changed)
+
+    async def _count(self, suffix: str, before: int | None) -> int | None:
+        """Return how many users of a run are counted; what was known before if nobody says."""
+        _, questions = self._questions(suffix)
+        reply = await self._asker.ask(questions.uniques, questions.cost)
+        count, _ = reply.count("uniques")
+        return before if count is None else count
+
+    def _questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
+        return self._runs.questions(suffix, paired=suffix in (_MISSING, _PRESENT))
+
+    def _swaps(self, plan: Plan, numbers: Sequence[int]) -> dict[str, str] | None:
+        """Return the user ids to be exchanged so that they are the run's; None if unknown."""
+        other = self._names.of_plan(plan)
+        swaps = {}
+        for number in numbers:
+            made, wanted = other.of(number), self._names.of(number)
+            if made != wanted:
+                swaps[made] = wanted
+        if swaps and not self._names.stands_in_body:
+            return None
+        return None if not self._names.known else swaps
+
+    async def _all(self, plan: Plan, numbers: Sequence[int], swaps: dict[str, str]) -> list[int]:
+        """Send some copies of a plan at once; return those that were acknowledged."""
+        taken: list[int] = []
+
+        async def one(number: int) -> None:
+            flow = plan.copy(number, time.time_ns() // _NS_PER_MS, self._retry)
+            if await self._run(flow, swaps):
+                taken.append(number)
+
+        async with anyio.create_task_group() as group:
+            for number in numbers:
+                group.start_soon(one, number)
         self.at_ns = self._asker.clock()
+        return sorted(taken)
 
-    async def visible(self) -> int | None:
-        """Return how many of them the service counts; None if it did not say."""
-        reply = await self._asker.ask(self._sent, self._cost)
-        return reply.count("uniques")[0]
-
-    async def unsent(self) -> int | None:
-        """Return how many users it counts that were never sent; None if it did not say."""
-        reply = await self._asker.ask(self._unsent, self._cost)
-        return reply.count("uniques")[0]
-
-    async def _run(self, flow: Flow[bool]) -> bool:
+    async def _run(self, flow: Flow[bool], swaps: dict[str, str]) -> bool:
         """Run one control user and return whether it was acknowledged."""
         exchange: Exchange | None = None
         acknowledged = False
@@ -111,7 +287,7 @@ class Controls:
                 effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration:
                 effect = None
-            if exchange is not None and exchange.request.step == self._ingest:
+            if exchange is not None and exchange.request.step == self._names.ingest:
                 acknowledged = acknowledged or exchange.success
             if effect is None:
                 return acknowledged
@@ -119,54 +295,125 @@ class Controls:
                 exchange = None
                 await sleep(effect.seconds)
             else:
-                exchange = await self._send(effect)
+                exchange = await self._send(_swapped(effect, swaps) if swaps else effect)
+
+
+def _sample(numbers: BitMap) -> list[int]:
+    """Return as many as are sent second events, spread evenly."""
+    count = min(PAIRED, len(numbers))
+    return [numbers[at * len(numbers) // count] for at in range(count)]
+
+
+def _swapped(request: Request, swaps: dict[str, str]) -> Request:
+    """Return a request in whose JSON body user ids are exchanged."""
+    if not request.body:
+        return request
+
+    def change(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: change(member) for key, member in value.items()}
+        if isinstance(value, list):
+            return [change(member) for member in value]
+        return swaps.get(value, value) if isinstance(value, str) else value
+
+    try:
+        body = change(json.loads(request.body))
+    except ValueError:
+        return request
+    return request._replace(body=json.dumps(body).encode())
 
 
 def judge_controls(controlled: ControlResult) -> Finding | None:
     """Return what the controls say; None if there were none."""
-    evidence = {
-        "acknowledged": controlled.acknowledged,
-        "visible": controlled.visible,
-        "unsent": controlled.unsent,
+    evidence = controlled.to_json() | {
+        "still": controlled.still,
+        "proven": controlled.proven,
+        "escaped": round(controlled.escaped, 6) if controlled.acknowledged else None,
     }
+    verdict, summary = _told(controlled)
+    if not summary:
+        return None
+    return Finding(check="controls", verdict=verdict, summary=summary, evidence=evidence)
+
+
+def _told(controlled: ControlResult) -> tuple[Verdict, str]:
+    acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.leaking:
-        return Finding(
-            check="controls",
-            verdict=Verdict.UNKNOWN,
-            summary=f"The query counts {controlled.unsent:,} users of a run that never was, so its "
-            "filter for the run does not work and no count can be trusted: look at the overlay of "
-            "the observer step.",
-            evidence=evidence,
+        return Verdict.UNKNOWN, (
+            f"The query counts {controlled.unsent:,} users of a run that never was, so its filter "
+            "for the run does not work and no count can be trusted: look at the overlay of the "
+            "observer step."
         )
-    if controlled.acknowledged is None:
-        if controlled.unsent is None:
-            return None
-        return Finding(
-            check="controls",
-            verdict=Verdict.PASS,
-            summary="The query counts nobody of a run that never was.",
-            evidence=evidence,
+    if acknowledged is None:
+        asked = controlled.unsent is not None
+        return Verdict.PASS, "The query counts nobody of a run that never was." if asked else ""
+    verdict, summary = _fresh(acknowledged, visible)
+    if visible:
+        summary += f" {_pairs(controlled)}"
+        verdict = Verdict.PASS if controlled.overtaken or controlled.proven else Verdict.UNKNOWN
+    return verdict, summary
+
+
+def _fresh(acknowledged: int, visible: int | None) -> tuple[Verdict, str]:
+    """Say what became of the users that were sent after the last copy."""
+    later = "Ask again later with loadcheck reconcile."
+    sent = "To see whether the service still counts, more users were sent after the last copy"
+    if not acknowledged:
+        return Verdict.UNKNOWN, f"{sent}: none of them was acknowledged. {later}"
+    if visible is None:
+        return Verdict.UNKNOWN, (
+            f"{sent}, and {acknowledged:,} acknowledged: no query for them was answered, so "
+            f"whether they are counted is not known. {later}"
         )
-    if controlled.silent:
-        why = (
-            "none of them is counted, so so it has stopped showing new users, or shows them later "
-            "than verify.deadline"
-            if controlled.acknowledged
-            else "none of them was acknowledged"
+    if not visible:
+        return Verdict.UNKNOWN, (
+            f"{sent}, and {acknowledged:,} acknowledged: none of them is counted, so it has "
+            f"stopped showing new users, or shows them later than verify.deadline. {later}"
         )
-        return Finding(
-            check="controls",
-            verdict=Verdict.UNKNOWN,
-            summary=f"To see whether the service still counts, {SENT} more users were sent after "
-            f"the last copy: {why}. Ask again later with loadcheck reconcile.",
-            evidence=evidence,
+    counted = f"{visible:,} of {acknowledged:,} control users, sent after the last copy, are"
+    if visible < acknowledged:
+        told = "counted: those that are not may be late, and so may the missing."
+    else:
+        told = "counted: the service does count what came later than the missing."
+    return Verdict.UNKNOWN, f"{counted} {told}"
+
+
+def _pairs(controlled: ControlResult) -> str:
+    """Say what second events under the same user ids exclude, and what nothing does."""
+    paired, found = controlled.paired, controlled.paired_visible
+    if not paired:
+        why = controlled.unpaired or "no second event of a missing user was acknowledged"
+        return (
+            f"A late part of the service is not excluded ({why}): should it hold the "
+            f"{100 * controlled.share:.3g} % that were missing then, all "
+            f"{controlled.acknowledged:,} are outside of it with p = {controlled.escaped:.2g}."
         )
-    visible = controlled.visible or 0
-    verdict = Verdict.PASS if visible >= controlled.acknowledged else Verdict.UNKNOWN
-    return Finding(
-        check="controls",
-        verdict=verdict,
-        summary=f"{visible:,} of {controlled.acknowledged:,} control users, sent after the last "
-        "copy, are counted: the service does count what came later than the missing.",
-        evidence=evidence,
+    events = f"second events under the ids of {paired:,} missing users"
+    if found is None:
+        return f"No query for {events} was answered, so a late part of the service is not excluded."
+    check = ""
+    if controlled.checked:
+        seen = controlled.checked_visible
+        told = "nobody said how many" if seen is None else f"{seen:,}"
+        check = f" (of {controlled.checked:,} users not missing: {told})"
+    if found < paired:
+        proven = (
+            f" At least {controlled.proven:,} users are lost for certain: their second event is "
+            "counted, and their first is not."
+            if controlled.proven
+            else ""
+        )
+        return (
+            f"Of {events}, {found:,} are counted{check}: the part of the service where the others "
+            f"are may be late.{proven}"
+        )
+    if not controlled.still:
+        return f"All {events} are counted{check}, but their first ones are counted by now, too."
+    # of those whose second event is counted, none is late; of the others, so many can be
+    late = 1 - (1 - _CERTAINTY) ** (1 / controlled.still)
+    return (
+        f"All {events} are counted{check}, and the first ones of {controlled.still:,} are not: "
+        f"these are in no late part of the service. Of the others missing, if any, more than "
+        f"{100 * late:.2g} % are in one with p < {1 - _CERTAINTY:.2g}. Only a service that splits "
+        "events otherwise than by user could have them late."
     )

@@ -1,22 +1,31 @@
-"""Names missing users and when they were sent.
+"""Names missing users, by the ids that were really sent, and when they were sent.
 
 Ranks of the missing users in acknowledgement order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from pyroaring import BitMap
 
+from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.visibility import Ranks
+from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Buckets, user_id
+from loadcheck.workflow.runtime.plan import Plan, StepPlan
+from loadcheck.workflow.runtime.program import no_retry
+
+_BODY, _INPUT = "body#", "$inputs."
+_NOW_MS = 1_700_000_000_000
+"""When the requests would be sent from which ids are read: no id depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +100,91 @@ class SendTimes:
         return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def tell(found: Localized, buckets: Buckets, moments: SendTimes) -> dict[str, Any]:
-    """Return what was found as the results file holds it."""
+class UserNames:
+    """The user ids that copies really sent, by the copies' numbers.
+
+    Args:
+        plan: What a copy does.
+        ingest: The step that sends the user.
+        run_id: The run's.
+        place: Where the id stands, as ``verify.user`` says; None: it is ``$copy.userId``.
+
+    Attributes:
+        ingest: The step's index.
+    """
+
+    def __init__(self, plan: Plan, ingest: StepPlan, run_id: str, place: str | None) -> None:
+        self._plan = plan
+        self._step = ingest
+        self._run_id = run_id
+        self._place = place
+        self.ingest = ingest.index
+        self._reach: Callable[[Any], Any] | None = None
+        if place is not None and place.startswith(_BODY):
+            self._reach = compile_pointer(parse_pointer(place.removeprefix(_BODY)))
+        # what copies 0 and 1 are called tells whether the ids need to be looked up at all
+        self._own = any(self._sent(number) != user_id(run_id, number) for number in (0, 1))
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what the users are called."""
+        return self._sent(0) is not None
+
+    @property
+    def stands_in_body(self) -> bool:
+        """Whether the id stands in the request's JSON."""
+        return self._reach is not None
+
+    def of_plan(self, plan: Plan) -> UserNames:
+        """Return the names that another run of the same workflow gives."""
+        return UserNames(plan, self._step, self._run_id, self._place)
+
+    def of(self, number: int) -> str:
+        """Return the user id of a copy; "copy 7" where nothing tells it."""
+        if not self._own:
+            return user_id(self._run_id, number)
+        return self._sent(number) or f"copy {number}"
+
+    def _sent(self, number: int) -> str | None:
+        if self._place is None:
+            used = "$copy.userId" in self._step.uses
+            return user_id(self._run_id, number) if used else None
+        if self._reach is None:
+            found = self._plan.inputs(number, _NOW_MS).get(self._place.removeprefix(_INPUT))
+        else:
+            found = self._in_body(self._reach, number)
+        return found if isinstance(found, str) else None if found is None else str(found)
+
+    def _in_body(self, reach: Callable[[Any], Any], number: int) -> Any:
+        flow = self._plan.copy(number, _NOW_MS, no_retry)
+        effect = next(flow, None)
+        flow.close()
+        if not isinstance(effect, Request) or effect.step != self.ingest:
+            return None
+        try:
+            value = reach(orjson.loads(effect.body))
+        except orjson.JSONDecodeError:
+            return None
+        return None if value is MISSING else value
+
+
+def tell(
+    found: Localized, name: Callable[[int], str], buckets: Buckets, moments: SendTimes
+) -> dict[str, Any]:
+    """Return what was found as the results file holds it.
+
+    Args:
+        found: What the counts by bucket tell.
+        name: The user id of a copy, by its number.
+        buckets: The run's partitions.
+        moments: When copies were sent.
+    """
     end = moments.copies
 
     def copy(number: int) -> dict[str, Any]:
         second = moments.second(number)
         return {
-            "user_id": user_id(buckets.run_id, number),
+            "user_id": name(number),
             "copy": number,
             "second": second,
             "sent_at": moments.clock(second),

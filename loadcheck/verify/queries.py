@@ -108,10 +108,19 @@ class ControlRuns:
         self._settings = settings
         self._observer = observer
 
-    def questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
-        """Return the plan of the run whose id ends so, and what can be asked about it."""
+        self.questions = functools.lru_cache(maxsize=None)(self._questions)
+
+    def _questions(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
+        """Return the plan of the run whose id ends so, and what can be asked about it.
+
+        Args:
+            suffix: What its id has besides.
+            paired: Its users are those of the run itself.
+        """
         run = self._settings.run
-        sister = dataclasses.replace(run, id=f"{run.id}{suffix}", copies=None)
+        sister = dataclasses.replace(
+            run, id=f"{run.id}{suffix}", copies=None, users=run.id if paired else None
+        )
         plan = compile_plan(dataclasses.replace(self._settings, run=sister))
         return plan, ObserverQueries(self._scenario, plan, self._observer, sister)
 

@@ -19,11 +19,11 @@ from loadcheck.measure import Ledger
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.controls import ControlResult, Controls
+from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, crowd
-from loadcheck.verify.naming import SendTimes, places, tell
+from loadcheck.verify.naming import SendTimes, UserNames, places, tell
 from loadcheck.verify.observe import Observer
 from loadcheck.verify.queries import ControlRuns
 from loadcheck.verify.query_client import QueryBudget, QueryClient, Send
@@ -51,8 +51,7 @@ _ORDER_GROWTH = 0.25
 """Where there is a budget, a pause is so many times as long as they have been asked for."""
 _ORDER_COST_SHARE = 5
 """They may cost one such share of what all queries may."""
-_CONTROL = "control"
-_UNSENT = "unsent"
+_NO_ANSWER = Observation(asked_ns=0, answered_ns=0, as_of_ns=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +138,9 @@ class Verification:
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
         self._watching_ns = 0
+        self._names = UserNames(
+            prepared.plan, prepared.ingest, buckets.run_id, scenario.verify.user
+        )
 
     def ask_by(self, prepared: CompiledScenario) -> None:
         """Ask by the queries of the same scenario, compiled for a longer run."""
@@ -146,6 +148,10 @@ class Verification:
         assert questions is not None
         self._prepared, self._questions = prepared, questions
         self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
+
+    def name(self, number: int) -> str:
+        """Return the user id that a copy sent, by the copy's number."""
+        return self._names.of(number)
 
     # the stretches of a run
 
@@ -243,7 +249,7 @@ class Verification:
         self,
         sent: SentCounts,
         ledger: Ledger,
-        controls: int | None,
+        controls: ControlResult | None,
         *,
         ago_s: float,
         shown: bool,
@@ -253,7 +259,7 @@ class Verification:
         Args:
             sent: The ledger's numbers.
             ledger: Who was sent.
-            controls: Control users that the run itself had acknowledged; None if it sent none.
+            controls: What the run's own controls showed; None if it sent none.
             ago_s: How long ago the last acknowledgement was.
             shown: Whether the service has counted anybody of the run before.
         """
@@ -271,7 +277,7 @@ class Verification:
             self._blank = not shown and controls is None and final.uniques == terms.before
             if controls is not None and self._prepared.controls is not None:
                 self._controls = self._compile_controls(self._prepared.controls)
-                self._controls.acknowledged = controls
+                self._controls.result = replace(controls, unsent=None)
                 self._controls.at_ns = since_ns
             await self._ask_controls(terms, until_ns)
             if self._scenario.localizes:
@@ -279,9 +285,12 @@ class Verification:
 
     async def localize(self, ledger: Ledger, terms: Terms) -> None:
         """Ask by bucket who makes up the count: who is missing, and who was counted twice."""
+        self._acknowledged = ledger.acknowledged
+        self.localized = await self._locate(ledger, terms)
+
+    async def _locate(self, ledger: Ledger, terms: Terms) -> Localized:
         split = self._scenario.verify.split
         assert split is not None
-        self._acknowledged = ledger.acknowledged
         copies = SentCopies(
             self._buckets,
             acknowledged=ledger.acknowledged,
@@ -301,11 +310,15 @@ class Verification:
         if base is not None:
             base = replace(base, totals=stands.totals)
         localizer = Localizer(copies, self.observer, self._asker, config)
-        self.localized = await localizer.run(since_ns=terms.since_ns, base=base)
+        return await localizer.run(since_ns=terms.since_ns, base=base)
 
     def conclude(self, sent: SentCounts, moments: SendTimes) -> Verified:
         """Return what all answers together prove."""
         terms = None if self.terms is None else replace(self.terms, sent=sent)
+        if self.localized is not None:
+            missing = set(self.localized.lost)
+            still = sum(number in missing for number in self.controlled.paired_copies)
+            self.controlled = replace(self.controlled, still=still)
         proof: Proof | None = None
         if terms is not None:
             proof = weigh(
@@ -313,12 +326,13 @@ class Verification:
                 self.observer.observations,
                 None if self.localized is None else self.localized.groups,
                 controls=self._controls_counted(),
+                proven=self.controlled.proven,
                 leaking=self._leaking(),
             )
         told = lost = found = None
         if self.localized is not None and proof is not None:
             found = self.localized.told(proof)
-            told = tell(found, self._buckets, moments)
+            told = tell(found, self.name, self._buckets, moments)
             lost = places(self.localized, self._buckets, self._acknowledged, moments)
         errors = [seen.error for seen in self.observer.observations if seen.error]
         consistency, findings = conclude(
@@ -420,11 +434,9 @@ class Verification:
 
     def _controls_counted(self) -> bool | None:
         """Return whether all users are counted that were sent after the missing; None: none."""
-        controlled = self.controlled
-        if self._controls is None and controlled.acknowledged is None:
+        if self.controlled.acknowledged is None and self._controls is None:
             return False if self._blank else None
-        expected = controlled.acknowledged
-        return bool(expected) and (controlled.visible or 0) >= (expected or 0)
+        return bool(self.controlled.overtaken)
 
     def _leaking(self) -> bool | None:
         """Return whether users are counted of a run that never was; None if that is not known."""
@@ -438,51 +450,69 @@ class Verification:
         return False if self._blank else None
 
     async def _send_controls(self) -> None:
-        """Send the control users: somebody is missing."""
-        if self._prepared.controls is not None:
-            self._controls = self._compile_controls(self._prepared.controls)
-            await self._controls.send()
+        """Send the control users, fresh and paired: somebody is missing."""
+        runs, ledger, terms = self._prepared.controls, self._ledger, self.terms
+        if runs is None or ledger is None or terms is None:
+            return
+        self._controls = controls = self._compile_controls(runs)
+        counted = (self._standing().final or _NO_ANSWER).uniques
+        short = terms.lower - max(0, (counted or 0) - terms.before)
+        if self.localized is not None:
+            short = max(short, self.localized.lost_at_least)
+        share = max(0, short) / max(1, terms.lower)
+        touched = ledger.started | ledger.skipped
+        with anyio.move_on_after(self._slack_s):
+            await controls.send(touched.max() + 1 if touched else 0, share)
+        self.controlled = controls.result
+        with anyio.move_on_after(self._slack_s):
+            await controls.pair(await self._candidates(ledger, terms))
+        self.controlled = controls.result
 
-    def _compile_controls(self, sisters: ControlRuns) -> Controls:
-        plan, questions = sisters.questions(_CONTROL)
-        _, unsent = sisters.questions(_UNSENT)
-        return Controls(
-            copy=lambda number: plan.copy(
-                number, time.time_ns() // 1_000_000, backoff(self._scenario, self._seed)
-            ),
-            ingest=self._prepared.ingest.index,
-            sent=questions.uniques,
-            unsent=unsent.uniques,
-            asker=self._asker,
-            send=self._send,
-            cost=questions.cost,
-        )
+    async def _candidates(self, ledger: Ledger, terms: Terms) -> Candidates:
+        """Return who can be sent a second event: users missing by now, and others."""
+        if not self._scenario.localizes:
+            none = self._scenario.verify.split is None
+            why = "the workflow's profile has no buckets" if none else "verify.localize is off"
+            return Candidates(unnamed=f"{why}, so nobody who is missing has a name")
+        found = self.localized or await self._locate(ledger, terms)
+        missing = BitMap(found.lost)
+        if not missing:
+            # of a stretch in which nobody is counted everybody is missing
+            for window in found.windows:
+                if window.lost == window.sent:
+                    first = self._buckets.first(window.first)
+                    missing |= BitMap(range(first, self._buckets.first(window.last + 1)))
+            missing &= ledger.acknowledged
+        present = ledger.acknowledged - missing if found.exact else BitMap()
+        return Candidates(missing=missing, present=present, unnamed=found.trouble)
+
+    def _compile_controls(self, runs: ControlRuns) -> Controls:
+        retry = backoff(self._scenario, self._seed)
+        return Controls(runs, self._names, self._asker, self._send, retry)
 
     async def _ask_controls(self, terms: Terms, deadline_ns: int) -> None:
         """Ask for the control users; they get as long to become visible as the others had."""
-        if self._controls is None and self._prepared.controls is not None:
-            _, unsent = self._prepared.controls.questions(_UNSENT)
-            reply = await self._asker.ask(unsent.uniques, unsent.cost)
-            self.controlled = ControlResult(unsent=reply.count("uniques")[0])
-        if self._controls is None:
+        runs, verify = self._prepared.controls, self._scenario.verify
+        if runs is None:
             return
-        controls, verify = self._controls, self._scenario.verify
-        expected = controls.acknowledged or 0
-        # as long as the others had, if the time allows it
-        until_ns = min(
-            controls.at_ns + int(verify.deadline_s * 1e9),
-            deadline_ns + int(self._slack_s / 2 * 1e9),
-        )
-        visible = await controls.visible()
-        while expected and (visible or 0) < expected and time.monotonic_ns() < until_ns:
-            await anyio.sleep(min(self.pause_s, 1.0))
-            seen = await controls.visible()
-            visible = visible if seen is None else seen
-        self.controlled = ControlResult(acknowledged=expected, visible=visible)
-        unsent_count = await controls.unsent()
-        self.controlled = replace(self.controlled, unsent=unsent_count)
-        # who became visible while the controls were awaited is not missing
-        await self.observer.repeat(terms)
+        controls = self._controls or self._compile_controls(runs)
+        if self._controls is not None:
+            # as long as the others had, if the time allows it
+            until_ns = min(
+                controls.at_ns + int(verify.deadline_s * 1e9),
+                deadline_ns + int(self._slack_s / 2 * 1e9),
+            )
+            while True:
+                await controls.ask()
+                self.controlled = controls.result
+                if controls.complete or time.monotonic_ns() >= until_ns:
+                    break
+                await anyio.sleep(min(self.pause_s, 1.0))
+        await controls.ask_unsent()
+        self.controlled = controls.result
+        if self._controls is not None:
+            # who became visible while the controls were awaited is not missing
+            await self.observer.repeat(terms)
 
     @property
     def pause_s(self) -> float:

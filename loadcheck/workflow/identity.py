@@ -39,6 +39,7 @@ class Run:
         end_day: Last day of the query window, YYYYMMDD.
         target: What the target supplies, by name. Its values are secrets.
         copies: How many copies there will be; None if that is not known beforehand.
+        users: Id of the run whose users ``$copy.userId`` gives; None: its own.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Run:
     end_day: str
     target: Mapping[str, str] = field(default_factory=dict)
     copies: int | None = None
+    users: str | None = None
 
 
 def user_id(run_id: str, number: int) -> str:

@@ -101,6 +101,13 @@ def test_what_was_not_visible_in_time_is_found_later(
     assert now["verdict"] == "pass"
     assert now["consistency"]["uniques"] == 200
     assert now["thresholds"][0]["verdict"] == "pass"
+    # nobody waits for ever any more: everybody came after the last answer of the run, before this
+    lag, longest = now["consistency"]["visibility"], now["consistency"]["observations"][-1]
+    assert first["consistency"]["visibility"]["max_s"] is None
+    assert lag["never"] == 0
+    assert 0 < lag["lower"]["max_s"] <= lag["max_s"] <= longest["answered_s"] + 1
+    shown = loadcheck("show", ran.results[0])
+    assert "never" not in shown.stdout
     assert len(now["reconciliations"]) == 1
     assert now["reconciliations"][0]["uniques"] == 200
     more = now["consistency"]["observations"]
@@ -202,6 +209,33 @@ def test_another_server_may_be_named_and_credentials_are_needed_for_it(
     asked = loadcheck("reconcile", ran.results[0], "--server", service.url, env=KEYS)
     assert asked.code == 1, asked.stdout + asked.stderr
     assert document(loadcheck)["consistency"]["uniques"] == 0
+
+
+def test_users_are_called_by_the_ids_that_were_sent(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    service.call("PUT", "faults", drop={"count": 3, "first": 10})
+    own = {"inputs.userId": '"acct-{$copy.number}@example.com"'}
+    ran = loadcheck("run", smoke, *service.options(**own), env=KEYS)
+    assert ran.code == 1, ran.stdout + ran.stderr
+    (truth,) = service.call("GET", "truth")
+    numbers = [copy["copy"] for copy in ran.result["consistency"]["localized"]["lost"]]
+    named = [copy["user_id"] for copy in ran.result["consistency"]["localized"]["lost"]]
+    assert named == [f"acct-{number}@example.com" for number in numbers]
+    assert len(named) == 3
+    assert named[0] in ran.stdout
+    assert "lc-" not in ran.stdout
+    controls = ran.result["consistency"]["controls"]
+    assert (controls["paired"], controls["paired_visible"]) == (3, 3)
+    assert controls["paired_copies"] == numbers
+    assert (controls["checked"], controls["checked_visible"]) == (20, 20)
+    service.later("3h")
+    asked = loadcheck("reconcile", ran.results[0], "--export", env=KEYS)
+    assert asked.code == 1, asked.stdout + asked.stderr
+    told = document(loadcheck)["reconciliations"][-1]["export"]
+    assert (told["lost"], told["unexpected"], told["altered"]) == (3, 0, 0)
+    assert [copy["user_id"] for copy in told["lost_copies"]] == named
+    assert truth["kind"] == "drop"
 
 
 def test_a_service_that_is_gone_leaves_the_verdict_unknown(

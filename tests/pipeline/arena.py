@@ -188,8 +188,12 @@ def _truth(emulator: Emulator, run_id: str) -> Truth:
     prefix = f"lc-{run_id}-"
     stored: Counter[int] = Counter()
     visible: Counter[int] = Counter()
-    for user, visible_ms in zip(store.user, store.visible, strict=True):
+    # second events of the same users carry the mark of another run
+    paired = (f"{run_id}missing-", f"{run_id}present-")
+    for user, visible_ms, key in zip(store.user, store.visible, store.insert_id, strict=True):
         name = store.users[user]
+        if key >= 0 and store.insert_ids[key].startswith(paired):
+            continue
         if name.startswith(prefix):
             number = int(name.removeprefix(prefix))
             stored[number] += 1

@@ -99,3 +99,9 @@ def test_what_the_buckets_cost_is_told() -> None:
 def test_without_verification_there_is_no_query() -> None:
     found = shown("smoke", "verify.enabled=false", "thresholds=[]")
     assert (found["observer"], found["first_query"]) == (None, None)
+
+
+def test_a_secret_that_is_a_word_of_ours_leaves_the_preview_readable() -> None:
+    words = {"AMPLITUDE_API_KEY": "steps", "AMPLITUDE_SECRET_KEY": "observer"}
+    seen = preview(scenarios.load(SCENARIOS / "live.toml", env=words))
+    assert {step["role"] for step in seen["steps"]} == {"per-copy", "observer"}

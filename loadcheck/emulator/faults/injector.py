@@ -146,16 +146,16 @@ class ActiveFault:
         delay = self.fault.delay
         return 0.0 if delay is None else delay.sample_ms(self.chance)
 
-    def picks_user(self, user: str, now_ms: int) -> bool:
-        """Return whether an event of this user is hit: all of a user's events, or none."""
+    def picks_upload(self, upload: str, now_ms: int) -> bool:
+        """Return whether the events of a user's upload are hit: all, in each retry, or none."""
         selection = self.fault.selection
         if selection.rate is None and selection.count is None:
             return self.picks(now_ms)
-        number = self.known.find(user)
+        number = self.known.find(upload)
         if number < 0:
             if self.selector.window_start_ms(self.elapsed_ms(now_ms)) is None:
                 return False
-            number = self.known.add(user)
+            number = self.known.add(upload)
             if self.picks(now_ms):
                 self.condemned.add(number)
         return number in self.condemned
@@ -229,11 +229,17 @@ class Injector:
 
     # ---- events
 
-    def drops(self, user: str, now_ms: int) -> bool:
-        """Return whether an accepted event of this user is thrown away."""
+    def drops(self, user: str, now_ms: int, upload: str | None = None) -> bool:
+        """Return whether an accepted event of this user is thrown away.
+
+        Args:
+            user: Whose it is.
+            now_ms: The present.
+            upload: What tells the user's upload from later ones, the same in a retry.
+        """
         dropped = False
         for fault in self.of("drop"):
-            if fault.picks_user(user, now_ms):
+            if fault.picks_upload(upload or user, now_ms):
                 fault.truth.add(now_ms, (user,))
                 dropped = True
         return dropped

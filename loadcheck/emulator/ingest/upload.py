@@ -216,9 +216,11 @@ class Uploads:
 
     def _commit_faulty(self, events: list[dict[str, Any]], now_ms: int, shift_ms: int) -> None:
         injector = self._injector
+        firsts: dict[str, str] = {}
         for event in events:
             user = event.get("user_id") or event["device_id"]
-            if injector.drops(user, now_ms):
+            upload = firsts.setdefault(user, f"{user}\0{event.get('insert_id') or ''}")
+            if injector.drops(user, now_ms, upload):
                 continue
             late_ms = injector.lateness_ms(user, now_ms)
             self._commit(event, now_ms, shift_ms=shift_ms, late_ms=late_ms)

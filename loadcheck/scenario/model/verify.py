@@ -144,6 +144,8 @@ class Verify:
         step: The observer step; None: the workflow's only one.
         acknowledged: A condition beyond the step's own success criteria without which an answer
             of the ingest step does not count as an acknowledgement; None if there is none.
+        user: Where the user id stands that is counted: in the ingest step's request,
+            ``body#/json/pointer``, or an input, ``$inputs.name``; None: it is ``$copy.userId``.
         uniques: Where the unique-user count stands.
         totals: Where the event count stands; None if the service has none.
         evidence: What makes an answer no evidence.
@@ -171,6 +173,7 @@ class Verify:
     ingest: str | None = None
     step: str | None = None
     acknowledged: str | None = None
+    user: str | None = None
     uniques: Count | None = None
     totals: Count | None = None
     evidence: Evidence = field(default_factory=Evidence)

@@ -112,7 +112,7 @@ def compile_plan(settings: Settings) -> Plan:
         program.warn_of_cookies()
     if report.errors:
         raise WorkflowError(report.problems)
-    return _plan(settings, report, program, main)
+    return _plan(settings, report, program, main, inputs)
 
 
 def _chosen(book: ArazzoDescription, wanted: str | None) -> model.Workflow | None:
@@ -191,7 +191,9 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
     return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
 
 
-def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Plan:
+def _plan(
+    settings: Settings, report: Report, program: Linker, main: Unit, inputs: Mapping[str, Any]
+) -> Plan:
     words = close(program.units.values())
     end = end_of_copy(main, words)
     if end is None:
@@ -242,6 +244,7 @@ def _plan(settings: Settings, report: Report, program: Linker, main: Unit) -> Pl
         unsent=unsent,
         _machine=main.machine,
         _end=end,
+        _given=lambda frame: sample(inputs, frame),
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
         _fill=_filler(settings.run, steps),
         _journey=any(

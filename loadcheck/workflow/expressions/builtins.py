@@ -232,6 +232,8 @@ _SIMPLE: Final[dict[str, Callable[[Exchange], Any]]] = {
 def copy_value(expression: Expression, run: Run) -> Dynamic:
     """Return ``$copy.*``."""
     name, run_id = expression.names[0], run.id
+    if name == "userId" and run.users is not None:
+        run_id = run.users
     if name in {"number", "time"}:
         slot = Slot.NUMBER if name == "number" else Slot.TIME
         evaluate: Evaluate = itemgetter(slot)

@@ -194,6 +194,16 @@ class Plan:
     _journey: bool = field(repr=False)
     _batch: Batch | None = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
+    _given: Callable[[Frame], dict[str, Any]] = field(repr=False)
+
+    def inputs(self, number: int, time_ms: int) -> dict[str, Any]:
+        """Return the inputs of a copy, as the scenario gives them.
+
+        Args:
+            number: The copy's number, from 0.
+            time_ms: When it was due, in milliseconds since 1970.
+        """
+        return self._given(self._frame(number, time_ms))
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
