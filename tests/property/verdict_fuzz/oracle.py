@@ -319,6 +319,10 @@ def _lags(trial: Trial, truth: Truth) -> Iterator[str]:
         or truth.indeterminate
         or truth.late
     )
+    for name in ("p50_s", "p95_s", "p99_s", "max_s") if stated is not None else ():
+        low, high = stated["lower"][name], stated[name]
+        if high is not None and (low is None or low > high):
+            yield f"lag: {name} is said to be between {low} and {high} s"
     if trial.mix.later_s is not None:
         if stated is not None and trial.consistent is Verdict.PASS and stated["never"]:
             yield f"lag: {stated['never']} never visible, though all are counted"
