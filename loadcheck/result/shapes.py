@@ -69,16 +69,18 @@ def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
     """Return where a document departs from a schema: dotted path and message, at most ten."""
     from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick
 
+    missing: list[tuple[str, str]] = []
     if isinstance(document, Mapping):
-        # the validator copies the whole document into each such problem
-        missing = [name for name in schema.get("required", ()) if name not in document]
-        if missing:
-            return [("", f'"{name}" is a required property') for name in missing[:_MAX_PROBLEMS]]
+        # told here: the validator copies the whole document into each such problem
+        wanted = schema.get("required", ())
+        missing = [("", f'"{n}" is a required property') for n in wanted if n not in document]
+        schema = {**schema, "required": []}
     errors = itertools.islice(Draft202012Validator(schema).iter_errors(document), _MAX_PROBLEMS)
-    return sorted(
+    found = sorted(
         (".".join(str(part) for part in error.instance_path), _shortened(error.message))
         for error in errors
     )
+    return [*missing, *found][:_MAX_PROBLEMS]
 
 
 def _shortened(message: str) -> str:

@@ -13,7 +13,9 @@ from loadcheck.workflow.runtime.plan import Query
 _MAX_BACKOFF_S = 30.0
 _TOTALS_EVERY = 5
 """Of the questions during the load, how many go without asking for the events as well."""
-_LAST_TRIES_S = 5.0
+_TRIES = 3
+"""Where two answers belong together, so often is asked for each at the most."""
+_LAST_TRIES_S = 2.0
 """After the deadline: how long a last answer is sought if the service gives none."""
 _PAIRS = 5
 """After the deadline: so many answers may disagree on users and events."""
@@ -65,11 +67,11 @@ class Observer:
         if totals and self._totals is not None:
             self._events_first = not self._events_first
             if self._events_first:
-                second = await self._asker.ask(self._totals, self._cost)
-        reply = await self._asker.ask(self._uniques, self._cost)
+                second = await self._insist(self._totals, "totals")
+        reply = await self._insist(self._uniques, "uniques", tries=_TRIES if totals else 1)
         count, error = reply.count("uniques")
         if totals and self._totals is not None and not self._events_first and not error:
-            second = await self._asker.ask(self._totals, self._cost)
+            second = await self._insist(self._totals, "totals")
         refused = reply.refused
         events, replies = None, [reply]
         if second is not None:
@@ -90,6 +92,15 @@ class Observer:
         self.observations.append(observation)
         self._seen(observation)
         return observation
+
+    async def _insist(self, query: Query, name: str, tries: int = _TRIES) -> Reply:
+        """Ask, and again if that gives no count: one of two is worth little without the other."""
+        reply = await self._asker.ask(query, self._cost)
+        for _ in range(tries - 1):
+            if reply.refused or reply.count(name)[0] is not None:
+                break
+            reply = await self._asker.ask(query, self._cost)
+        return reply
 
     async def watch(self) -> None:
         """Ask again and again; runs until cancelled."""
