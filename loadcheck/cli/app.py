@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, Any
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 
 
+_USERINFO = re.compile(r"[^\s('\"]*:\S*@")
 # typer brings a copy of click, or depends on it, by version
 _UsageError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -61,7 +63,8 @@ def _refused(error: Any) -> Exit:
         return Exit.USAGE
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "loadcheck"
-    message = without_userinfo(error.format_message().rstrip("."))
+    # arguments are repeated in it, and a URL without its scheme is an argument, too
+    message = _USERINFO.sub("***@", without_userinfo(error.format_message().rstrip(".")))
     remedy = f"see {command} --help"
     tell(Problem(message=f"{message[:1].lower()}{message[1:]}", remedy=remedy))
     return Exit.USAGE
