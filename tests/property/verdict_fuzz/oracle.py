@@ -201,6 +201,20 @@ def _false_pass(trial: Trial, truth: Truth) -> Iterator[str]:
             yield f"false pass: {name}: {_told(truth)}"
 
 
+def _risked(trial: Trial) -> bool:
+    """Tell whether a run says with which probability its controls exclude a late part.
+
+    Without counts by bucket no missing user has a name, so none can be sent a second event: fresh
+    users exclude a late part only as far as chance does (rule 6).
+    """
+    wrong = trial.mix.behaviour
+    told = (
+        entry["summary"] for entry in trial.document["findings"] if entry["check"] == "controls"
+    )
+    unnamed = wrong.late_shard is not None and not trial.mix.asking.get("localize")
+    return unnamed and any("p = " in text for text in told)
+
+
 def _tolerated(trial: Trial, truth: Truth) -> bool:
     """Tell whether the error that the user has declared can hide everything that is wrong."""
     declared = str(trial.mix.verify.get("approximate", "0%"))
@@ -223,7 +237,7 @@ def _told(truth: Truth) -> str:
 def _false_fail(trial: Trial, truth: Truth) -> Iterator[str]:
     failed = [entry for entry in trial.document["findings"] if entry["verdict"] == "fail"]
     real = {
-        "lost": bool(truth.guilty),
+        "lost": bool(truth.guilty) or _risked(trial),
         "disappeared": bool(truth.guilty),
         "unexpected": bool(truth.unexpected or truth.phantoms),
         "duplicated": bool(truth.duplicated),
@@ -268,7 +282,7 @@ def _bounds(trial: Trial, truth: Truth) -> Iterator[str]:
     # counts froze, none is
     away = truth.late or truth.vanishing or trial.mix.behaviour.frozen_s is not None
     least = {
-        "lost_at_least": len(truth.guilty),
+        "lost_at_least": len(truth.guilty | (set(truth.late) if _risked(trial) else set())),
         "unexpected": strangers,
         "duplicated": surplus,
         "missing_events": short + truth.late_events,
