@@ -337,6 +337,7 @@ class Reason(enum.Enum):
     MOVING = "the count was still moving"
     CONTROLS = "users sent later are not counted either"
     UNCONTROLLED = "without a filter for the run, no users sent later could be asked for"
+    UNSUPPORTED = "no other count than that of users tells that any are missing"
     HIDDEN = "others that were counted can hide missing ones"
     UNSPLIT = "there is no count by bucket"
     FOREIGN = "without a filter for the run, others' users cannot be told apart"
@@ -502,7 +503,8 @@ class _Weighing:
         if self._contradicted is not None:
             fewest = max(0, terms.least(self._stands.lowest) - terms.before)
             at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
-            if self._contradicted is Reason.ROWS or (terms.splits and not self._grouped):
+            unsplit = terms.splits and not self._grouped
+            if self._contradicted is Reason.ROWS or unsplit or terms.isolation == "baseline":
                 at_most = terms.lower
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
         at_least = max(0, terms.lower - self._most, groups.lost_at_least)
@@ -535,7 +537,10 @@ class _Weighing:
             return Reason.MOVING
         if self._terms.isolation == "baseline":
             return Reason.UNCONTROLLED
-        return Reason.CONTROLS if self._controls is False else None
+        if self._controls is False:
+            return Reason.CONTROLS
+        alone = self._totals is None and not self._grouped
+        return Reason.UNSUPPORTED if alone and self._terms.splits else None
 
     def _looks_approximate(self) -> bool:
         """Tell whether all events are there of users that are not (rule 4).

@@ -330,6 +330,8 @@ class _Sentences:
             Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
             "filter for this run, so others' users may be among them, and any number of ours "
             "missing behind those. Add the run id to the event and to the query's filter.",
+            Reason.UNSUPPORTED: f"{missing} {when}; but neither events nor counts by bucket could "
+            f"be had, which would support it, so {neither}. {_LATER}",
             Reason.UNSPLIT: f"{counted}, as many as there should be; but a sum does not tell whose "
             f"they are. {self._split_remedy()}",
             Reason.NOBODY: "Nobody was acknowledged, so nobody can be lost.",

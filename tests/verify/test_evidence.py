@@ -261,6 +261,14 @@ def test_6_missing_users_are_late_if_users_sent_later_are_missing_too(controls: 
     assert (seen.lost, seen.lost_at_least) == ((None, 0) if controls is False else (10, 10))
 
 
+def test_4_a_loss_that_one_kind_of_count_tells_alone_is_not_proven() -> None:
+    split = replace(terms(100), splits=True)
+    alone = [replace(seen, totals=None) for seen in steady(98)]
+    lost = weigh(split, alone, controls=True).lost
+    assert (lost.verdict, lost.at_least, lost.reason) == (UNKNOWN, 0, Reason.UNSUPPORTED)
+    assert weigh(split, steady(98), controls=True).lost.verdict is FAIL
+
+
 def test_4_one_answer_of_too_many_is_a_slip_and_two_are_a_contradiction() -> None:
     after = [at(second, 119) for second in range(3, DEADLINE_S + 1)]
     once = [at(0, 119), at(1, 121), at(2, 119)]
