@@ -21,7 +21,6 @@ from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.plan import CallFrame, Query
 from loadcheck.workflow.runtime.program import Step
 
-
 _COUNTS: Final = ("uniques", "totals")
 """Values without which a run proves nothing."""
 
