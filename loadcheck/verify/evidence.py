@@ -125,6 +125,7 @@ class Standing:
         short: Whether acknowledged users, or events of theirs, are missing.
         timely: Whether the final answer tells a state as of the deadline.
         dipped: Whether an answer counted fewer users than one that told an earlier state.
+        doubted: Whether a single answer counted more users than were ever sent.
         gone: Users that were visible and, steadily at the deadline, are not any more.
         totals: Events, if two answers in a row agreed on them and on the users.
         most_events: The most that any answer after the last acknowledgement counted.
@@ -139,6 +140,7 @@ class Standing:
     short: bool = False
     timely: bool = False
     dipped: bool = False
+    doubted: bool = False
     gone: int = 0
     totals: int | None = None
     most_events: int = 0
@@ -161,12 +163,15 @@ class Standing:
     @property
     def enough(self) -> bool:
         """Whether no later answer before the deadline is needed."""
-        return self.settled and not self.short and not self.dipped
+        return self.settled and not self.short and not self.dipped and not self.doubted
 
 
 def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
     """Return how the count stands (rules 1, 2 and 5)."""
-    good = _possible(terms, [seen for seen in observations if seen.uniques is not None])
+    told = [seen for seen in observations if seen.uniques is not None]
+    good = _possible(terms, told)
+    if len(good) < len(told) - 1:
+        good = told  # one is a slip; several are a service that alternates
     timely = sorted(
         (seen for seen in good if seen.as_of_ns >= terms.since_ns), key=lambda seen: seen.as_of_ns
     )
@@ -208,6 +213,7 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         short=most < terms.lower or fewer,
         timely=in_time,
         dipped=dipped,
+        doubted=len(good) < len(told),
         gone=gone,
         totals=totals,
         most_events=max((seen.totals or 0 for seen in timely), default=0),

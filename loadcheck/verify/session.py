@@ -353,6 +353,7 @@ class Verification:
                 acknowledged=sent.acknowledged,
                 baseline=self.baseline or 0,
                 lost=lost,
+                proven=consistency.lost_at_least or 0,
                 order=self._order(),
             )
         return Verified(

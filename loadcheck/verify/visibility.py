@@ -190,6 +190,7 @@ class Visibility:
 
     acknowledged: int
     never: int
+    _proven: int = field(repr=False)
     _answers: tuple[_Answers, ...] = field(repr=False)
     _lost: int = field(repr=False)
     _counted: Ints = field(repr=False)
@@ -202,9 +203,18 @@ class Visibility:
         if not self.acknowledged:
             return None
         rank = max(1, math.ceil(round(percentile * self.acknowledged / 100, 6)))
-        if rank > self.acknowledged - self.never:
+        if rank > self.acknowledged - self._proven:
             return math.inf
-        return self._at_least_s(rank) if lower else self._at_most_s(rank)
+        least_s, counted = self._at_least_s(rank), rank <= self.acknowledged - self.never
+        if lower:
+            return 0.0 if counted and self._shorter(rank, least_s) else least_s
+        most_s = self._at_most_s(rank) if counted else math.inf
+        return math.inf if least_s > most_s else most_s
+
+    def _shorter(self, rank: int, wait_s: float) -> bool:
+        """Tell whether the answers contradict each other: the wait at the most is yet shorter."""
+        wait_ns, allowed = int(wait_s * 1e9) - 1000, self.acknowledged - rank - self._lost
+        return wait_ns > 0 and any(each.longer(wait_ns) <= allowed for each in self._answers)
 
     def _at_most_s(self, rank: int) -> float:
         """Return how long the user of a rank can have waited at the most."""
@@ -315,6 +325,7 @@ def visibility(
     acknowledged: int,
     baseline: int = 0,
     lost: Ranks | None = None,
+    proven: int = 0,
     order: SendOrder | None = None,
 ) -> Visibility | None:
     """Return the lag's distribution; None if no observation is evidence.
@@ -327,6 +338,8 @@ def visibility(
         lost: Which of them are known to be lost, as places in the order of acknowledgement from 1,
             ascending. They have waited for ever, and are missing from no answer that tells of the
             others.
+        proven: How many are known to be lost, be it known who they are or not: they never become
+            visible. Others who are not counted may become it.
         order: What was counted by bucket in send order; None if nobody asked.
     """
     good = [seen for seen in observations if seen.uniques is not None]
@@ -366,6 +379,7 @@ def visibility(
     return Visibility(
         acknowledged=acknowledged,
         never=never,
+        _proven=min(acknowledged, max(proven, known_lost)),
         _answers=tuple(answers),
         _lost=known_lost,
         _counted=counts,

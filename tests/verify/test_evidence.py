@@ -261,6 +261,15 @@ def test_6_missing_users_are_late_if_users_sent_later_are_missing_too(controls: 
     assert (seen.lost, seen.lost_at_least) == ((None, 0) if controls is False else (10, 10))
 
 
+def test_4_one_answer_of_too_many_is_a_slip_and_two_are_a_contradiction() -> None:
+    after = [at(second, 119) for second in range(3, DEADLINE_S + 1)]
+    once = [at(0, 119), at(1, 121), at(2, 119)]
+    assert not standing(terms(119), once).enough
+    assert weigh(terms(119), [*once, *after]).lost.verdict is PASS
+    twice = [*once, at(3, 121), at(4, 119)]
+    assert weigh(terms(119), [*twice, *after[2:]]).lost.reason is Reason.CONFLICT
+
+
 def test_9_without_a_filter_nobody_can_be_told_from_others() -> None:
     base = replace(terms(100), isolation="baseline", baseline=50)
     seen, findings = told(base, steady(150, 900))

@@ -47,6 +47,16 @@ def test_everybody_at_once() -> None:
     assert math.isclose(lag.to_json()["resolution_s"], (3.01 - 1.0) - (2 - 1.05), abs_tol=1e-3)
 
 
+def test_who_is_not_counted_yet_has_waited_no_longer_than_the_last_answer_tells() -> None:
+    acks, answers = curve((0, 0), (1, 100)), [seen(2, 40)]
+    late = visibility(acks, answers, acknowledged=100)
+    lost = visibility(acks, answers, acknowledged=100, proven=60)
+    assert late is not None
+    assert lost is not None
+    assert (late.percentile_s(50), lost.percentile_s(50)) == (math.inf, math.inf)
+    assert (late.percentile_s(50, lower=True), lost.percentile_s(50, lower=True)) == (1.0, math.inf)
+
+
 def test_who_is_never_counted_has_an_infinite_lag() -> None:
     lag = visibility(curve((0, 0), (1, 100)), [seen(2, 96)], acknowledged=100)
     assert lag is not None

@@ -342,6 +342,7 @@ def _declared(draw: Draw) -> None:
     error = draw.chance.choice([0.01, 0.03])
     draw.verify["approximate"] = f"{100 * error:g}%"
     draw.wrong |= {"bias": draw.chance.uniform(-error, error), "noise": 0.0}
+    draw.wrong.pop("phantoms", None)  # without buckets no count tells them from ours
     draw.opened("approximate counts, declared")
 
 

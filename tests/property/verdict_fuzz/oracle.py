@@ -264,7 +264,9 @@ def _bounds(trial: Trial, truth: Truth) -> Iterator[str]:
     surplus, short = sum(truth.duplicated.values()), sum(truth.short.values())
     recovered = len(truth.indeterminate & set(truth.stored))
     strangers = len(truth.unexpected) + truth.phantoms
-    # phantoms bring an event each, that a full count of events may hold against them
+    # missing are events of users that are counted: of those who are away, or came after the
+    # counts froze, none is
+    away = truth.late or truth.vanishing or trial.mix.behaviour.frozen_s is not None
     least = {
         "lost_at_least": len(truth.guilty),
         "unexpected": strangers,
@@ -274,7 +276,7 @@ def _bounds(trial: Trial, truth: Truth) -> Iterator[str]:
     most = {
         "lost_at_most": len(truth.lost),
         "recovered_at_most": recovered if not truth.late else 0,
-        "missing_events_at_most": 0 if truth.late or truth.vanishing else short,
+        "missing_events_at_most": 0 if away else short,
     }
     for name, true in least.items():
         if seen.get(name) is not None and seen[name] > true:
@@ -319,6 +321,10 @@ def _lags(trial: Trial, truth: Truth) -> Iterator[str]:
         or truth.indeterminate
         or truth.late
     )
+    for name in ("p50_s", "p95_s", "p99_s", "max_s") if stated is not None else ():
+        low, high = stated["lower"][name], stated[name]
+        if high is not None and (low is None or low > high):
+            yield f"lag: {name} is said to be between {low} and {high} s"
     if trial.mix.later_s is not None:
         if stated is not None and trial.consistent is Verdict.PASS and stated["never"]:
             yield f"lag: {stated['never']} never visible, though all are counted"

@@ -241,6 +241,15 @@ def heavy_tail() -> Behaviour:
     return Behaviour(lag="lognormal", lag_s=1.0, lag_p99_s=20.0)
 
 
+def test_a_cache_that_denies_it_leaves_no_lag_that_contradicts_itself() -> None:
+    judged(
+        Behaviour(lose=Pick(rate=0.03), lag="fixed", lag_s=1.49, cache_s=30.0, cache_tells=False),
+        load={"model": "open", "rate": 138, "duration": "1400ms", "events_per_copy": 3},
+        verify={"every": "250ms", "quiet": "2s", "deadline": "10s", "cache": "respect"},
+        seed=80293,
+    )
+
+
 # 12: intervals, and empty answers
 
 
