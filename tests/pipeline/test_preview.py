@@ -105,3 +105,8 @@ def test_a_secret_that_is_a_word_of_ours_leaves_the_preview_readable() -> None:
     words = {"AMPLITUDE_API_KEY": "steps", "AMPLITUDE_SECRET_KEY": "observer"}
     seen = preview(scenarios.load(SCENARIOS / "live.toml", env=words))
     assert {step["role"] for step in seen["steps"]} == {"per-copy", "observer"}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(SCENARIOS.glob("*.toml"))])
+def test_what_is_shipped_is_warned_of_nothing(name: str) -> None:
+    assert shown(name)["warnings"] == []

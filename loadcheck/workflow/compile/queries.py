@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING
 from loadcheck.documents.problems import DocumentReporter, Report
@@ -20,6 +20,9 @@ from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dyna
 from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.plan import CallFrame, Query
 from loadcheck.workflow.runtime.program import Step
+
+_COUNTS: Final = ("uniques", "totals")
+"""Values without which a run proves nothing."""
 
 
 class QueryCompiler:
@@ -142,6 +145,8 @@ class QueryCompiler:
             return
         tokens = tokens_of(expression)
         if step.draft is None or expression.names != ("body",) or not tokens:
+            return
+        if name not in _COUNTS:  # what services add to an answer is often left undescribed
             return
         instead = step.draft.operation.lacks(tokens)
         if instead is not None:
