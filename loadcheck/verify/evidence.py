@@ -504,7 +504,9 @@ class _Weighing:
             fewest = max(0, terms.least(self._stands.lowest) - terms.before)
             at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
             unsplit = terms.splits and not self._grouped
-            if self._contradicted is Reason.ROWS or unsplit or terms.isolation == "baseline":
+            strangers = terms.least(self._stands.highest) - terms.before > terms.upper
+            unsplit = unsplit or strangers or terms.isolation == "baseline"
+            if self._contradicted is Reason.ROWS or unsplit:
                 at_most = terms.lower
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
         at_least = max(0, terms.lower - self._most, groups.lost_at_least)
