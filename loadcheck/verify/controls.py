@@ -32,10 +32,10 @@ from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
 FRESH = 3
 """Fresh control users at the least."""
-MOST_FRESH = 40
+MOST_FRESH = 100
 PAIRED = 20
 """Of the missing, and of the others, so many are sent a second event at the most."""
-_RISK = 0.01
+_RISK = 0.0001
 """So many fresh users are sent that a late part of the service escapes with this probability,
 should it hold as many users as are missing."""
 _CERTAINTY = 0.95

@@ -128,7 +128,10 @@ def test_the_value_of_an_input_is_not_repeated() -> None:
 
 
 def test_an_argument_that_is_not_utf8() -> None:
-    assert apply("name=\udcff") == (DOCUMENT, ["--set name=?: is not UTF-8"])
+    assert apply("name=\udcff") == (
+        DOCUMENT,
+        ["--set name=?: is not UTF-8; expected PATH=VALUE, such as load.rate=500"],
+    )
 
 
 def test_an_empty_array_has_no_entry() -> None:
