@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
 from tests.workflow.influxdb_server import Store, application, serving
 
-REFERENCE = ROOT.parent / "shared" / "reference" / "amplitude-ingest-and-segment-workflow.yml"
+REFERENCE = ROOT / "tests" / "workflow" / "ingest-and-segment.yml"
 AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
 
 
@@ -34,7 +34,6 @@ def test_line_protocol_in_and_a_nested_count_out(
     assert seen["isolation"] == "filter"
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference document is not here")
 def test_a_document_with_quirks_runs_unchanged_and_strict_refuses_it(
     loadcheck: Loadcheck, smoke: Path, tmp_path: Path
 ) -> None:
