@@ -167,12 +167,15 @@ def large_document() -> str:
         user: $inputs.userId
         items:
         - count: 1
-          after: $steps.step0.outputs.id
+          after: {after}
     successCriteria:
     - condition: $statusCode == 200
     outputs:
       id: $response.body#/id"""
-    steps = "".join(step.format(number=number) for number in range(STEPS))
+    steps = "".join(
+        step.format(number=number, after="$steps.step0.outputs.id" if number else "0")
+        for number in range(STEPS)
+    )
     return f"""arazzo: 1.0.1
 info:
   title: Large
@@ -201,6 +204,7 @@ paths:
   /items:
     post:
       operationId: create
+      requestBody: {content: {application/json: {}}}
       responses:
         '200':
           description: Made.
