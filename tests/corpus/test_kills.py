@@ -24,7 +24,7 @@ from tests.corpus.service import serving, write
 
 SMOKE = Path(__file__).resolve().parents[2] / "scenarios" / "smoke.toml"
 NUMBER = int(os.environ.get("LOADCHECK_KILLS", "200"))
-TOGETHER = 3
+TOGETHER = 4
 RATE = 50
 MOST_S = 1.0
 SAVING_S = 0.5
@@ -73,7 +73,7 @@ def left(path: Path, came: int) -> Killed:
 @pytest.mark.timeout(900)
 def test_a_kill_costs_a_second_at_most(tmp_path: Path) -> None:
     chance = random.Random(20_260_302)
-    instants = [chance.uniform(0.05, 4.0) for _ in range(NUMBER)]
+    instants = [chance.uniform(0.05, 5.0) for _ in range(NUMBER)]
     came: Counter[str] = Counter()
 
     def answer(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -102,11 +102,11 @@ def test_a_kill_costs_a_second_at_most(tmp_path: Path) -> None:
     assert len(killed) == NUMBER
     phases = Counter(one.phase for one in killed)
     assert set(phases) <= {"", "intent", "running"}
-    assert phases["running"] > NUMBER / 10, phases
     # nothing is sent before the intent is saved, and nothing is acknowledged that never came
     assert [one for one in killed if not one.phase and one.came] == []
     assert [one for one in killed if one.acknowledged > one.came] == []
     assert [one for one in killed if one.lost_s > MOST_S + SAVING_S] == []
+    assert phases["running"] > NUMBER / 10, phases
 
 
 @pytest.mark.long
