@@ -130,7 +130,8 @@ class Histogram(Recorded):
 
     def __init__(self, feed: Callable[[], None] | None = None) -> None:
         self._hdr: Any = layout(SIGNIFICANT_DIGITS).histogram()
-        self._counts: Counts = np.ctypeslib.as_array(self._hdr.counts)
+        # as numpy's own type: in one that comes from ctypes, counting is ten times slower
+        self._counts: Counts = np.ctypeslib.as_array(self._hdr.counts).view(np.uint64)
         self._buffer = array("q")
         self._feed = feed
         self._above_range = 0
@@ -158,11 +159,12 @@ class Histogram(Recorded):
         if len(buffer) >= _BUFFERED:
             self._fold()
 
-    def add(self, durations: Durations) -> Places:
+    def add(self, durations: Durations, also: Histogram | None = None) -> Places:
         """Add many samples at once.
 
         Args:
             durations: In nanoseconds; at least one.
+            also: Another histogram that they are added to: it costs a fraction of adding them anew.
 
         Returns:
             The bucket of each, at this histogram's precision; the last one for those above the
@@ -170,8 +172,6 @@ class Histogram(Recorded):
         """
         samples = np.maximum(durations, 0)
         low, high = int(samples.min()), int(samples.max())
-        self._min_ns = low if self._min_ns < 0 else min(self._min_ns, low)
-        self._max_ns = max(self._max_ns, high)
         micros = (samples + _NS_PER_US // 2) // _NS_PER_US
         buckets = layout(SIGNIFICANT_DIGITS)
         if high <= HIGHEST_US * _NS_PER_US:
@@ -179,9 +179,17 @@ class Histogram(Recorded):
         else:
             places = buckets.places(np.minimum(micros, HIGHEST_US))
             inside = places[micros <= HIGHEST_US]
-            self._above_range += int(places.size - inside.size)
-        np.add.at(self._counts, inside, np.uint64(1))
+        above = places.size - inside.size
+        self._enter(inside, above, low, high)
+        if also is not None:
+            also._enter(inside, above, low, high)  # noqa: SLF001  # of the same class
         return places
+
+    def _enter(self, inside: Places, above: int, low_ns: int, high_ns: int) -> None:
+        self._min_ns = low_ns if self._min_ns < 0 else min(self._min_ns, low_ns)
+        self._max_ns = max(self._max_ns, high_ns)
+        self._above_range += above
+        np.add.at(self._counts, inside, np.uint64(1))
 
     def _fold(self) -> None:
         """Move the samples that wait into their buckets."""

@@ -167,19 +167,23 @@ class StepTimes(Recorded):
     def _fold(self) -> None:
         if not self._waiting:
             return
-        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 4)
+        instants = np.fromiter(self._waiting, np.int64, len(self._waiting)).reshape(-1, 4)
         self._waiting.clear()
         self.add(*instants.T)
 
     def add(self, due: Instants, started: Instants, sent: Instants, done: Instants) -> None:
         """Enter many successes at once; at least one."""
         intervals = self._grid.places(due) if self._grid is not None else due
-        times = {"service_time": self.service_time.add(done - sent)}
-        self.service_time_low.add(done - sent - self._stalls.within(sent, done))
+        lost = self._stalls.within(sent, done)
+        full, low = self.service_time, self.service_time_low
+        times = {"service_time": _add_both(full, low, done - sent, lost)}
         if self.response_time is not None and self.response_time_low is not None:
-            times["response_time"] = self.response_time.add(done - due)
-            # until it was started every delay was our own
-            self.response_time_low.add(done - started - self._stalls.within(started, done))
+            lost = self._stalls.within(started, done)
+            if (started != due).any():
+                # until it was started every delay was our own
+                lost = started - due if lost is None else lost + (started - due)
+            full, low = self.response_time, self.response_time_low
+            times["response_time"] = _add_both(full, low, done - due, lost)
         for name, histograms in self._by_interval.items():
             histograms.add(intervals, times[name])
 
@@ -242,7 +246,7 @@ class Delays(Recorded):
     def _fold(self) -> None:
         if not self._waiting:
             return
-        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 2)
+        instants = np.fromiter(self._waiting, np.int64, len(self._waiting)).reshape(-1, 2)
         self._waiting.clear()
         self.add(*instants.T)
 
@@ -316,6 +320,16 @@ class Tally(Recorded):
         for part in (self, other):
             merged._counts += coarsen(part._counts, merged._doublings - part._doublings)
         return merged
+
+
+def _add_both(
+    full: Histogram, low: Histogram, durations: Instants, lost: Instants | None
+) -> Places:
+    """Enter durations, and into ``low`` without what was lost of each; None: nothing was."""
+    if lost is None:
+        return full.add(durations, low)
+    low.add(durations - lost)
+    return full.add(durations)
 
 
 def encode(counts: Row) -> str:

@@ -8,6 +8,7 @@ lies in them may be our own, so a latency is an interval.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,18 +96,26 @@ class Stalls(Recorded):
         at_ns -= self._origin_ns
         self.pauses.append(Pause(at_ns=at_ns, length_ns=length_ns, suspended=True))
 
-    def within(self, begins: Instants, ends: Instants) -> Instants:
-        """Return how much of each stretch from ``begins`` to ``ends`` was lost to stalls, in ns."""
+    def within(self, begins: Instants, ends: Instants) -> Instants | None:
+        """Return how much of each stretch from ``begins`` to ``ends`` was lost to stalls, in ns.
+
+        None stands for nothing of any: almost always, and it saves working it out.
+        """
         latest_ns = int(ends.max())
         if 0 < self.next_turn_ns < latest_ns - RESOLUTION_NS:
             # what the loop read first after a stall may be looked at before anybody noticed it
             self.add(self.next_turn_ns, latest_ns)
         if not self._edges or latest_ns - self._origin_ns <= self._edges[0]:
-            return np.zeros_like(begins)
-        edges = np.array(self._edges, dtype=np.int64) + self._origin_ns
-        totals = np.array(self._totals, dtype=np.int64)
+            return None
+        earliest_ns = int(begins.min()) - self._origin_ns
+        if self._edges[-1] <= earliest_ns:
+            return None
+        # from the last edge before them on: a long run has many
+        first = max(bisect_right(self._edges, earliest_ns) - 1, 0)
+        edges = np.array(self._edges[first:], dtype=np.int64) + self._origin_ns
+        totals = np.array(self._totals[first:], dtype=np.int64)
         lost = np.interp(ends, edges, totals) - np.interp(begins, edges, totals)
-        return lost.astype(np.int64)
+        return lost.astype(np.int64) if lost.any() else None
 
     def __getstate__(self) -> tuple[tuple[int, ...], tuple[Pause, ...]]:
         return tuple(self._edges), tuple(self.pauses)

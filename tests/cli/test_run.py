@@ -108,7 +108,9 @@ def test_the_ledger_holds_every_copy(loadcheck: Loadcheck, smoke: Path) -> None:
     assert acknowledged == BitMap(range(200))
 
 
-@pytest.mark.parametrize("lost", [1, 7, 500])
+@pytest.mark.parametrize(
+    "lost", [7, *(pytest.param(lost, marks=pytest.mark.long) for lost in (1, 500))]
+)
 def test_planted_losses_are_reported_exactly(loadcheck: Loadcheck, smoke: Path, lost: int) -> None:
     ended = loadcheck(
         "run",

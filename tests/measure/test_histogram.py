@@ -5,6 +5,7 @@ import math
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given
@@ -42,6 +43,17 @@ def test_merging_equals_recording_everything_in_one(left: list[int], right: list
     merged, whole = histogram(left) + histogram(right), histogram(left + right)
     assert merged.encode() == whole.encode()
     assert (merged.count, merged.min_ns, merged.max_ns) == (whole.count, whole.min_ns, whole.max_ns)
+
+
+many = st.lists(st.integers(-1, 2 * HOUR_NS), min_size=1, max_size=60)
+
+
+@given(many, many)
+def test_adding_to_two_equals_adding_to_each(before: list[int], samples: list[int]) -> None:
+    one, other, expected = Histogram(), histogram(before), histogram(before + samples)
+    one.add(np.array(samples), other)
+    assert one == histogram(samples)
+    assert other == expected
 
 
 @given(st.lists(durations, max_size=60))

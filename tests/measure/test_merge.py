@@ -363,4 +363,6 @@ def test_stalls_before_the_load_began_lie_before_it() -> None:
     stalls.begin(77 * S)
     stalls.add(78 * S, 79 * S)
     assert [pause.at_ns for pause in stalls.pauses] == [-7 * S, S]
-    assert stalls.within(np.array([69 * S]), np.array([80 * S])).tolist() == [2 * S]
+    lost = stalls.within(np.array([69 * S]), np.array([80 * S]))
+    assert lost is not None
+    assert lost.tolist() == [2 * S]

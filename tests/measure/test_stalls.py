@@ -12,7 +12,8 @@ STRETCHES = st.lists(
 
 
 def lost(stalls: Stalls, begin: int, end: int) -> int:
-    return int(stalls.within(np.array([begin]), np.array([end]))[0])
+    found = stalls.within(np.array([begin]), np.array([end]))
+    return 0 if found is None else int(found[0])
 
 
 @given(STRETCHES, st.integers(0, 70), st.integers(0, 70))
@@ -27,6 +28,22 @@ def test_the_time_lost_is_that_of_the_union_of_all_stalls(
         moments |= set(range(begin, end))
     begin, end = sorted((one, other))
     assert lost(stalls, begin, end) == len(moments & set(range(begin, end)))
+
+
+@given(STRETCHES, st.lists(st.tuples(st.integers(0, 70), st.integers(0, 70)), min_size=1))
+def test_many_latencies_lose_together_what_each_loses_alone(
+    stretches: list[tuple[int, int]], latencies: list[tuple[int, int]]
+) -> None:
+    stalls = Stalls()
+    for begin, end in sorted(stretches, key=lambda stretch: stretch[1]):
+        stalls.add(begin, end)
+    spans = [sorted(latency) for latency in latencies]
+    begins, ends = np.array(spans, dtype=np.int64).T
+    found = stalls.within(begins, ends)
+    alone = [lost(stalls, begin, end) for begin, end in spans]
+    assert (found is None) is not any(alone)
+    if found is not None:
+        assert found.tolist() == alone
 
 
 def test_long_stalls_are_pauses_and_told_once() -> None:

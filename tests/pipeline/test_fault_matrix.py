@@ -287,7 +287,15 @@ CASES = [
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    # every third in each run of the tests, all of them in the long one
+    [
+        case if number % 3 == 0 else pytest.param(case, marks=pytest.mark.long)
+        for number, case in enumerate(CASES)
+    ],
+    ids=str,
+)
 async def test_what_is_said_of(case: Case) -> None:
     closed = {"model": "closed", "concurrency": 8, "copies": COPIES}
     mix = Mix(

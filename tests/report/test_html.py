@@ -328,6 +328,7 @@ def test_half_an_hour_is_small_enough(document: Document) -> None:
     assert len(page(lengthened(document, 1800))) < 1_000_000
 
 
+@pytest.mark.long
 def test_a_day_is_drawn_in_longer_steps(document: Document) -> None:
     long = lengthened(document, 86_400)
     reached = series(charts(long)["rate"])["reached"]

@@ -72,7 +72,7 @@ def deep() -> dict[str, Any]:
 
 schema = schemathesis.openapi.from_dict(deep())
 settings: Callable[[Any], Any] = hypothesis.settings(
-    max_examples=30, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=15, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 

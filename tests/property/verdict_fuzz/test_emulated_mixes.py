@@ -28,14 +28,14 @@ async def judge(first: int, record_property: Property) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("first", range(0, 60, CHUNK))
-async def test_sixty_mixes(first: int, record_property: Property) -> None:
+@pytest.mark.parametrize("first", range(0, 30, CHUNK))
+async def test_thirty_mixes(first: int, record_property: Property) -> None:
     await judge(first, record_property)
 
 
 @pytest.mark.long
 @pytest.mark.anyio
-@pytest.mark.parametrize("first", range(60, 1500, CHUNK))
+@pytest.mark.parametrize("first", range(30, 1500, CHUNK))
 async def test_many_more(first: int, record_property: Property) -> None:
     await judge(first, record_property)
 
