@@ -167,7 +167,7 @@ class StepTimes(Recorded):
     def _fold(self) -> None:
         if not self._waiting:
             return
-        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 4)
+        instants = np.fromiter(self._waiting, np.int64, len(self._waiting)).reshape(-1, 4)
         self._waiting.clear()
         self.add(*instants.T)
 
@@ -246,7 +246,7 @@ class Delays(Recorded):
     def _fold(self) -> None:
         if not self._waiting:
             return
-        instants = np.array(self._waiting, dtype=np.int64).reshape(-1, 2)
+        instants = np.fromiter(self._waiting, np.int64, len(self._waiting)).reshape(-1, 2)
         self._waiting.clear()
         self.add(*instants.T)
 

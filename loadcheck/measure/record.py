@@ -324,6 +324,43 @@ class Record(Recorded):
         paused: Of the copies skipped, those that fell due during a pause of the generator.
     """
 
+    # an instance with more than thirty attributes has a slow dictionary otherwise
+    __slots__ = (
+        "_ingest",
+        "_origin_ns",
+        "_outcomes",
+        "_seen_lateness",
+        "_seen_times",
+        "_times",
+        "acknowledged",
+        "delays",
+        "dispatch_lag",
+        "due",
+        "grid",
+        "in_flight",
+        "indeterminate",
+        "ingest",
+        "last_ack_ns",
+        "lateness",
+        "ledger",
+        "load_ns",
+        "max_in_flight",
+        "paused",
+        "queries",
+        "rejected",
+        "resends",
+        "retries",
+        "skipped",
+        "stages",
+        "stale_retries",
+        "stalls",
+        "started",
+        "steps",
+        "timeline",
+        "uniques",
+        "unsent",
+    )
+
     def __init__(
         self,
         steps: Sequence[StepPlan],

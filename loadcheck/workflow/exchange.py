@@ -179,9 +179,13 @@ class Exchange:
             ValueError: The body is not JSON.
         """
         if self._json is Exchange._UNREAD:
-            body = self.body
-            # RFC 8259 section 8.1: a parser may ignore a byte order mark
-            self._json = orjson.loads(body[3:] if body.startswith(_BOM) else body)
+            try:
+                self._json = orjson.loads(self.body)
+            except ValueError:
+                # RFC 8259 section 8.1: a parser may ignore a byte order mark
+                if not self.body.startswith(_BOM):
+                    raise
+                self._json = orjson.loads(self.body[len(_BOM) :])
         return self._json
 
     def header(self, name: str) -> str | None:

@@ -29,6 +29,8 @@ from tests.corpus.inputs import BadInput, bad_inputs
 SEED = 20_260_301
 MOST_S = 10
 NUMBER = int(os.environ.get("LOADCHECK_CORPUS", "5600"))
+BLOCKS = 4
+"""In so many parts, which can be played side by side."""
 
 
 _VARYING = re.compile(r"[0-9]+|\"[^\"]*\"|'.*'")
@@ -110,12 +112,13 @@ def alarm() -> Iterator[None]:
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("block", range(BLOCKS))
 @pytest.mark.filterwarnings("ignore")  # of hostile patterns, which are no warnings of ours
-def test_no_bad_input_is_met_by_anything_but_words() -> None:
+def test_no_bad_input_is_met_by_anything_but_words(block: int) -> None:
     found: Counter[str] = Counter()
     examples: dict[str, BadInput] = {}
     kinds: Counter[str] = Counter()
-    for bad in bad_inputs(SEED, NUMBER):
+    for bad in bad_inputs(SEED + block, NUMBER // BLOCKS):
         kinds[bad.kind] += 1
         what = trouble(bad)
         if what:
@@ -130,7 +133,7 @@ def test_no_bad_input_is_met_by_anything_but_words() -> None:
 
 @pytest.mark.timeout(300)
 def test_a_few_of_them_in_processes_of_their_own() -> None:
-    for bad in bad_inputs(SEED + 1, 6):
+    for bad in bad_inputs(SEED + BLOCKS, 6):
         with laid_out(bad):
             began = time.monotonic()
             done = subprocess.run(
