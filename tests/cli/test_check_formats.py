@@ -66,3 +66,9 @@ def test_a_folder_without_any_is_told(loadcheck: Loadcheck, tmp_path: Path) -> N
     done = loadcheck("check", str(tmp_path))
     assert done.code == 2
     assert "no Arazzo document in the folder" in done.stderr
+
+
+def test_a_name_that_no_file_can_have_is_told(loadcheck: Loadcheck) -> None:
+    done = loadcheck("check", "9" * 5000)
+    assert done.code == 2
+    assert "cannot be read" in done.stderr

@@ -243,3 +243,9 @@ def test_what_the_description_of_an_answer_has_no_place_for(bench: Bench) -> Non
     assert [each.remedy for each in plan.warnings if "uniques" in each.message] == [
         "there are count"
     ]
+
+
+@pytest.mark.parametrize("url", ["%41" * 2000, "a%00b.yaml", "9" * 5000])
+def test_a_source_url_that_no_file_can_have_is_told(bench: Bench, url: str) -> None:
+    (problem,) = linted(bench, s("operationId: list"), head=HEAD.replace("api.yaml", f"'{url}'"))
+    assert problem.severity == "error"
