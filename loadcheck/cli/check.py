@@ -13,6 +13,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
+from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem
 
 _DOCUMENTS = (".yml", ".yaml", ".json")
@@ -62,7 +63,7 @@ def check(
     of the specification. In a folder, every file that says "arazzo" is one.
     """
     style = Format.JSON if as_json else style
-    if file.is_dir() or file.suffix in _DOCUMENTS:
+    if is_folder(file) or file.suffix in _DOCUMENTS:
         _lint(file, sources, strict=strict, consent=consent, style=style)
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
@@ -114,7 +115,7 @@ def _lint(
     from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 
-    files = _documents(file) if file.is_dir() else [file]
+    files = _documents(file) if is_folder(file) else [file]
     if not files:
         remedy = "one is a .yml, .yaml or .json file that says arazzo: 1.0.1 or the like"
         raise WorkflowError(
@@ -135,7 +136,7 @@ def _lint(
             sys.stdout.write(f"{FORMATS[style](found)}{told}\n")
     if style is not Format.TEXT:
         sys.stdout.write(FORMATS[style](problems))
-    elif file.is_dir():
+    elif is_folder(file):
         sys.stdout.write(printable(f"{len(files)} documents: {_counted(problems)}") + "\n")
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(Exit.USAGE)

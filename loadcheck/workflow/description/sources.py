@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.documents.document import Document, parse_document, read_document
+from loadcheck.documents.files import is_file
 from loadcheck.documents.problems import DocumentReporter
 from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import Problem, WorkflowError
@@ -159,7 +160,7 @@ class SourceReader:
         if not mapped and "://" not in url and "://" in base:
             beside = None if "://" in home.location else Path(home.location).parent / unquote(url)
             url = urljoin(base, url)
-            if url not in self._known and beside is not None and beside.is_file():
+            if url not in self._known and beside is not None and is_file(beside):
                 return self._note(read_document(beside, str(beside)))
         if url in self._known:
             return self._known[url]
@@ -168,7 +169,7 @@ class SourceReader:
             return self._note(self._fetched(url))
         local = unquote(parts.path) if parts.scheme == "file" else url
         path = Path(local) if mapped else Path(home.location).parent / local
-        if not mapped and "%" in local and not path.exists():  # a URL, so it may be percent-encoded
+        if not mapped and "%" in local and not is_file(path):  # a URL, so it may be percent-encoded
             local = unquote(local)
             path = Path(home.location).parent / local
         return self._note(read_document(path, local))
