@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
+from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem
 
 _DOCUMENTS = (".yml", ".yaml", ".json")
@@ -63,7 +63,7 @@ def check(
     of the specification. In a folder, every file that says "arazzo" is one.
     """
     style = Format.JSON if as_json else style
-    if _is_folder(file) or file.suffix in _DOCUMENTS:
+    if is_folder(file) or file.suffix in _DOCUMENTS:
         _lint(file, sources, strict=strict, consent=consent, style=style)
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
@@ -91,11 +91,6 @@ def check(
         sys.stdout.write(FORMATS[style](()))
 
 
-def _is_folder(path: Path) -> bool:
-    """Return whether a path is a folder; one that no file can have is none."""
-    return os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises where a name is too long
-
-
 def _documents(folder: Path) -> list[Path]:
     """Return the Arazzo documents of a folder and those below it, by name."""
     found = []
@@ -120,7 +115,7 @@ def _lint(
     from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 
-    files = _documents(file) if _is_folder(file) else [file]
+    files = _documents(file) if is_folder(file) else [file]
     if not files:
         remedy = "one is a .yml, .yaml or .json file that says arazzo: 1.0.1 or the like"
         raise WorkflowError(
@@ -141,7 +136,7 @@ def _lint(
             sys.stdout.write(f"{FORMATS[style](found)}{told}\n")
     if style is not Format.TEXT:
         sys.stdout.write(FORMATS[style](problems))
-    elif _is_folder(file):
+    elif is_folder(file):
         sys.stdout.write(printable(f"{len(files)} documents: {_counted(problems)}") + "\n")
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(Exit.USAGE)

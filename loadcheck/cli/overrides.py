@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
 
@@ -112,14 +113,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the ans
 
 def placed(output: Path | None) -> tuple[Path, Path | None]:
     """Return the directory and the file that ``--output`` means; None: a file of any name."""
-    if output is not None and (_is_directory(output) or str(output).endswith("/")):
+    if output is not None and (is_folder(output) or str(output).endswith("/")):
         return output, None
     return Path("results"), output
-
-
-def _is_directory(path: Path) -> bool:
-    """Tell whether there is such a directory; a name too long for one is none."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False

@@ -116,3 +116,19 @@ def _failed(error: OSError | ValueError) -> UnreadableError:
     return UnreadableError(
         f"cannot be read: {reason}", remedy, missing=isinstance(error, FileNotFoundError)
     )
+
+
+def is_file(path: Path) -> bool:
+    """Return whether ``path`` is a file that the user may see; a name too long for one is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder that the user may see; a name too long for one is not."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

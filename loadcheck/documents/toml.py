@@ -273,14 +273,6 @@ def read(path: Path, file: str) -> Node:
     return parse(text, file)
 
 
-def is_file(path: Path) -> bool:
-    """Return whether ``path`` is a file that the user may see; a name too long for one is not."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return a remedy that names the one of ``names`` nearest to ``name``, "" if none is near."""
     remedy = did_you_mean(name, names)

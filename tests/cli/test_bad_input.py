@@ -143,3 +143,11 @@ def test_a_secret_appears_nowhere(loadcheck: Loadcheck, tmp_path: Path) -> None:
     for text in texts:
         assert secret not in text
         assert encoded not in text
+
+
+@pytest.mark.parametrize("name", ["9" * 5000, f"{'9' * 5000}.toml", f"{'9' * 5000}.yml"])
+def test_a_name_too_long_for_a_file_is_told(loadcheck: Loadcheck, name: str) -> None:
+    done = loadcheck("check", name)
+    assert done.code == 2
+    assert "Traceback" not in done.stderr
+    assert "too long" in done.stdout + done.stderr

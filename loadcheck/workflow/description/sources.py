@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.documents.document import Document, parse_document, read_document
+from loadcheck.documents.files import is_file
 from loadcheck.documents.problems import DocumentReporter
 from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import Problem, WorkflowError
@@ -160,7 +160,7 @@ class SourceReader:
         if not mapped and "://" not in url and "://" in base:
             beside = None if "://" in home.location else Path(home.location).parent / unquote(url)
             url = urljoin(base, url)
-            if url not in self._known and beside is not None and _is_there(beside):
+            if url not in self._known and beside is not None and is_file(beside):
                 return self._note(read_document(beside, str(beside)))
         if url in self._known:
             return self._known[url]
@@ -169,9 +169,7 @@ class SourceReader:
             return self._note(self._fetched(url))
         local = unquote(parts.path) if parts.scheme == "file" else url
         path = Path(local) if mapped else Path(home.location).parent / local
-        if (
-            not mapped and "%" in local and not _is_there(path)
-        ):  # a URL, so it may be percent-encoded
+        if not mapped and "%" in local and not is_file(path):  # a URL, so it may be percent-encoded
             local = unquote(local)
             path = Path(home.location).parent / local
         return self._note(read_document(path, local))
@@ -191,11 +189,6 @@ class SourceReader:
         if base != document.location:
             self._known.setdefault(base, document)
         return document
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether there is a file; nowhere is one whose name is too long, or holds a NUL."""
-    return os.path.isfile(path)  # noqa: PTH113  # Path.is_file raises for such a name
 
 
 def base_of(document: Document) -> str:
