@@ -501,14 +501,8 @@ class _Weighing:
     def _lost(self) -> Claim:
         terms, groups = self._terms, self._groups
         if self._contradicted is not None:
-            fewest = max(0, terms.least(self._stands.lowest) - terms.before)
-            at_most = min(terms.lower, max(0, terms.upper + terms.sent.rejected - fewest))
-            unsplit = terms.splits and not self._grouped
-            strangers = terms.least(self._stands.highest) - terms.before > terms.upper
-            unsplit = unsplit or strangers or terms.isolation == "baseline"
-            if self._contradicted is Reason.ROWS or unsplit:
-                at_most = terms.lower
-            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=self._contradicted)
+            # answers that contradict each other bound nothing
+            return Claim(verdict=Verdict.UNKNOWN, at_most=terms.lower, reason=self._contradicted)
         at_least = max(0, terms.lower - self._most, groups.lost_at_least)
         at_most = max(at_least, self._hidden_at_most())
         if at_least:
@@ -520,7 +514,9 @@ class _Weighing:
                 at_least = min(self._proven, at_least)
                 return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most, reason=doubt)
             if doubt is not None:
-                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+                frozen = doubt is Reason.CONTROLS and terms.approximate
+                most = terms.lower if frozen else at_most
+                return Claim(verdict=Verdict.UNKNOWN, at_most=most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
         doubt = self._doubt_of_arrival(at_most)
         if doubt in (Reason.UNSPLIT, Reason.FOREIGN):

@@ -234,6 +234,7 @@ def test_a_heavy_tail_lies_within_the_bounds() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_heavy_tail_lies_within_the_bounds_in_a_hundred_runs() -> None:
     trials = [heavy_tailed(seed, duration_s=4 + seed % 20) for seed in range(100)]
     for ordered in (False, True):
