@@ -281,7 +281,8 @@ def _character(character: str, after: str) -> str:
     ]
     percents = ["".join(f"%(?:25)*{_hex(f'{byte:02x}')}" for byte in utf_8)]
     if not character.isascii():  # as a header that is read in the other of the two codings shows it
-        spellings.append(re.escape(utf_8.decode("latin-1", "replace")))
+        # which may begin with the character itself, as "Ã" does
+        spellings.insert(0, re.escape(utf_8.decode("latin-1", "replace")))
         for byte in character.encode("latin-1", "ignore"):
             escapes.append(f"x{_hex(f'{byte:02x}')}")
             percents.append(f"%(?:25)*{_hex(f'{byte:02x}')}")

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # how long an example takes says how busy the machine is, not whether it is right
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "untimed", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 

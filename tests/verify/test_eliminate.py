@@ -40,7 +40,7 @@ def count(known: list[Ints], maybe: list[Ints], lost: set[int], landed: set[int]
 
 
 @given(worlds())
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_nobody_is_named_who_could_be_innocent(
     world: tuple[list[Ints], list[Ints], set[int], set[int]],
 ) -> None:
@@ -60,7 +60,7 @@ def test_nobody_is_named_who_could_be_innocent(
 
 
 @given(worlds(most=9))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_what_is_decided_holds_in_every_explanation(
     world: tuple[list[Ints], list[Ints], set[int], set[int]],
 ) -> None:
@@ -105,7 +105,7 @@ def test_users_who_were_never_sent_are_noticed_or_cancel_out(
     st.dictionaries(st.integers(0, 59), st.integers(1, 4), max_size=8),
     st.integers(0, 2**32),
 )
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_surplus_events_are_given_to_those_who_have_them(
     users: int, partitions: int, width: int, surplus: dict[int, int], seed: int
 ) -> None:

@@ -409,7 +409,7 @@ def without_reasons(match: re.Match[bytes]) -> bytes:
     return re.sub(rb"(?m)^(HTTP/1\.[01] \d{3})(?: [^\r\n]*)?", rb"\1 X", match[0])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     tokens=st.lists(TOKENS, max_size=9),
     base=st.sampled_from(sorted(CORPUS)),
@@ -456,7 +456,7 @@ def test_any_bytes_give_what_h11_reads_or_a_clear_failure(
     assert (exchange.status, exchange.body) == (expected[0], expected[2])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     first=st.sampled_from(sorted(CORPUS)),
     second=st.sampled_from(sorted(CORPUS)),
