@@ -111,6 +111,7 @@ def test_not_even_the_lowest_rate(loadcheck: Loadcheck, tmp_path: Path) -> None:
     assert document(loadcheck)["verdict"] == "fail"
 
 
+@pytest.mark.long
 def test_lost_users_are_not_taken(loadcheck: Loadcheck, tmp_path: Path) -> None:
     path = scenario(tmp_path, "faults.drop = { count = 3, among = 50 }")
     ended = loadcheck("capacity", path, "--json")
@@ -124,6 +125,7 @@ def test_lost_users_are_not_taken(loadcheck: Loadcheck, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "probes"), [(["--budget", "60"], 1), (["--budget", "9m,250"], 2)]
 )
+@pytest.mark.long
 def test_the_budget_of_events_is_kept(
     loadcheck: Loadcheck, tmp_path: Path, budget: list[str], probes: int
 ) -> None:
@@ -206,6 +208,7 @@ def test_it_leaves_this_machine_only_when_told_to(loadcheck: Loadcheck, tmp_path
     assert "would send an unlimited number of events" in unbounded.stderr
 
 
+@pytest.mark.long
 def test_a_search_is_no_run(loadcheck: Loadcheck, tmp_path: Path) -> None:
     loadcheck("capacity", scenario(tmp_path, ""), "--to", "25", "--quiet")
     (path,) = loadcheck.results()

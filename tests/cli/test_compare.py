@@ -192,6 +192,7 @@ def test_intervals_edited_by_hand_are_refused_with_their_place(
     assert "x.json: intervals.lateness: not an HdrHistogram" in done.stderr
 
 
+@pytest.mark.long
 def test_real_runs_are_compared(loadcheck: Loadcheck, smoke: Path) -> None:
     for name in ("a.json", "b.json"):
         ran = loadcheck("run", smoke, "--quiet", "--output", name)

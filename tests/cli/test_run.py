@@ -286,6 +286,7 @@ def test_the_output_may_be_named_and_is_not_overwritten(
     assert loadcheck.results() == []
 
 
+@pytest.mark.long
 def test_a_seed_is_recorded_and_repeats_the_arrivals(loadcheck: Loadcheck, smoke: Path) -> None:
     poisson = sets(load__arrivals="poisson")
     planned = [

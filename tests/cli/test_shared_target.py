@@ -40,6 +40,7 @@ def service() -> Iterator[list[str]]:
     process.stdout.close()
 
 
+@pytest.mark.long
 def test_two_runs_in_a_row_both_pass(loadcheck: Loadcheck, smoke: Path, service: list[str]) -> None:
     for _ in range(2):
         ended = loadcheck("run", smoke, *service)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import anyio.abc
@@ -161,3 +162,17 @@ async def test_the_time_to_read_begins_when_all_is_written(kind: str) -> None:
             tasks.start_soon(read_late)
             exchange = await send(through, origin, body)
     assert exchange.status == 200, exchange.detail
+
+
+async def test_a_step_has_a_shorter_one_of_its_own(kind: str) -> None:
+    """The workflow document says how long an attempt may take (Arazzo 1.1.0, ``timeout``)."""
+
+    async def falls_silent(stream: anyio.abc.ByteStream) -> None:
+        await read_request(stream)
+        await anyio.sleep(10)
+
+    limits = replace(deadlines(request_s=9), steps_s={0: 0.3})
+    async with server(falls_silent) as origin, transport(kind, limits) as through:
+        exchange = await send(through, origin)
+    assert exchange.failure is Failure.TIMEOUT
+    assert exchange.detail == "no complete answer within 0.3 s"
