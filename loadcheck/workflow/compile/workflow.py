@@ -129,6 +129,7 @@ class Unit:
         result_uses: What its outputs depend on.
         events: Events of a copy that has its request for itself, where copies may share one.
         sent: Whether its requests are to be sent: one that must fail is an error then.
+        cookies: Whether a copy keeps the cookies that it is given.
     """
 
     book: ArazzoDescription
@@ -142,6 +143,7 @@ class Unit:
     result_uses: frozenset[str] = frozenset()
     events: int | None = None
     sent: bool = False
+    cookies: bool = False
     _filled: set[tuple[str, str]] = field(default_factory=set)
     _places: dict[str, int] = field(default_factory=dict)
 
@@ -251,11 +253,14 @@ class Unit:
                 unit.requires = ()
         self.machine.steps = tuple(unit.step for unit in self.steps)
         self.machine.blank = [MISSING] * self.scope.frame_size
+        if self.cookies:
+            self.machine.blank[Slot.COOKIES] = None
         if self.events is not None:
             self.machine.blank[Slot.EVENTS] = self.events
 
     def keep_cookies(self) -> None:
         """Let a copy send the cookies that its answers have set."""
+        self.cookies = True
         self.machine.blank[Slot.COOKIES] = None
         for unit in self.steps:
             step, render = unit.step, unit.step.render
