@@ -8,6 +8,7 @@ from tests.benchmarks.steady import busy, verdicts
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_with_every_core_busy_no_fine_service_is_blamed() -> None:
     with busy(2):
         codes, told = verdicts(20)
