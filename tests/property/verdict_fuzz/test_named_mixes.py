@@ -228,6 +228,7 @@ def test_percentiles_of_a_heavy_tail_are_inside_their_bounds(seed: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_hundred_heavy_tails() -> None:
     load = {"model": "open", "rate": 150, "duration": "2s"}
     wrong = []
