@@ -7,15 +7,9 @@ import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from loadcheck.pipeline.prepare import planned_copies
+from loadcheck.load.pacer import planned_copies
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.workflow.identity import Run
-
-
-def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
-    """Return what a run must show nowhere: the scenario's secrets, and what its target gave it."""
-    return (scenario.secrets | frozenset(run.target.values())) - {""}
-
 
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12

@@ -8,23 +8,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from loadcheck.load.retry import Backoff
+from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import (
     PLACEHOLDER_TARGET,
     PLACEHOLDER_URL,
     new_run,
-    secret_values,
 )
-from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, warmups_of
+from loadcheck.pipeline.prepare import prepare
+from loadcheck.pipeline.target import check_tls
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, Run, partitions
+from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
     {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
@@ -54,7 +54,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     )
     check_tls(scenario)
     reached = destinations(scenario, prepared.plan.steps, metrics=True)
-    hidden = redactor(secret_values(scenario, run))
+    hidden = redactor(prepared.secrets)
     plan, verify = prepared.plan, scenario.verify
     copies = prepared.planned
     shown: dict[str, Any] = {
@@ -101,7 +101,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         ],
         "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
         "first_query": _first_query(prepared, hidden),
-        "warnings": warnings.of_intent(scenario, prepared),
+        "warnings": warnings.of_intent(prepared),
     }
     clean: dict[str, Any] = hidden.document(shown, _OWN | set(_keys(shown)))
     return clean
@@ -124,9 +124,9 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
     return {
         "opened_ahead": [
             {"at_s": warmup.at_s, "connections": warmup.connections}
-            for warmup in warmups_of(scenario)
+            for warmup in warmups(scenario.load)
         ],
-        "at_most": max_concurrent_requests(scenario),
+        "at_most": max_requests(scenario.load),
         "compress": target.compress,
         "proxy": target.proxy,
         "http2": target.http2,
@@ -177,12 +177,11 @@ def _load(scenario: Scenario, prepared: CompiledScenario) -> dict[str, Any]:
 
 
 def _first_request(prepared: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
-    once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
     now_ms, plan = time.time_ns() // 1_000_000, prepared.plan
     if copies > 1:
-        flow = plan.batch(range(copies), now_ms, once, lambda _: None)
+        flow = plan.batch(range(copies), now_ms, no_retry, lambda _: None)
     else:
-        flow = plan.copy(0, now_ms, once)
+        flow = plan.copy(0, now_ms, no_retry)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
@@ -202,9 +201,9 @@ def _together(scenario: Scenario, copies: int | None) -> int:
 
 
 def _first_query(prepared: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
-    if prepared.questions is None:
+    if prepared.verification is None:
         return None
-    flow = prepared.questions.uniques.run(1)
+    flow = prepared.verification.queries.counts.uniques.run(1)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
@@ -216,7 +215,7 @@ def _buckets(
 ) -> dict[str, Any] | None:
     """Return where buckets stand on an event, and how many bytes they add to a request."""
     split = scenario.verify.split
-    if not scenario.localizes or split is None:
+    if not scenario.verify.localizes or split is None:
         return None
     plain = dataclasses.replace(
         scenario, verify=dataclasses.replace(scenario.verify, localize=False)
@@ -233,7 +232,7 @@ def _buckets(
         "queries": 1
         + (prepared.planned is None or prepared.planned > SEQUENCES)
         + (scenario.load.events_per_copy > 1),
-        "cost": prepared.questions.split_cost if prepared.questions else 1,
+        "cost": prepared.verification.queries.split_cost if prepared.verification else 1,
     }
 
 

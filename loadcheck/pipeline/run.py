@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -16,25 +16,27 @@ from typing import Self
 import anyio
 
 from loadcheck.emulator.process import Running
+from loadcheck.load.engine import open_engine
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import (
     PLACEHOLDER_TARGET,
     PLACEHOLDER_URL,
     new_run,
-    secret_values,
 )
-from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
+from loadcheck.pipeline.prepare import prepare
 from loadcheck.pipeline.session import AbortPolicyFactory, CompletedRun, RunSession, Watch
-from loadcheck.pipeline.target import check_tls, serving, supplied, transports
+from loadcheck.pipeline.target import check_tls, serving, supplied
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.abort import ThresholdAbort
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.query_client import QueryBudget, QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
@@ -195,7 +197,7 @@ def rehearse(
     found = destinations(scenario, prepared.plan.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(prepared))
     check_tls(scenario)
-    raise_open_file_limit(max_concurrent_requests(scenario) + _SPARE_FILES)
+    raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
     return prepared
 
 
@@ -222,35 +224,22 @@ async def attempt(
     identity = new_run(scenario, datetime.now(UTC), supplied(emulator), seed=seed)
     servers = {"*": emulator.url} if emulator else {}
 
-    def until(day: str) -> CompiledScenario:
-        run = replace(identity, end_day=day)
-        return prepare(scenario, run=run, servers=servers, seed=seed, consent=occasion.consent)
-
-    prepared = until(identity.end_day)
+    compiled = prepare(scenario, run=identity, servers=servers, seed=seed, consent=occasion.consent)
     book = ResultWriter(
         place(identity.id),
-        document.intent(scenario, prepared, identity, seed, warnings.of_intent(scenario, prepared)),
-        redactor(secret_values(scenario, identity)),
+        document.intent(compiled, warnings.of_intent(compiled)),
+        redactor(compiled.secrets),
     )
     work: RunSession | None = None
     try:
-        async with transports(scenario, prepared.plan, consent=occasion.consent) as (
-            transport,
-            asking,
+        async with (
+            httpx_transport(compiled.asking) as asking,
+            open_engine(compiled.load, compiled.plan) as engine,
         ):
-            work = RunSession(
-                scenario,
-                prepared,
-                book,
-                transport,
-                asking,
-                seed,
-                identity.id,
-                identity.copies,
-                watching,
-                occasion.allowance,
-                until,
+            channel = QueryChannel(
+                send=asking.send, sent=engine.record.asked, budget=occasion.allowance
             )
+            work = RunSession(compiled, book, engine, channel, watching)
             await work.through(watch, occasion.signals)
     except Exception as error:
         if work is None or not work.begun:

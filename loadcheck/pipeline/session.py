@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import signal
 import time
 from collections.abc import (
@@ -11,7 +9,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -22,24 +19,17 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from loadcheck.errors import InputError, ResultFileError
-from loadcheck.load.monitor import Monitor, each_second
-from loadcheck.load.pacer import Warmup
-from loadcheck.load.retry import backoff
-from loadcheck.load.runner import Runner
-from loadcheck.load.transport import LoadTransport
-from loadcheck.load.transport.httpx_ import HttpxTransport
-from loadcheck.measure.record import Record, StageSpan
+from loadcheck.load.engine import Listener, LoadEngine
+from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
-from loadcheck.pipeline.prepare import grid_of, limits_of, stages_of
-from loadcheck.pipeline.target import refusal, warmups_of
+from loadcheck.pipeline.target import refusal
 from loadcheck.result import document
 from loadcheck.result import document as intervals
 from loadcheck.result.writer import ResultWriter
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.scenario.model import ClosedLoad
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
 from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
@@ -49,13 +39,10 @@ from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
-from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.query_client import QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Finding, SentCounts
-from loadcheck.workflow.identity import Buckets
-
-_GC_THRESHOLD = 50_000
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
@@ -96,76 +83,43 @@ class RunSession:
 
     def __init__(
         self,
-        scenario: Scenario,
-        prepared: CompiledScenario,
+        compiled: CompiledScenario,
         book: ResultWriter,
-        transport: LoadTransport,
-        asking: HttpxTransport,
-        seed: int,
-        run_id: str,
-        copies: int | None,
+        engine: LoadEngine,
+        channel: QueryChannel,
         watching: AbortPolicyFactory = ThresholdAbort,
-        allowance: QueryBudget | None = None,
-        until: Callable[[str], CompiledScenario] | None = None,
     ) -> None:
-        self._scenario = scenario
-        self._until = until
-        self._prepared = prepared
+        self._compiled = compiled
         self._book = book
-        self._transport = transport
-        self._planned = prepared.planned
-        self._record = record = Record(
-            prepared.plan.steps,
-            prepared.ingest.index,
-            prepared.observer.index if prepared.observer else None,
-            stages_of(scenario, prepared),
-            grid_of(scenario),
-        )
-        self._runner = Runner(
-            prepared.plan,
-            ingest=prepared.ingest.index,
-            transport=transport,
-            record=record,
-            backoff=backoff(scenario, seed),
-            limits=limits_of(scenario, prepared.plan),
-            together=scenario.load.copies_per_request,
-        )
-        load = scenario.load
-        # nobody adds the record of the only process to another
-        record.timeline.keeps_samples = False
+        self._engine = engine
+        self._planned = compiled.planned
+        self._record = record = engine.record
+        load, pacer = compiled.load.load, compiled.pacer
         self._progress = Progress(
-            name=scenario.name,
-            run_id=run_id,
+            name=compiled.scenario.name,
+            run_id=compiled.run.id,
             record=record,
             planned=self._planned,
-            pacer=prepared.pacer,
-            duration_s=prepared.pacer.duration_s
-            if prepared.pacer
+            pacer=pacer,
+            duration_s=pacer.duration_s
+            if pacer
             else (load.duration_s if isinstance(load, ClosedLoad) else None),
         )
         self._verification = (
-            Verification(
-                scenario,
-                prepared,
-                Buckets(run_id=run_id, copies=copies),
-                send=asking.send,
-                seen=self._seen,
-                sent=record.asked,
-                seed=seed,
-                allowance=allowance,
-            )
-            if prepared.questions is not None
-            else None
+            None
+            if compiled.verification is None
+            else Verification(compiled.verification, channel, self._seen)
         )
-        self._monitor = Monitor(record.stages, record.stalls)
         spans = [stage.span for stage in record.stages]
-        self._watchdog = watching(prepared.thresholds, spans)
+        self._watchdog = watching(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
+        self._saving = False
+        self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
-        self._end_day = str(book.document["run"]["end_day"])
+        self._end_day = compiled.run.end_day
 
     async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
         """Do everything that needs the network, up to the second of the signals.
@@ -179,7 +133,7 @@ class RunSession:
             around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
                 around.start_soon(self._heed, signals, scope)
-                self._book.trouble = await refusal(self._scenario, self._prepared.plan)
+                self._book.trouble = await refusal(self._compiled)
                 if self._book.trouble is None:
                     await self._attempt("asking", self._ask_before)
                     await self._attempt("load", self._load)
@@ -208,8 +162,7 @@ class RunSession:
         self._broken.append(broken(name, error))
         if name == "load":
             self._fault = error
-            if self._runner.begin_ns and not self._record.load_ns:
-                self._record.end(time.monotonic_ns())
+            self._engine.close()
 
     async def finish(self) -> CompletedRun:
         """Judge what was recorded, and save it."""
@@ -221,24 +174,24 @@ class RunSession:
             seen, _ = conclude(None, None, sent=self._sent(), controlled=ControlResult())
         else:
             seen = verified.consistency
-        rates, monitor = self._rates(), self._monitor
+        rates, monitor = self._rates(), self._engine.monitor
         figures = RunFigures(
             record=record,
             monitor=monitor,
             rates=rates,
-            pacer=self._prepared.pacer,
+            pacer=self._compiled.pacer,
             consistency=seen,
             lag=verified.visibility if verified else None,
         )
         judgement = judge(
-            self._prepared,
+            self._compiled.thresholds,
             figures,
             [*(verified.findings if verified is not None else ()), *self._broken],
             trouble=book.trouble,
             aborted=self._aborted,
             checked=self._verification is not None,
         )
-        pacer = self._prepared.pacer
+        pacer = self._compiled.pacer
         book.document["run"] |= {
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
@@ -252,21 +205,21 @@ class RunSession:
                 **document.measured(
                     record,
                     monitor,
-                    self._prepared.plan.steps,
+                    self._compiled.plan.steps,
                     rates,
                     pacer.peak_rate if pacer else None,
                 ),
-                "stages": intervals.stages(self._scenario.load, rates.duration_s),
+                "stages": intervals.stages(self._compiled.load.load, rates.duration_s),
                 "intervals": intervals.intervals(record),
                 "consistency": document.consistency(
-                    seen, self._verification, verified, self._runner.begin_ns
+                    seen, self._verification, verified, self._engine.begin_ns
                 ),
                 "thresholds": [judged.to_json() for judged in judgement.judged],
                 "findings": [finding.to_json() for finding in judgement.findings],
                 "warnings": [
                     *book.document["warnings"],
                     *warnings.of_run(
-                        self._prepared.plan,
+                        self._compiled.plan,
                         record,
                         missed=book.missed,
                         notes=self._progress.notes,
@@ -307,49 +260,53 @@ class RunSession:
             self._book.document["run"]["baseline"] = self._verification.baseline
 
     async def _load(self) -> None:
-        scenario, runner, progress = self._scenario, self._runner, self._progress
         if self._interrupted:
             return
-        progress.phase = Phase.LOAD
-        load, drain_s = scenario.load, scenario.timeouts.drain_s
-        warm, origin = self._transport.warm, self._prepared.ingest.origin
-        ahead = warmups_of(scenario)
-        for warmup in ahead:
-            if not warmup.at_s:
-                await warm(origin, warmup.connections)
-        # a pass of the collector takes long: seconds are counted from after it
-        with _calm_collector():
-            async with anyio.create_task_group() as beside:
-                progress.begin_ns = time.monotonic_ns()
-                self._book.document["run"]["load_began_at"] = document.utc_now()
-                beside.start_soon(self._keep_time, progress.begin_ns)
-                if self._verification is not None:
-                    verification = self._verification
-                    beside.start_soon(verification.sample, self._come_so_far)
-                    for asks in (verification.observer.watch, verification.watch_order):
-                        beside.start_soon(self._attempt, "asking", asks)
-                beside.start_soon(self._monitor.watch_loop)
-                for warmup in ahead:
-                    if warmup.at_s:
-                        beside.start_soon(self._warm_later, warmup)
-                with self._monitor.watching():
-                    if isinstance(load, OpenLoad):
-                        assert self._prepared.pacer is not None
-                        await runner.run_open(
-                            self._prepared.pacer, max_in_flight=load.max_in_flight, drain_s=drain_s
-                        )
-                    else:
-                        await runner.run_closed(
-                            concurrency=load.concurrency,
-                            copies=load.copies,
-                            duration_s=load.duration_s,
-                            drain_s=drain_s,
-                        )
-                beside.cancel_scope.cancel()
-        self._record.stale_retries = self._transport.stale_retries
-        elapsed_s = (time.monotonic_ns() - progress.begin_ns) / 1e9
-        if elapsed_s > len(self._record.timeline):
-            self._record.close_second(int(elapsed_s))
+        self._progress.phase = Phase.LOAD
+        await self._engine.warm()
+        async with anyio.create_task_group() as beside:
+            self._beside = beside
+            await self._engine.run(Listener(began=self._began, second=self._second_over))
+            beside.cancel_scope.cancel()
+
+    def _began(self) -> None:
+        """Start what goes on beside the load."""
+        self._progress.begin_ns = self._engine.begin_ns
+        self._book.document["run"]["load_began_at"] = document.utc_now()
+        verification, beside = self._verification, self._beside
+        if verification is not None and beside is not None:
+            beside.start_soon(verification.sample, self._come_so_far)
+            for asks in (verification.observer.watch, verification.watch_order):
+                beside.start_soon(self._attempt, "asking", asks)
+
+    def _second_over(self, _second: int) -> None:
+        """Look at what the load has come to, and have it saved."""
+        self._look_whether_to_abort()
+        beside = self._beside
+        assert beside is not None
+        if not self._saving:
+            self._saving = True
+            beside.start_soon(self._save)
+        last = end_day(self._compiled.scenario, _now())
+        if last > self._end_day and self._verification is not None:
+            self._end_day = last
+            beside.start_soon(self._widen, self._verification, last)
+
+    async def _save(self) -> None:
+        self._book.document.update(document.moving(self._record, self._planned))
+        try:
+            await self._book.try_save("running", durable=False)
+        finally:
+            self._saving = False
+
+    async def _widen(self, verification: Verification, day: str) -> None:
+        """Let the queries reach to a later day: the load lasts longer than was known."""
+        try:
+            await verification.ask_until(day)
+        except InputError as error:  # a file that the scenario names is gone
+            self._progress.notes.append(f"the queries end before the load does: {error}")
+            return
+        self._book.document["run"]["end_day"] = day
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
@@ -358,7 +315,7 @@ class RunSession:
         awaited = record.acknowledged or record.indeterminate or record.in_flight
         if verification is not None and awaited:
             since_ns = record.last_ack_ns
-            since_ns = 0 if since_ns is None else self._runner.begin_ns + since_ns
+            since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._attempt, "asking", verification.watch_order)
                 await verification.after(self._sent(), record.ledger, since_ns)
@@ -378,53 +335,11 @@ class RunSession:
             acknowledged=record.acknowledged,
             indeterminate=record.indeterminate,
             rejected=record.rejected,
-            events_per_copy=self._scenario.load.events_per_copy,
+            events_per_copy=self._compiled.load.load.events_per_copy,
             sent_again=record.stale_retries,
         )
 
     # what goes on beside them
-
-    async def _warm_later(self, warmup: Warmup) -> None:
-        """Open connections ahead of a stage whose rate rises."""
-        await anyio.sleep(warmup.at_s)
-        await self._transport.warm(self._prepared.ingest.origin, warmup.connections)
-
-    async def _keep_time(self, begin_ns: int) -> None:
-        """Close the timeline's seconds and save what is known so far."""
-        async with anyio.create_task_group() as saving:
-            busy = False
-
-            async def save() -> None:
-                nonlocal busy
-                self._book.document.update(document.moving(self._record, self._planned))
-                try:
-                    await self._book.try_save("running", durable=False)
-                finally:
-                    busy = False
-
-            def close(second: int) -> None:
-                nonlocal busy
-                self._record.close_second(second)
-                self._look_whether_to_abort()
-                if not busy:
-                    busy = True
-                    saving.start_soon(save)
-                if self._until is not None and end_day(self._scenario, _now()) > self._end_day:
-                    self._end_day = end_day(self._scenario, _now())
-                    saving.start_soon(self._widen, self._end_day, self._until)
-
-            await each_second(begin_ns, close)
-
-    async def _widen(self, day: str, until: Callable[[str], CompiledScenario]) -> None:
-        """Let the queries reach to a later day: the load lasts longer than was known."""
-        try:
-            prepared = await anyio.to_thread.run_sync(until, day)
-        except InputError as error:  # a file that the scenario names is gone
-            self._progress.notes.append(f"the queries end before the load does: {error}")
-            return
-        if self._verification is not None:
-            self._verification.ask_by(prepared)
-        self._book.document["run"]["end_day"] = day
 
     def _look_whether_to_abort(self) -> None:
         record = self._record
@@ -432,14 +347,14 @@ class RunSession:
             return
         figures = RunFigures(
             record=record,
-            monitor=self._monitor,
+            monitor=self._engine.monitor,
             rates=self._rates(),
-            pacer=self._prepared.pacer,
+            pacer=self._compiled.pacer,
         )
         self._aborted = self._watchdog.look(figures, self._progress.elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
-            self._runner.stop()
+            self._engine.stop()
 
     async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
         """The first signal ends the load, the second ends the waiting."""
@@ -448,7 +363,7 @@ class RunSession:
                 scope.cancel()
             self._interrupted = True
             self._progress.interrupt()
-            self._runner.stop()
+            self._engine.stop()
 
     def _seen(self, observation: Observation) -> None:
         self._progress.observation = observation
@@ -457,8 +372,8 @@ class RunSession:
             self._record.uniques = observation.uniques - (before or 0)
 
     def _rates(self) -> Rates:
-        record, pacer = self._record, self._prepared.pacer
-        so_far_ns = time.monotonic_ns() - self._runner.begin_ns if self._runner.begin_ns else 0
+        record, pacer = self._record, self._compiled.pacer
+        so_far_ns = time.monotonic_ns() - self._engine.begin_ns if self._engine.begin_ns else 0
         duration_s = (record.load_ns or so_far_ns) / 1e9
         if pacer is None or not duration_s:
             asked = None
@@ -474,17 +389,3 @@ class RunSession:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-@contextlib.contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Keep the garbage collector's long passes out of the load: a pause would look like latency."""
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()

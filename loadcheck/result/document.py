@@ -29,7 +29,6 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates
 from loadcheck.verify.session import Verification, Verified
 from loadcheck.verify.verdict import Consistency
-from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import StepPlan
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
@@ -37,21 +36,16 @@ _EXAMPLE = 300
 """Characters kept of an answer."""
 
 
-def intent(
-    scenario: Scenario,
-    prepared: CompiledScenario,
-    run: Run,
-    seed: int,
-    warnings: Sequence[str] = (),
-) -> dict[str, Any]:
+def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
+    scenario, run, observer = compiled.scenario, compiled.run, compiled.observer
     return {
         "schema": SCHEMA,
         "verdict": "unknown",
         "run": {
             "id": run.id,
             "phase": "intent",
-            "seed": seed,
+            "seed": compiled.seed,
             "started_at": utc_now(),
             "ended_at": None,
             "interrupted": False,
@@ -67,10 +61,10 @@ def intent(
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
-            "id": prepared.plan.workflow_id,
+            "id": compiled.plan.workflow_id,
             "sha256": workflow_hash(scenario),
-            "ingest": prepared.ingest.step_id,
-            "observer": prepared.observer.step_id if prepared.observer else None,
+            "ingest": compiled.ingest.step_id,
+            "observer": observer.step_id if observer else None,
         },
         "environment": environment(),
         "warnings": [*warnings],

@@ -77,13 +77,13 @@ def test_steps_are_found_by_what_they_do() -> None:
 def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
     env = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "secret"}
     found = scenarios.load(SCENARIOS / f"{name}.toml", env=env)
-    assert found.localizes
+    assert found.verify.localizes
     plain = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.localize=false"], env=env)
-    assert not plain.localizes
+    assert not plain.verify.localizes
     about = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.approximate=1%"], env=env)
-    assert (about.localizes, about.verify.approximate) == (False, 0.01)
+    assert (about.verify.localizes, about.verify.approximate) == (False, 0.01)
 
 
 def test_without_verification_nobody_is_asked() -> None:
     found = prepared(load("smoke", "verify.enabled=false", "thresholds=[]"))
-    assert (found.observer, found.questions, found.controls) == (None, None, None)
+    assert (found.observer, found.verification) == (None, None)

@@ -11,7 +11,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.target import deadlines, serving, supplied
+from loadcheck.pipeline.target import serving, supplied
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -26,8 +26,9 @@ def load(name: str, *overrides: str) -> Scenario:
 
 def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
     plan: Any = SimpleNamespace(warnings=["first"])
-    prepared: Any = SimpleNamespace(plan=plan, ingest=SimpleNamespace(origin=origin))
-    first, *said = warnings.of_intent(scenario, prepared)
+    ingest = SimpleNamespace(origin=origin)
+    compiled: Any = SimpleNamespace(plan=plan, ingest=ingest, scenario=scenario)
+    first, *said = warnings.of_intent(compiled)
     assert first == "first"
     return said
 
@@ -81,8 +82,3 @@ def test_a_proxy_that_does_not_matter_is_not_told(monkeypatch: pytest.MonkeyPatc
 def test_a_proxy_for_another_scheme_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     assert route_warnings(load("live"), AWAY) == []
-
-
-def test_deadlines_are_the_scenario_s() -> None:
-    found = deadlines(load("smoke", "timeouts.connect=1s", "timeouts.request=3s"))
-    assert (found.connect_s, found.request_s, found.read_s) == (1, 3, None)
