@@ -84,15 +84,12 @@ class Emulator:
         taxonomy = Taxonomy(config.taxonomy, store)
         segmentation = SegmentationEndpoint(
             config,
-            store=store,
-            taxonomy=taxonomy,
+            taxonomy,
             clock=self.clock,
             injector=self.injector,
             budget=self._budget,
         )
-        events = EventsList(
-            config, store=store, taxonomy=taxonomy, clock=self.clock, budget=self._budget
-        )
+        events = EventsList(config, taxonomy, clock=self.clock, budget=self._budget)
         export = Export(config, store=store, people=people, clock=self.clock)
         guarded = self._dashboard.guarded
         self.router.add("GET", "/api/2/events/segmentation", guarded(segmentation, slots))

@@ -69,7 +69,7 @@ def figures(
         started_ns = due_ns + round(late_ms * MS)
         done_ns = due_ns + round((response_ms or 0) * MS)
         request = Request(0, STEP.origin, b"POST / HTTP/1.1\r\n", b"")
-        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns, status=200)
+        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns).answered(200)
         exchange.success = True
         record.start(number)
         record.steps[0].add(exchange, due_ns, started_ns)

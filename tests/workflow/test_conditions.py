@@ -35,8 +35,8 @@ BODY = {
 
 def holds(condition: str, status: int = 200) -> bool:
     scope = Scope(
-        face=WorkflowSignature(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
-        run=RUN,
+        WorkflowSignature(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
+        RUN,
         inputs={"limit": 4, "a.b": {"c": "deep"}},
     )
     test, _ = compile_condition(condition, scope.resolve)

@@ -23,7 +23,6 @@ from loadcheck.emulator.query.dashboard import Budget, parameters
 from loadcheck.emulator.query.intervals import Axis, axis, zone
 from loadcheck.emulator.query.parameters import Segmentation, read_segmentation
 from loadcheck.emulator.query.view import View
-from loadcheck.emulator.store.events import EventStore
 from loadcheck.emulator.store.records import Taxonomy
 
 _MINUTE_MS = 60_000
@@ -86,15 +85,14 @@ class SegmentationEndpoint:
     def __init__(
         self,
         config: EmulatorConfig,
-        *,
-        store: EventStore,
         taxonomy: Taxonomy,
+        *,
         clock: Clock,
         injector: Injector,
         budget: Budget,
     ) -> None:
         self._config = config
-        self._store = store
+        self._store = taxonomy.store
         self._taxonomy = taxonomy
         self._clock = clock
         self._injector = injector

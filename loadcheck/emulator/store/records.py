@@ -73,11 +73,15 @@ def _time(epoch_ms: int) -> str:
 
 
 class Taxonomy:
-    """The names of a project in the order in which they came."""
+    """The names of a project in the order in which they came.
+
+    Attributes:
+        store: The events whose names they are.
+    """
 
     def __init__(self, limits: TaxonomyLimits, store: EventStore) -> None:
         self._limits = limits
-        self._store = store
+        self.store = store
         self._known_shapes = 0
         self._places: dict[str, int] = {}
         self._counts = {"e:": 0, "u:": 0}
@@ -97,10 +101,10 @@ class Taxonomy:
         return self._places.get(key, 0) < most
 
     def _take_stock(self) -> None:
-        for shape in self._store.shapes[self._known_shapes :]:
+        for shape in self.store.shapes[self._known_shapes :]:
             for key in shape.keys:
                 scope = key[:2]
                 if scope in self._counts and key not in self._places:
                     self._places[key] = self._counts[scope]
                     self._counts[scope] += 1
-        self._known_shapes = len(self._store.shapes)
+        self._known_shapes = len(self.store.shapes)

@@ -115,15 +115,14 @@ class EventsList:
     def __init__(
         self,
         config: EmulatorConfig,
-        *,
-        store: EventStore,
         taxonomy: Taxonomy,
+        *,
         clock: Clock,
         budget: Budget,
     ) -> None:
         self._inactive = config.inactive_event_types
         self._zone = zone(config.time_zone)
-        self._store = store
+        self._store = taxonomy.store
         self._taxonomy = taxonomy
         self._clock = clock
         self._budget = budget

@@ -136,7 +136,7 @@ def _inputs(
     settings: Settings, book: ArazzoDescription, workflow: model.Workflow
 ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
     """Resolve the inputs and check them, with copy 0 as an example."""
-    scope = Scope(face=WorkflowSignature(key="", inputs={}, outputs={}), run=settings.run)
+    scope = Scope(WorkflowSignature(key="", inputs={}, outputs={}), settings.run)
     resolver = Resolver(scope, book.scribe, own=True)
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}

@@ -136,16 +136,19 @@ class Unit:
     model: arazzo.Workflow
     schema: InputSchema
     scope: Scope
-    machine: CompiledWorkflow
-    steps: list[StepDraft] = field(default_factory=list)
-    targets: dict[str, Unit] = field(default_factory=dict)
-    input_uses: dict[str, frozenset[str]] = field(default_factory=dict)
-    result_uses: frozenset[str] = frozenset()
-    events: int | None = None
     sent: bool = False
-    cookies: bool = False
-    _filled: set[tuple[str, str]] = field(default_factory=set)
-    _places: dict[str, int] = field(default_factory=dict)
+    machine: CompiledWorkflow = field(init=False)
+    steps: list[StepDraft] = field(init=False, default_factory=list)
+    targets: dict[str, Unit] = field(init=False, default_factory=dict)
+    input_uses: dict[str, frozenset[str]] = field(init=False, default_factory=dict)
+    result_uses: frozenset[str] = field(init=False, default=frozenset())
+    events: int | None = field(init=False, default=None)
+    cookies: bool = field(init=False, default=False)
+    _filled: set[tuple[str, str]] = field(init=False, default_factory=set)
+    _places: dict[str, int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.machine = CompiledWorkflow(key=self.scope.face.key)
 
     @property
     def key(self) -> str:
