@@ -110,7 +110,8 @@ class TargetError(LoadcheckError):
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return a remedy that names the valid word nearest to ``name``, or lists all of them."""
     known = sorted(valid)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = [word for word in known if word.lower() == name.lower()]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'
     return "expected one of " + ", ".join(known) if known else ""
