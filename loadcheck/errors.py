@@ -8,6 +8,7 @@
     │   ├── WorkflowError       an Arazzo or OpenAPI document
     │   ├── ResultFileError     a results file
     │   │   └── SaveError       one that could not be written after all: exit 74
+    │   ├── DraftError          an API that no scenario can be drafted from
     │   └── ConsentError        a target that is not this machine, without the user's consent
     └── TargetError             the embedded emulator did not start, or ended early
 
@@ -97,6 +98,10 @@ class ResultFileError(InputError):
 
 class SaveError(ResultFileError):
     """A file that could be written when it was claimed could not be written in the end."""
+
+
+class DraftError(InputError):
+    """What there is of an API does not tell how data goes in and how it is counted."""
 
 
 class ConsentError(InputError):
