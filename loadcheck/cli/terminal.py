@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from loadcheck.cli.streams import Screen
 from loadcheck.errors import ResultFileError
 from loadcheck.escaping import printable
-from loadcheck.report import live, terminal
+from loadcheck.report import headline, live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
 from loadcheck.secrets import cover
@@ -45,7 +45,7 @@ def print_summary(document: Mapping[str, Any], *, path: Path | None, stream: Tex
 
 def print_headline(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
     """Print the verdict in one line."""
-    stream.write(f"{terminal.headline(document)}  {shown_path(path)}".rstrip() + "\n")
+    stream.write(f"{headline.line(document)}  {shown_path(path)}".rstrip() + "\n")
 
 
 def print_run(
