@@ -76,7 +76,11 @@ def test_nobody_lost_is_not_told_beside_nobody_acknowledged(document: Document) 
     shown = terminal.summary(document, color=False, width=80)
     assert "[lost]" not in shown
     assert "✓ No " not in shown
-    for text in (markdown.text(document), page(document).decode(), FORMATS["result"]["junit"](document)):
+    for text in (
+        markdown.text(document),
+        page(document).decode(),
+        FORMATS["result"]["junit"](document),
+    ):
         assert "counted 1.0 s after" not in str(text)
 
 
