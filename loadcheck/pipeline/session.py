@@ -51,7 +51,7 @@ from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, SentCounts
 from loadcheck.workflow.identity import Buckets
 
@@ -142,6 +142,12 @@ class RunSession:
             duration_s=prepared.pacer.duration_s
             if prepared.pacer
             else (load.duration_s if isinstance(load, ClosedLoad) else None),
+            stages=[
+                (stage["name"], stage["to_s"]) for stage in intervals.stages(load, float("inf"))
+            ],
+            checked=prepared.questions is not None,
+            deadline_s=scenario.verify.deadline_s,
+            thresholds=self._judge_so_far,
         )
         self._verification = (
             Verification(
@@ -426,17 +432,22 @@ class RunSession:
             self._verification.ask_by(prepared)
         self._book.document["run"]["end_day"] = day
 
-    def _look_whether_to_abort(self) -> None:
-        record = self._record
-        if not self._watchdog.watches or self._aborted is not None or record.load_ns:
-            return
-        figures = RunFigures(
-            record=record,
+    def _figures_so_far(self) -> RunFigures:
+        return RunFigures(
+            record=self._record,
             monitor=self._monitor,
             rates=self._rates(),
             pacer=self._prepared.pacer,
         )
-        self._aborted = self._watchdog.look(figures, self._progress.elapsed_s)
+
+    def _judge_so_far(self) -> list[Judged]:
+        figures = self._figures_so_far()
+        return [threshold.judge(figures) for threshold in self._prepared.thresholds]
+
+    def _look_whether_to_abort(self) -> None:
+        if not self._watchdog.watches or self._aborted is not None or self._record.load_ns:
+            return
+        self._aborted = self._watchdog.look(self._figures_so_far(), self._progress.elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
             self._runner.stop()
