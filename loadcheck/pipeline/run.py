@@ -6,7 +6,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -53,6 +53,8 @@ class Options:
         replace: Write over a results file that is there.
         seed: Overrules the scenario's.
         consent: The run may leave this machine.
+        signals: Ctrl-C and its like end the load, and a second one what still goes on; else
+            whoever called decides what they do.
     """
 
     results: Path = Path("results")
@@ -60,6 +62,7 @@ class Options:
     replace: bool = False
     seed: int | None = None
     consent: bool = False
+    signals: bool = True
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -94,7 +97,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
             path = options.output or options.results / default_name(scenario.name, now, run_id)
             return ResultFile(path, replace=options.replace)
 
-        with open_signals() as signals:
+        with open_signals() if options.signals else nullcontext(_no_signals()) as signals:
             work = await attempt(
                 scenario,
                 RunContext(emulator=emulator, seed=seed, signals=signals, consent=options.consent),
@@ -120,6 +123,11 @@ def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+async def _no_signals() -> AsyncIterator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT
 
 
 class Distinct:
