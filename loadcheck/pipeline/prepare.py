@@ -405,7 +405,7 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
     return []
 
 
-_INSERT_ID = "$copy.insertId"
+_INSERT_IDS = frozenset({"$copy.insertId", "$copy.insertUuid"})
 """What depends on it carries a key by which the service tells duplicates."""
 
 
@@ -413,4 +413,4 @@ def _repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
     """Return the steps whose requests may be sent again when an idle connection was closing."""
     if not scenario.retry.stale:
         return []
-    return [step.index for step in plan.steps if _INSERT_ID in step.uses]
+    return [step.index for step in plan.steps if step.uses & _INSERT_IDS]

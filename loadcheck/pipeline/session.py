@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -38,7 +39,7 @@ from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, SentCounts
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
@@ -124,6 +125,13 @@ class RunSession:
             planned=self._planned,
             pacer=compiled.pacer,
             duration_s=compiled.load.duration_s,
+            stages=[
+                (stage["name"], stage["to_s"])
+                for stage in document.stages(compiled.load.load, math.inf)
+            ],
+            checked=compiled.verification is not None,
+            deadline_s=compiled.scenario.verify.deadline_s,
+            thresholds=self._judge_so_far,
         )
         self._verification = (
             None
@@ -388,17 +396,22 @@ class RunSession:
             self._verification.ask_by(spec)
         self._writer.document["run"]["end_day"] = day
 
-    def _abort_if_broken(self) -> None:
-        record = self._record
-        if not self._abort.watches or self._aborted is not None or record.load_ns:
-            return
-        figures = RunFigures(
-            record=record,
+    def _figures_so_far(self) -> RunFigures:
+        return RunFigures(
+            record=self._record,
             monitor=self._engine.monitor,
             rates=self._rates(),
             pacer=self._compiled.pacer,
         )
-        self._aborted = self._abort.look(figures, self._progress.elapsed_s)
+
+    def _judge_so_far(self) -> list[Judged]:
+        figures = self._figures_so_far()
+        return [threshold.judge(figures) for threshold in self._compiled.thresholds]
+
+    def _abort_if_broken(self) -> None:
+        if not self._abort.watches or self._aborted is not None or self._record.load_ns:
+            return
+        self._aborted = self._abort.look(self._figures_so_far(), self._progress.elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
             self._engine.stop()

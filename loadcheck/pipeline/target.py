@@ -139,8 +139,8 @@ async def refusal(compiled: CompiledScenario) -> str | None:
                     break
         if why:
             return (
-                f"the target takes no connection: {origin}: {why}, {tries} times in "
-                f"{PREFLIGHT_S:g} s; nothing was sent"
+                f"no request reached {origin}: {why} ({tries} attempts in {PREFLIGHT_S:g} s; "
+                "nothing was sent)"
             )
     return None
 
