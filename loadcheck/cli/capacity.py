@@ -209,20 +209,15 @@ class _View:
             import anyio  # noqa: PLC0415
 
             from loadcheck.cli import terminal  # noqa: PLC0415
-            from loadcheck.escaping import printable  # noqa: PLC0415
-            from loadcheck.report import words  # noqa: PLC0415
+            from loadcheck.report import live  # noqa: PLC0415
 
-            if self._quiet or not sys.stderr.isatty():
+            if self._quiet or not terminal.is_drawable(sys.stderr):
                 return
             try:
                 while True:
-                    row = (
-                        f"{number:>3}  {copies(rate):>16}  {progress.stage:<8}"
-                        f"  {words.clock(progress.elapsed_s)}"
-                        f"  p99 {words.duration(progress.latest('p99_ms'))}"
-                        f"  {progress.record.in_flight:,} in flight"
-                    )
-                    self._screen.show(f"\r{printable(row)[: terminal.width() - 1]}\x1b[K")
+                    columns, _ = terminal.size(sys.stderr)
+                    row = live.probe_line(number, copies(rate), progress, columns - 1)
+                    self._screen.show(f"\r{row}\x1b[K")
                     await anyio.sleep(_REDRAW_S)
             finally:
                 self._screen.show("\r\x1b[K")

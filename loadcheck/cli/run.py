@@ -73,7 +73,7 @@ def run(
     view: Watch
     if quiet:
         view = terminal.no_view
-    elif sys.stderr.isatty():
+    elif terminal.is_drawable(sys.stderr):
         view = terminal.live_view
     else:
         view = terminal.line_view

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from loadcheck.escaping import printable_document
 from loadcheck.report import words
-from loadcheck.report.terminal import CapturedConsole
+from loadcheck.report.terminal import CapturedConsole, print_headline
 
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
@@ -35,12 +36,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
     document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
-    verdict = document["verdict"]
-    headline = Text()
-    headline.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
-    headline.append(f"  {document['scenario']['name']}", style="bold")
-    headline.append(f"  {because(document)}")
-    console.print(headline)
+    _verdict(document, console)
     for line in document["forced"]:
         console.print(Padding(Text(f"! {line}", style="yellow"), (0, 0, 0, 2)))
     console.print()
@@ -59,7 +55,20 @@ def text(document: Document, *, color: bool, width: int) -> str:
         console.print()
     for remark in remarks:
         console.print(Padding(Text(f"! {remark}", style="yellow"), (0, 0, 0, 1)))
+    console.print()
+    _verdict(document, console)
     return paper.text()
+
+
+def _verdict(document: Document, console: Console) -> None:
+    reason = because(document)
+    print_headline(
+        console,
+        badge=document["verdict"],
+        color=_COLORS[document["verdict"]],
+        name=document["scenario"]["name"],
+        cause=f"{reason[:1].upper()}{reason[1:]}",
+    )
 
 
 def because(document: Document) -> str:
@@ -74,14 +83,15 @@ def because(document: Document) -> str:
                 for group, members in groupby(found, key=lambda figure: figure["group"])
             ]
             more = " and more" if len(groups) > _MOST_NAMED else ""
-            return f"by more than {tolerance}: {'; '.join(groups[:_MOST_NAMED])}{more}"
+            return f"{word} by more than {tolerance}: {'; '.join(groups[:_MOST_NAMED])}{more}"
     unsure = sum(figure["word"] == "unsure" and is_shown(figure) for figure in target)
     if document["verdict"] == "same":
-        rest = f"; nobody can be sure of {unsure} of them" if unsure else ""
-        return f"no figure is surely beyond {tolerance}{rest}"
+        rest = f"; {unsure} figures are inconclusive" if unsure > 1 else ""
+        rest = rest or ("; one figure is inconclusive" if unsure else "")
+        return f"no significant change beyond {tolerance}{rest}"
     core = [figure for figure in target if figure["core"] and figure["word"] == "unsure"]
     named = ", ".join(f"{figure['group']} {figure['name']}" for figure in core[:_MOST_NAMED])
-    return f"chance alone may explain the difference, or hide one: {named}".rstrip(": ")
+    return f"inconclusive, chance alone may explain or hide a difference: {named}".rstrip(": ")
 
 
 def _run(side: str, run: Document) -> Text:
