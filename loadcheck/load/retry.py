@@ -6,24 +6,11 @@ What an attempt proves about the service's side.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from loadcheck.measure import Outcome
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.model import Retry
 from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Failure, retry_after_s
-
-
-def backoff(scenario: Scenario, seed: int) -> Backoff:
-    """Return the scenario's answer to failed attempts."""
-    retry = scenario.retry
-    return Backoff(
-        attempts=retry.attempts,
-        backoff_s=retry.backoff_s,
-        max_backoff_s=retry.max_backoff_s,
-        on=retry.on,
-        seed=seed,
-    )
-
 
 _KINDS = {
     Failure.CONNECT: "connection",
@@ -41,25 +28,21 @@ class Backoff:
     copies refused together do not come back together. ``Retry-After`` overrules it (RFC 9110
     section 10.2.3), up to five minutes.
 
+    Args:
+        retry: What is tried again, how often and after how long.
+        seed: Of the random part of the waits.
+
     Attributes:
         closed: Set when the run ends: from then on nothing is tried again.
     """
 
     __slots__ = ("_attempts", "_backoff_s", "_max_backoff_s", "_on", "_random", "closed")
 
-    def __init__(
-        self,
-        *,
-        attempts: int,
-        backoff_s: float,
-        max_backoff_s: float,
-        on: Sequence[str],
-        seed: int,
-    ) -> None:
-        self._attempts = attempts
-        self._backoff_s = backoff_s
-        self._max_backoff_s = max_backoff_s
-        self._on = frozenset(on)
+    def __init__(self, retry: Retry, seed: int) -> None:
+        self._attempts = retry.attempts
+        self._backoff_s = retry.backoff_s
+        self._max_backoff_s = retry.max_backoff_s
+        self._on = frozenset(retry.on)
         self._random: Callable[[], float] = random.Random(seed).random  # noqa: S311  # no secret
         self.closed = False
 

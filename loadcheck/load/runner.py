@@ -8,20 +8,21 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.limiter import Limit, StepLimiter
+from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
+from loadcheck.load.spec import LoadSpec
 from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
+from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
-from loadcheck.workflow.runtime.plan import Plan
 
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
@@ -43,42 +44,35 @@ class Runner:
     """One load: the copies, their retries, and where each of them ends.
 
     Args:
-        plan: What a copy does.
-        ingest: Index of the step whose outcome is the copy's.
+        spec: What copies do, and when.
         transport: Carries the requests.
         record: Receives everything measured.
-        backoff: Decides about retries.
         clock: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
-        limits: Step index → what it may ask of the service, for steps that are metered.
-        together: Copies that share a request. They fall due together, when the first of them does.
     """
 
     def __init__(
         self,
-        plan: Plan,
-        *,
-        ingest: int,
+        spec: LoadSpec,
         transport: Transport,
         record: Record,
-        backoff: Backoff,
+        *,
         clock: Callable[[], int] = time.monotonic_ns,
         spin_ns: int = SPIN_NS,
-        limits: Mapping[int, Limit] | None = None,
-        together: int = 1,
     ) -> None:
-        self._plan = plan
-        self._together = together
-        self._ingest = ingest
+        self._spec = spec
+        self._plan = spec.plan
+        # copies that share a request fall due together, when the first of them does
+        self._together = spec.load.copies_per_request
+        self._ingest = spec.ingest
         self._transport = transport
         self._record = record
-        self._backoff = backoff
+        self._backoff = Backoff(spec.retry, spec.seed)
         self._clock = clock
         self._spin_ns = spin_ns
         self._gates = {
-            step: StepLimiter(limit, transport.submit, clock)
-            for step, limit in (limits or {}).items()
+            step: StepLimiter(limit, transport.submit, clock) for step, limit in spec.limits.items()
         }
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
@@ -91,27 +85,35 @@ class Runner:
         self.begin_ns = 0
         self._begin_ms = 0
 
-    async def run_open(self, pacer: OpenPacer, *, max_in_flight: int, drain_s: float) -> None:
-        """Start each copy when the pacer says it is due; return when all have ended."""
+    async def run(self) -> None:
+        """Start the copies; return when all have ended."""
+        load, pacer = self._spec.load, self._spec.pacer
+        if isinstance(load, ClosedLoad):
+            await self._run_closed(load)
+        elif pacer is not None:
+            await self._run_open(load, pacer)
+
+    async def _run_open(self, load: OpenLoad, pacer: OpenPacer) -> None:
+        """Start each copy when the pacer says it is due."""
         # counting random arrivals takes long: before the clock runs
         planned = pacer.planned if self._together > 1 else 0
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
-            await self._dispatch(pacer, max_in_flight, planned)
+            await self._dispatch(pacer, load.max_in_flight, planned)
             self._record.end(self._clock())
-            await self._drain(drain_s)
+            await self._drain(self._spec.drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
 
-    async def run_closed(
-        self, *, concurrency: int, copies: int | None, duration_s: float | None, drain_s: float
-    ) -> None:
-        """Keep ``concurrency`` copies in flight until the number or the time is used up."""
+    async def _run_closed(self, load: ClosedLoad) -> None:
+        """Keep a number of copies in flight until their quota or the time is used up."""
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
-            until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
+            until_ns = None
+            if load.duration_s is not None:
+                until_ns = self.begin_ns + int(load.duration_s * 1e9)
             number, record, together = 0, self._record, self._together
-            most = MOST_COPIES if copies is None else copies
+            most = MOST_COPIES if load.copies is None else load.copies
             starting = False
 
             async def later() -> None:
@@ -138,13 +140,13 @@ class Runner:
                 starting = False
 
             self._refill = refill
-            for _ in range(-(-concurrency // together)):
+            for _ in range(-(-load.concurrency // together)):
                 if not self._stopping.is_set():
                     refill()
             await self._stopping.wait()
             self._refill = None
             self._record.end(self._clock())
-            await self._drain(drain_s)
+            await self._drain(self._spec.drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
 
@@ -153,7 +155,7 @@ class Runner:
         self._stopping.set()
 
     def fail(self, error: BaseException) -> None:
-        """Remember a fault of our own and end the run; :meth:`run_open` raises it."""
+        """Remember a fault of our own and end the run; :meth:`run` raises it."""
         if self._error is None:
             self._error = error
         self._stopping.set()

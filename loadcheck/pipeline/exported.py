@@ -19,7 +19,7 @@ from loadcheck.errors import InputError, Problem
 from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
-from loadcheck.scenario.model import Export, Scenario
+from loadcheck.scenario.model import Export, Retry
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
 from loadcheck.verify.naming import SendTimes, UserNames
@@ -36,24 +36,18 @@ _MOST_COPIES = 2**32 - 1
 
 
 async def download(
-    scenario: Scenario,
-    prepared: CompiledScenario,
-    begin: datetime,
-    end: datetime,
-    folder: Path,
-    *,
-    consent: bool,
+    compiled: CompiledScenario, begin: datetime, end: datetime, folder: Path
 ) -> Path:
     """Fetch the archive of the hours of a run into a folder, piece by piece.
 
     Raises:
         InputError: The service refused it.
     """
-    export = scenario.verify.export
-    questions = prepared.questions
+    spec = compiled.verification
+    assert spec is not None
+    export = spec.verify.export
     assert export is not None
-    assert questions is not None
-    request = next(questions.uniques.run(1))
+    request = next(spec.queries.uniques.run(1))
     assert isinstance(request, Request)
     first = begin.astimezone(UTC) - _HOUR
     last = end.astimezone(UTC) + _HOUR
@@ -61,11 +55,11 @@ async def download(
     url = f"{request.origin}{path.replace('{$end}', f'{last:%Y%m%dT%H}')}"
     headers = [(name, value) for name, value in request.headers if name.lower() != "host"]
     target = folder / "export.zip"
-    server_name = scenario.target.tls.server_name
+    server_name = compiled.asking.tls.server_name
     extensions = {"sni_hostname": server_name} if server_name else {}
     try:
         async with (
-            client_of(scenario, timeout_s=_TIMEOUT_S, consent=consent) as client,
+            client_of(compiled.asking, timeout_s=_TIMEOUT_S) as client,
             client.stream("GET", url, headers=headers, extensions=extensions) as response,
         ):
             if response.status_code != httpx.codes.OK:
@@ -90,35 +84,30 @@ def _refused(status: int, said: str) -> InputError:
     )
 
 
-async def compare(
-    scenario: Scenario, prepared: CompiledScenario, run_id: str, ledger: Ledger, archive: Path
-) -> Compared:
+async def compare(compiled: CompiledScenario, ledger: Ledger, archive: Path) -> Compared:
     """Compare an archive with what was sent, in a thread.
 
     Raises:
         InputError: The archive cannot be read.
     """
-    return await anyio.to_thread.run_sync(
-        lambda: compare_archive(scenario, prepared, run_id, ledger, archive)
-    )
+    return await anyio.to_thread.run_sync(compare_archive, compiled, ledger, archive)
 
 
-def compare_archive(
-    scenario: Scenario, prepared: CompiledScenario, run_id: str, ledger: Ledger, archive: Path
-) -> Compared:
+def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -> Compared:
     """Compare an archive with what was sent.
 
     Raises:
         InputError: The archive cannot be read.
     """
+    scenario, run_id = compiled.scenario, compiled.run.id
     export = scenario.verify.export
     assert export is not None
-    sender = _Sender(export, prepared, scenario.load.events_per_copy)
+    sender = _Sender(export, compiled)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
     key = next((name for name in export.fields if "insert" in name), next(iter(export.fields)))
     place = scenario.verify.user
-    names = UserNames(prepared.plan, prepared.ingest, run_id, place)
+    names = UserNames(compiled.plan, compiled.ingest, run_id, place)
     beneath = (place or "").removeprefix(export.event)
     user = next((name for name, sent in export.fields.items() if sent == beneath), None)
     comparison = Comparison(
@@ -151,17 +140,17 @@ def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
 class _Sender:
     """Re-renders the events a copy sent, without timestamps."""
 
-    def __init__(self, export: Export, prepared: CompiledScenario, events_per_copy: int) -> None:
-        self._plan = prepared.plan
-        self._ingest = prepared.ingest.index
-        self._once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
+    def __init__(self, export: Export, compiled: CompiledScenario) -> None:
+        self._plan = compiled.plan
+        self._ingest = compiled.load.ingest
+        self._once = Backoff(Retry(attempts=1), 0)
         self._now_ms = time.time_ns() // 1_000_000
         self._last: tuple[int, Sequence[Mapping[str, Any]]] | None = None
         place = export.event.removeprefix("body#")
         tokens = parse_pointer(place)
         self._reach = [
             compile_pointer((*tokens[:-1], str(int(tokens[-1]) + number)))
-            for number in range(events_per_copy)
+            for number in range(compiled.scenario.load.events_per_copy)
         ]
         self._fields = {
             name: compile_pointer(parse_pointer(sent)) for name, sent in export.fields.items()

@@ -1,8 +1,6 @@
 """Everything that can be known, and refused, before the first byte is sent.
 
 Reads a source description that is not a file.
-
-Derives the load engine's configuration from a scenario.
 """
 
 from __future__ import annotations
@@ -10,10 +8,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import httpx
 
@@ -29,16 +28,14 @@ from loadcheck.errors import (
     WorkflowError,
     did_you_mean,
 )
-from loadcheck.load.limiter import Limit
-from loadcheck.load.pacer import OpenPacer, stage_spans
+from loadcheck.load.spec import LoadSpec
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
-from loadcheck.measure import Grid
-from loadcheck.measure.record import StageSpan
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.pipeline.target import Address, tls_problems, transport_settings
+from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
-from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.compiled import CompiledScenario, VerificationSpec
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import ControlRuns, ObserverQueries
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
@@ -134,29 +131,24 @@ def hide_passwords(scenario: Scenario) -> Scenario:
     return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
 
 
-def prepare(
-    scenario: Scenario,
-    *,
-    run: Run,
-    servers: Mapping[str, str],
-    seed: int = 0,
-    consent: bool = False,
+def compile_scenario(
+    scenario: Scenario, run: Run, address: Address, *, seed: int, consent: bool = False
 ) -> CompiledScenario:
     """Compile a scenario.
 
     Args:
         scenario: What to do.
         run: Identity of the run, and what its target supplies.
-        servers: Base URLs that stand in for described servers; "*" for all.
-        seed: Seed of the arrivals.
-        consent: Whether descriptions may be read from other machines.
+        address: Where its requests go.
+        seed: Seed of everything random.
+        consent: Whether the user has said that this machine may be left.
 
     Raises:
         InputError: With every problem found.
     """
     secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
-    problems = _emulator_problems(scenario)
+    problems = _emulator_problems(scenario) + tls_problems(scenario)
     criteria = {}
     condition = marks.acknowledged(scenario)
     needing = [
@@ -174,7 +166,7 @@ def prepare(
         problems += [scenario.problem(key, "has no step", remedy) for key in needing]
     elif condition is not None:
         criteria[verify.ingest] = [condition]
-    problems += _rows_problems(scenario, seed)
+    problems += _rows_problems(scenario, run.copies)
     if scenario.load.events_per_copy > 1 and verify.repeat is None:
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
@@ -187,7 +179,7 @@ def prepare(
         name=scenario.workflow.name,
         workflow_id=scenario.workflow.id,
         sources=scenario.workflow.sources,
-        servers={**scenario.target.servers, **servers},
+        servers={**scenario.target.servers, **address.servers},
         strict=scenario.workflow.strict,
         inputs={name: given.value for name, given in scenario.inputs.items()},
         overlay=marks.overlay(scenario, verify.ingest or ""),
@@ -202,7 +194,7 @@ def prepare(
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
-    observer = questions = None
+    observer = queries = None
     if verify.enabled:
         observers = [step for step in plan.steps if _is_observer(scenario, step, ingest)]
         observer = _choose(scenario, "step", verify.step, observers, problems)
@@ -215,9 +207,10 @@ def prepare(
                 )
             )
         elif observer is not None:
-            questions = ObserverQueries(scenario, plan, observer, run)
+            queries = ObserverQueries(scenario, plan, observer, run)
     problems += _misplaced_limits(scenario, plan)
-    problems += _needless_leave(scenario, plan)
+    repeatable = _repeatable_steps(scenario, plan)
+    problems += _needless_leave(scenario, repeatable)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -227,30 +220,57 @@ def prepare(
     ]
     if problems or ingest is None:
         raise ScenarioError(problems)
-    filtered = observer is not None and "$run.id" in observer.uses
-    load = scenario.load
-    sisters = None
-    if filtered and observer is not None and questions is not None:
-        sisters = ControlRuns(scenario, settings, observer)
-    return CompiledScenario(
+    load = LoadSpec(
         plan=plan,
-        ingest=ingest,
-        observer=observer,
-        questions=questions,
-        controls=sisters,
+        ingest=ingest.index,
+        observer=None if observer is None else observer.index,
+        load=scenario.load,
+        retry=scenario.retry,
+        limits={
+            step.index: scenario.limits[step.step_id]
+            for step in plan.steps
+            if step.step_id in scenario.limits
+        },
+        drain_s=scenario.timeouts.drain_s,
+        named={threshold.metric.stage for threshold in limits} - {""},
+        seed=seed,
+    )
+    filtered = observer is not None and "$run.id" in observer.uses
+    isolation: Literal["filter", "baseline"] = "filter" if filtered else "baseline"
+    verification = None
+    if observer is not None and queries is not None:
+        verification = VerificationSpec(
+            verify=verify,
+            localizes=scenario.localizes,
+            run=run,
+            plan=plan,
+            ingest=ingest,
+            observer=observer,
+            queries=queries,
+            runs=ControlRuns(scenario, settings, observer),
+            isolation=isolation,
+            load_s=None if load.pacer is None else load.duration_s,
+            retry=scenario.retry,
+            seed=seed,
+        )
+    transport, asking = transport_settings(scenario, load, repeatable, consent=consent)
+    return CompiledScenario(
+        scenario=scenario,
+        run=run,
+        load=load,
+        transport=transport,
+        asking=asking,
+        verification=verification,
         thresholds=limits,
-        pacer=pacer_of(load, seed) if isinstance(load, OpenLoad) else None,
-        planned=planned_copies(load, seed),
-        isolation="filter" if filtered else "baseline",
+        isolation=isolation,
     )
 
 
-def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
+def _rows_problems(scenario: Scenario, planned: int | None) -> list[Problem]:
     """Return why no count by bucket could ever be complete."""
     split = scenario.verify.split
     if split is None or not scenario.localizes:
         return []
-    planned = planned_copies(scenario.load, seed)
     rows = BUCKETS if planned is None else min(planned, BUCKETS)
     if split.limit > rows:
         return []
@@ -304,12 +324,12 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     ]
 
 
-def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
+def _needless_leave(scenario: Scenario, repeatable: Sequence[int]) -> list[Problem]:
     """Report that requests may be sent again, and none is fit for it."""
     asked = scenario.places.get("retry.stale")
     if asked is None or asked.file != scenario.file or not scenario.retry.stale:
         return []
-    if repeatable_steps(scenario, plan):
+    if repeatable:
         return []
     message = "no request carries a key by which the service could tell duplicates"
     remedy = "put $copy.insertId into the request, or leave stale out"
@@ -385,63 +405,12 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
     return []
 
 
-_INSERT_ID = "$copy.insertId"
+_INSERT_IDS = frozenset({"$copy.insertId", "$copy.insertUuid"})
 """What depends on it carries a key by which the service tells duplicates."""
 
 
-def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
+def _repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
     """Return the steps whose requests may be sent again when an idle connection was closing."""
     if not scenario.retry.stale:
         return []
-    return [step.index for step in plan.steps if _INSERT_ID in step.uses]
-
-
-def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
-    """Return the schedule of an open load."""
-    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
-
-
-def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
-    """Return how many copies a load asks for; None if time alone decides."""
-    return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
-
-
-def max_in_flight(scenario: Scenario) -> int:
-    """Return the most copies that may be under way at once."""
-    load = scenario.load
-    return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
-
-
-def max_concurrent_requests(scenario: Scenario) -> int:
-    """Return the most requests of copies that may be under way at once: the connections needed."""
-    together = scenario.load.copies_per_request
-    return -(-max_in_flight(scenario) // together)
-
-
-def stages_of(scenario: Scenario, prepared: CompiledScenario) -> tuple[StageSpan, ...]:
-    """Return the stages that are to be measured on their own: those that thresholds name."""
-    load, pacer = scenario.load, prepared.pacer
-    if not isinstance(load, OpenLoad) or pacer is None:
-        return ()
-    wanted = {threshold.metric.stage for threshold in prepared.thresholds} - {""}
-    return stage_spans(pacer, [(stage.name, stage) for stage in load.stages], wanted)
-
-
-def grid_of(scenario: Scenario) -> Grid:
-    """Return the intervals that a load is measured by, cut at the boundaries of its stages."""
-    load = scenario.load
-    if isinstance(load, OpenLoad):
-        return Grid([stage.duration_s for stage in load.stages])
-    return Grid([load.duration_s] if load.duration_s is not None else ())
-
-
-def limits_of(scenario: Scenario, plan: Plan) -> dict[int, Limit]:
-    """Return what metered steps may ask of the service, by index of the step."""
-    by_name = scenario.limits
-    return {
-        step.index: Limit(
-            concurrency=by_name[step.step_id].concurrency, rate=by_name[step.step_id].rate
-        )
-        for step in plan.steps
-        if step.step_id in by_name
-    }
+    return [step.index for step in plan.steps if step.uses & _INSERT_IDS]

@@ -110,6 +110,16 @@ class ControlRuns:
 
         self.questions = functools.lru_cache(maxsize=None)(self._questions)
 
+    def of(self, run: Run) -> tuple[ObserverQueries, ControlRuns]:
+        """Return what can be asked about another run, and where its control users come from.
+
+        Raises:
+            InputError: A file that the scenario names is gone.
+        """
+        settings = dataclasses.replace(self._settings, run=run)
+        queries = ObserverQueries(self._scenario, compile_plan(settings), self._observer, run)
+        return queries, ControlRuns(self._scenario, settings, self._observer)
+
     def _questions(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
         """Return the plan of the run whose id ends so, and what can be asked about it.
 

@@ -14,11 +14,10 @@ import anyio
 import numpy as np
 from pyroaring import BitMap
 
-from loadcheck.load.retry import backoff
+from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
-from loadcheck.scenario.model import Scenario
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
-from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.compiled import VerificationSpec
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
@@ -77,36 +76,26 @@ class Verification:
     """Asks the service before, during and after a load.
 
     Args:
-        scenario: What to do.
-        prepared: The same, compiled.
-        buckets: The run's partitions.
+        spec: What to ask, and how to read the answers.
         send: Sends one query, or one control user.
         sent: Called with each exchange of a query.
         seen: Called with each observation.
-        seed: Of the waits before a control user is tried again.
         allowance: The service's query budget, where several runs share it; None: all of it.
     """
 
     def __init__(
         self,
-        scenario: Scenario,
-        prepared: CompiledScenario,
-        buckets: Buckets,
+        spec: VerificationSpec,
         *,
         send: Send,
-        sent: Callable[[Exchange], None],
-        seen: Callable[[Observation], None],
-        seed: int,
+        sent: Callable[[Exchange], None] = lambda _: None,
+        seen: Callable[[Observation], None] = lambda _: None,
         allowance: QueryBudget | None = None,
     ) -> None:
-        verify, questions = scenario.verify, prepared.questions
-        assert questions is not None
-        self._scenario = scenario
-        self._prepared = prepared
-        self._questions = questions
-        self._buckets = buckets
+        verify, questions = spec.verify, spec.queries
+        self._spec = spec
+        self._buckets = Buckets(run_id=spec.run.id, copies=spec.run.copies)
         self._send = send
-        self._seed = seed
         budget = verify.budget
         if allowance is None and budget is not None:
             allowance = QueryBudget(budget.cost, budget.window_s)
@@ -138,15 +127,11 @@ class Verification:
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
         self._watching_ns = 0
-        self._names = UserNames(
-            prepared.plan, prepared.ingest, buckets.run_id, scenario.verify.user
-        )
+        self._names = UserNames(spec.plan, spec.ingest, spec.run.id, verify.user)
 
-    def ask_by(self, prepared: CompiledScenario) -> None:
-        """Ask by the queries of the same scenario, compiled for a longer run."""
-        questions = prepared.questions
-        assert questions is not None
-        self._prepared, self._questions = prepared, questions
+    def ask_by(self, spec: VerificationSpec) -> None:
+        """Ask by other queries about the same run."""
+        self._spec, questions = spec, spec.queries
         self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
 
     def name(self, number: int) -> str:
@@ -175,10 +160,10 @@ class Verification:
         """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
         if not self._orders:
             return
-        least_s = max(_ORDER_EVERY_S, 2 * self._scenario.verify.every_s)
+        least_s = max(_ORDER_EVERY_S, 2 * self._spec.verify.every_s)
         most_s = 0.0
         if self._allowance is not None:
-            cost = self._questions.split_cost
+            cost = self._spec.queries.split_cost
             most_s = self._allowance.share_s(cost, 1 / _ORDER_COST_SHARE)
         took_s, self._watching_ns = 0.0, self._watching_ns or time.monotonic_ns()
         while True:
@@ -197,14 +182,14 @@ class Verification:
 
     @property
     def _orders(self) -> bool:
-        filtered = self._prepared.isolation == "filter" and not self.baseline
-        return self._scenario.localizes and filtered
+        filtered = self._spec.isolation == "filter" and not self.baseline
+        return self._spec.localizes and filtered
 
     async def _ask_order(self) -> float:
         """Count by bucket in send order; return how long it took, in seconds."""
-        query, split = self._questions.split(SEQUENCE, "uniques"), self._scenario.verify.split
+        query, split = self._spec.queries.split(SEQUENCE, "uniques"), self._spec.verify.split
         assert split is not None
-        reply = await self._asker.ask(query, self._questions.split_cost)
+        reply = await self._asker.ask(query, self._spec.queries.split_cost)
         counts = None if reply.error else read_order(reply.values, split.limit)
         if counts is not None:
             self._ordered.append(
@@ -221,7 +206,7 @@ class Verification:
         since_ns = last_ack_ns or time.monotonic_ns()
         self._ledger = ledger
         self.acks.add(since_ns, sent.acknowledged, sent.started - sent.rejected)
-        deadline_ns = since_ns + int(self._scenario.verify.deadline_s * 1e9)
+        deadline_ns = since_ns + int(self._spec.verify.deadline_s * 1e9)
         terms = self._make_terms(sent, since_ns, deadline_ns)
         with self._no_longer_than(max(deadline_ns, time.monotonic_ns())):
             filtered = self._filters
@@ -230,7 +215,7 @@ class Verification:
             if not filtered or self._standing().final is None:
                 return
             await self._ask_controls(terms, deadline_ns)
-            if not self._scenario.localizes:
+            if not self._spec.localizes:
                 return
             await self.localize(ledger, terms)
             hidden = self.localized is not None and self.localized.lost_at_least
@@ -263,7 +248,7 @@ class Verification:
             ago_s: How long ago the last acknowledgement was.
             shown: Whether the service has counted anybody of the run before.
         """
-        verify, now_ns = self._scenario.verify, time.monotonic_ns()
+        verify, now_ns = self._spec.verify, time.monotonic_ns()
         since_ns = now_ns - int(ago_s * 1e9)
         deadline_ns = since_ns + int(verify.deadline_s * 1e9)
         until_ns = max(deadline_ns, now_ns + int((1.5 * verify.quiet_s + 2 * self.pause_s) * 1e9))
@@ -275,12 +260,12 @@ class Verification:
             if not self._filters or final is None:
                 return
             self._blank = not shown and controls is None and final.uniques == terms.before
-            if controls is not None and self._prepared.controls is not None:
-                self._controls = self._compile_controls(self._prepared.controls)
+            if controls is not None and self._spec.controls is not None:
+                self._controls = self._compile_controls(self._spec.controls)
                 self._controls.result = replace(controls, unsent=None)
                 self._controls.at_ns = since_ns
             await self._ask_controls(terms, until_ns)
-            if self._scenario.localizes:
+            if self._spec.localizes:
                 await self.localize(ledger, terms)
 
     async def localize(self, ledger: Ledger, terms: Terms) -> None:
@@ -289,7 +274,7 @@ class Verification:
         self.localized = await self._locate(ledger, terms)
 
     async def _locate(self, ledger: Ledger, terms: Terms) -> Localized:
-        split = self._scenario.verify.split
+        split = self._spec.verify.split
         assert split is not None
         copies = SentCopies(
             self._buckets,
@@ -298,12 +283,12 @@ class Verification:
             rejected=ledger.rejected,
         )
         config = LocalizerConfig(
-            query=self._questions.split,
-            partitions=self._scenario.verify.partitions,
+            query=self._spec.queries.split,
+            partitions=self._spec.verify.partitions,
             limit=split.limit,
-            cost=self._questions.split_cost,
+            cost=self._spec.queries.split_cost,
             events_per_copy=terms.sent.events_per_copy,
-            pause_s=min(1.0, self._scenario.verify.every_s),
+            pause_s=min(1.0, self._spec.verify.every_s),
         )
         stands = self._standing()
         base = stands.final
@@ -367,17 +352,17 @@ class Verification:
     # parts of them
 
     def _make_terms(self, sent: SentCounts, since_ns: int, deadline_ns: int) -> Terms:
-        verify = self._scenario.verify
+        verify = self._spec.verify
         self.terms = Terms(
             sent=sent,
             since_ns=since_ns,
             deadline_ns=deadline_ns,
             quiet_ns=int(verify.quiet_s * 1e9),
             baseline=self.baseline,
-            isolation=self._prepared.isolation,
+            isolation=self._spec.isolation,
             approximate=verify.approximate or 0.0,
             splits=verify.split is not None and verify.approximate is None,
-            counts_events=self._questions.totals is not None,
+            counts_events=self._spec.queries.totals is not None,
         )
         return self.terms
 
@@ -401,7 +386,7 @@ class Verification:
     @property
     def _filters(self) -> bool:
         """Whether the query tells this run's users from all others."""
-        return self._prepared.isolation == "filter" and not self.baseline
+        return self._spec.isolation == "filter" and not self.baseline
 
     def _standing(self) -> Standing:
         assert self.terms is not None
@@ -416,12 +401,12 @@ class Verification:
 
     @property
     def _slack_s(self) -> float:
-        return max(_LEAST_SLACK_S, 2 * self._scenario.verify.timeout_s)
+        return max(_LEAST_SLACK_S, 2 * self._spec.verify.timeout_s)
 
     async def _confirm(self, terms: Terms) -> None:
         """Get past the service's cache before anybody is called missing, or counted twice."""
         stands = self._standing()
-        fresh, final = self._questions.fresh, stands.final
+        fresh, final = self._spec.queries.fresh, stands.final
         if fresh is None or final is None or final.uniques is None:
             return
         counted = final.uniques - terms.before
@@ -429,7 +414,7 @@ class Verification:
         events = terms.sent.events_per_copy * counted
         if not full or (stands.totals is not None and stands.totals != events):
             # a cache that says it is fresh and is not must not be the only witness
-            self.observer.ask_by(*fresh, self._questions.cost)
+            self.observer.ask_by(*fresh, self._spec.queries.cost)
             await self.observer.repeat(terms)
 
     def _controls_counted(self) -> bool | None:
@@ -440,7 +425,7 @@ class Verification:
 
     def _leaking(self) -> bool | None:
         """Return whether users are counted of a run that never was; None if that is not known."""
-        if self._prepared.controls is None:
+        if self._spec.controls is None:
             return False  # without a filter for the run there is nothing to leak
         return None if self.controlled.unsent is None else self.controlled.leaking
 
@@ -451,7 +436,7 @@ class Verification:
 
     async def _send_controls(self) -> None:
         """Send the control users, fresh and paired: somebody is missing."""
-        runs, ledger, terms = self._prepared.controls, self._ledger, self.terms
+        runs, ledger, terms = self._spec.controls, self._ledger, self.terms
         if runs is None or ledger is None or terms is None:
             return
         self._controls = controls = self._compile_controls(runs)
@@ -470,8 +455,8 @@ class Verification:
 
     async def _candidates(self, ledger: Ledger, terms: Terms) -> Candidates:
         """Return who can be sent a second event: users missing by now, and others."""
-        if not self._scenario.localizes:
-            none = self._scenario.verify.split is None
+        if not self._spec.localizes:
+            none = self._spec.verify.split is None
             why = "the workflow's profile has no buckets" if none else "verify.localize is off"
             return Candidates(unnamed=f"{why}, so nobody who is missing has a name")
         found = self.localized or await self._locate(ledger, terms)
@@ -487,12 +472,12 @@ class Verification:
         return Candidates(missing=missing, present=present, unnamed=found.trouble)
 
     def _compile_controls(self, runs: ControlRuns) -> Controls:
-        retry = backoff(self._scenario, self._seed)
+        retry = Backoff(self._spec.retry, self._spec.seed)
         return Controls(runs, self._names, self._asker, self._send, retry)
 
     async def _ask_controls(self, terms: Terms, deadline_ns: int) -> None:
         """Ask for the control users; they get as long to become visible as the others had."""
-        runs, verify = self._prepared.controls, self._scenario.verify
+        runs, verify = self._spec.controls, self._spec.verify
         if runs is None:
             return
         controls = self._controls or self._compile_controls(runs)
@@ -521,14 +506,14 @@ class Verification:
 
     def _pace_s(self) -> float:
         """Return the pause that keeps the questions of the whole run within the budget."""
-        verify, questions = self._scenario.verify, self._questions
+        verify, questions = self._spec.verify, self._spec.queries
         if self._allowance is None:
             return verify.every_s
-        pacer = self._prepared.pacer
-        span_s = math.inf if pacer is None else pacer.duration_s + verify.deadline_s
-        splits = 2 * len(partitions(verify.partitions)) if self._scenario.localizes else 0
+        load_s = self._spec.load_s
+        span_s = math.inf if load_s is None else load_s + verify.deadline_s
+        splits = 2 * len(partitions(verify.partitions)) if self._spec.localizes else 0
         reserve = splits * questions.split_cost + 10 * questions.cost
-        if self._scenario.localizes:
+        if self._spec.localizes:
             reserve += self._allowance.most // _ORDER_COST_SHARE
         even_s = self._allowance.pace_s(questions.cost, span_s=span_s, reserve=reserve)
         return max(verify.every_s, even_s)

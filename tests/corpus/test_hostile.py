@@ -16,8 +16,9 @@ import trustme
 from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import Deadlines, Tls
+from loadcheck.load.transport.settings import Deadlines, TransportSettings
 from loadcheck.load.transport.wire import wire_transport
+from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Origin, Request
 from tests.corpus.hostile import DEEDS, IND, Hostile
 from tests.load.transport.peer import HEAD, server
@@ -32,7 +33,7 @@ TOGETHER = 16
 @asynccontextmanager
 async def transport(kind: str, tls: Tls) -> AsyncIterator[LoadTransport]:
     make = wire_transport if kind == "wire" else httpx_transport
-    async with make(max_connections=2, deadlines=LIMITS, tls=tls) as through:
+    async with make(TransportSettings(max_connections=2, deadlines=LIMITS, tls=tls)) as through:
         yield through
 
 

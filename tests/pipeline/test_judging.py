@@ -102,11 +102,9 @@ def judged(
     aborted: Aborted | None = None,
     checked: bool = True,
 ) -> Judgement:
-    prepared: Any = SimpleNamespace(thresholds=tuple(map(threshold, expressions)))
+    limits = tuple(map(threshold, expressions))
     told = [Finding(check="lost", verdict=each, summary="") for each in findings]
-    return judge(
-        prepared, seen or figures(), told, trouble=trouble, aborted=aborted, checked=checked
-    )
+    return judge(limits, seen or figures(), told, trouble=trouble, aborted=aborted, checked=checked)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +146,7 @@ def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> No
         record.steps[0].add(short, BEGIN)
         record.unsent.add(number)
         record.settle(number, Outcome.REJECTED)
-    prepared = SimpleNamespace(thresholds=[], pacer=None)
-    told: Any = judge(prepared, measured, [], trouble=None, aborted=None)  # type: ignore[arg-type]
+    told = judge([], measured, [], trouble=None, aborted=None)
     (finding,) = told.findings
     assert (finding.check, finding.verdict) == ("generator", Verdict.UNKNOWN)
     assert "2 copies were not sent: no local port is free" in finding.summary

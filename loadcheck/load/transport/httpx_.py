@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -18,13 +18,13 @@ import httpx
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.coding import CodingError, compressed, decoded
 from loadcheck.load.transport.failures import failure_of, in_words, reason
-from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
+from loadcheck.load.transport.routes import RoutedTransport, Routes
 from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     Deadlines,
-    Tls,
+    TransportSettings,
     kept_s,
 )
 from loadcheck.load.transport.streams import Attempt, Streams, current
@@ -55,20 +55,17 @@ class HttpxTransport:
         self,
         tasks: anyio.abc.TaskGroup,
         client: httpx.AsyncClient,
-        deadlines: Deadlines,
-        *,
+        settings: TransportSettings,
         streams: Streams,
-        compress: bool = False,
-        server_name: str | None = None,
-        repeatable: Collection[int] = (),
     ) -> None:
         self._tasks = tasks
         self._client = client
         self._streams = streams
-        self._deadlines = deadlines
-        self._compress = compress
-        self._extensions = {} if server_name is None else {"sni_hostname": server_name}
-        self._repeatable = frozenset(repeatable)
+        self._deadlines = settings.deadlines
+        self._compress = settings.compress
+        name = settings.tls.server_name
+        self._extensions = {} if name is None else {"sni_hostname": name}
+        self._repeatable = frozenset(settings.repeatable)
         self._scopes: set[anyio.CancelScope] = set()
         self._closing = False
         self.stale_retries = 0
@@ -277,37 +274,12 @@ def _failed(exchange: Exchange, failure: Failure, detail: str) -> Exchange:
 
 
 @asynccontextmanager
-async def httpx_transport(
-    *,
-    max_connections: int,
-    deadlines: Deadlines,
-    tls: Tls | None = None,
-    compress: bool = False,
-    proxy: str | None = None,
-    http2: bool = False,
-    redirects: bool = False,
-    proxies: Proxies | None = None,
-    consent: bool = False,
-    repeatable: Collection[int] = (),
-) -> AsyncIterator[HttpxTransport]:
-    """Open the httpx transport for the length of a block.
-
-    Args:
-        max_connections: The most connections; further requests wait for one.
-        deadlines: How long an attempt may take.
-        tls: How https servers are verified.
-        compress: Whether request bodies are gzipped.
-        proxy: URL of the proxy through which everything goes.
-        http2: Speak HTTP/2 where the server does, over TLS.
-        redirects: Follow them.
-        proxies: Those that the environment names, for what is not loopback; None: not used.
-        consent: Whether requests, redirected ones among them, may leave this machine.
-        repeatable: Steps whose requests may be sent a second time when the connection of the first
-            had been idle and was being closed.
-    """
+async def httpx_transport(settings: TransportSettings) -> AsyncIterator[HttpxTransport]:
+    """Open the httpx transport for the length of a block."""
+    deadlines = settings.deadlines
     limits = httpx.Limits(
-        max_connections=max_connections,
-        max_keepalive_connections=max_connections,
+        max_connections=settings.max_connections,
+        max_keepalive_connections=settings.max_connections,
         keepalive_expiry=deadlines.max_idle_s,
     )
     streams = Streams(deadlines.max_idle_s)
@@ -317,34 +289,26 @@ async def httpx_transport(
         read=deadlines.read_s,
         pool=deadlines.waiting_s,
     )
-    context = client_context(Tls() if tls is None else tls)
+    context = client_context(settings.tls)
 
     def connect(through: httpx.Proxy | None) -> httpx.AsyncHTTPTransport:
         return streams.watch(
             httpx.AsyncHTTPTransport(
-                context, http2=http2, limits=limits, trust_env=False, proxy=through
+                context, http2=settings.http2, limits=limits, trust_env=False, proxy=through
             )
         )
 
-    routes = Routes(proxy=proxy, proxies=proxies, consent=consent)
+    routes = Routes(proxy=settings.proxy, proxies=settings.proxies, consent=settings.consent)
     async with (
         httpx.AsyncClient(
             transport=RoutedTransport(routes, connect),
             timeout=timeout,
-            follow_redirects=redirects,
+            follow_redirects=settings.redirects,
             trust_env=False,
         ) as client,
         anyio.create_task_group() as tasks,
     ):
-        transport = HttpxTransport(
-            tasks,
-            client,
-            deadlines,
-            streams=streams,
-            compress=compress,
-            server_name=None if tls is None else tls.server_name,
-            repeatable=repeatable,
-        )
+        transport = HttpxTransport(tasks, client, settings, streams)
         try:
             yield transport
         finally:

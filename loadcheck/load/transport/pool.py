@@ -13,11 +13,12 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import Encode
+from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import failure_of, in_words
-from loadcheck.load.transport.settings import CLOSED_IDLE, Deadlines
+from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings
+from loadcheck.load.transport.tls import client_context
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 
 _now_ns = time.monotonic_ns
@@ -50,12 +51,8 @@ class Pool:
     Args:
         tasks: Holds the tasks that open connections.
         origin: Where they lead.
-        limit: The most of them.
-        deadlines: How long to wait for one.
-        tls: Makes the context of https origins.
-        server_name: The name that the server's certificate must bear; None: the origin's host.
+        settings: How many, how long to wait for one, and how to open it.
         active: The connections with a request under way, in the order in which they were sent.
-        encode: Gives the bytes of a request.
         repeat: Tells whether a lost request may be sent again, and counts it.
     """
 
@@ -63,26 +60,25 @@ class Pool:
         self,
         tasks: anyio.abc.TaskGroup,
         origin: Origin,
-        *,
-        limit: int,
-        deadlines: Deadlines,
-        tls: Callable[[], ssl.SSLContext],
-        server_name: str | None,
+        settings: TransportSettings,
         active: dict[Connection, None],
-        encode: Encode,
         repeat: Callable[[Request], bool],
     ) -> None:
         self._tasks = tasks
         self._origin = origin
         self._dialer = Dialer(origin.host, origin.port)
-        self._limit = limit
-        self._deadlines = deadlines
+        self._limit = settings.max_connections
+        self._deadlines = deadlines = settings.deadlines
         self._waiting_ns = int(deadlines.waiting_s * 1e9)
         self._max_idle_ns = int(deadlines.max_idle_s * 1e9)
-        self._tls = tls() if origin.scheme == "https" else None
-        self._server_name = (server_name or origin.host) if self._tls is not None else None
+        self._tls: ssl.SSLContext | None = None
+        self._server_name: str | None = None
+        if origin.scheme == "https":
+            self._tls = client_context(settings.tls)
+            self._tls.set_alpn_protocols(["http/1.1"])
+            self._server_name = settings.tls.server_name or origin.host
         self._active = active
-        self._encode = encode
+        self._encode = gzipped if settings.compress else plain
         self._repeat = repeat
         self._idle: dict[Connection, None] = {}  # the last used is the first to be used again
         self._waiting: deque[PendingRequest] = deque()

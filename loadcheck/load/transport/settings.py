@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from loadcheck.load.transport.routes import Proxies
+from loadcheck.scenario.model import Tls
 
 MAX_HEAD_BYTES = 64 * 1024
 """The longest head of an answer that is read, interim answers included."""
@@ -50,23 +52,35 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """TLS verification settings and client certificate.
+class TransportSettings:
+    """How requests go out.
 
     Attributes:
-        ca: PEM file of the authorities that are trusted instead of the system's.
-        cert: PEM file of the client certificate, its chain after it.
-        key: PEM file of its private key; None: it is in ``cert``.
-        server_name: The name that the server's certificate must bear, also sent as SNI; None: the
-            host of the URL.
-        verify: Whether the certificate is checked at all.
+        max_connections: The most connections, per origin for the wire transport; further requests
+            wait for one.
+        deadlines: How long an attempt may take.
+        tls: How https servers are verified.
+        compress: Whether request bodies are gzipped.
+        repeatable: Steps whose requests may be sent a second time when the connection of the first
+            had been idle and was being closed: they carry a key by which the service tells
+            duplicates.
+        proxy: URL of the proxy through which everything goes; httpx only, as all that follows.
+        proxies: Those that the environment names, for what is not loopback; None: not used.
+        http2: Speak HTTP/2 where the server does, over TLS.
+        redirects: Follow them.
+        consent: Whether requests, redirected ones among them, may leave this machine.
     """
 
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    server_name: str | None = None
-    verify: bool = True
+    max_connections: int
+    deadlines: Deadlines
+    tls: Tls = field(default_factory=Tls)
+    compress: bool = False
+    repeatable: Collection[int] = ()
+    proxy: str | None = None
+    proxies: Proxies | None = None
+    http2: bool = False
+    redirects: bool = False
+    consent: bool = False
 
 
 def kept_s(keep_alive: str) -> float | None:

@@ -8,21 +8,17 @@ speaks asyncio; anyio's task group holds the tasks that open connections and wat
 from __future__ import annotations
 
 import asyncio
-import functools
-import ssl
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.pool import PendingRequest, Pool, unsent
-from loadcheck.load.transport.settings import Deadlines, Tls
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.workflow.exchange import Failure, Origin, Request
 
 _SWEEP_S = 0.02
@@ -36,32 +32,13 @@ class WireTransport:
             had been idle and was being closed when it was used.
     """
 
-    def __init__(
-        self,
-        tasks: anyio.abc.TaskGroup,
-        *,
-        max_connections: int,
-        deadlines: Deadlines,
-        tls: Tls,
-        compress: bool,
-        repeatable: Collection[int],
-    ) -> None:
+    def __init__(self, tasks: anyio.abc.TaskGroup, settings: TransportSettings) -> None:
         self._tasks = tasks
-        self._deadlines = deadlines
-        self._repeatable = frozenset(repeatable)
+        self._settings = settings
+        self._repeatable = frozenset(settings.repeatable)
         # the first is the first to reach a deadline
         self._active: dict[Connection, None] = {}
         self._pools: dict[Origin, Pool] = {}
-        self._make_pool = functools.partial(
-            Pool,
-            limit=max_connections,
-            deadlines=deadlines,
-            tls=functools.partial(_context, tls),
-            server_name=tls.server_name,
-            active=self._active,
-            encode=gzipped if compress else plain,
-            repeat=self._repeat,
-        )
         self._closing = False
         self.stale_retries = 0
 
@@ -99,7 +76,7 @@ class WireTransport:
 
     async def watch_deadlines(self) -> None:
         """Fail what has taken too long; runs until cancelled."""
-        deadlines = self._deadlines
+        deadlines = self._settings.deadlines
         given = (
             deadlines.request_s,
             deadlines.write_s,
@@ -125,7 +102,9 @@ class WireTransport:
     def _pool(self, origin: Origin) -> Pool:
         pool = self._pools.get(origin)
         if pool is None:
-            pool = self._pools[origin] = self._make_pool(self._tasks, origin)
+            pool = self._pools[origin] = Pool(
+                self._tasks, origin, self._settings, self._active, self._repeat
+            )
         return pool
 
     def _repeat(self, request: Request) -> bool:
@@ -136,41 +115,11 @@ class WireTransport:
         return True
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = client_context(tls)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 @asynccontextmanager
-async def wire_transport(
-    *,
-    max_connections: int,
-    deadlines: Deadlines,
-    tls: Tls | None = None,
-    compress: bool = False,
-    repeatable: Collection[int] = (),
-) -> AsyncIterator[WireTransport]:
-    """Open the wire transport for the length of a block; on leaving it everything is closed.
-
-    Args:
-        max_connections: The most connections per origin; further requests wait for one.
-        deadlines: How long an attempt may take.
-        tls: How https servers are verified.
-        compress: Whether request bodies are gzipped.
-        repeatable: Steps whose requests may be sent a second time when the connection of the first
-            had been idle and was being closed: they carry a key by which the service tells
-            duplicates.
-    """
+async def wire_transport(settings: TransportSettings) -> AsyncIterator[WireTransport]:
+    """Open the wire transport for the length of a block; on leaving it everything is closed."""
     async with anyio.create_task_group() as tasks:
-        transport = WireTransport(
-            tasks,
-            max_connections=max_connections,
-            deadlines=deadlines,
-            tls=Tls() if tls is None else tls,
-            compress=compress,
-            repeatable=repeatable,
-        )
+        transport = WireTransport(tasks, settings)
         tasks.start_soon(transport.watch_deadlines)
         try:
             yield transport

@@ -14,7 +14,7 @@ import pytest
 
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import Deadlines
+from loadcheck.load.transport.settings import Deadlines, TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow.exchange import Failure, Origin
 from tests.load.transport.peer import ANSWER, answering, deadlines, read_request, send, server
@@ -27,10 +27,14 @@ async def transport(
     kind: str, limits: Deadlines, max_connections: int = 4
 ) -> AsyncIterator[LoadTransport]:
     if kind == "wire":
-        async with wire_transport(max_connections=max_connections, deadlines=limits) as wire:
+        async with wire_transport(
+            TransportSettings(max_connections=max_connections, deadlines=limits)
+        ) as wire:
             yield wire
     else:
-        async with httpx_transport(max_connections=max_connections, deadlines=limits) as slow:
+        async with httpx_transport(
+            TransportSettings(max_connections=max_connections, deadlines=limits)
+        ) as slow:
             yield slow
 
 

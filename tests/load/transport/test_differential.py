@@ -16,6 +16,7 @@ from loadcheck.emulator.process import Running, embedded
 from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow import Plan, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause, Request
@@ -93,12 +94,14 @@ async def transport(kind: str, *, compress: bool = False) -> AsyncIterator[LoadT
     limits = deadlines(connect_s=2, request_s=0.4)
     if kind == "wire":
         async with wire_transport(
-            max_connections=1, deadlines=limits, compress=compress, repeatable=[0]
+            TransportSettings(
+                max_connections=1, deadlines=limits, compress=compress, repeatable=[0]
+            )
         ) as wire:
             yield wire
     else:
         async with httpx_transport(
-            max_connections=1, deadlines=limits, compress=compress
+            TransportSettings(max_connections=1, deadlines=limits, compress=compress)
         ) as through:
             yield through
 

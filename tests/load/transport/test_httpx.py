@@ -23,8 +23,9 @@ import trustme
 
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, Tls
+from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES, TransportSettings
 from loadcheck.load.transport.wire import wire_transport
+from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from tests.load.transport.peer import ANSWER, HEAD, answering, deadlines, read_request, send, server
 
@@ -35,10 +36,10 @@ pytestmark = pytest.mark.anyio
 async def through(kind: str, **options: Any) -> AsyncIterator[LoadTransport]:
     limits: dict[str, Any] = {"max_connections": 4, "deadlines": deadlines()}
     if kind == "wire":
-        async with wire_transport(**limits, **options) as wire:
+        async with wire_transport(TransportSettings(**limits, **options)) as wire:
             yield wire
     else:
-        async with httpx_transport(**limits, **options) as slow:
+        async with httpx_transport(TransportSettings(**limits, **options)) as slow:
             yield slow
 
 

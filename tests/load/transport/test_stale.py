@@ -16,7 +16,7 @@ import pytest
 from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import kept_s
+from loadcheck.load.transport.settings import TransportSettings, kept_s
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Failure, Origin
@@ -44,7 +44,9 @@ async def transport(
 ) -> AsyncIterator[LoadTransport]:
     limits = dataclasses.replace(deadlines(), max_idle_s=max_idle_s)
     make = wire_transport if kind == "wire" else httpx_transport
-    async with make(max_connections=8, deadlines=limits, repeatable=repeatable) as through:
+    async with make(
+        TransportSettings(max_connections=8, deadlines=limits, repeatable=repeatable)
+    ) as through:
         yield through
 
 

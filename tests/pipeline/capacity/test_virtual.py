@@ -15,8 +15,8 @@ import trio.testing
 
 from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, stage_spans
-from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Runner
+from loadcheck.load.spec import LoadSpec
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import MEASURED, EarlyFailDetector, ProbeTemplate, probing
@@ -120,15 +120,16 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
             thresholds, problems = parse_all(given.thresholds, words(given))
             assert not problems
             target.free_s = 0.0
-            runner = Runner(
-                OneStep(),  # type: ignore[arg-type]
+            spec = LoadSpec(
+                plan=OneStep(),  # type: ignore[arg-type]
                 ingest=0,
-                transport=FakeTransport(nursery, target),
-                record=record,
-                backoff=Backoff(attempts=1, backoff_s=1, max_backoff_s=1, on=(), seed=1),
-                clock=now_ns,
-                spin_ns=0,
+                load=load,
+                retry=Retry(attempts=1),
+                drain_s=1000,
+                seed=5,
             )
+            transport = FakeTransport(nursery, target)
+            runner = Runner(spec, transport, record, clock=now_ns, spin_ns=0)
             watchdog = EarlyFailDetector(
                 thresholds, [stage.span for stage in record.stages], alone="send"
             )
@@ -148,7 +149,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
                         runner.stop()
 
             nursery.start_soon(each_second, now_ns(), close, now_ns)
-            await runner.run_open(pacer, max_in_flight=load.max_in_flight, drain_s=1000)
+            await runner.run()
             nursery.cancel_scope.cancel()
         judged = [threshold.judge(figures()) for threshold in thresholds]
         return SimpleNamespace(
