@@ -15,18 +15,22 @@ from typing import Self
 
 import anyio
 
+from loadcheck.load.engine import open_engine
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
-from loadcheck.pipeline.target import Address, addressed, serving, transports
+from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
@@ -103,8 +107,14 @@ async def execute(
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
     try:
-        async with transports(compiled) as (transport, asking):
-            session = RunSession(compiled, writer, transport, asking, context)
+        async with (
+            httpx_transport(compiled.asking) as asking,
+            open_engine(compiled.load, compiled.plan) as engine,
+        ):
+            channel = QueryChannel(
+                send=asking.send, sent=engine.record.asked, budget=context.allowance
+            )
+            session = RunSession(compiled, writer, engine, channel, context.abort)
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -157,7 +167,7 @@ def prepare(
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
     found = destinations(scenario, compiled.plan.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
-    raise_open_file_limit(compiled.load.max_requests + _SPARE_FILES)
+    raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
     return compiled
 
 
