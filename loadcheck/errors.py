@@ -8,6 +8,7 @@
     │   ├── WorkflowError       an Arazzo or OpenAPI document
     │   ├── ResultFileError     a results file
     │   │   └── SaveError       one that could not be written after all: exit 74
+    │   ├── DraftError          an API that no scenario can be drafted from
     │   └── ConsentError        a target that is not this machine, without the user's consent
     └── TargetError             the embedded emulator did not start, or ended early
 
@@ -99,6 +100,10 @@ class SaveError(ResultFileError):
     """A file that could be written when it was claimed could not be written in the end."""
 
 
+class DraftError(InputError):
+    """What there is of an API does not tell how data goes in and how it is counted."""
+
+
 class ConsentError(InputError):
     """The run would leave this machine and the user has not said that it may."""
 
@@ -110,7 +115,8 @@ class TargetError(LoadcheckError):
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return a remedy that names the valid word nearest to ``name``, or lists all of them."""
     known = sorted(valid)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = [word for word in known if word.lower() == name.lower()]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'
     return "expected one of " + ", ".join(known) if known else ""

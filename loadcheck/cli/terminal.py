@@ -7,14 +7,14 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from loadcheck.cli.streams import Screen
 from loadcheck.errors import ResultFileError
 from loadcheck.escaping import printable
-from loadcheck.report import live, terminal
+from loadcheck.report import headline, live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
 from loadcheck.secrets import cover
@@ -37,21 +37,38 @@ def width() -> int:
     return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((100, 24)).columns))
 
 
-def print_summary(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
-    """Print a result for a person."""
-    shown = shown_path(path)
-    stream.write(terminal.summary(document, color=has_color(stream), width=width(), path=shown))
+def size(stream: TextIO) -> tuple[int, int]:
+    """Return the columns and the lines of a terminal as it is now; 80 and 24 if it says neither."""
+    try:
+        found = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return 80, 24
+    return found.columns or 80, found.lines or 24
 
 
-def print_headline(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
-    """Print the verdict in one line."""
-    stream.write(f"{terminal.headline(document)}  {shown_path(path)}".rstrip() + "\n")
+def is_drawable(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which lines can be drawn over."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def print_summary(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
+    """Print a result for a person, and the files that it is in."""
+    shown = [shown_path(path) for path in paths]
+    color = has_color(stream)
+    stream.write(terminal.summary(document, color=color, width=width(), paths=shown))
+
+
+def print_headline(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
+    """Print the verdict in one line, and the files that it is in."""
+    told = [headline.line(document), *map(shown_path, paths)]
+    stream.write("  ".join(told) + "\n")
 
 
 def print_run(
     document: Mapping[str, Any],
     path: Path,
     *,
+    also: Sequence[Path] = (),
     unsaved: ResultFileError | None,
     as_json: bool,
     quiet: bool,
@@ -63,7 +80,7 @@ def print_run(
     """
     stream = sys.stderr if as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
     show = print_headline if quiet else print_summary
-    show(document, path=None if unsaved else path, stream=stream)
+    show(document, paths=[*([] if unsaved else [path]), *also], stream=stream)
     if as_json:
         write_json(document)
     elif unsaved is not None:
@@ -131,16 +148,29 @@ async def _plain(run: live.Running, *, every_s: float) -> None:
 
 async def live_view(run: live.Running) -> None:
     """Draw a few lines over and over; they are wiped when the run has ended."""
-    color = has_color(sys.stderr)
-    screen, drawn = Screen(sys.stderr), 0
+    view = live.LiveView(run, color=has_color(sys.stderr))
+    screen, drawn = Screen(sys.stderr), Drawn()
     try:
         while True:
-            rows = live.lines(run, color=color, width=width() - 1)
-            up = f"\x1b[{drawn}A" if drawn else ""
-            screen.show(up + "".join(f"\r{row}\x1b[K\n" for row in rows))
-            drawn = len(rows)
+            columns, lines = size(sys.stderr)
+            screen.show(drawn.frame(view.rows(columns - 1, lines - 1), columns))
             await run.wait(_REDRAW_S)
     finally:
-        if drawn:
-            screen.show(f"\x1b[{drawn}A\r\x1b[J")
+        screen.show(drawn.frame([], size(sys.stderr)[0]))
         screen.settle()
+
+
+class Drawn:
+    """Draws rows over those that were drawn before, also after the terminal was resized."""
+
+    def __init__(self) -> None:
+        self._taken: list[int] = []
+
+    def frame(self, rows: Sequence[str], columns: int) -> str:
+        """Return what to write: the way back up, the rows, and an end to what stood below."""
+        # a terminal that was made narrower has wrapped the rows that were wider
+        lines = sum(max(1, -(-taken // columns)) for taken in self._taken)
+        self._taken = [live.cells(row) for row in rows]
+        up = f"\x1b[{lines}A\r" if lines else ""
+        drawn = "".join(f"{row}\x1b[K\n" for row in rows)
+        return f"{up}{drawn}\x1b[J" if up or rows else ""

@@ -1,4 +1,4 @@
-"""Who a run is: its id, its seed's copies, what its target gave it, and what must stay secret."""
+"""Who a run is: its id, its copies, what its target supplies, and the days it is asked about."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ from loadcheck.workflow.identity import Run
 
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
-
-PLACEHOLDER_URL = "http://emulator"
-"""Where ``check`` says requests would go when the emulator has not been started."""
-PLACEHOLDER_TARGET = {"apiKey": "***", "secretKey": "***", "basicAuth": "***"}
 
 
 def new_id() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import overlay as marks
@@ -130,21 +131,16 @@ def hide_passwords(scenario: Scenario) -> Scenario:
     return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
 
 
-def prepare(
-    scenario: Scenario,
-    *,
-    run: Run,
-    servers: Mapping[str, str],
-    seed: int = 0,
-    consent: bool = False,
+def compile_scenario(
+    scenario: Scenario, run: Run, address: Address, *, seed: int, consent: bool = False
 ) -> CompiledScenario:
     """Compile a scenario.
 
     Args:
         scenario: What to do.
         run: Identity of the run, and what its target supplies.
-        servers: Base URLs that stand in for described servers; "*" for all.
-        seed: Seed of the arrivals.
+        address: Where its requests go.
+        seed: Seed of everything random.
         consent: Whether descriptions may be read from other machines.
 
     Raises:
@@ -152,7 +148,7 @@ def prepare(
     """
     secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
-    problems = _emulator_problems(scenario)
+    problems = _emulator_problems(scenario) + tls_problems(scenario)
     criteria = {}
     condition = marks.acknowledged(scenario)
     needing = [
@@ -184,7 +180,7 @@ def prepare(
         name=scenario.workflow.name,
         workflow_id=scenario.workflow.id,
         sources=scenario.workflow.sources,
-        servers={**scenario.target.servers, **servers},
+        servers={**scenario.target.servers, **address.servers},
         strict=scenario.workflow.strict,
         inputs={name: given.value for name, given in scenario.inputs.items()},
         overlay=marks.overlay(scenario, verify.ingest or ""),
@@ -407,7 +403,7 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
     return []
 
 
-_INSERT_ID = "$copy.insertId"
+_INSERT_IDS = frozenset({"$copy.insertId", "$copy.insertUuid"})
 """What depends on it carries a key by which the service tells duplicates."""
 
 
@@ -415,7 +411,7 @@ def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
     """Return the steps whose requests may be sent again when an idle connection was closing."""
     if not scenario.retry.stale:
         return []
-    return [step.index for step in plan.steps if _INSERT_ID in step.uses]
+    return [step.index for step in plan.steps if step.uses & _INSERT_IDS]
 
 
 def load_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:

@@ -25,7 +25,8 @@ from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.destinations import destinations, require_consent
-from loadcheck.pipeline.prepare import prepare
+from loadcheck.pipeline.prepare import compile_scenario
+from loadcheck.pipeline.target import Address
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
@@ -321,10 +322,10 @@ async def _again(
 ) -> Asked:
     scenario = _scenario(path, document)
     run, servers = _run(path, document, scenario, options)
-    compiled = prepare(
+    compiled = compile_scenario(
         scenario,
-        run=run,
-        servers=servers,
+        run,
+        Address(servers=servers),
         seed=document["run"]["seed"],
         consent=options.consent,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import signal
 import time
 from collections.abc import (
@@ -20,6 +22,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
+from loadcheck.emulator.process import Running
 from loadcheck.errors import InputError, ResultFileError
 from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.measure.record import StageSpan
@@ -27,7 +30,6 @@ from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
 from loadcheck.pipeline.target import refusal
 from loadcheck.result import document
-from loadcheck.result import document as intervals
 from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
@@ -39,9 +41,9 @@ from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
-from loadcheck.verify.query_client import QueryChannel
+from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, SentCounts
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
@@ -74,8 +76,32 @@ class CompletedRun:
     judgement: Judgement
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What a run shares with others against the same target.
+
+    Attributes:
+        emulator: The embedded one, if it is the target.
+        signals: Received process signals, while the receiver is open.
+        allowance: The service's query budget, if they share it; None: each takes all of it.
+        abort: Makes what may stop the load early.
+    """
+
+    emulator: Running | None
+    signals: AsyncIterator[signal.Signals]
+    allowance: QueryBudget | None = None
+    abort: AbortPolicyFactory = ThresholdAbort
+
+
 class RunSession:
     """The state of one run between its intent and its verdict.
+
+    Args:
+        compiled: What to do.
+        writer: Receives the results document.
+        engine: Sends the load.
+        channel: Carries the queries.
+        abort: Makes what may stop the load early.
 
     Attributes:
         begun: Whether the intent is saved: from then on the run is judged and saved in every case.
@@ -84,15 +110,15 @@ class RunSession:
     def __init__(
         self,
         compiled: CompiledScenario,
-        book: ResultWriter,
+        writer: ResultWriter,
         engine: LoadEngine,
         channel: QueryChannel,
-        watching: AbortPolicyFactory = ThresholdAbort,
+        abort: AbortPolicyFactory = ThresholdAbort,
     ) -> None:
         self._compiled = compiled
-        self._book = book
-        self._engine = engine
+        self._writer = writer
         self._planned = compiled.planned
+        self._engine = engine
         self._record = record = engine.record
         load, pacer = compiled.load.load, compiled.pacer
         self._progress = Progress(
@@ -104,6 +130,13 @@ class RunSession:
             duration_s=pacer.duration_s
             if pacer
             else (load.duration_s if isinstance(load, ClosedLoad) else None),
+            stages=[
+                (stage["name"], stage["to_s"])
+                for stage in document.stages(compiled.load.load, math.inf)
+            ],
+            checked=compiled.verification is not None,
+            deadline_s=compiled.scenario.verify.deadline_s,
+            thresholds=self._judge_so_far,
         )
         self._verification = (
             None
@@ -111,7 +144,7 @@ class RunSession:
             else Verification(compiled.verification, channel, self._seen)
         )
         spans = [stage.span for stage in record.stages]
-        self._watchdog = watching(compiled.thresholds, spans)
+        self._abort = abort(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
@@ -121,25 +154,45 @@ class RunSession:
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
 
-    async def through(self, watch: Watch, signals: AsyncIterator[signal.Signals]) -> None:
-        """Do everything that needs the network, up to the second of the signals.
+    async def save_intent(self) -> None:
+        """Save what is to be done.
 
-        Once the intent is saved a run is judged and saved whatever breaks.
+        Raises:
+            ResultFileError: It cannot be saved: nothing is to be sent.
         """
-        self._book.document.update(document.moving(self._record, self._planned))
-        await self._book.save_intent()
+        self._writer.document.update(document.moving(self._record, self._planned))
+        await self._writer.save_intent()
         self.begun = True
+
+    @contextlib.asynccontextmanager
+    async def attended(
+        self, watch: Watch, signals: AsyncIterator[signal.Signals]
+    ) -> AsyncIterator[None]:
+        """Show the run and heed signals for the length of a block; the second one ends it."""
         async with anyio.create_task_group() as around:
             around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
                 around.start_soon(self._heed, signals, scope)
-                self._book.trouble = await refusal(self._compiled)
-                if self._book.trouble is None:
-                    await self._attempt("asking", self._ask_before)
-                    await self._attempt("load", self._load)
-                    await self._attempt("asking", self._settle)
+                yield
             around.cancel_scope.cancel()
         self._progress.phase = Phase.DONE
+
+    async def reaches_target(self) -> bool:
+        """Return whether the target takes connections; why not is noted."""
+        self._writer.trouble = await refusal(self._compiled)
+        return self._writer.trouble is None
+
+    async def ask_before(self) -> None:
+        """Ask for the count before anything was sent."""
+        await self._attempt("asking", self._ask_before)
+
+    async def send(self) -> None:
+        """Send the load, asking meanwhile; return when every copy has ended or been given up."""
+        await self._attempt("load", self._load)
+
+    async def settle(self) -> None:
+        """Ask until the count has settled, or the deadline has passed."""
+        await self._attempt("asking", self._settle)
 
     async def _show(self, watch: Watch) -> None:
         """Let somebody see the run; what breaks there is noted and harms nothing else."""
@@ -164,21 +217,19 @@ class RunSession:
             self._fault = error
             self._engine.close()
 
-    async def finish(self) -> CompletedRun:
-        """Judge what was recorded, and save it."""
-        record, book = self._record, self._book
-        record.close()
+    def judge(self) -> tuple[RunFigures, Verified | None, Judgement]:
+        """Put the counts against the ledger, and the figures against the thresholds."""
+        self._record.close()
         verified = self._conclude()
         if verified is None:
             # nobody was asked: nothing is known, and why has been said
             seen, _ = conclude(None, None, sent=self._sent(), controlled=ControlResult())
         else:
             seen = verified.consistency
-        rates, monitor = self._rates(), self._engine.monitor
         figures = RunFigures(
-            record=record,
-            monitor=monitor,
-            rates=rates,
+            record=self._record,
+            monitor=self._engine.monitor,
+            rates=self._rates(),
             pacer=self._compiled.pacer,
             consistency=seen,
             lag=verified.visibility if verified else None,
@@ -187,53 +238,51 @@ class RunSession:
             self._compiled.thresholds,
             figures,
             [*(verified.findings if verified is not None else ()), *self._broken],
-            trouble=book.trouble,
+            trouble=self._writer.trouble,
             aborted=self._aborted,
             checked=self._verification is not None,
         )
-        pacer = self._compiled.pacer
-        book.document["run"] |= {
+        return figures, verified, judgement
+
+    async def save(
+        self, figures: RunFigures, verified: Verified | None, judgement: Judgement
+    ) -> CompletedRun:
+        """Save the verdict, and what it rests on."""
+        record, writer, compiled = self._record, self._writer, self._compiled
+        writer.document["run"] |= {
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
-            "error": book.trouble,
+            "error": writer.trouble,
         }
-        book.document |= document.moving(record, self._planned)
-        book.enter(
+        writer.document |= document.moving(record, self._planned)
+        load = document.measured(figures, compiled.plan.steps)
+        said = warnings.of_run(
+            compiled.plan, record, missed=writer.missed, notes=self._progress.notes
+        )
+        begin_ns, consistency = self._engine.begin_ns, figures.consistency
+        assert consistency is not None
+        writer.enter(
             {
                 "verdict": judgement.verdict.value,
-                **document.measured(
-                    record,
-                    monitor,
-                    self._compiled.plan.steps,
-                    rates,
-                    pacer.peak_rate if pacer else None,
-                ),
-                "stages": intervals.stages(self._compiled.load.load, rates.duration_s),
-                "intervals": intervals.intervals(record),
+                **load,
+                "stages": document.stages(compiled.load.load, figures.rates.duration_s),
+                "intervals": document.intervals(record),
                 "consistency": document.consistency(
-                    seen, self._verification, verified, self._engine.begin_ns
+                    consistency, self._verification, verified, begin_ns
                 ),
                 "thresholds": [judged.to_json() for judged in judgement.judged],
                 "findings": [finding.to_json() for finding in judgement.findings],
-                "warnings": [
-                    *book.document["warnings"],
-                    *warnings.of_run(
-                        self._compiled.plan,
-                        record,
-                        missed=book.missed,
-                        notes=self._progress.notes,
-                    ),
-                ],
+                "warnings": [*writer.document["warnings"], *said],
             }
         )
-        await book.try_save("complete", durable=True)
-        book.file.close()
+        await writer.try_save("complete", durable=True)
+        writer.file.close()
         return CompletedRun(
-            document=book.document,
-            path=book.file.path,
+            document=writer.document,
+            path=writer.file.path,
             interrupted=self._interrupted,
-            unsaved=book.unsaved,
+            unsaved=writer.unsaved,
             fault=self._fault,
             figures=figures,
             judgement=judgement,
@@ -242,9 +291,9 @@ class RunSession:
     def _conclude(self) -> Verified | None:
         """Return what the counts prove; None if nobody was asked for them, or a fault hides it."""
         verification, record = self._verification, self._record
-        if verification is None or (self._book.trouble is not None and not record.due):
+        if verification is None or (self._writer.trouble is not None and not record.due):
             return None
-        began_at = self._book.document["run"].get("load_began_at")
+        began_at = self._writer.document["run"].get("load_began_at")
         due = moments(record.timeline.column("due"), began_at)
         try:
             return verification.conclude(self._sent(), due)
@@ -257,7 +306,7 @@ class RunSession:
     async def _ask_before(self) -> None:
         if self._verification is not None:
             await self._verification.before()
-            self._book.document["run"]["baseline"] = self._verification.baseline
+            self._writer.document["run"]["baseline"] = self._verification.baseline
 
     async def _load(self) -> None:
         if self._interrupted:
@@ -272,7 +321,7 @@ class RunSession:
     def _began(self) -> None:
         """Start what goes on beside the load."""
         self._progress.begin_ns = self._engine.begin_ns
-        self._book.document["run"]["load_began_at"] = document.utc_now()
+        self._writer.document["run"]["load_began_at"] = document.utc_now()
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
             beside.start_soon(verification.sample, self._come_so_far)
@@ -281,7 +330,7 @@ class RunSession:
 
     def _second_over(self, _second: int) -> None:
         """Look at what the load has come to, and have it saved."""
-        self._look_whether_to_abort()
+        self._abort_if_broken()
         beside = self._beside
         assert beside is not None
         if not self._saving:
@@ -293,9 +342,9 @@ class RunSession:
             beside.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
-        self._book.document.update(document.moving(self._record, self._planned))
+        self._writer.document.update(document.moving(self._record, self._planned))
         try:
-            await self._book.try_save("running", durable=False)
+            await self._writer.try_save("running", durable=False)
         finally:
             self._saving = False
 
@@ -306,7 +355,7 @@ class RunSession:
         except InputError as error:  # a file that the scenario names is gone
             self._progress.notes.append(f"the queries end before the load does: {error}")
             return
-        self._book.document["run"]["end_day"] = day
+        self._writer.document["run"]["end_day"] = day
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
@@ -341,17 +390,22 @@ class RunSession:
 
     # what goes on beside them
 
-    def _look_whether_to_abort(self) -> None:
-        record = self._record
-        if not self._watchdog.watches or self._aborted is not None or record.load_ns:
-            return
-        figures = RunFigures(
-            record=record,
+    def _figures_so_far(self) -> RunFigures:
+        return RunFigures(
+            record=self._record,
             monitor=self._engine.monitor,
             rates=self._rates(),
             pacer=self._compiled.pacer,
         )
-        self._aborted = self._watchdog.look(figures, self._progress.elapsed_s)
+
+    def _judge_so_far(self) -> list[Judged]:
+        figures = self._figures_so_far()
+        return [threshold.judge(figures) for threshold in self._compiled.thresholds]
+
+    def _abort_if_broken(self) -> None:
+        if not self._abort.watches or self._aborted is not None or self._record.load_ns:
+            return
+        self._aborted = self._abort.look(self._figures_so_far(), self._progress.elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
             self._engine.stop()

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 import httpx
 
-from loadcheck.emulator.process import EmulatorStartError, Running, embedded
-from loadcheck.errors import InputError, ScenarioError, TargetError
+from loadcheck.emulator.process import EmulatorStartError, Reservation, Running, embedded, reserve
+from loadcheck.errors import InputError, Problem, TargetError
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
@@ -30,29 +31,64 @@ PREFLIGHT_S = 1.0
 _BETWEEN_S = 0.1
 
 
-@asynccontextmanager
-async def serving(scenario: Scenario, seed: int) -> AsyncIterator[Running | None]:
-    """Run the embedded emulator for the length of a block, if the scenario asks for it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a scenario's requests go, known before anything is started.
+
+    Attributes:
+        servers: Source description name → base URL that stands in for the described servers; "*"
+            for all.
+        supplied: What the target supplies to the workflow's inputs.
+        reserved: The port and keys of the embedded emulator; None for a live target.
+    """
+
+    servers: Mapping[str, str] = field(default_factory=dict)
+    supplied: Mapping[str, str] = field(default_factory=dict)
+    reserved: Reservation | None = None
+
+
+UNSTARTED = Address(
+    servers={"*": "http://emulator"},
+    supplied={"apiKey": "***", "secretKey": "***", "basicAuth": "***"},
+)
+"""What is shown of the embedded emulator where it is not to be started."""
+
+
+@contextmanager
+def addressed(scenario: Scenario) -> Iterator[Address]:
+    """Reserve the embedded emulator's address for the length of a block, if it is asked for."""
     if scenario.target.kind != "emulator":
+        yield Address()
+        return
+    with reserve(scenario.target.emulator) as reserved:
+        pair = f"{reserved.api_key}:{reserved.secret_key}"
+        yield Address(
+            servers={"*": reserved.url},
+            supplied={
+                "apiKey": reserved.api_key,
+                "secretKey": reserved.secret_key,
+                "basicAuth": base64.b64encode(pair.encode()).decode("ascii"),
+            },
+            reserved=reserved,
+        )
+
+
+@asynccontextmanager
+async def serving(scenario: Scenario, address: Address, seed: int) -> AsyncIterator[Running | None]:
+    """Run the embedded emulator for the length of a block, if the scenario asks for it.
+
+    Raises:
+        TargetError: It did not start.
+    """
+    if address.reserved is None:
         yield None
         return
     try:
-        async with embedded({"seed": seed, **scenario.target.emulator}) as running:
+        config = {"seed": seed, **scenario.target.emulator}
+        async with embedded(config, address.reserved) as running:
             yield running
     except EmulatorStartError as error:
         raise TargetError(f"the embedded emulator did not start: {error}") from error
-
-
-def supplied(emulator: Running | None) -> dict[str, str]:
-    """Return what the target supplies to the workflow's inputs."""
-    if emulator is None:
-        return {}
-    pair = f"{emulator.api_key}:{emulator.secret_key}"
-    return {
-        "apiKey": emulator.api_key,
-        "secretKey": emulator.secret_key,
-        "basicAuth": base64.b64encode(pair.encode()).decode("ascii"),
-    }
 
 
 async def refusal(compiled: CompiledScenario) -> str | None:
@@ -79,8 +115,8 @@ async def refusal(compiled: CompiledScenario) -> str | None:
                     break
         if why:
             return (
-                f"the target takes no connection: {origin}: {why}, {tries} times in "
-                f"{PREFLIGHT_S:g} s; nothing was sent"
+                f"no request reached {origin}: {why} ({tries} attempts in {PREFLIGHT_S:g} s; "
+                "nothing was sent)"
             )
     return None
 
@@ -98,16 +134,10 @@ def client_of(settings: TransportSettings, *, timeout_s: float) -> httpx.AsyncCl
     )
 
 
-def check_tls(scenario: Scenario) -> None:
-    """See that the TLS files can be used.
-
-    Raises:
-        ScenarioError: One cannot.
-    """
+def tls_problems(scenario: Scenario) -> list[Problem]:
+    """Return why the TLS files cannot be used."""
     try:
         client_context(scenario.target.tls)
     except InputError as error:
-        problems = [
-            scenario.problem(each.key, each.message, each.remedy) for each in error.problems
-        ]
-        raise ScenarioError(problems) from None
+        return [scenario.problem(each.key, each.message, each.remedy) for each in error.problems]
+    return []

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from loadcheck.escaping import printable_document
 from loadcheck.report import words
-from loadcheck.report.terminal import CapturedConsole
+from loadcheck.report.terminal import CapturedConsole, print_headline
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _STYLES = {"held": "green", "broke": "red", "unproven": "yellow", "cut": "dim"}
-_COMPARISON = re.compile(r"(?P<metric>.+?)\s*(?:<=|>=|==|!=|<|>)\s*(?P<limit>.+)")
+_COMPARISON = re.compile(r"(?P<metric>.+?)\s*(?P<operator><=|>=|==|!=|<|>)\s*(?P<limit>.+)")
 _NUMBER = re.compile(r"([\d.]+)\s*([a-z]+|%)")
 _FAILURES = {
     "keeps up": "it falls behind",
-    "skipped == 0": "copies have to be skipped: too many are under way",
+    "skipped == 0": "copies are skipped: too many are in flight",
     "lost": "users are lost",
     "duplicated": "events are duplicated",
-    "unexpected": "users are counted that were never sent",
+    "unexpected": "unexpected users are counted",
 }
 _ENDINGS = {
-    "probes": "no more probes were allowed",
-    "budget": "the budget had no room for more",
+    "probes": "the maximum number of probes was reached",
+    "budget": "the budget was spent",
     "interrupted": "the search was interrupted",
 }
 _FINE = 10
@@ -40,37 +41,63 @@ def sentence(document: Document) -> str:
     """Return the answer in a sentence."""
     answer = document["answer"]
     if answer is None:
-        return "nothing is known: no probe has come to its end"
+        return "no result: no probe was completed"
     low, high = answer["interval"]
     beyond = _beyond(answer)
     if low is None:
-        return f"not even {copies(high)} {'hold' if beyond else 'are proven'}: {_measured(answer)}"
+        if beyond:
+            return f"does not sustain even {copies(high)}: {_measured(answer)}"
+        return f"could not confirm even {copies(high)}: {_measured(answer)}"
     if high is None or not beyond:
-        return f"it takes at least {copies(low)}: {_not_beyond(answer)}"
+        return f"sustains at least {copies(low)}: {_not_beyond(answer)}"
     if answer["precise"]:
-        return f"it takes {copies(low)} before {beyond}"
-    return f"it takes {copies(low)}, and at {copies(high)} {beyond}: {_ended(answer)}"
+        return f"sustains {copies(low)}; above that {beyond}"
+    return f"sustains {copies(low)}, but at {copies(high)} {beyond}: {_ended(answer)}"
 
 
 def _not_beyond(answer: Document) -> str:
     """Return why it is not known what would break above."""
     if answer["interval"][1] is None:
         if answer["ending"] == "highest":
-            return "the highest rate allowed"
+            return "the highest rate allowed by --to"
         return f"{_ended(answer)} before anything broke"
     if answer["limited_by"] == "generator":
-        return "beyond, loadcheck itself is the limit"
-    return "beyond, there is no evidence"
+        return "above that, loadcheck itself is the limit"
+    return "above that, there is not enough evidence"
 
 
 def _ended(answer: Document) -> str:
-    return _ENDINGS.get(answer["ending"], "the search goes on")
+    return _ENDINGS.get(answer["ending"], "the search is still running")
 
 
 def headline(document: Document) -> str:
     """Return verdict, scenario and answer in one line, without colour."""
     document = printable_document(document)
-    return _headline(document).plain.strip()
+    note = _note(document)
+    name = document["scenario"].get("name", "")
+    said = f"{badge(document).upper()}  {name}  {cause(document)}"
+    return f"{said}  ({note})" if note else said
+
+
+def badge(document: Document) -> str:
+    """Return the verdict, or that the answer is a lower bound: nothing above it broke."""
+    answer = document["answer"]
+    if document["verdict"] == "pass" and (
+        answer["interval"][1] is None or answer["limited_by"] != "target"
+    ):
+        return "lower bound"
+    return str(document["verdict"])
+
+
+def cause(document: Document) -> str:
+    """Return the answer as a sentence without its full stop."""
+    text = sentence(document)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _note(document: Document) -> str:
+    run = document["run"]
+    return str(run["error"] or words.ending(run, "search"))
 
 
 def probe_line(probe: Document) -> str:
@@ -101,19 +128,19 @@ def reason_of(probe: Document) -> str:
     return ", ".join(said)
 
 
-def summary(document: Document, *, color: bool, width: int, path: str = "") -> str:
+def summary(document: Document, *, color: bool, width: int, paths: Sequence[str] = ()) -> str:
     """Return a search for a person.
 
     Args:
         document: The search's document.
         color: Whether to use terminal colours.
         width: Columns of the terminal.
-        path: Where the document stands; shown at the end.
+        paths: Files that it is in; shown at the end.
     """
     document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
-    console.print(_headline(document), soft_wrap=True)
+    _verdict(document, console)
     console.print()
     console.print(Padding(_about(document), (0, 0, 0, 1)))
     if document["probes"]:
@@ -121,28 +148,27 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
         console.print(Padding(_probes(document), (0, 0, 0, 1)))
     for warning in document["warnings"]:
         console.print(Padding(Text(f"! {warning}", style="yellow"), (0, 0, 0, 2)))
-    if path:
-        console.print()
+    console.print()
+    for path in paths:
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
+    _verdict(document, console)
     return paper.text()
+
+
+def _verdict(document: Document, console: Console) -> None:
+    print_headline(
+        console,
+        badge=badge(document),
+        color=_COLORS[document["verdict"]],
+        name=str(document["scenario"].get("name", "")),
+        cause=cause(document),
+        note=_note(document),
+    )
 
 
 def copies(rate: float) -> str:
     """Return a rate of copies."""
     return f"{rate:,.0f} copies/s" if rate >= _FINE else f"{rate:.3g} copies/s"
-
-
-def _headline(document: Document) -> Text:
-    verdict, run = document["verdict"], document["run"]
-    text = Text()
-    text.append(f" {verdict.upper()} ", style=f"bold reverse {_COLORS[verdict]}")
-    text.append(f"  {document['scenario'].get('name', '')}", style="bold")
-    text.append(f"  {sentence(document)}")
-    if run["error"]:
-        text.append(f"  ({run['error']})", style="yellow")
-    elif ending := words.ending(run, "search"):
-        text.append(f"  ({ending})", style="yellow")
-    return text
 
 
 def _about(document: Document) -> Table:
@@ -152,9 +178,8 @@ def _about(document: Document) -> Table:
     search, answer = document["search"], document["answer"]
     number = len(document["probes"])
     table.add_row(
-        "probed",
-        f"{number} time{'' if number == 1 else 's'} in {words.clock(search['took_s'])}"
-        f"   {words.count(search['events'])} events",
+        "probes",
+        f"{number} in {words.clock(search['took_s'])}   {words.count(search['events'])} events",
     )
     verify = document["scenario"].get("verify", {})
     more = ["consistency", "keeps up"] if verify.get("enabled", True) else ["keeps up"]
@@ -205,7 +230,11 @@ def _beyond(answer: Document) -> str:
     if match is None:
         return f"the check {because} fails"
     limit = _NUMBER.sub(r"\1 \2", match["limit"])
-    return f"{match['metric']} breaks {limit}"
+    return (
+        f"{match['metric']} exceeds {limit}"
+        if match["operator"][0] == "<"
+        else (f"{match['metric']} misses {limit}")
+    )
 
 
 def _measured(said: Document) -> str:
@@ -214,7 +243,7 @@ def _measured(said: Document) -> str:
     if because == "generator":
         return "loadcheck itself was the limit"
     if because == "evidence":
-        return "what arrived is not known"
+        return "it is unknown what arrived"
     told = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)
     if said["measured"] is None:
         return told

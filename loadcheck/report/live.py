@@ -1,20 +1,46 @@
 """A run while it goes on: a few lines that are drawn again and again, or one plain line.
 
-Drawn four times a second beside the load, so this is string formatting only: a table library
-would hold up the event loop for milliseconds, and they would show as latency.
+Drawn four times a second beside the load, so this is string formatting only, and what takes longer
+(the histogram, the thresholds) is looked at once a second: a table library would hold up the event
+loop for milliseconds, and they would show as latency.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from rich.cells import cell_len, get_character_cell_size
 
 from loadcheck.escaping import printable
+from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.report import words
 from loadcheck.secrets import cover
+from loadcheck.verify.thresholds import Judged
 
+PLAIN_WIDTH = 100
+"""Columns that a line for a log may take."""
 _BAR = 30
+_SHORTEST_BAR = 8
+_TRACE = 40
+"""Seconds that a sparkline may show."""
+_COLUMNS = 40
+"""Columns that the histogram may take."""
+_LABEL = 13
+_MOST_THRESHOLDS = 6
+_LEVELS = "▁▂▃▄▅▆▇█"
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
-_YELLOW, _GREEN = "\x1b[33m", "\x1b[32m"
+_RED, _YELLOW, _GREEN = "\x1b[31m", "\x1b[33m", "\x1b[32m"
+_STYLE = re.compile("\x1b\\[\\d+m")
+_ODD = re.compile("[^ -~▁-█━╌✓✗µ–]")
+"""Characters that may take no column, or two: looked up one by one, which takes longer."""
+_MARKS = {"pass": ("✓", _GREEN), "fail": ("✗", _RED), "unknown": ("?", _DIM)}
+_STAGES = {"starting": "starting", "settle": "waiting for the count", "done": "done"}
 
 
 class Recorded(Protocol):
@@ -37,6 +63,7 @@ class Running(Protocol):
     planned: int | None
     duration_s: float | None
     signals: int
+    checked: bool
 
     async def wait(self, seconds: float) -> None:
         """Return after a time, or at once when a signal comes."""
@@ -44,6 +71,10 @@ class Running(Protocol):
     @property
     def stage(self) -> str:
         """Where it is, in a word."""
+
+    @property
+    def part(self) -> str:
+        """Which stage of the load it is in; "" if the load has none."""
 
     @property
     def record(self) -> Recorded:
@@ -54,6 +85,10 @@ class Running(Protocol):
         """Seconds since the load began."""
 
     @property
+    def left_s(self) -> float | None:
+        """Seconds until the load ends, or at most until the waiting does; None if unknown."""
+
+    @property
     def asked_rate(self) -> float | None:
         """What the schedule asks for now, per second; None for a closed load."""
 
@@ -61,40 +96,241 @@ class Running(Protocol):
     def trouble(self) -> str:
         """Why the last query had no answer; "" if it had one."""
 
+    @property
+    def times(self) -> Histogram:
+        """The latency of the ingest step so far."""
+
     def latest(self, column: str) -> float | None:
         """Return a timeline column's value in the last full second."""
 
+    def recent(self, column: str, seconds: int) -> Sequence[float | None]:
+        """Return a timeline column's values in the last full seconds, the oldest first."""
 
-def lines(run: Running, *, color: bool, width: int) -> list[str]:
-    """Return the live view: five lines and after a signal a sixth; none longer than ``width``."""
-    record = run.record
-    paint = _Paint(color)
-    filled = round(_BAR * _done(run))
-    bar = paint(_GREEN, "━" * filled) + paint(_DIM, "╌" * (_BAR - filled))
-    total = "" if run.planned is None else f" of {words.count(run.planned)}"
-    asked = "" if run.asked_rate is None else f", asked {words.rate(run.asked_rate)}"
-    rate = f"rate {words.rate(run.latest('started'))}{asked}"
-    flight = f"{record.in_flight:,} in flight"
-    bad = (
-        f"{words.count(record.rejected)} rejected   {words.count(record.indeterminate)}"
-        f" indeterminate   {words.count(record.skipped)} skipped"
+    def thresholds(self) -> Sequence[Judged]:
+        """Return how the thresholds stand if the load ended now."""
+
+    def cpu_share(self) -> float | None:
+        """Return which share of a core this process used lately; None if not yet known."""
+
+
+class LiveView:
+    """Draws a run; keeps what is looked at once a second only.
+
+    Args:
+        run: The run.
+        color: Whether to use terminal colours.
+    """
+
+    def __init__(self, run: Running, *, color: bool) -> None:
+        self._run = run
+        self._paint = _Paint(color)
+        self._second = -1
+        self._judged: Sequence[Judged] = ()
+        self._bins: _Bins | None = None
+        self._cpu: float | None = None
+
+    def rows(self, width: int, height: int) -> list[str]:
+        """Return the lines: at most ``height``, none longer than ``width``."""
+        self._look()
+        run, room = self._run, max(0, width - _LABEL)
+        # the second figure says which rows go first where the terminal is low
+        rows = [
+            (self._title(width), 0),
+            (self._row("rate", self._rate(room)), 3),
+            (self._row("copies", self._copies(room)), 1),
+            (self._row("outcomes", self._outcomes(room)), 1),
+            (self._row("latency", self._latency(room)), 2),
+            (self._row("histogram", self._histogram(room)), 5),
+            (self._row("visible", self._visible(room)), 1),
+            *((row, 4) for row in self._limits(room)),
+            (self._row("generator", self._generator(room)), 3),
+        ]
+        if run.trouble:
+            trouble = self._paint(_YELLOW, f"last query: {_said(run.trouble)}")
+            rows.append((self._row("", trouble), 2))
+        if run.signals:
+            rows.append((self._paint(_YELLOW, f" {interruption(run)}"), 0))
+        kept = sorted(range(len(rows)), key=lambda index: (rows[index][1], index))[: max(1, height)]
+        return [_clip(rows[index][0], width) for index in sorted(kept)]
+
+    def _look(self) -> None:
+        """Look at what takes longer, once in each second."""
+        second = int(self._run.elapsed_s)
+        if second == self._second:
+            return
+        self._second = second
+        self._judged = self._run.thresholds()
+        self._bins = _binned(self._run.times)
+        self._cpu = self._run.cpu_share()
+
+    # the rows
+
+    def _row(self, label: str, text: str) -> str:
+        return f" {self._paint(_DIM, f'{label:<{_LABEL - 1}}')}{text}"
+
+    def _title(self, width: int) -> str:
+        run = self._run
+        stage = run.part if run.stage == "load" and run.part else _STAGES.get(run.stage, run.stage)
+        left = "" if run.left_s is None else f", {words.clock(run.left_s)} left"
+        if run.stage == "settle" and left:
+            left = f", at most {left[2:]}"
+        time = f"{words.clock(run.elapsed_s)}{left}"
+        name = printable(run.name)
+        rest = 1 + cells(name) + 2 + len(stage) + 2 + 2 + len(time)
+        wide = min(_BAR, width - rest)
+        bar = ""
+        if wide >= _SHORTEST_BAR:
+            bar = f"{self._bar(round(wide * _done(run)), wide)}  "
+        return f" {self._paint(_BOLD, name)}  {stage}  {bar}{time}"
+
+    def _rate(self, room: int) -> str:
+        run = self._run
+        parts = [f"achieved {words.rate(run.latest('started'))}"]
+        if run.asked_rate is not None:
+            parts.insert(0, f"target {words.rate(run.asked_rate)}")
+        return self._with_trace(parts, "started", room)
+
+    def _copies(self, room: int) -> str:
+        run = self._run
+        total = "" if run.planned is None else f" of {words.count(run.planned)}"
+        sent = f"{words.count(run.record.started)}{total} sent"
+        return _fit([sent, f"{run.record.in_flight:,} in flight"], room)
+
+    def _outcomes(self, room: int) -> str:
+        record = self._run.record
+        named = [
+            (record.rejected, "rejected"),
+            (record.indeterminate, "indeterminate"),
+            (record.skipped, "skipped"),
+            (record.retries, "retries"),
+        ]
+        bad = [f"{words.count(number)} {name}" for number, name in named if number]
+        good = [f"{words.count(number)} {name}" for number, name in named if not number]
+        parts = [f"{words.count(record.acknowledged)} acknowledged", *bad, *good]
+        shown = _fit(parts, room).split("   ")
+        return "   ".join(self._paint(_YELLOW if part in bad else "", part) for part in shown)
+
+    def _latency(self, room: int) -> str:
+        run = self._run
+        parts = [f"{name} {words.duration(run.latest(f'{name}_ms'))}" for name in ("p50", "p99")]
+        return self._with_trace(parts, "p99_ms", room)
+
+    def _histogram(self, room: int) -> str:
+        bins = self._bins
+        if bins is None:
+            return self._paint(_DIM, "no response yet")
+        low, high = words.duration(bins.low_ms), words.duration(bins.high_ms)
+        columns = min(_COLUMNS, room - len(low) - len(high) - 2)
+        return f"{self._paint(_DIM, low)} {bins.drawn(columns)} {self._paint(_DIM, high)}"
+
+    def _visible(self, room: int) -> str:
+        run = self._run
+        if not run.checked:
+            return self._paint(_DIM, "verification: disabled")
+        counted, acknowledged = run.record.uniques, run.record.acknowledged
+        text = f"{words.count(counted)} of {words.count(acknowledged)} acknowledged"
+        if counted is None or not acknowledged:
+            return text
+        share = min(1.0, counted / acknowledged)
+        # rounded down: all is all only when nobody is missing
+        text += f"   {math.floor(100 * share)} %"
+        wide = min(_BAR, room - len(text) - 3)
+        if wide < _SHORTEST_BAR:
+            return text
+        filled = math.floor(wide * share)
+        return f"{text}   {self._bar(filled, wide)}"
+
+    def _limits(self, room: int) -> list[str]:
+        """Return how the thresholds stand: a row each for few, what is broken first."""
+        judged = self._judged
+        if not judged:
+            return []
+        order = {"fail": 0, "unknown": 1, "pass": 2}
+        if len(judged) > _MOST_THRESHOLDS:
+            order = {"fail": 0, "pass": 1, "unknown": 2}
+        ranked = sorted(judged, key=lambda each: order[each.verdict.value])
+        rest = ranked[_MOST_THRESHOLDS:]
+        shown = ranked[:_MOST_THRESHOLDS] if len(judged) > _MOST_THRESHOLDS else judged
+        longest = max(len(each.threshold.expression) for each in shown)
+        wide = max(1, min(longest, room - 12))
+        rows = []
+        for index, each in enumerate(shown):
+            mark, style = _MARKS[each.verdict.value]
+            text = f"{each.threshold.expression:<{wide}}  {_value(each)}"
+            rows.append(
+                self._row("" if index else "thresholds", f"{self._paint(style, mark)} {text}")
+            )
+        if rest:
+            counts = [
+                f"{sum(each.verdict.value == verdict for each in rest)} {what}"
+                for verdict, what in (("fail", "broken"), ("pass", "hold"), ("unknown", "no data"))
+                if any(each.verdict.value == verdict for each in rest)
+            ]
+            rows.append(self._row("", self._paint(_DIM, f"and {', '.join(counts)}")))
+        return rows
+
+    def _generator(self, room: int) -> str:
+        run = self._run
+        parts = [f"lateness p99 {words.duration(run.latest('lateness_p99_ms'))}"]
+        if self._cpu is not None:
+            parts.append(f"CPU {100 * self._cpu:.0f} % of a core")
+        return _fit(parts, room)
+
+    def _bar(self, filled: int, wide: int) -> str:
+        return self._paint(_GREEN, "━" * filled) + self._paint(_DIM, "╌" * (wide - filled))
+
+    def _with_trace(self, parts: Sequence[str], column: str, room: int) -> str:
+        """Return parts, and in what room is left a line of a column's last seconds."""
+        text = _fit(parts, room)
+        seconds = min(_TRACE, room - len(text) - 3)
+        if seconds < _SHORTEST_BAR:
+            return text
+        return f"{text}   {sparkline(self._run.recent(column, seconds))}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Bins:
+    """Samples over the logarithm of their length.
+
+    Attributes:
+        places: Where each bucket lies between the shortest, 0, and the longest, 1.
+        counts: Samples in each.
+        low_ms: The shortest.
+        high_ms: The longest.
+    """
+
+    places: Any
+    counts: Any
+    low_ms: float
+    high_ms: float
+
+    def drawn(self, columns: int) -> str:
+        """Return a column of each stretch; one with any sample is never empty."""
+        if columns <= 0:
+            return ""
+        at = np.minimum((self.places * columns).astype(np.int64), columns - 1)
+        return sparkline(np.bincount(at, weights=self.counts, minlength=columns).tolist())
+
+
+def _binned(times: Histogram) -> _Bins | None:
+    counts = times.counts()
+    filled = np.flatnonzero(counts)
+    if not filled.size:
+        return None
+    ends_us = np.maximum(layout(SIGNIFICANT_DIGITS).highest_us[filled], 1)
+    low_us, high_us = int(ends_us[0]), int(ends_us[-1])
+    span = math.log(high_us / low_us) or 1.0
+    places = np.log(ends_us / low_us) / span
+    return _Bins(places, counts[filled], low_us / 1e3, high_us / 1e3)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return values as columns of eight heights; nothing is drawn for none and for zero."""
+    most = max((value for value in values if value is not None), default=0) or 1
+    return "".join(
+        " " if not value else _LEVELS[min(7, max(0, math.ceil(8 * value / most) - 1))]
+        for value in values
     )
-    if record.rejected or record.indeterminate or record.skipped:
-        bad = paint(_YELLOW, bad)
-    acknowledged = f"{words.count(record.acknowledged)} acknowledged"
-    percentiles = " ".join(f"{p} {words.duration(run.latest(f'{p}_ms'))}  " for p in ("p50", "p99"))
-    said = _said(run.trouble)
-    trouble = f"   {paint(_YELLOW, said)}" if said else ""
-    rows = [
-        f"{paint(_BOLD, run.name)}  {bar}  {run.stage}  {words.clock(run.elapsed_s)}",
-        f"  sent       {words.count(record.started)}{total}   {flight}   {rate}",
-        f"  outcomes   {acknowledged}   {bad}   {words.count(record.retries)} retries",
-        f"  latency    {percentiles}{paint(_DIM, 'in the last second')}",
-        f"  counted    {words.count(record.uniques)} unique users of {acknowledged}{trouble}",
-    ]
-    if run.signals:
-        rows.append(paint(_YELLOW, f"  {interruption(run)}"))
-    return [_clip(row, width) for row in rows]
 
 
 def interruption(run: Running) -> str:
@@ -105,16 +341,49 @@ def interruption(run: Running) -> str:
 
 
 def line(run: Running) -> str:
-    """Return the state of a run in one plain line, for logs."""
+    """Return the state of a run in one plain line of at most 100 columns, for logs."""
     record = run.record
-    return (
-        f"{words.clock(run.elapsed_s):>7}  {run.stage:<6}  started {record.started:,}"
-        f"  in flight {record.in_flight:,}  acknowledged {record.acknowledged:,}"
-        f"  rejected {record.rejected:,}  indeterminate {record.indeterminate:,}"
-        f"  skipped {record.skipped:,}  p50 {words.duration(run.latest('p50_ms'))}"
-        f"  p99 {words.duration(run.latest('p99_ms'))}  counted {words.count(record.uniques)}"
-        + (f"  ({_said(run.trouble)})" if run.trouble else "")
-    )
+    head = f"{words.clock(run.elapsed_s):>7}  {run.stage:<8}"
+    bad = [
+        f"{number:,} {name}"
+        for number, name in (
+            (record.rejected, "rejected"),
+            (record.indeterminate, "indeterminate"),
+            (record.skipped, "skipped"),
+        )
+        if number
+    ]
+    parts = [
+        f"{record.acknowledged:,} of {record.started:,} acknowledged",
+        *bad,
+        f"p99 {words.duration(run.latest('p99_ms'))}",
+        *([f"{words.count(record.uniques)} visible"] if run.checked else []),
+        *([f"({_said(run.trouble)})"] if run.trouble else []),
+        f"{record.in_flight:,} in flight",
+    ]
+    room = PLAIN_WIDTH - len(head) - 2
+    shown = _fit(parts, room, gap="  ")
+    return _clip(f"{head}  {shown}", PLAIN_WIDTH)
+
+
+def probe_line(number: int, rate: str, run: Running, width: int) -> str:
+    """Return the state of a probe of a capacity search in one line."""
+    parts = [
+        f"{number:>3}  {rate:>16}  {run.stage:<8}",
+        words.clock(run.elapsed_s),
+        f"p99 {words.duration(run.latest('p99_ms'))}",
+        f"{run.record.in_flight:,} in flight",
+    ]
+    return _clip(printable(_fit(parts, width, gap="  ")), width)
+
+
+def _value(judged: Judged) -> str:
+    """Return what a threshold is at, in words."""
+    value = judged.value
+    if value is None:
+        return "no data"
+    write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
+    return write[judged.threshold.unit](value) if math.isfinite(value) else "unbounded"
 
 
 def _said(trouble: str) -> str:
@@ -127,7 +396,7 @@ class _Paint:
         self._color = color
 
     def __call__(self, style: str, text: str) -> str:
-        return f"{style}{text}{_OFF}" if self._color and style else text
+        return f"{style}{text}{_OFF}" if self._color and style and text else text
 
 
 def _done(run: Running) -> float:
@@ -138,8 +407,25 @@ def _done(run: Running) -> float:
     return 0.0
 
 
+def _fit(parts: Sequence[str], room: int, gap: str = "   ") -> str:
+    """Return the first part, and of the others those that there is room for."""
+    text = parts[0]
+    for part in parts[1:]:
+        if cells(text) + len(gap) + cells(part) <= room:
+            text += gap + part
+    return text
+
+
+def cells(row: str) -> int:
+    """Return the columns that a row takes; escape sequences take none."""
+    text = _STYLE.sub("", row) if "\x1b" in row else row
+    return len(text) if _ODD.search(text) is None else cell_len(text)
+
+
 def _clip(text: str, width: int) -> str:
     """Cut a line to the terminal's width; escape sequences take no room."""
+    if cells(text) <= width:
+        return text
     room, shown, escape = width, [], False
     for character in text:
         if character == "\x1b":
@@ -147,7 +433,8 @@ def _clip(text: str, width: int) -> str:
         if escape:
             shown.append(character)
             escape = character != "m"
-        elif room > 0:
+            continue
+        room -= get_character_cell_size(character)
+        if room >= 0:
             shown.append(character)
-            room -= 1
     return "".join(shown)

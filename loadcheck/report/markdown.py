@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import comparison, terminal, words
+from loadcheck.report import comparison, headline, words
 
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
@@ -22,12 +22,10 @@ Document = Mapping[str, Any]
 def text(document: Document) -> str:
     """Return the summary of a results document as GitHub and GitLab render it."""
     document = printable_document(document)
-    run, badge = document["run"], terminal.badge(document)
+    run, badge = document["run"], headline.badge(document)
     name = plain(str(document["scenario"].get("name", "")))
     lines = [f"## {MARKS.get(badge, MARKS['unknown'])} {badge.upper()}: {name}", ""]
-    because = terminal.because(document)
-    if because:
-        lines += [f"**{plain(because)}**", ""]
+    lines += [f"**{plain(headline.cause(document))}**", ""]
     if words.ending(run):
         lines += [f"The run: {words.ending(run)}.", ""]
     lines += _figures(document)
@@ -54,11 +52,10 @@ def _figures(document: Document) -> list[str]:
         if copies[name]
     ]
     if load:
-        asked = (
-            "" if load["asked_rate"] is None else f" of {words.rate(load['asked_rate'])} asked for"
-        )
-        rows.append(["rate reached", words.rate(load["reached_rate"]) + asked])
-    seen = document.get("consistency") if terminal.is_checked(document) else None
+        target = load["asked_rate"]
+        of = "" if target is None else f", target {words.rate(target)}"
+        rows.append(["achieved rate", words.rate(load["reached_rate"]) + of])
+    seen = document.get("consistency") if headline.is_checked(document) else None
     if seen:
         low, high = words.count(seen["lower"]), words.count(seen["upper"])
         expected = low if low == high else f"{low} to {high}"
@@ -77,18 +74,18 @@ def _figures(document: Document) -> list[str]:
 
 def _checks(document: Document) -> list[str]:
     rows = [
-        [MARKS[finding["verdict"]], finding["check"], finding["summary"]]
-        for finding in document.get("findings", ())
+        [MARKS[finding["verdict"]], finding["summary"], finding["check"]]
+        for finding in headline.findings(document)
     ]
     rows += [
         [
             MARKS[threshold["verdict"]],
-            threshold["expression"],
-            terminal.measured(threshold),
+            f"{threshold['expression']}: {headline.measured(threshold)}",
+            "threshold",
         ]
         for threshold in document.get("thresholds", ())
     ]
-    return table(["", "check", ""], rows)
+    return table(["", "", "check"], rows)
 
 
 def _latencies(document: Document) -> list[str]:
@@ -102,7 +99,7 @@ def _latencies(document: Document) -> list[str]:
         for kind in ("response_time", "service_time", "failed", "throttled")
         if step[kind] is not None and step[kind]["count"]
     ]
-    return table(["", "p50", "p90", "p99", "p99.9", "longest", "samples"], rows, numbers=True)
+    return table(["", "p50", "p90", "p99", "p99.9", "max", "samples"], rows, numbers=True)
 
 
 def table(
@@ -126,7 +123,12 @@ def plain(value: str) -> str:
 
 
 _MARKS = {"better": "✅", "same": "✅", "worse": "❌", "unsure": "❔"}
-_WORDS = {"better": "✅ better", "same": "same", "worse": "❌ **worse**", "unsure": "❔ unsure"}
+_WORDS = {
+    "better": "✅ better",
+    "same": "same",
+    "worse": "❌ **worse**",
+    "unsure": "❔ unsure",
+}
 
 
 def markdown(document: Document) -> str:
@@ -135,13 +137,14 @@ def markdown(document: Document) -> str:
     verdict = document["verdict"]
     name = plain(document["scenario"]["name"])
     lines = [
-        f"## {_MARKS[verdict]} {verdict.upper()}: {name}",
+        f"## {_MARKS[verdict]} {comparison.badge(document).upper()}: {name}",
         "",
-        f"**{plain(comparison.because(document))}**",
+        f"**{plain(comparison.cause(document))}**",
         "",
     ]
     lines += [f"> ⚠️ {plain(line)}\n>" for line in document["forced"]]
-    lines += _table(document)
+    if document["figures"]:
+        lines += _table(document)
     remarks = [*comparison.also_different(document), *document["notes"]]
     lines += [f"> ⚠️ {plain(remark)}\n>" for remark in remarks]
     lines.append("")

@@ -18,7 +18,6 @@ from typing import Any
 
 from loadcheck import __version__
 from loadcheck.documents.document import read_content
-from loadcheck.load.monitor import Monitor
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
@@ -26,7 +25,7 @@ from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
-from loadcheck.verify.figures import Rates
+from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.session import Verification, Verified
 from loadcheck.verify.verdict import Consistency
 from loadcheck.workflow.runtime.plan import StepPlan
@@ -98,18 +97,13 @@ def moving(record: Record, planned: int | None) -> dict[str, Any]:
     }
 
 
-def measured(
-    record: Record,
-    monitor: Monitor,
-    steps: Sequence[StepPlan],
-    rates: Rates,
-    peak_rate: float | None,
-) -> dict[str, Any]:
+def measured(figures: RunFigures, steps: Sequence[StepPlan]) -> dict[str, Any]:
     """Return the sections that describe the load."""
+    record, monitor, rates = figures.record, figures.monitor, figures.rates
     return {
         "load": {
             "asked_rate": rates.asked,
-            "peak_rate": peak_rate,
+            "peak_rate": figures.pacer.peak_rate if figures.pacer else None,
             "reached_rate": rates.reached,
             "reached_ratio": rates.ratio,
             "duration_s": rates.duration_s,

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
 from loadcheck.load.pacer import OpenPacer
+from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record
 from loadcheck.verify.evidence import Observation
+from loadcheck.verify.thresholds import Judged
+
+_CPU_S = 0.9
+"""The processor's time is looked at no more often."""
+
+
+def _nothing() -> Sequence[Judged]:
+    return ()
 
 
 class Phase(enum.Enum):
@@ -39,6 +49,10 @@ class Progress:
         signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
         aborted: Whether a threshold has stopped the load.
+        stages: Names of the load's stages, and when each ends, since the load began.
+        checked: Whether the service is asked for what arrived.
+        deadline_s: For how long, after the last acknowledgement, it is asked.
+        thresholds: Judges them as if the load ended now.
     """
 
     name: str
@@ -53,6 +67,11 @@ class Progress:
     signals: int = 0
     notes: list[str] = field(default_factory=list)
     aborted: bool = False
+    stages: Sequence[tuple[str, float]] = ()
+    checked: bool = True
+    deadline_s: float = 0.0
+    thresholds: Callable[[], Sequence[Judged]] = _nothing
+    _cpu: tuple[float, float, float | None] = (0.0, 0.0, None)
     _signalled: anyio.Event = field(default_factory=anyio.Event)
 
     def interrupt(self) -> None:
@@ -84,6 +103,44 @@ class Progress:
         return self.phase.value
 
     @property
+    def part(self) -> str:
+        """Which stage of the load the run is in; "" if the load has none, or only one."""
+        if len(self.stages) < 2:  # noqa: PLR2004  # one is no part
+            return ""
+        elapsed_s = self.elapsed_s
+        ended = sum(elapsed_s >= end_s for _, end_s in self.stages[:-1])
+        name = self.stages[ended][0]
+        return f"{name} ({ended + 1} of {len(self.stages)})"
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the load ends, or at most until the waiting does; None if unknown."""
+        if self.phase is Phase.SETTLE:
+            # without an acknowledgement nothing is waited for
+            last_s = (self.record.last_ack_ns or 0) / 1e9
+            return max(0.0, last_s + self.deadline_s - self.elapsed_s)
+        if self.duration_s is None or self.phase is not Phase.LOAD:
+            return None
+        return max(0.0, self.duration_s - self.elapsed_s)
+
+    @property
+    def times(self) -> Histogram:
+        """The latency of the ingest step so far."""
+        ingest = self.record.ingest
+        return ingest.service_time if ingest.response_time is None else ingest.response_time
+
+    def cpu_share(self) -> float | None:
+        """Return which share of a core this process used lately; None if not yet known."""
+        used_s, now_s = time.process_time(), time.monotonic()
+        before_used_s, before_s, share = self._cpu
+        if not before_s:
+            self._cpu = (used_s, now_s, None)
+        elif now_s - before_s >= _CPU_S:
+            share = (used_s - before_used_s) / (now_s - before_s)
+            self._cpu = (used_s, now_s, share)
+        return share
+
+    @property
     def trouble(self) -> str:
         """Why the last question to the service had no answer; "" if it had one."""
         return self.observation.error if self.observation else ""
@@ -92,3 +149,7 @@ class Progress:
         """Return a timeline column's value in the last full second."""
         values = self.record.timeline.column(column)
         return values[-1] if values else None
+
+    def recent(self, column: str, seconds: int) -> Sequence[float | None]:
+        """Return a timeline column's values in the last full seconds, the oldest first."""
+        return self.record.timeline.column(column)[-seconds:]

@@ -2,8 +2,10 @@
 
 A scenario refers to these by expressions of their own, next to Arazzo's: ``$copy.userId``,
 ``$copy.insertId``, ``$copy.number``, ``$copy.time`` and the buckets of
-:mod:`loadcheck.workflow.buckets` differ per copy; ``$run.id``,
-``$run.startDay`` and ``$run.endDay`` are the same for a whole run; ``$query.number`` differs per
+:mod:`loadcheck.workflow.buckets` differ per copy (``$copy.userUuid``, ``$copy.insertUuid`` and
+``$copy.isoTime`` are the same things as services that insist on UUIDs and RFC 3339 want them);
+``$run.id``, ``$run.startDay`` and ``$run.endDay`` (YYYYMMDD; ``$run.startDate`` and
+``$run.endDate``: YYYY-MM-DD) are the same for a whole run; ``$query.number`` differs per
 query of the observer. ``$target.<name>`` is what the target itself supplies (the embedded
 emulator: ``apiKey`` and ``secretKey``).
 
@@ -24,6 +26,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +61,18 @@ def user_id(run_id: str, number: int) -> str:
 def insert_id(run_id: str, number: int) -> str:
     """Return the deduplication key of copy ``number``, the same in every retry."""
     return f"{run_id}-{number}"
+
+
+def uuid_of(run_id: str, number: int, purpose: str) -> str:
+    """Return a UUID of copy ``number``, the same in every retry.
+
+    Args:
+        run_id: The run's.
+        number: The copy's.
+        purpose: What it identifies: those of different purposes differ.
+    """
+    seed = f"{run_id}/{number}/{purpose}".encode()
+    return str(UUID(bytes=hashlib.blake2b(seed, digest_size=16).digest(), version=4))
 
 
 def formats(run_id: str) -> dict[str, str]:

@@ -26,12 +26,12 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.exported import compare_archive
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL
-from loadcheck.pipeline.prepare import prepare
+from loadcheck.pipeline.target import UNSTARTED
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Run
 from tests.benchmarks.harness import ROOT, report
+from tests.compiled import compiled
 
 EVENTS = 1_000_000
 RUN = "benchmark123"
@@ -45,10 +45,10 @@ def prepared() -> CompiledScenario:
         id=RUN,
         start_day="20250101",
         end_day="20250103",
-        target=PLACEHOLDER_TARGET,
+        target=UNSTARTED.supplied,
         copies=EVENTS,
     )
-    return prepare(scenario, run=run, servers={"*": PLACEHOLDER_URL})
+    return compiled(scenario, run=run)
 
 
 def write(path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_planted_capacity_is_found_and_its_file_can_be_shown(
         assert probe["latency"]["count"] <= probe["copies"]["acknowledged"]
     # a line a probe while it goes on, the answer at its end, and again from its file
     assert len(ended.stderr.splitlines()) == len(probes)
-    assert "it takes" in ended.stdout
+    assert "Sustains" in ended.stdout
     shown = loadcheck("show", loadcheck.results()[0])
     assert shown.stdout.splitlines()[0] == ended.stdout.splitlines()[0]
     # each probe is a run of its own
@@ -107,7 +107,7 @@ def test_not_even_the_lowest_rate(loadcheck: Loadcheck, tmp_path: Path) -> None:
     ended = loadcheck("capacity", path, "--quiet")
     assert ended.code == 5, ended.stderr
     assert ended.stderr == ""
-    assert "not even 20 copies/s hold: uploadEvents.p99 < 50ms measured" in ended.stdout
+    assert "Does not sustain even 20 copies/s: uploadEvents.p99 < 50ms measured" in ended.stdout
     assert document(loadcheck)["verdict"] == "fail"
 
 
@@ -135,7 +135,7 @@ def test_the_budget_of_events_is_kept(
     assert len(found["probes"]) == probes
     assert found["search"]["events"] <= found["search"]["budget_events"]
     assert found["answer"]["ending"] == "budget"
-    assert "it takes at least" in ended.stdout
+    assert "Sustains at least" in ended.stdout
 
 
 def test_the_budget_of_time_ends_a_probe(loadcheck: Loadcheck, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_an_interrupt_leaves_what_is_known(loadcheck: Loadcheck, tmp_path: Path)
     assert (found["run"]["interrupted"], found["run"]["phase"]) == (True, "complete")
     assert found["answer"]["ending"] == "interrupted"
     assert found["answer"]["rate"] == 20
-    assert "it takes at least 20 copies/s: the search was interrupted" in stdout
+    assert "Sustains at least 20 copies/s: the search was interrupted" in stdout
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,16 @@ def test_lines_are_neither_too_short_nor_too_long_to_read(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     assert terminal.width() == width
+
+
+@pytest.mark.parametrize(("term", "drawable"), [("xterm", True), ("dumb", False), ("", True)])
+def test_a_dumb_terminal_gets_plain_lines(
+    term: str, drawable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    assert terminal.is_drawable(Tty()) is drawable
+    assert not terminal.is_drawable(io.StringIO())
+
+
+def test_what_is_no_terminal_has_a_size_all_the_same() -> None:
+    assert terminal.size(io.StringIO()) == (80, 24)

@@ -11,6 +11,7 @@ from loadcheck import scenario as scenarios
 from loadcheck.pipeline.identity import new_run
 from loadcheck.scenario import Scenario
 from loadcheck.secrets import redactor
+from tests.compiled import compiled
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "a+key/with=signs", "AMPLITUDE_SECRET_KEY": 'se"crét & co'}
@@ -51,7 +52,7 @@ def test_the_seed_decides_how_many_copies_there_are() -> None:
 
 def test_secrets_are_known_in_every_spelling() -> None:
     scenario = load("live")
-    hidden = redactor(scenario.secrets)
+    hidden = redactor(compiled(scenario).secrets)
     for spelling in (
         "a+key/with=signs",
         "a%2Bkey%2Fwith%3Dsigns",

@@ -71,3 +71,37 @@ def test_figures_are_those_of_the_last_full_second() -> None:
     assert run.latest("started") == 1
     run.record.close_second(1)
     assert run.latest("started") == 0
+    assert run.recent("started", 9) == [1, 0]
+    assert run.recent("started", 1) == [0]
+
+
+def test_the_stage_of_the_load_is_told_where_there_are_several() -> None:
+    stages = [("baseline", 4.0), ("burst", 12.0), ("recovery", 16.0)]
+    ago = time.monotonic_ns()
+    for begun_s, told in (
+        (0, "baseline (1 of 3)"),
+        (5, "burst (2 of 3)"),
+        (60, "recovery (3 of 3)"),
+    ):
+        run = progress(stages=stages, begin_ns=ago - begun_s * 1_000_000_000)
+        assert run.part == told
+    assert progress(stages=stages[:1]).part == ""
+
+
+def test_the_time_left_is_that_of_the_load_and_then_of_the_waiting() -> None:
+    begin_ns = time.monotonic_ns() - 3_000_000_000
+    run = progress(begin_ns=begin_ns, duration_s=60.0, deadline_s=600.0, phase=Phase.LOAD)
+    assert 50 < (run.left_s or 0) <= 57
+    run.phase = Phase.SETTLE
+    assert 500 < (run.left_s or 0) <= 597
+    assert progress(phase=Phase.LOAD).left_s is None
+    assert progress(duration_s=60.0).left_s is None
+    assert progress(phase=Phase.SETTLE, begin_ns=begin_ns).left_s == 0
+
+
+def test_the_processor_is_looked_at_about_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = progress()
+    for now_s, used_s, share in ((10.0, 1.0, None), (10.5, 1.4, None), (12.0, 2.0, 0.5)):
+        monkeypatch.setattr(time, "monotonic", lambda now_s=now_s: now_s)
+        monkeypatch.setattr(time, "process_time", lambda used_s=used_s: used_s)
+        assert run.cpu_share() == share

@@ -11,7 +11,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.target import serving, supplied
+from loadcheck.pipeline.target import addressed, serving
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -42,17 +42,23 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.anyio
 async def test_a_live_target_is_not_started_and_supplies_nothing() -> None:
-    async with serving(load("live"), 1) as emulator:
-        assert emulator is None
-        assert supplied(emulator) == {}
+    scenario = load("live")
+    with addressed(scenario) as address:
+        assert (address.servers, address.supplied) == ({}, {})
+        async with serving(scenario, address, 1) as emulator:
+            assert emulator is None
 
 
 @pytest.mark.anyio
 async def test_the_emulator_supplies_its_keys_and_ends_with_the_block() -> None:
-    async with serving(load("smoke"), 1) as emulator:
-        assert emulator is not None
-        given = supplied(emulator)
-        assert emulator.alive
+    scenario = load("smoke")
+    with addressed(scenario) as address:
+        given = address.supplied
+        async with serving(scenario, address, 1) as emulator:
+            assert emulator is not None
+            assert emulator.alive
+            assert address.servers == {"*": emulator.url}
+            assert (emulator.api_key, emulator.secret_key) == (given["apiKey"], given["secretKey"])
     assert base64.b64decode(given["basicAuth"]).decode() == (
         f"{given['apiKey']}:{given['secretKey']}"
     )

@@ -33,25 +33,28 @@ def document(low: float | None, high: float | None, **answer: Any) -> dict[str, 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({}, "it takes 4,200 copies/s before uploadEvents.p99 breaks 250 ms"),
-        ({"because": "error_rate <= 1%"}, "it takes 4,200 copies/s before error_rate breaks 1 %"),
-        ({"because": "keeps up"}, "it takes 4,200 copies/s before it falls behind"),
-        ({"because": "lost"}, "it takes 4,200 copies/s before users are lost"),
-        ({"because": "altered"}, "it takes 4,200 copies/s before the check altered fails"),
+        ({}, "sustains 4,200 copies/s; above that uploadEvents.p99 exceeds 250 ms"),
+        (
+            {"because": "error_rate <= 1%"},
+            "sustains 4,200 copies/s; above that error_rate exceeds 1 %",
+        ),
+        ({"because": "keeps up"}, "sustains 4,200 copies/s; above that it falls behind"),
+        ({"because": "lost"}, "sustains 4,200 copies/s; above that users are lost"),
+        ({"because": "altered"}, "sustains 4,200 copies/s; above that the check altered fails"),
         (
             {"precise": False, "ending": "probes"},
             (
-                "it takes 4,200 copies/s, and at 4,370 copies/s uploadEvents.p99 breaks 250 ms: "
-                "no more probes were allowed"
+                "sustains 4,200 copies/s, but at 4,370 copies/s uploadEvents.p99 exceeds 250 ms: "
+                "the maximum number of probes was reached"
             ),
         ),
         (
             {"limited_by": "generator", "because": "generator"},
-            "it takes at least 4,200 copies/s: beyond, loadcheck itself is the limit",
+            "sustains at least 4,200 copies/s: above that, loadcheck itself is the limit",
         ),
         (
             {"limited_by": "evidence", "because": "evidence"},
-            "it takes at least 4,200 copies/s: beyond, there is no evidence",
+            "sustains at least 4,200 copies/s: above that, there is not enough evidence",
         ),
     ],
 )
@@ -66,31 +69,31 @@ def test_the_answer_in_a_sentence(answer: dict[str, Any], said: str) -> None:
             5000,
             None,
             {"ending": "highest"},
-            "it takes at least 5,000 copies/s: the highest rate allowed",
+            "sustains at least 5,000 copies/s: the highest rate allowed by --to",
         ),
         (
             900,
             None,
             {"ending": "budget"},
-            "it takes at least 900 copies/s: the budget had no room for more before anything broke",
+            "sustains at least 900 copies/s: the budget was spent before anything broke",
         ),
         (
             900,
             None,
             {"ending": "interrupted"},
-            "it takes at least 900 copies/s: the search was interrupted before anything broke",
+            "sustains at least 900 copies/s: the search was interrupted before anything broke",
         ),
         (
             None,
             100,
             {},
-            "not even 100 copies/s hold: uploadEvents.p99 < 250ms measured 312 ms",
+            "does not sustain even 100 copies/s: uploadEvents.p99 < 250ms measured 312 ms",
         ),
         (
             None,
             2.5,
             {"limited_by": "generator", "because": "generator", "measured": None, "unit": ""},
-            "not even 2.5 copies/s are proven: loadcheck itself was the limit",
+            "could not confirm even 2.5 copies/s: loadcheck itself was the limit",
         ),
     ],
 )
@@ -101,17 +104,19 @@ def test_an_answer_that_is_open_to_one_side(
 
 
 def test_no_answer_yet() -> None:
-    assert capacity.sentence({"answer": None}) == ("nothing is known: no probe has come to its end")
+    assert capacity.sentence({"answer": None}) == ("no result: no probe was completed")
 
 
 def test_the_summary_begins_with_the_answer() -> None:
-    text = capacity.summary(document(4200, 4370), color=False, width=100, path="results/x.json")
+    text = capacity.summary(document(4200, 4370), color=False, width=100, paths=["results/x.json"])
     lines = text.splitlines()
-    assert lines[0].startswith(" PASS   burst  it takes 4,200 copies/s before uploadEvents.p99")
+    assert lines[0].startswith(
+        " PASS   burst  Sustains 4,200 copies/s; above that uploadEvents.p99"
+    )
     assert "61,834 events" in text
     assert "4,200 copies/s … 4,370 copies/s   4.048 % wide" in text
     assert "! beware" in text
-    assert lines[-1] == "  results/x.json"
+    assert lines[-2:] == ["  results/x.json", lines[0]]
     assert "\x1b[" not in text
     assert "\x1b[" in capacity.summary(document(4200, 4370), color=True, width=100)
 
@@ -167,9 +172,7 @@ def test_a_probe_is_a_line() -> None:
 
 
 def test_the_probes_are_shown_by_rate() -> None:
-    text = capacity.summary(
-        document(1400, 1500) | {"probes": PROBES}, color=False, width=140, path=""
-    )
+    text = capacity.summary(document(1400, 1500) | {"probes": PROBES}, color=False, width=140)
     rows = [line.split()[:2] for line in text.splitlines() if " ms  " in line]
     assert rows == [["100", "held"], ["1,400", "unproven"], ["1,500", "broke"], ["2,700", "broke"]]
-    assert "4 times in 1:21" in text
+    assert "4 in 1:21" in text

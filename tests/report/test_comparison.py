@@ -117,7 +117,7 @@ def test_the_table_fits_the_terminal_and_its_columns_stand_below_each_other(
 def test_a_regression_is_told_first(worse: Document) -> None:
     first, *_ = comparison.text(worse, color=False, width=200).splitlines()
     assert first.startswith(
-        " WORSE   made up  by more than 5 %: uploadEvents response time p50, p90"
+        " WORSE   made up  Worse by more than 5 %: uploadEvents response time p50, p90"
     )
 
 
@@ -143,7 +143,7 @@ def test_what_else_differs_is_told(worse: Document) -> None:
 
 def test_the_same_is_said_with_what_nobody_can_be_sure_of(same: Document) -> None:
     text = comparison.text(same, color=False, width=200)
-    assert text.startswith(" SAME   made up  no figure is surely beyond 5 %")
+    assert text.startswith(" SAME   made up  No significant change beyond 5 %")
 
 
 def test_an_unsure_comparison_says_of_what(worse: Document) -> None:
@@ -151,7 +151,7 @@ def test_an_unsure_comparison_says_of_what(worse: Document) -> None:
     text = comparison.text(
         {**worse, "verdict": "unsure", "figures": figures}, color=False, width=200
     )
-    assert "chance alone may explain" in text.splitlines()[0]
+    assert "Chance alone may explain" in text.splitlines()[0]
     assert "uploadEvents response time p50" in text.splitlines()[0]
 
 

@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 def test_the_answer_comes_first(search: Document) -> None:
     text = page(search).decode()
-    because = "It takes 950 copies/s before uploadEvents.p99 breaks 50 ms."
+    because = "Sustains 950 copies/s; above that uploadEvents.p99 exceeds 50 ms."
     assert f'<p class="because">{because}</p>' in text
     assert Structure(text).texts["h2"][:3] == ["Verdict", "Capacity curve", "Probes"]
 
@@ -35,7 +35,7 @@ def test_the_curve_goes_up_with_the_rate_and_leaves_out_what_was_cut(search: Doc
 def test_a_search_without_a_probe_has_a_page(search: Document) -> None:
     search |= {"answer": None, "probes": [], "verdict": "unknown"}
     search["run"]["phase"] = "running"
-    assert "No probe has held." in page(search).decode()
+    assert "No probe held." in page(search).decode()
 
 
 def test_what_a_search_says_is_escaped(search: Document) -> None:

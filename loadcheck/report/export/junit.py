@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from loadcheck.escaping import cell, printable_document
-from loadcheck.report import capacity, terminal, words
+from loadcheck.report import capacity, headline, words
 from loadcheck.report.markdown import MARKS, plain, table
 
 # what XML 1.0 does not allow, not even escaped (section 2.2)
@@ -37,13 +37,13 @@ def text(document: Document) -> str:
     for name, value in _properties(document).items():
         ET.SubElement(properties, "property", name=name, value=clean(str(value)))
     cases = [
-        *((f["check"], f["verdict"], f["summary"]) for f in document.get("findings", ())),
+        *((f["check"], f["verdict"], f["summary"]) for f in headline.findings(document)),
         *(
-            (t["expression"], t["verdict"], terminal.measured(t))
+            (t["expression"], t["verdict"], headline.measured(t))
             for t in document.get("thresholds", ())
         ),
     ]
-    unjudged = not cases and terminal.is_checked(document)
+    unjudged = not cases and headline.is_checked(document)
     if run["phase"] != "complete" or run["interrupted"] or unjudged:
         cases.insert(0, ("run", "unknown", run["error"] or _ending(run)))
     seen: Counter[str] = Counter()
@@ -51,7 +51,7 @@ def text(document: Document) -> str:
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
         _case(suite, class_name(scenario, target), unique, verdict, summary)
-    skipped = 0 if terminal.is_checked(document) else 1
+    skipped = 0 if headline.is_checked(document) else 1
     if skipped:
         case = _case(suite, class_name(scenario, target), "consistency", "pass", "")
         ET.SubElement(case, "skipped", message="not checked: verify.enabled = false")
@@ -66,7 +66,7 @@ def text(document: Document) -> str:
     suite.attrib |= {**totals, "timestamp": run["started_at"][:19], "hostname": "localhost"}
     suites = ET.Element("testsuites", {"name": "loadcheck", **totals})
     suites.append(suite)
-    ET.SubElement(suite, "system-out").text = clean(terminal.headline(document))
+    ET.SubElement(suite, "system-out").text = clean(headline.line(document))
     ET.SubElement(suite, "system-err").text = clean("\n".join(document["warnings"]))
     ET.indent(suites)
     body = ET.tostring(suites, encoding="unicode")
@@ -142,7 +142,7 @@ def junit(document: Document) -> str:
     """Return the search as one test case, which fails if not even the lowest rate held."""
     document = printable_document(document)
     name, verdict = str(document["scenario"].get("name", "")), document["verdict"]
-    sentence = clean(capacity.sentence(document))
+    sentence = clean(capacity.cause(document))
     totals = {
         "tests": "1",
         "failures": str(int(verdict == "fail")),
@@ -189,7 +189,7 @@ def markdown(document: Document) -> str:
     lines = [
         f"## {MARKS[verdict]} CAPACITY: {name}",
         "",
-        f"**{plain(capacity.sentence(document))}**",
+        f"**{plain(capacity.cause(document))}**",
         "",
         f"Must hold: {plain(', '.join(document['checks']))}, consistency.",
         "",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import capacity as told
-from loadcheck.report import terminal, words
+from loadcheck.report import headline, words
 from loadcheck.report.page import (
     Axis,
     Block,
@@ -30,7 +30,7 @@ from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
 
 _GROUP = "rate"
-_RATE = Axis(label="copies per second asked for", unit=Unit.RATE)
+_RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
 _WIDE = 20.0
 _SPREAD = 8.0
 _MARKERS = {"held": "circle", "broke": "cross", "unproven": "diamond"}
@@ -41,7 +41,7 @@ Document = Mapping[str, Any]
 
 def capacity_page(document: Document) -> Page:
     """Return the page of a capacity search's document."""
-    run, sentence = document["run"], told.sentence(document)
+    run = document["run"]
     charts = _charts(document)
     sections = [
         _verdict(document),
@@ -51,9 +51,9 @@ def capacity_page(document: Document) -> Page:
     ]
     return Page(
         verdict=document["verdict"],
-        badge="capacity" if document["verdict"] == "pass" else document["verdict"],
+        badge="capacity" if told.badge(document) == "pass" else told.badge(document),
         title=str(document["scenario"].get("name", "")),
-        because=f"{sentence[:1].upper()}{sentence[1:]}.",
+        because=f"{told.cause(document)}.",
         description=str(document["scenario"].get("description", "")),
         origin=[
             words.instant(run["started_at"]),
@@ -74,7 +74,7 @@ def _tiles(document: Document) -> list[Tile]:
         low, high = answer["interval"]
         tiles.append(
             Tile(
-                label="Holds up to",
+                label="Sustains",
                 value=words.rate(low),
                 note="copies per second",
                 role="pass" if low is not None else "fail",
@@ -82,12 +82,13 @@ def _tiles(document: Document) -> list[Tile]:
         )
         if high is not None:
             wide = "" if low is None else f"{words.share(round(high / low - 1, 3))} above"
-            tiles.append(Tile(label="No longer at", value=words.rate(high), note=wide))
-        tiles.append(Tile(label="Limited by", value=answer["limited_by"], note=answer["because"]))
+            tiles.append(Tile(label="Breaks at", value=words.rate(high), note=wide))
+        because = "" if answer["because"] == answer["limited_by"] else answer["because"]
+        tiles.append(Tile(label="Limited by", value=answer["limited_by"], note=because))
     number = len(document["probes"])
     events = f"{words.count(search['events'])} events"
     tiles.append(Tile(label="Probes", value=words.count(number), note=events))
-    tiles.append(Tile(label="Took", value=words.clock(search["took_s"])))
+    tiles.append(Tile(label="Duration", value=words.clock(search["took_s"])))
     return tiles
 
 
@@ -107,21 +108,21 @@ def _verdict(document: Document) -> Section:
                         Check(
                             verdict=threshold["verdict"],
                             name="threshold",
-                            text=f"{threshold['expression']}, {terminal.measured(threshold)}",
+                            text=f"{threshold['expression']}, {headline.measured(threshold)}",
                         )
                         for threshold in best["thresholds"]
                     ),
                 ]
             )
         )
-    lead = "What must hold in each probe: " + ", ".join([*document["checks"], "consistency"]) + "."
+    lead = "Checks for each probe: " + ", ".join([*document["checks"], "consistency"]) + "."
     if best is not None:
         lead += f" At {told.copies(best['rate'])}, the highest rate that held:"
     return Section(
         name="verdict",
         title="Verdict",
         lead=lead,
-        blocks=blocks or [Text(text="No probe has held.")],
+        blocks=blocks or [Text(text="No probe held.")],
     )
 
 
@@ -179,8 +180,7 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
     return Chart(
         name="latency",
         title="Response time by rate",
-        note="Of the copies after the warm-up. A circle held, a cross broke, a diamond proves "
-        "nothing.",
+        note="Of the copies after the warm-up. Circle: held; cross: broken; diamond: inconclusive.",
         x=_axis(rates),
         y=Axis(
             label="time",
@@ -220,8 +220,8 @@ def _carried(document: Document, probes: Sequence[Document]) -> Chart:
     reached = [probe["reached_rate"] for probe in probes]
     carried = [probe["carried_rate"] for probe in probes]
     series = [
-        Series(label="asked for", role="asked", x=rates, y=rates, dash="dash"),
-        Series(label="reached", role="reached", x=rates, y=reached, marker="circle"),
+        Series(label="target", role="asked", x=rates, y=rates, dash="dash"),
+        Series(label="achieved", role="reached", x=rates, y=reached, marker="circle"),
     ]
     if any(value is not None for value in carried):
         series.append(
@@ -236,7 +236,7 @@ def _carried(document: Document, probes: Sequence[Document]) -> Chart:
         )
     return Chart(
         name="carried",
-        title="Rate reached by rate asked for",
+        title="Achieved rate by target rate",
         note="Copies that were started, and what the target completed while it had more to do "
         "than it could.",
         x=_axis(rates),
@@ -245,7 +245,7 @@ def _carried(document: Document, probes: Sequence[Document]) -> Chart:
         marks=_interval(document),
         group=_GROUP,
         table=Table(
-            columns=["asked for", "reached", "carried"],
+            columns=["target", "achieved", "carried"],
             rows=[
                 [words.rate(rate), words.rate(here), words.rate(there)]
                 for rate, here, there in zip(rates, reached, carried, strict=True)
@@ -297,7 +297,7 @@ def _interval(document: Document) -> list[Mark]:
     if answer is None or None in answer["interval"]:
         return []
     low, high = answer["interval"]
-    return [Mark(axis="x", at=low, to=high, label=f"holds up to {words.rate(low)}", role="held")]
+    return [Mark(axis="x", at=low, to=high, label=f"sustains {words.rate(low)}", role="held")]
 
 
 def _lag_s(probe: Document) -> float | None:
@@ -331,7 +331,9 @@ def _probes(document: Document) -> Section:
                         words.count(probe["lost_at_least"]),
                         told.reason_of(probe),
                     ]
-                    for probe in document["probes"]
+                    for probe in sorted(
+                        document["probes"], key=lambda each: (each["rate"], each["number"])
+                    )
                 ],
                 prose=True,
             )

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.report import terminal, words
+from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Check, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, percentiles, timeline
 
@@ -98,10 +98,10 @@ def _latencies(steps: Steps, generator: Mapping[str, Any]) -> Table:
     ]
     times += [
         (what, generator.get(kind))
-        for kind, what in (("lateness", "our own lateness"), ("loop_lag", "event loop lag"))
+        for kind, what in (("lateness", "generator lateness"), ("loop_lag", "event loop lag"))
     ]
     return Table(
-        columns=["", "p50", "p90", "p95", "p99", "p99.9", "longest", "samples"],
+        columns=["", "p50", "p90", "p95", "p99", "p99.9", "max", "samples"],
         rows=[[what, *_figures(one)] for what, one in times if one and one["count"]],
         note="Response time: from when a copy was due. Service time: from when a request was "
         "sent. Failed requests and 429s are in neither.",
@@ -110,7 +110,7 @@ def _latencies(steps: Steps, generator: Mapping[str, Any]) -> Table:
 
 def _answers(steps: Steps) -> Table:
     return Table(
-        columns=["step", "answer", "attempts"],
+        columns=["step", "response", "attempts"],
         rows=[
             [name, _answer(answer), words.count(number)]
             for name, step in steps.items()
@@ -121,7 +121,7 @@ def _answers(steps: Steps) -> Table:
 
 def _answer(answer: str) -> Cell:
     """Return a status code, or how an attempt ended without one."""
-    text = answer if answer.isdecimal() else f"no answer: {answer}"
+    text = answer if answer.isdecimal() else f"no response: {answer}"
     return Cell(text=text, role="" if answer[:1] == "2" else "fail")
 
 
@@ -211,7 +211,7 @@ def _instant(utc: str | None, second: float) -> str:
 
 def result_page(document: Document) -> Page:
     """Return the page of a results document of any phase."""
-    run, badge = document["run"], terminal.badge(document)
+    run, badge = document["run"], headline.badge(document)
     sections = [
         _verdict(document),
         _latency(document),
@@ -242,8 +242,7 @@ def result_page(document: Document) -> Page:
 
 
 def _because(document: Document) -> str:
-    text = terminal.because(document)
-    return f"{text[:1].upper()}{text[1:]}." if text else "There is no verdict yet."
+    return f"{headline.cause(document)}."
 
 
 def _took(document: Document) -> float:
@@ -264,9 +263,9 @@ def _tiles(document: Document) -> list[Tile]:
         note = (
             f"{load['max_in_flight']:,} in flight at most"
             if load["asked_rate"] is None
-            else f"{words.share(load['reached_ratio'])} of {words.rate(load['asked_rate'])} asked"
+            else f"{words.share(load['reached_ratio'])} of {words.rate(load['asked_rate'])} target"
         )
-        tiles.append(Tile(label="Rate reached", value=words.rate(load["reached_rate"]), note=note))
+        tiles.append(Tile(label="Achieved rate", value=words.rate(load["reached_rate"]), note=note))
     times = _headline_times(document)
     if times is not None:
         tiles.append(
@@ -274,7 +273,7 @@ def _tiles(document: Document) -> list[Tile]:
                 label="Response p99",
                 value=words.duration(times["p99_ms"]),
                 note=f"p50 {words.duration(times['p50_ms'])}, "
-                f"longest {words.duration(times['max_ms'])}",
+                f"max {words.duration(times['max_ms'])}",
             )
         )
     seen = document.get("consistency")
@@ -308,7 +307,7 @@ def _counted(seen: Mapping[str, Any]) -> list[Tile]:
         )
     lag = seen.get("visibility")
     if lag:
-        longest = "some never" if lag["never"] else f"longest {_lag(lag['max_s'])}"
+        longest = "some never" if lag["never"] else f"max {_lag(lag['max_s'])}"
         tiles.append(
             Tile(
                 label="Lag p95",
@@ -320,7 +319,7 @@ def _counted(seen: Mapping[str, Any]) -> list[Tile]:
 
 
 def _lag(seconds: float | None) -> str:
-    return "no end" if seconds is None else words.duration(seconds * 1e3)
+    return "unbounded" if seconds is None else words.duration(seconds * 1e3)
 
 
 def _headline_times(document: Document) -> Mapping[str, Any] | None:
@@ -334,7 +333,7 @@ def _headline_times(document: Document) -> Mapping[str, Any] | None:
 def _verdict(document: Document) -> Section:
     checks = [
         Check(verdict=finding["verdict"], name=finding["check"], text=finding["summary"])
-        for finding in document.get("findings", ())
+        for finding in headline.findings(document)
     ]
     blocks: list[Block] = [Checks(checks=checks)] if checks else []
     thresholds = document.get("thresholds", ())
@@ -345,7 +344,7 @@ def _verdict(document: Document) -> Section:
                 rows=[
                     [
                         threshold["expression"],
-                        terminal.measured(threshold).removeprefix("measured "),
+                        headline.measured(threshold).removeprefix("measured "),
                         Cell(
                             text=_judged(threshold),
                             role=threshold["verdict"],
@@ -362,7 +361,7 @@ def _verdict(document: Document) -> Section:
 
 
 def _judged(threshold: Mapping[str, Any]) -> str:
-    held = {"pass": "✓ held", "fail": "✗ broken"}
+    held = {"pass": "✓ holds", "fail": "✗ broken"}
     return held.get(str(threshold["verdict"]), "? no evidence")
 
 

@@ -194,7 +194,7 @@ class Description:
         self._references = References(load)
         self.operation_ids: dict[str, tuple[str, str]] = {}
         self.repeated: set[str] = set()
-        for path, method, operation in self._operations():
+        for path, method, operation, _, _ in self.operations():
             name = operation.get("operationId")
             if isinstance(name, str):
                 if name in self.operation_ids:
@@ -217,7 +217,7 @@ class Description:
         Raises:
             DescriptionError: There is none, or what it says cannot be used.
         """
-        item, home = self._resolved(look_up(self.document.root, ("paths", path)), self.document)
+        item, home = self.resolve(look_up(self.document.root, ("paths", path)), self.document)
         operation = None
         if isinstance(item, dict):
             more = item.get("additionalOperations")
@@ -226,10 +226,10 @@ class Description:
             raise DescriptionError(f"there is no {method.upper()} {path}")
         parameters: dict[tuple[str, str], Parameter] = {}
         for raw in (*_items(item, "parameters"), *_items(operation, "parameters")):
-            parameter = _parameter(self._resolved(raw, home)[0])
+            parameter = _parameter(self.resolve(raw, home)[0])
             if parameter is not None:
                 parameters[parameter.where, parameter.name] = parameter
-        body, _ = self._resolved(operation.get("requestBody"), home)
+        body, _ = self.resolve(operation.get("requestBody"), home)
         content = body.get("content") if isinstance(body, dict) else None
         return Operation(
             method=method.upper(),
@@ -254,12 +254,12 @@ class Description:
         Raises:
             DescriptionError: There is no such operation.
         """
-        item, home = self._resolved(look_up(self.document.root, ("paths", path)), self.document)
+        item, home = self.resolve(look_up(self.document.root, ("paths", path)), self.document)
         operation = item.get(method) if isinstance(item, dict) else None
         responses = operation.get("responses") if isinstance(operation, dict) else None
         for status, raw in responses.items() if isinstance(responses, dict) else ():
             if str(status).startswith("2"):
-                response, at = self._resolved(raw, home)
+                response, at = self.resolve(raw, home)
                 content = response.get("content") if isinstance(response, dict) else None
                 for kind, entry in content.items() if isinstance(content, dict) else ():
                     if "json" in kind and isinstance(entry, dict) and "schema" in entry:
@@ -270,7 +270,7 @@ class Description:
         responses = operation.get("responses")
         for raw in responses.values() if isinstance(responses, dict) else ():
             with suppress(DescriptionError):
-                response, _ = self._resolved(raw, home)
+                response, _ = self.resolve(raw, home)
                 headers = response.get("headers") if isinstance(response, dict) else None
                 if any(name.lower() == "set-cookie" for name in headers or ()):
                     return True
@@ -294,7 +294,7 @@ class Description:
             DescriptionError: A reference in it leads nowhere.
         """
         for token in tokens:
-            schema, home = self._resolved(schema, home)
+            schema, home = self.resolve(schema, home)
             if not isinstance(schema, dict) or any(word in schema for word in _COMPOSED):
                 return None
             if schema.get("type") in ("array", ["array", "null"]):
@@ -314,7 +314,7 @@ class Description:
         schemes = look_up(self.document.root, ("components", "securitySchemes"))
         for raw in schemes.values() if isinstance(schemes, dict) else ():
             with suppress(DescriptionError):
-                scheme, _ = self._resolved(raw, self.document)
+                scheme, _ = self.resolve(raw, self.document)
                 if isinstance(scheme, dict) and scheme.get("type") == "apiKey":
                     where, name = str(scheme.get("in")), str(scheme.get("name"))
                     found.add((where, name.lower() if where == "header" else name))
@@ -322,7 +322,7 @@ class Description:
 
     def _media_type(self, raw: Any, home: Document) -> MediaType:
         entry = raw if isinstance(raw, dict) else {}
-        schema, _ = self._resolved(entry.get("schema"), home)
+        schema, _ = self.resolve(entry.get("schema"), home)
         required = _items(schema, "required")
         encoding = entry.get("encoding")
         return MediaType(
@@ -341,7 +341,7 @@ class Description:
         headers = raw.get("headers")
         fixed = []
         for field_name, one in headers.items() if isinstance(headers, dict) else ():
-            header, _ = self._resolved(one, home)
+            header, _ = self.resolve(one, home)
             schema = header.get("schema") if isinstance(header, dict) else None
             value = schema.get("const", schema.get("default")) if isinstance(schema, dict) else None
             if value is not None and field_name.lower() != "content-type":
@@ -357,11 +357,12 @@ class Description:
                 yield from (_server_url(server) for server in servers if isinstance(server, dict))
                 return
 
-    def _operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def operations(self) -> Iterator[tuple[str, str, Any, Any, Document]]:
+        """Yield every operation: path, method, itself, its path item, the document both are in."""
         paths = self.document.root.get("paths") if isinstance(self.document.root, dict) else None
         for path, raw in paths.items() if isinstance(paths, dict) else ():
             try:
-                item, _ = self._resolved(raw, self.document)
+                item, home = self.resolve(raw, self.document)
             except DescriptionError:
                 continue  # told once a step asks for this path
             more = item.get("additionalOperations") if isinstance(item, dict) else None
@@ -371,9 +372,14 @@ class Description:
                     method
                 )
                 if isinstance(operation, dict):
-                    yield path, method, operation
+                    yield path, method, operation, item, home
 
-    def _resolved(self, value: Any, home: Document) -> tuple[Any, Document]:
+    def resolve(self, value: Any, home: Document) -> tuple[Any, Document]:
+        """Return what a value stands for, and the document that it is in.
+
+        Raises:
+            DescriptionError: A reference leads nowhere, or round in a circle.
+        """
         try:
             return self._references.resolve(value, home)
         except ReferenceProblemError as error:

@@ -69,7 +69,7 @@ def load_sources(
         reader = SourceReader(fetch, known, mapped=entry.name in overrides)
         try:
             document = reader.read(overrides.get(entry.name, entry.url), scribe.document)
-            sources[entry.name] = _source(entry, document, reader)
+            sources[entry.name] = open_source(entry, document, reader)
         except WorkflowError as error:
             failed.append((entry, error))
     for entry, failure in failed:
@@ -205,7 +205,17 @@ def base_of(document: Document) -> str:
         return document.location
 
 
-def _source(reference: SourceReference, document: Document, reader: SourceReader) -> Source:
+def open_source(reference: SourceReference, document: Document, reader: SourceReader) -> Source:
+    """Return what a document describes.
+
+    Args:
+        reference: How it is referred to.
+        document: It.
+        reader: Reads the files that it refers to.
+
+    Raises:
+        WorkflowError: It is neither an Arazzo nor an OpenAPI document, or of another version.
+    """
     root = document.root
     if not isinstance(root, dict):
         raise WorkflowError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,7 +29,7 @@ from loadcheck.workflow.expressions.values import (
     Slot,
     as_dynamic,
 )
-from loadcheck.workflow.identity import NAMES, Run, formats, insert_id, prefix, user_id
+from loadcheck.workflow.identity import NAMES, Run, formats, insert_id, prefix, user_id, uuid_of
 
 
 def follow(expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
@@ -229,19 +230,33 @@ _SIMPLE: Final[dict[str, Callable[[Exchange], Any]]] = {
 }
 
 
+def _iso_time(frame: Frame) -> str:
+    moment = datetime.fromtimestamp(frame[Slot.TIME] / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_WHOLE: Final[dict[str, Callable[[str], Evaluate]]] = {
+    "events": lambda _: itemgetter(Slot.EVENTS),
+    "isoTime": lambda _: _iso_time,
+    "userUuid": lambda run_id: lambda frame: uuid_of(run_id, frame[Slot.NUMBER], "user"),
+    "insertUuid": lambda run_id: lambda frame: uuid_of(run_id, frame[Slot.NUMBER], "insert"),
+}
+"""Values of a copy that no pattern of its number gives, made from the run's id."""
+
+
 def copy_value(expression: Expression, run: Run) -> Dynamic:
     """Return ``$copy.*``."""
     name, run_id = expression.names[0], run.id
-    if name == "userId" and run.users is not None:
+    if name in {"userId", "userUuid"} and run.users is not None:
         run_id = run.users
     if name in {"number", "time"}:
         slot = Slot.NUMBER if name == "number" else Slot.TIME
         evaluate: Evaluate = itemgetter(slot)
         pattern = Pattern("%d", slot, string=False)
-    elif name == "events":
+    elif name in _WHOLE:
         return Dynamic(
             text=expression.text,
-            evaluate=itemgetter(Slot.EVENTS),
+            evaluate=_WHOLE[name](run_id),
             uses=frozenset({expression.text}),
         )
     elif name in NAMES:
@@ -265,7 +280,14 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
 
 def run_value(expression: Expression, run: Run) -> str:
     """Return ``$run.*``."""
-    return {"id": run.id, "startDay": run.start_day, "endDay": run.end_day}[expression.names[0]]
+    start, end = run.start_day, run.end_day
+    return {
+        "id": run.id,
+        "startDay": start,
+        "endDay": end,
+        "startDate": f"{start[:4]}-{start[4:6]}-{start[6:]}",
+        "endDate": f"{end[:4]}-{end[4:6]}-{end[6:]}",
+    }[expression.names[0]]
 
 
 def target_value(expression: Expression, run: Run) -> str:

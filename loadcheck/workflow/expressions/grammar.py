@@ -31,8 +31,11 @@ _MESSAGE_PARTS: Final = {
     "response": ("header", "body"),
 }
 _OWN_NAMES: Final = {
-    "copy": ("userId", "insertId", "number", "time", "events", *buckets.NAMES),
-    "run": ("id", "startDay", "endDay"),
+    "copy": (
+        *("userId", "insertId", "number", "time", "isoTime", "userUuid", "insertUuid", "events"),
+        *buckets.NAMES,
+    ),
+    "run": ("id", "startDay", "endDay", "startDate", "endDate"),
     "query": ("number",),
 }
 

@@ -240,12 +240,14 @@ def test_a_run_that_was_interrupted_is_no_pass_in_junit(document: Document) -> N
 
 def test_markdown_begins_with_the_verdict_of_a_failed_run(failed: Document) -> None:
     text = FORMATS["markdown"](failed)
-    assert text.startswith("## ❌ FAIL: burst\n\n**200 of 21,600 acknowledged users lost")
+    assert text.startswith(
+        "## ❌ FAIL: burst\n\n**At least 200 of 21,600 acknowledged users are missing"
+    )
 
 
 def test_markdown_begins_with_the_verdict_of_a_passed_run(document: Document) -> None:
     text = FORMATS["markdown"](document)
-    assert text.startswith("## ✅ PASS: burst\n\n**all 21,600 acknowledged users counted**")
+    assert text.startswith("## ✅ PASS: burst\n\n**All 21,600 acknowledged users were counted**")
 
 
 def test_markdown_tables_cannot_be_broken_from_inside(failed: Document) -> None:
@@ -281,5 +283,5 @@ def test_a_search_in_a_pull_request(search: Document) -> None:
     search["scenario"]["name"] = "a|b"
     lines = SEARCH_FORMATS["markdown"](search).splitlines()
     assert lines[0] == r"## ✅ CAPACITY: a\|b"
-    assert lines[2] == "**it takes 950 copies/s before uploadEvents.p99 breaks 50 ms**"
+    assert lines[2] == "**Sustains 950 copies/s; above that uploadEvents.p99 exceeds 50 ms**"
     assert sum(line.startswith("| ") for line in lines) == 7

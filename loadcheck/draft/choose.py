@@ -1,0 +1,334 @@
+"""Which operation takes the data, which one counts, and what of each is what."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from loadcheck.documents.pointer import format_pointer
+from loadcheck.draft import words
+from loadcheck.draft.fields import Field
+from loadcheck.draft.operations import Candidate
+from loadcheck.errors import DraftError, Problem, did_you_mean
+
+NOTHING: Final = "none"
+"""What ``--count`` says where nothing counts."""
+_MARGIN: Final = 3
+"""The best is chosen if it is better than the next one by so much."""
+_LEAST_INGEST: Final = 8
+_MOST_NAMED: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user has decided; None: what fits best is taken.
+
+    Attributes:
+        ingest: The operation by which data goes in.
+        count: The operation that counts; :data:`NOTHING` if there is none.
+        user: Where a request of the first says whose event it is.
+        run: By what a run's events can be told from others.
+        uniques: Where an answer of the second says how many users there are.
+        server: Base URL.
+    """
+
+    ingest: str | None = None
+    count: str | None = None
+    user: str | None = None
+    run: str | None = None
+    uniques: str | None = None
+    server: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a scenario is drafted from.
+
+    Attributes:
+        ingest: The operation by which data goes in.
+        user: Where it says whose event it is.
+        count: The operation that counts users; None if there is none.
+        run: Where both say which run it is about; None if the second cannot tell.
+        uniques: Runtime expression of the number of users in an answer.
+        totals: That of the number of events; None if an answer has none.
+        notes: What the user should look at.
+    """
+
+    ingest: Candidate
+    user: Field
+    count: Candidate | None = None
+    run: tuple[Field, Field] | None = None
+    uniques: str = ""
+    totals: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+class UndecidedError(DraftError):
+    """Several things fit equally well.
+
+    Attributes:
+        option: The option that decides.
+        choices: What it may say, each with an explanation.
+    """
+
+    def __init__(self, problem: Problem, option: str, choices: Sequence[tuple[str, str]]) -> None:
+        super().__init__(problem)
+        self.option = option
+        self.choices = choices
+
+
+def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:
+    """Find out how data goes in and how it is counted.
+
+    Args:
+        found: The operations that there are.
+        wishes: What the user has decided.
+        source: Where they are described, for messages.
+
+    Raises:
+        UndecidedError: Several fit equally well.
+        DraftError: None fits, or a wish names none.
+    """
+    ingest = _ingest(found, wishes.ingest, source)
+    user = _user(ingest, wishes.user, source)
+    if wishes.count == NOTHING:
+        note = "nothing is counted: thresholds alone decide"
+        return Choice(ingest=ingest, user=user, notes=(note,))
+    count = _count(found, ingest, wishes, source)
+    run = _run(ingest, count, wishes.run, source)
+    choice = Choice(ingest=ingest, user=user, count=count, run=run)
+    if wishes.uniques is not None:
+        return replace(choice, uniques=_expression(wishes.uniques))
+    return _with_answer(choice, source)
+
+
+def _ingest(found: Sequence[Candidate], wish: str | None, source: str) -> Candidate:
+    if wish is not None:
+        return _named(found, wish, "--ingest", source)
+    fitting = [
+        (words.ingest_score(each), each)
+        for each in found
+        if any(words.user_score(field) for field in each.fields)
+    ]
+    fitting = [each for each in fitting if each[0] >= _LEAST_INGEST]
+    if not fitting:
+        writing = [each for each in found if each.operation.method in {"POST", "PUT", "PATCH"}]
+        raise DraftError(
+            Problem(
+                message="no operation was found that takes data of a user: JSON, a form or"
+                " parameters with a user id" + _listed("; it has ", writing or found),
+                file=source,
+                remedy="say which one does, and where its request has the id: --ingest OPERATION"
+                " --user body#/path/to/id",
+            )
+        )
+    return _best(fitting, "--ingest", "take the data", source)
+
+
+def _count(found: Sequence[Candidate], ingest: Candidate, wishes: Wishes, source: str) -> Candidate:
+    if wishes.count is not None:
+        return _named(found, wishes.count, "--count", source)
+    others = [each for each in found if each is not ingest]
+    fitting = [(words.count_score(each, ingest), each) for each in others]
+    fitting = [each for each in fitting if each[0] > 0]
+    if not fitting:
+        reading = [each for each in others if each.operation.method in {"GET", "POST"}]
+        raise DraftError(
+            Problem(
+                message="no operation was found that answers with a number of users"
+                + _listed("; besides there is ", reading),
+                file=source,
+                remedy="say which one does, and where: --count OPERATION --uniques"
+                f" '$response.body#/path/to/number'; or --count {NOTHING} to measure without"
+                " counting",
+            )
+        )
+    return _best(fitting, "--count", "count the users", source)
+
+
+def _user(ingest: Candidate, wish: str | None, source: str) -> Field:
+    fields = ingest.fields
+    if wish is not None:
+        return _field(fields, wish, "--user", f"{ingest.told} of {source}")
+    fitting = [(words.user_score(each), each) for each in fields]
+    best = max((score for score, _ in fitting), default=0)
+    if not best:
+        raise DraftError(
+            Problem(
+                message=f"{ingest.told} has no field that looks like a user's id"
+                + _told_fields(fields),
+                file=source,
+                remedy="say which one tells users apart: --user body#/path/to/id",
+            )
+        )
+    likely = [each for score, each in fitting if score == best]
+    return _only(_shallow(likely), "--user", ingest, source)
+
+
+def _run(
+    ingest: Candidate, count: Candidate, wish: str | None, source: str
+) -> tuple[Field, Field] | None:
+    if wish == NOTHING:
+        return None
+    if wish is not None:
+        asked = _field(count.fields, wish, "--run", f"{count.told} of {source}")
+        same = [each for each in ingest.fields if words.meaning(each) == words.meaning(asked)]
+        if not same:
+            raise DraftError(
+                Problem(
+                    message=f'{ingest.told} has no "{asked.name}" that {count.told} could filter by'
+                    + _told_fields(ingest.fields),
+                    file=source,
+                    remedy="name one that both have",
+                )
+            )
+        return same[0], asked
+    pairs = words.run_fields(ingest, count)
+    if not pairs:
+        return None
+    best = [(sent, asked) for score, sent, asked in pairs if score == pairs[0][0]]
+    wanted = [pair for pair in best if pair[1].required] or best
+    asked = _only([asked for _, asked in wanted], "--run", count, source)
+    return next(pair for pair in wanted if pair[1] is asked)
+
+
+def _with_answer(choice: Choice, source: str) -> Choice:
+    assert choice.count is not None
+    scored = [(words.answer_score(each), each) for each in choice.count.answer]
+    best = max((score for score, _ in scored), default=0)
+    if best <= 0:
+        raise DraftError(
+            Problem(
+                message=f"the answer of {choice.count.told} is not described, or has no number in"
+                " it that looks like one of users",
+                file=source,
+                remedy="say where it stands: --uniques '$response.body#/path/to/number'",
+            )
+        )
+    chosen = _only(
+        _shallow([each for score, each in scored if score == best]),
+        "--uniques",
+        choice.count,
+        source,
+        _pointer,
+    )
+    events = [each for each in choice.count.answer if words.counts_events(each)]
+    totals = None
+    if len(events) == 1 and events[0] is not chosen and words.counts_people(chosen):
+        totals = _pointer(events[0])
+    notes: tuple[str, ...] = ()
+    if any(token.isdigit() for token in chosen.tokens):
+        notes = (f"{_pointer(chosen)} reads the first entry of an array: is the total there?",)
+    return replace(choice, uniques=_pointer(chosen), totals=totals, notes=notes)
+
+
+def _pointer(field: Field) -> str:
+    pointer = format_pointer(field.tokens)
+    return f"$response.body#{pointer}" if pointer else "$response.body"
+
+
+def _expression(wish: str) -> str:
+    """Return a wish as a runtime expression: a JSON Pointer may stand alone."""
+    return f"$response.body#{wish}" if wish.startswith("/") else wish
+
+
+def _named(found: Sequence[Candidate], wish: str, option: str, source: str) -> Candidate:
+    """Return the operation that an id, a method and a path, or a path alone, means."""
+    method, _, path = wish.strip().rpartition(" ")
+    method = method.strip().upper()
+    fitting = [each for each in found if each.operation_id == wish]
+    fitting = fitting or [
+        each
+        for each in found
+        if each.operation.path == path and method in {"", each.operation.method}
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise _undecided(fitting, option, f'be "{wish}"', source)
+    known = [each.name for each in found] + [each.operation.path for each in found]
+    near = did_you_mean(wish, known)
+    remedy = near if near.startswith("did") else _listed("expected one of ", found)
+    message = f'{option}: there is no operation "{wish}"'
+    raise DraftError(Problem(message=message, file=source, remedy=remedy))
+
+
+def _field(fields: Sequence[Field], wish: str, option: str, where: str) -> Field:
+    """Return the field that a place or a name means."""
+    fitting = [each for each in fields if each.at == wish]
+    fitting = fitting or [each for each in fields if wish in {each.name, each.tokens[-1:]}]
+    fitting = fitting or [each for each in fields if words.plain(each.name) == words.plain(wish)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        choices = [(each.at, each.kind.text) for each in fitting]
+        told = ", ".join(each for each, _ in choices)
+        message = f'{option}: "{wish}" may be {told} in {where}'
+        problem = Problem(message=message, remedy=f"say which: {option} {choices[0][0]}")
+        raise UndecidedError(problem, option, choices)
+    near = did_you_mean(wish, [each.name for each in fields])
+    remedy = near if near.startswith("did") else did_you_mean(wish, [each.at for each in fields])
+    message = f'{option}: there is no "{wish}" in {where}'
+    raise DraftError(Problem(message=message, remedy=remedy or "it takes no parameters"))
+
+
+def _best(fitting: list[tuple[int, Candidate]], option: str, does: str, source: str) -> Candidate:
+    ranked = sorted(fitting, key=lambda each: -each[0])
+    best = ranked[0][0]
+    close = [each for score, each in ranked if best - score < _MARGIN]
+    if len(close) > 1:
+        raise _undecided(close, option, does, source)
+    return close[0]
+
+
+def _undecided(fitting: Sequence[Candidate], option: str, does: str, source: str) -> UndecidedError:
+    names = [each.told for each in fitting]
+    message = f"{len(names)} operations may {does}: {_joined(names)}"
+    example = fitting[0].name
+    shown = f"'{example}'" if " " in example else example
+    problem = Problem(message=message, file=source, remedy=f"say which: {option} {shown}")
+    choices = [(each.name, " ".join(each.text.split())) for each in fitting]
+    return UndecidedError(problem, option, choices)
+
+
+def _shallow(fields: Sequence[Field]) -> list[Field]:
+    """Return those that the fewest names lead to."""
+    least = min(len(each.tokens) for each in fields)
+    return [each for each in fields if len(each.tokens) == least]
+
+
+def _only(
+    fitting: Sequence[Field],
+    option: str,
+    candidate: Candidate,
+    source: str,
+    write: Callable[[Field], str] = lambda field: field.at,
+) -> Field:
+    if len(fitting) == 1:
+        return fitting[0]
+    choices = [(write(each), each.kind.text) for each in fitting]
+    what = {
+        "--user": "may say whose event it is",
+        "--run": "may tell a run's events from others",
+        "--uniques": "may be the number of users",
+    }[option]
+    message = f"{len(fitting)} fields of {candidate.told} {what}: "
+    message += _joined([each for each, _ in choices])
+    problem = Problem(message=message, file=source, remedy=f"say which: {option} '{choices[0][0]}'")
+    raise UndecidedError(problem, option, choices)
+
+
+def _joined(names: Sequence[str]) -> str:
+    shown = list(itertools.islice(names, _MOST_NAMED))
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _listed(begin: str, found: Sequence[Candidate]) -> str:
+    return f"{begin}{_joined([each.told for each in found])}" if found else ""
+
+
+def _told_fields(fields: Sequence[Field]) -> str:
+    return f": it has {_joined([each.at for each in fields])}" if fields else ": it has none at all"

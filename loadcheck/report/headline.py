@@ -1,0 +1,372 @@
+"""What a run came to and why, in a line: the one place that derives it.
+
+The cause comes first, in words that need no knowledge of the checks: what was rejected and with
+what response, who is missing, which threshold is broken. The terminal, Markdown, HTML, JUnit and
+the list of results all show this line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from loadcheck.escaping import printable_document
+from loadcheck.report import words
+
+NOT_CHECKED = "verification: disabled"
+"""What is said of a run with verify.enabled = false."""
+
+Document = Mapping[str, Any]
+
+_MOST_CAUSES = 3
+_LONGEST_REASON = 100
+_LONGEST_SENTENCE = 120
+_STATUS = re.compile(r"(\d{3})\b")
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_SAYING = (
+    *("message", "error", "detail", "details", "error_description", "description"),
+    *("reason", "title", "errors", "msg", "code"),
+)
+"""Where services say in JSON why they refused, the most telling first."""
+_COUNTS = {
+    "lost": "lost_at_least",
+    "duplicated": "duplicated",
+    "unexpected": "unexpected",
+}
+_ABOUT_ACKNOWLEDGED = frozenset({"lost", "unexpected", "duplicated", "controls"})
+_ORDER = {"fail": 0, "unknown": 1, "pass": 2}
+_MISSING = frozenset({"moving", "old", "controls", "uncontrolled", "unsupported", "approximate"})
+"""Reasons for which it is not known whether missing users are lost or late."""
+
+
+def line(document: Document) -> str:
+    """Return the verdict, the scenario and the cause in one line, without colour."""
+    document = printable_document(document)
+    name = document["scenario"].get("name", "")
+    ending = ended(document)
+    told = [badge(document).upper(), f" {name}", f" {cause(document)}", ending and f" ({ending})"]
+    return " ".join(part for part in told if part.strip()).strip()
+
+
+def badge(document: Document) -> str:
+    """Return the verdict, unless it is of a part only of what was to be done, and says "pass".
+
+    Neither a run that was interrupted nor one that goes on has passed.
+    """
+    run = document["run"]
+    if run.get("in_progress"):
+        return "in progress"
+    if run["interrupted"] and document["verdict"] == "pass":
+        return "interrupted"
+    return str(document["verdict"])
+
+
+def ended(document: Document) -> str:
+    """Return how the run ended, if otherwise than by itself and the badge does not say it."""
+    ending = words.ending(document["run"])
+    return "" if ending == badge(document) else ending
+
+
+def cause(document: Document) -> str:
+    """Return why the verdict is what it is, as a sentence without its full stop."""
+    parts = list(causes(document))
+    rest = len(parts) - _MOST_CAUSES
+    shown = parts[:_MOST_CAUSES] + ([f"and {rest} more"] if rest > 0 else [])
+    if shown and not is_checked(document):
+        shown.append(NOT_CHECKED)
+    text = "; ".join(shown)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def causes(document: Document) -> Iterator[str]:
+    """Yield the reasons for the verdict, the most telling first."""
+    verdict = document["verdict"]
+    if "findings" not in document and "thresholds" not in document:
+        yield _so_far(document)
+        return
+    if verdict == "pass":
+        yield _passed(document)
+        yield from _refused(document)
+        return
+    unreached = _unreached(document)
+    if unreached:
+        yield unreached
+    nobody = _nobody(document)
+    if nobody:
+        yield nobody
+    yield from _counted(document)
+    told = {"lost", "unexpected", "duplicated", "missing_events", "disappeared", "acknowledged"}
+    if unreached or nobody:
+        # that nothing is known of what was never sent, or was all refused, goes without saying
+        told |= {"target", "unverified"}
+    for finding in findings(document):
+        if finding["verdict"] == "fail" and finding["check"] not in told:
+            yield _brief(finding["summary"])
+    yield from _thresholds(document, "fail", "threshold broken", "{} thresholds broken")
+    unknown = [
+        finding
+        for finding in findings(document)
+        if finding["verdict"] == "unknown" and finding["check"] not in told - {"lost"}
+    ]
+    yield from (_unknown(finding) for finding in unknown)
+    if verdict == "unknown" and not (unreached or nobody or unknown):
+        several = "no evidence for {} thresholds"
+        yield from _thresholds(document, "unknown", "no evidence for the threshold", several)
+    if not nobody:
+        yield from _refused(document)
+
+
+def findings(document: Document) -> list[Mapping[str, Any]]:
+    """Return the findings to show, what failed first, without those that would mislead.
+
+    Where nobody was acknowledged, nobody can be lost: that "none is" would read as good news.
+    """
+    copies = document["copies"]
+    nobody = not copies["acknowledged"]
+    kept = [
+        finding
+        for finding in document.get("findings", ())
+        if not (nobody and finding["verdict"] == "pass" and finding["check"] in _ABOUT_ACKNOWLEDGED)
+    ]
+    return sorted(kept, key=lambda finding: _ORDER[finding["verdict"]])
+
+
+def is_checked(document: Document) -> bool:
+    """Return whether the run was to find out if users arrived."""
+    return bool(document.get("consistency", {}).get("checked", True))
+
+
+def measured(threshold: Mapping[str, Any]) -> str:
+    """Return what a threshold was compared with, in words."""
+    value, unit = threshold["measured"], threshold["unit"]
+    if value is None and threshold.get("low") is None:
+        # a lag without end is no number in JSON
+        return "unbounded" if threshold["verdict"] == "fail" else "no data"
+    write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
+    said = f"measured {'unbounded' if value is None else write[unit](value)}"
+    if threshold["verdict"] != "unknown":
+        return said
+    low, high = threshold.get("low"), threshold.get("high")
+    own_ms = threshold.get("own_delay_ms")
+    if own_ms is not None:
+        said += f", of which up to {words.duration(own_ms)} may be the generator's own delay"
+    if low is None:
+        return said
+    most = "unbounded" if high is None else write[unit](high)
+    return f"{said}: between {write[unit](low)} and {most}"
+
+
+def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Return why most attempts of a step failed, how many did for that, and how many in all.
+
+    Of a response with a status it is what the service wrote into the first such body, if it did.
+    """
+    reasons: Mapping[str, int] = step["reasons"]
+    if not reasons:
+        return "", 0, 0
+    reason, number = max(reasons.items(), key=lambda item: item[1])
+    return told(reason, step["examples"]), number, sum(reasons.values())
+
+
+def told(reason: str, examples: Mapping[str, str]) -> str:
+    """Return a reason in the words of the service, where it used any."""
+    status = _STATUS.match(reason)
+    if status is None:
+        return _cut(reason)
+    phrase = reason.partition(": ")[0]
+    if status[1].startswith("2"):
+        # the criterion that does not hold is the reason; the body need not say so
+        return _cut(f"{phrase}, but {reason.partition(': ')[2]}")
+    said = _said(examples.get(status[1], ""))
+    return _cut(f"{status[1]} {said}") if said else phrase
+
+
+def _said(body: str) -> str:
+    """Return what an error's body says for people; "" if it says nothing."""
+    try:
+        return " ".join(_message(json.loads(body)).split())
+    except ValueError:
+        title = _TITLE.search(body)
+        text = title[1] if title else ("" if body.lstrip()[:1] in "<{[" else body)
+        return " ".join(re.sub(r"^\s*\d{3}\b", "", text).split())
+
+
+def _message(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        for key in _SAYING:
+            if found := _message(value.get(key)):
+                return found
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        return _message(value[0])
+    return ""
+
+
+def _cut(text: str, most: int = _LONGEST_REASON) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _so_far(document: Document) -> str:
+    copies, planned = document["copies"], document["copies"]["planned"]
+    of = f" of {words.count(planned)}" if planned else ""
+    return (
+        f"no verdict: {words.count(copies['started'])}{of} copies started, "
+        f"{words.count(copies['acknowledged'])} acknowledged so far"
+    )
+
+
+def _passed(document: Document) -> str:
+    if is_checked(document):
+        error = document.get("consistency", {}).get("approximate")
+        within = f", within a declared error of {words.share(error)}" if error else ""
+        acknowledged = document["copies"]["acknowledged"]
+        return f"all {words.count(acknowledged)} acknowledged users were counted{within}"
+    number = len(document.get("thresholds", ()))
+    if not number:
+        return "no thresholds"
+    return "the threshold holds" if number == 1 else f"all {number} thresholds hold"
+
+
+def _unreached(document: Document) -> str:
+    """Return why no request reached the target; "" if one did."""
+    error = document["run"].get("error")
+    return str(error).rstrip(".") if error else ""
+
+
+def _nobody(document: Document) -> str:
+    """Return why nobody was acknowledged; "" if somebody was, or nothing was sent."""
+    copies = document["copies"]
+    started = copies["started"]
+    if copies["acknowledged"] or not started:
+        return ""
+    what = "no copy was acknowledged"
+    if copies["rejected"] == started:
+        what = "every request was rejected"
+    elif copies["indeterminate"] == started:
+        what = "no request got a conclusive response"
+    why = _why(document)
+    return f"{what}: {why}" if why else what
+
+
+def _refused(document: Document) -> Iterator[str]:
+    """Yield how many copies were not acknowledged, and mostly why."""
+    copies = document["copies"]
+    amounts = [
+        f"{words.count(copies[name])} {name}"
+        for name in ("rejected", "indeterminate")
+        if copies[name]
+    ]
+    if amounts:
+        why = _why(document)
+        tail = f": {why}" if why else ""
+        yield f"{' and '.join(amounts)} of {words.count(copies['started'])} copies{tail}"
+    if copies["skipped"]:
+        yield f"{words.count(copies['skipped'])} copies skipped"
+
+
+def _why(document: Document) -> str:
+    """Return the main reason of failed attempts, of the ingest step if it has one."""
+    steps = document.get("steps", {})
+    copied = [step for step in steps.values() if step["role"] != "observer" and step["reasons"]]
+    ingest = steps.get(document["workflow"].get("ingest"))
+    if ingest is not None and ingest["reasons"]:
+        copied.insert(0, ingest)
+    if not copied:
+        return ""
+    reason, number, total = main_reason(copied[0])
+    of = f"{words.count(number)} of {words.count(total)} times"
+    return f"{reason} ({times(number) if number == total else of})"
+
+
+def times(number: int) -> str:
+    """Return how often something happened."""
+    return "once" if number == 1 else f"{words.count(number)} times"
+
+
+def _counted(document: Document) -> Iterator[str]:
+    """Yield what the counts prove to be wrong."""
+    seen, failed = document.get("consistency", {}), {}
+    for finding in document.get("findings", ()):
+        if finding["verdict"] == "fail":
+            failed[finding["check"]] = finding
+    lost = seen.get("lost_at_least")
+    if lost:
+        least = "at least " if "lost" in failed and seen.get("lost_at_most") != lost else ""
+        of = words.count(document["copies"]["acknowledged"])
+        yield f"{least}{words.count(lost)} of {of} acknowledged users {_are(lost)} missing"
+    elif "lost" in failed:
+        yield _brief(failed["lost"]["summary"])
+    if "disappeared" in failed:
+        yield _brief(failed["disappeared"]["summary"])
+    amounts = (
+        ("unexpected", "{} unexpected user{s} counted"),
+        ("duplicated", "{} event{s} counted twice"),
+        ("missing_events", "{} event{s} of counted users missing"),
+    )
+    for name, sentence in amounts:
+        number = seen.get(name)
+        if number and (name != "missing_events" or name in failed):
+            yield sentence.format(words.count(number), s="" if number == 1 else "s")
+        elif name in failed:
+            yield _brief(failed[name]["summary"])
+
+
+def _thresholds(document: Document, verdict: str, one: str, several: str) -> Iterator[str]:
+    seen = document.get("consistency", {})
+    found = [
+        threshold
+        for threshold in document.get("thresholds", ())
+        if threshold["verdict"] == verdict
+        # what is missing has been told in words
+        and not (verdict == "fail" and seen.get(_COUNTS.get(_metric(threshold), "")))
+    ]
+    if not found:
+        return
+    first = found[0]["expression"]
+    if verdict == "fail":
+        first += f" ({measured(found[0])})"
+    if len(found) == 1:
+        yield f"{one}: {first}"
+    else:
+        of = f"{len(found)} of {len(document['thresholds'])}"
+        yield f"{several.format(of)}: {first} and {len(found) - 1} more"
+
+
+def _metric(threshold: Mapping[str, Any]) -> str:
+    return re.split(r"[\s<>=!]", str(threshold["expression"]), maxsplit=1)[0]
+
+
+def _unknown(finding: Mapping[str, Any]) -> str:
+    """Return what an inconclusive finding leaves open."""
+    evidence, summary = finding.get("evidence") or {}, finding["summary"]
+    reason = evidence.get("reason")
+    if finding["check"] == "lost" and evidence.get("uniques") is not None:
+        short = (evidence.get("acknowledged") or 0) - evidence["uniques"]
+        of = words.count(evidence.get("acknowledged"))
+        if reason in _MISSING and short > 0:
+            return f"{words.count(short)} of {of} acknowledged users missing: lost or late?"
+        if reason == "hidden" and evidence.get("lost_at_most"):
+            most = words.count(evidence["lost_at_most"])
+            return f"up to {most} of {of} acknowledged users could be missing unnoticed"
+        if reason in ("conflict", "rows"):
+            return "the service contradicts itself about how many users it counted"
+    if finding["check"] == "unverified":
+        return _brief(summary.partition(" is unknown: ")[2] or summary)
+    return _brief(summary)
+
+
+def _brief(summary: str) -> str:
+    """Return the beginning of a finding's summary that stands on its own."""
+    sentence = summary.split(". ", maxsplit=1)[0].rstrip(".")
+    if len(sentence) > _LONGEST_SENTENCE:
+        sentence = re.split(r"[;:] ", sentence)[0]
+    if not sentence[1:2].isupper():
+        sentence = f"{sentence[:1].lower()}{sentence[1:]}"
+    return _cut(sentence, _LONGEST_SENTENCE)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
