@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import comparison, headline, words
+from loadcheck.report import comparison, headline
+from loadcheck.report import page as words
 
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
