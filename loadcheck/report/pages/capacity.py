@@ -28,6 +28,7 @@ from loadcheck.report.page import (
 )
 from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
+from loadcheck.verify.explained import CHECKS
 
 _GROUP = "rate"
 _RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
@@ -101,7 +102,12 @@ def _verdict(document: Document) -> Section:
             Checks(
                 checks=[
                     *(
-                        Check(verdict=f["verdict"], name=f["check"], text=f["summary"])
+                        Check(
+                            verdict=f["verdict"],
+                            name=f["check"],
+                            text=f["summary"],
+                            meaning=CHECKS.get(f["check"], ""),
+                        )
                         for f in best["findings"]
                     ),
                     *(
@@ -141,7 +147,7 @@ def _charts(document: Document) -> list[Chart]:
             probes,
             name="errors",
             title="Errors by rate",
-            note="Copies that were not acknowledged, after the warm-up.",
+            note="Copies not acknowledged, after the warm-up.",
             axis=Axis(label="share of copies", unit=Unit.SHARE),
             series=("errors", "rejected", [probe["error_rate"] for probe in probes]),
             write=words.share,
@@ -150,8 +156,8 @@ def _charts(document: Document) -> list[Chart]:
             document,
             probes,
             name="lag",
-            title="Lag until counted by rate",
-            note="From a user's acknowledgement until the service counts it, 95th percentile.",
+            title="Time to visibility by rate",
+            note="From acknowledgement until counted, 95th percentile.",
             axis=Axis(label="lag", unit=Unit.SECONDS),
             series=("lag p95", "counted", [_lag_s(probe) for probe in probes]),
             write=lambda value: words.duration(None if value is None else value * 1e3),
@@ -237,8 +243,7 @@ def _carried(document: Document, probes: Sequence[Document]) -> Chart:
     return Chart(
         name="carried",
         title="Achieved rate by target rate",
-        note="Copies that were started, and what the target completed while it had more to do "
-        "than it could.",
+        note="Copies started, and what the target completed while it was saturated.",
         x=_axis(rates),
         y=Axis(label="copies per second", unit=Unit.RATE),
         series=series,

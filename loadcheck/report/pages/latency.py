@@ -21,7 +21,7 @@ _WIDE = 20.0
 """From this ratio of the longest to the shortest on, times are laid out logarithmically."""
 
 GROUP = "time"
-TIME = Axis(label="time since the load began", unit=Unit.CLOCK)
+TIME = Axis(label="time since the start of the load", unit=Unit.CLOCK)
 
 Document = Mapping[str, Any]
 
@@ -55,7 +55,8 @@ def chart(document: Document) -> Chart | None:
     return Chart(
         name="latency",
         title=f"{what} of {ingest}" if ingest else what,
-        note=f"{drawn.note}, counted from when {'they were due' if own else 'it was sent'}.",
+        note=f"{drawn.note}, measured from when "
+        f"{'they were due' if own else 'the request was sent'}.",
         x=TIME,
         y=Axis(
             label="time",
@@ -65,7 +66,7 @@ def chart(document: Document) -> Chart | None:
         ),
         series=[
             Series(
-                label="longest",
+                label="max",
                 role="longest",
                 x=middle,
                 y=drawn.columns["longest"],
@@ -140,7 +141,7 @@ def _intervals(document: Document, at_most: int) -> Curves | None:
             "p99": _percentiles(counts, 99),
             "longest": _percentiles(counts, 100),
         },
-        note="Of the copies that fell due in each stretch of the load",
+        note="Of the copies due in each interval of the load",
     )
 
 
@@ -173,5 +174,5 @@ def _seconds(document: Document, at_most: int) -> Curves:
             "p99": seconds.worst("p99_ms"),
             "longest": seconds.worst("max_ms"),
         },
-        note=f"Of the copies that were answered in each {each}",
+        note=f"Of the responses received in each {each}",
     )
