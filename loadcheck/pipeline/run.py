@@ -6,7 +6,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -15,18 +15,22 @@ from typing import Self
 
 import anyio
 
+from loadcheck.load.engine import open_engine
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
-from loadcheck.pipeline.target import Address, addressed, serving, transports
+from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
@@ -45,6 +49,8 @@ class Options:
         replace: Write over a results file that is there.
         seed: Overrules the scenario's.
         consent: The run may leave this machine.
+        signals: Ctrl-C and its like end the load, and a second one what still goes on; else
+            whoever called decides what they do.
     """
 
     results: Path = Path("results")
@@ -52,6 +58,7 @@ class Options:
     replace: bool = False
     seed: int | None = None
     consent: bool = False
+    signals: bool = True
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -72,7 +79,8 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         compiled = prepare(scenario, address, seed, consent=options.consent)
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
-            with open_signals() as signals:
+            heard = open_signals() if options.signals else nullcontext(_no_signals())
+            with heard as signals:
                 path = options.output
                 if path is None:
                     path = options.results / default_name(scenario.name, now, compiled.run.id)
@@ -99,8 +107,14 @@ async def execute(
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
     try:
-        async with transports(compiled) as (transport, asking):
-            session = RunSession(compiled, writer, transport, asking, context)
+        async with (
+            httpx_transport(compiled.asking) as asking,
+            open_engine(compiled.load, compiled.plan) as engine,
+        ):
+            channel = QueryChannel(
+                send=asking.send, sent=engine.record.asked, budget=context.allowance
+            )
+            session = RunSession(compiled, writer, engine, channel, context.abort)
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -153,7 +167,7 @@ def prepare(
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
     found = destinations(scenario, compiled.plan.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
-    raise_open_file_limit(compiled.load.max_requests + _SPARE_FILES)
+    raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
     return compiled
 
 
@@ -172,6 +186,11 @@ def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+async def _no_signals() -> AsyncIterator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT
 
 
 class Distinct:

@@ -6,7 +6,14 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,20 +21,17 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from loadcheck.emulator.process import Running
 from loadcheck.errors import InputError, ResultFileError
-from loadcheck.load.engine import LoadEngine
-from loadcheck.load.monitor import each_second
-from loadcheck.load.transport import LoadTransport
-from loadcheck.load.transport.httpx_ import HttpxTransport
+from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
 from loadcheck.pipeline.target import refusal
 from loadcheck.result import document
 from loadcheck.result.writer import ResultWriter
+from loadcheck.scenario.model import ClosedLoad
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
 from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
@@ -37,7 +41,7 @@ from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
-from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, SentCounts
@@ -95,9 +99,9 @@ class RunSession:
     Args:
         compiled: What to do.
         writer: Receives the results document.
-        transport: Carries the requests of copies.
-        asking: Carries the queries.
-        context: What the run shares with others.
+        engine: Sends the load.
+        channel: Carries the queries.
+        abort: Makes what may stop the load early.
 
     Attributes:
         begun: Whether the intent is saved: from then on the run is judged and saved in every case.
@@ -107,24 +111,25 @@ class RunSession:
         self,
         compiled: CompiledScenario,
         writer: ResultWriter,
-        transport: LoadTransport,
-        asking: HttpxTransport,
-        context: RunContext,
+        engine: LoadEngine,
+        channel: QueryChannel,
+        abort: AbortPolicyFactory = ThresholdAbort,
     ) -> None:
         self._compiled = compiled
         self._writer = writer
         self._planned = compiled.planned
-        self._engine = LoadEngine(compiled.load, transport)
-        self._record = record = self._engine.record
-        # nobody adds the record of the only process to another
-        record.timeline.keeps_samples = False
+        self._engine = engine
+        self._record = record = engine.record
+        load, pacer = compiled.load.load, compiled.pacer
         self._progress = Progress(
             name=compiled.scenario.name,
             run_id=compiled.run.id,
             record=record,
             planned=self._planned,
-            pacer=compiled.pacer,
-            duration_s=compiled.load.duration_s,
+            pacer=pacer,
+            duration_s=pacer.duration_s
+            if pacer
+            else (load.duration_s if isinstance(load, ClosedLoad) else None),
             stages=[
                 (stage["name"], stage["to_s"])
                 for stage in document.stages(compiled.load.load, math.inf)
@@ -136,19 +141,15 @@ class RunSession:
         self._verification = (
             None
             if compiled.verification is None
-            else Verification(
-                compiled.verification,
-                send=asking.send,
-                seen=self._seen,
-                sent=record.asked,
-                allowance=context.allowance,
-            )
+            else Verification(compiled.verification, channel, self._seen)
         )
         spans = [stage.span for stage in record.stages]
-        self._abort = context.abort(compiled.thresholds, spans)
+        self._abort = abort(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
+        self._saving = False
+        self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
@@ -214,7 +215,7 @@ class RunSession:
         self._broken.append(broken(name, error))
         if name == "load":
             self._fault = error
-            self._engine.end_early()
+            self._engine.close()
 
     def judge(self) -> tuple[RunFigures, Verified | None, Judgement]:
         """Put the counts against the ledger, and the figures against the thresholds."""
@@ -311,18 +312,50 @@ class RunSession:
         if self._interrupted:
             return
         self._progress.phase = Phase.LOAD
-        await self._engine.run(self._go_along)
+        await self._engine.warm()
+        async with anyio.create_task_group() as beside:
+            self._beside = beside
+            await self._engine.run(Listener(began=self._began, second=self._second_over))
+            beside.cancel_scope.cancel()
 
-    def _go_along(self, beside: anyio.abc.TaskGroup) -> None:
-        """Start what goes on as long as the load does."""
-        self._progress.begin_ns = begin_ns = time.monotonic_ns()
+    def _began(self) -> None:
+        """Start what goes on beside the load."""
+        self._progress.begin_ns = self._engine.begin_ns
         self._writer.document["run"]["load_began_at"] = document.utc_now()
-        beside.start_soon(self._keep_time, begin_ns)
-        if self._verification is not None:
-            verification = self._verification
+        verification, beside = self._verification, self._beside
+        if verification is not None and beside is not None:
             beside.start_soon(verification.sample, self._come_so_far)
             for asks in (verification.observer.watch, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
+
+    def _second_over(self, _second: int) -> None:
+        """Look at what the load has come to, and have it saved."""
+        self._abort_if_broken()
+        beside = self._beside
+        assert beside is not None
+        if not self._saving:
+            self._saving = True
+            beside.start_soon(self._save)
+        last = end_day(self._compiled.scenario, _now())
+        if last > self._end_day and self._verification is not None:
+            self._end_day = last
+            beside.start_soon(self._widen, self._verification, last)
+
+    async def _save(self) -> None:
+        self._writer.document.update(document.moving(self._record, self._planned))
+        try:
+            await self._writer.try_save("running", durable=False)
+        finally:
+            self._saving = False
+
+    async def _widen(self, verification: Verification, day: str) -> None:
+        """Let the queries reach to a later day: the load lasts longer than was known."""
+        try:
+            await verification.ask_until(day)
+        except InputError as error:  # a file that the scenario names is gone
+            self._progress.notes.append(f"the queries end before the load does: {error}")
+            return
+        self._writer.document["run"]["end_day"] = day
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
@@ -356,45 +389,6 @@ class RunSession:
         )
 
     # what goes on beside them
-
-    async def _keep_time(self, begin_ns: int) -> None:
-        """Close the timeline's seconds and save what is known so far."""
-        async with anyio.create_task_group() as saving:
-            busy = False
-
-            async def save() -> None:
-                nonlocal busy
-                self._writer.document.update(document.moving(self._record, self._planned))
-                try:
-                    await self._writer.try_save("running", durable=False)
-                finally:
-                    busy = False
-
-            def close(second: int) -> None:
-                nonlocal busy
-                self._record.close_second(second)
-                self._abort_if_broken()
-                if not busy:
-                    busy = True
-                    saving.start_soon(save)
-                day = end_day(self._compiled.scenario, _now())
-                if day > self._end_day:
-                    self._end_day = day
-                    saving.start_soon(self._widen, day)
-
-            await each_second(begin_ns, close)
-
-    async def _widen(self, day: str) -> None:
-        """Let the queries reach to a later day: the load lasts longer than was known."""
-        spec = self._compiled.verification
-        if spec is not None and self._verification is not None:
-            try:
-                spec = await anyio.to_thread.run_sync(spec.until, day)
-            except InputError as error:  # a file that the scenario names is gone
-                self._progress.notes.append(f"the queries end before the load does: {error}")
-                return
-            self._verification.ask_by(spec)
-        self._writer.document["run"]["end_day"] = day
 
     def _figures_so_far(self) -> RunFigures:
         return RunFigures(
@@ -433,7 +427,8 @@ class RunSession:
 
     def _rates(self) -> Rates:
         record, pacer = self._record, self._compiled.pacer
-        duration_s = record.load_ns / 1e9 if record.load_ns else self._engine.elapsed_s
+        so_far_ns = time.monotonic_ns() - self._engine.begin_ns if self._engine.begin_ns else 0
+        duration_s = (record.load_ns or so_far_ns) / 1e9
         if pacer is None or not duration_s:
             asked = None
         else:

@@ -38,7 +38,7 @@ def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
         f'the threshold "{check}" does not apply to a single rate and was ignored'
         for check in left_out
     ]
-    if compiled.verification is None:
+    if not compiled.scenario.verify.enabled:
         said.append("verify.enabled = false: it was not checked whether what was sent arrived")
     return [*of_intent(compiled), *said]
 

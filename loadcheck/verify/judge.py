@@ -194,7 +194,7 @@ def judge(
     """Judge a run.
 
     Args:
-        thresholds: What was to hold.
+        thresholds: What must hold.
         figures: What was measured.
         findings: What reconciliation says.
         checked: Whether consistency was to be checked; if not, thresholds alone decide.
