@@ -34,3 +34,8 @@ CHECKS: Final[Mapping[str, str]] = {
     "abort": "An internal error kept the early stop from being reported.",
 }
 """By the name of the check, as findings have it."""
+
+
+def meaning(check: str) -> str:
+    """Return what a check looks at."""
+    return CHECKS.get(check, "This version of loadcheck does not know this check.")

@@ -28,7 +28,7 @@ from loadcheck.report.page import (
 )
 from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
-from loadcheck.verify.explained import CHECKS
+from loadcheck.verify.explained import meaning
 
 _GROUP = "rate"
 _RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
@@ -106,7 +106,7 @@ def _verdict(document: Document) -> Section:
                             verdict=f["verdict"],
                             name=f["check"],
                             text=f["summary"],
-                            meaning=CHECKS.get(f["check"], ""),
+                            meaning=meaning(f["check"]),
                         )
                         for f in best["findings"]
                     ),

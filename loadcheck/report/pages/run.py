@@ -16,7 +16,7 @@ from typing import Any
 from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Check, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, percentiles, timeline
-from loadcheck.verify.explained import CHECKS
+from loadcheck.verify.explained import meaning
 
 Document = Mapping[str, Any]
 
@@ -342,7 +342,7 @@ def _verdict(document: Document) -> Section:
             verdict=finding["verdict"],
             name=finding["check"],
             text=finding["summary"],
-            meaning=CHECKS.get(finding["check"], ""),
+            meaning=meaning(finding["check"]),
         )
         for finding in headline.findings(document)
     ]
