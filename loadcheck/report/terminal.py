@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import headline
-from loadcheck.report import page as words
+from loadcheck.report import headline, words
 
 
 class CapturedConsole:
