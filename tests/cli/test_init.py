@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 import yaml
 
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
 from tests.draft.shop import TOKEN, Shop, description
 from tests.workflow.influxdb_server import serving
 
@@ -116,3 +120,91 @@ def test_another_machine_is_read_with_consent_only(loadcheck: Loadcheck) -> None
     assert "add --live to say that it may be, or save it and name the file" in ended.stderr
     assert "pass-word" not in ended.stderr
     assert list(loadcheck.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("profile", "like"), [("amplitude", "live"), ("influxdb", "influxdb")])
+def test_a_service_that_comes_with_loadcheck(loadcheck: Loadcheck, profile: str, like: str) -> None:
+    ended = loadcheck("init", "--profile", profile)
+    assert ended.code == 0, ended.stderr
+    scenario = loadcheck.folder / profile / f"{profile}.toml"
+    shipped = SCENARIOS / f"{like}.toml"
+    assert tomllib.loads(scenario.read_text()) == tomllib.loads(shipped.read_text())
+    assert str(shipped.relative_to(ROOT)) not in scenario.read_text()
+    names = (loadcheck.folder / profile / ".env.example").read_text()
+    assert ("AMPLITUDE_SECRET_KEY=\n" in names) == (profile == "amplitude")
+    assert ended.stdout.endswith(f"{profile}.toml{' --live' * (profile == 'amplitude')}\n")
+
+
+def test_every_service_that_comes_with_loadcheck_can_be_begun_with() -> None:
+    library = ROOT / "loadcheck" / "library"
+    assert {path.parent.name for path in library.glob("*/profile.toml")} == {
+        path.parent.name for path in library.glob("*/init.toml")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "nothing to start from; give one of --openapi FILE, --har FILE, --curl"),
+        (("--profile", "x", "--har", "y"), "several sources; give one of"),
+        (("--profile", "amplitud"), 'there is no "amplitud"; did you mean "amplitude"?'),
+        (("--har", "none.har"), "none.har: cannot be read: no such file"),
+        (("--curl", "curl localhost:9/e -d user=u"), "--count none to measure without counting"),
+    ],
+)
+def test_what_cannot_be_begun_with(
+    loadcheck: Loadcheck, arguments: tuple[str, ...], says: str
+) -> None:
+    ended = loadcheck("init", *arguments)
+    assert ended.code == 2
+    assert says in ended.stderr
+    assert list(loadcheck.folder.iterdir()) == []
+
+
+def _on_a_terminal(loadcheck: Loadcheck, *arguments: str, typed: str) -> tuple[int, str]:
+    ours, theirs = pty.openpty()
+    ends: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    command = loadcheck.start("init", *arguments, **ends)
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    said = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # how Linux says that nobody holds the other end any more
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(ours)
+    return command.wait(), said.decode()
+
+
+def test_on_a_terminal_it_asks(loadcheck: Loadcheck) -> None:
+    api = description() | {"servers": [{"url": "http://127.0.0.1:9"}]}
+    api["paths"]["/v2/events"] = {
+        "post": api["paths"]["/v1/events"]["post"] | {"operationId": "createEvent2"}
+    }
+    (loadcheck.folder / "api.yml").write_text(yaml.safe_dump(api))
+    code, said = _on_a_terminal(loadcheck, typed="api.yml\n7\n2\n")
+    assert code == 0, said
+    assert "2 operations may take the data" in said
+    text = (loadcheck.folder / "shop" / "shop.arazzo.yml").read_text()
+    assert "operationId: createEvent2" in text
+    refused = loadcheck("init", "--openapi", "api.yml", "--into", "x")
+    assert refused.code == 2
+    assert "say which: --ingest createEvent" in refused.stderr
+
+
+def test_on_a_terminal_it_takes_curl_lines(loadcheck: Loadcheck) -> None:
+    lines = (
+        "",
+        "curl localhost:9/e \\",
+        """ --json '{"user_id": "u", "tag": "t"}'""",
+        "curl localhost:9/count?tag=t",
+        "",
+    )
+    code, said = _on_a_terminal(loadcheck, "--uniques", "/n", typed="\n".join(lines))
+    assert code == 0, said
+    assert "by query.tag" in said
+    assert (loadcheck.folder / "my-api" / "my-api.toml").exists()
