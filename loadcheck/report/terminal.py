@@ -78,12 +78,7 @@ def summary(document: Document, *, color: bool, width: int, paths: Sequence[str]
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
     _verdict(view, console)
-    blocks = [
-        _totals(view),
-        _latencies([*view.times, *view.own_times[:1]], width - 1),
-        _failures(view),
-        *_checks(view),
-    ]
+    blocks = [_totals(view), _latencies(view, width - 1), _failures(view), *_checks(view)]
     for block in blocks:
         if block.row_count:
             console.print()
