@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from loadcheck.measure.record import StageSpan
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.thresholds import Figures, Judged, Threshold
+from loadcheck.verify.thresholds import Figures, Judged, ParsedThreshold
 from loadcheck.verify.verdict import Finding, Verdict
 
 
@@ -27,14 +27,14 @@ class Aborted:
     def to_json(self) -> dict[str, Any]:
         """Return it as the results file holds it."""
         return {
-            "threshold": self.judged.threshold.expression,
+            "threshold": self.judged.threshold.check,
             "measured": self.judged.value,
             "at_s": round(self.at_s, 3),
         }
 
     def finding(self) -> Finding:
         """Return what a reader must know: the load was not what the scenario asks for."""
-        expression = self.judged.threshold.expression
+        expression = self.judged.threshold.check
         return Finding(
             check="aborted",
             verdict=Verdict.FAIL,
@@ -71,7 +71,7 @@ class ThresholdAbort:
         stages: The stages that they name.
     """
 
-    def __init__(self, thresholds: Sequence[Threshold], stages: Sequence[StageSpan]) -> None:
+    def __init__(self, thresholds: Sequence[ParsedThreshold], stages: Sequence[StageSpan]) -> None:
         begins = {"": 0.0, **{stage.name: stage.begin_s for stage in stages}}
         self._since = [
             (threshold, begins[threshold.metric.stage] + threshold.grace_s)
