@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from loadcheck.documents.pointer import MISSING, format_pointer
+from loadcheck.documents.document import MISSING, format_pointer
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate

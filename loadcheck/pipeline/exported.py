@@ -14,7 +14,7 @@ import anyio.to_thread
 import httpx
 import orjson
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
+from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import InputError, Problem
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of

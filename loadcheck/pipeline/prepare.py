@@ -31,7 +31,7 @@ from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
-from loadcheck.verify import overlay as marks
+from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames

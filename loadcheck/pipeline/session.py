@@ -32,7 +32,6 @@ from loadcheck.pipeline.target import refusal
 from loadcheck.result import document
 from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
 from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
@@ -43,7 +42,13 @@ from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Judged, ParsedThreshold
+from loadcheck.verify.thresholds import (
+    Aborted,
+    AbortPolicy,
+    Judged,
+    ParsedThreshold,
+    ThresholdAbort,
+)
 from loadcheck.verify.verdict import Finding, SentCounts
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]

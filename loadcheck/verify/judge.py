@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from loadcheck.measure.record import Record
-from loadcheck.verify.abort import Aborted, apply_abort
 from loadcheck.verify.check import broken, compose
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.thresholds import Judged, ParsedThreshold
+from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify.abort import ThresholdAbort, apply_abort
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import ParsedThreshold, parse
+from loadcheck.verify.thresholds import ParsedThreshold, ThresholdAbort, apply_abort, parse
 from loadcheck.verify.verdict import Verdict
 
 WORDS = MetricNames(steps=["send"], stages=["burst"])

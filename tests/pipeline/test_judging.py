@@ -15,11 +15,10 @@ from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify.abort import Aborted
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import ParsedThreshold, parse
+from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan

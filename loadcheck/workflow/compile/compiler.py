@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from loadcheck.documents.document import read_document
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING, read_document
 from loadcheck.documents.problems import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from loadcheck.documents.pointer import MISSING, parse_pointer
+from loadcheck.documents.document import MISSING, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Edit

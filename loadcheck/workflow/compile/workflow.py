@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
@@ -40,7 +40,7 @@ from loadcheck.workflow.expressions.values import (
     uses_of,
 )
 from loadcheck.workflow.runtime.batch import CompiledBatch
-from loadcheck.workflow.runtime.cookies import store_cookies, with_cookies
+from loadcheck.workflow.runtime.interpreter import store_cookies, with_cookies
 from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
 
 SUCCESS: Final = "Success Action Object"
