@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadcheck.report import markdown
-from loadcheck.report import markdown as comparison
-from loadcheck.report.export import csv as rows
-from loadcheck.report.export import hgrm, hlog, junit
-from loadcheck.report.export import junit as search
+from loadcheck.report.export.junit import capacity_junit, run_junit
+from loadcheck.report.export.samples import capacity_csv, csv_rows, hgrm, hlog
+from loadcheck.report.markdown import capacity_markdown, comparison_markdown, run_markdown
 
 Format = Callable[[Mapping[str, Any]], str]
 """Turns a document into text."""
 
 FORMATS: Mapping[str, Mapping[str, Format]] = {
     "result": {
-        "hgrm": hgrm.text,
-        "hlog": hlog.text,
-        "csv": rows.text,
-        "junit": junit.text,
-        "markdown": markdown.text,
+        "hgrm": hgrm,
+        "hlog": hlog,
+        "csv": csv_rows,
+        "junit": run_junit,
+        "markdown": run_markdown,
     },
-    "capacity": {"csv": search.rows, "junit": search.junit, "markdown": search.markdown},
-    "comparison": {"markdown": comparison.markdown},
+    "capacity": {"csv": capacity_csv, "junit": capacity_junit, "markdown": capacity_markdown},
+    "comparison": {"markdown": comparison_markdown},
 }
 """The formats by name, for each kind of document."""
-
-__all__ = ["FORMATS"]

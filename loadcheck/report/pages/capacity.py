@@ -28,7 +28,7 @@ from loadcheck.report.page import (
 )
 from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
-from loadcheck.verify.explained import meaning
+from loadcheck.report.view import finding_check
 
 _GROUP = "rate"
 _RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
@@ -101,15 +101,7 @@ def _verdict(document: Document) -> Section:
         blocks.append(
             Checks(
                 checks=[
-                    *(
-                        Check(
-                            verdict=f["verdict"],
-                            name=f["check"],
-                            text=f["summary"],
-                            meaning=meaning(f["check"]),
-                        )
-                        for f in best["findings"]
-                    ),
+                    *(finding_check(f) for f in best["findings"]),
                     *(
                         Check(
                             verdict=threshold["verdict"],
@@ -322,32 +314,23 @@ def _probes(document: Document) -> Section:
                 ],
                 rows=[
                     [
-                        str(probe["number"]),
-                        words.rate(probe["rate"]),
+                        row.number,
+                        words.rate(row.rate),
                         Cell(
-                            text=probe["verdict"],
-                            role=_VERDICTS[probe["verdict"]],
-                            strong=probe["verdict"] != "held",
+                            text=row.verdict,
+                            role=_VERDICTS[row.verdict],
+                            strong=row.verdict != "held",
                         ),
-                        words.duration(probe["latency"]["p50_ms"]),
-                        words.duration(probe["latency"]["p99_ms"]),
-                        words.share(probe["error_rate"]),
-                        _lag_text(probe),
-                        words.count(probe["lost_at_least"]),
-                        told.reason_of(probe),
+                        row.figures["p50"],
+                        row.figures["p99"],
+                        row.errors,
+                        row.lag,
+                        row.lost,
+                        row.reason,
                     ]
-                    for probe in sorted(
-                        document["probes"], key=lambda each: (each["rate"], each["number"])
-                    )
+                    for row in told.probe_rows(document)
                 ],
                 prose=True,
             )
         ],
     )
-
-
-def _lag_text(probe: Document) -> str:
-    if probe["visibility"] is None:
-        return "–"
-    lag_s = _lag_s(probe)
-    return "never" if lag_s is None else words.duration(lag_s * 1e3)

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Check, Checks, Code, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, percentiles, timeline
-from loadcheck.verify.explained import meaning
+from loadcheck.report.page import Block, Cell, Checks, Code, Page, Section, Table, Text, Tile
+from loadcheck.report.pages import arrival, latency, timeline
+from loadcheck.report.view import finding_check
 
 Document = Mapping[str, Any]
 
@@ -337,15 +337,7 @@ def _headline_times(document: Document) -> Mapping[str, Any] | None:
 
 
 def _verdict(document: Document) -> Section:
-    checks = [
-        Check(
-            verdict=finding["verdict"],
-            name=finding["check"],
-            text=finding["summary"],
-            meaning=meaning(finding["check"]),
-        )
-        for finding in headline.findings(document)
-    ]
+    checks = [finding_check(finding) for finding in headline.findings(document)]
     blocks: list[Block] = [Checks(checks=checks)] if checks else []
     thresholds = document.get("thresholds", ())
     if thresholds:
@@ -377,7 +369,7 @@ def _judged(threshold: Mapping[str, Any]) -> str:
 
 
 def _latency(document: Document) -> Section | None:
-    charts = [*percentiles.histograms(document), *percentiles.charts(document)]
+    charts = [*latency.histograms(document), *latency.percentile_charts(document)]
     if not charts:
         return None
     return Section(name="latency", title="Latency", blocks=charts)
