@@ -21,6 +21,7 @@ from loadcheck.cli.reconcile import reconcile
 from loadcheck.cli.report import report
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
+from loadcheck.cli.shard import shard
 from loadcheck.cli.show import show
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo
@@ -89,4 +90,5 @@ def _loadcheck(
 for _command in (init, run, check, capacity, show, report, export, reconcile, emulate, schema):
     app.command()(acknowledged(_command))
 app.command(cls=ManyAfterTo)(acknowledged(compare))
+app.command(hidden=True)(shard)
 app.command("list")(acknowledged(list_results))
