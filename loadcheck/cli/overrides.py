@@ -123,13 +123,17 @@ Prefixes = Annotated[
     typer.Option(
         "--prefix",
         metavar="COMMAND",
+        hidden=True,
         help="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
     ),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        "--scheduler", metavar="ADDRESS", help="Run workers on a Dask cluster, one on each of its."
+        "--scheduler",
+        hidden=True,
+        metavar="ADDRESS",
+        help="Run workers on a Dask cluster, one on each of its.",
     ),
 ]
 KeepGoing = Annotated[

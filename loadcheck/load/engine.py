@@ -12,7 +12,7 @@ import anyio.abc
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import Warmup
-from loadcheck.load.runner import Runner
+from loadcheck.load.runner import Begin, Runner
 from loadcheck.load.spec import LoadSpec
 from loadcheck.load.transport import LoadTransport
 from loadcheck.measure.record import Record
@@ -37,6 +37,7 @@ class LoadEngine:
         self, spec: LoadSpec, transport: LoadTransport, record: Record | None = None
     ) -> None:
         self._spec = spec
+        self._origin = spec.plan.steps[spec.ingest].origin
         self._transport = transport
         self.record = spec.new_record() if record is None else record
         self.monitor = Monitor(self.record.stages, self.record.stalls)
@@ -56,34 +57,51 @@ class LoadEngine:
         """Start no further copies; those in flight are followed to their end."""
         self._runner.stop()
 
-    async def run(self, beside: Callable[[anyio.abc.TaskGroup], None] = lambda _: None) -> None:
+    @property
+    def is_expired(self) -> bool:
+        """Whether the load ended because nobody renewed the lease."""
+        return self._runner.is_expired
+
+    def lend(self, until_ns: int) -> None:
+        """Start no further copy from an instant on, unless it is moved before it comes."""
+        self._runner.lease_ns = until_ns
+
+    async def warm(self) -> None:
+        """Open the connections that the load is to find open."""
+        for warmup in self._spec.warmups:
+            if not warmup.at_s:
+                await self._transport.warm(self._origin, warmup.connections)
+
+    async def run(
+        self,
+        beside: Callable[[anyio.abc.TaskGroup], None] = lambda _: None,
+        begin: Begin | None = None,
+    ) -> None:
         """Send the load; return when every copy has ended or been given up.
 
         Args:
             beside: Called when the load begins, with a task group that ends with it.
+            begin: When it begins, its connections open; None: as soon as they are.
         """
-        origin = self._spec.plan.steps[self._spec.ingest].origin
-        ahead = self._spec.warmups
-        for warmup in ahead:
-            if not warmup.at_s:
-                await self._transport.warm(origin, warmup.connections)
+        if begin is None:
+            await self.warm()
 
         async def warm_later(warmup: Warmup) -> None:
-            await anyio.sleep(warmup.at_s)
-            await self._transport.warm(origin, warmup.connections)
+            await anyio.sleep(max(0.0, (began_ns - time.monotonic_ns()) / 1e9) + warmup.at_s)
+            await self._transport.warm(self._origin, warmup.connections)
 
         began_ns = 0
         # a pass of the collector takes long: seconds are counted from after it
         with _calm_collector():
             async with anyio.create_task_group() as tasks:
-                began_ns = time.monotonic_ns()
+                began_ns = time.monotonic_ns() if begin is None else begin.at_ns
                 beside(tasks)
                 tasks.start_soon(self.monitor.watch_loop)
-                for warmup in ahead:
+                for warmup in self._spec.warmups:
                     if warmup.at_s:
                         tasks.start_soon(warm_later, warmup)
                 with self.monitor.watching():
-                    await self._runner.run()
+                    await self._runner.run(begin)
                 tasks.cancel_scope.cancel()
         self.record.stale_retries = self._transport.stale_retries
         elapsed_s = (time.monotonic_ns() - began_ns) / 1e9

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import NamedTuple
 
 import anyio
 import anyio.abc
@@ -36,8 +37,22 @@ _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
 _STEP_S = 0.1
 """How soon a long wait notices that the run is stopping."""
+FOREVER_NS = 1 << 62
+"""An instant that never comes."""
 _ABORT_S = 10.0
 """For an aborted transport to hand back what it had."""
+
+
+class Begin(NamedTuple):
+    """The instant at which a load begins.
+
+    Attributes:
+        at_ns: By the runner's clock.
+        unix_ms: The same as a date, in milliseconds since 1970: what ``$copy.time`` counts from.
+    """
+
+    at_ns: int
+    unix_ms: int
 
 
 class Runner:
@@ -50,6 +65,12 @@ class Runner:
         clock: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
+
+    Attributes:
+        begin_ns: When the load began, or begins; 0 before that is known.
+        lease_ns: From this instant on no further copy is started, however late it is noticed: also
+            by a process that was frozen, on its first look at the clock.
+        is_expired: Whether that ended the load.
     """
 
     def __init__(
@@ -62,13 +83,13 @@ class Runner:
         spin_ns: int = SPIN_NS,
     ) -> None:
         self._spec = spec
-        self._plan = spec.plan
+        self._plan = spec.copies
         # copies that share a request fall due together, when the first of them does
         self._together = spec.load.copies_per_request
         self._ingest = spec.ingest
         self._transport = transport
         self._record = record
-        self._backoff = Backoff(spec.retry, spec.seed)
+        self._backoff = Backoff(spec.retry, spec.retry_seed)
         self._clock = clock
         self._spin_ns = spin_ns
         self._gates = {
@@ -84,32 +105,40 @@ class Runner:
         self._tasks: anyio.abc.TaskGroup | None = None
         self.begin_ns = 0
         self._begin_ms = 0
+        self.lease_ns = FOREVER_NS
+        self.is_expired = False
 
-    async def run(self) -> None:
-        """Start the copies; return when all have ended."""
+    async def run(self, begin: Begin | None = None) -> None:
+        """Start the copies; return when all have ended.
+
+        Args:
+            begin: When the load begins; None: at once.
+        """
         load, pacer = self._spec.load, self._spec.pacer
         if isinstance(load, ClosedLoad):
-            await self._run_closed(load)
+            await self._run_closed(load, begin)
         elif pacer is not None:
-            await self._run_open(load, pacer)
+            await self._run_open(load, pacer, begin)
 
-    async def _run_open(self, load: OpenLoad, pacer: OpenPacer) -> None:
+    async def _run_open(self, load: OpenLoad, pacer: OpenPacer, begin: Begin | None) -> None:
         """Start each copy when the pacer says it is due."""
         # counting random arrivals takes long: before the clock runs
         planned = pacer.planned if self._together > 1 else 0
         async with anyio.create_task_group() as tasks:
-            self._begin(tasks)
+            self._begin(tasks, begin)
             await self._dispatch(pacer, load.max_in_flight, planned)
-            self._record.end(self._clock())
+            self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(self._spec.drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
 
-    async def _run_closed(self, load: ClosedLoad) -> None:
+    async def _run_closed(self, load: ClosedLoad, begin: Begin | None) -> None:
         """Keep a number of copies in flight until their quota or the time is used up."""
         async with anyio.create_task_group() as tasks:
-            self._begin(tasks)
-            until_ns = None
+            self._begin(tasks, begin)
+            if begin is not None:
+                await self._wait_until(begin.at_ns)
+            until_ns = FOREVER_NS
             if load.duration_s is not None:
                 until_ns = self.begin_ns + int(load.duration_s * 1e9)
             number, record, together = 0, self._record, self._together
@@ -126,8 +155,9 @@ class Runner:
                     tasks.start_soon(later)
                     return
                 now = self._clock()
-                over = until_ns is not None and now >= until_ns
+                over = now >= until_ns or now >= self.lease_ns
                 if over or self._stopping.is_set() or number >= most:
+                    self.is_expired = now >= self.lease_ns
                     self._stopping.set()
                     return
                 count = min(together, most - number)
@@ -145,7 +175,7 @@ class Runner:
                     refill()
             await self._stopping.wait()
             self._refill = None
-            self._record.end(self._clock())
+            self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(self._spec.drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
@@ -163,13 +193,13 @@ class Runner:
 
     # the schedule
 
-    def _begin(self, tasks: anyio.abc.TaskGroup) -> None:
+    def _begin(self, tasks: anyio.abc.TaskGroup, begin: Begin | None) -> None:
         self._tasks = tasks
         for gate in self._gates.values():
             tasks.start_soon(gate.serve)
-        self.begin_ns = self._clock()
+        begin = begin or Begin(self._clock(), time.time_ns() // 1_000_000)
+        self.begin_ns, self._begin_ms = begin
         self._record.begin(self.begin_ns)
-        self._begin_ms = time.time_ns() // 1_000_000
 
     async def _dispatch(  # noqa: C901  # one loop, as a call more would cost every copy
         self, pacer: OpenPacer, max_in_flight: int, planned: int
@@ -191,6 +221,9 @@ class Runner:
                     should_ns = ready_ns if now < ready_ns else looked_ns + _BURST_NS
                     await self._wait_until(ready_ns)
                     now = looked_ns = clock()
+                    if now >= self.lease_ns:
+                        self.is_expired = True
+                        self._stopping.set()
                     if now - should_ns > RESOLUTION_NS:
                         begun = self._stalled(pacer, begun, planned, (should_ns, now))
                         if number <= begun:

@@ -9,17 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from loadcheck.load.pacer import OpenPacer, Warmup
-from loadcheck.load.runner import Copies
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad
 from loadcheck.workflow.runtime.batch import Refuse
 from loadcheck.workflow.runtime.program import Flow, RetryPolicy
 
 Numbers = npt.NDArray[np.int64]
+_Key = TypeVar("_Key", int, str)
+
+
+class Copies(Protocol):
+    """What copies do: a plan, or a part of one under numbers of its own."""
+
+    def copy(self, number: int, time_ms: int, retry: RetryPolicy, /) -> Flow[bool]:
+        """Return the flow of one copy, by its number."""
+
+    def batch(
+        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse, /
+    ) -> Flow[bool]:
+        """Return the flow of copies that share requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +79,7 @@ class Slice:
         """Return its share of the connections to open ahead."""
         return replace(warmup, connections=self.share(warmup.connections))
 
-    def limits(self, limits: Mapping[str, Limit]) -> dict[str, Limit]:
+    def limits(self, limits: Mapping[_Key, Limit]) -> dict[_Key, Limit]:
         """Return its share of what may be asked of steps that are metered."""
         return {
             step: Limit(

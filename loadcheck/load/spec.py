@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadcheck.load.pacer import OpenPacer, Warmup, stage_spans, warmups
+from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
 from loadcheck.measure import Grid
 from loadcheck.measure.record import Record, StageSpan
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
@@ -26,6 +27,8 @@ class LoadSpec:
         drain_s: How long copies in flight are awaited when the last one has started.
         named: Names of the stages that thresholds are about: they are measured on their own.
         seed: Of arrivals and of the waits before retries.
+        part: The part of a load that is shared; None: it is not.
+        ahead: Connections to open ahead; None: as many as the load lets expect.
         pacer: The schedule of an open load; None for a closed one.
     """
 
@@ -38,10 +41,35 @@ class LoadSpec:
     drain_s: float = 30.0
     named: Collection[str] = ()
     seed: int = 0
+    part: Slice | None = None
+    ahead: tuple[Warmup, ...] | None = None
     pacer: OpenPacer | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pacer", pacer_of(self.load, self.seed))
+        pacer = pacer_of(self.load, self.seed)
+        if pacer is not None and self.part is not None:
+            pacer = SlicedPacer.of(pacer, self.part)
+        object.__setattr__(self, "pacer", pacer)
+
+    def shared(self, part: Slice) -> LoadSpec:
+        """Return one generator's part of the load."""
+        return replace(
+            self,
+            load=share_of(self.load, part),
+            limits=part.limits(self.limits),
+            part=part,
+            ahead=tuple(part.warmup(warmup) for warmup in self.warmups),
+        )
+
+    @property
+    def copies(self) -> Copies:
+        """What a copy does, by its number here."""
+        return self.plan if self.part is None else SlicedPlan(self.plan, self.part)
+
+    @property
+    def retry_seed(self) -> int:
+        """Seed of the waits before retries: generators that retry in step are a burst."""
+        return self.seed if self.part is None else self.part.seed(self.seed)
 
     @property
     def planned(self) -> int | None:
@@ -63,6 +91,8 @@ class LoadSpec:
     @property
     def warmups(self) -> list[Warmup]:
         """How many connections to open ahead, and when."""
+        if self.ahead is not None:
+            return list(self.ahead)
         load, limit = self.load, self.max_requests
         if load.preconnect is not None:
             return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
@@ -72,10 +102,12 @@ class LoadSpec:
 
     def stages(self) -> tuple[StageSpan, ...]:
         """Return where the stages lie that are measured on their own."""
-        if self.pacer is None or not isinstance(self.load, OpenLoad):
+        # by the numbers of the run, also where only a part of it is sent
+        pacer = pacer_of(self.load, self.seed)
+        if pacer is None or not isinstance(self.load, OpenLoad):
             return ()
         stages = [(stage.name, stage) for stage in self.load.stages]
-        return stage_spans(self.pacer, stages, self.named)
+        return stage_spans(pacer, stages, self.named)
 
     def new_record(self) -> Record:
         """Return an empty record, with the load's stages and intervals."""

@@ -128,6 +128,9 @@ def _made(kind: str, held: Any) -> Any:
     return record
 
 
+_REPLACED: Final = ("is", None)
+
+
 def change(old: Any, new: Any) -> Any:  # noqa: PLR0911  # a case for each kind
     """Return what makes a later tree of an earlier one; None if nothing has changed.
 
@@ -136,8 +139,8 @@ def change(old: Any, new: Any) -> Any:  # noqa: PLR0911  # a case for each kind
     if type(old) is not type(new):
         return "is", new
     if isinstance(new, Node):
-        inner = change(old.held, new.held) if old.kind == new.kind else ("is", new.held)
-        return inner if inner is None or old.kind == new.kind else ("is", new)
+        inner = change(old.held, new.held) if old.kind == new.kind else _REPLACED
+        return ("is", new) if inner is not None and inner[0] == "is" else inner
     if isinstance(new, BitMap):
         return _of_sets(old, new)
     if isinstance(new, tuple):

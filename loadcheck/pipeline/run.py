@@ -6,8 +6,8 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -15,12 +15,16 @@ from typing import Self
 
 import anyio
 
+from loadcheck.load.engine import LoadEngine
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.workers import Workers, open_workers
 from loadcheck.pipeline.target import Address, addressed, serving, transports
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
@@ -45,6 +49,7 @@ class Options:
         replace: Write over a results file that is there.
         seed: Overrules the scenario's.
         consent: The run may leave this machine.
+        workers: Who sends the load, if this process does not.
     """
 
     results: Path = Path("results")
@@ -52,6 +57,7 @@ class Options:
     replace: bool = False
     seed: int | None = None
     consent: bool = False
+    workers: Workers = field(default_factory=Workers)
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -69,14 +75,16 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
     seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
     with addressed(scenario) as address:
         # 1. compile: every error in the input is found before anything starts
-        compiled = prepare(scenario, address, seed, consent=options.consent)
+        compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
             with open_signals() as signals:
                 path = options.output
                 if path is None:
                     path = options.results / default_name(scenario.name, now, compiled.run.id)
-                context = RunContext(emulator=emulator, signals=signals)
+                context = RunContext(
+                    emulator=emulator, signals=signals, address=address, workers=options.workers
+                )
                 file = ResultFile(path, replace=options.replace)
                 return await execute(compiled, file, watch, context)
 
@@ -99,8 +107,8 @@ async def execute(
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
     try:
-        async with transports(compiled) as (transport, asking):
-            session = RunSession(compiled, writer, transport, asking, context)
+        async with engines(compiled, context) as (engine, asking):
+            session = RunSession(compiled, writer, engine, asking, context)
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -129,10 +137,32 @@ async def execute(
     return await session.save(figures, verified, judgement)
 
 
+@asynccontextmanager
+async def engines(
+    compiled: CompiledScenario, context: RunContext
+) -> AsyncIterator[tuple[LoadEngine | ShardedEngine, HttpxTransport]]:
+    """Open what sends the copies, be it here or elsewhere, and what sends the queries.
+
+    Raises:
+        InputError: A worker cannot do its part; nothing was sent.
+    """
+    if context.workers.wanted(compiled.scenario):
+        shared = open_workers(compiled, context.workers, context.address)
+        async with httpx_transport(compiled.asking) as asking, shared as sharded:
+            yield sharded, asking
+        return
+    async with transports(compiled) as (transport, asking):
+        engine = LoadEngine(compiled.load, transport)
+        # nobody adds the record of the only process to another
+        engine.record.timeline.keeps_samples = False
+        yield engine, asking
+
+
 def prepare(
     scenario: Scenario,
     address: Address,
     seed: int,
+    workers: Workers | None = None,
     *,
     consent: bool,
     copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
@@ -143,6 +173,7 @@ def prepare(
         scenario: What to do.
         address: Where its requests go.
         seed: Seed of everything random.
+        workers: Who sends the load, if this process does not.
         consent: Whether the user has said that this machine may be left.
         copies: Tells how many may be sent in all; None: there is no bound.
 
@@ -153,7 +184,10 @@ def prepare(
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
     found = destinations(scenario, compiled.plan.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
-    raise_open_file_limit(compiled.load.max_requests + _SPARE_FILES)
+    if workers is not None and workers.wanted(scenario):
+        workers.check(scenario)
+    else:
+        raise_open_file_limit(compiled.load.max_requests + _SPARE_FILES)
     return compiled
 
 

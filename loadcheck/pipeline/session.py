@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from loadcheck.emulator.process import Running
 from loadcheck.errors import InputError, ResultFileError
 from loadcheck.load.engine import LoadEngine
 from loadcheck.load.monitor import each_second
-from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
-from loadcheck.pipeline.target import refusal
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.workers import Workers
+from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.writer import ResultWriter
 from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
@@ -81,12 +82,16 @@ class RunContext:
         signals: Received process signals, while the receiver is open.
         allowance: The service's query budget, if they share it; None: each takes all of it.
         abort: Makes what may stop the load early.
+        address: Where requests go.
+        workers: Who sends the load, if this process does not.
     """
 
     emulator: Running | None
     signals: AsyncIterator[signal.Signals]
     allowance: QueryBudget | None = None
     abort: AbortPolicyFactory = ThresholdAbort
+    address: Address = field(default_factory=Address)
+    workers: Workers = field(default_factory=Workers)
 
 
 class RunSession:
@@ -95,7 +100,7 @@ class RunSession:
     Args:
         compiled: What to do.
         writer: Receives the results document.
-        transport: Carries the requests of copies.
+        engine: Sends the load.
         asking: Carries the queries.
         context: What the run shares with others.
 
@@ -107,17 +112,16 @@ class RunSession:
         self,
         compiled: CompiledScenario,
         writer: ResultWriter,
-        transport: LoadTransport,
+        engine: LoadEngine | ShardedEngine,
         asking: HttpxTransport,
         context: RunContext,
     ) -> None:
         self._compiled = compiled
         self._writer = writer
         self._planned = compiled.planned
-        self._engine = LoadEngine(compiled.load, transport)
-        self._record = record = self._engine.record
-        # nobody adds the record of the only process to another
-        record.timeline.keeps_samples = False
+        self._engine = engine
+        self._sharded = engine if isinstance(engine, ShardedEngine) else None
+        self._record = record = engine.record
         self._progress = Progress(
             name=compiled.scenario.name,
             run_id=compiled.run.id,
@@ -148,7 +152,8 @@ class RunSession:
         self._abort = context.abort(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
-        self.begun = False
+        self.begun = self._saving = False
+        self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
@@ -240,6 +245,7 @@ class RunSession:
             trouble=self._writer.trouble,
             aborted=self._aborted,
             checked=self._verification is not None,
+            lost=() if self._sharded is None else self._sharded.lost,
         )
         return figures, verified, judgement
 
@@ -254,6 +260,8 @@ class RunSession:
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
         }
+        if self._sharded is not None:
+            writer.document["run"]["workers"] = self._sharded.told()
         writer.document |= document.moving(record, self._planned)
         load = document.measured(figures, compiled.plan.steps)
         said = warnings.of_run(
@@ -311,16 +319,31 @@ class RunSession:
         if self._interrupted:
             return
         self._progress.phase = Phase.LOAD
-        await self._engine.run(self._go_along)
+        if isinstance(self._engine, LoadEngine):
+            await self._engine.run(self._go_along)
+            return
+        sharded, self._engine.notes = self._engine, self._progress.notes
+        try:
+            await sharded.run(self._go_along, self._close_second)
+        finally:
+            if self._verification is not None and sharded.acks is not None:
+                self._verification.acks = sharded.acks
 
     def _go_along(self, beside: anyio.abc.TaskGroup) -> None:
         """Start what goes on as long as the load does."""
-        self._progress.begin_ns = begin_ns = time.monotonic_ns()
+        self._beside, sharded = beside, self._sharded
+        self._progress.begin_ns = begin_ns = (
+            time.monotonic_ns() if sharded is None else sharded.begin_ns
+        )
         self._writer.document["run"]["load_began_at"] = document.utc_now()
-        beside.start_soon(self._keep_time, begin_ns)
+        if sharded is None:
+            beside.start_soon(each_second, begin_ns, self._close_second)
+        else:
+            self._writer.document["run"]["workers"] = sharded.told()
         if self._verification is not None:
             verification = self._verification
-            beside.start_soon(verification.sample, self._come_so_far)
+            if sharded is None:  # workers look for themselves, each by its own clock
+                beside.start_soon(verification.sample, self._come_so_far)
             for asks in (verification.observer.watch, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
 
@@ -357,32 +380,26 @@ class RunSession:
 
     # what goes on beside them
 
-    async def _keep_time(self, begin_ns: int) -> None:
-        """Close the timeline's seconds and save what is known so far."""
-        async with anyio.create_task_group() as saving:
-            busy = False
+    def _close_second(self, second: int) -> None:
+        """Close a second of the timeline, and have what is known so far saved."""
+        if self._sharded is None:
+            self._record.close_second(second)
+        self._abort_if_broken()
+        assert self._beside is not None
+        if not self._saving:
+            self._saving = True
+            self._beside.start_soon(self._save_so_far)
+        day = end_day(self._compiled.scenario, _now())
+        if day > self._end_day:
+            self._end_day = day
+            self._beside.start_soon(self._widen, day)
 
-            async def save() -> None:
-                nonlocal busy
-                self._writer.document.update(document.moving(self._record, self._planned))
-                try:
-                    await self._writer.try_save("running", durable=False)
-                finally:
-                    busy = False
-
-            def close(second: int) -> None:
-                nonlocal busy
-                self._record.close_second(second)
-                self._abort_if_broken()
-                if not busy:
-                    busy = True
-                    saving.start_soon(save)
-                day = end_day(self._compiled.scenario, _now())
-                if day > self._end_day:
-                    self._end_day = day
-                    saving.start_soon(self._widen, day)
-
-            await each_second(begin_ns, close)
+    async def _save_so_far(self) -> None:
+        self._writer.document.update(document.moving(self._record, self._planned))
+        try:
+            await self._writer.try_save("running", durable=False)
+        finally:
+            self._saving = False
 
     async def _widen(self, day: str) -> None:
         """Let the queries reach to a later day: the load lasts longer than was known."""

@@ -38,7 +38,7 @@ def instants(pacer: OpenPacer) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype=np.int64), *pacer.chunks()])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12)
 @given(pacer=PACERS, of=NUMBERS, together=TOGETHER)
 def test_the_slices_of_a_schedule_are_the_schedule_bit_for_bit(
     pacer: OpenPacer, of: int, together: int
@@ -57,7 +57,7 @@ def test_the_slices_of_a_schedule_are_the_schedule_bit_for_bit(
     assert (found == whole).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12)
 @given(
     pacer=PACERS,
     of=NUMBERS,

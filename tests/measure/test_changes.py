@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
+from loadcheck.measure import Histogram, Ledger
 from loadcheck.measure.changes import (
     BrokenChangeError,
     change,
@@ -24,7 +26,7 @@ from loadcheck.measure.recorded import bitmap
 from tests.measure.test_merge import COPIES, Copy, record
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(copies=COPIES, first=st.integers(0, 12), known=st.booleans())
 def test_changes_one_after_the_other_come_to_the_same_record(
     copies: list[Copy], first: int, *, known: bool
@@ -37,6 +39,13 @@ def test_changes_one_after_the_other_come_to_the_same_record(
     whole = record(copies, known=known)
     assert moving(held) == whole
     assert digest(held) == digest(still(whole))
+
+
+@pytest.mark.parametrize("old", [(), (1, 2, 3), Counter(a=1, b=2), [1], Histogram()])
+@pytest.mark.parametrize("new", [(), (4,), (1, 2, 3, 4), Counter(b=3), [1, 2], None, Ledger()])
+def test_what_is_there_instead_of_something_else_replaces_it(old: object, new: object) -> None:
+    before, after = still((old, 1)), still((new, 1))
+    assert digest(changed(before, decode(encode(change(before, after))))) == digest(after)
 
 
 def test_what_has_not_changed_costs_nothing() -> None:

@@ -22,11 +22,9 @@ import anyio.abc
 
 from loadcheck import __version__
 from loadcheck.errors import InputError, Problem
-from loadcheck.load.engine import Listener, LoadSpec
 from loadcheck.load.monitor import Monitor
-from loadcheck.load.pacer import max_requests
-from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
+from loadcheck.load.spec import LoadSpec
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.pipeline.shards.clock import Offset
 from loadcheck.pipeline.shards.frames import PROTOCOL, Message
@@ -34,7 +32,6 @@ from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
 from loadcheck.verify.judge import LostShard
 from loadcheck.verify.visibility import AckCurve
-from loadcheck.workflow.runtime.plan import Plan
 
 LEASE_S: Final = 10.0
 """A shard that has heard nothing for so long starts no further copy."""
@@ -102,11 +99,8 @@ class ShardedEngine:
         notes: What is to be said of the load.
     """
 
-    def __init__(
-        self, spec: LoadSpec, plan: Plan, engine: Engine, *, keep_going: bool = False
-    ) -> None:
+    def __init__(self, spec: LoadSpec, engine: Engine, *, keep_going: bool = False) -> None:
         self._spec = spec
-        self._plan = plan
         self._engine = engine
         self._keep_going = keep_going
         self._shards: list[_Shard] = []
@@ -115,7 +109,7 @@ class ShardedEngine:
         self._stopping = False
         self._error: Exception | None = None
         self._second: Callable[[int], None] = lambda _: None
-        self.record: MergedRecord = MergedRecord(lambda: spec.new_record(plan), ())
+        self.record: MergedRecord = MergedRecord(spec.new_record, ())
         self.monitor = Monitor()
         self.acks: AckCurve | None = None
         self.begin_ns = 0
@@ -152,9 +146,8 @@ class ShardedEngine:
             self._start(self._hear(shard))
         if errors:
             raise InputError([problem for error in errors for problem in error.problems])
-        self.record = MergedRecord(
-            lambda: self._spec.new_record(self._plan), [shard.told for shard in self._shards]
-        )
+        told = [shard.told for shard in self._shards]
+        self.record = MergedRecord(self._spec.new_record, told)
         await self._await_all(lambda shard: bool(shard.hello), "did not come up")
         self._check_versions()
         for shard, spec in zip(self._shards, specs, strict=True):
@@ -221,7 +214,7 @@ class ShardedEngine:
         if problems:
             raise InputError(problems)
 
-    async def warm(self) -> None:
+    async def _warm(self) -> None:
         """Let every shard open the connections that the load is to find open."""
         for shard in self._shards:
             await shard.remote.send({"is": "warm"})
@@ -229,19 +222,23 @@ class ShardedEngine:
 
     # the load
 
-    async def run(self, listener: Listener, begin: Begin | None = None) -> None:
+    async def run(
+        self,
+        beside: Callable[[anyio.abc.TaskGroup], None],
+        second: Callable[[int], None],
+    ) -> None:
         """Send the load; return when every copy has ended, or nobody will tell of it.
 
         Args:
-            listener: Who is told.
-            begin: Not for this engine: it agrees on an instant with its shards.
+            beside: Called when the load begins, with a task group that ends with it.
+            second: Called with each second that all have told of.
         """
-        del begin
+        await self._warm()
         try:
             if not self._stopping and await self._agree():
-                self._second = listener.second
+                self._second = second
                 async with anyio.create_task_group() as tasks:
-                    listener.began()
+                    beside(tasks)
                     tasks.start_soon(self._beat)
                     await self._until(lambda: all(shard.over for shard in self._shards), None)
                     tasks.cancel_scope.cancel()
@@ -368,8 +365,13 @@ class ShardedEngine:
                 self._start(shard.remote.send({"is": "stop"}))
         self._changed.set()
 
-    def close(self) -> None:
-        """Note that the load is over, where a fault ended it."""
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the load began; 0 before."""
+        return max(0, time.monotonic_ns() - self.begin_ns) / _S if self.begin_ns else 0.0
+
+    def end_early(self) -> None:
+        """Note that the load ended by a fault, if it had begun and its end was not noted."""
         if self.begin_ns and not self.record.load_ns:
             self._conclude()
 
@@ -494,7 +496,7 @@ class ShardedEngine:
 
     def _conclude(self) -> None:
         told = [shard.told for shard in self._shards]
-        self.record.conclude(lambda: self._spec.new_record(self._plan))
+        self.record.conclude(self._spec.new_record)
         if self.record.last_ack_ns is not None:
             self.record.last_ack_ns += max(
                 shard.offset.error_ns(self.begin_ns) for shard in self._shards
@@ -504,7 +506,7 @@ class ShardedEngine:
         self.acks = reduce(add, (acks for _, acks in beside))
         self.acks.begin(self.begin_ns)
         for each in told:
-            self._plan.unsent.update(each.unsent)
+            self._spec.plan.unsent.update(each.unsent)
 
     def told(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""
@@ -545,7 +547,7 @@ class ShardedEngine:
         await self._engine.close()
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -585,6 +587,3 @@ def _host_problems(shards: Sequence[_Shard]) -> list[Problem]:
             every = f"lower load.max_in_flight (or load.concurrency), {remedy}, or add a machine"
             problems.append(Problem(key="load", message=message, remedy=every))
     return problems
-
-
-__all__ = ["LEASE_S", "ShardedEngine", "max_requests"]

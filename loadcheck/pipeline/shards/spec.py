@@ -11,11 +11,11 @@ from typing import Any
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError, Problem, ScenarioError
-from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
-from loadcheck.load.slices import Slice, share_of, too_few
-from loadcheck.pipeline.prepare import hide_passwords, prepare
+from loadcheck.load.slices import Slice, too_few
+from loadcheck.pipeline.prepare import compile_scenario, hide_passwords
 from loadcheck.pipeline.shards.frames import Secret
+from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Retry, Scenario
 from loadcheck.secrets import HIDDEN
 from loadcheck.verify.compiled import CompiledScenario
@@ -116,16 +116,13 @@ class ShardSpec:
         Raises:
             InputError: With every problem found.
         """
-        compiled = prepare(
-            self.scenario(),
-            run=self.run,
-            servers=self.servers,
-            seed=self.seed,
-            consent=self.consent,
+        address = Address(servers=self.servers, supplied=self.run.target)
+        whole = compile_scenario(
+            self.scenario(), self.run, address, seed=self.seed, consent=self.consent
         )
-        spec, part = compiled.load, self.part
-        transport = replace(spec.transport, max_connections=max_requests(share_of(spec.load, part)))
-        return replace(compiled, load=replace(spec, part=part, transport=transport))
+        load = whole.load.shared(self.part)
+        transport = replace(whole.transport, max_connections=load.max_requests)
+        return replace(whole, load=load, transport=transport)
 
 
 class _Names(Mapping[str, str]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from loadcheck.pipeline.shards.spec import (
     refuse_too_few,
     variables,
 )
+from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
 
@@ -86,62 +87,62 @@ def cores() -> int:
 
 @asynccontextmanager
 async def open_workers(
-    compiled: CompiledScenario, servers: Mapping[str, str], workers: Workers, *, consent: bool
+    compiled: CompiledScenario, workers: Workers, address: Address
 ) -> AsyncIterator[ShardedEngine]:
     """Start the workers of a load; they are let go of when the block ends.
 
     Args:
         compiled: What to do.
-        servers: Base URLs that stand in for described servers.
         workers: Where they run.
-        consent: Whether the run may leave this machine.
+        address: Where requests go.
 
     Raises:
         InputError: One cannot do its part; nothing was sent.
     """
-    scenario, engine, number = compiled.scenario, await _engine(compiled.scenario, workers), None
-    if isinstance(engine, DaskEngine):
+    scenario = compiled.scenario
+    engine: Engine
+    if workers.scheduler is None:
+        number = count(scenario)
+        engine = Local([shlex.split(prefix) for prefix in scenario.load.prefixes])
+    else:
+        engine = DaskEngine(workers.scheduler)
         number = await engine.connect(scenario.load.workers or None)
-        refuse_too_few(scenario, number)
-    sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
-    known = variables(scenario)
-    inline = engine.private
-    if engine.foreign and not inline and compiled.run.target:
-        await engine.close()
-        message = "the target's credentials would travel in the clear"
-        raise InputError(
-            Problem(
-                key="--scheduler",
-                message=message,
-                remedy='run the scheduler on tls://, or take target.kind = "live"',
-            )
-        )
-    specs = [
-        ShardSpec(
-            document=scenario.document,
-            file=scenario.file,
-            run=compiled.run,
-            servers=servers,
-            seed=compiled.seed,
-            consent=consent,
-            part=Slice(
-                index=index,
-                of=number or count(scenario),
-                together=scenario.load.copies_per_request,
-            ),
-            environment=known if inline and engine.foreign else None,
-            marks={name: mark(compiled.run.id, value) for name, value in known.items()},
-        ).message()
-        for index in range(number or count(scenario))
-    ]
+    sharded = ShardedEngine(compiled.load, engine, keep_going=workers.keep_going)
     try:
+        refuse_too_few(scenario, number)
+        specs = [spec.message() for spec in _specs(compiled, engine, address, number)]
         await sharded.open(specs, fingerprint(compiled))
         yield sharded
     finally:
         await sharded.shut()
 
 
-async def _engine(scenario: Scenario, workers: Workers) -> Engine:
-    if workers.scheduler is not None:
-        return DaskEngine(workers.scheduler)
-    return Local([shlex.split(prefix) for prefix in scenario.load.prefixes])
+def _specs(
+    compiled: CompiledScenario, engine: Engine, address: Address, number: int
+) -> list[ShardSpec]:
+    """Return what each worker is told.
+
+    Raises:
+        InputError: Secrets would travel where others can read them.
+    """
+    known = variables(compiled.scenario)
+    if compiled.run.target and not engine.private:
+        message = "the credentials of the embedded emulator would travel in the clear"
+        remedy = 'take a scheduler on tls://, or target.kind = "live"'
+        raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    together = compiled.load.load.copies_per_request
+    return [
+        ShardSpec(
+            document=compiled.scenario.document,
+            file=compiled.scenario.file,
+            run=compiled.run,
+            servers=address.servers,
+            seed=compiled.load.seed,
+            consent=compiled.transport.consent,
+            part=Slice(index=index, of=number, together=together),
+            # where nobody else can read them; else each must have them of its own
+            environment=known if engine.private else None,
+            marks={name: mark(compiled.run.id, value) for name, value in known.items()},
+        )
+        for index in range(number)
+    ]

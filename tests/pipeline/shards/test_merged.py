@@ -104,7 +104,7 @@ def shards_of(copies: Sequence[Copy], of: int) -> list[Shard]:
     return [Shard(copies, Slice(index=k, of=of), (77 + 1000 * k) * S) for k in range(of)]
 
 
-@settings(max_examples=20)
+@settings(max_examples=5)
 @given(copies=COPIES, of=st.integers(1, 4), cuts=st.sets(st.integers(1, LENGTH_S - 1), max_size=2))
 def test_shards_together_tell_what_one_would_have_recorded(
     copies: list[Copy], of: int, cuts: set[int]
@@ -153,7 +153,7 @@ def same(merged: Record, alone: Record) -> None:
             assert one == (None if other is None else pytest.approx(other, rel=1e-3, abs=2e-3))
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(
     copies=COPIES,
     of=st.integers(1, 4),
