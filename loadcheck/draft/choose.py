@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from loadcheck.documents.pointer import format_pointer
+from loadcheck.documents.document import format_pointer
 from loadcheck.draft import words
 from loadcheck.draft.fields import Field
 from loadcheck.draft.operations import Candidate

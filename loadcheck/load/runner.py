@@ -8,7 +8,8 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import anyio
@@ -18,11 +19,11 @@ from anyio.lowlevel import checkpoint
 from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
-from loadcheck.load.spec import LoadSpec
+from loadcheck.load.slices import Copies
 from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
-from loadcheck.scenario.model import ClosedLoad, OpenLoad
+from loadcheck.scenario.model import ClosedLoad, Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 
 SPIN_NS = 1_500_000
@@ -47,24 +48,58 @@ class Begin(NamedTuple):
     """The instant at which a load begins.
 
     Attributes:
-        at_ns: By the runner's clock.
+        ns: On this process's monotonic clock.
         unix_ms: The same as a date, in milliseconds since 1970: what ``$copy.time`` counts from.
     """
 
-    at_ns: int
+    ns: int
     unix_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds for every copy of a load.
+
+    Attributes:
+        backoff: Decides about retries.
+        ingest: Index of the step whose outcome is the copy's.
+        together: Copies that share a request. They fall due together, when the first of them does.
+        limits: Step index → what it may ask of the service, for steps that are metered.
+    """
+
+    backoff: Backoff
+    ingest: int = 0
+    together: int = 1
+    limits: Mapping[int, Limit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """How the runner tells time.
+
+    Attributes:
+        now_ns: Monotonic nanoseconds, of the same clock as the transport's.
+        spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
+            clock that sleeps exactly.
+    """
+
+    now_ns: Callable[[], int] = time.monotonic_ns
+    spin_ns: int = SPIN_NS
+
+
+def _nothing() -> None:
+    """Do nothing when a load begins."""
 
 
 class Runner:
     """One load: the copies, their retries, and where each of them ends.
 
     Args:
-        spec: What copies do, and when.
+        plan: What a copy does.
         transport: Carries the requests.
         record: Receives everything measured.
-        clock: Monotonic nanoseconds, of the same clock as the transport's.
-        spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
-            clock that sleeps exactly.
+        rules: What holds for every copy.
+        clock: How it tells time; None: by the system.
 
     Attributes:
         begin_ns: When the load began, or begins; 0 before that is known.
@@ -75,25 +110,24 @@ class Runner:
 
     def __init__(
         self,
-        spec: LoadSpec,
+        plan: Copies,
         transport: Transport,
         record: Record,
-        *,
-        clock: Callable[[], int] = time.monotonic_ns,
-        spin_ns: int = SPIN_NS,
+        rules: Rules,
+        clock: Clock | None = None,
     ) -> None:
-        self._spec = spec
-        self._plan = spec.copies
-        # copies that share a request fall due together, when the first of them does
-        self._together = spec.load.copies_per_request
-        self._ingest = spec.ingest
+        self._plan = plan
+        self._together = rules.together
+        self._ingest = rules.ingest
         self._transport = transport
         self._record = record
-        self._backoff = Backoff(spec.retry, spec.retry_seed)
-        self._clock = clock
-        self._spin_ns = spin_ns
-        self._gates = {
-            step: StepLimiter(limit, transport.submit, clock) for step, limit in spec.limits.items()
+        self._backoff = rules.backoff
+        clock = Clock() if clock is None else clock
+        self._clock = clock.now_ns
+        self._spin_ns = clock.spin_ns
+        self._limiters = {
+            step: StepLimiter(limit, transport.submit, clock.now_ns)
+            for step, limit in rules.limits.items()
         }
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
@@ -108,41 +142,60 @@ class Runner:
         self.lease_ns = FOREVER_NS
         self.is_expired = False
 
-    async def run(self, begin: Begin | None = None) -> None:
-        """Start the copies; return when all have ended.
+    async def run_open(
+        self,
+        pacer: OpenPacer,
+        *,
+        max_in_flight: int,
+        drain_s: float,
+        begin: Begin | None = None,
+        began: Callable[[], None] = _nothing,
+    ) -> None:
+        """Start each copy when the pacer says it is due; return when all have ended.
 
         Args:
-            begin: When the load begins; None: at once.
+            pacer: The schedule.
+            max_in_flight: Copies that may be under way; one that falls due beyond is skipped.
+            drain_s: How long to wait for those under way when the last one has started.
+            begin: The zero of the schedule, ahead of now; None: at once.
+            began: Called when the zero is known, before anything is sent.
         """
-        load, pacer = self._spec.load, self._spec.pacer
-        if isinstance(load, ClosedLoad):
-            await self._run_closed(load, begin)
-        elif pacer is not None:
-            await self._run_open(load, pacer, begin)
-
-    async def _run_open(self, load: OpenLoad, pacer: OpenPacer, begin: Begin | None) -> None:
-        """Start each copy when the pacer says it is due."""
         # counting random arrivals takes long: before the clock runs
         planned = pacer.planned if self._together > 1 else 0
         async with anyio.create_task_group() as tasks:
             self._begin(tasks, begin)
-            await self._dispatch(pacer, load.max_in_flight, planned)
+            began()
+            await self._dispatch(pacer, max_in_flight, planned)
             self._record.end(max(self._clock(), self.begin_ns + 1))
-            await self._drain(self._spec.drain_s)
+            await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
 
-    async def _run_closed(self, load: ClosedLoad, begin: Begin | None) -> None:
-        """Keep a number of copies in flight until their quota or the time is used up."""
+    async def run_closed(
+        self,
+        load: ClosedLoad,
+        *,
+        drain_s: float,
+        begin: Begin | None = None,
+        began: Callable[[], None] = _nothing,
+    ) -> None:
+        """Keep copies in flight until their number or the time is used up.
+
+        Args:
+            load: How many, and for how long.
+            drain_s: How long to wait for those under way when the last one has started.
+            begin: When the first ones are started, ahead of now; None: at once.
+            began: Called when that is known, before anything is sent.
+        """
+        copies, duration_s = load.copies, load.duration_s
         async with anyio.create_task_group() as tasks:
             self._begin(tasks, begin)
+            began()
             if begin is not None:
-                await self._wait_until(begin.at_ns)
-            until_ns = FOREVER_NS
-            if load.duration_s is not None:
-                until_ns = self.begin_ns + int(load.duration_s * 1e9)
+                await self._wait_until(begin.ns)
+            until_ns = FOREVER_NS if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
-            most = MOST_COPIES if load.copies is None else load.copies
+            most = MOST_COPIES if copies is None else copies
             starting = False
 
             async def later() -> None:
@@ -176,7 +229,7 @@ class Runner:
             await self._stopping.wait()
             self._refill = None
             self._record.end(max(self._clock(), self.begin_ns + 1))
-            await self._drain(self._spec.drain_s)
+            await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
 
@@ -185,7 +238,7 @@ class Runner:
         self._stopping.set()
 
     def fail(self, error: BaseException) -> None:
-        """Remember a fault of our own and end the run; :meth:`run` raises it."""
+        """Remember a fault of our own and end the run; :meth:`run_open` raises it."""
         if self._error is None:
             self._error = error
         self._stopping.set()
@@ -195,9 +248,10 @@ class Runner:
 
     def _begin(self, tasks: anyio.abc.TaskGroup, begin: Begin | None) -> None:
         self._tasks = tasks
-        for gate in self._gates.values():
-            tasks.start_soon(gate.serve)
-        begin = begin or Begin(self._clock(), time.time_ns() // 1_000_000)
+        for limiter in self._limiters.values():
+            tasks.start_soon(limiter.serve)
+        if begin is None:
+            begin = Begin(self._clock(), time.time_ns() // 1_000_000)
         self.begin_ns, self._begin_ms = begin
         self._record.begin(self.begin_ns)
 
@@ -292,8 +346,8 @@ class Runner:
             with anyio.move_on_after(drain_s):
                 await self._idle.wait()
         self._backoff.closed = True
-        for gate in self._gates.values():
-            gate.close()
+        for limiter in self._limiters.values():
+            limiter.close()
         for copy in [copy for copy in self._copies if copy.paused]:
             copy.give_up()
         if self._copies and self._error is None:
@@ -342,12 +396,12 @@ class Runner:
             copy.advance(None)
 
     def send(self, copy: _Copy, request: Request) -> None:
-        """Hand a copy's request to the transport, through its step's gate if it has one."""
+        """Hand a copy's request to the transport, through its step's limiter if it has one."""
         if copy.resends:
             copy.resends = False
             self._record.resends += 1
-        gate = self._gates.get(request.step) if self._gates else None
-        submit = self._transport.submit if gate is None else gate.submit
+        limiter = self._limiters.get(request.step) if self._limiters else None
+        submit = self._transport.submit if limiter is None else limiter.submit
         submit(request, copy.advance)
 
     def add(self, copy: _Copy, exchange: Exchange) -> None:

@@ -14,16 +14,16 @@ import anyio.to_thread
 import httpx
 import orjson
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
+from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import InputError, Problem
-from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
-from loadcheck.scenario.model import Export, Retry
+from loadcheck.scenario.model import Export
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.runtime.program import no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -47,7 +47,7 @@ async def download(
     assert spec is not None
     export = spec.verify.export
     assert export is not None
-    request = next(spec.queries.uniques.run(1))
+    request = next(spec.queries.counts.uniques.run(1))
     assert isinstance(request, Request)
     first = begin.astimezone(UTC) - _HOUR
     last = end.astimezone(UTC) + _HOUR
@@ -99,14 +99,15 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
     Raises:
         InputError: The archive cannot be read.
     """
-    scenario, run_id = compiled.scenario, compiled.run.id
-    export = scenario.verify.export
+    verify, run_id = compiled.scenario.verify, compiled.run.id
+    events_per_copy = compiled.scenario.load.events_per_copy
+    export = verify.export
     assert export is not None
-    sender = _Sender(export, compiled)
+    sender = _Sender(export, compiled, events_per_copy)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
     key = next((name for name in export.fields if "insert" in name), next(iter(export.fields)))
-    place = scenario.verify.user
+    place = verify.user
     names = UserNames(compiled.plan, compiled.ingest, run_id, place)
     beneath = (place or "").removeprefix(export.event)
     user = next((name for name, sent in export.fields.items() if sent == beneath), None)
@@ -117,7 +118,7 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
         key=key,
         acknowledged=ledger.acknowledged,
         indeterminate=ledger.indeterminate | ledger.open(),
-        events_per_copy=scenario.load.events_per_copy,
+        events_per_copy=events_per_copy,
     )
     try:
         for event in events(archive, run_id.encode()):
@@ -140,17 +141,16 @@ def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
 class _Sender:
     """Re-renders the events a copy sent, without timestamps."""
 
-    def __init__(self, export: Export, compiled: CompiledScenario) -> None:
+    def __init__(self, export: Export, compiled: CompiledScenario, events_per_copy: int) -> None:
         self._plan = compiled.plan
-        self._ingest = compiled.load.ingest
-        self._once = Backoff(Retry(attempts=1), 0)
+        self._ingest = compiled.ingest.index
         self._now_ms = time.time_ns() // 1_000_000
         self._last: tuple[int, Sequence[Mapping[str, Any]]] | None = None
         place = export.event.removeprefix("body#")
         tokens = parse_pointer(place)
         self._reach = [
             compile_pointer((*tokens[:-1], str(int(tokens[-1]) + number)))
-            for number in range(compiled.scenario.load.events_per_copy)
+            for number in range(events_per_copy)
         ]
         self._fields = {
             name: compile_pointer(parse_pointer(sent)) for name, sent in export.fields.items()
@@ -163,7 +163,7 @@ class _Sender:
         return self._last[1]
 
     def _render(self, number: int) -> Sequence[Mapping[str, Any]]:
-        flow = self._plan.copy(number, self._now_ms, self._once)
+        flow = self._plan.copy(number, self._now_ms, no_retry)
         request = next(flow)
         flow.close()
         assert isinstance(request, Request)

@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from loadcheck.load.spec import planned_copies
+from loadcheck.load.pacer import planned_copies
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.workflow.identity import Run
 

@@ -1,7 +1,4 @@
-"""Everything that can be known, and refused, before the first byte is sent.
-
-Reads a source description that is not a file.
-"""
+"""Everything that can be known, and refused, before the first byte is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import httpx
 
@@ -28,24 +24,28 @@ from loadcheck.errors import (
     WorkflowError,
     did_you_mean,
 )
-from loadcheck.load.spec import LoadSpec
+from loadcheck.load.engine import LoadSpec
+from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
-from loadcheck.pipeline.target import Address, tls_problems, transport_settings
-from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.pipeline.target import Address, tls_problems
+from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
-from loadcheck.verify import overlay as marks
+from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
-from loadcheck.verify.compiled import CompiledScenario, VerificationSpec
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
-from loadcheck.verify.queries import ControlRuns, ObserverQueries
+from loadcheck.verify.queries import QueryFactory
+from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.description.loader import password_inputs
-from loadcheck.workflow.identity import BUCKETS, Run
+from loadcheck.workflow.identity import BUCKETS, Buckets, Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
+_QUERIES_AT_ONCE = 4
 
 
 def fetch(url: str, *, consent: bool = False) -> bytes:
@@ -141,7 +141,7 @@ def compile_scenario(
         run: Identity of the run, and what its target supplies.
         address: Where its requests go.
         seed: Seed of everything random.
-        consent: Whether the user has said that this machine may be left.
+        consent: Whether descriptions may be read from other machines.
 
     Raises:
         InputError: With every problem found.
@@ -155,7 +155,7 @@ def compile_scenario(
         key
         for key, used in (
             ("verify.acknowledged", condition is not None),
-            ("verify.split", scenario.localizes),
+            ("verify.split", scenario.verify.localizes),
             ("load.events_per_copy", scenario.load.events_per_copy > 1),
             ("load.copies_per_request", scenario.load.copies_per_request > 1),
         )
@@ -166,12 +166,13 @@ def compile_scenario(
         problems += [scenario.problem(key, "has no step", remedy) for key in needing]
     elif condition is not None:
         criteria[verify.ingest] = [condition]
-    problems += _rows_problems(scenario, run.copies)
+    problems += _rows_problems(scenario, seed)
     if scenario.load.events_per_copy > 1 and verify.repeat is None:
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
     together = None
+    observer = queries = factory = None
     if scenario.load.copies_per_request > 1:
         together = _together(scenario, problems)
     settings = Settings(
@@ -194,7 +195,6 @@ def compile_scenario(
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
-    observer = queries = None
     if verify.enabled:
         observers = [step for step in plan.steps if _is_observer(scenario, step, ingest)]
         observer = _choose(scenario, "step", verify.step, observers, problems)
@@ -207,10 +207,10 @@ def compile_scenario(
                 )
             )
         elif observer is not None:
-            queries = ObserverQueries(scenario, plan, observer, run)
+            factory = QueryFactory(verify, settings, observer, scenario.problem)
+            queries = factory.queries(plan)
     problems += _misplaced_limits(scenario, plan)
-    repeatable = _repeatable_steps(scenario, plan)
-    problems += _needless_leave(scenario, repeatable)
+    problems += _needless_leave(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -220,57 +220,55 @@ def compile_scenario(
     ]
     if problems or ingest is None:
         raise ScenarioError(problems)
-    load = LoadSpec(
-        plan=plan,
-        ingest=ingest.index,
-        observer=None if observer is None else observer.index,
-        load=scenario.load,
-        retry=scenario.retry,
-        limits={
-            step.index: scenario.limits[step.step_id]
-            for step in plan.steps
-            if step.step_id in scenario.limits
-        },
-        drain_s=scenario.timeouts.drain_s,
-        named={threshold.metric.stage for threshold in limits} - {""},
-        seed=seed,
-    )
-    filtered = observer is not None and "$run.id" in observer.uses
-    isolation: Literal["filter", "baseline"] = "filter" if filtered else "baseline"
+    load = scenario.load
+    pacer = pacer_of(load, seed) if isinstance(load, OpenLoad) else None
     verification = None
-    if observer is not None and queries is not None:
+    if observer is not None and queries is not None and factory is not None:
         verification = VerificationSpec(
             verify=verify,
-            localizes=scenario.localizes,
-            run=run,
             plan=plan,
             ingest=ingest,
-            observer=observer,
             queries=queries,
-            runs=ControlRuns(scenario, settings, observer),
-            isolation=isolation,
-            load_s=None if load.pacer is None else load.duration_s,
+            factory=factory,
+            filtered="$run.id" in observer.uses,
+            buckets=Buckets(run_id=run.id, copies=run.copies),
             retry=scenario.retry,
             seed=seed,
+            load_s=None if pacer is None else pacer.duration_s,
         )
-    transport, asking = transport_settings(scenario, load, repeatable, consent=consent)
+    spec = LoadSpec(
+        workflow=settings,
+        load=load,
+        transport=load_transport(scenario, plan, consent=consent),
+        seed=seed,
+        ingest=ingest.index,
+        observer=None if observer is None else observer.index,
+        stages=frozenset(limit.metric.stage for limit in limits) - {""},
+        retry=scenario.retry,
+        limits=scenario.limits,
+        drain_s=scenario.timeouts.drain_s,
+    )
     return CompiledScenario(
         scenario=scenario,
         run=run,
-        load=load,
-        transport=transport,
-        asking=asking,
+        seed=seed,
+        plan=plan,
+        ingest=ingest,
+        observer=observer,
+        load=spec,
         verification=verification,
+        asking=query_transport(scenario, plan, consent=consent),
         thresholds=limits,
-        isolation=isolation,
+        pacer=pacer,
     )
 
 
-def _rows_problems(scenario: Scenario, planned: int | None) -> list[Problem]:
+def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
     """Return why no count by bucket could ever be complete."""
     split = scenario.verify.split
-    if split is None or not scenario.localizes:
+    if split is None or not scenario.verify.localizes:
         return []
+    planned = planned_copies(scenario.load, seed)
     rows = BUCKETS if planned is None else min(planned, BUCKETS)
     if split.limit > rows:
         return []
@@ -324,12 +322,12 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     ]
 
 
-def _needless_leave(scenario: Scenario, repeatable: Sequence[int]) -> list[Problem]:
+def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
     """Report that requests may be sent again, and none is fit for it."""
     asked = scenario.places.get("retry.stale")
     if asked is None or asked.file != scenario.file or not scenario.retry.stale:
         return []
-    if repeatable:
+    if repeatable_steps(scenario, plan):
         return []
     message = "no request carries a key by which the service could tell duplicates"
     remedy = "put $copy.insertId into the request, or leave stale out"
@@ -409,8 +407,58 @@ _INSERT_IDS = frozenset({"$copy.insertId", "$copy.insertUuid"})
 """What depends on it carries a key by which the service tells duplicates."""
 
 
-def _repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
+def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
     """Return the steps whose requests may be sent again when an idle connection was closing."""
     if not scenario.retry.stale:
         return []
     return [step.index for step in plan.steps if step.uses & _INSERT_IDS]
+
+
+def load_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
+    """Return how the requests of copies travel."""
+    target, timeouts = scenario.target, scenario.timeouts
+    return TransportSettings(
+        max_connections=max_requests(scenario.load),
+        timeouts=timeouts,
+        steps_s=_shorter(plan, timeouts.request_s),
+        tls=target.tls,
+        repeatable=frozenset(repeatable_steps(scenario, plan)),
+        transport=target.transport,
+        compress=target.compress,
+        proxy=target.proxy,
+        proxies=_uses_proxies(target),
+        http2=target.http2,
+        redirects=target.redirects,
+        consent=consent,
+    )
+
+
+def query_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
+    """Return how queries travel: always over httpx, with the target's proxy and TLS."""
+    target, timeout_s = scenario.target, scenario.verify.timeout_s
+    return TransportSettings(
+        max_connections=_QUERIES_AT_ONCE,
+        timeouts=replace(scenario.timeouts, request_s=timeout_s, write_s=None, read_s=None),
+        steps_s=_shorter(plan, timeout_s),
+        tls=target.tls,
+        transport="httpx",
+        proxy=target.proxy,
+        proxies=_uses_proxies(target),
+        http2=target.http2,
+        redirects=target.redirects,
+        consent=consent,
+    )
+
+
+def _shorter(plan: Plan, most_s: float) -> dict[int, float]:
+    """Return the steps whose attempts the document allows less time than the scenario."""
+    return {
+        step.index: step.timeout_s
+        for step in plan.steps
+        if step.timeout_s is not None and step.timeout_s < most_s
+    }
+
+
+def _uses_proxies(target: Target) -> bool:
+    """Return whether the environment's proxies are used: the wire transport knows none."""
+    return target.kind == "live" and target.transport == "httpx"

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from loadcheck.load.retry import Backoff
+from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import UNSTARTED, Address
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Retry, Scenario
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
-from loadcheck.verify import overlay as marks
+from loadcheck.verify import queries as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, partitions
+from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
     {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
@@ -50,7 +51,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         "description": scenario.description,
         "target": scenario.target.kind,
         "transport": scenario.target.transport,
-        "connection": _connection(compiled),
+        "connection": _connection(scenario),
         "workflow": plan.workflow_id,
         "steps": [
             {
@@ -68,7 +69,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         "ingest": compiled.ingest.step_id,
         "observer": compiled.observer.step_id if compiled.observer else None,
         "isolation": compiled.isolation,
-        "load": _load(compiled)
+        "load": _load(scenario, compiled)
         | {
             "copies": copies,
             "users": copies,
@@ -105,16 +106,16 @@ def _keys(value: Any) -> Iterator[str]:
             yield from _keys(part)
 
 
-def _connection(compiled: CompiledScenario) -> dict[str, Any]:
+def _connection(scenario: Scenario) -> dict[str, Any]:
     """Return how requests travel, and how long each stretch of the way may take."""
-    target, given = compiled.scenario.target, compiled.scenario.timeouts
+    target, given = scenario.target, scenario.timeouts
     tls = target.tls
     return {
         "opened_ahead": [
             {"at_s": warmup.at_s, "connections": warmup.connections}
-            for warmup in compiled.load.warmups
+            for warmup in warmups(scenario.load)
         ],
-        "at_most": compiled.load.max_requests,
+        "at_most": max_requests(scenario.load),
         "compress": target.compress,
         "proxy": target.proxy,
         "http2": target.http2,
@@ -135,8 +136,8 @@ def _connection(compiled: CompiledScenario) -> dict[str, Any]:
     }
 
 
-def _load(compiled: CompiledScenario) -> dict[str, Any]:
-    load, pacer = compiled.scenario.load, compiled.pacer
+def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
+    load, pacer = scenario.load, compiled.pacer
     if isinstance(load, ClosedLoad):
         return {
             "model": "closed",
@@ -165,12 +166,11 @@ def _load(compiled: CompiledScenario) -> dict[str, Any]:
 
 
 def _first_request(compiled: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
-    once = Backoff(Retry(attempts=1), 0)
     now_ms, plan = time.time_ns() // 1_000_000, compiled.plan
     if copies > 1:
-        flow = plan.batch(range(copies), now_ms, once, lambda _: None)
+        flow = plan.batch(range(copies), now_ms, no_retry, lambda _: None)
     else:
-        flow = plan.copy(0, now_ms, once)
+        flow = plan.copy(0, now_ms, no_retry)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
@@ -192,7 +192,7 @@ def _together(scenario: Scenario, copies: int | None) -> int:
 def _first_query(compiled: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
     if compiled.verification is None:
         return None
-    flow = compiled.verification.queries.uniques.run(1)
+    flow = compiled.verification.queries.counts.uniques.run(1)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
@@ -203,14 +203,14 @@ def _buckets(
     compiled: CompiledScenario, address: Address, *, consent: bool
 ) -> dict[str, Any] | None:
     """Return where buckets stand on an event, and how many bytes they add to a request."""
-    scenario, spec = compiled.scenario, compiled.verification
+    scenario = compiled.scenario
     split = scenario.verify.split
-    if not scenario.localizes or split is None:
+    if not scenario.verify.localizes or split is None:
         return None
     plain = dataclasses.replace(
         scenario, verify=dataclasses.replace(scenario.verify, localize=False)
     )
-    seed = compiled.load.seed
+    seed = compiled.seed
     bare = compile_scenario(plain, compiled.run, address, seed=seed, consent=consent)
     added = _bytes(compiled) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
@@ -221,7 +221,7 @@ def _buckets(
         "queries": 1
         + (compiled.planned is None or compiled.planned > SEQUENCES)
         + (scenario.load.events_per_copy > 1),
-        "cost": spec.queries.split_cost if spec else 1,
+        "cost": compiled.verification.queries.split_cost if compiled.verification else 1,
     }
 
 

@@ -37,6 +37,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
+from loadcheck.verify.query_client import QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
@@ -330,8 +331,7 @@ async def _again(
         seed=document["run"]["seed"],
         consent=options.consent,
     )
-    spec = compiled.verification
-    if spec is None:
+    if compiled.verification is None:
         raise InputError(
             _problem(path, "scenario.verify.enabled", "the run was not verified", _RUN_ONE)
         )
@@ -351,7 +351,7 @@ async def _again(
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
     async with httpx_transport(compiled.asking) as transport:
-        verification = Verification(spec, send=transport.send)
+        verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
         await verification.later(

@@ -6,7 +6,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -15,9 +15,10 @@ from typing import Self
 
 import anyio
 
-from loadcheck.load.engine import LoadEngine
+from loadcheck.load.engine import LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
-from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
@@ -25,12 +26,13 @@ from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers, open_workers
-from loadcheck.pipeline.target import Address, addressed, serving, transports
+from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
@@ -49,6 +51,8 @@ class Options:
         replace: Write over a results file that is there.
         seed: Overrules the scenario's.
         consent: The run may leave this machine.
+        signals: Ctrl-C and its like end the load, and a second one what still goes on; else
+            whoever called decides what they do.
         workers: Who sends the load, if this process does not.
     """
 
@@ -57,6 +61,7 @@ class Options:
     replace: bool = False
     seed: int | None = None
     consent: bool = False
+    signals: bool = True
     workers: Workers = field(default_factory=Workers)
 
 
@@ -78,7 +83,8 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
-            with open_signals() as signals:
+            heard = open_signals() if options.signals else nullcontext(_no_signals())
+            with heard as signals:
                 path = options.output
                 if path is None:
                     path = options.results / default_name(scenario.name, now, compiled.run.id)
@@ -101,14 +107,23 @@ async def execute(
         context: The target, and what else runs share.
 
     Raises:
-        ResultFileError: The intent could not be saved; nothing was sent.
+        InputError: The intent could not be saved, or a worker cannot do its part; nothing was
+            sent.
     """
     said = warnings.of_intent(compiled)
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
+    load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
+        open_workers(compiled, context.workers, context.address)
+        if context.workers.wanted(compiled.scenario)
+        else open_engine(compiled.load, compiled.plan)
+    )
     try:
-        async with engines(compiled, context) as (engine, asking):
-            session = RunSession(compiled, writer, engine, asking, context)
+        async with httpx_transport(compiled.asking) as asking, load as engine:
+            channel = QueryChannel(
+                send=asking.send, sent=engine.record.asked, budget=context.allowance
+            )
+            session = RunSession(compiled, writer, engine, channel, context.abort)
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -135,27 +150,6 @@ async def execute(
     figures, verified, judgement = session.judge()
     # 9. save the verdict
     return await session.save(figures, verified, judgement)
-
-
-@asynccontextmanager
-async def engines(
-    compiled: CompiledScenario, context: RunContext
-) -> AsyncIterator[tuple[LoadEngine | ShardedEngine, HttpxTransport]]:
-    """Open what sends the copies, be it here or elsewhere, and what sends the queries.
-
-    Raises:
-        InputError: A worker cannot do its part; nothing was sent.
-    """
-    if context.workers.wanted(compiled.scenario):
-        shared = open_workers(compiled, context.workers, context.address)
-        async with httpx_transport(compiled.asking) as asking, shared as sharded:
-            yield sharded, asking
-        return
-    async with transports(compiled) as (transport, asking):
-        engine = LoadEngine(compiled.load, transport)
-        # nobody adds the record of the only process to another
-        engine.record.timeline.keeps_samples = False
-        yield engine, asking
 
 
 def prepare(
@@ -187,7 +181,7 @@ def prepare(
     if workers is not None and workers.wanted(scenario):
         workers.check(scenario)
     else:
-        raise_open_file_limit(compiled.load.max_requests + _SPARE_FILES)
+        raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
     return compiled
 
 
@@ -206,6 +200,11 @@ def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+async def _no_signals() -> AsyncIterator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT
 
 
 class Distinct:

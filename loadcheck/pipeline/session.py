@@ -6,7 +6,14 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +21,10 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from loadcheck.emulator.process import Running
 from loadcheck.errors import InputError, ResultFileError
-from loadcheck.load.engine import LoadEngine
-from loadcheck.load.monitor import each_second
-from loadcheck.load.transport.httpx_ import HttpxTransport
+from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
@@ -29,7 +33,7 @@ from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.writer import ResultWriter
-from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
+from loadcheck.scenario.model import ClosedLoad
 from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
@@ -38,9 +42,9 @@ from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
-from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Judged, Threshold
+from loadcheck.verify.thresholds import Aborted, AbortPolicy, Judged, Threshold, ThresholdAbort
 from loadcheck.verify.verdict import Finding, SentCounts
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
@@ -101,8 +105,8 @@ class RunSession:
         compiled: What to do.
         writer: Receives the results document.
         engine: Sends the load.
-        asking: Carries the queries.
-        context: What the run shares with others.
+        channel: Carries the queries.
+        abort: Makes what may stop the load early.
 
     Attributes:
         begun: Whether the intent is saved: from then on the run is judged and saved in every case.
@@ -113,8 +117,8 @@ class RunSession:
         compiled: CompiledScenario,
         writer: ResultWriter,
         engine: LoadEngine | ShardedEngine,
-        asking: HttpxTransport,
-        context: RunContext,
+        channel: QueryChannel,
+        abort: AbortPolicyFactory = ThresholdAbort,
     ) -> None:
         self._compiled = compiled
         self._writer = writer
@@ -122,13 +126,16 @@ class RunSession:
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
         self._record = record = engine.record
+        load, pacer = compiled.load.load, compiled.pacer
         self._progress = Progress(
             name=compiled.scenario.name,
             run_id=compiled.run.id,
             record=record,
             planned=self._planned,
-            pacer=compiled.pacer,
-            duration_s=compiled.load.duration_s,
+            pacer=pacer,
+            duration_s=pacer.duration_s
+            if pacer
+            else (load.duration_s if isinstance(load, ClosedLoad) else None),
             stages=[
                 (stage["name"], stage["to_s"])
                 for stage in document.stages(compiled.load.load, math.inf)
@@ -140,19 +147,14 @@ class RunSession:
         self._verification = (
             None
             if compiled.verification is None
-            else Verification(
-                compiled.verification,
-                send=asking.send,
-                seen=self._seen,
-                sent=record.asked,
-                allowance=context.allowance,
-            )
+            else Verification(compiled.verification, channel, self._seen)
         )
         spans = [stage.span for stage in record.stages]
-        self._abort = context.abort(compiled.thresholds, spans)
+        self._abort = abort(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
-        self.begun = self._saving = False
+        self.begun = False
+        self._saving = False
         self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
@@ -219,7 +221,7 @@ class RunSession:
         self._broken.append(broken(name, error))
         if name == "load":
             self._fault = error
-            self._engine.end_early()
+            self._engine.close()
 
     def judge(self) -> tuple[RunFigures, Verified | None, Judgement]:
         """Put the counts against the ledger, and the figures against the thresholds."""
@@ -319,33 +321,64 @@ class RunSession:
         if self._interrupted:
             return
         self._progress.phase = Phase.LOAD
-        if isinstance(self._engine, LoadEngine):
-            await self._engine.run(self._go_along)
-            return
-        sharded, self._engine.notes = self._engine, self._progress.notes
-        try:
-            await sharded.run(self._go_along, self._close_second)
-        finally:
-            if self._verification is not None and sharded.acks is not None:
-                self._verification.acks = sharded.acks
+        if self._sharded is not None:
+            self._sharded.notes = self._progress.notes
+        await self._engine.warm()
+        async with anyio.create_task_group() as beside:
+            self._beside = beside
+            try:
+                await self._engine.run(Listener(began=self._began, second=self._second_over))
+            finally:
+                self._take_over()
+            beside.cancel_scope.cancel()
 
-    def _go_along(self, beside: anyio.abc.TaskGroup) -> None:
-        """Start what goes on as long as the load does."""
-        self._beside, sharded = beside, self._sharded
-        self._progress.begin_ns = begin_ns = (
-            time.monotonic_ns() if sharded is None else sharded.begin_ns
-        )
+    def _take_over(self) -> None:
+        """Take over what workers alone know of the load."""
+        sharded, verification = self._sharded, self._verification
+        if sharded is not None and verification is not None and sharded.acks is not None:
+            verification.acks = sharded.acks
+
+    def _began(self) -> None:
+        """Start what goes on beside the load."""
+        self._progress.begin_ns = self._engine.begin_ns
         self._writer.document["run"]["load_began_at"] = document.utc_now()
-        if sharded is None:
-            beside.start_soon(each_second, begin_ns, self._close_second)
-        else:
-            self._writer.document["run"]["workers"] = sharded.told()
-        if self._verification is not None:
-            verification = self._verification
-            if sharded is None:  # workers look for themselves, each by its own clock
+        if self._sharded is not None:
+            self._writer.document["run"]["workers"] = self._sharded.told()
+        verification, beside = self._verification, self._beside
+        if verification is not None and beside is not None:
+            if self._sharded is None:  # workers look for themselves, each by its own clock
                 beside.start_soon(verification.sample, self._come_so_far)
             for asks in (verification.observer.watch, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
+
+    def _second_over(self, _second: int) -> None:
+        """Look at what the load has come to, and have it saved."""
+        self._abort_if_broken()
+        beside = self._beside
+        assert beside is not None
+        if not self._saving:
+            self._saving = True
+            beside.start_soon(self._save)
+        last = end_day(self._compiled.scenario, _now())
+        if last > self._end_day and self._verification is not None:
+            self._end_day = last
+            beside.start_soon(self._widen, self._verification, last)
+
+    async def _save(self) -> None:
+        self._writer.document.update(document.moving(self._record, self._planned))
+        try:
+            await self._writer.try_save("running", durable=False)
+        finally:
+            self._saving = False
+
+    async def _widen(self, verification: Verification, day: str) -> None:
+        """Let the queries reach to a later day: the load lasts longer than was known."""
+        try:
+            await verification.ask_until(day)
+        except InputError as error:  # a file that the scenario names is gone
+            self._progress.notes.append(f"the queries end before the load does: {error}")
+            return
+        self._writer.document["run"]["end_day"] = day
 
     async def _settle(self) -> None:
         self._progress.phase = Phase.SETTLE
@@ -379,39 +412,6 @@ class RunSession:
         )
 
     # what goes on beside them
-
-    def _close_second(self, second: int) -> None:
-        """Close a second of the timeline, and have what is known so far saved."""
-        if self._sharded is None:
-            self._record.close_second(second)
-        self._abort_if_broken()
-        assert self._beside is not None
-        if not self._saving:
-            self._saving = True
-            self._beside.start_soon(self._save_so_far)
-        day = end_day(self._compiled.scenario, _now())
-        if day > self._end_day:
-            self._end_day = day
-            self._beside.start_soon(self._widen, day)
-
-    async def _save_so_far(self) -> None:
-        self._writer.document.update(document.moving(self._record, self._planned))
-        try:
-            await self._writer.try_save("running", durable=False)
-        finally:
-            self._saving = False
-
-    async def _widen(self, day: str) -> None:
-        """Let the queries reach to a later day: the load lasts longer than was known."""
-        spec = self._compiled.verification
-        if spec is not None and self._verification is not None:
-            try:
-                spec = await anyio.to_thread.run_sync(spec.until, day)
-            except InputError as error:  # a file that the scenario names is gone
-                self._progress.notes.append(f"the queries end before the load does: {error}")
-                return
-            self._verification.ask_by(spec)
-        self._writer.document["run"]["end_day"] = day
 
     def _figures_so_far(self) -> RunFigures:
         return RunFigures(
@@ -450,7 +450,8 @@ class RunSession:
 
     def _rates(self) -> Rates:
         record, pacer = self._record, self._compiled.pacer
-        duration_s = record.load_ns / 1e9 if record.load_ns else self._engine.elapsed_s
+        so_far_ns = time.monotonic_ns() - self._engine.begin_ns if self._engine.begin_ns else 0
+        duration_s = (record.load_ns or so_far_ns) / 1e9
         if pacer is None or not duration_s:
             asked = None
         else:

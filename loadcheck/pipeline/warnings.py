@@ -38,7 +38,7 @@ def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
         f'the threshold "{check}" says nothing about a single rate and was left out'
         for check in left_out
     ]
-    if compiled.verification is None:
+    if not compiled.scenario.verify.enabled:
         said.append("verify.enabled = false: whether what was sent arrived was not looked at")
     return [*of_intent(compiled), *said]
 

@@ -19,7 +19,7 @@ from rich.cells import cell_len, get_character_cell_size
 from loadcheck.escaping import printable
 from loadcheck.measure import Histogram
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
-from loadcheck.report import words
+from loadcheck.report import page as words
 from loadcheck.secrets import cover
 from loadcheck.verify.thresholds import Judged
 

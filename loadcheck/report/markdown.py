@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import comparison, headline, words
+from loadcheck.report import comparison, headline
+from loadcheck.report import page as words
 
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
@@ -123,7 +124,12 @@ def plain(value: str) -> str:
 
 
 _MARKS = {"better": "✅", "same": "✅", "worse": "❌", "unsure": "❔"}
-_WORDS = {"better": "✅ better", "same": "same", "worse": "❌ **worse**", "unsure": "❔ unsure"}
+_WORDS = {
+    "better": "✅ better",
+    "same": "same",
+    "worse": "❌ **worse**",
+    "unsure": "❔ unsure",
+}
 
 
 def markdown(document: Document) -> str:
@@ -132,13 +138,14 @@ def markdown(document: Document) -> str:
     verdict = document["verdict"]
     name = plain(document["scenario"]["name"])
     lines = [
-        f"## {_MARKS[verdict]} {verdict.upper()}: {name}",
+        f"## {_MARKS[verdict]} {comparison.badge(document).upper()}: {name}",
         "",
-        f"**{plain(comparison.because(document))}**",
+        f"**{plain(comparison.cause(document))}**",
         "",
     ]
     lines += [f"> ⚠️ {plain(line)}\n>" for line in document["forced"]]
-    lines += _table(document)
+    if document["figures"]:
+        lines += _table(document)
     remarks = [*comparison.also_different(document), *document["notes"]]
     lines += [f"> ⚠️ {plain(remark)}\n>" for remark in remarks]
     lines.append("")

@@ -37,14 +37,14 @@ _EXAMPLE = 300
 
 def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
-    scenario, run = compiled.scenario, compiled.run
+    scenario, run, observer = compiled.scenario, compiled.run, compiled.observer
     return {
         "schema": SCHEMA,
         "verdict": "unknown",
         "run": {
             "id": run.id,
             "phase": "intent",
-            "seed": compiled.load.seed,
+            "seed": compiled.seed,
             "started_at": utc_now(),
             "ended_at": None,
             "interrupted": False,
@@ -63,7 +63,7 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "id": compiled.plan.workflow_id,
             "sha256": workflow_hash(scenario),
             "ingest": compiled.ingest.step_id,
-            "observer": compiled.observer.step_id if compiled.observer else None,
+            "observer": observer.step_id if observer else None,
         },
         "environment": environment(),
         "warnings": [*warnings],

@@ -16,8 +16,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from loadcheck.documents.document import Node
 from loadcheck.documents.durations import parse_duration
-from loadcheck.documents.node import Node
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import (
     Capacity,

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from loadcheck.measure.record import Record
-from loadcheck.verify.abort import Aborted, apply_abort
 from loadcheck.verify.check import broken, compose
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Kind
-from loadcheck.verify.thresholds import Judged, Threshold
+from loadcheck.verify.thresholds import Aborted, Judged, Threshold, apply_abort
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01
@@ -263,7 +262,7 @@ def judge(
     """Judge a run.
 
     Args:
-        thresholds: What was to hold.
+        thresholds: What must hold.
         figures: What was measured.
         findings: What reconciliation says.
         checked: Whether consistency was to be checked; if not, thresholds alone decide.

@@ -1,81 +1,181 @@
-"""The queries of a run, compiled from the observer step, and what they cost."""
+"""The queries of a run, compiled from the observer step, and what they cost.
+
+What a scenario's requests carry besides what the workflow says: the overlay, written out.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from loadcheck.errors import ScenarioError, WorkflowError
-from loadcheck.scenario.model import Count, Edit, Scenario
-from loadcheck.verify import overlay as marks
+from loadcheck.errors import Problem, ScenarioError, WorkflowError
+from loadcheck.scenario.model import Count, Edit, Scenario, Split, Verify
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
-from loadcheck.workflow.identity import SEQUENCE, Run
+from loadcheck.workflow.identity import SEQUENCE, Run, partitions
 from loadcheck.workflow.runtime.plan import Plan, Query, StepPlan
+
+_PARTITION = "{$partition}"
+_EVENT = "{$event}"
+_EVENTS = "{$events}"
+
+
+def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
+    """Return the overlay with the buckets and the further events of each copy.
+
+    Args:
+        scenario: What to do.
+        ingest: The step whose events are marked.
+    """
+    split, repeat = scenario.verify.split, scenario.verify.repeat
+    edits = list(scenario.overlay)
+    if scenario.verify.localizes and split is not None:
+        for name in partitions(scenario.verify.partitions):
+            edits += [
+                dataclasses.replace(filled(edit, _PARTITION, name), step=edit.step or ingest)
+                for edit in split.tag
+            ]
+    if repeat is not None:
+        beneath = [edit for edit in edits if edit.step == ingest and _is_in(edit.at, repeat.event)]
+        for number in range(1, scenario.load.events_per_copy):
+            at = repeat.at.replace(_EVENT, str(number))
+            first = Edit(step=ingest, at=at, value=fill(repeat.value, _EVENT, str(number)))
+            moved = [
+                dataclasses.replace(edit, at=at + edit.at.removeprefix(repeat.event))
+                for edit in beneath
+            ]
+            own = [
+                Edit(step=ingest, at=at + edit.at, value=fill(edit.value, _EVENT, str(number)))
+                for edit in repeat.overlay
+            ]
+            edits += [first, *moved, *own]
+    return tuple(edits)
+
+
+def split_edits(split: Split, name: str) -> tuple[Edit, ...]:
+    """Return the edits that group the observer step's answer by a partition."""
+    return tuple(filled(edit, _PARTITION, name) for edit in split.overlay)
+
+
+def place(edit: Edit, name: str) -> str:
+    """Return where an edit puts the bucket of a partition."""
+    return edit.at.replace(_PARTITION, name)
+
+
+def acknowledged(scenario: Scenario) -> str | None:
+    """Return the condition of an acknowledgement, the number of events filled in."""
+    condition, load = scenario.verify.acknowledged, scenario.load
+    # a request of several copies holds the more, the fewer of them were refused
+    number = str(load.events_per_copy) if load.copies_per_request == 1 else "$copy.events"
+    return None if condition is None else condition.replace(_EVENTS, number)
+
+
+def filled(edit: Edit, placeholder: str, word: str) -> Edit:
+    """Return an edit with a placeholder replaced."""
+    return dataclasses.replace(
+        edit, at=edit.at.replace(placeholder, word), value=fill(edit.value, placeholder, word)
+    )
+
+
+def fill(value: Any, placeholder: str, word: str) -> Any:
+    """Return a JSON value with a placeholder replaced in every string."""
+    if isinstance(value, str):
+        return value.replace(placeholder, word)
+    if isinstance(value, dict):
+        return {key: fill(item, placeholder, word) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [fill(item, placeholder, word) for item in value]
+    return value
+
+
+def _is_in(at: str, place: str) -> bool:
+    return at == place or at.startswith(f"{place}/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountQueries:
+    """The queries that count a run.
+
+    Attributes:
+        uniques: Counts its users.
+        totals: Counts its events; None if the service has no such count.
+        cost: What each of them costs.
+    """
+
+    uniques: Query
+    totals: Query | None
+    cost: int = 1
+
+
+Locate = Callable[[str, str, str], Problem]
 
 
 class ObserverQueries:
     """What the observer step of one plan can be asked.
 
     Args:
-        scenario: What to do.
+        verify: How the service is asked.
         plan: The compiled workflow.
         observer: The step.
         run: The run that is asked about.
+        locate: Makes a problem with a key of the scenario, a message and a remedy.
 
     Raises:
         ScenarioError: A query cannot be compiled; holds every problem of the first such.
 
     Attributes:
-        uniques: The query for users.
-        totals: The query for events; None if the service has no such count.
-        fresh: Both again, past the service's cache, where the scenario respects it otherwise; None
-            if they would be the same.
-        cost: What each of them costs.
+        counts: The queries for users and events.
+        fresh: The same, past the service's cache, where the scenario respects it otherwise; None if
+            they would be the same.
         split_cost: What one costs that is grouped.
     """
 
-    def __init__(self, scenario: Scenario, plan: Plan, observer: StepPlan, run: Run) -> None:
-        self._scenario = scenario
+    def __init__(
+        self, verify: Verify, plan: Plan, observer: StepPlan, run: Run, locate: Locate
+    ) -> None:
+        self._verify = verify
         self._plan = plan
         self._observer = observer
-        verify = scenario.verify
+        self._locate = locate
         assert verify.uniques is not None
-        self.uniques = self._count("uniques", verify.uniques)
-        self.totals = None if verify.totals is None else self._count("totals", verify.totals)
-        self.fresh: tuple[Query, Query | None] | None = None
-        if verify.cache == "respect" and verify.bypass:
-            self.fresh = (
-                self._count("uniques", verify.uniques, verify.bypass),
-                None
-                if verify.totals is None
-                else self._count("totals", verify.totals, verify.bypass),
-            )
         budget = verify.budget
         days = _days(run) if budget is not None and budget.per_day else 1
-        self.cost = days * (budget.plain if budget else 1)
+        cost = days * (budget.plain if budget else 1)
+        self.counts = self._counts(verify.uniques, cost)
+        self.fresh: CountQueries | None = None
+        if verify.cache == "respect" and verify.bypass:
+            self.fresh = self._counts(verify.uniques, cost, verify.bypass)
         self.split_cost = days * (budget.split if budget else 1)
         self.split = functools.lru_cache(maxsize=None)(self._split)
-        if scenario.localizes:
+        if verify.localizes:
             self.split(SEQUENCE, "uniques")
 
     def _split(self, name: str, metric: Literal["uniques", "totals"]) -> Query:
         """Return the query grouped by a partition."""
-        verify = self._scenario.verify
+        verify = self._verify
         assert verify.split is not None
         count = verify.uniques if metric == "uniques" else verify.totals
         assert count is not None
         values = {"labels": verify.split.labels, "values": verify.split.values}
-        edits = (*count.overlay, *marks.split_edits(self._scenario, name))
+        edits = (*count.overlay, *split_edits(verify.split, name))
         return self._compile("split", edits, values)
+
+    def _counts(self, uniques: Count, cost: int, more: tuple[Edit, ...] = ()) -> CountQueries:
+        totals = self._verify.totals
+        return CountQueries(
+            uniques=self._count("uniques", uniques, more),
+            totals=None if totals is None else self._count("totals", totals, more),
+            cost=cost,
+        )
 
     def _count(self, name: str, count: Count, more: tuple[Edit, ...] = ()) -> Query:
         return self._compile(name, (*count.overlay, *more), {name: count.value})
 
     def _compile(self, key: str, edits: tuple[Edit, ...], values: Mapping[str, str]) -> Query:
-        verify = self._scenario.verify
+        verify = self._verify
         told = dataclasses.asdict(verify.evidence)
         # what is counted by bucket may accuse somebody: no cache may be its witness
         bypass = verify.bypass if verify.cache == "bypass" or key == "split" else ()
@@ -89,50 +189,64 @@ class ObserverQueries:
             raise ScenarioError(
                 problem
                 if problem.file
-                else self._scenario.problem(f"verify.{key}", problem.message, problem.remedy)
+                else self._locate(f"verify.{key}", problem.message, problem.remedy)
                 for problem in error.problems
             ) from error
 
 
-class ControlRuns:
-    """The same workflow as runs with other ids, compiled when somebody asks for it.
+class QueryFactory:
+    """Compiles what a run can be asked, and what its sister runs can.
 
     Args:
-        scenario: What to do.
-        settings: What the run's own plan was compiled from.
+        verify: How the service is asked.
+        workflow: What the run's own plan is compiled from.
         observer: The observer step.
+        locate: Makes a problem with a key of the scenario, a message and a remedy.
     """
 
-    def __init__(self, scenario: Scenario, settings: Settings, observer: StepPlan) -> None:
-        self._scenario = scenario
-        self._settings = settings
+    def __init__(
+        self, verify: Verify, workflow: Settings, observer: StepPlan, locate: Locate
+    ) -> None:
+        self._verify = verify
+        self._workflow = workflow
         self._observer = observer
+        self._locate = locate
+        self.sister = functools.lru_cache(maxsize=None)(self._sister)
 
-        self.questions = functools.lru_cache(maxsize=None)(self._questions)
+    def queries(self, plan: Plan | None = None) -> ObserverQueries:
+        """Return what the run can be asked.
 
-    def of(self, run: Run) -> tuple[ObserverQueries, ControlRuns]:
-        """Return what can be asked about another run, and where its control users come from.
+        Args:
+            plan: Its plan; None: it is compiled.
 
         Raises:
-            InputError: A file that the scenario names is gone.
+            ScenarioError: A query cannot be compiled.
+            WorkflowError: A file that the workflow needs is gone.
         """
-        settings = dataclasses.replace(self._settings, run=run)
-        queries = ObserverQueries(self._scenario, compile_plan(settings), self._observer, run)
-        return queries, ControlRuns(self._scenario, settings, self._observer)
+        return self._of(plan or compile_plan(self._workflow), self._workflow.run)
 
-    def _questions(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
-        """Return the plan of the run whose id ends so, and what can be asked about it.
+    def until(self, day: str) -> QueryFactory:
+        """Return the same for a run whose queries reach to a later day."""
+        run = dataclasses.replace(self._workflow.run, end_day=day)
+        later = dataclasses.replace(self._workflow, run=run)
+        return QueryFactory(self._verify, later, self._observer, self._locate)
+
+    def _sister(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
+        """Return the same workflow as a run whose id ends so, and what can be asked about it.
 
         Args:
             suffix: What its id has besides.
             paired: Its users are those of the run itself.
         """
-        run = self._settings.run
+        run = self._workflow.run
         sister = dataclasses.replace(
             run, id=f"{run.id}{suffix}", copies=None, users=run.id if paired else None
         )
-        plan = compile_plan(dataclasses.replace(self._settings, run=sister))
-        return plan, ObserverQueries(self._scenario, plan, self._observer, sister)
+        plan = compile_plan(dataclasses.replace(self._workflow, run=sister))
+        return plan, self._of(plan, sister)
+
+    def _of(self, plan: Plan, run: Run) -> ObserverQueries:
+        return ObserverQueries(self._verify, plan, self._observer, run, self._locate)
 
 
 def _days(run: Run) -> int:

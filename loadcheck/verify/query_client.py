@@ -1,21 +1,109 @@
 """Asks the observer step one question at a time, within the service's budget.
 
 What may still be asked: the service's query budget, kept on our side.
+
+Counts by bucket, and what must hold before they are believed.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from anyio import sleep
 
-from loadcheck.verify.bucket_counts import whole
 from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.identity import read_label, size
 from loadcheck.workflow.runtime.plan import Answer, Query
+
+Ints = npt.NDArray[np.int64]
+
+_TOO_MANY = 2**63
+_DECIMAL = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """One group-by that was found good.
+
+    Attributes:
+        name: The partition.
+        counts: What the service counts in each bucket.
+    """
+
+    name: str
+    counts: Ints
+
+    @property
+    def total(self) -> int:
+        """The sum over all buckets."""
+        return int(self.counts.sum())
+
+
+def read_tally(name: str, labels: Any, values: Any, *, limit: int, expected: Ints) -> Tally | str:
+    """Return the counts of an answer, or why it is no evidence.
+
+    A service keeps the largest groups and drops the rest (Amplitude Dashboard REST API, ``limit``),
+    and the smallest are those from which most is missing. So fewer rows than the limit must have
+    come, each with a label that was sent; that they add up to the count without groups is for the
+    caller to see.
+
+    Args:
+        name: The partition.
+        labels: One a row: a text, or an array whose last item is the text.
+        values: One number a row.
+        limit: The most rows that the service returns.
+        expected: How many copies were sent in each bucket.
+    """
+    rows, numbers = _rows(labels), _rows(values)
+    if len(rows) != len(numbers):
+        return f"{len(rows):,} labels and {len(numbers):,} values came back"
+    if len(rows) >= limit:
+        return f"{len(rows):,} rows came back, as many as the service returns: some may be missing"
+    counts = [0] * size(name)  # no array: a sum of absurd counts must not wrap around
+    for label, value in zip(rows, numbers, strict=True):
+        text = label[-1] if isinstance(label, list) and label else label
+        bucket = read_label(name, text) if isinstance(text, str) else None
+        count = whole(value)
+        if count is None:
+            return f"the row {text!r} holds no count"
+        if count and (bucket is None or not expected[bucket]):
+            return f"a row {text!r} came back, which was never sent"
+        if bucket is not None:
+            counts[bucket] += count
+    if sum(counts) >= _TOO_MANY:
+        return "its rows add up to more than can be counted"
+    return Tally(name=name, counts=np.array(counts, dtype=np.int64))
+
+
+def whole(value: Any) -> int | None:
+    """Return a JSON value as a count; None if it is no whole number from zero to 2^63 - 1.
+
+    Counts come as integers, as floats without a fraction, and as decimal strings: JSON's numbers
+    are doubles to many, so services that count beyond 2^53 write strings.
+    """
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            return None
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value < _TOO_MANY or value != int(value):  # NaN is not within
+        return None
+    return int(value)
+
+
+def _rows(value: Any) -> Sequence[Any]:
+    """Return the rows; an expression that gave a single value gave one row."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list) else (value,)
 
 
 class QueryBudget:
@@ -130,13 +218,30 @@ class Reply:
         return count, ""
 
 
+def _unheard(_exchange: Exchange) -> None:
+    """Keep nothing of an exchange."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryChannel:
+    """How queries reach the service.
+
+    Attributes:
+        send: Sends one request; never raises for the network's sake.
+        sent: Called with each exchange, for the step's histograms.
+        budget: What the service lets be asked, where others may share it; None if it has none.
+    """
+
+    send: Send
+    sent: Callable[[Exchange], None] = _unheard
+    budget: QueryBudget | None = None
+
+
 class QueryClient:
     """Sends queries and counts what they cost.
 
     Args:
-        send: Sends one request; never raises for the network's sake.
-        sent: Called with each exchange, for the step's histograms.
-        allowance: The service's budget; None if it has none.
+        channel: How they reach the service.
         absent: What an answer without the value means; None: it is no evidence.
         estimates: Whether an answer from a sample is evidence: its error is declared.
         clock: Monotonic nanoseconds.
@@ -148,27 +253,23 @@ class QueryClient:
 
     def __init__(
         self,
+        channel: QueryChannel,
         *,
-        send: Send,
-        sent: Callable[[Exchange], None],
-        allowance: QueryBudget | None = None,
         absent: int | None = None,
         estimates: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._absent = absent
         self._estimates = estimates
-        self._send = send
-        self._sent = sent
-        self._allowance = allowance
+        self._channel = channel
         self.clock = clock
         self.queries = 0
         self.cost = 0
 
     async def ask(self, query: Query, cost: int) -> Reply:
         """Ask once, as soon as the budget allows it."""
-        if self._allowance is not None:
-            await self._allowance.spend(cost)
+        if self._channel.budget is not None:
+            await self._channel.budget.spend(cost)
         self.queries += 1
         self.cost += cost
         asked_ns = self.clock()
@@ -197,15 +298,15 @@ class QueryClient:
                 effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration as stop:
                 answer: Answer = stop.value
-                self._sent(answer.exchange)
+                self._channel.sent(answer.exchange)
                 return answer
             if exchange is not None:
-                self._sent(exchange)
+                self._channel.sent(exchange)
             if isinstance(effect, Pause):
                 exchange = None
                 await sleep(effect.seconds)
             else:
-                exchange = await self._send(effect)
+                exchange = await self._channel.send(effect)
 
 
 def weigh(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:

@@ -13,7 +13,8 @@ import datetime as dt
 import email.utils
 import enum
 import time
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -154,23 +155,27 @@ class Exchange:
         *,
         sent_ns: int = 0,
         done_ns: int = 0,
-        status: int = 0,
-        headers: list[tuple[bytes, bytes]] | None = None,
-        body: bytes = b"",
         failure: Failure | None = None,
         detail: str = "",
     ) -> None:
         self.request = request
         self.sent_ns = sent_ns
         self.done_ns = done_ns
-        self.status = status
-        self.headers = [] if headers is None else headers
-        self.body = body
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
         self.failure = failure
         self.detail = detail
         self.success = False
         self.reason = ""
         self._json: Any = Exchange._UNREAD
+
+    def answered(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
+    ) -> Self:
+        """Take an answer; return the exchange with it."""
+        self.status, self.headers, self.body = status, list(headers), body
+        return self
 
     def json(self) -> Any:
         """Return the body read as JSON, parsed once; a UTF-8 byte order mark before it is skipped.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from loadcheck.documents.builder import describe
-from loadcheck.documents.pointer import parse_pointer
+from loadcheck.documents.document import parse_pointer
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.load.monitor import Monitor
-from loadcheck.load.spec import pacer_of
+from loadcheck.load.pacer import pacer_of
 from loadcheck.measure import Grid
 from loadcheck.measure.record import Record
 from loadcheck.result import SCHEMA, document

@@ -11,14 +11,15 @@ import pytest
 import trio
 import trio.testing
 
+from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Runner
-from loadcheck.load.spec import LoadSpec
+from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.load.transport import Sink
 from loadcheck.measure.record import Record
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Retry, Stage
+from loadcheck.scenario.model import ClosedLoad, Retry
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.load.stages import stage
 
 UNABLE = -1
 """The status of a request that this machine cannot send."""
@@ -141,29 +142,19 @@ def run(
         async with trio.open_nursery() as nursery:
             transport = FakeTransport(nursery, answering)
             record = Record(plan.steps, 0)
-            stages = (Stage(name="all", duration_s=duration_s, rate=rate, end_rate=rate),)
-            spec = LoadSpec(
-                plan=plan,
-                ingest=0,
-                load=OpenLoad(
-                    stages=stages, max_in_flight=max_in_flight, copies_per_request=together
-                )
-                if closed is None
-                else ClosedLoad(**closed, copies_per_request=together),
-                retry=Retry(
-                    attempts=attempts,
-                    backoff_s=1,
-                    max_backoff_s=1,
-                    on=("5xx", "429", "connection"),
-                ),
-                drain_s=drain_s,
-                seed=1,
-            )
-            runner = Runner(spec, transport, record, clock=now_ns, spin_ns=0)
+            on = ("5xx", "429", "connection")
+            retry = Retry(attempts=attempts, backoff_s=1, max_backoff_s=1, on=on)
+            rules = Rules(backoff=Backoff(retry, seed=1), together=together)
+            clock = Clock(now_ns=now_ns, spin_ns=0)
+            runner = Runner(plan, transport, record, rules, clock)
             began = trio.current_time()
             if beside is not None:
                 nursery.start_soon(beside, runner)
-            await runner.run()
+            if closed is not None:
+                await runner.run_closed(ClosedLoad(**closed), drain_s=drain_s)
+            else:
+                pacer = OpenPacer(stages=[stage(duration_s, rate, rate)])
+                await runner.run_open(pacer, max_in_flight=max_in_flight, drain_s=drain_s)
             took = trio.current_time() - began
             nursery.cancel_scope.cancel()
         record.close()

@@ -3,9 +3,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from loadcheck.measure.record import StageSpan
-from loadcheck.verify.abort import ThresholdAbort, apply_abort
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Threshold, parse
+from loadcheck.verify.thresholds import Threshold, ThresholdAbort, apply_abort, parse
 from loadcheck.verify.verdict import Verdict
 
 WORDS = MetricNames(steps=["send"], stages=["burst"])

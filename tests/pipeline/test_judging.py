@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +14,14 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
-from loadcheck.verify.abort import Aborted
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Threshold, parse
+from loadcheck.verify.thresholds import Aborted, Threshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.load.stages import stage
 
 WORDS = MetricNames(steps=["send"], undue=[], stages=[])
 STEP = StepPlan(
@@ -39,13 +38,6 @@ STEP = StepPlan(
 
 MS, S = 1_000_000, 1_000_000_000
 BEGIN = 50 * S
-
-
-@dataclass(frozen=True)
-class Stage:
-    duration_s: float = 10.0
-    rate: float = 1.0
-    end_rate: float = 1.0
 
 
 def figures(
@@ -76,14 +68,14 @@ def figures(
         started_ns = due_ns + round(late_ms * MS)
         done_ns = due_ns + round((response_ms or 0) * MS)
         request = Request(0, STEP.origin, b"POST / HTTP/1.1\r\n", b"")
-        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns, status=200)
+        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns).answered(200)
         exchange.success = True
         record.start(number)
         record.steps[0].add(exchange, due_ns, started_ns)
         record.settle(number, Outcome.ACKNOWLEDGED)
     record.end(BEGIN + round(took_s * S))
     rates = Rates(asked=1.0, reached=10 / took_s, duration_s=took_s)
-    pacer = OpenPacer(stages=[Stage()])
+    pacer = OpenPacer(stages=[stage(10, 1, 1)])
     return RunFigures(record=record, monitor=Monitor(), rates=rates, pacer=pacer)
 
 
@@ -146,7 +138,7 @@ def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> No
         record.steps[0].add(short, BEGIN)
         record.unsent.add(number)
         record.settle(number, Outcome.REJECTED)
-    told = judge([], measured, [], trouble=None, aborted=None)
+    told: Any = judge([], measured, [], trouble=None, aborted=None)
     (finding,) = told.findings
     assert (finding.check, finding.verdict) == ("generator", Verdict.UNKNOWN)
     assert "2 copies were not sent: no local port is free" in finding.summary

@@ -8,6 +8,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
+from loadcheck.pipeline.prepare import repeatable_steps
 from loadcheck.scenario import Scenario
 from tests.compiled import compiled
 
@@ -37,11 +38,12 @@ def test_what_does_not_fit_the_workflow_is_told(overrides: list[str], message: s
 
 
 def test_only_what_carries_a_key_is_sent_again() -> None:
-    made = compiled(load("smoke"))
-    assert [made.plan.steps[index].step_id for index in made.transport.repeatable] == [
+    shipped = load("smoke")
+    plan = compiled(shipped).plan
+    assert [plan.steps[index].step_id for index in repeatable_steps(shipped, plan)] == [
         "uploadEvents"
     ]
-    assert compiled(load("smoke", "retry.stale=false")).transport.repeatable == []
+    assert repeatable_steps(load("smoke", "retry.stale=false"), plan) == []
 
 
 def test_leave_to_send_again_is_refused_where_nothing_could_use_it(tmp_path: Path) -> None:
@@ -59,10 +61,8 @@ def test_leave_to_send_again_is_refused_where_nothing_could_use_it(tmp_path: Pat
 
 def test_steps_are_found_by_what_they_do() -> None:
     found = compiled(load("smoke"))
-    assert (found.ingest.step_id, found.observer and found.observer.step_id) == (
-        "uploadEvents",
-        "segmentEvent",
-    )
+    assert found.observer is not None
+    assert (found.ingest.step_id, found.observer.step_id) == ("uploadEvents", "segmentEvent")
     assert found.isolation == "filter"
     assert compiled(load("influxdb")).isolation in ("filter", "baseline")
 
@@ -71,11 +71,11 @@ def test_steps_are_found_by_what_they_do() -> None:
 def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
     env = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "secret"}
     found = scenarios.load(SCENARIOS / f"{name}.toml", env=env)
-    assert found.localizes
+    assert found.verify.localizes
     plain = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.localize=false"], env=env)
-    assert not plain.localizes
+    assert not plain.verify.localizes
     about = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.approximate=1%"], env=env)
-    assert (about.localizes, about.verify.approximate) == (False, 0.01)
+    assert (about.verify.localizes, about.verify.approximate) == (False, 0.01)
 
 
 def test_without_verification_nobody_is_asked() -> None:

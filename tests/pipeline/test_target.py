@@ -14,7 +14,6 @@ from loadcheck.pipeline import warnings
 from loadcheck.pipeline.target import addressed, serving
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
-from tests.compiled import compiled
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "k-1234", "AMPLITUDE_SECRET_KEY": "s-1234"}
@@ -27,8 +26,9 @@ def load(name: str, *overrides: str) -> Scenario:
 
 def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
     plan: Any = SimpleNamespace(warnings=["first"])
-    made: Any = SimpleNamespace(scenario=scenario, plan=plan, ingest=SimpleNamespace(origin=origin))
-    first, *said = warnings.of_intent(made)
+    ingest = SimpleNamespace(origin=origin)
+    compiled: Any = SimpleNamespace(plan=plan, ingest=ingest, scenario=scenario)
+    first, *said = warnings.of_intent(compiled)
     assert first == "first"
     return said
 
@@ -88,9 +88,3 @@ def test_a_proxy_that_does_not_matter_is_not_told(monkeypatch: pytest.MonkeyPatc
 def test_a_proxy_for_another_scheme_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     assert route_warnings(load("live"), AWAY) == []
-
-
-def test_deadlines_are_the_scenario_s() -> None:
-    made = compiled(load("smoke", "timeouts.connect=1s", "timeouts.request=3s"))
-    found = made.transport.deadlines
-    assert (found.connect_s, found.request_s, found.read_s) == (1, 3, None)

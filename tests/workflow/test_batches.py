@@ -95,8 +95,8 @@ def run(
             sent.append(
                 [event["user_id"].rpartition("-")[2].lstrip("0") or "0" for event in events]
             )
-            exchange = Exchange(effect, sent_ns=1, done_ns=2, status=status)
-            exchange.body = json.dumps(body).encode()
+            exchange = Exchange(effect, sent_ns=1, done_ns=2)
+            exchange.answered(status, body=json.dumps(body).encode())
             exchange.failure = None if status else Failure.LOST
             effect = flow.send(exchange)
     except StopIteration as end:

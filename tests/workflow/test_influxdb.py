@@ -30,12 +30,8 @@ def carry(flow: Flow[Any], client: httpx.Client) -> Any:
             answer = client.request(
                 wanted.method, wanted.url, headers=wanted.headers, content=wanted.body
             )
-            exchange = Exchange(
-                wanted,
-                status=answer.status_code,
-                headers=[(name.lower(), value) for name, value in answer.headers.raw],
-                body=answer.content,
-            )
+            headers = [(name.lower(), value) for name, value in answer.headers.raw]
+            exchange = Exchange(wanted).answered(answer.status_code, headers, answer.content)
     except StopIteration as stop:
         return stop.value
 

@@ -107,14 +107,11 @@ class Reply(NamedTuple):
         body = self.body
         if not isinstance(body, bytes):
             body = b"" if body is None else json.dumps(body).encode()
-        return Exchange(
-            request,
-            status=0 if self.failure else self.status,
-            body=body,
-            headers=[(name.encode(), value.encode()) for name, value in self.headers],
-            failure=self.failure,
-            detail=self.failure.value if self.failure else "",
+        exchange = Exchange(
+            request, failure=self.failure, detail=self.failure.value if self.failure else ""
         )
+        headers = [(name.encode(), value.encode()) for name, value in self.headers]
+        return exchange.answered(0 if self.failure else self.status, headers, body)
 
 
 @dataclass

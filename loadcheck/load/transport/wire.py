@@ -35,7 +35,6 @@ class WireTransport:
     def __init__(self, tasks: anyio.abc.TaskGroup, settings: TransportSettings) -> None:
         self._tasks = tasks
         self._settings = settings
-        self._repeatable = frozenset(settings.repeatable)
         # the first is the first to reach a deadline
         self._active: dict[Connection, None] = {}
         self._pools: dict[Origin, Pool] = {}
@@ -76,12 +75,12 @@ class WireTransport:
 
     async def watch_deadlines(self) -> None:
         """Fail what has taken too long; runs until cancelled."""
-        deadlines = self._settings.deadlines
+        settings, timeouts = self._settings, self._settings.timeouts
         given = (
-            deadlines.request_s,
-            deadlines.write_s,
-            deadlines.read_s,
-            *deadlines.steps_s.values(),
+            timeouts.request_s,
+            timeouts.write_s,
+            timeouts.read_s,
+            *settings.steps_s.values(),
         )
         shortest_ns = int(min(seconds for seconds in given if seconds) * 1e9)
         while True:
@@ -91,7 +90,7 @@ class WireTransport:
             for connection in self._active:
                 if connection.sent_ns + shortest_ns > now_ns:
                     break
-                missed = connection.overdue(now_ns, deadlines)
+                missed = connection.overdue(now_ns, settings)
                 if missed:
                     late.append((connection, missed))
             for connection, missed in late:
@@ -109,7 +108,7 @@ class WireTransport:
 
     def _repeat(self, request: Request) -> bool:
         """Tell whether a second sending can do no harm; count it."""
-        if request.step not in self._repeatable:
+        if request.step not in self._settings.repeatable:
             return False
         self.stale_retries += 1
         return True

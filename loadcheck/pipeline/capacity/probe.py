@@ -10,9 +10,9 @@ from typing import Any
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
-from loadcheck.verify.abort import Aborted
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Known, Metric
+from loadcheck.verify.thresholds import Aborted
 from loadcheck.verify.thresholds import Threshold as Parsed
 from loadcheck.verify.verdict import Verdict
 

@@ -22,16 +22,18 @@ import anyio.abc
 
 from loadcheck import __version__
 from loadcheck.errors import InputError, Problem
+from loadcheck.load.engine import Listener, LoadSpec
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
-from loadcheck.load.spec import LoadSpec
 from loadcheck.measure.changes import BrokenChangeError
+from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.clock import Offset
 from loadcheck.pipeline.shards.frames import PROTOCOL, Message
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
 from loadcheck.verify.judge import LostShard
 from loadcheck.verify.visibility import AckCurve
+from loadcheck.workflow.runtime.plan import Plan
 
 LEASE_S: Final = 10.0
 """A shard that has heard nothing for so long starts no further copy."""
@@ -99,8 +101,11 @@ class ShardedEngine:
         notes: What is to be said of the load.
     """
 
-    def __init__(self, spec: LoadSpec, engine: Engine, *, keep_going: bool = False) -> None:
+    def __init__(
+        self, spec: LoadSpec, plan: Plan, engine: Engine, *, keep_going: bool = False
+    ) -> None:
         self._spec = spec
+        self._plan = plan
         self._engine = engine
         self._keep_going = keep_going
         self._shards: list[_Shard] = []
@@ -109,7 +114,7 @@ class ShardedEngine:
         self._stopping = False
         self._error: Exception | None = None
         self._second: Callable[[int], None] = lambda _: None
-        self.record: MergedRecord = MergedRecord(spec.new_record, ())
+        self.record: MergedRecord = MergedRecord(self._empty, ())
         self.monitor = Monitor()
         self.acks: AckCurve | None = None
         self.begin_ns = 0
@@ -147,7 +152,7 @@ class ShardedEngine:
         if errors:
             raise InputError([problem for error in errors for problem in error.problems])
         told = [shard.told for shard in self._shards]
-        self.record = MergedRecord(self._spec.new_record, told)
+        self.record = MergedRecord(self._empty, told)
         await self._await_all(lambda shard: bool(shard.hello), "did not come up")
         self._check_versions()
         for shard, spec in zip(self._shards, specs, strict=True):
@@ -214,7 +219,7 @@ class ShardedEngine:
         if problems:
             raise InputError(problems)
 
-    async def _warm(self) -> None:
+    async def warm(self) -> None:
         """Let every shard open the connections that the load is to find open."""
         for shard in self._shards:
             await shard.remote.send({"is": "warm"})
@@ -222,23 +227,17 @@ class ShardedEngine:
 
     # the load
 
-    async def run(
-        self,
-        beside: Callable[[anyio.abc.TaskGroup], None],
-        second: Callable[[int], None],
-    ) -> None:
+    async def run(self, listener: Listener) -> None:
         """Send the load; return when every copy has ended, or nobody will tell of it.
 
         Args:
-            beside: Called when the load begins, with a task group that ends with it.
-            second: Called with each second that all have told of.
+            listener: Who is told, of the seconds that all have told of.
         """
-        await self._warm()
         try:
             if not self._stopping and await self._agree():
-                self._second = second
+                self._second = listener.second
                 async with anyio.create_task_group() as tasks:
-                    beside(tasks)
+                    listener.began()
                     tasks.start_soon(self._beat)
                     await self._until(lambda: all(shard.over for shard in self._shards), None)
                     tasks.cancel_scope.cancel()
@@ -365,13 +364,8 @@ class ShardedEngine:
                 self._start(shard.remote.send({"is": "stop"}))
         self._changed.set()
 
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the load began; 0 before."""
-        return max(0, time.monotonic_ns() - self.begin_ns) / _S if self.begin_ns else 0.0
-
-    def end_early(self) -> None:
-        """Note that the load ended by a fault, if it had begun and its end was not noted."""
+    def close(self) -> None:
+        """Note that the load is over, where a fault ended it."""
         if self.begin_ns and not self.record.load_ns:
             self._conclude()
 
@@ -496,7 +490,7 @@ class ShardedEngine:
 
     def _conclude(self) -> None:
         told = [shard.told for shard in self._shards]
-        self.record.conclude(self._spec.new_record)
+        self.record.conclude(self._empty)
         if self.record.last_ack_ns is not None:
             self.record.last_ack_ns += max(
                 shard.offset.error_ns(self.begin_ns) for shard in self._shards
@@ -506,7 +500,7 @@ class ShardedEngine:
         self.acks = reduce(add, (acks for _, acks in beside))
         self.acks.begin(self.begin_ns)
         for each in told:
-            self._spec.plan.unsent.update(each.unsent)
+            self._plan.unsent.update(each.unsent)
 
     def told(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""
@@ -545,6 +539,9 @@ class ShardedEngine:
         for task in self._tasks:
             task.cancel()
         await self._engine.close()
+
+    def _empty(self) -> Record:
+        return self._spec.new_record(self._plan)
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.ensure_future(work)

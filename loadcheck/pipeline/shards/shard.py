@@ -20,18 +20,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
-import anyio.abc
 
 from loadcheck import __version__
 from loadcheck.errors import InputError
-from loadcheck.load.engine import LoadEngine
-from loadcheck.load.monitor import each_second, raise_open_file_limit
+from loadcheck.load.engine import Listener, LoadEngine, open_engine
+from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import change, digest, still
 from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
-from loadcheck.pipeline.target import transports
 from loadcheck.secrets import cover, keep
 from loadcheck.verify.visibility import AckCurve
 
@@ -129,10 +127,9 @@ class _Shard:
             spec = ShardSpec.of(await self._inbox.get())
             keep([*spec.run.target.values(), *(spec.environment or {}).values()])
             compiled = spec.compiled()
-            connections = compiled.load.max_requests
+            connections = compiled.load.transport.max_connections
             raise_open_file_limit(connections + SPARE_FILES)
-            async with transports(compiled) as (transport, _):
-                engine = LoadEngine(compiled.load, transport)
+            async with open_engine(compiled.load, compiled.plan) as engine:
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
                 await self._obey(_Load(engine, spec.part, compiled.plan.unsent))
         except InputError as error:
@@ -175,11 +172,11 @@ class _Shard:
                         self._post("warmed")
                     case "begin" if sending is None and not load.is_stopped:
                         begin = Begin(message["at_ns"], message["unix_ms"])
-                        if time.monotonic_ns() > begin.at_ns - _READY_NS:
-                            self._post("late", at_ns=begin.at_ns)
+                        if time.monotonic_ns() > begin.ns - _READY_NS:
+                            self._post("late", at_ns=begin.ns)
                             continue
                         sending = asyncio.ensure_future(self._send(load, begin))
-                        self._post("armed", at_ns=begin.at_ns)
+                        self._post("armed", at_ns=begin.ns)
                     case "cancel" if not load.has_begun:
                         if sending is not None:
                             sending.cancel()
@@ -199,7 +196,7 @@ class _Shard:
                 await asyncio.wait({sending})
 
     async def _send(self, load: _Load, begin: Begin) -> None:
-        await anyio.sleep(max(0.0, (begin.at_ns - _READY_NS - time.monotonic_ns()) / 1e9))
+        await anyio.sleep(max(0.0, (begin.ns - _READY_NS - time.monotonic_ns()) / 1e9))
         told: Any = None
         sequence = 0
 
@@ -245,17 +242,14 @@ class _Load:
     async def run(self, begin: Begin, second: Callable[[int], None]) -> None:
         """Send the copies, from the instant on that was agreed."""
         self.has_begun = True
-        self._acks.begin(begin.at_ns)
+        self._acks.begin(begin.ns)
+        async with anyio.create_task_group() as beside:
 
-        def close(over: int) -> None:
-            self.engine.record.close_second(over)
-            second(over)
+            def began() -> None:
+                beside.start_soon(self._sample)
 
-        def beside(tasks: anyio.abc.TaskGroup) -> None:
-            tasks.start_soon(each_second, begin.at_ns, close)
-            tasks.start_soon(self._sample)
-
-        await self.engine.run(beside, begin)
+            await self.engine.run(Listener(began=began, second=second), begin)
+            beside.cancel_scope.cancel()
         self._note()
 
     async def _sample(self) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError, Problem, ScenarioError
+from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
-from loadcheck.load.slices import Slice, too_few
+from loadcheck.load.slices import Slice, share_of, too_few
 from loadcheck.pipeline.prepare import compile_scenario, hide_passwords
 from loadcheck.pipeline.shards.frames import Secret
 from loadcheck.pipeline.target import Address
@@ -120,9 +121,10 @@ class ShardSpec:
         whole = compile_scenario(
             self.scenario(), self.run, address, seed=self.seed, consent=self.consent
         )
-        load = whole.load.shared(self.part)
-        transport = replace(whole.transport, max_connections=load.max_requests)
-        return replace(whole, load=load, transport=transport)
+        load, part = whole.load, self.part
+        connections = max_requests(share_of(load.load, part))
+        transport = replace(load.transport, max_connections=connections)
+        return replace(whole, load=replace(load, part=part, transport=transport))
 
 
 class _Names(Mapping[str, str]):

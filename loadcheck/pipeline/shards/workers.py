@@ -107,7 +107,7 @@ async def open_workers(
     else:
         engine = DaskEngine(workers.scheduler)
         number = await engine.connect(scenario.load.workers or None)
-    sharded = ShardedEngine(compiled.load, engine, keep_going=workers.keep_going)
+    sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
     try:
         refuse_too_few(scenario, number)
         specs = [spec.message() for spec in _specs(compiled, engine, address, number)]
@@ -137,8 +137,8 @@ def _specs(
             file=compiled.scenario.file,
             run=compiled.run,
             servers=address.servers,
-            seed=compiled.load.seed,
-            consent=compiled.transport.consent,
+            seed=compiled.seed,
+            consent=compiled.load.transport.consent,
             part=Slice(index=index, of=number, together=together),
             # where nobody else can read them; else each must have them of its own
             environment=known if engine.private else None,

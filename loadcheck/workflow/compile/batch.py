@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from loadcheck.documents.pointer import look_up
+from loadcheck.documents.document import look_up
 from loadcheck.workflow.compile.encode import Render, Segment, join, json_segments
 from loadcheck.workflow.compile.request import compile_request
 from loadcheck.workflow.compile.request_spec import RequestError, RequestSpec, media_type

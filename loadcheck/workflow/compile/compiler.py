@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from loadcheck.documents.document import read_document
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING, read_document
 from loadcheck.documents.problems import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
@@ -136,7 +135,7 @@ def _inputs(
     settings: Settings, book: ArazzoDescription, workflow: model.Workflow
 ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
     """Resolve the inputs and check them, with copy 0 as an example."""
-    scope = Scope(face=WorkflowSignature(key="", inputs={}, outputs={}), run=settings.run)
+    scope = Scope(WorkflowSignature(key="", inputs={}, outputs={}), settings.run)
     resolver = Resolver(scope, book.scribe, own=True)
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
 from loadcheck.workflow.expressions.values import (
     Evaluate,

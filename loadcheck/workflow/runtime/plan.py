@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.errors import Problem
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, UnsendableError

@@ -15,8 +15,8 @@ import trio.testing
 
 from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, stage_spans
-from loadcheck.load.runner import Runner
-from loadcheck.load.spec import LoadSpec
+from loadcheck.load.retry import Backoff
+from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import MEASURED, EarlyFailDetector, ProbeTemplate, probing
@@ -33,10 +33,9 @@ from loadcheck.scenario.model import (
     Verify,
     Workflow,
 )
-from loadcheck.verify.abort import Aborted
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.metrics import MetricNames
-from loadcheck.verify.thresholds import parse_all
+from loadcheck.verify.thresholds import Aborted, parse_all
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Request
 from tests.load.test_runner import FakeTransport, OneStep, now_ns
@@ -112,24 +111,20 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
             load = given.load
             assert isinstance(load, OpenLoad)
             pacer = OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=5)
-            named = [(stage.name, stage) for stage in load.stages]
-            record = Record(OneStep.steps, 0, None, stage_spans(pacer, named, {MEASURED}))
+            record = Record(OneStep.steps, 0, None, stage_spans(pacer, {MEASURED}))
             monitor = Monitor(record.stages)
             if stalled:
                 record.stalls.add(now_ns(), now_ns() + 10**13)
             thresholds, problems = parse_all(given.thresholds, words(given))
             assert not problems
             target.free_s = 0.0
-            spec = LoadSpec(
-                plan=OneStep(),  # type: ignore[arg-type]
-                ingest=0,
-                load=load,
-                retry=Retry(attempts=1),
-                drain_s=1000,
-                seed=5,
+            runner = Runner(
+                OneStep(),  # type: ignore[arg-type]
+                FakeTransport(nursery, target),
+                record,
+                Rules(backoff=Backoff(Retry(attempts=1), seed=1)),
+                Clock(now_ns=now_ns, spin_ns=0),
             )
-            transport = FakeTransport(nursery, target)
-            runner = Runner(spec, transport, record, clock=now_ns, spin_ns=0)
             watchdog = EarlyFailDetector(
                 thresholds, [stage.span for stage in record.stages], alone="send"
             )
@@ -149,7 +144,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
                         runner.stop()
 
             nursery.start_soon(each_second, now_ns(), close, now_ns)
-            await runner.run()
+            await runner.run_open(pacer, max_in_flight=load.max_in_flight, drain_s=1000)
             nursery.cancel_scope.cancel()
         judged = [threshold.judge(figures()) for threshold in thresholds]
         return SimpleNamespace(

@@ -22,6 +22,7 @@ import orjson
 import loadcheck
 from loadcheck import scenario as scenarios
 from loadcheck.cli.exits import exit_of
+from loadcheck.load import engine
 from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
@@ -363,21 +364,22 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     """Put the service in the network's place."""
 
     @asynccontextmanager
-    async def in_memory(*_: Any, **__: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
-        yield copies, cast(HttpxTransport, queries)
+    async def in_memory(*_: Any) -> AsyncIterator[LoadTransport]:
+        yield copies
 
     async def reachable(*_: Any) -> None:
         """Find the target there."""
 
     @asynccontextmanager
-    async def later(*_: Any, **__: Any) -> AsyncIterator[HttpxTransport]:
+    async def asking(*_: Any) -> AsyncIterator[HttpxTransport]:
         yield cast(HttpxTransport, queries)
 
     name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
     with (
-        mock.patch.object(sys.modules[execute.__module__], "transports", in_memory),
+        mock.patch.object(engine, "open_transport", in_memory),
+        mock.patch.object(sys.modules[execute.__module__], "httpx_transport", asking),
         mock.patch.object(sys.modules[RunSession.__module__], "refusal", reachable),
-        mock.patch.object(sys.modules[again.__module__], "httpx_transport", later),
+        mock.patch.object(sys.modules[again.__module__], "httpx_transport", asking),
         mock.patch.object(identity, "new_id", return_value=name),
     ):
         yield

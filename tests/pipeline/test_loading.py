@@ -1,15 +1,14 @@
-"""What of a scenario reaches the generator."""
+"""What of a scenario reaches the load engine."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from loadcheck import scenario as scenarios
+from loadcheck.load.pacer import max_in_flight, max_requests, planned_copies
 from loadcheck.load.retry import Backoff
-from loadcheck.load.spec import LoadSpec, max_in_flight, planned_copies
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 
@@ -22,7 +21,7 @@ def load(name: str, *overrides: str) -> Scenario:
 
 def answer(status: int) -> Exchange:
     request = Request(0, Origin("http", "127.0.0.1", 80), b"POST / HTTP/1.1\r\n", b"")
-    return Exchange(request, status=status)
+    return Exchange(request).answered(status)
 
 
 def test_the_burst_asks_for_what_its_stages_add_up_to() -> None:
@@ -43,8 +42,7 @@ def test_a_request_that_is_not_full_needs_a_connection_too(together: int, reques
         f"load={{model='closed', concurrency=100, copies=500, copies_per_request={together}}}",
     )
     assert max_in_flight(scenario.load) == 100
-    nothing: Any = None
-    assert LoadSpec(plan=nothing, ingest=0, load=scenario.load).max_requests == requests
+    assert max_requests(scenario.load) == requests
 
 
 def test_an_open_load_is_bounded_by_max_in_flight() -> None:
