@@ -245,6 +245,7 @@ async def run_load(
         WorkflowError: The workflow does not compile.
     """
     async with open_engine(spec) as engine:
+        engine.record.timeline.keeps_samples = True
         await engine.warm()
         await engine.run(listener or Listener(), begin)
     engine.record.close()
