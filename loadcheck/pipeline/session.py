@@ -44,13 +44,19 @@ from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Aborted, AbortPolicy, Judged, Threshold, ThresholdAbort
+from loadcheck.verify.thresholds import (
+    Aborted,
+    AbortPolicy,
+    Judged,
+    ParsedThreshold,
+    ThresholdAbort,
+)
 from loadcheck.verify.verdict import Finding, SentCounts
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
 
-AbortPolicyFactory = Callable[[Sequence[Threshold], Sequence[StageSpan]], AbortPolicy]
+AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
 """Makes of a run's thresholds and stages what may stop its load early."""
 
 

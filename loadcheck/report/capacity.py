@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
 
 _COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from loadcheck.escaping import printable
-from loadcheck.report import page as words
+from loadcheck.report import words
 
 Preview = Mapping[str, Any]
 

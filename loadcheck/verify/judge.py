@@ -15,7 +15,7 @@ from loadcheck.measure.record import Record
 from loadcheck.verify.check import broken, compose
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Kind
-from loadcheck.verify.thresholds import Aborted, Judged, Threshold, apply_abort
+from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01
@@ -148,7 +148,7 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
             "asked_s": asked_s,
             "cpu_share": cpu_share,
             "paused": len(record.paused),
-            "voided": [judgement.threshold.expression for judgement in voided],
+            "voided": [judgement.threshold.check for judgement in voided],
         },
     )
 
@@ -250,7 +250,7 @@ class Judgement:
 
 
 def judge(
-    thresholds: Sequence[Threshold],
+    thresholds: Sequence[ParsedThreshold],
     figures: RunFigures,
     findings: Sequence[Finding],
     *,

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from loadcheck.escaping import cell, printable_document
-from loadcheck.report import capacity, headline
-from loadcheck.report import page as words
+from loadcheck.report import capacity, headline, words
 from loadcheck.report.markdown import MARKS, plain, table
 
 # what XML 1.0 does not allow, not even escaped (section 2.2)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import capacity as told
-from loadcheck.report import headline
-from loadcheck.report import page as words
+from loadcheck.report import headline, words
 from loadcheck.report.page import (
     Axis,
     Block,

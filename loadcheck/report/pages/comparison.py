@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import comparison as told
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.page import Bar, Block, Cell, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import overlay
 

@@ -14,7 +14,7 @@ import numpy as np
 from loadcheck.measure import Histogram
 from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS, Matrix
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.page import Axis, Chart, Number, Scale, Series, Table, Unit
 from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
 from loadcheck.result import store as stored

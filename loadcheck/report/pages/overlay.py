@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.page import Axis, Chart, Mark, Number, Scale, Series, Shape, Table, Unit
 from loadcheck.report.pages.latency import GROUP, TIME
 

@@ -13,8 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.report import headline
-from loadcheck.report import page as words
+from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Check, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, latency, timeline
 

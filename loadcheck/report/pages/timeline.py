@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.page import Axis, Chart, Mark, Number, Series, Shape, Table, Unit
 from loadcheck.report.pages import latency
 from loadcheck.report.pages.latency import GROUP, TIME
