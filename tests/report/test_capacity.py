@@ -143,6 +143,7 @@ def probe(number: int, rate: float, verdict: str, **more: Any) -> dict[str, Any]
         "visibility": {"p95_s": 0.7},
         "lost_at_least": 0,
         "carried_rate": None,
+        "lost_at_least": 0,
         **more,
     }
 
