@@ -141,7 +141,6 @@ def probe(number: int, rate: float, verdict: str, **more: Any) -> dict[str, Any]
         "latency": times,
         "error_rate": 0.0,
         "visibility": {"p95_s": 0.7},
-        "lost_at_least": 0,
         "carried_rate": None,
         "lost_at_least": 0,
         **more,
