@@ -1,5 +1,8 @@
 """loadcheck: a load generator that proves its load arrived.
 
+From Python: :func:`run` a scenario, :func:`load` a results file, :func:`compare` two; see
+:mod:`loadcheck.api`, which is imported when one of its names is first used.
+
 The packages, in the order in which data flows through them: :mod:`loadcheck.scenario` reads what
 to do, :mod:`loadcheck.workflow` compiles what to send, :mod:`loadcheck.load` sends it,
 :mod:`loadcheck.measure` holds what was seen, :mod:`loadcheck.verify` asks the service and judges,
@@ -7,4 +10,63 @@ to do, :mod:`loadcheck.workflow` compiles what to send, :mod:`loadcheck.load` se
 the whole program in one function; :mod:`loadcheck.emulator` is the service to try it on.
 """
 
+import importlib
+import sys
+from types import ModuleType
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Comparison",
+    "ConsentError",
+    "Figure",
+    "Finding",
+    "InputError",
+    "Lag",
+    "Latency",
+    "LoadcheckError",
+    "Result",
+    "ResultFileError",
+    "ScenarioError",
+    "Step",
+    "TargetError",
+    "Threshold",
+    "WorkflowError",
+    "compare",
+    "load",
+    "run",
+    "run_sync",
+]
+
+
+class _Room(ModuleType):
+    """A package whose name is a function's as well: called, it is the function."""
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        return _public(self.__name__.rpartition(".")[2])(*args, **kwargs)  # type: ignore[operator]
+
+
+class _House(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        """Let ``loadcheck.load`` and ``loadcheck.compare``, once imported, be called as well."""
+        if name in __all__ and isinstance(value, ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _House
+
+
+def _public(name: str) -> object:
+    # what it imports takes a second
+    return getattr(importlib.import_module("loadcheck.api"), name)
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _public(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -27,7 +27,7 @@ def test_the_scenario_shown_is_the_scenario_shipped() -> None:
 
 def test_the_output_shown_is_that_of_the_example_shipped() -> None:
     shown = terminal.summary(
-        read(EXAMPLE), color=False, width=100, path="results/example-burst.json"
+        read(EXAMPLE), color=False, width=100, paths=["results/example-burst.json"]
     )
     assert shown in blocks("text")
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +16,11 @@ from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     Force,
     Json,
+    Junit,
     Live,
+    Markdown,
     Output,
+    Page,
     Quiet,
     Seed,
     Servers,
@@ -81,6 +84,9 @@ def capacity(
             metavar="DIR", help="Keep the results file of every probe there.", show_default=False
         ),
     ] = None,
+    page: Page = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
     force: Force = False,
     seed: Seed = None,
     consent: Live = False,
@@ -96,12 +102,11 @@ def capacity(
     import anyio  # noqa: PLC0415
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import tell  # noqa: PLC0415
+    from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
-    from loadcheck.report import capacity as report  # noqa: PLC0415
 
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
@@ -118,28 +123,46 @@ def capacity(
         consent=consent,
     )
     view = _View(quiet=quiet)
-    searched = anyio.run(
-        partial(search, loaded, options, view), backend_options={"use_uvloop": True}
-    )
-    view.settle()
-    for note in view.notes:
-        tell(Problem(message=note, severity="warning"))
-    document = searched.document
-    unsaved = searched.unsaved
+    with Reports(page, junit, markdown, result=file, replace=force) as reports:
+        searched = anyio.run(
+            partial(search, loaded, options, view), backend_options={"use_uvloop": True}
+        )
+        view.settle()
+        for note in view.notes:
+            tell(Problem(message=note, severity="warning"))
+        document = searched.document
+        try:
+            reports.write(document)
+        finally:
+            _print(searched, reports.written, as_json=as_json, quiet=quiet)
+    reports.check()
+    raise typer.Exit(_exit(searched.interrupted, searched.inconsistent, document["verdict"]))
+
+
+def _print(searched: Any, also: Sequence[Path], *, as_json: bool, quiet: bool) -> None:
+    """Print the answer, and hand over what could not be saved.
+
+    Raises:
+        ResultFileError: It could not be saved.
+    """
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.report import capacity as report  # noqa: PLC0415
+
+    document, unsaved = searched.document, searched.unsaved
     stream = sys.stderr if as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
-    path = terminal.shown_path(searched.path if unsaved is None else None)
+    paths = [terminal.shown_path(path) for path in ([] if unsaved else [searched.path])]
+    paths += map(terminal.shown_path, also)
     if quiet:
-        stream.write(f"{report.headline(document)}  {path}".rstrip() + "\n")
+        stream.write("  ".join([report.headline(document), *paths]) + "\n")
     else:
         color = terminal.has_color(stream)
-        stream.write(report.summary(document, color=color, width=terminal.width(), path=path))
+        stream.write(report.summary(document, color=color, width=terminal.width(), paths=paths))
     if as_json:
         terminal.write_json(document)
     elif unsaved is not None:
         terminal.offer(document, searched.path)
     if unsaved is not None:
         raise unsaved
-    raise typer.Exit(_exit(searched.interrupted, searched.inconsistent, document["verdict"]))
 
 
 def _settings(

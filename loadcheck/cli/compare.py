@@ -47,7 +47,7 @@ def compare(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Results files: of the base, and last of the candidate.",
+            help="Results files: the base first, the candidate last.",
             metavar="BASE... CANDIDATE",
             show_default=False,
             autocompletion=result_files,
@@ -57,7 +57,7 @@ def compare(
         list[Path] | None,
         typer.Option(
             "--to",
-            help="Results files of the candidate, one or more; then all others are the base's.",
+            help="Results files of the candidate, one or more; all others are then the base.",
             metavar="CANDIDATE...",
             show_default=False,
             autocompletion=result_files,
@@ -67,7 +67,7 @@ def compare(
         str,
         typer.Option(
             "--tolerance",
-            help="A difference of this share of the base is as good as none.",
+            help="Relative changes up to this size count as no change.",
             metavar="PERCENT",
         ),
     ] = "5%",
@@ -85,15 +85,22 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
     ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing-base",
+            help="Exit with 0 if no base exists yet: for the first run of a CI job.",
+        ),
+    ] = False,
     force: Annotated[
         bool,
         typer.Option(
             "--force",
-            help="Compare runs that cannot be compared; write over a file that is there.",
+            help="Compare runs that differ in scenario or target; overwrite existing files.",
         ),
     ] = False,
 ) -> None:
-    """Tell whether runs are worse than earlier ones, and whether that is more than chance.
+    """Find out whether runs are worse than earlier ones, and whether that is more than chance.
 
     Exit codes: 0 no figure is worse, 2 the runs cannot be compared, 3 inconclusive, 4 a figure
     is worse by more than the tolerance.
@@ -105,6 +112,8 @@ def compare(
 
     base, candidate = _sides(files, to or [])
     share = _share(tolerance)
+    if allow_missing:
+        base = [path for path in base if path.exists()]
     if output is not None:
         _spare(output, [*base, *candidate])
     with ResultFile(output, replace=force) if output is not None else nullcontext() as place:
@@ -121,6 +130,8 @@ def compare(
             sys.stdout.buffer.write(_written(document, written, to_terminal=True))
             sys.stdout.buffer.flush()
     code = {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(document["verdict"], Exit.PASS)
+    if not base:
+        code = Exit.PASS
     raise typer.Exit(code)
 
 
@@ -135,7 +146,7 @@ def _sides(files: list[Path], to: list[Path]) -> tuple[list[Path], list[Path]]:
 
     base, candidate = (files, to) if to else (files[:-1], files[-1:])
     if not base:
-        message = f"there is nothing to compare {candidate[0]} with"
+        message = f"nothing to compare {candidate[0]} with"
         raise InputError(Problem(message=message, remedy="name the base first, the candidate last"))
     return base, candidate
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 def stored(path: Path) -> dict[str, Any]:
@@ -50,6 +50,102 @@ def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
         )
     with ResultFile(path, replace=replace) as file:
         file.write(data)
+
+
+class Reports:
+    """The page, the JUnit file and the summary in Markdown that a command makes of its result.
+
+    Their places are claimed before anything is sent: what is wrong with them is told then.
+
+    Args:
+        page: Where the HTML page goes; None for none.
+        junit: Where the checks go as JUnit XML.
+        markdown: Where the summary goes.
+        result: Where the result itself goes, if that has been said.
+        replace: Write over files that are there.
+
+    Attributes:
+        written: What has been written.
+        failed: Why others could not be.
+
+    Raises:
+        ResultFileError: One of them must not be written.
+    """
+
+    def __init__(
+        self,
+        page: Path | None,
+        junit: Path | None,
+        markdown: Path | None,
+        *,
+        result: Path | None,
+        replace: bool,
+    ) -> None:
+        from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
+        from loadcheck.result import ResultFile  # noqa: PLC0415
+
+        self.written: list[Path] = []
+        self.failed: list[Problem] = []
+        self._files: dict[str, ResultFile] = {}
+        self._claims = ExitStack()
+        taken = {} if result is None else {result.absolute(): "--output"}
+        for name, path in (("report", page), ("junit", junit), ("markdown", markdown)):
+            if path is None:
+                continue
+            option = f"--{name}"
+            other = taken.setdefault(path.absolute(), option)
+            if other != option:
+                self._claims.close()
+                message = f"is what both {other} and {option} name"
+                problem = Problem(file=str(path), message=message, remedy="name two files")
+                raise ResultFileError(problem)
+            try:
+                file = ResultFile(path, replace=replace, option=option)
+            except ResultFileError:
+                self._claims.close()
+                raise
+            self._files[name] = self._claims.enter_context(file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._claims.close()
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write them all: one that cannot be written keeps no other from it."""
+        if not self._files:
+            return
+        import orjson  # noqa: PLC0415  # imports here keep --help quick
+
+        from loadcheck.errors import SaveError  # noqa: PLC0415
+        from loadcheck.report.export import FORMATS  # noqa: PLC0415
+        from loadcheck.report.html import page  # noqa: PLC0415
+        from loadcheck.result.store import encoded  # noqa: PLC0415
+
+        # the same as from the file: what is hidden there is hidden here
+        saved = orjson.loads(encoded(document))
+        for name, file in self._files.items():
+            data = (
+                page(saved) if name == "report" else FORMATS[kind_of(saved)][name](saved).encode()
+            )
+            try:
+                file.write(data)
+            except SaveError as error:
+                self.failed += error.problems
+            else:
+                self.written.append(file.path)
+
+    def check(self) -> None:
+        """Raise what kept files from being written, if anything did.
+
+        Raises:
+            SaveError: Why.
+        """
+        from loadcheck.errors import SaveError  # noqa: PLC0415  # keeps --help quick
+
+        if self.failed:
+            raise SaveError(self.failed)
 
 
 def is_same(path: Path, other: Path) -> bool:

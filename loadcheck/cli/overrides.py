@@ -111,6 +111,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print the results document o
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the answer in one line.")]
 
 
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", "-r", metavar="FILE", help="Also write an HTML page.", show_default=False
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit", metavar="FILE", help="Also write the checks as JUnit XML.", show_default=False
+    ),
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown", metavar="FILE", help="Also write a summary in Markdown.", show_default=False
+    ),
+]
+
+
 def placed(output: Path | None) -> tuple[Path, Path | None]:
     """Return the directory and the file that ``--output`` means; None: a file of any name."""
     if output is not None and (is_folder(output) or str(output).endswith("/")):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.completion import result_files
-from loadcheck.cli.overrides import Json, Quiet
+from loadcheck.cli.overrides import Json, Junit, Markdown, Page, Quiet
 
 
 def reconcile(
@@ -31,6 +31,10 @@ def reconcile(
         bool,
         typer.Option("--export", help="Download the events and compare them one by one: exact."),
     ] = False,
+    page: Page = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing reports.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,11 +45,22 @@ def reconcile(
 
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
 
     options = ReconcileOptions(consent=consent, server=server, export=export)
-    asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
-    terminal.print_run(
-        asked.document, asked.path, unsaved=asked.unsaved, as_json=as_json, quiet=quiet
-    )
+    with Reports(page, junit, markdown, result=result, replace=force) as reports:
+        asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
+        try:
+            reports.write(asked.document)
+        finally:
+            terminal.print_run(
+                asked.document,
+                asked.path,
+                also=reports.written,
+                unsaved=asked.unsaved,
+                as_json=as_json,
+                quiet=quiet,
+            )
+    reports.check()
     raise typer.Exit(exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False))

@@ -13,8 +13,11 @@ from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     Force,
     Json,
+    Junit,
     Live,
+    Markdown,
     Output,
+    Page,
     Quiet,
     Seed,
     Servers,
@@ -41,6 +44,9 @@ def run(
     servers: Servers = None,
     strict: Strict = False,
     output: Output = None,
+    page: Page = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
     force: Force = False,
     seed: Seed = None,
     consent: Live = False,
@@ -56,6 +62,7 @@ def run(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
@@ -80,18 +87,24 @@ def run(
     wanted = metrics_settings(os.environ)
     if wanted is not None:
         view = telemetry.beside(view, wanted)
-    finished = anyio.run(
-        partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
-    )
-    terminal.print_run(
-        finished.document,
-        finished.path,
-        unsaved=finished.unsaved,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    with Reports(page, junit, markdown, result=file, replace=force) as reports:
+        finished = anyio.run(
+            partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
+        )
+        try:
+            reports.write(finished.document)
+        finally:
+            terminal.print_run(
+                finished.document,
+                finished.path,
+                also=reports.written,
+                unsaved=finished.unsaved,
+                as_json=as_json,
+                quiet=quiet,
+            )
     if finished.fault is not None:
         raise finished.fault
+    reports.check()
     if finished.interrupted:
         terminal.print_later(
             finished.document,

@@ -29,10 +29,10 @@ def show(
         terminal.write_json(document)
     elif kind_of(document) == "capacity":
         text = capacity.summary(
-            document, color=color, width=terminal.width(), path=terminal.shown_path(result)
+            document, color=color, width=terminal.width(), paths=[terminal.shown_path(result)]
         )
         sys.stdout.write(text)
     elif kind_of(document) == "comparison":
         sys.stdout.write(comparison.text(document, color=color, width=terminal.width()))
     else:
-        terminal.print_summary(document, path=result, stream=sys.stdout)
+        terminal.print_summary(document, paths=[result], stream=sys.stdout)

@@ -51,21 +51,24 @@ def is_drawable(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def print_summary(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
-    """Print a result for a person."""
-    shown = shown_path(path)
-    stream.write(terminal.summary(document, color=has_color(stream), width=width(), path=shown))
+def print_summary(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
+    """Print a result for a person, and the files that it is in."""
+    shown = [shown_path(path) for path in paths]
+    color = has_color(stream)
+    stream.write(terminal.summary(document, color=color, width=width(), paths=shown))
 
 
-def print_headline(document: Mapping[str, Any], *, path: Path | None, stream: TextIO) -> None:
-    """Print the verdict in one line."""
-    stream.write(f"{headline.line(document)}  {shown_path(path)}".rstrip() + "\n")
+def print_headline(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
+    """Print the verdict in one line, and the files that it is in."""
+    told = [headline.line(document), *map(shown_path, paths)]
+    stream.write("  ".join(told) + "\n")
 
 
 def print_run(
     document: Mapping[str, Any],
     path: Path,
     *,
+    also: Sequence[Path] = (),
     unsaved: ResultFileError | None,
     as_json: bool,
     quiet: bool,
@@ -77,7 +80,7 @@ def print_run(
     """
     stream = sys.stderr if as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
     show = print_headline if quiet else print_summary
-    show(document, path=None if unsaved else path, stream=stream)
+    show(document, paths=[*([] if unsaved else [path]), *also], stream=stream)
     if as_json:
         write_json(document)
     elif unsaved is not None:

@@ -12,7 +12,7 @@ from loadcheck.compare.comparable import Difference, differences, unfinished
 from loadcheck.compare.evidence import Evidence, Unknown, evidence
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.intervals import Intervals, curves
-from loadcheck.compare.judge import CONFIDENCE, Judged, judge
+from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.result.schema_comparison import SCHEMA, Change
 
@@ -42,7 +42,7 @@ def compare(
     """Return the document of a comparison.
 
     Args:
-        base: Runs to compare with.
+        base: Runs to compare with; without any there is no figure and the verdict is "unsure".
         candidate: Runs of what is new.
         tolerance: A difference of at most this share of the base is as good as none.
         force: Go on although the runs cannot be compared.
@@ -59,6 +59,7 @@ def compare(
     found = [evidence(run.document, cut) for run, cut in zip(runs, intervals, strict=True)]
     shown = [_run(run, cut) for run, cut in zip(runs, intervals, strict=True)]
     sides = found[: len(base)], found[len(base) :]
+    figures = _figures([*sides[0], *sides[1]]) if base else []
     judged = [
         judge(
             figure,
@@ -66,7 +67,7 @@ def compare(
             [_of(run, figure) for run in sides[1]],
             tolerance,
         )
-        for figure in _figures([*sides[0], *sides[1]])
+        for figure in figures
     ]
     return {
         "schema": SCHEMA,
@@ -78,7 +79,7 @@ def compare(
         "confidence": CONFIDENCE,
         "forced": [str(problem) for problem in problems],
         "differences": [asdict(difference) for difference in apart],
-        "notes": _notes(base, candidate),
+        "notes": [*_notes(base, candidate), *_advice(judged, len(base), len(candidate))],
         "figures": [_figure(one) for one in judged],
         "base": shown[: len(base)],
         "candidate": shown[len(base) :],
@@ -162,12 +163,12 @@ def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:
     notes = []
     if len(base) == len(candidate) == 1:
         notes.append(
-            "One run a side: the intervals hold what varied within the runs, not what may vary "
-            "between them. Several runs a side tell both."
+            "One run per side: the intervals cover the variance within the runs, not between "
+            "them. Use at least three runs per side to include run-to-run variance."
         )
     notes += [
-        f"{run.file} is of an earlier version and has no intervals: one run of it tells how large "
-        "a figure was, not how sure that is."
+        f"{run.file} was written by an earlier version and has no intervals: a single run of it "
+        "shows how large a figure was, not how certain that is."
         for run in (*base, *candidate)
         if not run.document.get("intervals")
     ]
@@ -178,6 +179,20 @@ def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:
         if finding["check"] == "generator"
     ]
     return notes
+
+
+def _advice(judged: Sequence[Judged], base: int, candidate: int) -> list[str]:
+    """Return how many runs would settle the core figures that are left open."""
+    needed = [one.runs_needed for one in judged if one.figure.core and one.runs_needed]
+    if not needed:
+        return []
+    number = max(needed)
+    several = f"about {number}" if number <= MOST_RUNS else f"more than {MOST_RUNS}"
+    advice = (
+        f"The runs of a side vary too much: {several} runs per side would settle the figures that "
+        f"are unsure (now {base} and {candidate}). A quieter machine or a longer load needs fewer."
+    )
+    return [advice]
 
 
 def _figure(one: Judged) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,11 @@ from loadcheck.compare.student import two_sided
 from loadcheck.result.schema_comparison import Change
 
 CONFIDENCE = 0.95
+MOST_RUNS = 20
+"""Nobody is advised to do more runs per side than that."""
+_FEWEST_RUNS = 2
+_TELLING = math.log(2)
+"""An interval that reaches further, to half or to twice the difference, is not shown."""
 
 Method = Literal["intervals", "runs", "exact", "none"]
 
@@ -35,6 +40,8 @@ class Judged:
             between runs, a proof, or nowhere.
         word: What it comes to.
         why: Why there is no interval; "" if there is.
+        runs_needed: How many runs per side would settle what the given ones leave open; more than
+            :data:`MOST_RUNS` if that is no sensible number; None if nothing tells.
     """
 
     figure: Figure
@@ -46,6 +53,7 @@ class Judged:
     method: Method = "none"
     word: Change = Change.UNSURE
     why: str = ""
+    runs_needed: int | None = None
 
     @property
     def difference(self) -> float | None:
@@ -131,13 +139,41 @@ def _measured(
     # of each side some may be the generator's own delay, so that the true difference may be as
     # much lower or higher
     own = [max(one.own for one in side) for side in (base, candidate)]
-    return _worded(
+    worded = _worded(
         judged,
         low=max(low - own[1], -values[0]),
         high=high + own[0],
         margin=max(tolerance * abs(values[0]), figure.floor),
         method="runs" if several else "intervals",
     )
+    if worded.word is not Change.UNSURE or not several or not logarithmic:
+        return worded
+    within = deviation / math.sqrt(1 / len(base) + 1 / len(candidate))
+    needed = runs_needed(within, math.log1p(worded.margin / abs(values[0])))
+    worded = replace(worded, runs_needed=needed)
+    if reach <= _TELLING:
+        return worded
+    # an interval from a small part to a large multiple of the base says nothing but this
+    about = f"about {needed}" if needed <= MOST_RUNS else f"over {MOST_RUNS}"
+    why = f"needs {about} runs"
+    return replace(worded, low=None, high=None, method="none", why=why)
+
+
+def runs_needed(deviation: float, margin: float) -> int:
+    """Return how many runs per side make an interval reach no further than a margin.
+
+    Args:
+        deviation: Between runs of one side.
+        margin: In the same unit.
+
+    Returns:
+        One more than :data:`MOST_RUNS` if as many do not suffice.
+    """
+    for number in range(_FEWEST_RUNS, MOST_RUNS + 1):
+        reach = two_sided(CONFIDENCE, 2 * number - 2) * deviation * math.sqrt(2 / number)
+        if reach <= margin:
+            return number
+    return MOST_RUNS + 1
 
 
 def _between(

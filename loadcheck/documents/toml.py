@@ -9,13 +9,15 @@ From a file to a document that knows its lines, or to the one problem that preve
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.documents.node import Node, dotted, grow
@@ -365,3 +367,25 @@ def toml_remedy(reason: str, line: str) -> str:
 def _is_bare_word(reason: str, line: str) -> bool:
     expected = reason.startswith(("invalid value", "expected newline"))
     return expected and _UNQUOTED.search(line) is not None
+
+
+def as_toml(value: Any) -> str:
+    """Return a value of JSON as TOML, in one line.
+
+    Raises:
+        ScenarioError: It has a part that TOML cannot say: null, or what is no JSON at all.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        members = (f"{as_toml(str(name))} = {as_toml(part)}" for name, part in value.items())
+        return f"{{ {', '.join(members)} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_toml, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    message = f"TOML has no {type(value).__name__}"
+    remedy = "expected a string, a number, true or false, an array or a table"
+    raise ScenarioError(Problem(message=message, remedy=remedy))

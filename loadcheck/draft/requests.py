@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.toml import as_toml
 from loadcheck.draft import words
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.fields import Field, Kind, Tree
@@ -176,7 +177,7 @@ class _Writer:
         if sample is MISSING or isinstance(sample, dict | list):
             return self._asked(name, each)
         self.done.inputs.setdefault(
-            name, DraftInput(value=toml(sample), type=type_, text=kind.text)
+            name, DraftInput(value=as_toml(sample), type=type_, text=kind.text)
         )
         return f"$inputs.{name}"
 
@@ -297,12 +298,3 @@ def snake(name: str) -> str:
 
 def _parts(name: str) -> Iterable[str]:
     return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name)
-
-
-def toml(value: Any) -> str:
-    """Return a JSON scalar as TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -9,9 +9,10 @@ from typing import Any, Final
 import yaml
 
 from loadcheck.documents.pointer import MISSING, format_pointer
+from loadcheck.documents.toml import as_toml
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate
-from loadcheck.draft.requests import DraftRequests, camel, toml
+from loadcheck.draft.requests import DraftRequests, camel
 
 SOURCE: Final = "api"
 """Name of the source description."""
@@ -156,8 +157,8 @@ def scenario(
         "#",
         f"# Drafted by loadcheck init from {source}. It is yours: change what you like.",
         "",
-        f"description = {toml(f'One event for each of {10 * rate:,} users')}",
-        f"workflow = {toml(document)}",
+        f"description = {as_toml(f'One event for each of {10 * rate:,} users')}",
+        f"workflow = {as_toml(document)}",
         "",
         "thresholds = [",
         '    "error_rate < 1%",',
@@ -172,7 +173,7 @@ def scenario(
         "",
         "[target]",
         'kind = "live"' + ("                       # leaves this machine only with --live" * away),
-        f"servers = {{ {SOURCE} = {toml(server)} }}",
+        f"servers = {{ {SOURCE} = {as_toml(server)} }}",
         "",
         "[inputs]",
     ]
@@ -198,17 +199,17 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
     if choice.count is None:
         return ["enabled = false                     # nothing in this API counts users"]
     entries = {
-        "ingest": (toml(step_id(choice.ingest)), "sends one user's event"),
-        "step": (toml(step_id(choice.count)), "is asked how many users there are"),
+        "ingest": (as_toml(step_id(choice.ingest)), "sends one user's event"),
+        "step": (as_toml(step_id(choice.count)), "is asked how many users there are"),
         "user": ('"$inputs.userId"', "whom the service counts"),
-        "uniques": (toml(choice.uniques), "the number of users in its answer"),
+        "uniques": (as_toml(choice.uniques), "the number of users in its answer"),
     }
     if choice.totals is not None:
-        entries["totals"] = (toml(choice.totals), "the number of events")
+        entries["totals"] = (as_toml(choice.totals), "the number of events")
     entries |= {
         "every": ('"1s"', "ask so often, during the load and after it"),
         "quiet": ('"3s"', "settled: everybody counted, or the count still for so long"),
-        "deadline": (toml(deadline), "after the last answer; whoever is missing is lost"),
+        "deadline": (as_toml(deadline), "after the last answer; whoever is missing is lost"),
     }
     return _commented(entries)
 

@@ -1,8 +1,8 @@
-"""The embedded emulator: ``python -m loadcheck.emulator --embedded``.
+"""The embedded emulator: ``python -m loadcheck.emulator --embedded [DESCRIPTOR]``.
 
-Reads one line of JSON, its configuration, from stdin; answers with one line of JSON on stdout that
-says where it listens; and serves until stdin ends, which it does when the parent does, however
-that comes about.
+Listens on the bound socket whose descriptor it inherits, else on a free port. Reads one line of
+JSON, its configuration, from stdin; answers with one line of JSON on stdout that says where it
+listens; and serves until stdin ends, which it does when the parent does, however that comes about.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -28,8 +29,8 @@ _USAGE_ERROR = 2
 
 def main(arguments: list[str]) -> int:
     """Serve until stdin ends; return the exit code."""
-    if arguments != ["--embedded"]:
-        sys.stderr.write("usage: python -m loadcheck.emulator --embedded\n")
+    if arguments[:1] != ["--embedded"] or not all(each.isdecimal() for each in arguments[1:]):
+        sys.stderr.write("usage: python -m loadcheck.emulator --embedded [DESCRIPTOR]\n")
         return _USAGE_ERROR
     # Ctrl-C in a terminal reaches the whole process group; what it means the parent decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -38,15 +39,16 @@ def main(arguments: list[str]) -> int:
     except (ConfigError, orjson.JSONDecodeError) as error:
         _say({"error": str(error)})
         return _USAGE_ERROR
-    run(_serve(Emulator(config)))
+    bound = socket.socket(fileno=int(arguments[1])) if len(arguments) > 1 else None
+    run(_serve(Emulator(config), bound))
     return 0
 
 
-async def _serve(emulator: Emulator) -> None:
+async def _serve(emulator: Emulator, bound: socket.socket | None) -> None:
     # a path nobody can guess: what can move the clock is not for the clients under test
     control = f"/control/{secrets.token_urlsafe(12)}"
     Control(emulator).install(emulator.router, control)
-    async with serving(emulator, _HOST, 0) as url:
+    async with serving(emulator, _HOST, 0, bound=bound) as url:
         _say(
             {
                 "url": url,

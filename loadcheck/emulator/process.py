@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ import anyio
 import anyio.abc
 import orjson
 
+_HOST = "127.0.0.1"
 _START_S = 30.0
 _STOP_S = 5.0
 
@@ -46,24 +49,67 @@ class Running:
         return self._process.returncode is None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """Address and keys of an emulator that has not been started.
+
+    Attributes:
+        url: Base URL of all its endpoints; nobody listens there yet.
+        api_key: Of its project.
+        secret_key: Of its project, for queries.
+        bound: Holds the port until the emulator has it.
+    """
+
+    url: str
+    api_key: str
+    secret_key: str = field(repr=False)
+    bound: socket.socket = field(repr=False)
+
+
+@contextmanager
+def reserve(config: Mapping[str, Any]) -> Iterator[Reservation]:
+    """Reserve a port of this machine and draw keys, so that both are known before anything starts.
+
+    Args:
+        config: The emulator's configuration, whose own keys stand.
+    """
+    with socket.socket() as bound:
+        bound.bind((_HOST, 0))
+        yield Reservation(
+            url=f"http://{_HOST}:{bound.getsockname()[1]}",
+            api_key=config.get("api_key") or secrets.token_hex(16),
+            secret_key=config.get("secret_key") or secrets.token_hex(16),
+            bound=bound,
+        )
+
+
 @asynccontextmanager
-async def embedded(config: Mapping[str, Any]) -> AsyncIterator[Running]:
+async def embedded(
+    config: Mapping[str, Any], reserved: Reservation | None = None
+) -> AsyncIterator[Running]:
     """Run an emulator in a process of its own for the length of a block.
 
     Args:
         config: What :func:`loadcheck.emulator.config.parse` takes.
+        reserved: Where it is to listen, and its keys; None: somewhere, with keys of its own.
 
     Raises:
         EmulatorStartError: It refused the configuration, or ended, or did not answer in time.
     """
+    command = [sys.executable, "-m", "loadcheck.emulator", "--embedded"]
+    inherited: tuple[int, ...] = ()
+    if reserved is not None:
+        keys = {"api_key": reserved.api_key, "secret_key": reserved.secret_key}
+        config, inherited = {**config, **keys}, (reserved.bound.fileno(),)
+        command.append(str(inherited[0]))
     process = await anyio.open_process(
-        [sys.executable, "-m", "loadcheck.emulator", "--embedded"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, pass_fds=inherited
     )
     try:
-        yield await _greet(process, config)
+        running = await _greet(process, config)
+        if reserved is not None:
+            reserved.bound.close()  # only the emulator itself keeps the port
+        yield running
     finally:
         with anyio.CancelScope(shield=True):
             await _stop(process)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -23,17 +24,22 @@ from loadcheck.emulator.service import Emulator
 
 @asynccontextmanager
 async def serving(
-    emulator: Emulator, host: str, port: int, journal: Journal | None = None
+    emulator: Emulator,
+    host: str,
+    port: int,
+    journal: Journal | None = None,
+    *,
+    bound: socket.socket | None = None,
 ) -> AsyncIterator[str]:
     """Serve for the length of a block, which gets the base URL.
 
-    A journal is closed at its end.
+    A journal is closed at its end. A bound socket stands for the address.
 
     Raises:
         OSError: The address cannot be had.
         JournalWriteError: Not everything that was stored could be kept.
     """
-    async with listening(emulator.router, host, port) as url:
+    async with listening(emulator.router, host, port, bound) as url:
         try:
             yield url
         finally:

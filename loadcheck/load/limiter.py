@@ -9,27 +9,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import anyio
 
 from loadcheck.load.transport import Sink
+from loadcheck.scenario.model import Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Request
 
 Submit = Callable[[Request, Sink], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """What one step may ask of the service.
-
-    Attributes:
-        concurrency: Requests under way at once; None for as many as come.
-        rate: Requests sent per second; None for as fast as they come.
-    """
-
-    concurrency: int | None = None
-    rate: float | None = None
 
 
 class StepLimiter:

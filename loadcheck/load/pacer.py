@@ -13,52 +13,21 @@ that fall due in a burst would wait for that, and the burst would measure handsh
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from loadcheck.measure.record import StageSpan
-
-
-def stage_spans(
-    pacer: OpenPacer, stages: Iterable[tuple[str, StageLike]], wanted: Collection[str]
-) -> tuple[StageSpan, ...]:
-    """Return where the stages that are wanted lie in a schedule."""
-    spans = []
-    begin_s, first = 0.0, 0
-    for name, stage in stages if wanted else ():
-        end_s = begin_s + stage.duration_s
-        last = pacer.due_before(end_s)
-        if name in wanted:
-            spans.append(StageSpan(name=name, begin_s=begin_s, end_s=end_s, first=first, last=last))
-        begin_s, first = end_s, last
-    return tuple(spans)
-
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Stage
 
 _CHUNK = 8192
 """Instants computed at once: few enough that it takes well under a millisecond."""
 _ROUNDING = 1e-9
 
 Array = npt.NDArray[np.float64]
-
-
-class StageLike(Protocol):
-    """A stretch of time in which the rate goes linearly from ``rate`` to ``end_rate``."""
-
-    @property
-    def duration_s(self) -> float:
-        """Its length, above zero."""
-
-    @property
-    def rate(self) -> float:
-        """Copies per second at its beginning."""
-
-    @property
-    def end_rate(self) -> float:
-        """Copies per second at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +44,7 @@ class OpenPacer:
         seed: Seed of the exponential variates.
     """
 
-    stages: Sequence[StageLike]
+    stages: Sequence[Stage]
     arrivals: Literal["constant", "poisson"] = "constant"
     seed: int = 0
 
@@ -188,20 +157,54 @@ class Warmup:
     connections: int
 
 
-def warmups(stages: Sequence[StageLike], *, together: int, limit: int) -> list[Warmup]:
-    """Return what to open ahead of an open load, and ahead of its stages where the rate rises.
+def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
+    """Return the schedule of an open load."""
+    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
 
-    Args:
-        stages: The load's.
-        together: Copies that share a request.
-        limit: The most connections.
-    """
+
+def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
+    """Return how many copies a load asks for; None if time alone decides."""
+    return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
+
+
+def max_in_flight(load: OpenLoad | ClosedLoad) -> int:
+    """Return the most copies that may be under way at once."""
+    return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
+
+
+def max_requests(load: OpenLoad | ClosedLoad) -> int:
+    """Return the most requests of copies that may be under way: the connections needed."""
+    return -(-max_in_flight(load) // load.copies_per_request)
+
+
+def stage_spans(pacer: OpenPacer, wanted: Collection[str]) -> tuple[StageSpan, ...]:
+    """Return where the stages of those names lie in a schedule."""
+    spans = []
+    begin_s, first = 0.0, 0
+    for stage in pacer.stages if wanted else ():
+        end_s = begin_s + stage.duration_s
+        last = pacer.due_before(end_s)
+        if stage.name in wanted:
+            spans.append(
+                StageSpan(name=stage.name, begin_s=begin_s, end_s=end_s, first=first, last=last)
+            )
+        begin_s, first = end_s, last
+    return tuple(spans)
+
+
+def warmups(load: OpenLoad | ClosedLoad) -> list[Warmup]:
+    """Return how many connections to open ahead, and when: also where the rate of a stage rises."""
+    limit = max_requests(load)
+    if load.preconnect is not None:
+        return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
+    if isinstance(load, ClosedLoad):
+        return [Warmup(at_s=0.0, connections=limit)]
     found: list[Warmup] = []
     begin_s = most = 0.0
-    for stage in stages:
+    for stage in load.stages:
         rate = max(stage.rate, stage.end_rate)
         if rate > most:
-            connections = min(limit, math.ceil(rate * _ANSWER_S / together))
+            connections = min(limit, math.ceil(rate * _ANSWER_S / load.copies_per_request))
             lead_s = _LEAD_S + connections / _PER_S
             found.append(Warmup(at_s=max(0.0, begin_s - lead_s), connections=connections))
             most = rate

@@ -6,24 +6,11 @@ What an attempt proves about the service's side.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from loadcheck.measure import Outcome
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.model import Retry
 from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Failure, retry_after_s
-
-
-def backoff(scenario: Scenario, seed: int) -> Backoff:
-    """Return the scenario's answer to failed attempts."""
-    retry = scenario.retry
-    return Backoff(
-        attempts=retry.attempts,
-        backoff_s=retry.backoff_s,
-        max_backoff_s=retry.max_backoff_s,
-        on=retry.on,
-        seed=seed,
-    )
-
 
 _KINDS = {
     Failure.CONNECT: "connection",
@@ -41,36 +28,30 @@ class Backoff:
     copies refused together do not come back together. ``Retry-After`` overrules it (RFC 9110
     section 10.2.3), up to five minutes.
 
+    Args:
+        retry: What is tried again, how often and after which waits.
+        seed: Of the random part of the waits.
+
     Attributes:
         closed: Set when the run ends: from then on nothing is tried again.
     """
 
-    __slots__ = ("_attempts", "_backoff_s", "_max_backoff_s", "_on", "_random", "closed")
+    __slots__ = ("_on", "_random", "_retry", "closed")
 
-    def __init__(
-        self,
-        *,
-        attempts: int,
-        backoff_s: float,
-        max_backoff_s: float,
-        on: Sequence[str],
-        seed: int,
-    ) -> None:
-        self._attempts = attempts
-        self._backoff_s = backoff_s
-        self._max_backoff_s = max_backoff_s
-        self._on = frozenset(on)
+    def __init__(self, retry: Retry, seed: int) -> None:
+        self._retry = retry
+        self._on = frozenset(retry.on)
         self._random: Callable[[], float] = random.Random(seed).random  # noqa: S311  # no secret
         self.closed = False
 
     def __call__(self, exchange: Exchange, attempt: int, /) -> float | None:
         """Return the seconds to wait before attempt ``attempt + 1``; None to give up."""
-        if self.closed or attempt >= self._attempts or not self._retryable(exchange):
+        if self.closed or attempt >= self._retry.attempts or not self._retryable(exchange):
             return None
         after = retry_after_s(exchange)
         if after is not None:
             return after
-        wait_s: float = min(self._backoff_s * 2 ** (attempt - 1), self._max_backoff_s)
+        wait_s: float = min(self._retry.backoff_s * 2 ** (attempt - 1), self._retry.max_backoff_s)
         return wait_s * (1 - self._random() / 2)
 
     def _retryable(self, exchange: Exchange) -> bool:
@@ -89,7 +70,7 @@ def attempt_outcome(exchange: Exchange) -> Outcome:
     """Return what one judged attempt proves.
 
     Certainly without effect are a request that was never written, one refused with a 4xx, and a
-    503, which the service documents as "not taken" (Amplitude HTTP V2 API, status codes). A 408
+    503, by which a service says that it has not taken it (RFC 9110 section 15.6.4). A 408
     says that the server gave up waiting, not that it had received nothing. Whatever else is not a
     success may have taken effect: a timeout, a lost connection, 500, 502, 504, an answer that
     cannot be read, or a 200 that does not say what the criteria ask. Of a request that the

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.limiter import Limit, StepLimiter
+from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
+from loadcheck.scenario.model import ClosedLoad, Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.runtime.plan import Plan
 
@@ -39,46 +42,84 @@ _ABORT_S = 10.0
 """For an aborted transport to hand back what it had."""
 
 
+class Begin(NamedTuple):
+    """The instant at which a load begins.
+
+    Attributes:
+        ns: On this process's monotonic clock.
+        unix_ms: The same as a date, in milliseconds since 1970: what ``$copy.time`` counts from.
+    """
+
+    ns: int
+    unix_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds for every copy of a load.
+
+    Attributes:
+        backoff: Decides about retries.
+        ingest: Index of the step whose outcome is the copy's.
+        together: Copies that share a request. They fall due together, when the first of them does.
+        limits: Step index → what it may ask of the service, for steps that are metered.
+    """
+
+    backoff: Backoff
+    ingest: int = 0
+    together: int = 1
+    limits: Mapping[int, Limit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """How the runner tells time.
+
+    Attributes:
+        now_ns: Monotonic nanoseconds, of the same clock as the transport's.
+        spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
+            clock that sleeps exactly.
+    """
+
+    now_ns: Callable[[], int] = time.monotonic_ns
+    spin_ns: int = SPIN_NS
+
+
+def _nothing() -> None:
+    """Do nothing when a load begins."""
+
+
 class Runner:
     """One load: the copies, their retries, and where each of them ends.
 
     Args:
         plan: What a copy does.
-        ingest: Index of the step whose outcome is the copy's.
         transport: Carries the requests.
         record: Receives everything measured.
-        backoff: Decides about retries.
-        clock: Monotonic nanoseconds, of the same clock as the transport's.
-        spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
-            clock that sleeps exactly.
-        limits: Step index → what it may ask of the service, for steps that are metered.
-        together: Copies that share a request. They fall due together, when the first of them does.
+        rules: What holds for every copy.
+        clock: How it tells time; None: by the system.
     """
 
     def __init__(
         self,
         plan: Plan,
-        *,
-        ingest: int,
         transport: Transport,
         record: Record,
-        backoff: Backoff,
-        clock: Callable[[], int] = time.monotonic_ns,
-        spin_ns: int = SPIN_NS,
-        limits: Mapping[int, Limit] | None = None,
-        together: int = 1,
+        rules: Rules,
+        clock: Clock | None = None,
     ) -> None:
         self._plan = plan
-        self._together = together
-        self._ingest = ingest
+        self._together = rules.together
+        self._ingest = rules.ingest
         self._transport = transport
         self._record = record
-        self._backoff = backoff
-        self._clock = clock
-        self._spin_ns = spin_ns
-        self._gates = {
-            step: StepLimiter(limit, transport.submit, clock)
-            for step, limit in (limits or {}).items()
+        self._backoff = rules.backoff
+        clock = Clock() if clock is None else clock
+        self._clock = clock.now_ns
+        self._spin_ns = clock.spin_ns
+        self._limiters = {
+            step: StepLimiter(limit, transport.submit, clock.now_ns)
+            for step, limit in rules.limits.items()
         }
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
@@ -91,12 +132,29 @@ class Runner:
         self.begin_ns = 0
         self._begin_ms = 0
 
-    async def run_open(self, pacer: OpenPacer, *, max_in_flight: int, drain_s: float) -> None:
-        """Start each copy when the pacer says it is due; return when all have ended."""
+    async def run_open(
+        self,
+        pacer: OpenPacer,
+        *,
+        max_in_flight: int,
+        drain_s: float,
+        begin: Begin | None = None,
+        began: Callable[[], None] = _nothing,
+    ) -> None:
+        """Start each copy when the pacer says it is due; return when all have ended.
+
+        Args:
+            pacer: The schedule.
+            max_in_flight: Copies that may be under way; one that falls due beyond is skipped.
+            drain_s: How long to wait for those under way when the last one has started.
+            begin: The zero of the schedule, ahead of now; None: at once.
+            began: Called when the zero is known, before anything is sent.
+        """
         # counting random arrivals takes long: before the clock runs
         planned = pacer.planned if self._together > 1 else 0
         async with anyio.create_task_group() as tasks:
-            self._begin(tasks)
+            self._begin(tasks, begin)
+            began()
             await self._dispatch(pacer, max_in_flight, planned)
             self._record.end(self._clock())
             await self._drain(drain_s)
@@ -104,11 +162,27 @@ class Runner:
         self._raise()
 
     async def run_closed(
-        self, *, concurrency: int, copies: int | None, duration_s: float | None, drain_s: float
+        self,
+        load: ClosedLoad,
+        *,
+        drain_s: float,
+        begin: Begin | None = None,
+        began: Callable[[], None] = _nothing,
     ) -> None:
-        """Keep ``concurrency`` copies in flight until the number or the time is used up."""
+        """Keep copies in flight until their number or the time is used up.
+
+        Args:
+            load: How many, and for how long.
+            drain_s: How long to wait for those under way when the last one has started.
+            begin: When the first ones are started, ahead of now; None: at once.
+            began: Called when that is known, before anything is sent.
+        """
+        copies, duration_s = load.copies, load.duration_s
         async with anyio.create_task_group() as tasks:
-            self._begin(tasks)
+            self._begin(tasks, begin)
+            began()
+            if begin is not None:
+                await self._wait_until(begin.ns)
             until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
             most = MOST_COPIES if copies is None else copies
@@ -138,7 +212,7 @@ class Runner:
                 starting = False
 
             self._refill = refill
-            for _ in range(-(-concurrency // together)):
+            for _ in range(-(-load.concurrency // together)):
                 if not self._stopping.is_set():
                     refill()
             await self._stopping.wait()
@@ -161,13 +235,14 @@ class Runner:
 
     # the schedule
 
-    def _begin(self, tasks: anyio.abc.TaskGroup) -> None:
+    def _begin(self, tasks: anyio.abc.TaskGroup, begin: Begin | None) -> None:
         self._tasks = tasks
-        for gate in self._gates.values():
-            tasks.start_soon(gate.serve)
-        self.begin_ns = self._clock()
+        for limiter in self._limiters.values():
+            tasks.start_soon(limiter.serve)
+        if begin is None:
+            begin = Begin(self._clock(), time.time_ns() // 1_000_000)
+        self.begin_ns, self._begin_ms = begin
         self._record.begin(self.begin_ns)
-        self._begin_ms = time.time_ns() // 1_000_000
 
     async def _dispatch(  # noqa: C901  # one loop, as a call more would cost every copy
         self, pacer: OpenPacer, max_in_flight: int, planned: int
@@ -257,8 +332,8 @@ class Runner:
             with anyio.move_on_after(drain_s):
                 await self._idle.wait()
         self._backoff.closed = True
-        for gate in self._gates.values():
-            gate.close()
+        for limiter in self._limiters.values():
+            limiter.close()
         for copy in [copy for copy in self._copies if copy.paused]:
             copy.give_up()
         if self._copies and self._error is None:
@@ -307,12 +382,12 @@ class Runner:
             copy.advance(None)
 
     def send(self, copy: _Copy, request: Request) -> None:
-        """Hand a copy's request to the transport, through its step's gate if it has one."""
+        """Hand a copy's request to the transport, through its step's limiter if it has one."""
         if copy.resends:
             copy.resends = False
             self._record.resends += 1
-        gate = self._gates.get(request.step) if self._gates else None
-        submit = self._transport.submit if gate is None else gate.submit
+        limiter = self._limiters.get(request.step) if self._limiters else None
+        submit = self._transport.submit if limiter is None else limiter.submit
         submit(request, copy.advance)
 
     def add(self, copy: _Copy, exchange: Exchange) -> None:

@@ -16,14 +16,14 @@ import orjson
 
 from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import InputError, Problem
-from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
-from loadcheck.scenario.model import Export, Scenario
+from loadcheck.scenario.model import Export
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.runtime.program import no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -36,24 +36,18 @@ _MOST_COPIES = 2**32 - 1
 
 
 async def download(
-    scenario: Scenario,
-    prepared: CompiledScenario,
-    begin: datetime,
-    end: datetime,
-    folder: Path,
-    *,
-    consent: bool,
+    compiled: CompiledScenario, begin: datetime, end: datetime, folder: Path
 ) -> Path:
     """Fetch the archive of the hours of a run into a folder, piece by piece.
 
     Raises:
         InputError: The service refused it.
     """
-    export = scenario.verify.export
-    questions = prepared.questions
+    spec = compiled.verification
+    assert spec is not None
+    export = spec.verify.export
     assert export is not None
-    assert questions is not None
-    request = next(questions.uniques.run(1))
+    request = next(spec.queries.counts.uniques.run(1))
     assert isinstance(request, Request)
     first = begin.astimezone(UTC) - _HOUR
     last = end.astimezone(UTC) + _HOUR
@@ -61,11 +55,11 @@ async def download(
     url = f"{request.origin}{path.replace('{$end}', f'{last:%Y%m%dT%H}')}"
     headers = [(name, value) for name, value in request.headers if name.lower() != "host"]
     target = folder / "export.zip"
-    server_name = scenario.target.tls.server_name
+    server_name = compiled.asking.tls.server_name
     extensions = {"sni_hostname": server_name} if server_name else {}
     try:
         async with (
-            client_of(scenario, timeout_s=_TIMEOUT_S, consent=consent) as client,
+            client_of(compiled.asking, timeout_s=_TIMEOUT_S) as client,
             client.stream("GET", url, headers=headers, extensions=extensions) as response,
         ):
             if response.status_code != httpx.codes.OK:
@@ -90,35 +84,31 @@ def _refused(status: int, said: str) -> InputError:
     )
 
 
-async def compare(
-    scenario: Scenario, prepared: CompiledScenario, run_id: str, ledger: Ledger, archive: Path
-) -> Compared:
+async def compare(compiled: CompiledScenario, ledger: Ledger, archive: Path) -> Compared:
     """Compare an archive with what was sent, in a thread.
 
     Raises:
         InputError: The archive cannot be read.
     """
-    return await anyio.to_thread.run_sync(
-        lambda: compare_archive(scenario, prepared, run_id, ledger, archive)
-    )
+    return await anyio.to_thread.run_sync(compare_archive, compiled, ledger, archive)
 
 
-def compare_archive(
-    scenario: Scenario, prepared: CompiledScenario, run_id: str, ledger: Ledger, archive: Path
-) -> Compared:
+def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -> Compared:
     """Compare an archive with what was sent.
 
     Raises:
         InputError: The archive cannot be read.
     """
-    export = scenario.verify.export
+    verify, run_id = compiled.scenario.verify, compiled.run.id
+    events_per_copy = compiled.scenario.load.events_per_copy
+    export = verify.export
     assert export is not None
-    sender = _Sender(export, prepared, scenario.load.events_per_copy)
+    sender = _Sender(export, compiled, events_per_copy)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
     key = next((name for name in export.fields if "insert" in name), next(iter(export.fields)))
-    place = scenario.verify.user
-    names = UserNames(prepared.plan, prepared.ingest, run_id, place)
+    place = verify.user
+    names = UserNames(compiled.plan, compiled.ingest, run_id, place)
     beneath = (place or "").removeprefix(export.event)
     user = next((name for name, sent in export.fields.items() if sent == beneath), None)
     comparison = Comparison(
@@ -128,7 +118,7 @@ def compare_archive(
         key=key,
         acknowledged=ledger.acknowledged,
         indeterminate=ledger.indeterminate | ledger.open(),
-        events_per_copy=scenario.load.events_per_copy,
+        events_per_copy=events_per_copy,
     )
     try:
         for event in events(archive, run_id.encode()):
@@ -151,10 +141,9 @@ def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
 class _Sender:
     """Re-renders the events a copy sent, without timestamps."""
 
-    def __init__(self, export: Export, prepared: CompiledScenario, events_per_copy: int) -> None:
-        self._plan = prepared.plan
-        self._ingest = prepared.ingest.index
-        self._once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
+    def __init__(self, export: Export, compiled: CompiledScenario, events_per_copy: int) -> None:
+        self._plan = compiled.plan
+        self._ingest = compiled.ingest.index
         self._now_ms = time.time_ns() // 1_000_000
         self._last: tuple[int, Sequence[Mapping[str, Any]]] | None = None
         place = export.event.removeprefix("body#")
@@ -174,7 +163,7 @@ class _Sender:
         return self._last[1]
 
     def _render(self, number: int) -> Sequence[Mapping[str, Any]]:
-        flow = self._plan.copy(number, self._now_ms, self._once)
+        flow = self._plan.copy(number, self._now_ms, no_retry)
         request = next(flow)
         flow.close()
         assert isinstance(request, Request)

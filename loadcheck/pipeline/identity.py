@@ -1,4 +1,4 @@
-"""Who a run is: its id, its seed's copies, what its target gave it, and what must stay secret."""
+"""Who a run is: its id, its copies, what its target supplies, and the days it is asked about."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from loadcheck.pipeline.prepare import planned_copies
+from loadcheck.load.pacer import planned_copies
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.workflow.identity import Run
 
-
-def secret_values(scenario: Scenario, run: Run) -> frozenset[str]:
-    """Return what a run must show nowhere: the scenario's secrets, and what its target gave it."""
-    return (scenario.secrets | frozenset(run.target.values())) - {""}
-
-
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
-
-PLACEHOLDER_URL = "http://emulator"
-"""Where ``check`` says requests would go when the emulator has not been started."""
-PLACEHOLDER_TARGET = {"apiKey": "***", "secretKey": "***", "basicAuth": "***"}
 
 
 def new_id() -> str:

@@ -1,16 +1,11 @@
-"""Everything that can be known, and refused, before the first byte is sent.
-
-Reads a source description that is not a file.
-
-Derives the load engine's configuration from a scenario.
-"""
+"""Everything that can be known, and refused, before the first byte is sent."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,26 +24,28 @@ from loadcheck.errors import (
     WorkflowError,
     did_you_mean,
 )
-from loadcheck.load.limiter import Limit
-from loadcheck.load.pacer import OpenPacer, stage_spans
+from loadcheck.load.engine import LoadSpec
+from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
-from loadcheck.measure import Grid
-from loadcheck.measure.record import StageSpan
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.pipeline.target import Address, tls_problems
+from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import overlay as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
-from loadcheck.verify.queries import ControlRuns, ObserverQueries
+from loadcheck.verify.queries import QueryFactory
+from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.description.loader import password_inputs
-from loadcheck.workflow.identity import BUCKETS, Run
+from loadcheck.workflow.identity import BUCKETS, Buckets, Run
 from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
+_QUERIES_AT_ONCE = 4
 
 
 def fetch(url: str, *, consent: bool = False) -> bytes:
@@ -134,21 +131,16 @@ def hide_passwords(scenario: Scenario) -> Scenario:
     return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
 
 
-def prepare(
-    scenario: Scenario,
-    *,
-    run: Run,
-    servers: Mapping[str, str],
-    seed: int = 0,
-    consent: bool = False,
+def compile_scenario(
+    scenario: Scenario, run: Run, address: Address, *, seed: int, consent: bool = False
 ) -> CompiledScenario:
     """Compile a scenario.
 
     Args:
         scenario: What to do.
         run: Identity of the run, and what its target supplies.
-        servers: Base URLs that stand in for described servers; "*" for all.
-        seed: Seed of the arrivals.
+        address: Where its requests go.
+        seed: Seed of everything random.
         consent: Whether descriptions may be read from other machines.
 
     Raises:
@@ -156,14 +148,14 @@ def prepare(
     """
     secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
-    problems = _emulator_problems(scenario)
+    problems = _emulator_problems(scenario) + tls_problems(scenario)
     criteria = {}
     condition = marks.acknowledged(scenario)
     needing = [
         key
         for key, used in (
             ("verify.acknowledged", condition is not None),
-            ("verify.split", scenario.localizes),
+            ("verify.split", scenario.verify.localizes),
             ("load.events_per_copy", scenario.load.events_per_copy > 1),
             ("load.copies_per_request", scenario.load.copies_per_request > 1),
         )
@@ -180,6 +172,7 @@ def prepare(
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
     together = None
+    observer = queries = factory = None
     if scenario.load.copies_per_request > 1:
         together = _together(scenario, problems)
     settings = Settings(
@@ -187,7 +180,7 @@ def prepare(
         name=scenario.workflow.name,
         workflow_id=scenario.workflow.id,
         sources=scenario.workflow.sources,
-        servers={**scenario.target.servers, **servers},
+        servers={**scenario.target.servers, **address.servers},
         strict=scenario.workflow.strict,
         inputs={name: given.value for name, given in scenario.inputs.items()},
         overlay=marks.overlay(scenario, verify.ingest or ""),
@@ -202,7 +195,6 @@ def prepare(
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
-    observer = questions = None
     if verify.enabled:
         observers = [step for step in plan.steps if _is_observer(scenario, step, ingest)]
         observer = _choose(scenario, "step", verify.step, observers, problems)
@@ -215,7 +207,8 @@ def prepare(
                 )
             )
         elif observer is not None:
-            questions = ObserverQueries(scenario, plan, observer, run)
+            factory = QueryFactory(verify, settings, observer, scenario.problem)
+            queries = factory.queries(plan)
     problems += _misplaced_limits(scenario, plan)
     problems += _needless_leave(scenario, plan)
     limits, unparsable = thresholds.parse_all(
@@ -227,28 +220,53 @@ def prepare(
     ]
     if problems or ingest is None:
         raise ScenarioError(problems)
-    filtered = observer is not None and "$run.id" in observer.uses
     load = scenario.load
-    sisters = None
-    if filtered and observer is not None and questions is not None:
-        sisters = ControlRuns(scenario, settings, observer)
+    pacer = pacer_of(load, seed) if isinstance(load, OpenLoad) else None
+    verification = None
+    if observer is not None and queries is not None and factory is not None:
+        verification = VerificationSpec(
+            verify=verify,
+            plan=plan,
+            ingest=ingest,
+            queries=queries,
+            factory=factory,
+            filtered="$run.id" in observer.uses,
+            buckets=Buckets(run_id=run.id, copies=run.copies),
+            retry=scenario.retry,
+            seed=seed,
+            load_s=None if pacer is None else pacer.duration_s,
+        )
+    spec = LoadSpec(
+        workflow=settings,
+        load=load,
+        transport=load_transport(scenario, plan, consent=consent),
+        seed=seed,
+        ingest=ingest.index,
+        observer=None if observer is None else observer.index,
+        stages=frozenset(limit.metric.stage for limit in limits) - {""},
+        retry=scenario.retry,
+        limits=scenario.limits,
+        drain_s=scenario.timeouts.drain_s,
+    )
     return CompiledScenario(
+        scenario=scenario,
+        run=run,
+        seed=seed,
         plan=plan,
         ingest=ingest,
         observer=observer,
-        questions=questions,
-        controls=sisters,
+        load=spec,
+        verification=verification,
+        asking=query_transport(scenario, plan, consent=consent),
         thresholds=limits,
-        pacer=pacer_of(load, seed) if isinstance(load, OpenLoad) else None,
-        planned=planned_copies(load, seed),
-        isolation="filter" if filtered else "baseline",
+        pacer=pacer,
     )
 
 
 def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
     """Return why no count by bucket could ever be complete."""
     split = scenario.verify.split
-    if split is None or not scenario.localizes:
+    if split is None or not scenario.verify.localizes:
         return []
     planned = planned_copies(scenario.load, seed)
     rows = BUCKETS if planned is None else min(planned, BUCKETS)
@@ -396,52 +414,51 @@ def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
     return [step.index for step in plan.steps if step.uses & _INSERT_IDS]
 
 
-def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
-    """Return the schedule of an open load."""
-    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
+def load_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
+    """Return how the requests of copies travel."""
+    target, timeouts = scenario.target, scenario.timeouts
+    return TransportSettings(
+        max_connections=max_requests(scenario.load),
+        timeouts=timeouts,
+        steps_s=_shorter(plan, timeouts.request_s),
+        tls=target.tls,
+        repeatable=frozenset(repeatable_steps(scenario, plan)),
+        transport=target.transport,
+        compress=target.compress,
+        proxy=target.proxy,
+        proxies=_uses_proxies(target),
+        http2=target.http2,
+        redirects=target.redirects,
+        consent=consent,
+    )
 
 
-def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
-    """Return how many copies a load asks for; None if time alone decides."""
-    return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
+def query_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
+    """Return how queries travel: always over httpx, with the target's proxy and TLS."""
+    target, timeout_s = scenario.target, scenario.verify.timeout_s
+    return TransportSettings(
+        max_connections=_QUERIES_AT_ONCE,
+        timeouts=replace(scenario.timeouts, request_s=timeout_s, write_s=None, read_s=None),
+        steps_s=_shorter(plan, timeout_s),
+        tls=target.tls,
+        transport="httpx",
+        proxy=target.proxy,
+        proxies=_uses_proxies(target),
+        http2=target.http2,
+        redirects=target.redirects,
+        consent=consent,
+    )
 
 
-def max_in_flight(scenario: Scenario) -> int:
-    """Return the most copies that may be under way at once."""
-    load = scenario.load
-    return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
-
-
-def max_concurrent_requests(scenario: Scenario) -> int:
-    """Return the most requests of copies that may be under way at once: the connections needed."""
-    together = scenario.load.copies_per_request
-    return -(-max_in_flight(scenario) // together)
-
-
-def stages_of(scenario: Scenario, prepared: CompiledScenario) -> tuple[StageSpan, ...]:
-    """Return the stages that are to be measured on their own: those that thresholds name."""
-    load, pacer = scenario.load, prepared.pacer
-    if not isinstance(load, OpenLoad) or pacer is None:
-        return ()
-    wanted = {threshold.metric.stage for threshold in prepared.thresholds} - {""}
-    return stage_spans(pacer, [(stage.name, stage) for stage in load.stages], wanted)
-
-
-def grid_of(scenario: Scenario) -> Grid:
-    """Return the intervals that a load is measured by, cut at the boundaries of its stages."""
-    load = scenario.load
-    if isinstance(load, OpenLoad):
-        return Grid([stage.duration_s for stage in load.stages])
-    return Grid([load.duration_s] if load.duration_s is not None else ())
-
-
-def limits_of(scenario: Scenario, plan: Plan) -> dict[int, Limit]:
-    """Return what metered steps may ask of the service, by index of the step."""
-    by_name = scenario.limits
+def _shorter(plan: Plan, most_s: float) -> dict[int, float]:
+    """Return the steps whose attempts the document allows less time than the scenario."""
     return {
-        step.index: Limit(
-            concurrency=by_name[step.step_id].concurrency, rate=by_name[step.step_id].rate
-        )
+        step.index: step.timeout_s
         for step in plan.steps
-        if step.step_id in by_name
+        if step.timeout_s is not None and step.timeout_s < most_s
     }
+
+
+def _uses_proxies(target: Target) -> bool:
+    """Return whether the environment's proxies are used: the wire transport knows none."""
+    return target.kind == "live" and target.transport == "httpx"

@@ -8,23 +8,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from loadcheck.load.retry import Backoff
+from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
-from loadcheck.pipeline.identity import (
-    PLACEHOLDER_TARGET,
-    PLACEHOLDER_URL,
-    new_run,
-    secret_values,
-)
-from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.target import check_tls, warmups_of
+from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.prepare import compile_scenario
+from loadcheck.pipeline.target import UNSTARTED, Address
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import overlay as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import SEQUENCES, Run, partitions
+from loadcheck.workflow.identity import SEQUENCES, partitions
+from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
     {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
@@ -43,20 +39,13 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     Raises:
         InputError: With every problem found.
     """
-    emulated = scenario.target.kind == "emulator"
-    run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET if emulated else {}, seed=seed)
-    prepared = prepare(
-        scenario,
-        run=run,
-        servers={"*": PLACEHOLDER_URL} if emulated else {},
-        seed=seed,
-        consent=consent,
-    )
-    check_tls(scenario)
-    reached = destinations(scenario, prepared.plan.steps, metrics=True)
-    hidden = redactor(secret_values(scenario, run))
-    plan, verify = prepared.plan, scenario.verify
-    copies = prepared.planned
+    address = UNSTARTED if scenario.target.kind == "emulator" else Address()
+    run = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
+    compiled = compile_scenario(scenario, run, address, seed=seed, consent=consent)
+    reached = destinations(scenario, compiled.plan.steps, metrics=True)
+    hidden = redactor(compiled.secrets)
+    plan, verify = compiled.plan, scenario.verify
+    copies = compiled.planned
     shown: dict[str, Any] = {
         "scenario": scenario.name,
         "description": scenario.description,
@@ -77,10 +66,10 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             {"step": edit.step, "at": edit.at, "value": hidden.document(edit.value)}
             for edit in scenario.overlay
         ],
-        "ingest": prepared.ingest.step_id,
-        "observer": prepared.observer.step_id if prepared.observer else None,
-        "isolation": prepared.isolation,
-        "load": _load(scenario, prepared)
+        "ingest": compiled.ingest.step_id,
+        "observer": compiled.observer.step_id if compiled.observer else None,
+        "isolation": compiled.isolation,
+        "load": _load(scenario, compiled)
         | {
             "copies": copies,
             "users": copies,
@@ -89,7 +78,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
         "approximate": verify.approximate,
-        "buckets": _buckets(scenario, run, prepared, seed, consent=consent),
+        "buckets": _buckets(compiled, address, consent=consent),
         "thresholds": [threshold.check for threshold in scenario.thresholds],
         "stops_after_s": [
             threshold.grace_s if threshold.abort else None for threshold in scenario.thresholds
@@ -99,9 +88,9 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         "destinations": [
             {"origin": each.origin, "what": each.what, "away": each.away} for each in reached
         ],
-        "first_request": _first_request(prepared, hidden, _together(scenario, copies)),
-        "first_query": _first_query(prepared, hidden),
-        "warnings": warnings.of_intent(scenario, prepared),
+        "first_request": _first_request(compiled, hidden, _together(scenario, copies)),
+        "first_query": _first_query(compiled, hidden),
+        "warnings": warnings.of_intent(compiled),
     }
     clean: dict[str, Any] = hidden.document(shown, _OWN | set(_keys(shown)))
     return clean
@@ -124,9 +113,9 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
     return {
         "opened_ahead": [
             {"at_s": warmup.at_s, "connections": warmup.connections}
-            for warmup in warmups_of(scenario)
+            for warmup in warmups(scenario.load)
         ],
-        "at_most": max_concurrent_requests(scenario),
+        "at_most": max_requests(scenario.load),
         "compress": target.compress,
         "proxy": target.proxy,
         "http2": target.http2,
@@ -147,8 +136,8 @@ def _connection(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _load(scenario: Scenario, prepared: CompiledScenario) -> dict[str, Any]:
-    load, pacer = scenario.load, prepared.pacer
+def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
+    load, pacer = scenario.load, compiled.pacer
     if isinstance(load, ClosedLoad):
         return {
             "model": "closed",
@@ -176,22 +165,21 @@ def _load(scenario: Scenario, prepared: CompiledScenario) -> dict[str, Any]:
     }
 
 
-def _first_request(prepared: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
-    once = Backoff(attempts=1, backoff_s=0, max_backoff_s=0, on=(), seed=0)
-    now_ms, plan = time.time_ns() // 1_000_000, prepared.plan
+def _first_request(compiled: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
+    now_ms, plan = time.time_ns() // 1_000_000, compiled.plan
     if copies > 1:
-        flow = plan.batch(range(copies), now_ms, once, lambda _: None)
+        flow = plan.batch(range(copies), now_ms, no_retry, lambda _: None)
     else:
-        flow = plan.copy(0, now_ms, once)
+        flow = plan.copy(0, now_ms, no_retry)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
     return _shown(request, hidden)
 
 
-def _bytes(prepared: CompiledScenario) -> int:
+def _bytes(compiled: CompiledScenario) -> int:
     """Return the length of the first request."""
-    length: int = _first_request(prepared, redactor(()))["bytes"]
+    length: int = _first_request(compiled, redactor(()))["bytes"]
     return length
 
 
@@ -201,10 +189,10 @@ def _together(scenario: Scenario, copies: int | None) -> int:
     return together if copies is None else min(together, max(1, copies))
 
 
-def _first_query(prepared: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
-    if prepared.questions is None:
+def _first_query(compiled: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
+    if compiled.verification is None:
         return None
-    flow = prepared.questions.uniques.run(1)
+    flow = compiled.verification.queries.counts.uniques.run(1)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
@@ -212,28 +200,28 @@ def _first_query(prepared: CompiledScenario, hidden: Redactor) -> dict[str, Any]
 
 
 def _buckets(
-    scenario: Scenario, run: Run, prepared: CompiledScenario, seed: int, *, consent: bool
+    compiled: CompiledScenario, address: Address, *, consent: bool
 ) -> dict[str, Any] | None:
     """Return where buckets stand on an event, and how many bytes they add to a request."""
+    scenario = compiled.scenario
     split = scenario.verify.split
-    if not scenario.localizes or split is None:
+    if not scenario.verify.localizes or split is None:
         return None
     plain = dataclasses.replace(
         scenario, verify=dataclasses.replace(scenario.verify, localize=False)
     )
-    emulated = scenario.target.kind == "emulator"
-    servers = {"*": PLACEHOLDER_URL} if emulated else {}
-    bare = prepare(plain, run=run, servers=servers, seed=seed, consent=consent)
-    added = _bytes(prepared) - _bytes(bare)
+    seed = compiled.seed
+    bare = compile_scenario(plain, compiled.run, address, seed=seed, consent=consent)
+    added = _bytes(compiled) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
     return {
         "places": [marks.place(edit, name) for name in names for edit in split.tag],
         "added_bytes": added,
         # one by send order, one more where copies share its buckets, one of the events
         "queries": 1
-        + (prepared.planned is None or prepared.planned > SEQUENCES)
+        + (compiled.planned is None or compiled.planned > SEQUENCES)
         + (scenario.load.events_per_copy > 1),
-        "cost": prepared.questions.split_cost if prepared.questions else 1,
+        "cost": compiled.verification.queries.split_cost if compiled.verification else 1,
     }
 
 

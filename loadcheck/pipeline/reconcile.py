@@ -21,12 +21,12 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.destinations import destinations, require_consent
-from loadcheck.pipeline.identity import secret_values
-from loadcheck.pipeline.prepare import prepare
-from loadcheck.pipeline.target import queries
+from loadcheck.pipeline.prepare import compile_scenario
+from loadcheck.pipeline.target import Address
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
@@ -37,11 +37,12 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
+from loadcheck.verify.query_client import QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import Threshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
-from loadcheck.workflow.identity import Buckets, Run
+from loadcheck.workflow.identity import Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 _OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
@@ -321,18 +322,18 @@ async def _again(
 ) -> Asked:
     scenario = _scenario(path, document)
     run, servers = _run(path, document, scenario, options)
-    prepared = prepare(
+    compiled = compile_scenario(
         scenario,
-        run=run,
-        servers=servers,
+        run,
+        Address(servers=servers),
         seed=document["run"]["seed"],
         consent=options.consent,
     )
-    if prepared.questions is None:
+    if compiled.verification is None:
         raise InputError(
             _problem(path, "scenario.verify.enabled", "the run was not verified", _RUN_ONE)
         )
-    _require_consent(scenario, prepared, options)
+    _require_consent(compiled, options)
     ledger = Ledger.from_json(document["ledger"])
     ledger.close()
     unsaved = _unsaved(document, ledger)
@@ -347,18 +348,8 @@ async def _again(
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with queries(
-        scenario, prepared.plan.steps, max_connections=2, consent=options.consent
-    ) as transport:
-        verification = Verification(
-            scenario,
-            prepared,
-            Buckets(run_id=run.id, copies=run.copies),
-            send=transport.send,
-            sent=lambda _: None,
-            seen=lambda _: None,
-            seed=document["run"]["seed"],
-        )
+    async with httpx_transport(compiled.asking) as transport:
+        verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
         await verification.later(
@@ -374,18 +365,18 @@ async def _again(
     verified = verification.conclude(sent, due)
     compared = None
     if options.export:
-        compared = await _export(path, scenario, prepared, run, ledger, document, options)
+        compared = await _export(path, compiled, ledger, document)
     settled = rejudge(
         document,
         LaterAnswer(sent=sent, verified=verified, compared=compared),
-        prepared.thresholds,
+        compiled.thresholds,
         now=documents.utc_now(),
         unsaved=len(unsaved),
         told=_told(verification.name, due, compared),
     )
     _enter_observations(settled.document, verification, verified, began_at)
     _renew_lag(settled.document, verified)
-    hidden = redactor(secret_values(scenario, run))
+    hidden = redactor(compiled.secrets)
     saved = hidden.document(settled.document, documents.own_words())
     unsaved_because = None
     try:
@@ -486,10 +477,8 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
     return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
 
 
-def _require_consent(
-    scenario: Scenario, prepared: CompiledScenario, options: ReconcileOptions
-) -> None:
-    observer = prepared.observer
+def _require_consent(compiled: CompiledScenario, options: ReconcileOptions) -> None:
+    scenario, observer = compiled.scenario, compiled.observer
     assert observer is not None
     # one that was sent to the embedded emulator is asked of a server by now
     live = dataclasses.replace(scenario, target=dataclasses.replace(scenario.target, kind="live"))
@@ -520,14 +509,9 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
 
 
 async def _export(
-    path: Path,
-    scenario: Scenario,
-    prepared: CompiledScenario,
-    run: Run,
-    ledger: Ledger,
-    document: Mapping[str, Any],
-    options: ReconcileOptions,
+    path: Path, compiled: CompiledScenario, ledger: Ledger, document: Mapping[str, Any]
 ) -> Compared:
+    scenario = compiled.scenario
     if scenario.verify.export is None:
         message = "the workflow's profile does not say where events can be exported"
         raise InputError(_problem(path, "scenario.verify.export", message, "ask without --export"))
@@ -535,10 +519,8 @@ async def _export(
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.in_folder() as folder:
-        archive = await exported.download(
-            scenario, prepared, begin, end, Path(folder), consent=options.consent
-        )
-        return await exported.compare(scenario, prepared, run.id, ledger, archive)
+        archive = await exported.download(compiled, begin, end, Path(folder))
+        return await exported.compare(compiled, ledger, archive)
 
 
 def _told(

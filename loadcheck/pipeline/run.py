@@ -6,8 +6,8 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -15,26 +15,22 @@ from typing import Self
 
 import anyio
 
-from loadcheck.emulator.process import Running
+from loadcheck.load.engine import open_engine
 from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
-from loadcheck.pipeline.identity import (
-    PLACEHOLDER_TARGET,
-    PLACEHOLDER_URL,
-    new_run,
-    secret_values,
-)
-from loadcheck.pipeline.prepare import max_concurrent_requests, prepare
-from loadcheck.pipeline.session import AbortPolicyFactory, CompletedRun, RunSession, Watch
-from loadcheck.pipeline.target import check_tls, serving, supplied, transports
+from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.prepare import compile_scenario
+from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
+from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
-from loadcheck.verify.abort import ThresholdAbort
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.query_client import QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
@@ -53,6 +49,8 @@ class Options:
         replace: Write over a results file that is there.
         seed: Overrules the scenario's.
         consent: The run may leave this machine.
+        signals: Ctrl-C and its like end the load, and a second one what still goes on; else
+            whoever called decides what they do.
     """
 
     results: Path = Path("results")
@@ -60,21 +58,11 @@ class Options:
     replace: bool = False
     seed: int | None = None
     consent: bool = False
+    signals: bool = True
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
     """Run a scenario and save what came of it.
-
-    1. Compile against a placeholder target, so that every input error is reported before anything
-       starts.
-    2. Start the embedded emulator, or take the live target; compile for good.
-    3. Save the intent, before the first request.
-    4. Ask for the count before the run.
-    5. Start the copies when they are due; ask for the count meanwhile; save every second.
-    6. Wait for the copies under way.
-    7. Ask until the count has settled, or the deadline has passed.
-    8. Put the count against the ledger, the figures against the thresholds.
-    9. Save the verdict.
 
     Args:
         scenario: What to do.
@@ -85,24 +73,102 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         InputError: Something in the input cannot be used; nothing was sent or written.
         TargetError: The embedded emulator did not start.
     """
-    seed = seed_of(scenario, options.seed)
-    now = datetime.now(UTC)
-    rehearse(scenario, seed, consent=options.consent)
-    async with serving(scenario, seed) as emulator:
+    seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
+    with addressed(scenario) as address:
+        # 1. compile: every error in the input is found before anything starts
+        compiled = prepare(scenario, address, seed, consent=options.consent)
+        # 2. start the embedded emulator, if it is the target
+        async with serving(scenario, address, seed) as emulator:
+            heard = open_signals() if options.signals else nullcontext(_no_signals())
+            with heard as signals:
+                path = options.output
+                if path is None:
+                    path = options.results / default_name(scenario.name, now, compiled.run.id)
+                context = RunContext(emulator=emulator, signals=signals)
+                file = ResultFile(path, replace=options.replace)
+                return await execute(compiled, file, watch, context)
 
-        def place(run_id: str) -> ResultFile:
-            path = options.output or options.results / default_name(scenario.name, now, run_id)
-            return ResultFile(path, replace=options.replace)
 
-        with open_signals() as signals:
-            work = await attempt(
-                scenario,
-                RunContext(emulator=emulator, seed=seed, signals=signals, consent=options.consent),
-                place,
-                watch,
+async def execute(
+    compiled: CompiledScenario, sink: ResultSink, watch: Watch, context: RunContext
+) -> CompletedRun:
+    """Do everything of one run that needs its target, and save what came of it.
+
+    Args:
+        compiled: What to do.
+        sink: Where the results document is saved.
+        watch: Shows the progress.
+        context: The target, and what else runs share.
+
+    Raises:
+        ResultFileError: The intent could not be saved; nothing was sent.
+    """
+    said = warnings.of_intent(compiled)
+    writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
+    session: RunSession | None = None
+    try:
+        async with (
+            httpx_transport(compiled.asking) as asking,
+            open_engine(compiled.load, compiled.plan) as engine,
+        ):
+            channel = QueryChannel(
+                send=asking.send, sent=engine.record.asked, budget=context.allowance
             )
-            # whatever signal comes now, what is known is saved
-            return await work.finish()
+            session = RunSession(compiled, writer, engine, channel, context.abort)
+            # 3. save the intent, before the first request
+            await session.save_intent()
+            # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
+            async with session.attended(watch, context.signals):
+                # 4. see that the target takes connections
+                if await session.reaches_target():
+                    # 5. ask for the count before the run
+                    await session.ask_before()
+                    # 6. send every copy when it is due, and await those in flight; ask meanwhile
+                    await session.send()
+                    # 7. ask until the count has settled, or the deadline has passed
+                    await session.settle()
+    except Exception as error:
+        if session is None or not session.begun:
+            sink.close()
+            raise
+        session.fail("transport", error)
+    except BaseException:
+        sink.close()
+        raise
+    if context.emulator is not None and not context.emulator.alive:
+        writer.trouble = "the embedded emulator ended before the run did"
+    # 8. put the counts against the ledger, and the figures against the thresholds
+    figures, verified, judgement = session.judge()
+    # 9. save the verdict
+    return await session.save(figures, verified, judgement)
+
+
+def prepare(
+    scenario: Scenario,
+    address: Address,
+    seed: int,
+    *,
+    consent: bool,
+    copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
+) -> CompiledScenario:
+    """Compile a scenario as a new run, and see that it may be run.
+
+    Args:
+        scenario: What to do.
+        address: Where its requests go.
+        seed: Seed of everything random.
+        consent: Whether the user has said that this machine may be left.
+        copies: Tells how many may be sent in all; None: there is no bound.
+
+    Raises:
+        InputError: Something cannot be used, or the run would leave this machine unasked.
+    """
+    identity = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
+    compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
+    found = destinations(scenario, compiled.plan.steps, metrics=True)
+    require_consent(scenario, found, consent=consent, copies=copies(compiled))
+    raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
+    return compiled
 
 
 @contextmanager
@@ -120,6 +186,11 @@ def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+async def _no_signals() -> AsyncIterator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT
 
 
 class Distinct:
@@ -144,125 +215,6 @@ class Distinct:
             if now - self._counted.get(number, -REPEATED_S) >= REPEATED_S:
                 self._counted[number] = now
                 return number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunContext:
-    """Resources shared by all runs against one target.
-
-    Attributes:
-        emulator: The embedded one, if it is the target.
-        seed: Of everything random.
-        signals: Received process signals, while the receiver is open.
-        consent: Whether requests may leave this machine.
-        allowance: The service's query budget, if they share it; None: each takes all of it.
-    """
-
-    emulator: Running | None
-    seed: int
-    signals: AsyncIterator[signal.Signals]
-    consent: bool = False
-    allowance: QueryBudget | None = None
-
-
-def rehearse(
-    scenario: Scenario,
-    seed: int,
-    *,
-    consent: bool,
-    copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
-) -> CompiledScenario:
-    """Compile a scenario against a target that is not there yet, and see that it may be run.
-
-    Args:
-        scenario: What to do.
-        seed: Seed of the arrivals.
-        consent: Whether the user has said that this machine may be left.
-        copies: Tells how many may be sent in all; None: there is no bound.
-
-    Raises:
-        InputError: Something cannot be used, or the run would leave this machine unasked.
-    """
-    emulated = scenario.target.kind == "emulator"
-    target = PLACEHOLDER_TARGET if emulated else {}
-    prepared = prepare(
-        scenario,
-        run=new_run(scenario, datetime.now(UTC), target, seed=seed),
-        servers={"*": PLACEHOLDER_URL} if emulated else {},
-        seed=seed,
-        consent=consent,
-    )
-    found = destinations(scenario, prepared.plan.steps, metrics=True)
-    require_consent(scenario, found, consent=consent, copies=copies(prepared))
-    check_tls(scenario)
-    raise_open_file_limit(max_concurrent_requests(scenario) + _SPARE_FILES)
-    return prepared
-
-
-async def attempt(
-    scenario: Scenario,
-    occasion: RunContext,
-    place: Callable[[str], ResultSink],
-    watch: Watch,
-    watching: AbortPolicyFactory = ThresholdAbort,
-) -> RunSession:
-    """Do everything of one run that needs its target; what is left is to finish it.
-
-    Args:
-        scenario: What to do.
-        occasion: The target, and what else runs share.
-        place: Run id → where the results document is saved.
-        watch: Shows the progress.
-        watching: What may stop the load early.
-
-    Raises:
-        InputError: Something in the input cannot be used; nothing was sent or written.
-    """
-    emulator, seed = occasion.emulator, occasion.seed
-    identity = new_run(scenario, datetime.now(UTC), supplied(emulator), seed=seed)
-    servers = {"*": emulator.url} if emulator else {}
-
-    def until(day: str) -> CompiledScenario:
-        run = replace(identity, end_day=day)
-        return prepare(scenario, run=run, servers=servers, seed=seed, consent=occasion.consent)
-
-    prepared = until(identity.end_day)
-    book = ResultWriter(
-        place(identity.id),
-        document.intent(scenario, prepared, identity, seed, warnings.of_intent(scenario, prepared)),
-        redactor(secret_values(scenario, identity)),
-    )
-    work: RunSession | None = None
-    try:
-        async with transports(scenario, prepared.plan, consent=occasion.consent) as (
-            transport,
-            asking,
-        ):
-            work = RunSession(
-                scenario,
-                prepared,
-                book,
-                transport,
-                asking,
-                seed,
-                identity.id,
-                identity.copies,
-                watching,
-                occasion.allowance,
-                until,
-            )
-            await work.through(watch, occasion.signals)
-    except Exception as error:
-        if work is None or not work.begun:
-            book.file.close()
-            raise
-        work.fail("transport", error)
-    except BaseException:
-        book.file.close()
-        raise
-    if emulator is not None and not emulator.alive:
-        book.trouble = "the embedded emulator ended before the run did"
-    return work
 
 
 def seed_of(scenario: Scenario, chosen: int | None) -> int:

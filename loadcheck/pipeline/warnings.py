@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from loadcheck.load.transport.routes import Proxies
 from loadcheck.measure.record import Record
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.model import Target
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.judge import is_paused, pauses_told
 from loadcheck.workflow.exchange import Origin
@@ -19,34 +19,28 @@ _MOST_UNSENT = 3
 """So many reasons why requests could not be made are told."""
 
 
-def of_intent(scenario: Scenario, prepared: CompiledScenario) -> list[str]:
-    """Return what is to be said of a scenario before anything is sent.
-
-    Args:
-        scenario: What is to be done.
-        prepared: The same, compiled.
-    """
+def of_intent(compiled: CompiledScenario) -> list[str]:
+    """Return what is to be said of a scenario before anything is sent."""
     return [
-        *(str(problem) for problem in prepared.plan.warnings),
-        *_routes(scenario, prepared.ingest.origin),
+        *(str(problem) for problem in compiled.plan.warnings),
+        *_routes(compiled.scenario.target, compiled.ingest.origin),
     ]
 
 
-def of_search(scenario: Scenario, prepared: CompiledScenario, left_out: Sequence[str]) -> list[str]:
+def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
     """Return what is to be said of a search for capacity.
 
     Args:
-        scenario: The one whose capacity is searched for.
-        prepared: The same, compiled.
+        compiled: The scenario whose capacity is searched for.
         left_out: Its thresholds that say nothing about a probe.
     """
     said = [
         f'the threshold "{check}" says nothing about a single rate and was left out'
         for check in left_out
     ]
-    if not scenario.verify.enabled:
+    if not compiled.scenario.verify.enabled:
         said.append("verify.enabled = false: whether what was sent arrived was not looked at")
-    return [*of_intent(scenario, prepared), *said]
+    return [*of_intent(compiled), *said]
 
 
 def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> list[str]:
@@ -67,9 +61,8 @@ def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> 
     ]
 
 
-def _routes(scenario: Scenario, origin: Origin) -> list[str]:
+def _routes(target: Target, origin: Origin) -> list[str]:
     """Say what the environment's proxies mean: copies and queries go alike."""
-    target = scenario.target
     if target.kind != "live" or target.proxy is not None:
         return []
     proxies = Proxies(os.environ)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -128,14 +128,14 @@ def reason_of(probe: Document) -> str:
     return ", ".join(said)
 
 
-def summary(document: Document, *, color: bool, width: int, path: str = "") -> str:
+def summary(document: Document, *, color: bool, width: int, paths: Sequence[str] = ()) -> str:
     """Return a search for a person.
 
     Args:
         document: The search's document.
         color: Whether to use terminal colours.
         width: Columns of the terminal.
-        path: Where the document stands; shown at the end.
+        paths: Files that it is in; shown at the end.
     """
     document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
@@ -149,7 +149,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
     for warning in document["warnings"]:
         console.print(Padding(Text(f"! {warning}", style="yellow"), (0, 0, 0, 2)))
     console.print()
-    if path:
+    for path in paths:
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
     _verdict(document, console)
     return paper.text()

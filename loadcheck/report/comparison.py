@@ -37,19 +37,21 @@ def text(document: Document, *, color: bool, width: int) -> str:
     paper = CapturedConsole(color=color, width=width)
     console = paper.console
     _verdict(document, console)
-    for line in document["forced"]:
-        console.print(Padding(Text(f"! {line}", style="yellow"), (0, 0, 0, 2)))
+    for why in document["forced"]:
+        console.print(Padding(Text(f"! {why}", style="yellow"), (0, 0, 0, 2)))
     console.print()
     for side in ("base", "candidate"):
         runs = document[side]
         for run in runs if len(runs) <= _MOST_RUNS else runs[: _MOST_RUNS - 1]:
-            console.print(_run(side, run), soft_wrap=True)
+            for line in _run(side, run):
+                console.print(line, soft_wrap=True)
         if len(runs) > _MOST_RUNS:
             more = f" {side:<9}  and {len(runs) - _MOST_RUNS + 1} more"
             console.print(Text(more, style="dim"))
-    console.print()
-    for line in _table(document):
-        console.print(line, soft_wrap=True)
+    if document["figures"]:
+        console.print()
+        for line in _table(document, width):
+            console.print(line, soft_wrap=True)
     remarks = [*also_different(document), *document["notes"]]
     if remarks:
         console.print()
@@ -61,18 +63,30 @@ def text(document: Document, *, color: bool, width: int) -> str:
 
 
 def _verdict(document: Document, console: Console) -> None:
-    reason = because(document)
     print_headline(
         console,
-        badge=document["verdict"],
+        badge=badge(document),
         color=_COLORS[document["verdict"]],
         name=document["scenario"]["name"],
-        cause=f"{reason[:1].upper()}{reason[1:]}",
+        cause=cause(document),
     )
+
+
+def cause(document: Document) -> str:
+    """Return what the verdict rests on as a sentence without its full stop."""
+    reason = because(document)
+    return f"{reason[:1].upper()}{reason[1:]}"
+
+
+def badge(document: Document) -> str:
+    """Return the verdict in a word or two."""
+    return str(document["verdict"]) if document["base"] else "no baseline"
 
 
 def because(document: Document) -> str:
     """Return what the verdict rests on, in a few words."""
+    if not document["base"]:
+        return "no baseline yet: nothing to compare with"
     target = [figure for figure in document["figures"] if figure["about"] == "target"]
     tolerance = percent(document["tolerance"])
     for word in ("worse", "better"):
@@ -82,37 +96,46 @@ def because(document: Document) -> str:
                 f"{group} {', '.join(figure['name'] for figure in members)}"
                 for group, members in groupby(found, key=lambda figure: figure["group"])
             ]
-            more = " and more" if len(groups) > _MOST_NAMED else ""
+            more = "; and more" if len(groups) > _MOST_NAMED else ""
             return f"{word} by more than {tolerance}: {'; '.join(groups[:_MOST_NAMED])}{more}"
     unsure = sum(figure["word"] == "unsure" and is_shown(figure) for figure in target)
     if document["verdict"] == "same":
-        rest = f"; {unsure} figures are inconclusive" if unsure > 1 else ""
-        rest = rest or ("; one figure is inconclusive" if unsure else "")
+        rest = f"; {unsure} figures are unsure" if unsure > 1 else ""
+        rest = rest or ("; one figure is unsure" if unsure else "")
         return f"no significant change beyond {tolerance}{rest}"
     core = [figure for figure in target if figure["core"] and figure["word"] == "unsure"]
     named = ", ".join(f"{figure['group']} {figure['name']}" for figure in core[:_MOST_NAMED])
-    return f"inconclusive, chance alone may explain or hide a difference: {named}".rstrip(": ")
+    return f"chance alone may explain or hide a difference: {named}".rstrip(": ")
 
 
-def _run(side: str, run: Document) -> Text:
+def _run(side: str, run: Document) -> Iterator[Text]:
     line = Text()
     line.append(f" {side:<9}  ", style="dim")
     line.append(run["file"], style="bold")
     started, load = words.count(run["copies"]["started"]), run["load"]
-    line.append(f"  {words.instant(run['started_at'])}")
-    line.append(f"  {started} copies, {words.rate(load['reached_rate'])}", style="dim")
-    return line
+    yield line
+    about = (
+        f"{words.instant(run['started_at'])}  {started} copies, {words.rate(load['reached_rate'])}"
+    )
+    yield Text(f"{'':<12}{about}", style="dim")
 
 
-def _table(document: Document) -> Iterator[Text]:
+def _table(document: Document, width: int) -> Iterator[Text]:
     figures = [figure for figure in document["figures"] if is_shown(figure)]
     titles = ("base", "candidate", "difference", f"{percent(document['confidence'])} interval")
     cells = [row(figure) for figure in figures]
     names = [f"  {figure['name']}" for figure in figures]
     first = max(len(name) for name in (*names, " " * 18))
     widths = [max(len(each[i]) for each in (titles, *cells)) for i in range(len(titles))]
+    last = max(len(figure["word"]) + 2 for figure in figures)
+    gap = _GAP
+    if 1 + first + sum(widths) + len(gap) * 5 + last > width:
+        gap = " "
+    if 1 + first + sum(widths) + len(gap) * 5 + last > width:
+        # a narrow terminal goes without the intervals; the words rest on them all the same
+        widths.pop()
     head = " ".ljust(first + 1)
-    head += "".join(_GAP + name.rjust(width) for name, width in zip(titles, widths, strict=True))
+    head += "".join(gap + name.rjust(wide) for name, wide in zip(titles, widths, strict=False))
     yield Text(head, style="dim")
     rows = list(zip(figures, names, cells, strict=True))
     for group, members in groupby(rows, key=lambda each: each[0]["group"]):
@@ -121,11 +144,11 @@ def _table(document: Document) -> Iterator[Text]:
             word = figure["word"]
             line = Text()
             line.append(f" {name}".ljust(first + 1), style="dim")
-            for index, (value, width) in enumerate(zip(values, widths, strict=True)):
+            for index, (value, wide) in enumerate(zip(values, widths, strict=False)):
                 loud = index > 1 and word in ("better", "worse")
-                line.append(_GAP + value.rjust(width), style=_COLORS[word] if loud else "")
+                line.append(gap + value.rjust(wide), style=_COLORS[word] if loud else "")
             style = _COLORS[word] + (" bold" if word in ("better", "worse") else "")
-            line.append(f"{_GAP}{_MARKS[word]} {word}", style="dim" if word == "same" else style)
+            line.append(f"{gap}{_MARKS[word]} {word}", style="dim" if word == "same" else style)
             yield line
 
 

@@ -104,7 +104,7 @@ def causes(document: Document) -> Iterator[str]:
     for finding in findings(document):
         if finding["verdict"] == "fail" and finding["check"] not in told:
             yield _brief(finding["summary"])
-    yield from _thresholds(document, "fail", "threshold broken", "thresholds broken")
+    yield from _thresholds(document, "fail", "threshold broken", "{} thresholds broken")
     unknown = [
         finding
         for finding in findings(document)
@@ -112,9 +112,8 @@ def causes(document: Document) -> Iterator[str]:
     ]
     yield from (_unknown(finding) for finding in unknown)
     if verdict == "unknown" and not (unreached or nobody or unknown):
-        yield from _thresholds(
-            document, "unknown", "no evidence for the threshold", "no evidence for the thresholds"
-        )
+        several = "no evidence for {} thresholds"
+        yield from _thresholds(document, "unknown", "no evidence for the threshold", several)
     if not nobody:
         yield from _refused(document)
 
@@ -332,8 +331,8 @@ def _thresholds(document: Document, verdict: str, one: str, several: str) -> Ite
     if len(found) == 1:
         yield f"{one}: {first}"
     else:
-        of = len(document["thresholds"])
-        yield f"{len(found)} of {of} {several}: {first} and {len(found) - 1} more"
+        of = f"{len(found)} of {len(document['thresholds'])}"
+        yield f"{several.format(of)}: {first} and {len(found) - 1} more"
 
 
 def _metric(threshold: Mapping[str, Any]) -> str:

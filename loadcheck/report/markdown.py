@@ -123,7 +123,12 @@ def plain(value: str) -> str:
 
 
 _MARKS = {"better": "✅", "same": "✅", "worse": "❌", "unsure": "❔"}
-_WORDS = {"better": "✅ better", "same": "same", "worse": "❌ **worse**", "unsure": "❔ unsure"}
+_WORDS = {
+    "better": "✅ better",
+    "same": "same",
+    "worse": "❌ **worse**",
+    "unsure": "❔ unsure",
+}
 
 
 def markdown(document: Document) -> str:
@@ -132,13 +137,14 @@ def markdown(document: Document) -> str:
     verdict = document["verdict"]
     name = plain(document["scenario"]["name"])
     lines = [
-        f"## {_MARKS[verdict]} {verdict.upper()}: {name}",
+        f"## {_MARKS[verdict]} {comparison.badge(document).upper()}: {name}",
         "",
-        f"**{plain(comparison.because(document))}**",
+        f"**{plain(comparison.cause(document))}**",
         "",
     ]
     lines += [f"> ⚠️ {plain(line)}\n>" for line in document["forced"]]
-    lines += _table(document)
+    if document["figures"]:
+        lines += _table(document)
     remarks = [*comparison.also_different(document), *document["notes"]]
     lines += [f"> ⚠️ {plain(remark)}\n>" for remark in remarks]
     lines.append("")

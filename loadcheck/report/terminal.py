@@ -6,7 +6,7 @@ Captures rich output as text.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -62,14 +62,14 @@ _SENT_AGAIN = {
 Document = Mapping[str, Any]
 
 
-def summary(document: Document, *, color: bool, width: int, path: str = "") -> str:
+def summary(document: Document, *, color: bool, width: int, paths: Sequence[str] = ()) -> str:
     """Return the summary of a results document; the verdict stands first and last.
 
     Args:
         document: A results document of any phase.
         color: Whether to use terminal colours.
         width: Columns of the terminal.
-        path: Where the document stands; shown at the end.
+        paths: Files that it is in; shown at the end.
     """
     document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
@@ -88,7 +88,7 @@ def summary(document: Document, *, color: bool, width: int, path: str = "") -> s
     for warning in document["warnings"]:
         console.print(_hanging(Text("!", style="yellow"), Text(warning, style="yellow")))
     console.print()
-    if path:
+    for path in paths:
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
     _verdict(document, console)
     return paper.text()

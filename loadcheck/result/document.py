@@ -18,7 +18,6 @@ from typing import Any
 
 from loadcheck import __version__
 from loadcheck.documents.document import read_content
-from loadcheck.load.monitor import Monitor
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
@@ -26,10 +25,9 @@ from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
-from loadcheck.verify.figures import Rates
+from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.session import Verification, Verified
 from loadcheck.verify.verdict import Consistency
-from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import StepPlan
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
@@ -37,21 +35,16 @@ _EXAMPLE = 300
 """Characters kept of an answer."""
 
 
-def intent(
-    scenario: Scenario,
-    prepared: CompiledScenario,
-    run: Run,
-    seed: int,
-    warnings: Sequence[str] = (),
-) -> dict[str, Any]:
+def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
+    scenario, run, observer = compiled.scenario, compiled.run, compiled.observer
     return {
         "schema": SCHEMA,
         "verdict": "unknown",
         "run": {
             "id": run.id,
             "phase": "intent",
-            "seed": seed,
+            "seed": compiled.seed,
             "started_at": utc_now(),
             "ended_at": None,
             "interrupted": False,
@@ -67,10 +60,10 @@ def intent(
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
-            "id": prepared.plan.workflow_id,
+            "id": compiled.plan.workflow_id,
             "sha256": workflow_hash(scenario),
-            "ingest": prepared.ingest.step_id,
-            "observer": prepared.observer.step_id if prepared.observer else None,
+            "ingest": compiled.ingest.step_id,
+            "observer": observer.step_id if observer else None,
         },
         "environment": environment(),
         "warnings": [*warnings],
@@ -104,18 +97,13 @@ def moving(record: Record, planned: int | None) -> dict[str, Any]:
     }
 
 
-def measured(
-    record: Record,
-    monitor: Monitor,
-    steps: Sequence[StepPlan],
-    rates: Rates,
-    peak_rate: float | None,
-) -> dict[str, Any]:
+def measured(figures: RunFigures, steps: Sequence[StepPlan]) -> dict[str, Any]:
     """Return the sections that describe the load."""
+    record, monitor, rates = figures.record, figures.monitor, figures.rates
     return {
         "load": {
             "asked_rate": rates.asked,
-            "peak_rate": peak_rate,
+            "peak_rate": figures.pacer.peak_rate if figures.pacer else None,
             "reached_rate": rates.reached,
             "reached_ratio": rates.ratio,
             "duration_s": rates.duration_s,

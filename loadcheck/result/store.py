@@ -63,14 +63,20 @@ class ResultFile:
         path: Where it stands.
     """
 
-    def __init__(self, path: Path, *, replace: bool = False) -> None:
+    def __init__(self, path: Path, *, replace: bool = False, option: str = "--output") -> None:
         """Claim the place.
+
+        Args:
+            path: Where the file is to stand.
+            replace: Write over a file that is there.
+            option: The one that names the file; told where the place cannot be had.
 
         Raises:
             ResultFileError: The directory cannot be made or written, a file is there already and
                 ``replace`` is false, what is there is no regular file, or somebody else has
                 claimed it.
         """
+        elsewhere = f"choose another {option}"
         self.path = path
         self._claim: int | None = None
         try:
@@ -81,13 +87,13 @@ class ResultFile:
             folder = self._target.parent
             writable = os.access(folder, os.W_OK | os.X_OK)
         except (OSError, ValueError) as error:  # the latter: a NUL in its name
-            raise _unusable(path, f"cannot be written: {_reason(error)}", _ELSEWHERE) from error
+            raise _unusable(path, f"cannot be written: {_reason(error)}", elsewhere) from error
         if mode is not None and not stat.S_ISREG(mode):
-            raise _unusable(path, f"is {file_kind(mode)}", _ELSEWHERE)
+            raise _unusable(path, f"is {file_kind(mode)}", elsewhere)
         if not writable:
-            raise _unusable(path, "is in a directory that cannot be written", _ELSEWHERE)
+            raise _unusable(path, "is in a directory that cannot be written", elsewhere)
         if mode is not None and not replace:
-            raise _unusable(path, "exists already", "choose another --output, or add --force")
+            raise _unusable(path, "exists already", f"{elsewhere}, or add --force")
         self._lock = _lock_of(self._target)
         self._beside = self._lock.with_suffix(".tmp")
         _clean(folder)
@@ -95,12 +101,12 @@ class ResultFile:
             self._claim = _claimed(self._lock)
         except BlockingIOError:
             message = "is being written by another loadcheck"
-            raise _unusable(path, message, "wait for it, or choose another --output") from None
+            raise _unusable(path, message, f"wait for it, or {elsewhere}") from None
         except OSError as error:
-            raise _unusable(path, f"cannot be written: {_reason(error)}", _ELSEWHERE) from error
+            raise _unusable(path, f"cannot be written: {_reason(error)}", elsewhere) from error
         if not replace and _mode(self._target) is not None:  # made since it was looked at
             self.close()
-            raise _unusable(path, "exists already", "choose another --output, or add --force")
+            raise _unusable(path, "exists already", f"{elsewhere}, or add --force")
 
     def __enter__(self) -> Self:
         return self
@@ -378,7 +384,6 @@ def _conforming(
     return document
 
 
-_ELSEWHERE = "choose another place with --output"
 _ROOM = "make room or restore the directory; the next run can name another place with --output"
 
 

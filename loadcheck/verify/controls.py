@@ -24,7 +24,7 @@ from anyio import sleep
 from pyroaring import BitMap
 
 from loadcheck.verify.naming import UserNames
-from loadcheck.verify.queries import ControlRuns, ObserverQueries
+from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryClient, Send
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
@@ -162,7 +162,7 @@ class Controls:
 
     def __init__(
         self,
-        runs: ControlRuns,
+        runs: QueryFactory,
         names: UserNames,
         asker: QueryClient,
         send: Send,
@@ -184,7 +184,7 @@ class Controls:
                 of their number alone would be the run's own.
             share: Which share of the acknowledged users is missing.
         """
-        plan, _ = self._runs.questions(_CONTROL)
+        plan, _ = self._runs.sister(_CONTROL)
         wanted = FRESH
         if 0 < share < 1:
             needed = math.ceil(math.log(_RISK) / math.log1p(-share))
@@ -198,7 +198,7 @@ class Controls:
         if not missing:
             self._note(unpaired=candidates.unnamed or "nobody who is missing has a name")
             return
-        plan, _ = self._runs.questions(_MISSING, paired=True)
+        plan, _ = self._runs.sister(_MISSING, paired=True)
         swaps = self._swaps(plan, (*missing, *_sample(candidates.present)))
         if swaps is None:
             self._note(
@@ -207,7 +207,7 @@ class Controls:
             )
             return
         taken = await self._all(plan, missing, swaps)
-        plan, _ = self._runs.questions(_PRESENT, paired=True)
+        plan, _ = self._runs.sister(_PRESENT, paired=True)
         checked = await self._all(plan, _sample(candidates.present), swaps)
         self._note(paired=len(taken), paired_copies=tuple(taken), checked=len(checked) or None)
 
@@ -244,12 +244,12 @@ class Controls:
     async def _count(self, suffix: str, before: int | None) -> int | None:
         """Return how many users of a run are counted; what was known before if nobody says."""
         _, questions = self._questions(suffix)
-        reply = await self._asker.ask(questions.uniques, questions.cost)
+        reply = await self._asker.ask(questions.counts.uniques, questions.counts.cost)
         count, _ = reply.count("uniques")
         return before if count is None else count
 
     def _questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
-        return self._runs.questions(suffix, paired=suffix in (_MISSING, _PRESENT))
+        return self._runs.sister(suffix, paired=suffix in (_MISSING, _PRESENT))
 
     def _swaps(self, plan: Plan, numbers: Sequence[int]) -> dict[str, str] | None:
         """Return the user ids to be exchanged so that they are the run's; None if unknown."""

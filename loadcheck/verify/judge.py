@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from loadcheck.measure.record import Record
 from loadcheck.verify.abort import Aborted, apply_abort
 from loadcheck.verify.check import broken, compose
-from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.thresholds import Judged
+from loadcheck.verify.thresholds import Judged, Threshold
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01
@@ -182,7 +181,7 @@ class Judgement:
 
 
 def judge(
-    prepared: CompiledScenario,
+    thresholds: Sequence[Threshold],
     figures: RunFigures,
     findings: Sequence[Finding],
     *,
@@ -193,7 +192,7 @@ def judge(
     """Judge a run.
 
     Args:
-        prepared: What was to be done.
+        thresholds: What must hold.
         figures: What was measured.
         findings: What reconciliation says.
         checked: Whether consistency was to be checked; if not, thresholds alone decide.
@@ -201,7 +200,7 @@ def judge(
         aborted: What ended the load early; None if nothing did.
     """
     judged, told = [], list(findings)
-    for threshold in prepared.thresholds:
+    for threshold in thresholds:
         try:
             judged.append(threshold.judge(figures))
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing is proven

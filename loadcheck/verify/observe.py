@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from loadcheck.verify.evidence import Observation, Standing, Terms, standing
+from loadcheck.verify.queries import CountQueries
 from loadcheck.verify.query_client import QueryClient, Reply
 from loadcheck.workflow.runtime.plan import Query
 
@@ -25,37 +26,31 @@ class Observer:
     """Asks one question at a time and keeps every answer.
 
     Args:
-        uniques: The compiled query for unique users.
-        totals: The compiled query for events; None if the service has no such count.
-        asker: Sends the questions.
-        cost: What each costs.
+        queries: The compiled questions.
+        asker: Sends them.
         every_s: Pause between two questions.
         seen: Called with each observation.
     """
 
     def __init__(
         self,
-        *,
-        uniques: Query,
-        totals: Query | None,
+        queries: CountQueries,
         asker: QueryClient,
+        *,
         every_s: float,
         seen: Callable[[Observation], None],
-        cost: int = 1,
     ) -> None:
-        self._uniques = uniques
-        self._totals = totals
+        self._queries = queries
         self._asker = asker
-        self._cost = cost
         self._every_s = every_s
         self._seen = seen
         self._refused = 0
         self._events_first = False
         self.observations: list[Observation] = []
 
-    def ask_by(self, uniques: Query, totals: Query | None, cost: int) -> None:
+    def ask_by(self, queries: CountQueries) -> None:
         """Ask by other queries from now on."""
-        self._uniques, self._totals, self._cost = uniques, totals, cost
+        self._queries = queries
 
     async def ask(self, *, totals: bool = False) -> Observation:
         """Ask once for the uniques, and with ``totals`` for the events as well.
@@ -64,14 +59,14 @@ class Observer:
         replicas, neither count is always the same one's.
         """
         second: Reply | None = None
-        if totals and self._totals is not None:
+        if totals and self._queries.totals is not None:
             self._events_first = not self._events_first
             if self._events_first:
-                second = await self._insist(self._totals, "totals")
-        reply = await self._insist(self._uniques, "uniques", tries=_TRIES if totals else 1)
+                second = await self._insist(self._queries.totals, "totals")
+        reply = await self._insist(self._queries.uniques, "uniques", tries=_TRIES if totals else 1)
         count, error = reply.count("uniques")
-        if totals and self._totals is not None and not self._events_first and not error:
-            second = await self._insist(self._totals, "totals")
+        if totals and self._queries.totals is not None and not self._events_first and not error:
+            second = await self._insist(self._queries.totals, "totals")
         refused = reply.refused
         events, replies = None, [reply]
         if second is not None:
@@ -95,11 +90,11 @@ class Observer:
 
     async def _insist(self, query: Query, name: str, tries: int = _TRIES) -> Reply:
         """Ask, and again if that gives no count: one of two is worth little without the other."""
-        reply = await self._asker.ask(query, self._cost)
+        reply = await self._asker.ask(query, self._queries.cost)
         for _ in range(tries - 1):
             if reply.refused or reply.count(name)[0] is not None:
                 break
-            reply = await self._asker.ask(query, self._cost)
+            reply = await self._asker.ask(query, self._queries.cost)
         return reply
 
     async def watch(self) -> None:
@@ -136,10 +131,10 @@ class Observer:
         pairs = 0
         while True:
             stands = standing(terms, self.observations)
-            paired = self._totals is not None and (stands.settled or clock() >= end_ns)
+            paired = self._queries.totals is not None and (stands.settled or clock() >= end_ns)
             seen = await self.ask(totals=paired)
             stands = standing(terms, self.observations)
-            agreed = self._totals is None or stands.totals is not None
+            agreed = self._queries.totals is None or stands.totals is not None
             if stands.enough and agreed:
                 return stands
             now = clock()
@@ -171,11 +166,13 @@ class Observer:
             seen = await self.ask(totals=True)
             stands = standing(terms, self.observations)
             answered += seen.is_evidence
-            agreed = stands.totals is not None or (self._totals is None and seen.is_evidence)
+            agreed = stands.totals is not None or (
+                self._queries.totals is None and seen.is_evidence
+            )
             waited_s = (self._asker.clock() - begin_ns) / 1e9
             if (agreed and answered > 1) or answered >= _PAIRS or waited_s >= _LAST_TRIES_S:
                 return stands
-            if agreed and self._totals is None:
+            if agreed and self._queries.totals is None:
                 return stands
             await anyio.sleep(min(self._pause_s(), 1.0))
 

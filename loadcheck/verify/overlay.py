@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from loadcheck.scenario.model import Edit, Scenario
+from loadcheck.scenario.model import Edit, Scenario, Split
 from loadcheck.workflow.identity import partitions
 
 _PARTITION = "{$partition}"
@@ -23,7 +23,7 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
     """
     split, repeat = scenario.verify.split, scenario.verify.repeat
     edits = list(scenario.overlay)
-    if scenario.localizes and split is not None:
+    if scenario.verify.localizes and split is not None:
         for name in partitions(scenario.verify.partitions):
             edits += [
                 dataclasses.replace(filled(edit, _PARTITION, name), step=edit.step or ingest)
@@ -46,10 +46,9 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def split_edits(scenario: Scenario, name: str) -> tuple[Edit, ...]:
+def split_edits(split: Split, name: str) -> tuple[Edit, ...]:
     """Return the edits that group the observer step's answer by a partition."""
-    assert scenario.verify.split is not None
-    return tuple(filled(edit, _PARTITION, name) for edit in scenario.verify.split.overlay)
+    return tuple(filled(edit, _PARTITION, name) for edit in split.overlay)
 
 
 def place(edit: Edit, name: str) -> str:

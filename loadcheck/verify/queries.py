@@ -4,78 +4,100 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from loadcheck.errors import ScenarioError, WorkflowError
-from loadcheck.scenario.model import Count, Edit, Scenario
+from loadcheck.errors import Problem, ScenarioError, WorkflowError
+from loadcheck.scenario.model import Count, Edit, Verify
 from loadcheck.verify import overlay as marks
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.identity import SEQUENCE, Run
 from loadcheck.workflow.runtime.plan import Plan, Query, StepPlan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountQueries:
+    """The queries that count a run.
+
+    Attributes:
+        uniques: Counts its users.
+        totals: Counts its events; None if the service has no such count.
+        cost: What each of them costs.
+    """
+
+    uniques: Query
+    totals: Query | None
+    cost: int = 1
+
+
+Locate = Callable[[str, str, str], Problem]
+
+
 class ObserverQueries:
     """What the observer step of one plan can be asked.
 
     Args:
-        scenario: What to do.
+        verify: How the service is asked.
         plan: The compiled workflow.
         observer: The step.
         run: The run that is asked about.
+        locate: Makes a problem with a key of the scenario, a message and a remedy.
 
     Raises:
         ScenarioError: A query cannot be compiled; holds every problem of the first such.
 
     Attributes:
-        uniques: The query for users.
-        totals: The query for events; None if the service has no such count.
-        fresh: Both again, past the service's cache, where the scenario respects it otherwise; None
-            if they would be the same.
-        cost: What each of them costs.
+        counts: The queries for users and events.
+        fresh: The same, past the service's cache, where the scenario respects it otherwise; None if
+            they would be the same.
         split_cost: What one costs that is grouped.
     """
 
-    def __init__(self, scenario: Scenario, plan: Plan, observer: StepPlan, run: Run) -> None:
-        self._scenario = scenario
+    def __init__(
+        self, verify: Verify, plan: Plan, observer: StepPlan, run: Run, locate: Locate
+    ) -> None:
+        self._verify = verify
         self._plan = plan
         self._observer = observer
-        verify = scenario.verify
+        self._locate = locate
         assert verify.uniques is not None
-        self.uniques = self._count("uniques", verify.uniques)
-        self.totals = None if verify.totals is None else self._count("totals", verify.totals)
-        self.fresh: tuple[Query, Query | None] | None = None
-        if verify.cache == "respect" and verify.bypass:
-            self.fresh = (
-                self._count("uniques", verify.uniques, verify.bypass),
-                None
-                if verify.totals is None
-                else self._count("totals", verify.totals, verify.bypass),
-            )
         budget = verify.budget
         days = _days(run) if budget is not None and budget.per_day else 1
-        self.cost = days * (budget.plain if budget else 1)
+        cost = days * (budget.plain if budget else 1)
+        self.counts = self._counts(verify.uniques, cost)
+        self.fresh: CountQueries | None = None
+        if verify.cache == "respect" and verify.bypass:
+            self.fresh = self._counts(verify.uniques, cost, verify.bypass)
         self.split_cost = days * (budget.split if budget else 1)
         self.split = functools.lru_cache(maxsize=None)(self._split)
-        if scenario.localizes:
+        if verify.localizes:
             self.split(SEQUENCE, "uniques")
 
     def _split(self, name: str, metric: Literal["uniques", "totals"]) -> Query:
         """Return the query grouped by a partition."""
-        verify = self._scenario.verify
+        verify = self._verify
         assert verify.split is not None
         count = verify.uniques if metric == "uniques" else verify.totals
         assert count is not None
         values = {"labels": verify.split.labels, "values": verify.split.values}
-        edits = (*count.overlay, *marks.split_edits(self._scenario, name))
+        edits = (*count.overlay, *marks.split_edits(verify.split, name))
         return self._compile("split", edits, values)
+
+    def _counts(self, uniques: Count, cost: int, more: tuple[Edit, ...] = ()) -> CountQueries:
+        totals = self._verify.totals
+        return CountQueries(
+            uniques=self._count("uniques", uniques, more),
+            totals=None if totals is None else self._count("totals", totals, more),
+            cost=cost,
+        )
 
     def _count(self, name: str, count: Count, more: tuple[Edit, ...] = ()) -> Query:
         return self._compile(name, (*count.overlay, *more), {name: count.value})
 
     def _compile(self, key: str, edits: tuple[Edit, ...], values: Mapping[str, str]) -> Query:
-        verify = self._scenario.verify
+        verify = self._verify
         told = dataclasses.asdict(verify.evidence)
         # what is counted by bucket may accuse somebody: no cache may be its witness
         bypass = verify.bypass if verify.cache == "bypass" or key == "split" else ()
@@ -89,40 +111,64 @@ class ObserverQueries:
             raise ScenarioError(
                 problem
                 if problem.file
-                else self._scenario.problem(f"verify.{key}", problem.message, problem.remedy)
+                else self._locate(f"verify.{key}", problem.message, problem.remedy)
                 for problem in error.problems
             ) from error
 
 
-class ControlRuns:
-    """The same workflow as runs with other ids, compiled when somebody asks for it.
+class QueryFactory:
+    """Compiles what a run can be asked, and what its sister runs can.
 
     Args:
-        scenario: What to do.
-        settings: What the run's own plan was compiled from.
+        verify: How the service is asked.
+        workflow: What the run's own plan is compiled from.
         observer: The observer step.
+        locate: Makes a problem with a key of the scenario, a message and a remedy.
     """
 
-    def __init__(self, scenario: Scenario, settings: Settings, observer: StepPlan) -> None:
-        self._scenario = scenario
-        self._settings = settings
+    def __init__(
+        self, verify: Verify, workflow: Settings, observer: StepPlan, locate: Locate
+    ) -> None:
+        self._verify = verify
+        self._workflow = workflow
         self._observer = observer
+        self._locate = locate
+        self.sister = functools.lru_cache(maxsize=None)(self._sister)
 
-        self.questions = functools.lru_cache(maxsize=None)(self._questions)
+    def queries(self, plan: Plan | None = None) -> ObserverQueries:
+        """Return what the run can be asked.
 
-    def _questions(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
-        """Return the plan of the run whose id ends so, and what can be asked about it.
+        Args:
+            plan: Its plan; None: it is compiled.
+
+        Raises:
+            ScenarioError: A query cannot be compiled.
+            WorkflowError: A file that the workflow needs is gone.
+        """
+        return self._of(plan or compile_plan(self._workflow), self._workflow.run)
+
+    def until(self, day: str) -> QueryFactory:
+        """Return the same for a run whose queries reach to a later day."""
+        run = dataclasses.replace(self._workflow.run, end_day=day)
+        later = dataclasses.replace(self._workflow, run=run)
+        return QueryFactory(self._verify, later, self._observer, self._locate)
+
+    def _sister(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
+        """Return the same workflow as a run whose id ends so, and what can be asked about it.
 
         Args:
             suffix: What its id has besides.
             paired: Its users are those of the run itself.
         """
-        run = self._settings.run
+        run = self._workflow.run
         sister = dataclasses.replace(
             run, id=f"{run.id}{suffix}", copies=None, users=run.id if paired else None
         )
-        plan = compile_plan(dataclasses.replace(self._settings, run=sister))
-        return plan, ObserverQueries(self._scenario, plan, self._observer, sister)
+        plan = compile_plan(dataclasses.replace(self._workflow, run=sister))
+        return plan, self._of(plan, sister)
+
+    def _of(self, plan: Plan, run: Run) -> ObserverQueries:
+        return ObserverQueries(self._verify, plan, self._observer, run, self._locate)
 
 
 def _days(run: Run) -> int:

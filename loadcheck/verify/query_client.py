@@ -130,13 +130,30 @@ class Reply:
         return count, ""
 
 
+def _unheard(_exchange: Exchange) -> None:
+    """Keep nothing of an exchange."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryChannel:
+    """How queries reach the service.
+
+    Attributes:
+        send: Sends one request; never raises for the network's sake.
+        sent: Called with each exchange, for the step's histograms.
+        budget: What the service lets be asked, where others may share it; None if it has none.
+    """
+
+    send: Send
+    sent: Callable[[Exchange], None] = _unheard
+    budget: QueryBudget | None = None
+
+
 class QueryClient:
     """Sends queries and counts what they cost.
 
     Args:
-        send: Sends one request; never raises for the network's sake.
-        sent: Called with each exchange, for the step's histograms.
-        allowance: The service's budget; None if it has none.
+        channel: How they reach the service.
         absent: What an answer without the value means; None: it is no evidence.
         estimates: Whether an answer from a sample is evidence: its error is declared.
         clock: Monotonic nanoseconds.
@@ -148,27 +165,23 @@ class QueryClient:
 
     def __init__(
         self,
+        channel: QueryChannel,
         *,
-        send: Send,
-        sent: Callable[[Exchange], None],
-        allowance: QueryBudget | None = None,
         absent: int | None = None,
         estimates: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._absent = absent
         self._estimates = estimates
-        self._send = send
-        self._sent = sent
-        self._allowance = allowance
+        self._channel = channel
         self.clock = clock
         self.queries = 0
         self.cost = 0
 
     async def ask(self, query: Query, cost: int) -> Reply:
         """Ask once, as soon as the budget allows it."""
-        if self._allowance is not None:
-            await self._allowance.spend(cost)
+        if self._channel.budget is not None:
+            await self._channel.budget.spend(cost)
         self.queries += 1
         self.cost += cost
         asked_ns = self.clock()
@@ -197,15 +210,15 @@ class QueryClient:
                 effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration as stop:
                 answer: Answer = stop.value
-                self._sent(answer.exchange)
+                self._channel.sent(answer.exchange)
                 return answer
             if exchange is not None:
-                self._sent(exchange)
+                self._channel.sent(exchange)
             if isinstance(effect, Pause):
                 exchange = None
                 await sleep(effect.seconds)
             else:
-                exchange = await self._send(effect)
+                exchange = await self._channel.send(effect)
 
 
 def weigh(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:

@@ -11,22 +11,22 @@ from datetime import datetime
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import numpy as np
 from pyroaring import BitMap
 
-from loadcheck.load.retry import backoff
+from loadcheck.load.retry import Backoff
 from loadcheck.measure import Ledger
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.model import Retry, Verify
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
-from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, crowd
 from loadcheck.verify.naming import SendTimes, UserNames, places, tell
 from loadcheck.verify.observe import Observer
-from loadcheck.verify.queries import ControlRuns
-from loadcheck.verify.query_client import QueryBudget, QueryClient, Send
+from loadcheck.verify.queries import ObserverQueries, QueryFactory
+from loadcheck.verify.query_client import QueryBudget, QueryChannel, QueryClient
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts
 from loadcheck.verify.visibility import (
     AckCurve,
@@ -36,8 +36,8 @@ from loadcheck.verify.visibility import (
     read_order,
     visibility,
 )
-from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.identity import SEQUENCE, Buckets, partitions, size
+from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 _SAMPLE_S = 0.05
 """Between two looks at how many copies have been acknowledged."""
@@ -73,58 +73,70 @@ class Verified:
     controlled: ControlResult
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationSpec:
+    """Whom to ask what was counted, and what for.
+
+    Attributes:
+        verify: How the service is asked.
+        plan: What copies, and controls, do.
+        ingest: The step whose outcome is the copy's.
+        queries: What can be asked.
+        factory: Compiles the same for later days, and for the controls.
+        filtered: Whether the query tells this run's users from others'; else there are no controls.
+        buckets: The run's partitions.
+        retry: What is done about a control user whose attempt failed.
+        seed: Of the waits before it is tried again.
+        load_s: How long the load lasts, if that is known.
+    """
+
+    verify: Verify
+    plan: Plan
+    ingest: StepPlan
+    queries: ObserverQueries
+    factory: QueryFactory
+    filtered: bool
+    buckets: Buckets
+    retry: Retry
+    seed: int
+    load_s: float | None
+
+    def until(self, day: str) -> VerificationSpec:
+        """Return the same with queries that reach to a later day.
+
+        Raises:
+            InputError: A file that the workflow needs is gone.
+        """
+        factory = self.factory.until(day)
+        return replace(self, factory=factory, queries=factory.queries())
+
+
 class Verification:
     """Asks the service before, during and after a load.
 
     Args:
-        scenario: What to do.
-        prepared: The same, compiled.
-        buckets: The run's partitions.
-        send: Sends one query, or one control user.
-        sent: Called with each exchange of a query.
+        spec: Whom to ask, and what for.
+        channel: How queries, and control users, reach the service.
         seen: Called with each observation.
-        seed: Of the waits before a control user is tried again.
-        allowance: The service's query budget, where several runs share it; None: all of it.
     """
 
     def __init__(
         self,
-        scenario: Scenario,
-        prepared: CompiledScenario,
-        buckets: Buckets,
-        *,
-        send: Send,
-        sent: Callable[[Exchange], None],
-        seen: Callable[[Observation], None],
-        seed: int,
-        allowance: QueryBudget | None = None,
+        spec: VerificationSpec,
+        channel: QueryChannel,
+        seen: Callable[[Observation], None] = lambda _: None,
     ) -> None:
-        verify, questions = scenario.verify, prepared.questions
-        assert questions is not None
-        self._scenario = scenario
-        self._prepared = prepared
-        self._questions = questions
-        self._buckets = buckets
-        self._send = send
-        self._seed = seed
+        verify = self._verify = spec.verify
+        self._spec = spec
         budget = verify.budget
-        if allowance is None and budget is not None:
-            allowance = QueryBudget(budget.cost, budget.window_s)
-        self._allowance = allowance
+        if channel.budget is None and budget is not None:
+            channel = replace(channel, budget=QueryBudget(budget.cost, budget.window_s))
+        self._channel = channel
         self._asker = QueryClient(
-            send=send,
-            sent=sent,
-            allowance=self._allowance,
-            absent=verify.absent,
-            estimates=verify.approximate is not None,
+            channel, absent=verify.absent, estimates=verify.approximate is not None
         )
         self.observer = Observer(
-            uniques=questions.uniques,
-            totals=questions.totals,
-            asker=self._asker,
-            every_s=self._pace_s(),
-            seen=seen,
-            cost=questions.cost,
+            spec.queries.counts, self._asker, every_s=self._pace_s(), seen=seen
         )
         self.acks = AckCurve()
         self.baseline: int | None = None
@@ -138,16 +150,16 @@ class Verification:
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
         self._watching_ns = 0
-        self._names = UserNames(
-            prepared.plan, prepared.ingest, buckets.run_id, scenario.verify.user
-        )
+        self._names = UserNames(spec.plan, spec.ingest, spec.buckets.run_id, verify.user)
 
-    def ask_by(self, prepared: CompiledScenario) -> None:
-        """Ask by the queries of the same scenario, compiled for a longer run."""
-        questions = prepared.questions
-        assert questions is not None
-        self._prepared, self._questions = prepared, questions
-        self.observer.ask_by(questions.uniques, questions.totals, questions.cost)
+    async def ask_until(self, day: str) -> None:
+        """Ask by queries that reach to a later day from now on.
+
+        Raises:
+            InputError: A file that the workflow needs is gone.
+        """
+        self._spec = await anyio.to_thread.run_sync(self._spec.until, day)
+        self.observer.ask_by(self._spec.queries.counts)
 
     def name(self, number: int) -> str:
         """Return the user id that a copy sent, by the copy's number."""
@@ -175,11 +187,11 @@ class Verification:
         """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
         if not self._orders:
             return
-        least_s = max(_ORDER_EVERY_S, 2 * self._scenario.verify.every_s)
+        least_s = max(_ORDER_EVERY_S, 2 * self._verify.every_s)
         most_s = 0.0
-        if self._allowance is not None:
-            cost = self._questions.split_cost
-            most_s = self._allowance.share_s(cost, 1 / _ORDER_COST_SHARE)
+        if self._channel.budget is not None:
+            cost = self._spec.queries.split_cost
+            most_s = self._channel.budget.share_s(cost, 1 / _ORDER_COST_SHARE)
         took_s, self._watching_ns = 0.0, self._watching_ns or time.monotonic_ns()
         while True:
             # the budget's share is for a whole window, and most runs are shorter: often at first
@@ -197,14 +209,14 @@ class Verification:
 
     @property
     def _orders(self) -> bool:
-        filtered = self._prepared.isolation == "filter" and not self.baseline
-        return self._scenario.localizes and filtered
+        filtered = self._spec.filtered and not self.baseline
+        return self._verify.localizes and filtered
 
     async def _ask_order(self) -> float:
         """Count by bucket in send order; return how long it took, in seconds."""
-        query, split = self._questions.split(SEQUENCE, "uniques"), self._scenario.verify.split
+        query, split = self._spec.queries.split(SEQUENCE, "uniques"), self._verify.split
         assert split is not None
-        reply = await self._asker.ask(query, self._questions.split_cost)
+        reply = await self._asker.ask(query, self._spec.queries.split_cost)
         counts = None if reply.error else read_order(reply.values, split.limit)
         if counts is not None:
             self._ordered.append(
@@ -221,7 +233,7 @@ class Verification:
         since_ns = last_ack_ns or time.monotonic_ns()
         self._ledger = ledger
         self.acks.add(since_ns, sent.acknowledged, sent.started - sent.rejected)
-        deadline_ns = since_ns + int(self._scenario.verify.deadline_s * 1e9)
+        deadline_ns = since_ns + int(self._verify.deadline_s * 1e9)
         terms = self._make_terms(sent, since_ns, deadline_ns)
         with self._no_longer_than(max(deadline_ns, time.monotonic_ns())):
             filtered = self._filters
@@ -230,7 +242,7 @@ class Verification:
             if not filtered or self._standing().final is None:
                 return
             await self._ask_controls(terms, deadline_ns)
-            if not self._scenario.localizes:
+            if not self._verify.localizes:
                 return
             await self.localize(ledger, terms)
             hidden = self.localized is not None and self.localized.lost_at_least
@@ -263,7 +275,7 @@ class Verification:
             ago_s: How long ago the last acknowledgement was.
             shown: Whether the service has counted anybody of the run before.
         """
-        verify, now_ns = self._scenario.verify, time.monotonic_ns()
+        verify, now_ns = self._verify, time.monotonic_ns()
         since_ns = now_ns - int(ago_s * 1e9)
         deadline_ns = since_ns + int(verify.deadline_s * 1e9)
         until_ns = max(deadline_ns, now_ns + int((1.5 * verify.quiet_s + 2 * self.pause_s) * 1e9))
@@ -275,12 +287,12 @@ class Verification:
             if not self._filters or final is None:
                 return
             self._blank = not shown and controls is None and final.uniques == terms.before
-            if controls is not None and self._prepared.controls is not None:
-                self._controls = self._compile_controls(self._prepared.controls)
+            if controls is not None and self._spec.filtered:
+                self._controls = self._new_controls()
                 self._controls.result = replace(controls, unsent=None)
                 self._controls.at_ns = since_ns
             await self._ask_controls(terms, until_ns)
-            if self._scenario.localizes:
+            if self._verify.localizes:
                 await self.localize(ledger, terms)
 
     async def localize(self, ledger: Ledger, terms: Terms) -> None:
@@ -289,21 +301,21 @@ class Verification:
         self.localized = await self._locate(ledger, terms)
 
     async def _locate(self, ledger: Ledger, terms: Terms) -> Localized:
-        split = self._scenario.verify.split
+        split = self._verify.split
         assert split is not None
         copies = SentCopies(
-            self._buckets,
+            self._spec.buckets,
             acknowledged=ledger.acknowledged,
             indeterminate=ledger.indeterminate | ledger.open(),
             rejected=ledger.rejected,
         )
         config = LocalizerConfig(
-            query=self._questions.split,
-            partitions=self._scenario.verify.partitions,
+            query=self._spec.queries.split,
+            partitions=self._verify.partitions,
             limit=split.limit,
-            cost=self._questions.split_cost,
+            cost=self._spec.queries.split_cost,
             events_per_copy=terms.sent.events_per_copy,
-            pause_s=min(1.0, self._scenario.verify.every_s),
+            pause_s=min(1.0, self._verify.every_s),
         )
         stands = self._standing()
         base = stands.final
@@ -332,8 +344,8 @@ class Verification:
         told = lost = found = None
         if self.localized is not None and proof is not None:
             found = self.localized.told(proof)
-            told = tell(found, self.name, self._buckets, moments)
-            lost = places(self.localized, self._buckets, self._acknowledged, moments)
+            told = tell(found, self.name, self._spec.buckets, moments)
+            lost = places(self.localized, self._spec.buckets, self._acknowledged, moments)
         errors = [seen.error for seen in self.observer.observations if seen.error]
         consistency, findings = conclude(
             terms,
@@ -367,17 +379,17 @@ class Verification:
     # parts of them
 
     def _make_terms(self, sent: SentCounts, since_ns: int, deadline_ns: int) -> Terms:
-        verify = self._scenario.verify
+        verify = self._verify
         self.terms = Terms(
             sent=sent,
             since_ns=since_ns,
             deadline_ns=deadline_ns,
             quiet_ns=int(verify.quiet_s * 1e9),
             baseline=self.baseline,
-            isolation=self._prepared.isolation,
+            isolation="filter" if self._spec.filtered else "baseline",
             approximate=verify.approximate or 0.0,
             splits=verify.split is not None and verify.approximate is None,
-            counts_events=self._questions.totals is not None,
+            counts_events=self._spec.queries.counts.totals is not None,
         )
         return self.terms
 
@@ -385,7 +397,7 @@ class Verification:
         """Return the counts by send order beside what was sent; None if nobody asked."""
         if self._ledger is None or not self._ordered:
             return None
-        ledger, buckets = self._ledger, self._buckets
+        ledger, buckets = self._ledger, self._spec.buckets
         unclear = ledger.indeterminate | ledger.open()
         lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
         acknowledged = crowd(buckets, ledger.acknowledged, SEQUENCE)
@@ -401,7 +413,7 @@ class Verification:
     @property
     def _filters(self) -> bool:
         """Whether the query tells this run's users from all others."""
-        return self._prepared.isolation == "filter" and not self.baseline
+        return self._spec.filtered and not self.baseline
 
     def _standing(self) -> Standing:
         assert self.terms is not None
@@ -416,12 +428,12 @@ class Verification:
 
     @property
     def _slack_s(self) -> float:
-        return max(_LEAST_SLACK_S, 2 * self._scenario.verify.timeout_s)
+        return max(_LEAST_SLACK_S, 2 * self._verify.timeout_s)
 
     async def _confirm(self, terms: Terms) -> None:
         """Get past the service's cache before anybody is called missing, or counted twice."""
         stands = self._standing()
-        fresh, final = self._questions.fresh, stands.final
+        fresh, final = self._spec.queries.fresh, stands.final
         if fresh is None or final is None or final.uniques is None:
             return
         counted = final.uniques - terms.before
@@ -429,7 +441,7 @@ class Verification:
         events = terms.sent.events_per_copy * counted
         if not full or (stands.totals is not None and stands.totals != events):
             # a cache that says it is fresh and is not must not be the only witness
-            self.observer.ask_by(*fresh, self._questions.cost)
+            self.observer.ask_by(fresh)
             await self.observer.repeat(terms)
 
     def _controls_counted(self) -> bool | None:
@@ -440,7 +452,7 @@ class Verification:
 
     def _leaking(self) -> bool | None:
         """Return whether users are counted of a run that never was; None if that is not known."""
-        if self._prepared.controls is None:
+        if not self._spec.filtered:
             return False  # without a filter for the run there is nothing to leak
         return None if self.controlled.unsent is None else self.controlled.leaking
 
@@ -451,10 +463,10 @@ class Verification:
 
     async def _send_controls(self) -> None:
         """Send the control users, fresh and paired: somebody is missing."""
-        runs, ledger, terms = self._prepared.controls, self._ledger, self.terms
-        if runs is None or ledger is None or terms is None:
+        ledger, terms = self._ledger, self.terms
+        if not self._spec.filtered or ledger is None or terms is None:
             return
-        self._controls = controls = self._compile_controls(runs)
+        self._controls = controls = self._new_controls()
         counted = (self._standing().final or _NO_ANSWER).uniques
         short = terms.lower - max(0, (counted or 0) - terms.before)
         if self.localized is not None:
@@ -470,8 +482,8 @@ class Verification:
 
     async def _candidates(self, ledger: Ledger, terms: Terms) -> Candidates:
         """Return who can be sent a second event: users missing by now, and others."""
-        if not self._scenario.localizes:
-            none = self._scenario.verify.split is None
+        if not self._verify.localizes:
+            none = self._verify.split is None
             why = "the workflow's profile has no buckets" if none else "verify.localize is off"
             return Candidates(unnamed=f"{why}, so nobody who is missing has a name")
         found = self.localized or await self._locate(ledger, terms)
@@ -480,22 +492,22 @@ class Verification:
             # of a stretch in which nobody is counted everybody is missing
             for window in found.windows:
                 if window.lost == window.sent:
-                    first = self._buckets.first(window.first)
-                    missing |= BitMap(range(first, self._buckets.first(window.last + 1)))
+                    first = self._spec.buckets.first(window.first)
+                    missing |= BitMap(range(first, self._spec.buckets.first(window.last + 1)))
             missing &= ledger.acknowledged
         present = ledger.acknowledged - missing if found.exact else BitMap()
         return Candidates(missing=missing, present=present, unnamed=found.trouble)
 
-    def _compile_controls(self, runs: ControlRuns) -> Controls:
-        retry = backoff(self._scenario, self._seed)
-        return Controls(runs, self._names, self._asker, self._send, retry)
+    def _new_controls(self) -> Controls:
+        retry = Backoff(self._spec.retry, self._spec.seed)
+        return Controls(self._spec.factory, self._names, self._asker, self._channel.send, retry)
 
     async def _ask_controls(self, terms: Terms, deadline_ns: int) -> None:
         """Ask for the control users; they get as long to become visible as the others had."""
-        runs, verify = self._prepared.controls, self._scenario.verify
-        if runs is None:
+        verify = self._verify
+        if not self._spec.filtered:
             return
-        controls = self._controls or self._compile_controls(runs)
+        controls = self._controls or self._new_controls()
         if self._controls is not None:
             # as long as the others had, if the time allows it
             until_ns = min(
@@ -521,16 +533,16 @@ class Verification:
 
     def _pace_s(self) -> float:
         """Return the pause that keeps the questions of the whole run within the budget."""
-        verify, questions = self._scenario.verify, self._questions
-        if self._allowance is None:
+        verify, queries = self._verify, self._spec.queries
+        if self._channel.budget is None:
             return verify.every_s
-        pacer = self._prepared.pacer
-        span_s = math.inf if pacer is None else pacer.duration_s + verify.deadline_s
-        splits = 2 * len(partitions(verify.partitions)) if self._scenario.localizes else 0
-        reserve = splits * questions.split_cost + 10 * questions.cost
-        if self._scenario.localizes:
-            reserve += self._allowance.most // _ORDER_COST_SHARE
-        even_s = self._allowance.pace_s(questions.cost, span_s=span_s, reserve=reserve)
+        load_s = self._spec.load_s
+        span_s = math.inf if load_s is None else load_s + verify.deadline_s
+        splits = 2 * len(partitions(verify.partitions)) if self._verify.localizes else 0
+        reserve = splits * queries.split_cost + 10 * queries.counts.cost
+        if self._verify.localizes:
+            reserve += self._channel.budget.most // _ORDER_COST_SHARE
+        even_s = self._channel.budget.pace_s(queries.counts.cost, span_s=span_s, reserve=reserve)
         return max(verify.every_s, even_s)
 
 

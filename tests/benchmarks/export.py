@@ -26,35 +26,34 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.exported import compare_archive
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL
-from loadcheck.pipeline.prepare import prepare
-from loadcheck.scenario import Scenario
+from loadcheck.pipeline.target import UNSTARTED
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Run
 from tests.benchmarks.harness import ROOT, report
+from tests.compiled import compiled
 
 EVENTS = 1_000_000
 RUN = "benchmark123"
 _PER_FILE = 100_000
 
 
-def prepared() -> tuple[Scenario, CompiledScenario]:
+def prepared() -> CompiledScenario:
     """Compile the smoke scenario as a run of a million copies."""
     scenario = scenarios.load(ROOT / "scenarios" / "smoke.toml")
     run = Run(
         id=RUN,
         start_day="20250101",
         end_day="20250103",
-        target=PLACEHOLDER_TARGET,
+        target=UNSTARTED.supplied,
         copies=EVENTS,
     )
-    return scenario, prepare(scenario, run=run, servers={"*": PLACEHOLDER_URL})
+    return compiled(scenario, run=run)
 
 
 def write(path: Path) -> None:
     """Write the archive."""
-    _, ready = prepared()
+    ready = prepared()
     lost, twice, altered = (range(7, EVENTS, EVENTS // n) for n in (100, 50, 20))
     missing, double, changed = (
         set(numbers) for numbers in (lost, (n + 1 for n in twice), (n + 2 for n in altered))
@@ -96,11 +95,11 @@ def _line(ready: CompiledScenario, number: int, *, changed: bool) -> bytes:
 
 def compare(path: Path) -> dict[str, Any]:
     """Compare the archive and say how long it took and how much memory."""
-    scenario, ready = prepared()
+    ready = prepared()
     ledger = Ledger()
     ledger.acknowledged = ledger.started = BitMap(range(EVENTS))
     began = time.perf_counter()
-    found = compare_archive(scenario, ready, RUN, ledger, path)
+    found = compare_archive(ready, ledger, path)
     return {
         "events": found.events,
         "lost": len(found.lost),

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.load.monitor import Monitor
+from loadcheck.load.pacer import pacer_of
 from loadcheck.measure import Grid
 from loadcheck.measure.record import Record
 from loadcheck.result import SCHEMA, document
 from loadcheck.result import document as intervals
 from loadcheck.scenario.model import OpenLoad, Stage
-from loadcheck.verify.figures import Rates
+from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
@@ -207,7 +208,10 @@ def _document(
         "environment": document.environment(),
         "warnings": [],
         **document.moving(record, copies),
-        **document.measured(record, monitor, _STEPS, rates, rate),
+        **document.measured(
+            RunFigures(record=record, monitor=monitor, rates=rates, pacer=pacer_of(load, seed)),
+            _STEPS,
+        ),
         "stages": intervals.stages(load, seconds),
         "intervals": intervals.intervals(record),
         "consistency": {

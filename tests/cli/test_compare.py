@@ -40,7 +40,7 @@ def files(loadcheck: Loadcheck, runs: dict[str, Document]) -> dict[str, Path]:
 def test_a_regression_exits_4(loadcheck: Loadcheck, files: dict[str, Path]) -> None:
     done = loadcheck("compare", "base.json", "slow.json")
     assert (done.code, done.stderr) == (4, "")
-    assert done.stdout.startswith(" WORSE   made up  by more than 5 %: uploadEvents response time")
+    assert done.stdout.startswith(" WORSE   made up\n  Worse by more than 5 %: upload")
 
 
 def test_no_regression_exits_0(loadcheck: Loadcheck, files: dict[str, Path]) -> None:

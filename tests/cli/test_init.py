@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 import yaml
 
@@ -21,11 +22,8 @@ def _next_commands(stdout: str) -> list[str]:
     return [line.strip() for line in stdout.partition("\nnext\n")[2].splitlines()]
 
 
-@pytest.mark.parametrize(("drop", "code", "verdict"), [(0, 0, "pass"), (3, 1, "fail")])
-def test_from_a_description_alone_to_a_verdict(
-    loadcheck: Loadcheck, drop: int, code: int, verdict: str
-) -> None:
-    shop = Shop(drop=drop, secured=True)
+def test_from_a_description_alone_to_a_verdict(loadcheck: Loadcheck) -> None:
+    shop = Shop(secured=True)
     with serving(shop.application()) as url:
         drafted = loadcheck("init", "--openapi", f"{url}/openapi.json")
         assert drafted.code == 0, drafted.stderr
@@ -36,21 +34,22 @@ def test_from_a_description_alone_to_a_verdict(
         unset = loadcheck(*command.split()[1:])
         assert unset.code == 2
         assert "SHOP_TOKEN is not set" in unset.stderr
-        ended = loadcheck(*command.split()[1:], *QUICK, env={"SHOP_TOKEN": TOKEN})
-    assert ended.code == code, ended.stdout + ended.stderr
+        for drop, code, verdict in ((0, 0, "pass"), (3, 1, "fail")):
+            shop.drop = drop
+            to = loadcheck.folder / "results" / f"{verdict}.json"
+            ended = loadcheck(
+                *command.split()[1:], *QUICK, "--output", to, env={"SHOP_TOKEN": TOKEN}
+            )
+            assert ended.code == code, ended.stdout + ended.stderr
+            result = orjson.loads(to.read_bytes())
+            assert result["verdict"] == verdict
+            assert result["copies"]["acknowledged"] == 100
+            seen = result["consistency"]
+            assert (seen["uniques"], seen["totals"]) == (100 - drop, 100 - drop)
+            assert seen["isolation"] == "filter"
     assert not shop.refused
-    result = ended.result
-    assert result["verdict"] == verdict
-    assert result["copies"]["acknowledged"] == 100
-    seen = result["consistency"]
-    assert (seen["uniques"], seen["totals"], seen["isolation"]) == (
-        100 - drop,
-        100 - drop,
-        "filter",
-    )
-    assert sorted(path.name for path in (loadcheck.folder / "shop").iterdir()) == [
-        *(".env.example", "openapi.yml", "shop.arazzo.yml", "shop.toml"),
-    ]
+    names = sorted(path.name for path in (loadcheck.folder / "shop").iterdir())
+    assert names == [".env.example", "openapi.yml", "shop.arazzo.yml", "shop.toml"]
     assert (loadcheck.folder / "shop" / ".env.example").read_text().endswith("\nSHOP_TOKEN=\n")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loadcheck.compare import figures
 from loadcheck.compare.bootstrap import Spread
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
-from loadcheck.compare.judge import Judged, judge
+from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge, runs_needed
 from loadcheck.compare.student import two_sided
 from loadcheck.result.schema_comparison import Change
 
@@ -212,3 +212,25 @@ def test_a_time_of_nothing_is_compared_by_sums() -> None:
     base = Measured(value=0.0, spread=spread(0.001), logarithmic=False)
     candidate = Measured(value=5.0, spread=spread(0.001), logarithmic=False)
     assert one(lateness, base, candidate).word is Change.WORSE
+
+
+@pytest.mark.parametrize(("deviation", "needed"), [(0.001, 2), (0.02, 3), (0.05, 9), (5.0, 21)])
+def test_how_many_runs_would_settle_it(deviation: float, needed: int) -> None:
+    found = runs_needed(deviation, 0.05)
+    assert found == needed
+    if found <= MOST_RUNS:
+        reach = two_sided(CONFIDENCE, 2 * found - 2) * deviation * (2 / found) ** 0.5
+        assert reach <= 0.05
+
+
+def test_an_interval_that_says_nothing_is_not_shown_but_how_many_runs_are_needed() -> None:
+    base = [Measured(value=value, trouble="no intervals") for value in (20.0, 26.0)]
+    candidate = [Measured(value=30.0, trouble="no intervals")]
+    judged = judge(P50, base, candidate, 0.05)
+    assert (judged.word, judged.low, judged.high) == (Change.UNSURE, None, None)
+    assert judged.why == "needs over 20 runs"
+    assert judged.runs_needed == MOST_RUNS + 1
+    base = [Measured(value=value, trouble="no intervals") for value in (20.0, 20.4, 19.6)]
+    judged = judge(P50, base, [Measured(value=20.6, trouble="no intervals")], 0.05)
+    assert (judged.word, judged.why) == (Change.UNSURE, "")
+    assert 2 <= (judged.runs_needed or 0) <= MOST_RUNS

@@ -8,8 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.load.limiter import Limit, StepLimiter
+from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.transport import Sink
+from loadcheck.scenario.model import Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 

@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.load.pacer import OpenPacer
-
-
-@dataclass(frozen=True)
-class Stage:
-    duration_s: float
-    rate: float
-    end_rate: float
+from loadcheck.scenario.model import Stage
+from tests.load.stages import stage
 
 
 def constant(duration_s: float, rate: float) -> Stage:
-    return Stage(duration_s, rate, rate)
+    return stage(duration_s, rate, rate)
 
 
 def due_s(pacer: OpenPacer) -> list[float]:
@@ -27,7 +20,7 @@ def due_s(pacer: OpenPacer) -> list[float]:
 
 rates = st.floats(min_value=0, max_value=2000)
 stages = st.lists(
-    st.builds(Stage, st.floats(min_value=0.01, max_value=10), rates, rates), min_size=1, max_size=4
+    st.builds(stage, st.floats(min_value=0.01, max_value=10), rates, rates), min_size=1, max_size=4
 )
 
 
@@ -47,12 +40,12 @@ def test_a_pause_is_a_stage_without_copies() -> None:
 
 def test_a_ramp_is_due_where_the_integral_of_the_rate_is_whole() -> None:
     # N(t) = t²/2 · 2 = t²
-    pacer = OpenPacer(stages=[Stage(3, 0, 6)])
+    pacer = OpenPacer(stages=[stage(3, 0, 6)])
     assert due_s(pacer) == pytest.approx([np.sqrt(n) for n in range(9)], abs=1e-8)
 
 
 def test_a_ramp_down_to_nothing() -> None:
-    dues = due_s(OpenPacer(stages=[Stage(2, 4, 0)]))
+    dues = due_s(OpenPacer(stages=[stage(2, 4, 0)]))
     # N(t) = 4t - t²
     assert dues == pytest.approx([2 - np.sqrt(4 - n) for n in range(4)], abs=1e-8)
 
@@ -64,7 +57,7 @@ def test_a_ramp_down_to_nothing() -> None:
         ([constant(0.1, 30)], 3),
         ([constant(1, 0.5)], 1),
         ([constant(3, 0)], 0),
-        ([Stage(10, 0, 100)], 500),
+        ([stage(10, 0, 100)], 500),
         ([constant(0.7, 10), constant(0.3, 10)], 10),
     ],
 )
@@ -106,7 +99,7 @@ def test_poisson_arrivals_are_repeatable_and_counted_beforehand(
 
 
 def test_poisson_arrivals_are_exact_in_the_mean_in_every_stretch() -> None:
-    shape = [constant(2, 100), Stage(2, 100, 500), constant(1, 500)]
+    shape = [constant(2, 100), stage(2, 100, 500), constant(1, 500)]
     counts = np.zeros(5)
     runs = 400
     for seed in range(runs):
@@ -124,7 +117,7 @@ def test_poisson_gaps_are_exponential() -> None:
 
 
 def test_the_rate_asked_for_follows_the_ramp() -> None:
-    pacer = OpenPacer(stages=[constant(2, 10), Stage(10, 10, 110)])
+    pacer = OpenPacer(stages=[constant(2, 10), stage(10, 10, 110)])
     assert [pacer.rate_at(s) for s in (0, 1.9, 2, 7, 11.99, 12, -1)] == pytest.approx(
         [10, 10, 10, 60, 109.9, 0, 0]
     )

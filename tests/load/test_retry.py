@@ -6,6 +6,7 @@ from email.utils import formatdate
 import pytest
 
 from loadcheck.load.retry import Backoff
+from loadcheck.scenario.model import Retry
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"POST / HTTP/1.1\r\n", b"{}")
@@ -17,7 +18,7 @@ def answer(status: int, **headers: str) -> Exchange:
 
 
 def backoff(attempts: int = 10, on: tuple[str, ...] = ("429", "5xx", "timeout")) -> Backoff:
-    return Backoff(attempts=attempts, backoff_s=0.1, max_backoff_s=1.0, on=on, seed=1)
+    return Backoff(Retry(attempts=attempts, backoff_s=0.1, max_backoff_s=1.0, on=on), seed=1)
 
 
 def test_the_wait_doubles_up_to_its_cap_less_up_to_a_half() -> None:

@@ -13,11 +13,13 @@ import trio.testing
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Runner
+from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.load.transport import Sink
 from loadcheck.measure.record import Record
+from loadcheck.scenario.model import ClosedLoad, Retry
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.load.stages import stage
 
 UNABLE = -1
 """The status of a request that this machine cannot send."""
@@ -25,13 +27,6 @@ ORIGIN = Origin("http", "127.0.0.1", 80)
 
 Answering = Callable[[Request, int], tuple[float, int]]
 """Request and how many came before it → seconds to answer, status (0: connection lost)."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    duration_s: float
-    rate: float
-    end_rate: float
 
 
 def step(index: int, step_id: str, *, dependent: bool = False) -> StepPlan:
@@ -147,30 +142,18 @@ def run(
         async with trio.open_nursery() as nursery:
             transport = FakeTransport(nursery, answering)
             record = Record(plan.steps, 0)
-            backoff = Backoff(
-                attempts=attempts,
-                backoff_s=1,
-                max_backoff_s=1,
-                on=("5xx", "429", "connection"),
-                seed=1,
-            )
-            runner = Runner(
-                plan,
-                ingest=0,
-                transport=transport,
-                record=record,
-                backoff=backoff,
-                clock=now_ns,
-                spin_ns=0,
-                together=together,
-            )
+            on = ("5xx", "429", "connection")
+            retry = Retry(attempts=attempts, backoff_s=1, max_backoff_s=1, on=on)
+            rules = Rules(backoff=Backoff(retry, seed=1), together=together)
+            clock = Clock(now_ns=now_ns, spin_ns=0)
+            runner = Runner(plan, transport, record, rules, clock)
             began = trio.current_time()
             if beside is not None:
                 nursery.start_soon(beside, runner)
             if closed is not None:
-                await runner.run_closed(**closed, drain_s=drain_s)
+                await runner.run_closed(ClosedLoad(**closed), drain_s=drain_s)
             else:
-                pacer = OpenPacer(stages=[Stage(duration_s, rate, rate)])
+                pacer = OpenPacer(stages=[stage(duration_s, rate, rate)])
                 await runner.run_open(pacer, max_in_flight=max_in_flight, drain_s=drain_s)
             took = trio.current_time() - began
             nursery.cancel_scope.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -12,19 +12,14 @@ from hypothesis import strategies as st
 
 from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.measure.record import Record, StageSpan
+from loadcheck.scenario.model import Stage
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.load.stages import stage
 
 ORIGIN = Origin("http", "127.0.0.1", 80)
 MS, S = 1_000_000, 1_000_000_000
 BEGIN = 77 * S
-
-
-@dataclass(frozen=True)
-class Stage:
-    duration_s: float
-    rate: float
-    end_rate: float
 
 
 def step(index: int, role: Role) -> StepPlan:
@@ -86,14 +81,14 @@ def test_a_query_belongs_to_the_stage_it_was_sent_in(record: Record) -> None:
 
 
 def test_a_load_of_which_no_stage_is_asked_for_measures_none() -> None:
-    pacer = OpenPacer(stages=[Stage(1, 10, 10)])
-    assert stage_spans(pacer, [("steady", pacer.stages[0])], ()) == ()
+    pacer = OpenPacer(stages=[stage(1, 10, 10)])
+    assert stage_spans(pacer, ()) == ()
     assert Record(STEPS, 0, 1).stages == ()
 
 
 STAGES = st.lists(
     st.builds(
-        Stage,
+        stage,
         duration_s=st.floats(0.05, 5),
         rate=st.floats(1, 200),
         end_rate=st.floats(1, 200),
@@ -107,9 +102,9 @@ STAGES = st.lists(
 def test_numbers_and_instants_agree_on_who_belongs_to_a_stage(
     stages: list[Stage], arrivals: Literal["constant", "poisson"]
 ) -> None:
+    stages = [replace(stage, name=str(number)) for number, stage in enumerate(stages)]
     pacer = OpenPacer(stages=stages, arrivals=arrivals, seed=3)
-    named = [(str(number), stage) for number, stage in enumerate(stages)]
-    spans = stage_spans(pacer, named, {name for name, _ in named})
+    spans = stage_spans(pacer, {stage.name for stage in stages})
     dues = [due for chunk in pacer.chunks() for due in chunk.tolist()]
     assert spans[0].first == 0
     assert spans[-1].last == len(dues) == pacer.planned

@@ -22,10 +22,11 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.measure import Ledger
-from loadcheck.pipeline.run import RunContext, attempt
-from loadcheck.pipeline.session import CompletedRun
+from loadcheck.pipeline.run import execute
+from loadcheck.pipeline.session import CompletedRun, RunContext
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
+from tests.compiled import compiled
 
 KEY, SECRET = "key-of-the-arena", "secret-of-the-arena"
 _BASIC = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
@@ -165,9 +166,9 @@ async def fight(mix: Mix) -> Judged:
     with tempfile.TemporaryDirectory() as folder:
         async with serving(emulator, "127.0.0.1", 0) as url:
             scenario = _loaded(Path(folder, "arena.toml"), mix.scenario(url))
-            occasion = RunContext(emulator=None, seed=mix.seed, signals=_no_signals())
-            work = await attempt(scenario, occasion, lambda _: _Nowhere(), _nobody_watches)
-            finished: CompletedRun = await work.finish()
+            context = RunContext(emulator=None, signals=_no_signals())
+            made = compiled(scenario, seed=mix.seed)
+            finished: CompletedRun = await execute(made, _Nowhere(), _nobody_watches, context)
             truth = _truth(emulator, finished.document["run"]["id"])
     return Judged(
         mix=mix,

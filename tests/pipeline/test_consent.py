@@ -8,8 +8,9 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ConsentError, InputError
-from loadcheck.pipeline.run import rehearse
+from loadcheck.pipeline.run import prepare
 from loadcheck.scenario import Scenario
+from tests.compiled import address_of
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "secret"}
@@ -28,18 +29,22 @@ def load(name: str, *overrides: str) -> Scenario:
     return scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env=KEYS)
 
 
+def rehearse(scenario: Scenario, *, consent: bool) -> None:
+    prepare(scenario, address_of(scenario), 1, consent=consent)
+
+
 def refused(scenario: Scenario) -> str:
     with pytest.raises(ConsentError) as raised:
-        rehearse(scenario, 1, consent=False)
+        rehearse(scenario, consent=False)
     assert "--live" in str(raised.value)
     return str(raised.value)
 
 
 def test_leaving_this_machine_needs_consent() -> None:
     assert "40 events of as many new users" in refused(load("live"))
-    rehearse(load("live"), 1, consent=True)
-    rehearse(load("smoke"), 1, consent=False)
-    rehearse(load("live", HERE), 1, consent=False)
+    rehearse(load("live"), consent=True)
+    rehearse(load("smoke"), consent=False)
+    rehearse(load("live", HERE), consent=False)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_a_proxy_of_the_scenario_is_a_destination() -> None:
     proxy = 'target.proxy="http://proxy.example:3128"'
     told = refused(load("live", HERE, WITH_HTTPX, proxy))
     assert "http://proxy.example:3128 (the proxy that target.proxy names)" in told
-    rehearse(load("live", HERE, WITH_HTTPX, 'target.proxy="http://[::1]:9"'), 1, consent=False)
+    rehearse(load("live", HERE, WITH_HTTPX, 'target.proxy="http://[::1]:9"'), consent=False)
 
 
 def test_a_proxy_of_the_environment_is_a_destination(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,14 +85,14 @@ def test_a_proxy_of_the_environment_is_a_destination(monkeypatch: pytest.MonkeyP
 def test_loopback_takes_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
-    rehearse(load("live", HERE, WITH_HTTPX), 1, consent=False)
+    rehearse(load("live", HERE, WITH_HTTPX), consent=False)
 
 
 def test_a_proxy_that_is_not_spoken_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     with pytest.raises(InputError, match="ALL_PROXY: names a proxy .* speaks socks5"):
-        rehearse(load("live", WITH_HTTPX), 1, consent=True)
-    rehearse(load("live", HERE, WITH_HTTPX), 1, consent=False)
+        rehearse(load("live", WITH_HTTPX), consent=True)
+    rehearse(load("live", HERE, WITH_HTTPX), consent=False)
 
 
 def test_a_collector_of_metrics_is_a_destination(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +100,12 @@ def test_a_collector_of_metrics_is_a_destination(monkeypatch: pytest.MonkeyPatch
     told = refused(load("smoke"))
     assert "http://collector.example:4318 (metrics, as OTEL_EXPORTER_OTLP_ENDPOINT asks)" in told
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:4318/v1/metrics")
-    rehearse(load("smoke"), 1, consent=False)
+    rehearse(load("smoke"), consent=False)
 
 
 def test_a_description_of_another_machine_is_a_destination() -> None:
     elsewhere = 'workflow.sources={httpV2Api="https://specs.example/openapi.yml"}'
     with pytest.raises(InputError) as raised:
-        rehearse(load("live", HERE, elsewhere), 1, consent=False)
+        rehearse(load("live", HERE, elsewhere), consent=False)
     assert "--live" in str(raised.value)
     assert "https://specs.example" in str(raised.value)

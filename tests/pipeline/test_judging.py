@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +22,7 @@ from loadcheck.verify.thresholds import Threshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.load.stages import stage
 
 WORDS = MetricNames(steps=["send"], undue=[], stages=[])
 STEP = StepPlan(
@@ -39,13 +39,6 @@ STEP = StepPlan(
 
 MS, S = 1_000_000, 1_000_000_000
 BEGIN = 50 * S
-
-
-@dataclass(frozen=True)
-class Stage:
-    duration_s: float = 10.0
-    rate: float = 1.0
-    end_rate: float = 1.0
 
 
 def figures(
@@ -83,7 +76,7 @@ def figures(
         record.settle(number, Outcome.ACKNOWLEDGED)
     record.end(BEGIN + round(took_s * S))
     rates = Rates(asked=1.0, reached=10 / took_s, duration_s=took_s)
-    pacer = OpenPacer(stages=[Stage()])
+    pacer = OpenPacer(stages=[stage(10, 1, 1)])
     return RunFigures(record=record, monitor=Monitor(), rates=rates, pacer=pacer)
 
 
@@ -102,11 +95,9 @@ def judged(
     aborted: Aborted | None = None,
     checked: bool = True,
 ) -> Judgement:
-    prepared: Any = SimpleNamespace(thresholds=tuple(map(threshold, expressions)))
+    limits = tuple(map(threshold, expressions))
     told = [Finding(check="lost", verdict=each, summary="") for each in findings]
-    return judge(
-        prepared, seen or figures(), told, trouble=trouble, aborted=aborted, checked=checked
-    )
+    return judge(limits, seen or figures(), told, trouble=trouble, aborted=aborted, checked=checked)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +139,7 @@ def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> No
         record.steps[0].add(short, BEGIN)
         record.unsent.add(number)
         record.settle(number, Outcome.REJECTED)
-    prepared = SimpleNamespace(thresholds=[], pacer=None)
-    told: Any = judge(prepared, measured, [], trouble=None, aborted=None)  # type: ignore[arg-type]
+    told: Any = judge([], measured, [], trouble=None, aborted=None)
     (finding,) = told.findings
     assert (finding.check, finding.verdict) == ("generator", Verdict.UNKNOWN)
     assert "2 copies were not sent: no local port is free" in finding.summary

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.load.retry import backoff
-from loadcheck.pipeline.prepare import max_concurrent_requests, max_in_flight, planned_copies
+from loadcheck.load.pacer import max_in_flight, max_requests, planned_copies
+from loadcheck.load.retry import Backoff
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 
@@ -41,17 +41,17 @@ def test_a_request_that_is_not_full_needs_a_connection_too(together: int, reques
         "closed",
         f"load={{model='closed', concurrency=100, copies=500, copies_per_request={together}}}",
     )
-    assert max_in_flight(scenario) == 100
-    assert max_concurrent_requests(scenario) == requests
+    assert max_in_flight(scenario.load) == 100
+    assert max_requests(scenario.load) == requests
 
 
 def test_an_open_load_is_bounded_by_max_in_flight() -> None:
-    assert max_in_flight(load("burst", "load.max_in_flight=77")) == 77
+    assert max_in_flight(load("burst", "load.max_in_flight=77").load) == 77
 
 
 def test_a_retry_waits_within_the_scenarios_bounds_and_gives_up_in_time() -> None:
     scenario = load("smoke", "retry={attempts=3, backoff='100ms', max_backoff='150ms', on=['429']}")
-    policy = backoff(scenario, seed=5)
+    policy = Backoff(scenario.retry, seed=5)
     first, second = policy(answer(429), 1), policy(answer(429), 2)
     assert first is not None
     assert second is not None

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
-from loadcheck.pipeline.identity import PLACEHOLDER_TARGET, PLACEHOLDER_URL, new_run
-from loadcheck.pipeline.prepare import prepare, repeatable_steps
+from loadcheck.pipeline.prepare import repeatable_steps
 from loadcheck.scenario import Scenario
+from tests.compiled import compiled
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 
 
 def load(name: str, *overrides: str) -> Scenario:
     return scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env={})
-
-
-def prepared(scenario: Scenario) -> Any:
-    run = new_run(scenario, datetime.now(UTC), PLACEHOLDER_TARGET, seed=1)
-    return prepare(scenario, run=run, servers={"*": PLACEHOLDER_URL}, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +33,13 @@ def prepared(scenario: Scenario) -> Any:
 )
 def test_what_does_not_fit_the_workflow_is_told(overrides: list[str], message: str) -> None:
     with pytest.raises(ScenarioError) as raised:
-        prepared(load("smoke", *overrides))
+        compiled(load("smoke", *overrides))
     assert message in str(raised.value)
 
 
 def test_only_what_carries_a_key_is_sent_again() -> None:
     shipped = load("smoke")
-    plan = prepared(shipped).plan
+    plan = compiled(shipped).plan
     assert [plan.steps[index].step_id for index in repeatable_steps(shipped, plan)] == [
         "uploadEvents"
     ]
@@ -61,29 +54,30 @@ def test_leave_to_send_again_is_refused_where_nothing_could_use_it(tmp_path: Pat
         'model = "closed"\nconcurrency = 1\ncopies = 1\n[verify]\nenabled = false\n'
     )
     with pytest.raises(ScenarioError) as raised:
-        prepared(scenarios.load(tmp_path / "s.toml", env={}))
+        compiled(scenarios.load(tmp_path / "s.toml", env={}))
     assert "retry.stale: no request carries a key" in str(raised.value)
     assert "put $copy.insertId into the request" in str(raised.value)
 
 
 def test_steps_are_found_by_what_they_do() -> None:
-    found = prepared(load("smoke"))
+    found = compiled(load("smoke"))
+    assert found.observer is not None
     assert (found.ingest.step_id, found.observer.step_id) == ("uploadEvents", "segmentEvent")
     assert found.isolation == "filter"
-    assert prepared(load("influxdb")).isolation in ("filter", "baseline")
+    assert compiled(load("influxdb")).isolation in ("filter", "baseline")
 
 
 @pytest.mark.parametrize("name", ["smoke", "live"])
 def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
     env = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "secret"}
     found = scenarios.load(SCENARIOS / f"{name}.toml", env=env)
-    assert found.localizes
+    assert found.verify.localizes
     plain = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.localize=false"], env=env)
-    assert not plain.localizes
+    assert not plain.verify.localizes
     about = scenarios.load(SCENARIOS / f"{name}.toml", overrides=["verify.approximate=1%"], env=env)
-    assert (about.localizes, about.verify.approximate) == (False, 0.01)
+    assert (about.verify.localizes, about.verify.approximate) == (False, 0.01)
 
 
 def test_without_verification_nobody_is_asked() -> None:
-    found = prepared(load("smoke", "verify.enabled=false", "thresholds=[]"))
-    assert (found.observer, found.questions, found.controls) == (None, None, None)
+    found = compiled(load("smoke", "verify.enabled=false", "thresholds=[]"))
+    assert (found.observer, found.verification) == (None, None)

@@ -15,12 +15,13 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.load.runner import Runner
-from loadcheck.pipeline.run import RunContext, attempt
-from loadcheck.pipeline.session import CompletedRun
+from loadcheck.pipeline.run import execute
+from loadcheck.pipeline.session import CompletedRun, RunContext
 from loadcheck.result import ResultFile, read
 from loadcheck.verify.observe import Observer
 from loadcheck.verify.session import Verification
 from loadcheck.verify.verdict import Verdict
+from tests.compiled import compiled
 
 KEY, SECRET = "k-1234", "s-1234"
 SCENARIO = """\
@@ -61,12 +62,9 @@ async def run(folder: Path, watch: Callable[[Any], Any] = nobody) -> CompletedRu
     async with serving(emulator, "127.0.0.1", 0) as url:
         file = folder / "broken.toml"
         file.write_text(SCENARIO.format(url=url, secret=SECRET))
-        context = RunContext(emulator=None, seed=1, signals=no_signals())
-        target = ResultFile(folder / "saved.json")
-        session = await attempt(
-            scenarios.load(file, env={"PROBE_KEY": KEY}), context, lambda _: target, watch
-        )
-        finished = await session.finish()
+        context = RunContext(emulator=None, signals=no_signals())
+        made = compiled(scenarios.load(file, env={"PROBE_KEY": KEY}))
+        finished = await execute(made, ResultFile(folder / "saved.json"), watch, context)
     saved = read(folder / "saved.json")
     assert saved == orjson.loads(orjson.dumps(finished.document, option=orjson.OPT_NON_STR_KEYS))
     return finished

@@ -11,7 +11,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.target import deadlines, serving, supplied
+from loadcheck.pipeline.target import addressed, serving
 from loadcheck.scenario import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -26,8 +26,9 @@ def load(name: str, *overrides: str) -> Scenario:
 
 def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
     plan: Any = SimpleNamespace(warnings=["first"])
-    prepared: Any = SimpleNamespace(plan=plan, ingest=SimpleNamespace(origin=origin))
-    first, *said = warnings.of_intent(scenario, prepared)
+    ingest = SimpleNamespace(origin=origin)
+    compiled: Any = SimpleNamespace(plan=plan, ingest=ingest, scenario=scenario)
+    first, *said = warnings.of_intent(compiled)
     assert first == "first"
     return said
 
@@ -41,17 +42,23 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.anyio
 async def test_a_live_target_is_not_started_and_supplies_nothing() -> None:
-    async with serving(load("live"), 1) as emulator:
-        assert emulator is None
-        assert supplied(emulator) == {}
+    scenario = load("live")
+    with addressed(scenario) as address:
+        assert (address.servers, address.supplied) == ({}, {})
+        async with serving(scenario, address, 1) as emulator:
+            assert emulator is None
 
 
 @pytest.mark.anyio
 async def test_the_emulator_supplies_its_keys_and_ends_with_the_block() -> None:
-    async with serving(load("smoke"), 1) as emulator:
-        assert emulator is not None
-        given = supplied(emulator)
-        assert emulator.alive
+    scenario = load("smoke")
+    with addressed(scenario) as address:
+        given = address.supplied
+        async with serving(scenario, address, 1) as emulator:
+            assert emulator is not None
+            assert emulator.alive
+            assert address.servers == {"*": emulator.url}
+            assert (emulator.api_key, emulator.secret_key) == (given["apiKey"], given["secretKey"])
     assert base64.b64decode(given["basicAuth"]).decode() == (
         f"{given['apiKey']}:{given['secretKey']}"
     )
@@ -81,8 +88,3 @@ def test_a_proxy_that_does_not_matter_is_not_told(monkeypatch: pytest.MonkeyPatc
 def test_a_proxy_for_another_scheme_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     assert route_warnings(load("live"), AWAY) == []
-
-
-def test_deadlines_are_the_scenario_s() -> None:
-    found = deadlines(load("smoke", "timeouts.connect=1s", "timeouts.request=3s"))
-    assert (found.connect_s, found.request_s, found.read_s) == (1, 3, None)

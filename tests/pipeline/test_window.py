@@ -13,7 +13,9 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.http.message import Request
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
-from loadcheck.pipeline.run import RunContext, attempt
+from loadcheck.pipeline.run import execute
+from loadcheck.pipeline.session import RunContext
+from tests.compiled import compiled
 from tests.pipeline.arena import _loaded, _no_signals, _nobody_watches, _Nowhere
 
 SCENARIO = """
@@ -61,9 +63,8 @@ async def test_a_closed_load_that_outlives_its_window_is_asked_about_to_its_end(
     with tempfile.TemporaryDirectory() as folder:
         async with serving(emulator, "127.0.0.1", 0) as url:
             scenario = _loaded(Path(folder, "window.toml"), SCENARIO.format(url=url))
-            context = RunContext(emulator=None, seed=1, signals=_no_signals())
-            work = await attempt(scenario, context, lambda _: _Nowhere(), _nobody_watches)
-            finished = await work.finish()
+            context = RunContext(emulator=None, signals=_no_signals())
+            finished = await execute(compiled(scenario), _Nowhere(), _nobody_watches, context)
     end = finished.document["run"]["end_day"]
     assert end >= f"{later + timedelta(days=1):%Y%m%d}"
     assert f"end={end}".encode() in asked[-1]

@@ -108,7 +108,7 @@ def test_no_answer_yet() -> None:
 
 
 def test_the_summary_begins_with_the_answer() -> None:
-    text = capacity.summary(document(4200, 4370), color=False, width=100, path="results/x.json")
+    text = capacity.summary(document(4200, 4370), color=False, width=100, paths=["results/x.json"])
     lines = text.splitlines()
     assert lines[0].startswith(
         " PASS   burst  Sustains 4,200 copies/s; above that uploadEvents.p99"
@@ -172,9 +172,7 @@ def test_a_probe_is_a_line() -> None:
 
 
 def test_the_probes_are_shown_by_rate() -> None:
-    text = capacity.summary(
-        document(1400, 1500) | {"probes": PROBES}, color=False, width=140, path=""
-    )
+    text = capacity.summary(document(1400, 1500) | {"probes": PROBES}, color=False, width=140)
     rows = [line.split()[:2] for line in text.splitlines() if " ms  " in line]
     assert rows == [["100", "held"], ["1,400", "unproven"], ["1,500", "broke"], ["2,700", "broke"]]
     assert "4 in 1:21" in text

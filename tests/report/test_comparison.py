@@ -151,7 +151,7 @@ def test_an_unsure_comparison_says_of_what(worse: Document) -> None:
     text = comparison.text(
         {**worse, "verdict": "unsure", "figures": figures}, color=False, width=200
     )
-    assert "chance alone may explain" in text.splitlines()[0]
+    assert "Chance alone may explain" in text.splitlines()[0]
     assert "uploadEvents response time p50" in text.splitlines()[0]
 
 

@@ -52,7 +52,7 @@ def comparison(run: Document) -> Document:
 def test_the_word_and_what_it_rests_on_come_first(comparison: Document) -> None:
     text = page(comparison).decode()
     found = Structure(text)
-    assert '<span class="badge">worse</span> burst' in text
+    assert '<span class="badge">worse</span> Comparison: burst' in text
     assert '<p class="because">Worse by more than 5 %: the count lost.</p>' in text
     assert found.texts["h2"] == ["Figures", "Latency", "Over time", "Runs"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ def document() -> Document:
     return read
 
 
-def shown(document: Document, width: int = 100, *, color: bool = False, path: str = "") -> str:
-    return terminal.summary(document, color=color, width=width, path=path)
+def shown(
+    document: Document, width: int = 100, *, color: bool = False, paths: Sequence[str] = ()
+) -> str:
+    return terminal.summary(document, color=color, width=width, paths=paths)
 
 
 def test_a_pass_says_that_everybody_was_counted(document: Document) -> None:
-    text = shown(document, path="results/x.json")
+    text = shown(document, paths=["results/x.json"])
     assert text.startswith(" PASS   burst  All 21,600 acknowledged users were counted\n")
     assert "target 1,350/s   achieved 1,350/s (100 %)   peak 2,500/s" in text
     assert "counted     21,600 unique users, 21,600 events   expected 21,600" in text

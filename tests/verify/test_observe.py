@@ -11,7 +11,8 @@ import trio.testing
 
 from loadcheck.verify.evidence import Observation, Standing, Terms
 from loadcheck.verify.observe import Observer
-from loadcheck.verify.query_client import QueryClient
+from loadcheck.verify.queries import CountQueries
+from loadcheck.verify.query_client import QueryChannel, QueryClient
 from loadcheck.verify.verdict import SentCounts
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Answer
@@ -58,9 +59,11 @@ def observe(
             return Exchange(request, sent_ns=sent, done_ns=now_ns(), status=status, body=body)
 
         observer = Observer(
-            uniques=FakeQuery("uniques"),  # type: ignore[arg-type]
-            totals=FakeQuery("totals") if totals else None,  # type: ignore[arg-type]
-            asker=QueryClient(send=send, sent=lambda _: None, absent=absent, clock=now_ns),
+            CountQueries(
+                uniques=FakeQuery("uniques"),  # type: ignore[arg-type]
+                totals=FakeQuery("totals") if totals else None,  # type: ignore[arg-type]
+            ),
+            QueryClient(QueryChannel(send=send), absent=absent, clock=now_ns),
             every_s=1,
             seen=lambda _: None,
         )
@@ -291,7 +294,7 @@ def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
 
     async def use(observer: Observer) -> list[int | None]:
         stale = await observer.settle(terms(now_ns(), quiet_s=2, deadline_s=5))
-        observer.ask_by(Fresh("uniques"), None, 1)  # type: ignore[arg-type]
+        observer.ask_by(CountQueries(uniques=Fresh("uniques"), totals=None))  # type: ignore[arg-type]
         fresh = await observer.repeat(terms(0))
         return [uniques(stale), uniques(fresh)]
 

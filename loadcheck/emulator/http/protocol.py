@@ -235,20 +235,27 @@ _BACKLOG = 4096
 
 
 @asynccontextmanager
-async def listening(application: Application, host: str, port: int) -> AsyncIterator[str]:
+async def listening(
+    application: Application, host: str, port: int, bound: socket.socket | None = None
+) -> AsyncIterator[str]:
     """Serve for the length of a block, which gets the base URL.
 
     Raises:
         OSError: The address cannot be had.
     """
     connections: set[Connection] = set()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(application, connections), host, port, backlog=_BACKLOG
-    )
+
+    def connected() -> Connection:
+        return Connection(application, connections)
+
+    loop = asyncio.get_running_loop()
+    if bound is None:
+        server = await loop.create_server(connected, host, port, backlog=_BACKLOG)
+    else:
+        server = await loop.create_server(connected, sock=bound, backlog=_BACKLOG)
     try:
-        bound = server.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{bound}"
+        yield f"http://{shown}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for connection in list(connections):

@@ -17,7 +17,7 @@ from loadcheck.load.transport.settings import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     RESTED_NS,
-    Deadlines,
+    TransportSettings,
     kept_s,
 )
 from loadcheck.load.transport.tls import CUT_OFF, cut_off
@@ -283,20 +283,21 @@ class Connection(asyncio.Protocol):
         self._active[self] = None
         self._transport.write(data)
 
-    def overdue(self, now_ns: int, deadlines: Deadlines) -> str:
+    def overdue(self, now_ns: int, settings: TransportSettings) -> str:
         """Return which deadline the request under way has missed, in words; "" if none."""
-        request_s = deadlines.request_s
-        if deadlines.steps_s and self._exchange is not None:
-            request_s = deadlines.of_step(self._exchange.request.step)
+        timeouts = settings.timeouts
+        request_s = timeouts.request_s
+        if settings.steps_s and self._exchange is not None:
+            request_s = settings.request_s(self._exchange.request.step)
         if now_ns - self.sent_ns >= request_s * 1e9:
             return f"no complete answer within {request_s:g} s"
         if self._writing:
-            if deadlines.write_s and now_ns - self.sent_ns >= deadlines.write_s * 1e9:
-                return f"the request could not be written within {deadlines.write_s:g} s"
-        elif deadlines.read_s:
+            if timeouts.write_s and now_ns - self.sent_ns >= timeouts.write_s * 1e9:
+                return f"the request could not be written within {timeouts.write_s:g} s"
+        elif timeouts.read_s:
             since_ns = max(self.sent_ns, self._written_ns, self._heard_ns)
-            if now_ns - since_ns >= deadlines.read_s * 1e9:
-                return f"nothing more of an answer within {deadlines.read_s:g} s"
+            if now_ns - since_ns >= timeouts.read_s * 1e9:
+                return f"nothing more of an answer within {timeouts.read_s:g} s"
         return ""
 
     def give_up(self, failure: Failure, detail: str) -> None:

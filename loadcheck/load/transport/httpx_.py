@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -23,12 +24,12 @@ from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
-    Deadlines,
-    Tls,
+    TransportSettings,
     kept_s,
 )
 from loadcheck.load.transport.streams import Attempt, Streams, current
 from loadcheck.load.transport.tls import client_context
+from loadcheck.scenario.model import Timeouts
 from loadcheck.workflow.exchange import (
     NEVER_SENT,
     Exchange,
@@ -55,20 +56,15 @@ class HttpxTransport:
         self,
         tasks: anyio.abc.TaskGroup,
         client: httpx.AsyncClient,
-        deadlines: Deadlines,
-        *,
+        settings: TransportSettings,
         streams: Streams,
-        compress: bool = False,
-        server_name: str | None = None,
-        repeatable: Collection[int] = (),
     ) -> None:
         self._tasks = tasks
         self._client = client
         self._streams = streams
-        self._deadlines = deadlines
-        self._compress = compress
+        self._settings = settings
+        server_name = settings.tls.server_name
         self._extensions = {} if server_name is None else {"sni_hostname": server_name}
-        self._repeatable = frozenset(repeatable)
         self._scopes: set[anyio.CancelScope] = set()
         self._closing = False
         self.stale_retries = 0
@@ -106,7 +102,7 @@ class HttpxTransport:
             attempt = await self._within_scope(exchange)
         if not _was_stale(exchange, attempt):
             return exchange
-        if self._ended() or request.step not in self._repeatable:
+        if self._ended() or request.step not in self._settings.repeatable:
             if exchange.status:
                 _failed(exchange, Failure.LOST, f"no complete answer: {CLOSED_IDLE}")
             return exchange
@@ -138,8 +134,8 @@ class HttpxTransport:
         return attempt
 
     async def _exchange(self, exchange: Exchange, attempt: Attempt) -> None:
-        deadlines = self._deadlines
-        scope = anyio.CancelScope(deadline=anyio.current_time() + deadlines.waiting_s)
+        settings = self._settings
+        scope = anyio.CancelScope(deadline=anyio.current_time() + settings.waiting_s)
 
         async def trace(event: str, told: Mapping[str, Any]) -> None:
             if event.endswith("send_request_headers.failed"):
@@ -147,7 +143,7 @@ class HttpxTransport:
             # a connection is there, and the request goes out: from now on its own deadline counts
             elif event.endswith("send_request_headers.started") and attempt.leaves(event, told):
                 exchange.sent_ns = exchange.sent_ns or _now_ns()
-                scope.deadline = anyio.current_time() + deadlines.of_step(exchange.request.step)
+                scope.deadline = anyio.current_time() + settings.request_s(exchange.request.step)
 
         try:
             with scope:
@@ -158,17 +154,19 @@ class HttpxTransport:
             if attempt.left and attempt.hops == 1 and _unprocessed(error, attempt.stream_id):
                 attempt.left = False
             failure = failure_of(error, sent=attempt.left)
-            _failed(exchange, failure, _detail(error, exchange, attempt, deadlines))
+            _failed(exchange, failure, _detail(error, exchange, attempt, settings.timeouts))
         if scope.cancelled_caught:
             if attempt.left:
-                detail = f"no complete answer within {deadlines.of_step(exchange.request.step):g} s"
+                detail = (
+                    f"no complete answer within {settings.request_s(exchange.request.step):g} s"
+                )
                 _failed(exchange, Failure.TIMEOUT, detail)
             else:
                 _failed(exchange, Failure.CONNECT, "no connection became free in time")
 
     async def _converse(self, exchange: Exchange, attempt: Attempt, trace: Any) -> None:
         request = exchange.request
-        if self._compress:
+        if self._settings.compress == "gzip":
             head, body = compressed(request)
             request = request._replace(head=head, body=body)
         # made by hand, so that nothing goes out but what the workflow says
@@ -227,13 +225,13 @@ def _unprocessed(error: Exception, stream_id: int) -> bool:
     return False
 
 
-def _detail(error: Exception, exchange: Exchange, attempt: Attempt, deadlines: Deadlines) -> str:
+def _detail(error: Exception, exchange: Exchange, attempt: Attempt, timeouts: Timeouts) -> str:
     if not attempt.left:
         return _unsent_detail(error, exchange.request.origin, attempt)
     if isinstance(error, httpx.ReadTimeout):
-        return f"nothing more of an answer within {deadlines.read_s or deadlines.request_s:g} s"
+        return f"nothing more of an answer within {timeouts.read_s or timeouts.request_s:g} s"
     if isinstance(error, httpx.WriteTimeout):
-        seconds = deadlines.write_s or deadlines.request_s
+        seconds = timeouts.write_s or timeouts.request_s
         return f"the request could not be written within {seconds:g} s"
     if isinstance(error, httpx.TooManyRedirects) and error.request is not None:
         return f"no complete answer: {reason(error)} (the last: {error.request.url.host})"
@@ -278,73 +276,48 @@ def _failed(exchange: Exchange, failure: Failure, detail: str) -> Exchange:
 
 @asynccontextmanager
 async def httpx_transport(
-    *,
-    max_connections: int,
-    deadlines: Deadlines,
-    tls: Tls | None = None,
-    compress: bool = False,
-    proxy: str | None = None,
-    http2: bool = False,
-    redirects: bool = False,
-    proxies: Proxies | None = None,
-    consent: bool = False,
-    repeatable: Collection[int] = (),
+    settings: TransportSettings, environment: Mapping[str, str] = os.environ
 ) -> AsyncIterator[HttpxTransport]:
     """Open the httpx transport for the length of a block.
 
     Args:
-        max_connections: The most connections; further requests wait for one.
-        deadlines: How long an attempt may take.
-        tls: How https servers are verified.
-        compress: Whether request bodies are gzipped.
-        proxy: URL of the proxy through which everything goes.
-        http2: Speak HTTP/2 where the server does, over TLS.
-        redirects: Follow them.
-        proxies: Those that the environment names, for what is not loopback; None: not used.
-        consent: Whether requests, redirected ones among them, may leave this machine.
-        repeatable: Steps whose requests may be sent a second time when the connection of the first
-            had been idle and was being closed.
+        settings: How requests travel.
+        environment: Names the proxies, where the settings say that they are used.
     """
+    timeouts = settings.timeouts
     limits = httpx.Limits(
-        max_connections=max_connections,
-        max_keepalive_connections=max_connections,
-        keepalive_expiry=deadlines.max_idle_s,
+        max_connections=settings.max_connections,
+        max_keepalive_connections=settings.max_connections,
+        keepalive_expiry=timeouts.max_idle_s,
     )
-    streams = Streams(deadlines.max_idle_s)
+    streams = Streams(timeouts.max_idle_s)
     timeout = httpx.Timeout(
-        connect=deadlines.connect_s,
-        write=deadlines.write_s,
-        read=deadlines.read_s,
-        pool=deadlines.waiting_s,
+        connect=timeouts.connect_s,
+        write=timeouts.write_s,
+        read=timeouts.read_s,
+        pool=settings.waiting_s,
     )
-    context = client_context(Tls() if tls is None else tls)
+    context = client_context(settings.tls)
 
     def connect(through: httpx.Proxy | None) -> httpx.AsyncHTTPTransport:
         return streams.watch(
             httpx.AsyncHTTPTransport(
-                context, http2=http2, limits=limits, trust_env=False, proxy=through
+                context, http2=settings.http2, limits=limits, trust_env=False, proxy=through
             )
         )
 
-    routes = Routes(proxy=proxy, proxies=proxies, consent=consent)
+    proxies = Proxies(environment) if settings.proxies else None
+    routes = Routes(proxy=settings.proxy, proxies=proxies, consent=settings.consent)
     async with (
         httpx.AsyncClient(
             transport=RoutedTransport(routes, connect),
             timeout=timeout,
-            follow_redirects=redirects,
+            follow_redirects=settings.redirects,
             trust_env=False,
         ) as client,
         anyio.create_task_group() as tasks,
     ):
-        transport = HttpxTransport(
-            tasks,
-            client,
-            deadlines,
-            streams=streams,
-            compress=compress,
-            server_name=None if tls is None else tls.server_name,
-            repeatable=repeatable,
-        )
+        transport = HttpxTransport(tasks, client, settings, streams)
         try:
             yield transport
         finally:

@@ -13,11 +13,13 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import Encode
+from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import failure_of, in_words
-from loadcheck.load.transport.settings import CLOSED_IDLE, Deadlines
+from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings
+from loadcheck.load.transport.tls import client_context
+from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 
 _now_ns = time.monotonic_ns
@@ -50,12 +52,8 @@ class Pool:
     Args:
         tasks: Holds the tasks that open connections.
         origin: Where they lead.
-        limit: The most of them.
-        deadlines: How long to wait for one.
-        tls: Makes the context of https origins.
-        server_name: The name that the server's certificate must bear; None: the origin's host.
+        settings: How many there may be, how they are opened and used.
         active: The connections with a request under way, in the order in which they were sent.
-        encode: Gives the bytes of a request.
         repeat: Tells whether a lost request may be sent again, and counts it.
     """
 
@@ -63,26 +61,22 @@ class Pool:
         self,
         tasks: anyio.abc.TaskGroup,
         origin: Origin,
-        *,
-        limit: int,
-        deadlines: Deadlines,
-        tls: Callable[[], ssl.SSLContext],
-        server_name: str | None,
+        settings: TransportSettings,
         active: dict[Connection, None],
-        encode: Encode,
         repeat: Callable[[Request], bool],
     ) -> None:
         self._tasks = tasks
         self._origin = origin
         self._dialer = Dialer(origin.host, origin.port)
-        self._limit = limit
-        self._deadlines = deadlines
-        self._waiting_ns = int(deadlines.waiting_s * 1e9)
-        self._max_idle_ns = int(deadlines.max_idle_s * 1e9)
-        self._tls = tls() if origin.scheme == "https" else None
-        self._server_name = (server_name or origin.host) if self._tls is not None else None
+        self._limit = settings.max_connections
+        self._connect_s = settings.timeouts.connect_s
+        self._waiting_ns = int(settings.waiting_s * 1e9)
+        self._max_idle_ns = int(settings.timeouts.max_idle_s * 1e9)
+        self._tls = _context(settings.tls) if origin.scheme == "https" else None
+        named = settings.tls.server_name or origin.host
+        self._server_name = named if self._tls is not None else None
         self._active = active
-        self._encode = encode
+        self._encode = plain if settings.compress == "none" else gzipped
         self._repeat = repeat
         self._idle: dict[Connection, None] = {}  # the last used is the first to be used again
         self._waiting: deque[PendingRequest] = deque()
@@ -189,7 +183,7 @@ class Pool:
     async def _connect(self, failed: anyio.Event | None = None) -> None:
         """Open one connection and give it the request that has waited longest."""
         try:
-            with anyio.fail_after(self._deadlines.connect_s):
+            with anyio.fail_after(self._connect_s):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: Connection(self, self._active, self._encode),
                     sock=await self._dialer.open(),
@@ -230,6 +224,12 @@ class Pool:
         if queue:
             detail = f"cannot connect to {self._origin}: {in_words(error)}"
             unsent(queue.popleft(), detail, failure_of(error, sent=False))
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = client_context(tls)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def unsent(entry: PendingRequest, detail: str, failure: Failure = Failure.CONNECT) -> None:

@@ -1,10 +1,12 @@
-"""How a transport behaves, as a scenario says: deadlines, TLS, what goes over the wire and how."""
+"""How requests travel, as a scenario says: time-outs, TLS, what goes over the wire and how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Literal
+
+from loadcheck.scenario.model import Timeouts, Tls
 
 MAX_HEAD_BYTES = 64 * 1024
 """The longest head of an answer that is read, interim answers included."""
@@ -12,61 +14,52 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 """The longest body of an answer that is read, also when its content coding is removed."""
 RESTED_NS = 1_000_000_000
 """A connection that has been idle for so long may have been closed by the time it is used."""
-MAX_IDLE_S = 10.0
-"""A connection that has been idle for longer is not used, unless a scenario says otherwise."""
 CLOSED_IDLE = "the server closed the connection, which had been idle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """How long one attempt may take.
+class TransportSettings:
+    """How requests travel; pure data, so that another process can open the same transport.
 
     Attributes:
-        connect_s: To open a connection: name, address and TLS together.
-        request_s: From the first byte written to the last byte read.
-        write_s: Until the system has taken all of the request; None: as long as ``request_s``.
-        read_s: Between two pieces of the answer, and before the first; None: likewise.
-        max_idle_s: How long a connection may have been idle to be used once more; less, where the
-            server's ``Keep-Alive`` says so.
+        max_connections: The most connections to one origin; further requests wait for one.
+        timeouts: How long an attempt may take.
         steps_s: Index of a step → what the workflow document allows an attempt of it, where that is
-            less than ``request_s``.
+            less than ``timeouts.request_s``.
+        tls: How https servers are verified.
+        repeatable: Indexes of the steps whose requests may be sent a second time when the
+            connection of the first had been idle and was being closed: they carry a key by which
+            the service tells duplicates.
+        transport: "wire" is the fast path; "httpx" alone knows what stands below.
+        compress: Coding of request bodies.
+        proxy: URL of the proxy through which everything goes.
+        proxies: Whether the proxies that the environment names are used, for what is not loopback.
+        http2: Whether HTTP/2 is spoken where the server does, over TLS.
+        redirects: Whether they are followed.
+        consent: Whether requests, redirected ones among them, may leave this machine.
     """
 
-    connect_s: float = 5.0
-    request_s: float = 10.0
-    write_s: float | None = None
-    read_s: float | None = None
-    max_idle_s: float = MAX_IDLE_S
+    max_connections: int
+    timeouts: Timeouts = field(default_factory=Timeouts)
     steps_s: Mapping[int, float] = field(default_factory=dict)
+    tls: Tls = field(default_factory=Tls)
+    repeatable: frozenset[int] = frozenset()
+    transport: Literal["wire", "httpx"] = "wire"
+    compress: Literal["none", "gzip"] = "none"
+    proxy: str | None = None
+    proxies: bool = False
+    http2: bool = False
+    redirects: bool = False
+    consent: bool = False
 
-    def of_step(self, step: int) -> float:
+    def request_s(self, step: int) -> float:
         """Return how long an attempt of a step may take, from its first byte to its last."""
-        return self.steps_s.get(step, self.request_s)
+        return self.steps_s.get(step, self.timeouts.request_s)
 
     @property
     def waiting_s(self) -> float:
         """How long a request waits for a connection before it counts as never sent."""
-        return self.connect_s + self.request_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """TLS verification settings and client certificate.
-
-    Attributes:
-        ca: PEM file of the authorities that are trusted instead of the system's.
-        cert: PEM file of the client certificate, its chain after it.
-        key: PEM file of its private key; None: it is in ``cert``.
-        server_name: The name that the server's certificate must bear, also sent as SNI; None: the
-            host of the URL.
-        verify: Whether the certificate is checked at all.
-    """
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    server_name: str | None = None
-    verify: bool = True
+        return self.timeouts.connect_s + self.timeouts.request_s
 
 
 def kept_s(keep_alive: str) -> float | None:

@@ -10,7 +10,7 @@ import certifi
 
 from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.errors import InputError, Problem
-from loadcheck.load.transport.settings import Tls
+from loadcheck.scenario.model import Tls
 
 _MOST_BYTES = 10_000_000
 

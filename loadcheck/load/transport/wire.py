@@ -8,21 +8,17 @@ speaks asyncio; anyio's task group holds the tasks that open connections and wat
 from __future__ import annotations
 
 import asyncio
-import functools
-import ssl
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.pool import PendingRequest, Pool, unsent
-from loadcheck.load.transport.settings import Deadlines, Tls
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.workflow.exchange import Failure, Origin, Request
 
 _SWEEP_S = 0.02
@@ -36,32 +32,12 @@ class WireTransport:
             had been idle and was being closed when it was used.
     """
 
-    def __init__(
-        self,
-        tasks: anyio.abc.TaskGroup,
-        *,
-        max_connections: int,
-        deadlines: Deadlines,
-        tls: Tls,
-        compress: bool,
-        repeatable: Collection[int],
-    ) -> None:
+    def __init__(self, tasks: anyio.abc.TaskGroup, settings: TransportSettings) -> None:
         self._tasks = tasks
-        self._deadlines = deadlines
-        self._repeatable = frozenset(repeatable)
+        self._settings = settings
         # the first is the first to reach a deadline
         self._active: dict[Connection, None] = {}
         self._pools: dict[Origin, Pool] = {}
-        self._make_pool = functools.partial(
-            Pool,
-            limit=max_connections,
-            deadlines=deadlines,
-            tls=functools.partial(_context, tls),
-            server_name=tls.server_name,
-            active=self._active,
-            encode=gzipped if compress else plain,
-            repeat=self._repeat,
-        )
         self._closing = False
         self.stale_retries = 0
 
@@ -99,12 +75,12 @@ class WireTransport:
 
     async def watch_deadlines(self) -> None:
         """Fail what has taken too long; runs until cancelled."""
-        deadlines = self._deadlines
+        settings, timeouts = self._settings, self._settings.timeouts
         given = (
-            deadlines.request_s,
-            deadlines.write_s,
-            deadlines.read_s,
-            *deadlines.steps_s.values(),
+            timeouts.request_s,
+            timeouts.write_s,
+            timeouts.read_s,
+            *settings.steps_s.values(),
         )
         shortest_ns = int(min(seconds for seconds in given if seconds) * 1e9)
         while True:
@@ -114,7 +90,7 @@ class WireTransport:
             for connection in self._active:
                 if connection.sent_ns + shortest_ns > now_ns:
                     break
-                missed = connection.overdue(now_ns, deadlines)
+                missed = connection.overdue(now_ns, settings)
                 if missed:
                     late.append((connection, missed))
             for connection, missed in late:
@@ -125,52 +101,24 @@ class WireTransport:
     def _pool(self, origin: Origin) -> Pool:
         pool = self._pools.get(origin)
         if pool is None:
-            pool = self._pools[origin] = self._make_pool(self._tasks, origin)
+            pool = self._pools[origin] = Pool(
+                self._tasks, origin, self._settings, self._active, self._repeat
+            )
         return pool
 
     def _repeat(self, request: Request) -> bool:
         """Tell whether a second sending can do no harm; count it."""
-        if request.step not in self._repeatable:
+        if request.step not in self._settings.repeatable:
             return False
         self.stale_retries += 1
         return True
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = client_context(tls)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 @asynccontextmanager
-async def wire_transport(
-    *,
-    max_connections: int,
-    deadlines: Deadlines,
-    tls: Tls | None = None,
-    compress: bool = False,
-    repeatable: Collection[int] = (),
-) -> AsyncIterator[WireTransport]:
-    """Open the wire transport for the length of a block; on leaving it everything is closed.
-
-    Args:
-        max_connections: The most connections per origin; further requests wait for one.
-        deadlines: How long an attempt may take.
-        tls: How https servers are verified.
-        compress: Whether request bodies are gzipped.
-        repeatable: Steps whose requests may be sent a second time when the connection of the first
-            had been idle and was being closed: they carry a key by which the service tells
-            duplicates.
-    """
+async def wire_transport(settings: TransportSettings) -> AsyncIterator[WireTransport]:
+    """Open the wire transport for the length of a block; on leaving it everything is closed."""
     async with anyio.create_task_group() as tasks:
-        transport = WireTransport(
-            tasks,
-            max_connections=max_connections,
-            deadlines=deadlines,
-            tls=Tls() if tls is None else tls,
-            compress=compress,
-            repeatable=repeatable,
-        )
+        transport = WireTransport(tasks, settings)
         tasks.start_soon(transport.watch_deadlines)
         try:
             yield transport

@@ -43,7 +43,7 @@ class Probed:
 
 def intent(
     probing: ProbeTemplate,
-    prepared: CompiledScenario,
+    compiled: CompiledScenario,
     aim: SearchGoal,
     *,
     search_id: str,
@@ -86,13 +86,13 @@ def intent(
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
-            "id": prepared.plan.workflow_id,
+            "id": compiled.plan.workflow_id,
             "sha256": document.workflow_hash(scenario),
-            "ingest": prepared.ingest.step_id,
-            "observer": prepared.observer.step_id if prepared.observer else None,
+            "ingest": compiled.ingest.step_id,
+            "observer": compiled.observer.step_id if compiled.observer else None,
         },
         "environment": document.environment(),
-        "warnings": warnings.of_search(scenario, prepared, probing.left_out),
+        "warnings": warnings.of_search(compiled, probing.left_out),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,12 +28,12 @@ from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, 
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.identity import new_id
 from loadcheck.pipeline.run import Options as RunOptions
-from loadcheck.pipeline.run import RunContext, attempt, open_signals, rehearse, seed_of
-from loadcheck.pipeline.session import Watch
-from loadcheck.pipeline.target import serving, supplied
+from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
+from loadcheck.pipeline.session import RunContext, Watch
+from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result import document as documents
-from loadcheck.result.writer import ResultSink
+from loadcheck.result.writer import ResultSink, ResultWriter
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor
@@ -105,14 +105,22 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         TargetError: The embedded emulator did not start.
     """
     seed = seed_of(scenario, options.seed)
-    prepared = rehearse(
+    with addressed(scenario) as address:
+        return await _search(scenario, address, seed, options, view)
+
+
+async def _search(
+    scenario: Scenario, address: Address, seed: int, options: Options, view: View
+) -> Searched:
+    compiled = prepare(
         scenario,
+        address,
         seed,
         consent=options.consent,
         copies=lambda _: scenario.capacity.budget_events,
     )
     aim = aim_of(scenario)
-    shared = probing(scenario, prepared.thresholds)
+    shared = probing(scenario, compiled.thresholds)
     least_s, budget_s = shared.load_s(aim.lowest), scenario.capacity.budget_s
     if budget_s is not None and budget_s < least_s:
         raise ScenarioError(
@@ -122,37 +130,45 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
                 f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
             )
         )
-    rehearse(shared.at(aim.lowest), seed, consent=options.consent)
+    prepare(shared.at(aim.lowest), address, seed, consent=options.consent)
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
-    intent = document.intent(shared, prepared, aim, search_id=search_id, seed=seed)
-    saved = redactor(scenario.secrets).document(intent, documents.own_words())
+    intent = document.intent(shared, compiled, aim, search_id=search_id, seed=seed)
+    writer = ResultWriter(file, intent, redactor(scenario.secrets))
     if options.keep is not None:
         ResultFile(options.keep / name).close()  # whether anything can be kept there
-    expedition = CapacitySearch(shared, prepared, aim, file, saved, options, view, seed)
-    await expedition.save_intent()
+    capacity = CapacitySearch(shared, aim, writer, options, view)
+
+    def compile_probe(rate: float) -> CompiledScenario:
+        return prepare(shared.at(rate), address, seed, consent=options.consent)
+
+    await capacity.save_intent()
     try:
-        async with serving(scenario, seed) as emulator, anyio.create_task_group() as around:
+        async with (
+            serving(scenario, address, seed) as emulator,
+            anyio.create_task_group() as around,
+        ):
             sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
-            around.start_soon(expedition.heed, sender)
-            around.start_soon(expedition.keep_time, sender)
+            around.start_soon(capacity.heed, sender)
+            around.start_soon(capacity.keep_time, sender)
             with sender, stops:
-                occasion = RunContext(
+                steps = [step for step in compiled.plan.steps if step.role is Role.COPY]
+                alone = steps[0].step_id if len(steps) == 1 else None
+                context = RunContext(
                     emulator=emulator,
-                    seed=seed,
                     signals=stops,
-                    consent=options.consent,
                     allowance=_allowance(scenario),
+                    abort=partial(EarlyFailDetector, alone=alone),
                 )
-                await expedition.through(occasion)
+                await capacity.through(context, compile_probe)
                 around.cancel_scope.cancel()
     except BaseException as error:
-        await expedition.fail(error)
+        await capacity.fail(error)
         file.close()
         raise
     try:
-        return await expedition.finish()
+        return await capacity.finish()
     finally:
         file.close()
 
@@ -204,24 +220,18 @@ class CapacitySearch:
     def __init__(
         self,
         shared: ProbeTemplate,
-        prepared: CompiledScenario,
         aim: SearchGoal,
-        file: ResultFile,
-        saved: dict[str, Any],
+        writer: ResultWriter,
         options: Options,
         view: View,
-        seed: int,
     ) -> None:
         self._probing = shared
         self._aim = aim
-        steps = [step.step_id for step in prepared.plan.steps if step.role is Role.COPY]
-        self._alone = steps[0] if len(steps) == 1 else None
-        self._file = file
+        self._file = writer.file
         self._options = options
         self._view = view
-        self._seed = seed
         self._search = Search(aim, self._is_affordable)
-        self._document = saved
+        self._document = writer.document
         self._probes: list[dict[str, Any]] = []
         self._began_s = time.monotonic()
         self._beyond_load_s = _SETTLING_S
@@ -255,17 +265,19 @@ class CapacitySearch:
 
     # the probes
 
-    async def through(self, occasion: RunContext) -> None:
+    async def through(
+        self, context: RunContext, compile_probe: Callable[[float], CompiledScenario]
+    ) -> None:
         """Probe until the search is over."""
-        while not self._is_over(occasion) and (rate := self._search.next()) is not None:
-            await self._probe(rate, occasion)
+        while not self._is_over(context) and (rate := self._search.next()) is not None:
+            await self._probe(rate, compile_probe(rate), context)
             await self.save()
-            if not self._is_over(occasion) and self._search.next() is not None:
-                await _rest(self._pause_s(occasion.allowance), occasion.signals)
+            if not self._is_over(context) and self._search.next() is not None:
+                await _rest(self._pause_s(context.allowance), context.signals)
 
-    def _is_over(self, occasion: RunContext) -> bool:
+    def _is_over(self, context: RunContext) -> bool:
         """Return whether something from outside has ended the search."""
-        if occasion.emulator is not None and not occasion.emulator.alive:
+        if context.emulator is not None and not context.emulator.alive:
             self._error = "the embedded emulator ended before the search did"
         return self._interrupted or self._out_of_time or self._error is not None
 
@@ -279,16 +291,10 @@ class CapacitySearch:
             return pause_s
         return max(pause_s, allowance.wait_s(budget.cost // 2))
 
-    async def _probe(self, rate: float, occasion: RunContext) -> None:
+    async def _probe(self, rate: float, compiled: CompiledScenario, context: RunContext) -> None:
         number, began_s = len(self._probes) + 1, time.monotonic()
-        work = await attempt(
-            self._probing.at(rate),
-            occasion,
-            self._place,
-            self._view.watch(number, rate),
-            partial(EarlyFailDetector, alone=self._alone),
-        )
-        finished = await work.finish()
+        watch = self._view.watch(number, rate)
+        finished = await execute(compiled, self._place(compiled.run.id), watch, context)
         took_s = time.monotonic() - began_s
         if finished.fault is not None:
             raise finished.fault
@@ -315,8 +321,7 @@ class CapacitySearch:
             ),
             self._probing,
         )
-        hidden = self._probing.scenario.secrets | set(supplied(occasion.emulator).values())
-        entry = redactor(hidden - {""}).document(entry, documents.own_words())
+        entry = redactor(compiled.secrets).document(entry, documents.own_words())
         self._probes.append(entry)
         self._view.told(entry)
 
@@ -339,7 +344,7 @@ class CapacitySearch:
         capacity = self._probing.scenario.capacity
         if capacity.budget_events is not None:
             left = capacity.budget_events - self._events
-            if self._probing.events(rate, self._seed) > left:
+            if self._probing.events(rate, self._document["run"]["seed"]) > left:
                 return False
         if capacity.budget_s is None:
             return True

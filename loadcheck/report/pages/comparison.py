@@ -23,18 +23,20 @@ Document = Mapping[str, Any]
 
 def comparison_page(document: Document) -> Page:
     """Return the page of a comparison's document."""
-    latency, over_time = overlay.latency_charts(document), overlay.time_charts(document)
+    latency, over_time = [], []
+    if document["base"]:
+        latency, over_time = overlay.latency_charts(document), overlay.time_charts(document)
     sections = [
-        _figures(document),
+        *([_figures(document)] if document["figures"] else []),
         *([Section(name="latency", title="Latency", blocks=latency)] if latency else []),
         *([Section(name="load", title="Over time", blocks=over_time)] if over_time else []),
         _runs(document),
     ]
     return Page(
         verdict=_VERDICTS[document["verdict"]],
-        badge=document["verdict"],
-        title=document["scenario"]["name"],
-        because=_because(document),
+        badge=told.badge(document),
+        title=f"Comparison: {document['scenario']['name']}",
+        because=f"{told.cause(document)}.",
         origin=[
             words.instant(document["created_at"]),
             _sides(document),
@@ -53,11 +55,6 @@ def _sides(document: Document) -> str:
         return f"{number} run{'' if number == 1 else 's'}"
 
     return f"{runs('candidate')} against {runs('base')}"
-
-
-def _because(document: Document) -> str:
-    text = told.because(document)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _name(figure: Document) -> str:
@@ -111,8 +108,8 @@ def _figures(document: Document) -> Section:
         name="verdict",
         title="Figures",
         lead="Each difference with the interval in which it lies with "
-        f"{words.share(document['confidence'])} confidence. In the grey a difference is as good "
-        "as none.",
+        f"{words.share(document['confidence'])} confidence. Grey band: within "
+        "tolerance.",
         blocks=[
             Table(
                 columns=[

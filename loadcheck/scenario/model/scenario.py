@@ -59,14 +59,6 @@ class Scenario:
     capacity: Capacity = field(default_factory=Capacity)
 
     @property
-    def localizes(self) -> bool:
-        """Whether events carry buckets."""
-        verify = self.verify
-        if not verify.enabled or verify.split is None or verify.approximate is not None:
-            return False
-        return verify.localize is not False
-
-    @property
     def secrets(self) -> frozenset[str]:
         """Every value that must appear in no file, log or message."""
         return frozenset().union(*(entry.hidden for entry in self.inputs.values()))

@@ -192,3 +192,10 @@ class Verify:
     quiet_s: float = 10.0
     deadline_s: float = 60.0
     timeout_s: float = 30.0
+
+    @property
+    def localizes(self) -> bool:
+        """Whether events carry buckets."""
+        if not self.enabled or self.split is None or self.approximate is not None:
+            return False
+        return self.localize is not False

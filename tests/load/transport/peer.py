@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import anyio
 import anyio.abc
 from anyio.streams.tls import TLSListener
 
 from loadcheck.load.transport import Transport
-from loadcheck.load.transport.settings import Deadlines
+from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
+from loadcheck.scenario.model import Timeouts
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 
 Handler = Callable[[anyio.abc.ByteStream], Awaitable[None]]
@@ -64,15 +67,19 @@ async def answering(stream: anyio.abc.ByteStream) -> None:
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
-def deadlines(
-    *,
-    connect_s: float = 5,
-    request_s: float = 5,
-    write_s: float | None = None,
-    read_s: float | None = None,
-) -> Deadlines:
-    """Return deadlines that a test does not reach unless it says so."""
-    return Deadlines(connect_s=connect_s, request_s=request_s, write_s=write_s, read_s=read_s)
+def settings(max_connections: int = 4, **given: Any) -> TransportSettings:
+    """Return settings whose deadlines a test does not reach unless it says so.
+
+    Args:
+        max_connections: To one origin.
+        **given: Fields of the settings, and of their time-outs.
+    """
+    limits = {"connect_s": 5.0, "request_s": 5.0}
+    limits |= {name: given.pop(name) for name in list(given) if name in _TIMEOUTS}
+    return TransportSettings(max_connections=max_connections, timeouts=Timeouts(**limits), **given)
+
+
+_TIMEOUTS = {each.name for each in dataclasses.fields(Timeouts)}
 
 
 async def send(
@@ -94,5 +101,14 @@ async def send(
     return got[0]
 
 
-__all__ = ["ANSWER", "HEAD", "Handler", "answering", "deadlines", "read_request", "send", "server",
-           "wire_transport"]  # fmt: skip
+__all__ = [
+    "ANSWER",
+    "HEAD",
+    "Handler",
+    "answering",
+    "read_request",
+    "send",
+    "server",
+    "settings",
+    "wire_transport",
+]  # fmt: skip

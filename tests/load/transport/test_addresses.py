@@ -13,7 +13,7 @@ from loadcheck.load.transport import dial
 from loadcheck.load.transport.dial import Address, Dialer
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow.exchange import Failure, Origin
-from tests.load.transport.peer import answering, deadlines, send, server
+from tests.load.transport.peer import answering, send, server, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ def has_ipv6() -> bool:
 async def test_ipv6() -> None:
     async with (
         server(answering, host="::1") as origin,
-        wire_transport(max_connections=2, deadlines=deadlines()) as wire,
+        wire_transport(settings(2)) as wire,
     ):
         exchange = await send(wire, origin, b"six")
         assert exchange.body == b"six"
@@ -123,7 +123,7 @@ async def test_when_none_answers_the_reason_is_told(monkeypatch: pytest.MonkeyPa
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     resolving(monkeypatch, "127.0.0.1", "127.0.0.2")
-    async with wire_transport(max_connections=2, deadlines=deadlines()) as wire:
+    async with wire_transport(settings(2)) as wire:
         exchange = await send(wire, Origin("http", "some.name", port))
     assert exchange.failure is Failure.CONNECT
     assert exchange.detail == f"cannot connect to http://some.name:{port}: connection refused"
@@ -142,7 +142,7 @@ async def test_a_name_is_looked_up_again_after_a_while(monkeypatch: pytest.Monke
 
 
 async def test_a_name_that_has_no_address_is_told() -> None:
-    async with wire_transport(max_connections=2, deadlines=deadlines()) as wire:
+    async with wire_transport(settings(2)) as wire:
         exchange = await send(wire, Origin("http", "nobody.invalid", 80))
     assert exchange.failure is Failure.CONNECT
     assert exchange.detail.startswith("cannot connect to http://nobody.invalid: ")
@@ -150,7 +150,7 @@ async def test_a_name_that_has_no_address_is_told() -> None:
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b"])
 async def test_a_name_that_cannot_be_one_is_told(host: str) -> None:
-    async with wire_transport(max_connections=2, deadlines=deadlines()) as transport:
+    async with wire_transport(settings(2)) as transport:
         exchange = await send(transport, Origin("http", host, 80))
     assert exchange.failure is Failure.CONNECT
     assert "cannot be a host name" in exchange.detail

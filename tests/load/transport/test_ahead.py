@@ -10,7 +10,7 @@ import pytest
 
 from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from tests.load.transport.peer import HEAD, answering, deadlines, read_request, send, server
+from tests.load.transport.peer import HEAD, answering, read_request, send, server, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def test_a_burst_finds_its_connections_open() -> None:
     counted = Counted()
     async with (
         server(counted) as origin,
-        wire_transport(max_connections=100, deadlines=deadlines()) as wire,
+        wire_transport(settings(100)) as wire,
     ):
         await wire.warm(origin, 60)
         await anyio.sleep(0.05)
@@ -68,7 +68,7 @@ async def test_no_more_than_the_pool_may_hold() -> None:
     counted = Counted()
     async with (
         server(counted) as origin,
-        wire_transport(max_connections=7, deadlines=deadlines()) as wire,
+        wire_transport(settings(7)) as wire,
     ):
         await wire.warm(origin, 60)
         got = await burst(wire, origin, 500)
@@ -80,7 +80,7 @@ async def test_connections_that_cannot_be_opened_ahead_fail_no_request() -> None
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         origin = Origin("http", "127.0.0.1", unused.getsockname()[1])
-    async with wire_transport(max_connections=500, deadlines=deadlines()) as wire:
+    async with wire_transport(settings(500)) as wire:
         with anyio.fail_after(5):
             await wire.warm(origin, 500)
         assert wire._pools[origin]._opening == 0
@@ -92,7 +92,7 @@ async def test_idle_connections_that_the_server_closes_are_forgotten() -> None:
 
     async with (
         server(closing) as origin,
-        wire_transport(max_connections=10, deadlines=deadlines()) as wire,
+        wire_transport(settings(10)) as wire,
     ):
         await wire.warm(origin, 10)
         await anyio.sleep(0.3)
@@ -113,7 +113,7 @@ async def test_a_warm_connection_may_be_stale_too(monkeypatch: pytest.MonkeyPatc
 
     async with (
         server(impatient) as origin,
-        wire_transport(max_connections=10, deadlines=deadlines(), repeatable=[0]) as wire,
+        wire_transport(settings(10, repeatable=frozenset({0}))) as wire,
     ):
         await wire.warm(origin, 1)
         await anyio.sleep(0.3)

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import anyio
 import anyio.abc
@@ -14,23 +13,21 @@ import pytest
 
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import Deadlines
+from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow.exchange import Failure, Origin
-from tests.load.transport.peer import ANSWER, answering, deadlines, read_request, send, server
+from tests.load.transport.peer import ANSWER, answering, read_request, send, server, settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", ["wire", "httpx"])]
 
 
 @asynccontextmanager
-async def transport(
-    kind: str, limits: Deadlines, max_connections: int = 4
-) -> AsyncIterator[LoadTransport]:
+async def transport(kind: str, limits: TransportSettings) -> AsyncIterator[LoadTransport]:
     if kind == "wire":
-        async with wire_transport(max_connections=max_connections, deadlines=limits) as wire:
+        async with wire_transport(limits) as wire:
             yield wire
     else:
-        async with httpx_transport(max_connections=max_connections, deadlines=limits) as slow:
+        async with httpx_transport(limits) as slow:
             yield slow
 
 
@@ -45,7 +42,7 @@ async def test_connect(kind: str) -> None:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         await anyio.sleep(0.05)
-        async with transport(kind, deadlines(connect_s=0.3, request_s=3)) as through:
+        async with transport(kind, settings(connect_s=0.3, request_s=3)) as through:
             exchange = await send(through, origin)
         for filler in fillers:
             filler.close()
@@ -60,7 +57,7 @@ async def test_write(kind: str) -> None:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(4)
         origin = Origin("http", "127.0.0.1", deaf.getsockname()[1])
-        async with transport(kind, deadlines(request_s=8, write_s=0.3)) as through:
+        async with transport(kind, settings(request_s=8, write_s=0.3)) as through:
             exchange = await send(through, origin, bytes(30_000_000))
     assert exchange.failure is Failure.TIMEOUT
     assert exchange.detail == "the request could not be written within 0.3 s"
@@ -76,7 +73,7 @@ async def test_read(kind: str, heard: int) -> None:
 
     async with (
         server(falls_silent) as origin,
-        transport(kind, deadlines(request_s=8, read_s=0.3)) as through,
+        transport(kind, settings(request_s=8, read_s=0.3)) as through,
     ):
         exchange = await send(through, origin)
     assert exchange.failure is Failure.TIMEOUT
@@ -94,7 +91,7 @@ async def test_an_answer_that_trickles_in_meets_the_read_deadline_and_misses_the
 
     async with (
         server(trickling) as origin,
-        transport(kind, deadlines(request_s=0.5, read_s=0.4)) as through,
+        transport(kind, settings(request_s=0.5, read_s=0.4)) as through,
     ):
         exchange = await send(through, origin)
     assert exchange.failure is Failure.TIMEOUT
@@ -112,7 +109,7 @@ async def test_waiting_for_a_connection(kind: str) -> None:
     async with (
         server(slow) as origin,
         # the wait is as long as connecting and the whole request together
-        transport(kind, deadlines(connect_s=0.2, request_s=3), max_connections=1) as through,
+        transport(kind, settings(1, connect_s=0.2, request_s=3)) as through,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(send, through, origin)
@@ -121,7 +118,7 @@ async def test_waiting_for_a_connection(kind: str) -> None:
         through.abort()
     async with (
         server(slow) as origin,
-        transport(kind, deadlines(connect_s=0.1, request_s=0.5), max_connections=1) as through,
+        transport(kind, settings(1, connect_s=0.1, request_s=0.5)) as through,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(send, through, origin)
@@ -132,7 +129,7 @@ async def test_waiting_for_a_connection(kind: str) -> None:
 
 
 async def test_none_fires_on_a_healthy_target(kind: str) -> None:
-    limits = deadlines(connect_s=2, request_s=2, write_s=1, read_s=1)
+    limits = settings(connect_s=2, request_s=2, write_s=1, read_s=1)
     async with server(answering) as origin, transport(kind, limits) as through:
         for size in (2, 100_000, 2):
             exchange = await send(through, origin, b"x" * size)
@@ -156,7 +153,7 @@ async def test_the_time_to_read_begins_when_all_is_written(kind: str) -> None:
                 await loop.sock_sendall(accepted, ANSWER)
 
         async with (
-            transport(kind, deadlines(request_s=15, write_s=10, read_s=0.6)) as through,
+            transport(kind, settings(request_s=15, write_s=10, read_s=0.6)) as through,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(read_late)
@@ -171,7 +168,7 @@ async def test_a_step_has_a_shorter_one_of_its_own(kind: str) -> None:
         await read_request(stream)
         await anyio.sleep(10)
 
-    limits = replace(deadlines(request_s=9), steps_s={0: 0.3})
+    limits = settings(request_s=9, steps_s={0: 0.3})
     async with server(falls_silent) as origin, transport(kind, limits) as through:
         exchange = await send(through, origin)
     assert exchange.failure is Failure.TIMEOUT

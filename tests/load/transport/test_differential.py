@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow import Plan, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.identity import Run
-from tests.load.transport.peer import deadlines
+from tests.load.transport.peer import settings
 
 pytestmark = pytest.mark.anyio
 LIBRARY = Path(__file__).resolve().parents[3] / "loadcheck" / "library" / "amplitude"
@@ -90,16 +91,18 @@ def plan_for(emulator: Running) -> Plan:
 
 @asynccontextmanager
 async def transport(kind: str, *, compress: bool = False) -> AsyncIterator[LoadTransport]:
-    limits = deadlines(connect_s=2, request_s=0.4)
+    limits = settings(
+        1,
+        connect_s=2,
+        request_s=0.4,
+        compress="gzip" if compress else "none",
+        repeatable=frozenset({0}),
+    )
     if kind == "wire":
-        async with wire_transport(
-            max_connections=1, deadlines=limits, compress=compress, repeatable=[0]
-        ) as wire:
+        async with wire_transport(limits) as wire:
             yield wire
     else:
-        async with httpx_transport(
-            max_connections=1, deadlines=limits, compress=compress
-        ) as through:
+        async with httpx_transport(replace(limits, repeatable=frozenset())) as through:
             yield through
 
 

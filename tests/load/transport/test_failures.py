@@ -24,7 +24,7 @@ from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Failure, Origin, Request
-from tests.load.transport.peer import answering, deadlines, send, server
+from tests.load.transport.peer import answering, send, server, settings
 
 MODULES = (httpx, httpcore, h2.exceptions, ssl)
 ANYIO = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
@@ -109,7 +109,7 @@ async def test_a_process_that_may_open_no_further_file_has_sent_nothing(kind: st
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with (
         server(answering) as origin,
-        make(max_connections=4, deadlines=deadlines()) as through,
+        make(settings(4)) as through,
     ):
         assert (await send(through, Origin("http", "127.0.0.1", 9))).failure is Failure.CONNECT
         with socket.socket() as last:

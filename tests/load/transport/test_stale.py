@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from loadcheck.load.transport.settings import kept_s
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Failure, Origin
-from tests.load.transport.peer import ANSWER, HEAD, deadlines, read_request, send, server
+from tests.load.transport.peer import ANSWER, HEAD, read_request, send, server, settings
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("kind", ["wire", "httpx"])
@@ -42,9 +41,9 @@ def soon_rested(monkeypatch: pytest.MonkeyPatch) -> None:
 async def transport(
     kind: str, *, repeatable: list[int] = KEYED, max_idle_s: float = 10.0
 ) -> AsyncIterator[LoadTransport]:
-    limits = dataclasses.replace(deadlines(), max_idle_s=max_idle_s)
+    limits = settings(8, max_idle_s=max_idle_s, repeatable=frozenset(repeatable))
     make = wire_transport if kind == "wire" else httpx_transport
-    async with make(max_connections=8, deadlines=limits, repeatable=repeatable) as through:
+    async with make(limits) as through:
         yield through
 
 

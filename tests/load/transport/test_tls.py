@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives import serialization as s
 from loadcheck.errors import InputError
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import Tls
 from loadcheck.load.transport.tls import client_context
 from loadcheck.load.transport.wire import wire_transport
+from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin
-from tests.load.transport.peer import ANSWER, answering, deadlines, read_request, send, server
+from tests.load.transport.peer import ANSWER, answering, read_request, send, server, settings
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("kind", ["wire", "httpx"])
@@ -62,10 +62,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @asynccontextmanager
 async def transport(kind: str, tls: Tls) -> AsyncIterator[LoadTransport]:
     if kind == "wire":
-        async with wire_transport(max_connections=4, deadlines=deadlines(), tls=tls) as wire:
+        async with wire_transport(settings(4, tls=tls)) as wire:
             yield wire
     else:
-        async with httpx_transport(max_connections=4, deadlines=deadlines(), tls=tls) as slow:
+        async with httpx_transport(settings(4, tls=tls)) as slow:
             yield slow
 
 
@@ -254,7 +254,7 @@ async def test_a_server_that_does_not_say_farewell_holds_up_nobody(authority: Au
 
     async with (
         server(closing, tls=authority.server()) as origin,
-        wire_transport(max_connections=1, deadlines=deadlines(), tls=Tls(ca=authority.pem)) as wire,
+        wire_transport(settings(1, tls=Tls(ca=authority.pem))) as wire,
     ):
         for _ in range(3):
             exchange = await send(wire, origin)

@@ -12,7 +12,7 @@ import pytest
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from tests.load.transport.peer import HEAD, answering, deadlines, read_request, send, server
+from tests.load.transport.peer import HEAD, answering, read_request, send, server, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.anyio
 def transport(
     *, request_s: float = 5, max_connections: int = 10, connect_s: float = 5
 ) -> AbstractAsyncContextManager[WireTransport]:
-    limits = deadlines(connect_s=connect_s, request_s=request_s)
-    return wire_transport(max_connections=max_connections, deadlines=limits)
+    return wire_transport(settings(max_connections, connect_s=connect_s, request_s=request_s))
 
 
 async def exchange_with(answer: bytes, *, close: bool = False, cut: int = 0) -> Exchange:

@@ -16,7 +16,7 @@ import trio.testing
 from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Runner
+from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import MEASURED, EarlyFailDetector, ProbeTemplate, probing
@@ -112,8 +112,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
             load = given.load
             assert isinstance(load, OpenLoad)
             pacer = OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=5)
-            named = [(stage.name, stage) for stage in load.stages]
-            record = Record(OneStep.steps, 0, None, stage_spans(pacer, named, {MEASURED}))
+            record = Record(OneStep.steps, 0, None, stage_spans(pacer, {MEASURED}))
             monitor = Monitor(record.stages)
             if stalled:
                 record.stalls.add(now_ns(), now_ns() + 10**13)
@@ -122,12 +121,10 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
             target.free_s = 0.0
             runner = Runner(
                 OneStep(),  # type: ignore[arg-type]
-                ingest=0,
-                transport=FakeTransport(nursery, target),
-                record=record,
-                backoff=Backoff(attempts=1, backoff_s=1, max_backoff_s=1, on=(), seed=1),
-                clock=now_ns,
-                spin_ns=0,
+                FakeTransport(nursery, target),
+                record,
+                Rules(backoff=Backoff(Retry(attempts=1), seed=1)),
+                Clock(now_ns=now_ns, spin_ns=0),
             )
             watchdog = EarlyFailDetector(
                 thresholds, [stage.span for stage in record.stages], alone="send"

@@ -22,18 +22,20 @@ import orjson
 import loadcheck
 from loadcheck import scenario as scenarios
 from loadcheck.cli.exits import exit_of
+from loadcheck.load import engine
 from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import identity
 from loadcheck.pipeline.reconcile import ReconcileOptions, again
-from loadcheck.pipeline.run import RunContext, attempt
-from loadcheck.pipeline.session import RunSession
+from loadcheck.pipeline.run import execute
+from loadcheck.pipeline.session import RunContext, RunSession
 from loadcheck.result import ResultFile
 from loadcheck.result.writer import ResultSink
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
+from tests.compiled import compiled
 from tests.property.verdict_fuzz.service import Behaviour, Reply, Service
 from tests.property.verdict_fuzz.virtual_time import VirtualClock, run_virtual
 
@@ -331,14 +333,10 @@ def play(mix: Mix) -> Trial:
 async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path | None) -> None:
     mix = trial.mix
     signals = _interrupts(mix.interrupts)
-    occasion = RunContext(emulator=None, seed=mix.seed, signals=signals)
-
-    def place(_: str) -> ResultSink:
-        return _Nowhere() if file is None else ResultFile(file)
-
-    work = await attempt(scenario, occasion, place, _nobody_watches)
+    context = RunContext(emulator=None, signals=signals)
+    sink: ResultSink = _Nowhere() if file is None else ResultFile(file)
+    finished = await execute(compiled(scenario, seed=mix.seed), sink, _nobody_watches, context)
     trial.over_s = clock.now_s
-    finished = await work.finish()
     trial.document = finished.document
     assert finished.judgement.consistent is not None
     trial.consistent = finished.judgement.consistent
@@ -366,21 +364,22 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
     """Put the service in the network's place."""
 
     @asynccontextmanager
-    async def in_memory(*_: Any, **__: Any) -> AsyncIterator[tuple[LoadTransport, HttpxTransport]]:
-        yield copies, cast(HttpxTransport, queries)
+    async def in_memory(*_: Any) -> AsyncIterator[LoadTransport]:
+        yield copies
 
     async def reachable(*_: Any) -> None:
         """Find the target there."""
 
     @asynccontextmanager
-    async def later(*_: Any, **__: Any) -> AsyncIterator[HttpxTransport]:
+    async def asking(*_: Any) -> AsyncIterator[HttpxTransport]:
         yield cast(HttpxTransport, queries)
 
     name = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
     with (
-        mock.patch.object(sys.modules[attempt.__module__], "transports", in_memory),
+        mock.patch.object(engine, "open_transport", in_memory),
+        mock.patch.object(sys.modules[execute.__module__], "httpx_transport", asking),
         mock.patch.object(sys.modules[RunSession.__module__], "refusal", reachable),
-        mock.patch.object(sys.modules[again.__module__], "queries", later),
+        mock.patch.object(sys.modules[again.__module__], "httpx_transport", asking),
         mock.patch.object(identity, "new_id", return_value=name),
     ):
         yield

@@ -1,0 +1,256 @@
+"""One load in one process: pacer, runner, limiter, transport and monitor, put together."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from loadcheck.load.monitor import Monitor, each_second
+from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
+from loadcheck.load.retry import Backoff
+from loadcheck.load.runner import Begin, Rules, Runner
+from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.load.transport.wire import wire_transport
+from loadcheck.measure import Grid
+from loadcheck.measure.record import Record
+from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
+from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.runtime.plan import Plan
+
+_GC_THRESHOLD = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """What to send, and when.
+
+    Pure data, so that it can be handed to another process, which compiles the same plan from it.
+
+    Attributes:
+        workflow: What the plan is compiled from.
+        load: How many copies, and when they are due.
+        transport: How their requests travel.
+        seed: Of random arrivals, and of the waits between attempts.
+        ingest: Index of the step whose outcome is the copy's.
+        observer: Index of the step that tells what was counted; None: nobody asks.
+        stages: Names of the stages that are measured on their own.
+        retry: What is done about an attempt that failed.
+        limits: Step → what it may ask of the service, over all copies.
+        drain_s: How long to wait for the copies under way when the last one has started.
+    """
+
+    workflow: Settings
+    load: OpenLoad | ClosedLoad
+    transport: TransportSettings
+    seed: int
+    ingest: int
+    observer: int | None = None
+    stages: frozenset[str] = frozenset()
+    retry: Retry = field(default_factory=Retry)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    drain_s: float = 30.0
+
+    @property
+    def pacer(self) -> OpenPacer | None:
+        """The schedule of an open load; None for a closed one."""
+        return pacer_of(self.load, self.seed) if isinstance(self.load, OpenLoad) else None
+
+    def new_record(self, plan: Plan) -> Record:
+        """Return an empty record of the load, cut at the boundaries of its stages."""
+        load, pacer = self.load, self.pacer
+        if isinstance(load, OpenLoad):
+            grid = Grid([stage.duration_s for stage in load.stages])
+        else:
+            grid = Grid([load.duration_s] if load.duration_s is not None else ())
+        spans = stage_spans(pacer, self.stages) if pacer is not None else ()
+        return Record(plan.steps, self.ingest, self.observer, spans, grid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """What is called while a load goes on.
+
+    Attributes:
+        began: Called when the zero of the load's time is known, before anything is sent.
+        second: Called with each second since then that is over, once it is in the timeline.
+    """
+
+    began: Callable[[], None] = lambda: None
+    second: Callable[[int], None] = lambda _: None
+
+
+class LoadEngine:
+    """One load, ready to be sent.
+
+    Args:
+        spec: What to send, and when.
+        plan: What it was compiled to.
+        transport: Carries the requests.
+        merges: Whether the record will be added to that of another process.
+
+    Attributes:
+        record: What is measured; empty before.
+        monitor: What the generator tells of itself.
+    """
+
+    def __init__(
+        self, spec: LoadSpec, plan: Plan, transport: LoadTransport, *, merges: bool = False
+    ) -> None:
+        self._spec = spec
+        self._transport = transport
+        self._origin = plan.steps[spec.ingest].origin
+        self.record = spec.new_record(plan)
+        self.record.timeline.keeps_samples = merges
+        self.monitor = Monitor(self.record.stages, self.record.stalls)
+        limits = {
+            step.index: spec.limits[step.step_id]
+            for step in plan.steps
+            if step.step_id in spec.limits
+        }
+        rules = Rules(
+            backoff=Backoff(spec.retry, spec.seed),
+            ingest=spec.ingest,
+            together=spec.load.copies_per_request,
+            limits=limits,
+        )
+        self._runner = Runner(plan, transport, self.record, rules)
+
+    @property
+    def begin_ns(self) -> int:
+        """Monotonic instant at which the load began; 0 before."""
+        return self._runner.begin_ns
+
+    def stop(self) -> None:
+        """Start no further copies; those under way are followed to their end."""
+        self._runner.stop()
+
+    def close(self) -> None:
+        """Note that the load is over, where a fault ended it."""
+        if self.begin_ns and not self.record.load_ns:
+            self.record.end(time.monotonic_ns())
+
+    async def warm(self) -> None:
+        """Open the connections that the load is to find open."""
+        for warmup in warmups(self._spec.load):
+            if not warmup.at_s:
+                await self._transport.warm(self._origin, warmup.connections)
+
+    async def run(self, listener: Listener, begin: Begin | None = None) -> None:
+        """Send the load; return when every copy has ended.
+
+        Args:
+            listener: Who is told.
+            begin: The zero of the schedule, ahead of now; None: at once.
+        """
+        # a pass of the collector takes long: the clock starts after it
+        with _calm_collector():
+            async with anyio.create_task_group() as tasks:
+
+                def began() -> None:
+                    tasks.start_soon(each_second, self.begin_ns, self._close(listener))
+                    tasks.start_soon(self.monitor.watch_loop)
+                    for warmup in warmups(self._spec.load):
+                        if warmup.at_s:
+                            tasks.start_soon(self._warm_later, warmup)
+                    listener.began()
+
+                with self.monitor.watching():
+                    await self._send(begin, began)
+                tasks.cancel_scope.cancel()
+        record = self.record
+        record.stale_retries = self._transport.stale_retries
+        elapsed_s = (time.monotonic_ns() - self.begin_ns) / 1e9
+        if elapsed_s > len(record.timeline):
+            record.close_second(int(elapsed_s))
+
+    async def _send(self, begin: Begin | None, began: Callable[[], None]) -> None:
+        load, drain_s, pacer = self._spec.load, self._spec.drain_s, self._spec.pacer
+        if isinstance(load, ClosedLoad):
+            await self._runner.run_closed(load, drain_s=drain_s, begin=begin, began=began)
+        elif pacer is not None:
+            await self._runner.run_open(
+                pacer,
+                max_in_flight=load.max_in_flight,
+                drain_s=drain_s,
+                begin=begin,
+                began=began,
+            )
+
+    def _close(self, listener: Listener) -> Callable[[int], None]:
+        def close(second: int) -> None:
+            self.record.close_second(second)
+            listener.second(second)
+
+        return close
+
+    async def _warm_later(self, warmup: Warmup) -> None:
+        """Open connections ahead of a stage whose rate rises."""
+        ahead_s = max(0.0, self.begin_ns - time.monotonic_ns()) / 1e9
+        await anyio.sleep(ahead_s + warmup.at_s)
+        await self._transport.warm(self._origin, warmup.connections)
+
+
+@asynccontextmanager
+async def open_engine(
+    spec: LoadSpec, plan: Plan | None = None, *, merges: bool = False
+) -> AsyncIterator[LoadEngine]:
+    """Make a load ready to be sent; what it opens is closed when the block ends.
+
+    Args:
+        spec: What to send, and when.
+        plan: What it was compiled to; None: it is compiled now, as another process has to.
+        merges: Whether the record will be added to that of another process.
+
+    Raises:
+        WorkflowError: The workflow does not compile.
+    """
+    compiled = compile_plan(spec.workflow) if plan is None else plan
+    async with open_transport(spec.transport) as transport:
+        yield LoadEngine(spec, compiled, transport, merges=merges)
+
+
+async def run_load(
+    spec: LoadSpec, listener: Listener | None = None, begin: Begin | None = None
+) -> Record:
+    """Send a load, from its first connection to its last answer, and return what was measured.
+
+    Args:
+        spec: What to send, and when.
+        listener: Who is told while it goes on.
+        begin: The zero of the schedule, ahead of now; None: as soon as it can be.
+
+    Raises:
+        WorkflowError: The workflow does not compile.
+    """
+    async with open_engine(spec, merges=True) as engine:
+        await engine.warm()
+        await engine.run(listener or Listener(), begin)
+    engine.record.close()
+    return engine.record
+
+
+def open_transport(settings: TransportSettings) -> AbstractAsyncContextManager[LoadTransport]:
+    """Open a transport of the kind that the settings name, for the length of a block."""
+    return (wire_transport if settings.transport == "wire" else httpx_transport)(settings)
+
+
+@contextlib.contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Keep the garbage collector's long passes out of the load: a pause would look like latency."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
