@@ -12,9 +12,8 @@ import numpy.typing as npt
 Order = Literal["sequential", "shuffle", "random", "once"]
 End = Literal["cycle", "stop", "error"]
 
-BLOCK_BITS: Final = 9
-BLOCK: Final = 1 << BLOCK_BITS
-"""Copies whose values are made at once: the load is held up for some 50 µs at most."""
+BLOCK: Final = 128
+"""Copies whose values are made at once: the load is held up for some 50 µs."""
 _KEPT: Final = 8
 _STEP: Final = 0x9E3779B97F4A7C15
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -42,26 +41,36 @@ def mixed(numbers: Bits, key: int) -> Bits:
     return found
 
 
-def blockwise(make: Callable[[Bits], Sequence[Any]]) -> Callable[[int], Any]:
-    """Return a function of a copy's number that is computed for some hundreds of copies at once.
+def blockwise(
+    make: Callable[[Bits], Sequence[Any]], size: int = BLOCK, *, slot: int | None = None
+) -> Callable[[Any], Any]:
+    """Return a function of a copy's number that is computed for several copies at once.
 
     Args:
         make: Gives the values of copies, from their numbers.
+        size: How many copies: a power of two.
+        slot: Where the number stands in what the function is given; None: it is given the number.
     """
     kept: dict[int, Sequence[Any]] = {}
+    shift, within = size.bit_length() - 1, size - 1
 
     def block(place: int) -> Sequence[Any]:
         while len(kept) >= _KEPT:
             del kept[next(iter(kept))]
-        first = place << BLOCK_BITS
-        made = kept[place] = make(np.arange(first, first + BLOCK, dtype=np.uint64))
+        first = place << shift
+        made = kept[place] = make(np.arange(first, first + size, dtype=np.uint64))
         return made
 
     def of(number: int) -> Any:
-        place = number >> BLOCK_BITS
-        return (kept.get(place) or block(place))[number & BLOCK - 1]
+        place = number >> shift
+        return (kept.get(place) or block(place))[number & within]
 
-    return of
+    def of_frame(frame: Sequence[Any]) -> Any:
+        number = frame[slot]  # type: ignore[index]
+        place = number >> shift
+        return (kept.get(place) or block(place))[number & within]
+
+    return of if slot is None else of_frame
 
 
 def permuted(numbers: Bits, size: int, keys: Bits) -> Bits:
@@ -88,8 +97,8 @@ def permuted(numbers: Bits, size: int, keys: Bits) -> Bits:
     return found
 
 
-def row_of(order: Order, rows: int, seed: int, name: str) -> Callable[[int], int]:
-    """Return what gives the row of a copy from its number.
+def rows_of(order: Order, rows: int, seed: int, name: str) -> Callable[[Bits], Sequence[int]]:
+    """Return what gives the rows of copies from their numbers.
 
     Past the last row it starts again: a shuffle in another order each time.
 
@@ -99,17 +108,18 @@ def row_of(order: Order, rows: int, seed: int, name: str) -> Callable[[int], int
         seed: The run's.
         name: The file's; two files are not taken in step.
     """
-    if order in {"sequential", "once"}:
-        return lambda number: number % rows
     key, size = key_of(seed, name, order), np.uint64(rows)
 
     def drawn(numbers: Bits) -> list[int]:
-
-        return [int(bits) * rows >> 64 for bits in mixed(numbers, key).tolist()]
+        return [bits * rows >> 64 for bits in mixed(numbers, key).tolist()]
 
     def shuffled(numbers: Bits) -> list[int]:
         keys = mixed(numbers // size, key)
         found: list[int] = permuted(numbers % size, rows, keys).tolist()
         return found
 
-    return blockwise(drawn if order == "random" else shuffled)
+    def in_order(numbers: Bits) -> list[int]:
+        found: list[int] = (numbers % size).tolist()
+        return found
+
+    return {"random": drawn, "shuffle": shuffled}.get(order, in_order)

@@ -12,10 +12,7 @@ import orjson
 from loadcheck.errors import did_you_mean
 
 _CORPUS_BYTES: Final = 1 << 17
-_SYLLABLES: Final = (
-    "ba be bi bo bu da de di do du fa fe fi fo ga ge go ha he hi ka ke ki ko la le li lo lu ma me "
-    "mi mo na ne ni no pa pe po ra re ri ro sa se si so su ta te ti to va ve vi wa we za zo"
-).split()
+_SYLLABLES: Final = [consonant + vowel for consonant in "bdfghklmnprstvw" for vowel in "aeiou"]
 
 
 class NoFakerError(Exception):

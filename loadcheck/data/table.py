@@ -16,7 +16,7 @@ import tempfile
 import weakref
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -92,8 +92,8 @@ class Table(Protocol):
     names: tuple[str, ...]
     rows: int
 
-    def row(self, index: int) -> Any:
-        """Return a row, by its number from 0, for the columns to read.
+    def read(self, indexes: Iterable[int]) -> Sequence[Any]:
+        """Return rows, by their numbers from 0, for the columns to read.
 
         Raises:
             DataError: The file has changed since it was scanned.
@@ -234,24 +234,32 @@ class _Blocks:
         first = -self.rows % self._each
         self._starts.frombytes(begins[first :: self._each].astype(np.uint64).tobytes())
         self.rows += int(ends.size)
-        self._end = int(ends[-1])
+        # the newline behind the last row may be left out
+        self._end = min(int(ends[-1]), os.fstat(self.descriptor).st_size)
 
-    def read(self, index: int, split: Callable[[bytes], Sequence[Any]]) -> Any:
-        """Return what ``split`` makes of the block of a row, at the row's place."""
-        each = self._each
-        block = index // each
-        if block != self._last:
-            begin = self._starts[block]
-            end = self._starts[block + 1] if block + 1 < len(self._starts) else self._end
-            data = os.pread(self.descriptor, end - begin, begin)
-            if len(data) != end - begin:
-                raise DataError("has become shorter since the run began")
-            self._block = split(data)
-            self._last = block
-        try:
-            return self._block[index - block * each]
-        except IndexError:
-            raise DataError("has changed since the run began") from None
+    def read(self, indexes: Iterable[int], split: Callable[[bytes], Sequence[Any]]) -> list[Any]:
+        """Return rows by their numbers from 0, as ``split`` takes them out of a block."""
+        each, last, block = self._each, self._last, self._block
+        found = []
+        for index in indexes:
+            place = index // each
+            if place != last:
+                block, last = split(self._bytes(place)), place
+                self._block, self._last = block, last
+            try:
+                found.append(block[index - place * each])
+            except IndexError:
+                raise DataError("has changed since the run began") from None
+        return found
+
+    def _bytes(self, place: int) -> bytes:
+        begin = self._starts[place]
+        last = place + 1 >= len(self._starts)
+        end = self._end if last else self._starts[place + 1]
+        data = os.pread(self.descriptor, end - begin, begin)
+        if len(data) != end - begin:
+            raise DataError("has become shorter since the run began")
+        return data
 
 
 class _CsvTable:
@@ -266,9 +274,12 @@ class _CsvTable:
         self._scan()
         self.rows = self._blocks.rows
 
-    def row(self, index: int) -> list[bytes]:
-        row = self._blocks.read(index, self._split)
-        return row.split(self._separator) if isinstance(row, bytes) else row
+    def read(self, indexes: Iterable[int]) -> list[list[bytes]]:
+        separator = self._separator
+        return [
+            row.split(separator) if isinstance(row, bytes) else row
+            for row in self._blocks.read(indexes, self._split)
+        ]
 
     def column(self, name: str) -> Column:
         place = self.names.index(name)
@@ -278,7 +289,8 @@ class _CsvTable:
 
     def _split(self, data: bytes) -> Sequence[bytes | list[bytes]]:
         if b'"' not in data:
-            return data.replace(b"\r\n", b"\n").split(b"\n")
+            plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+            return plain.split(b"\n")
         text = io.StringIO(data.decode(), newline="")
         return [
             [cell.encode() for cell in cells]
@@ -300,7 +312,9 @@ class _CsvTable:
             rest = data[used:]
             at += used
             if rest and (ended or len(rest) > _LONGEST_ROW_BYTES):
-                message = "a quote is opened here and never closed" if ended else "the row is endless"
+                message = (
+                    "a quote is opened here and never closed" if ended else "the row is endless"
+                )
                 raise DataError(message, 'a quote inside a cell is doubled: ""', self._line(at))
         if not self.names:
             raise DataError("is empty", "its first row names the columns")
@@ -364,7 +378,9 @@ class _CsvTable:
         try:
             data.decode()
         except UnicodeDecodeError as error:
-            raise DataError("is no UTF-8", "save it as UTF-8", self._line(at + error.start)) from None
+            raise DataError(
+                "is no UTF-8", "save it as UTF-8", self._line(at + error.start)
+            ) from None
 
     def _check_quotes(self, octets: Octets, quotes: Positions, at: int) -> None:
         """Refuse quotes in the middle of a cell, which would hide where it ends."""
@@ -442,9 +458,8 @@ class _JsonTable:
         self._scan()
         self.rows = self._blocks.rows
 
-    def row(self, index: int) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = orjson.loads(self._blocks.read(index, _lines))
-        return found
+    def read(self, indexes: Iterable[int]) -> list[Mapping[str, Any]]:
+        return [orjson.loads(line) for line in self._blocks.read(indexes, _lines)]
 
     def column(self, name: str) -> Column:
         return Column(lambda row: row.get(name), lambda row: orjson.dumps(row.get(name)))
@@ -477,7 +492,9 @@ class _JsonTable:
             except orjson.JSONDecodeError as error:
                 if not line.strip() and _is_blank(self._blocks.descriptor, place):
                     break
-                what = "the line is empty" if not line.strip() else f"the row is no JSON: {error.msg}"
+                what = (
+                    "the line is empty" if not line.strip() else f"the row is no JSON: {error.msg}"
+                )
                 raise self._refused(what, place) from None
             if not isinstance(row, dict):
                 raise self._refused("the row is no JSON object", place)

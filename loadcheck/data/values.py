@@ -59,6 +59,7 @@ _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
 WORDS: Final = tuple(_OPTIONS)
 _Z_99: Final = 2.3263478740408408
 _MOST_BYTES: Final = 10_000_000
+_SHORT_BYTES: Final = 1000
 _MOST_ITEMS: Final = 1000
 _MOST_CHOICES: Final = 1_000_000
 _MOST_POOL: Final = 100_000
@@ -88,6 +89,8 @@ class Drawn:
     Attributes:
         of: Gives the value of a copy; of a time: how far it is off, in milliseconds.
         json: Gives the same as JSON, where that is quicker than writing the value.
+        written: Gives the JSON of many copies at once, from their numbers; None: it has to be
+            asked for one by one.
         timed: How the copy's time is written; None if it is no time.
         many: Whether it is a list whose length varies.
         unique: Whether no two copies will ever have the same.
@@ -95,6 +98,7 @@ class Drawn:
 
     of: Of
     json: Callable[[int], bytes] | None = None
+    written: Callable[[Bits], Sequence[bytes]] | None = None
     timed: Callable[[int], Any] | None = None
     many: bool = False
     unique: bool = False
@@ -112,7 +116,8 @@ def word_of(value: Any) -> str | None:
     if not words:
         return None
     word = "choice" if "choice" in words else words[0]
-    if not (word in _SURE or _fits(word, value[word])):
+    listed = word == "list" and "length" in value
+    if not (word in _SURE or listed or _fits(word, value[word])):
         return None
     for option in value:
         if option != word and option not in _OPTIONS[word]:
@@ -150,7 +155,9 @@ def drawn(value: Mapping[str, Any], word: str, seed: int, key: str) -> Drawn:
         SpecError: It cannot be drawn from.
     """
     found = _MAKERS[word](value, key_of(seed, key), seed, key)
-    return found if found.json or found.timed else replace(found, json=_as_json(found.of))
+    if found.json or found.written or found.timed:
+        return found
+    return replace(found, json=_as_json(found.of))
 
 
 def _as_json(of: Of) -> Callable[[int], bytes]:
@@ -174,9 +181,11 @@ def _normal(numbers: Bits, key: int) -> Floats:
 
 def _block(make: Callable[[Bits], Sequence[Any]], **more: Any) -> Drawn:
     """Return what is drawn and written as JSON for many copies at once."""
-    of = blockwise(make)
-    json = blockwise(lambda numbers: [orjson.dumps(value) for value in make(numbers)])
-    return Drawn(of=of, json=json, **more)
+    return Drawn(
+        of=blockwise(make),
+        written=lambda numbers: [orjson.dumps(value) for value in make(numbers)],
+        **more,
+    )
 
 
 def _int(value: Mapping[str, Any], key: int, _seed: int, _key: str) -> Drawn:
@@ -206,9 +215,7 @@ def _normal_of(value: Mapping[str, Any], key: int, _seed: int, _key: str) -> Dra
     if deviation < 0:
         raise SpecError("the standard deviation is below 0", "", "normal")
     bound, digits = _bounds(value), _digits(value, 6)
-    return _block(
-        lambda numbers: _rounded(bound(mean + deviation * _normal(numbers, key)), digits)
-    )
+    return _block(lambda numbers: _rounded(bound(mean + deviation * _normal(numbers, key)), digits))
 
 
 def _lognormal_of(value: Mapping[str, Any], key: int, _seed: int, _key: str) -> Drawn:
@@ -288,7 +295,7 @@ def _choice(value: Mapping[str, Any], key: int, seed: int, name: str) -> Drawn:
     written = [orjson.dumps(item) for item in items]
     return Drawn(
         of=blockwise(lambda numbers: [items[place] for place in pick(numbers).tolist()]),
-        json=blockwise(lambda numbers: [written[place] for place in pick(numbers).tolist()]),
+        written=lambda numbers: [written[place] for place in pick(numbers).tolist()],
     )
 
 
@@ -312,7 +319,9 @@ def _inner(value: Any, seed: int, key: str) -> Any:
             raise SpecError("a timestamp stands alone, not inside of a choice or a list")
         return found.of
     if isinstance(value, str) and value.startswith("$"):
-        raise SpecError(f'"{value}" is not known inside of a choice or a list', "write plain values")
+        raise SpecError(
+            f'"{value}" is not known inside of a choice or a list', "write plain values"
+        )
     if isinstance(value, Mapping):
         members = {name: _inner(item, seed, f"{key}.{name}") for name, item in value.items()}
         if not any(map(callable, members.values())):
@@ -335,7 +344,7 @@ def _list(value: Mapping[str, Any], _key: int, seed: int, name: str) -> Drawn:
     if isinstance(given, list):
         given = {"int": given}
     word = word_of(given)
-    if word in {"int", "zipf", "normal", "lognormal", "choice"}:
+    if isinstance(given, Mapping) and word in {"int", "zipf", "normal", "lognormal", "choice"}:
         length = drawn(given, word, seed, f"{name}.length").of
     else:
         fixed = _whole(given, 0, _MOST_ITEMS, "length")
@@ -398,6 +407,7 @@ def _text(value: Mapping[str, Any], key: int, seed: int, _key: str) -> Drawn:
             return low + np.floor(span * _uniform(mixed(numbers, key)))
     else:
         spread = _lognormal(given, "text")
+        high = min(float(given["p99"]), value.get("max", math.inf))
         sizes = lambda numbers: spread(numbers, key)  # noqa: E731
     bound = _bounds(value)
     corpus = word_text(seed)
@@ -417,6 +427,13 @@ def _text(value: Mapping[str, Any], key: int, seed: int, _key: str) -> Drawn:
             return repeated
         return corpus[begin : begin + length]
 
+    if high <= _SHORT_BYTES:  # few enough to write those of many copies at once
+        return Drawn(
+            of=lambda number: written(number).decode("ascii"),
+            written=lambda numbers: [
+                b'"%b"' % corpus[begin : begin + length] for begin, length in make(numbers)
+            ],
+        )
     return Drawn(
         of=lambda number: written(number).decode("ascii"),
         json=lambda number: b'"%b"' % written(number),
@@ -481,7 +498,9 @@ def _timestamp(value: Mapping[str, Any], key: int, _seed: int, _key: str) -> Dra
 def _shift(value: Any, member: str) -> tuple[float, Callable[[Bits, int], Floats]]:
     """Return which share of the times is off, and by how many seconds."""
     if not isinstance(value, Mapping) or value.keys() != {"share", "by"}:
-        raise SpecError("expected a share and by how much", f'{member} = {{ share = 0.02, by = "10m" }}', member)
+        raise SpecError(
+            "expected a share and by how much", f'{member} = {{ share = 0.02, by = "10m" }}', member
+        )
     share, by = value["share"], value["by"]
     if not _is_number(share) or not 0 <= share <= 1:
         raise SpecError(f"found the share {share!r}", "expected a number from 0 to 1", member)
