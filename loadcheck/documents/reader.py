@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadcheck.documents.builder import describe
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
+
+
+class ObjectDescription(NamedTuple):
+    """How the specification describes an object.
+
+    Attributes:
+        section: Its section of the specification.
+        known: Its fields; any other, unless it starts with "x-", is reported.
+        ignores: Whether other fields are ignored, with a warning.
+    """
+
+    section: str
+    known: Collection[str]
+    ignores: bool = False
 
 
 class Reader:
@@ -18,9 +32,7 @@ class Reader:
         raw: The object; anything else is reported and reads as empty.
         path: Where it stands.
         scribe: Takes problems.
-        section: The section of the specification that describes it.
-        known: Its fields; any other, unless it starts with "x-", is reported.
-        ignores: Whether other fields are ignored, with a warning.
+        described: How the specification describes it.
     """
 
     def __init__(
@@ -28,14 +40,12 @@ class Reader:
         raw: Any,
         path: Path,
         scribe: DocumentReporter,
-        section: str,
-        known: Collection[str],
-        *,
-        ignores: bool = False,
+        described: ObjectDescription,
     ) -> None:
+        known = described.known
         self.path = path
         self.scribe = scribe
-        self.section = section
+        self.section = described.section
         self.usable = isinstance(raw, Mapping)
         self.raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         if not self.usable:
@@ -45,9 +55,9 @@ class Reader:
         for name in self.raw:
             if name in known or name.startswith("x-"):
                 continue
-            if ignores:
+            if described.ignores:
                 message = f'the field "{name}" is ignored beside {" and ".join(known)}'
-                scribe.warn((*path, name), message, "leave it out", section)
+                scribe.warn((*path, name), message, "leave it out", self.section)
             else:
                 self.error((name,), f'unknown field "{name}"', did_you_mean(name, known))
 

@@ -16,7 +16,7 @@ from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import UNSTARTED, Address
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
-from loadcheck.verify import overlay as marks
+from loadcheck.verify import queries as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, partitions

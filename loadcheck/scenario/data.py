@@ -12,8 +12,8 @@ from loadcheck.data.order import End, Order
 from loadcheck.data.table import layout_of
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.data.variety import DataFile
+from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
-from loadcheck.documents.node import Node
 from loadcheck.documents.toml import nearest_file
 from loadcheck.scenario.reader import Report, Table, found, json
 

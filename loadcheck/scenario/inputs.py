@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.documents.node import Node
+from loadcheck.documents.document import Node
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text

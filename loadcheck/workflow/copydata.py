@@ -15,7 +15,7 @@ from loadcheck.data.order import Bits, blockwise, rows_of
 from loadcheck.data.table import Column, DataError, Table, open_table
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.data.variety import DataFile, Variety
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot, UnsendableError

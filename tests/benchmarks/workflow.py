@@ -105,7 +105,7 @@ def handwritten() -> Copy:
 
 def answer(request: Request | Pause) -> Exchange:
     assert isinstance(request, Request)
-    return Exchange(request, sent_ns=1, done_ns=2, status=200, body=ANSWERS[request.step])
+    return Exchange(request, sent_ns=1, done_ns=2).answered(200, body=ANSWERS[request.step])
 
 
 def stretch(copy: Copy) -> float:

@@ -33,7 +33,7 @@ def pass_through(
             nonlocal under_way
             await trio.sleep(takes_s)
             under_way -= 1
-            sink(Exchange(request, status=200))
+            sink(Exchange(request).answered(200))
 
         async with trio.open_nursery() as nursery:
 

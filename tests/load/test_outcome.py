@@ -20,7 +20,7 @@ REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"POST / HTTP/1.1\r\n", b"
     ],
 )
 def test_an_answer_that_did_not_meet_the_criteria(status: int, outcome: Outcome) -> None:
-    assert attempt_outcome(Exchange(REQUEST, status=status)) is outcome
+    assert attempt_outcome(Exchange(REQUEST).answered(status)) is outcome
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_every_failure_has_an_outcome() -> None:
 
 
 def test_success_is_an_acknowledgement() -> None:
-    exchange = Exchange(REQUEST, status=200)
+    exchange = Exchange(REQUEST).answered(200)
     exchange.success = True
     assert attempt_outcome(exchange) is ACK
 

@@ -31,9 +31,7 @@ def answered(status: int = 200, *, took_ms: int = 3, step: int = 0, body: bytes 
         Request(step, ORIGIN, b"", b""),
         sent_ns=10 * MS,
         done_ns=(10 + took_ms) * MS,
-        status=status,
-        body=body,
-    )
+    ).answered(status, body=body)
     exchange.success = status == 200
     exchange.reason = "" if exchange.success else "no"
     return exchange

@@ -14,7 +14,7 @@ REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"POST / HTTP/1.1\r\n", b"
 
 def answer(status: int, **headers: str) -> Exchange:
     pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return Exchange(REQUEST, status=status, headers=pairs)
+    return Exchange(REQUEST).answered(status, pairs or ())
 
 
 def backoff(attempts: int = 10, on: tuple[str, ...] = ("429", "5xx", "timeout")) -> Backoff:

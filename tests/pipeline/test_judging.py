@@ -14,11 +14,11 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
-from loadcheck.verify.abort import Aborted
+from loadcheck.scenario.model import Threshold
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Threshold, parse
+from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
@@ -69,7 +69,7 @@ def figures(
         started_ns = due_ns + round(late_ms * MS)
         done_ns = due_ns + round((response_ms or 0) * MS)
         request = Request(0, STEP.origin, b"POST / HTTP/1.1\r\n", b"")
-        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns, status=200)
+        exchange = Exchange(request, sent_ns=started_ns, done_ns=done_ns).answered(200)
         exchange.success = True
         record.start(number)
         record.steps[0].add(exchange, due_ns, started_ns)
@@ -81,9 +81,9 @@ def figures(
 
 
 @cache
-def threshold(expression: str) -> Threshold:
-    parsed = parse(expression, WORDS)
-    assert isinstance(parsed, Threshold)
+def threshold(expression: str) -> ParsedThreshold:
+    parsed = parse(Threshold(check=expression), WORDS)
+    assert isinstance(parsed, ParsedThreshold)
     return parsed
 
 

@@ -21,7 +21,7 @@ def load(name: str, *overrides: str) -> Scenario:
 
 def answer(status: int) -> Exchange:
     request = Request(0, Origin("http", "127.0.0.1", 80), b"POST / HTTP/1.1\r\n", b"")
-    return Exchange(request, status=status)
+    return Exchange(request).answered(status)
 
 
 def test_the_burst_asks_for_what_its_stages_add_up_to() -> None:

@@ -56,7 +56,7 @@ def observe(
             sent = now_ns()
             status, body = service(trio.current_time() - began)
             await trio.sleep(0.01)
-            return Exchange(request, sent_ns=sent, done_ns=now_ns(), status=status, body=body)
+            return Exchange(request, sent_ns=sent, done_ns=now_ns()).answered(status, body=body)
 
         observer = Observer(
             CountQueries(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.expressions.conditions import compare, compile_condition
 from loadcheck.workflow.expressions.grammar import ExpressionError
@@ -35,8 +35,8 @@ BODY = {
 
 def holds(condition: str, status: int = 200) -> bool:
     scope = Scope(
-        face=WorkflowSignature(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
-        run=RUN,
+        WorkflowSignature(key="w", inputs={"limit": True, "a.b": False}, outputs={}),
+        RUN,
         inputs={"limit": 4, "a.b": {"c": "deep"}},
     )
     test, _ = compile_condition(condition, scope.resolve)

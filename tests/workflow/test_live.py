@@ -208,9 +208,7 @@ def carry(flow: Flow[Any], client: httpx.Client) -> tuple[Any, list[float]]:
                 exchange = Exchange(wanted, failure=Failure.CONNECT, detail=str(error))
             else:
                 headers = [(name.lower(), value) for name, value in answer.headers.raw]
-                exchange = Exchange(
-                    wanted, status=answer.status_code, headers=headers, body=answer.content
-                )
+                exchange = Exchange(wanted).answered(answer.status_code, headers, answer.content)
     except StopIteration as stop:
         return stop.value, pauses
 

@@ -11,7 +11,7 @@ REQUEST = Request(0, Origin("http", "a.test", 80), b"GET / HTTP/1.1\r\n", b"")
 
 def answer(**fields: str) -> Exchange:
     headers = [(name.replace("_", "-").encode(), text.encode()) for name, text in fields.items()]
-    return Exchange(REQUEST, status=429, headers=headers)
+    return Exchange(REQUEST).answered(429, headers)
 
 
 @pytest.mark.parametrize(

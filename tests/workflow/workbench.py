@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from loadcheck.errors import WorkflowError
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow import Flow, Plan, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.identity import Run
@@ -60,13 +61,6 @@ OPENAPI: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Edit:
-    step: str
-    at: str
-    value: Any
-
-
 def run_filter(operator: str, value: str) -> dict[str, Any]:
     key = "loadcheck_run"
     return {
@@ -107,14 +101,11 @@ class Reply(NamedTuple):
         body = self.body
         if not isinstance(body, bytes):
             body = b"" if body is None else json.dumps(body).encode()
-        return Exchange(
-            request,
-            status=0 if self.failure else self.status,
-            body=body,
-            headers=[(name.encode(), value.encode()) for name, value in self.headers],
-            failure=self.failure,
-            detail=self.failure.value if self.failure else "",
+        exchange = Exchange(
+            request, failure=self.failure, detail=self.failure.value if self.failure else ""
         )
+        headers = [(name.encode(), value.encode()) for name, value in self.headers]
+        return exchange.answered(0 if self.failure else self.status, headers, body)
 
 
 @dataclass

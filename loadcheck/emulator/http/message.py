@@ -8,8 +8,8 @@ What is said to a query that is not answered.
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -31,7 +31,7 @@ REASONS = {
 }
 
 
-class Request:
+class Request(NamedTuple):
     """One complete request.
 
     Attributes:
@@ -43,24 +43,12 @@ class Request:
         overflow: Whether the body was cut off.
     """
 
-    __slots__ = ("body", "headers", "method", "overflow", "path", "query")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: bytes = b"",
-        headers: list[tuple[bytes, bytes]] | None = None,
-        body: bytes = b"",
-        *,
-        overflow: bool = False,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers or []
-        self.body = body
-        self.overflow = overflow
+    method: str
+    path: str
+    query: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    body: bytes = b""
+    overflow: bool = False
 
     def header(self, name: bytes) -> bytes:
         """Return the first header field of that name (in lower case), or b""."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
 from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
 from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, Unit
@@ -16,11 +17,10 @@ from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
 from loadcheck.workflow.description.model import StepSignature
-from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.scope import Declared, Scope
 from loadcheck.workflow.expressions.values import uses_of
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.program import MAX_DEPTH, CompiledWorkflow, Inputs, Step
+from loadcheck.workflow.runtime.program import MAX_DEPTH, Inputs, Step
 
 MAX_STEPS: Final = 20_000
 """Steps of all workflows of a plan together."""
@@ -138,21 +138,22 @@ class Linker:
         given = self._given
         inputs = {**schema.defaults, **given.inputs} if main and given.inputs is not None else None
         scope = Scope(
-            face=face,
-            run=given.run,
+            face,
+            given.run,
             inputs=inputs,
             noted=given.noted,
-            workflows=book.faces,
-            sources={entry.name: entry.fields for entry in book.content.sources},
-            components=book.content.components,
-            identity=book.content.identity,
+            document=Declared(
+                workflows=book.faces,
+                sources={entry.name: entry.fields for entry in book.content.sources},
+                components=book.content.components or {},
+                identity=book.content.identity,
+            ),
         )
         unit = Unit(
             book=book,
             model=workflow,
             schema=schema,
             scope=scope,
-            machine=CompiledWorkflow(key=face.key),
             sent=given.inputs is not None,
         )
         self.units[face.key] = unit

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from loadcheck.documents.pointer import MISSING, parse_pointer
+from loadcheck.documents.document import MISSING, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
 from loadcheck.workflow.description import model
@@ -37,7 +38,7 @@ from loadcheck.workflow.expressions.values import (
     as_text,
     uses_of,
 )
-from loadcheck.workflow.overlay import Edit, parse_place, put
+from loadcheck.workflow.overlay import parse_place, put
 
 BODY: Final = "Request Body Object"
 
@@ -49,7 +50,7 @@ class RequestError(ValueError):
     """A request cannot be compiled from what the document says."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSpec:
     """A request before it is compiled.
 
@@ -82,10 +83,10 @@ class RequestSpec:
         Raises:
             RequestError: The place of an edit is not in this request.
         """
-        draft = replace(self, values=dict(self.values))
+        draft = self
         for edit, value in edits:
             try:
-                _edit(draft, edit, value)
+                draft = _edited(draft, edit, value)
             except ValueError as error:
                 raise RequestError(f"{edit.at}: {error}") from None
         return draft
@@ -105,20 +106,19 @@ class RequestSpec:
                 yield f'the property "{name}" in its body'
 
 
-def _edit(draft: RequestSpec, edit: Edit, value: Any) -> None:
+def _edited(draft: RequestSpec, edit: Edit, value: Any) -> RequestSpec:
     where, name, pointer = parse_place(edit.at)
     if where == "body":
         tree = None if draft.body is MISSING else _tree(draft.body)
-        draft.body = put(tree, pointer or (), value)
-        return
+        return replace(draft, body=put(tree, pointer or (), value))
     key = (where, name)
     if where == "header":
         key = next((known for known in draft.values if _same_header(known, name)), key)
     if pointer is None:
-        draft.values[key] = value
-    else:
-        old = draft.values.get(key)
-        draft.values[key] = Json(put(None if old is None else _tree(old), pointer, value))
+        return replace(draft, values={**draft.values, key: value})
+    old = draft.values.get(key)
+    written = Json(put(None if old is None else _tree(old), pointer, value))
+    return replace(draft, values={**draft.values, key: written})
 
 
 def _tree(value: Any) -> Any:
@@ -355,5 +355,4 @@ def edit_draft(
             remedy = "see at and value of [[overlay]]"
             problem = Problem(message=str(error), key=f"overlay of step {name}", remedy=remedy)
             resolver.scribe.report.add(problem)
-    draft.noted |= scope.noted
-    return draft
+    return replace(draft, noted=draft.noted | scope.noted)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from loadcheck.documents.builder import describe
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
-from loadcheck.documents.reader import Reader
+from loadcheck.documents.reader import ObjectDescription, Reader
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description.model import (
     Action,
@@ -30,7 +30,7 @@ from loadcheck.workflow.expressions.grammar import LATER, is_expression, is_sele
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9.\-_]+")
 _COMPONENTS = ("inputs", "parameters", "successActions", "failureActions")
-_REUSABLE = ("reference", "value")
+_REUSABLE = ObjectDescription("Reusable Object", ("reference", "value"), ignores=True)
 _ACTIONS: Final = {
     "successActions": ("Success Action Object", ("end", "goto")),
     "failureActions": ("Failure Action Object", ("end", "goto", "retry")),
@@ -71,7 +71,7 @@ class ComponentParser:
         self.components = self._components.raw
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._scribe, section, known)
+        return Reader(raw, path, self._scribe, ObjectDescription(section, known))
 
     def parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
         """Yield parameters; those of a ``call`` of a workflow are its inputs, without ``in``."""
@@ -118,7 +118,7 @@ class ComponentParser:
         """Return what a Reusable Object refers to, its path, the value that it sets, own path."""
         if not isinstance(raw, dict) or "reference" not in raw:
             return None
-        entry = Reader(raw, path, self._scribe, "Reusable Object", _REUSABLE, ignores=True)
+        entry = Reader(raw, path, self._scribe, _REUSABLE)
         reference = entry.text("reference")
         prefix = f"$components.{kind}."
         known = self._components.raw.get(kind)
@@ -340,7 +340,7 @@ class _Parser:
         self._parts = ComponentParser(self._root.raw.get("components", {}), scribe)
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._scribe, section, known)
+        return Reader(raw, path, self._scribe, ObjectDescription(section, known))
 
     def document(self) -> Arazzo:
         root = self._root

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, look_up
+from loadcheck.documents.document import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import DeclaredInputs
 from loadcheck.workflow.exchange import Exchange
@@ -209,7 +209,8 @@ def _response(expression: Expression) -> Dynamic:
         except ValueError:
             return MISSING
 
-    return Dynamic(text=expression.text, evaluate=evaluate)
+    member = tokens[0] if len(tokens) == 1 else None
+    return Dynamic(text=expression.text, evaluate=evaluate, member=member)
 
 
 def _whole_body(exchange: Exchange) -> Any:

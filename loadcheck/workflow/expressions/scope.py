@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from loadcheck.documents.pointer import MISSING, format_pointer, look_up
+from loadcheck.documents.document import MISSING, format_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.copydata import CopyData
 from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
@@ -28,20 +29,33 @@ from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot
 from loadcheck.workflow.identity import Run
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a document declares for all of its workflows.
+
+    Attributes:
+        workflows: The workflows.
+        sources: Source description name → its fields.
+        components: Its ``components``.
+        identity: Its ``$self``, "" without one.
+    """
+
+    workflows: Mapping[str, WorkflowSignature] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    components: Any = field(default_factory=dict)
+    identity: str = ""
+
+
 class Scope:
     """Resolves expressions to values, or to what will give their value in a frame.
 
     Args:
         face: The workflow itself.
         run: What is the same for every copy.
-        steps: Its steps.
         inputs: Values of its inputs where they are known at compile time; None if the frame brings
             them.
         noted: Input name → run-wide expressions of our own that its value was made of.
-        workflows: The workflows of its document.
-        sources: Source description name → its fields.
-        components: The document's ``components``.
-        identity: The document's ``$self``, "" without one.
+        document: What its document declares.
 
     Attributes:
         here: The step whose strings are being resolved, None between steps.
@@ -51,33 +65,26 @@ class Scope:
         not_yet: Gives the steps that cannot have run before the one at hand.
         wanted: Outputs of steps that somebody reads → their slot in the frame.
         inputs: As given.
-        steps: As given.
+        steps: Its steps.
         tokens: What the last expression leads through behind the name that is declared.
     """
 
     def __init__(
         self,
-        *,
         face: WorkflowSignature,
         run: Run,
-        steps: Mapping[str, StepSignature] | None = None,
+        *,
         inputs: Mapping[str, Any] | None = None,
         noted: Mapping[str, frozenset[str]] | None = None,
-        workflows: Mapping[str, WorkflowSignature] | None = None,
-        sources: Mapping[str, Mapping[str, Any]] | None = None,
-        components: Any = None,
-        identity: str = "",
+        document: Declared | None = None,
     ) -> None:
         self.face = face
         self._run = run
         self._copies = CopyData(run.variety)
-        self.steps = steps or {}
+        self.steps: Mapping[str, StepSignature] = {}
         self.inputs = inputs
         self._noted_inputs = noted or {}
-        self._workflows = workflows or {}
-        self._sources = sources or {}
-        self._components = components or {}
-        self._identity = identity
+        self._document = document if document is not None else Declared()
         self._resolving: list[str] = []
         self.here: str | None = None
         self.answered = True
@@ -230,10 +237,10 @@ class Scope:
 
     def _workflow_value(self, expression: Expression) -> Any:
         workflow_id, kind, _ = expression.names
-        if workflow_id not in self._workflows:
-            remedy = did_you_mean(workflow_id, self._workflows)
+        if workflow_id not in self._document.workflows:
+            remedy = did_you_mean(workflow_id, self._document.workflows)
             raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
-        face = self._workflows[workflow_id]
+        face = self._document.workflows[workflow_id]
         declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
         name, rest = self._longest(
             expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
@@ -252,23 +259,25 @@ class Scope:
 
     def _source(self, expression: Expression) -> Any:
         name, entry = expression.names
-        if name not in self._sources:
-            remedy = did_you_mean(name, self._sources)
+        if name not in self._document.sources:
+            remedy = did_you_mean(name, self._document.sources)
             raise ExpressionError(f'there is no source description "{name}"', remedy)
-        if entry not in self._sources[name]:
-            remedy = did_you_mean(entry, self._sources[name])
+        if entry not in self._document.sources[name]:
+            remedy = did_you_mean(entry, self._document.sources[name])
             raise ExpressionError(f'the source description "{name}" has no "{entry}"', remedy)
-        return self._sources[name][entry]
+        return self._document.sources[name][entry]
 
     def _self(self, expression: Expression) -> str:
-        if not self._identity:
+        if not self._document.identity:
             raise ExpressionError(f'"{expression.text}": the document has no "$self"')
-        return self._identity
+        return self._document.identity
 
     def _component(self, expression: Expression) -> Any:
-        value = look_up(self._components, (expression.names[0], *expression.names[1].split(".")))
+        value = look_up(
+            self._document.components, (expression.names[0], *expression.names[1].split("."))
+        )
         if value is MISSING:
-            kind = self._components.get(expression.names[0])
+            kind = self._document.components.get(expression.names[0])
             remedy = did_you_mean(expression.names[1], kind if isinstance(kind, dict) else ())
             raise ExpressionError(f'"{expression.text}" leads nowhere', remedy)
         return value

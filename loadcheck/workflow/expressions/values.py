@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import orjson
 
-from loadcheck.documents.pointer import MISSING, Missing
+from loadcheck.documents.document import MISSING, Missing
 
 Frame: TypeAlias = list[Any]
 Evaluate: TypeAlias = Callable[[Frame], Any]
@@ -69,6 +69,7 @@ class Dynamic:
         optional: The member or parameter that holds it is left out if it has no value.
         pattern: How it is written, where the copy's number or time alone decides.
         json: Gives it written as JSON, where that is quicker than writing the value.
+        member: Name of the member of the answer's body that it is, where it is one.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Dynamic:
     optional: bool = False
     pattern: Pattern | None = None
     json: Callable[[Frame], bytes] | None = None
+    member: str | None = None
 
     def __str__(self) -> str:
         return self.text
