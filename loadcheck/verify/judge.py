@@ -9,16 +9,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadcheck.measure.record import Record
 from loadcheck.verify.check import broken, compose
 from loadcheck.verify.figures import RunFigures
+from loadcheck.verify.metrics import Kind
 from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01
 """Of the copies, that may be skipped because the generator paused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostShard:
+    """A worker that was lost.
+
+    Attributes:
+        index: Which one, from 0.
+        name: How people call it.
+        why: What is known of its end.
+        at_s: When it was certainly gone, in seconds since the load began; None: it had not begun.
+        indeterminate: Copies that it may have sent and that nobody will ever tell of.
+    """
+
+    index: int
+    name: str
+    why: str
+    at_s: float | None = None
+    indeterminate: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +50,14 @@ class RunEvidence:
         judged: The thresholds.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
+        lost: The workers that were lost.
     """
 
     figures: RunFigures
     judged: Sequence[Judged]
     trouble: str | None
     aborted: Aborted | None
+    lost: Sequence[LostShard] = ()
 
 
 def check_target(evidence: RunEvidence) -> Iterator[Finding]:
@@ -50,6 +72,39 @@ def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
     """Say that a threshold ended the load early."""
     if evidence.aborted is not None:
         yield evidence.aborted.finding()
+
+
+def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say which workers were lost, and what that leaves open."""
+    lost = evidence.lost
+    if not lost:
+        return
+    told = ". ".join(
+        f"{each.name[0].upper()}{each.name[1:]} was lost"
+        + ("" if each.at_s is None else f" {each.at_s:.1f} s into the load")
+        + f": {each.why}"
+        for each in lost
+    )
+    unknown = sum(each.indeterminate for each in lost)
+    yield Finding(
+        check="shard",
+        verdict=Verdict.UNKNOWN,
+        summary=f"{told}. What {'it' if len(lost) == 1 else 'they'} had not told of, "
+        f"{unknown:,} copies, may or may not have been sent; the target was not given the load "
+        "that was asked for.",
+        evidence={
+            "indeterminate": unknown,
+            "lost": [
+                {
+                    "index": each.index,
+                    "why": each.why,
+                    "at_s": each.at_s,
+                    "indeterminate": each.indeterminate,
+                }
+                for each in lost
+            ],
+        },
+    )
 
 
 def is_paused(record: Record) -> bool:
@@ -134,6 +189,21 @@ def pauses_told(record: Record) -> str:
     )
 
 
+def _of_lost(judged: Judged) -> Judged:
+    """Return a threshold without what a load that was not given in full cannot prove of it.
+
+    The target may have been fast for want of load, and answers that nobody told of are no errors.
+    """
+    metric, verdict = judged.threshold.metric, judged.verdict
+    quick = metric.kind is Kind.DURATION and verdict is Verdict.PASS
+    erring = metric.name in _LOST_COUNTS and verdict is not Verdict.PASS
+    return replace(judged, verdict=Verdict.UNKNOWN) if quick or erring else judged
+
+
+_LOST_COUNTS = frozenset({"error_rate", "indeterminate"})
+"""Figures that grow with a worker that is lost."""
+
+
 NOTHING_DONE = Finding(
     check="acknowledged",
     verdict=Verdict.UNKNOWN,
@@ -187,6 +257,7 @@ def judge(
     trouble: str | None,
     aborted: Aborted | None,
     checked: bool = True,
+    lost: Sequence[LostShard] = (),
 ) -> Judgement:
     """Judge a run.
 
@@ -197,6 +268,7 @@ def judge(
         checked: Whether consistency was to be checked; if not, thresholds alone decide.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
+        lost: The workers that were lost: what they would have measured is not known.
     """
     judged, told = [], list(findings)
     for threshold in thresholds:
@@ -206,13 +278,17 @@ def judge(
             judged.append(Judged(threshold=threshold, measured=None, verdict=Verdict.UNKNOWN))
             told.append(broken("threshold", error))
     judged = apply_abort(judged, aborted)
-    evidence = RunEvidence(figures=figures, judged=judged, trouble=trouble, aborted=aborted)
+    evidence = RunEvidence(
+        figures=figures, judged=judged, trouble=trouble, aborted=aborted, lost=lost
+    )
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
     told += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
-    told += compose([check_abort])(evidence)
+    told += compose([check_shards, check_abort])(evidence)
     if not (checked or judged or figures.record.acknowledged):
         told.append(NOTHING_DONE)
+    if lost:
+        judged = [_of_lost(each) for each in judged]
     # what a load that was stopped early came too early to measure says nothing
     measured = [j for j in judged if aborted is None or j.measured is not None]
     verdict = overall(consistent, [*(f.verdict for f in told), *(j.verdict for j in measured)])

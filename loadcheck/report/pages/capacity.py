@@ -317,32 +317,23 @@ def _probes(document: Document) -> Section:
                 ],
                 rows=[
                     [
-                        str(probe["number"]),
-                        words.rate(probe["rate"]),
+                        row.number,
+                        words.rate(row.rate),
                         Cell(
-                            text=probe["verdict"],
-                            role=_VERDICTS[probe["verdict"]],
-                            strong=probe["verdict"] != "held",
+                            text=row.verdict,
+                            role=_VERDICTS[row.verdict],
+                            strong=row.verdict != "held",
                         ),
-                        words.duration(probe["latency"]["p50_ms"]),
-                        words.duration(probe["latency"]["p99_ms"]),
-                        words.share(probe["error_rate"]),
-                        _lag_text(probe),
-                        words.count(probe["lost_at_least"]),
-                        told.reason_of(probe),
+                        row.figures["p50"],
+                        row.figures["p99"],
+                        row.errors,
+                        row.lag,
+                        row.lost,
+                        row.reason,
                     ]
-                    for probe in sorted(
-                        document["probes"], key=lambda each: (each["rate"], each["number"])
-                    )
+                    for row in told.probe_rows(document)
                 ],
                 prose=True,
             )
         ],
     )
-
-
-def _lag_text(probe: Document) -> str:
-    if probe["visibility"] is None:
-        return "–"
-    lag_s = _lag_s(probe)
-    return "never" if lag_s is None else words.duration(lag_s * 1e3)
