@@ -22,6 +22,7 @@ from loadcheck.cli.reconcile import reconcile
 from loadcheck.cli.report import report
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
+from loadcheck.cli.shard import shard
 from loadcheck.cli.show import show
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo
@@ -91,4 +92,5 @@ app.command(epilog=INIT_EPILOG)(acknowledged(init))
 for _command in (run, check, capacity, show, report, export, reconcile, emulate, schema):
     app.command()(acknowledged(_command))
 app.command(cls=ManyAfterTo)(acknowledged(compare))
+app.command(hidden=True)(shard)
 app.command("list")(acknowledged(list_results))

@@ -191,9 +191,9 @@ def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) ->
 
         return printable_json(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
     if kind is Format.MARKDOWN:
-        from loadcheck.report.markdown import markdown  # noqa: PLC0415
+        from loadcheck.report.markdown import comparison_markdown  # noqa: PLC0415
 
-        return markdown(document).encode()
+        return comparison_markdown(document).encode()
     from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
     from loadcheck.report import comparison  # noqa: PLC0415
 

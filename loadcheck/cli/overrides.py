@@ -110,6 +110,45 @@ Live = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the results document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the answer in one line.")]
 
+WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|auto",
+        help="Share the load among processes; auto: one for each core to spare.",
+    ),
+]
+Prefixes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prefix",
+        metavar="COMMAND",
+        hidden=True,
+        help="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        hidden=True,
+        metavar="ADDRESS",
+        help="Run workers on a Dask cluster, one on each of its.",
+    ),
+]
+KeepGoing = Annotated[
+    bool,
+    typer.Option("--keep-going", help="Go on with the other workers when one is lost."),
+]
+
+
+def shared(workers: str | None, prefixes: Sequence[str] | None) -> list[str]:
+    """Return how the load is shared, as overrides of a scenario."""
+    changes = [] if workers is None else [f"load.workers={workers}"]
+    if prefixes:
+        changes.append(f"load.prefixes={json.dumps(list(prefixes))}")
+    return changes
+
 
 Page = Annotated[
     Path | None,
