@@ -32,7 +32,7 @@ def test_a_shuffle_takes_every_row_once_a_pass(rows: int, seed: int) -> None:
 
 def test_a_row_depends_on_its_number_alone() -> None:
     for order in ("sequential", "shuffle", "random", "once"):
-        take = rows_of(order, 1000, 7, "x")  # type: ignore[arg-type]
+        take = rows_of(order, 1000, 7, "x")
         whole = list(take(_numbers(0, 500)))
         assert list(take(_numbers(123, 10))) == whole[123:133]
         assert max(whole) < 1000

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from loadcheck.data.table import DataError, Table, layout_of, open_table
 
-_CELLS = st.text(
-    st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\x00"), max_size=8
-)
+_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
 
 
 def _open(folder: Path, name: str, content: bytes, **how: Any) -> Table:

@@ -50,8 +50,9 @@ def scenario(folder: Path, data: str = DATA, load: str = "copies = 120") -> Path
 
 def _sent(path: Path) -> dict[str, Any]:
     shown = preview(load_scenario(path), seed=7)
-    event: dict[str, Any] = json.loads(shown["first_request"]["body"])["events"][0]
-    return event["event_properties"]
+    event = json.loads(shown["first_request"]["body"])["events"][0]
+    properties: dict[str, Any] = event["event_properties"]
+    return properties
 
 
 def test_the_load_ends_with_the_rows_and_all_are_counted(
