@@ -14,18 +14,23 @@ from loadcheck.cli.overrides import (
     Force,
     Json,
     Junit,
+    KeepGoing,
     Live,
     Markdown,
     Output,
     Page,
+    Prefixes,
     Quiet,
+    Scheduler,
     Seed,
     Servers,
     Sets,
     Sources,
     Strict,
+    WorkersOption,
     overrides,
     placed,
+    shared,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ def run(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     sets: Sets = None,
@@ -52,8 +57,12 @@ def run(
     consent: Live = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    scheduler: Scheduler = None,
+    keep_going: KeepGoing = False,
 ) -> None:
-    """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
+    """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415
@@ -65,9 +74,11 @@ def run(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
-    loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
+    changes = overrides(sets, sources, servers, strict=strict)
+    loaded = scenarios.load(scenario, overrides=[*shared(workers, prefixes), *changes])
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = pipeline.Options(
@@ -76,6 +87,7 @@ def run(
         replace=force,
         seed=seed,
         consent=consent,
+        workers=Workers(scheduler=scheduler, keep_going=keep_going),
     )
     view: Watch
     if quiet:

@@ -97,6 +97,9 @@ def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:
         note = "nothing is counted: thresholds alone decide"
         return Choice(ingest=ingest, user=user, notes=(note,))
     count = _count(found, ingest, wishes, source)
+    if count is ingest:
+        message = f"{ingest.told} cannot both take the data and count the users"
+        raise DraftError(Problem(message=message, file=source, remedy="name another: --count"))
     run = _run(ingest, count, wishes.run, source)
     choice = Choice(ingest=ingest, user=user, count=count, run=run)
     if wishes.uniques is not None:

@@ -5,7 +5,6 @@ Puts a later answer into a stored result: findings, thresholds and the verdict.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import os
 import time
@@ -20,6 +19,7 @@ from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.urls import split_http_url
+from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
@@ -39,13 +39,15 @@ from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.query_client import QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
+_OWN_CHECKS = frozenset(
+    {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
+)
 """Findings of the run itself, which no later answer changes."""
 
 
@@ -97,7 +99,7 @@ class _Counts:
 def rejudge(
     document: Mapping[str, Any],
     settled: LaterAnswer,
-    thresholds: Sequence[Threshold],
+    thresholds: Sequence[ParsedThreshold],
     *,
     now: str,
     unsaved: int,
@@ -150,7 +152,7 @@ def rejudge(
 
 
 def _thresholds(
-    document: Mapping[str, Any], thresholds: Sequence[Threshold], counts: _Counts
+    document: Mapping[str, Any], thresholds: Sequence[ParsedThreshold], counts: _Counts
 ) -> list[dict[str, Any]]:
     """Judge the limits of what is counted again; a killed run has no figures for the others."""
     stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
@@ -158,12 +160,12 @@ def _thresholds(
     for threshold in thresholds:
         if threshold.metric.name in _COUNTED:
             judged.append(threshold.judge(counts).to_json())
-        elif threshold.expression in stored:
-            judged.append(stored[threshold.expression])
+        elif threshold.check in stored:
+            judged.append(stored[threshold.check])
         else:
             judged.append(
                 {
-                    "expression": threshold.expression,
+                    "expression": threshold.check,
                     "measured": None,
                     "low": None,
                     "high": None,
@@ -267,7 +269,7 @@ _NS_PER_S = 1_000_000_000
 _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
-_KEY, _SECRET = "AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY"  # names of variables
+_KEY, _SECRET = KEY_VARIABLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -473,8 +475,7 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
         message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
         remedy = "use longer ones: loadcheck emulate --api-key KEY --secret-key SECRET"
         raise InputError(Problem(key="--server", message=message, remedy=remedy))
-    pair = base64.b64encode(f"{key}:{secret}".encode()).decode("ascii")
-    return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
+    return bare, supplied(key, secret)
 
 
 def _require_consent(compiled: CompiledScenario, options: ReconcileOptions) -> None:

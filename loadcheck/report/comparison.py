@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
 
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}

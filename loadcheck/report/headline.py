@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import page as words
+from loadcheck.report import words
 
 NOT_CHECKED = "verification: disabled"
 """What is said of a run with verify.enabled = false."""

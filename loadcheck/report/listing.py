@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadcheck.escaping import printable
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole
 from loadcheck.result.catalogue import Entry
 

@@ -6,6 +6,7 @@ every problem at once.
 
 from loadcheck.documents.durations import format_duration, parse_duration
 from loadcheck.errors import Place
+from loadcheck.scenario.library import shipped
 from loadcheck.scenario.loader import load, restore
 from loadcheck.scenario.model import (
     ClosedLoad,
@@ -40,4 +41,5 @@ __all__ = [
     "load",
     "parse_duration",
     "restore",
+    "shipped",
 ]

@@ -10,6 +10,8 @@ TOP = frozenset(
         "workflow",
         "target",
         "inputs",
+        "data",
+        "values",
         "load",
         "retry",
         "timeouts",
@@ -37,7 +39,9 @@ TARGET = frozenset(
     }
 )
 TLS = frozenset({"ca", "cert", "key", "server_name", "verify"})
-ANY_LOAD = frozenset({"duration", "events_per_copy", "copies_per_request", "preconnect"})
+ANY_LOAD = frozenset(
+    {"duration", "events_per_copy", "copies_per_request", "preconnect", "workers", "prefixes"}
+)
 OPEN_LOAD = ANY_LOAD | {"rate", "stages", "arrivals", "max_in_flight"}
 CLOSED_LOAD = ANY_LOAD | {"concurrency", "copies"}
 LOAD = frozenset({"model"}) | OPEN_LOAD | CLOSED_LOAD
@@ -116,6 +120,7 @@ MAX_DURATION_S = 7 * 86_400.0
 MAX_COPIES = 1_000_000_000
 MAX_IN_FLIGHT = 1_000_000
 MAX_STAGES = 1000
+MAX_WORKERS = 1000
 MAX_ATTEMPTS = 100
 MAX_PARTITIONS = 15
 MAX_ROWS = 1_000_000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.report import page as words
+from loadcheck.report import words
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
-from loadcheck.report import page as words
+from loadcheck.report import words
 from loadcheck.report.page import Mark, Number
 from loadcheck.result import store as stored
 

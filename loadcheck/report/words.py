@@ -1,0 +1,66 @@
+"""How numbers are written for people: the one place where units are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return a duration of milliseconds with three significant digits and a fitting unit."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1:
+        return f"{milliseconds * 1000:.0f} µs"
+    if milliseconds < 100:
+        return f"{milliseconds:.3g} ms" if milliseconds < 10 else f"{milliseconds:.1f} ms"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.2f} s"
+    return clock(milliseconds / 1000)
+
+
+def clock(seconds: float) -> str:
+    """Return a length of time: ``16.0 s`` below a minute, ``1:05`` or ``2:00:05`` above."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(number: float | None) -> str:
+    """Return a number with thousands set off."""
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def rate(per_second: float | None) -> str:
+    """Return a rate."""
+    if per_second is None:
+        return "–"
+    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.3g}/s"
+
+
+def share(ratio: float | None) -> str:
+    """Return a share of one in percent."""
+    return "–" if ratio is None else f"{100 * ratio:.4g} %"
+
+
+def instant(utc: str) -> str:
+    """Return an instant in ISO 8601 to the second: ``2026-11-23 09:16:25 UTC``."""
+    return f"{utc[:19].replace('T', ' ')} UTC"
+
+
+def ending(run: Mapping[str, Any], what: str = "run") -> str:
+    """Return how a run ended, if otherwise than by itself; "" if it did not.
+
+    Args:
+        run: The section ``run`` of its document.
+        what: What it is called.
+    """
+    if run.get("in_progress"):
+        return "in progress"
+    if run["phase"] != "complete":
+        return f"the {what} was killed: {run['phase']}"
+    return "interrupted" if run["interrupted"] else ""
