@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -196,9 +197,9 @@ class ShardedEngine:
             self.notes.append(
                 f"workers run different versions of Python: {', '.join(sorted(pythons))}"
             )
-        slow = [shard.name for shard in self._shards if (shard.hello.get("nice") or 0) > 0]
+        slow = [s.name for s in self._shards if (s.hello.get("nice") or 0) > os.nice(0)]
         if slow:
-            self.notes.append(f"{', '.join(slow)}: started with a low priority (nice), may be late")
+            self.notes.append(f"{', '.join(slow)}: runs at a lower priority (nice), may be late")
 
     def _check_ready(self, fingerprint: str) -> None:
         problems = []
