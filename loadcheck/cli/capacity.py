@@ -21,14 +21,18 @@ from loadcheck.cli.overrides import (
     Markdown,
     Output,
     Page,
+    Prefixes,
     Quiet,
+    Scheduler,
     Seed,
     Servers,
     Sets,
     Sources,
     Strict,
+    WorkersOption,
     overrides,
     placed,
+    shared,
 )
 
 _REDRAW_S = 0.5
@@ -92,6 +96,9 @@ def capacity(
     consent: Live = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Find the highest rate at which all thresholds hold and all that is sent arrives.
 
@@ -107,10 +114,16 @@ def capacity(
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
 
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
-        scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
+        scenario,
+        overrides=[
+            *shared(workers, prefixes),
+            *changes,
+            *_settings(lowest, highest, precision, budget),
+        ],
     )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
@@ -121,6 +134,7 @@ def capacity(
         keep=keep,
         seed=seed,
         consent=consent,
+        workers=Workers(scheduler=scheduler),
     )
     view = _View(quiet=quiet)
     with Reports(page, junit, markdown, result=file, replace=force) as reports:

@@ -52,7 +52,8 @@ _AHEAD_NS: Final = 1_000_000_000
 _ROUND_TRIPS: Final = 10
 _ALIGNED_NS: Final = 100_000_000
 """Clocks that are known no better than this are told of."""
-_MORE_DRAIN_S: Final = 20.0
+_LATE_MS: Final = 10.0
+"""A 99th percentile of the lateness from which on a worker is named, if not all are late."""
 _S: Final = 1_000_000_000
 
 
@@ -502,6 +503,13 @@ class ShardedEngine:
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)
+        late = [(s.name, s.told.lateness_p99_ms or 0.0) for s in self._shards]
+        worst = [f"{name}: {ms:.1f} ms" for name, ms in late if ms > _LATE_MS]
+        if 0 < len(worst) < len(late):
+            self.notes.append(
+                f"of {len(late)} workers {len(worst)} sent late, at the 99th percentile: "
+                f"{', '.join(worst)}; the target is not the reason"
+            )
 
     def told(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""
