@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadcheck.documents.node import Node
+from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text
 from loadcheck.secrets import SHORTEST, keep, too_short
@@ -15,8 +16,6 @@ from loadcheck.secrets import SHORTEST, keep, too_short
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,12}[0-9]{0,2}")
 """Names that are certainly names: what does not look so may be the secret itself."""
-_FROM_ENVIRONMENT = frozenset({"env", "default", "secret"})
-_BASIC = frozenset({"username", "password"})
 
 
 def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
@@ -43,7 +42,7 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
 
 
 def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
-    table = Table(node, report, known=_FROM_ENVIRONMENT)
+    table = Table(node, report, known=grammar.FROM_ENVIRONMENT)
     default: Any = json(table["default"], report) if "default" in table else None
     name = table.text("env")
     if name is None:
@@ -77,8 +76,8 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
 
 
 def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:
-    outer = Table(node, report, known={"basic"})
-    table = Table(outer["basic"], report, known=_BASIC)
+    outer = Table(node, report, known={"basic": {}})
+    table = Table(outer["basic"], report, known=grammar.BASIC)
     parts: list[Input] = []
     for name in ("username", "password"):
         if not table.require(name, 'expected a string or { env = "NAME" }'):

@@ -28,7 +28,7 @@ from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.target import read_target
 from loadcheck.scenario.verification import read_overlay, read_verify
 
-_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{grammar.MAX_NAME_LENGTH}}}")
+_NAME = re.compile(grammar.NAME)
 
 
 def load(
@@ -124,7 +124,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     verify, overlay = read_verify(top), read_overlay(top)
     limits = read_limits(top)
     name, description = _name(top, file), top.text("description") or ""
-    seed = top.whole("seed", least=0, most=grammar.MAX_SEED)
+    seed = top.whole("seed")
     thresholds, capacity = read_thresholds(top), read_capacity(top)
     if report.problems or workflow is None or load is None:
         problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
