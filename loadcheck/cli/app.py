@@ -15,6 +15,7 @@ from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.export import export
+from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.list import list_results
 from loadcheck.cli.reconcile import reconcile
@@ -86,7 +87,8 @@ def _loadcheck(
     """A load generator that proves its load arrived."""
 
 
-for _command in (init, run, check, capacity, show, report, export, reconcile, emulate, schema):
+app.command(epilog=INIT_EPILOG)(acknowledged(init))
+for _command in (run, check, capacity, show, report, export, reconcile, emulate, schema):
     app.command()(acknowledged(_command))
 app.command(cls=ManyAfterTo)(acknowledged(compare))
 app.command("list")(acknowledged(list_results))

@@ -15,6 +15,25 @@ def result_files(incomplete: str) -> list[str]:
     return _files(incomplete, (".json",), "results")
 
 
+def settings(incomplete: str) -> list[str]:
+    """Return the keys of a scenario that begin as typed, with what they may be set to."""
+    from loadcheck.scenario.schema import keys  # noqa: PLC0415  # keeps --help quick
+
+    name, equals, value = incomplete.partition("=")
+    if equals:
+        shape = keys().get(name, {})
+        words = ["true", "false"] if shape.get("type") == "boolean" else shape.get("enum", ())
+        return [f"{name}={word}" for word in words if word.startswith(value)]
+    depth = incomplete.count(".") + 1
+    offered: dict[str, None] = {}
+    for key, shape in keys().items():
+        if key.startswith(incomplete) and not any(mark in key for mark in "[<"):
+            parts = key.split(".")
+            deeper = len(parts) > depth or "properties" in shape
+            offered[".".join(parts[:depth]) + ("." if deeper else "=")] = None
+    return list(offered)
+
+
 def _files(incomplete: str, suffixes: tuple[str, ...], usual: str) -> list[str]:
     """Return what fits; with nothing typed, what lies where such files usually do."""
     typed, slash, begun = incomplete.rpartition("/")

@@ -90,7 +90,7 @@ def emulate(
 
 
 def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:
-    from loadcheck.documents.node import dotted  # noqa: PLC0415
+    from loadcheck.documents.document import dotted  # noqa: PLC0415
     from loadcheck.documents.toml import read  # noqa: PLC0415
     from loadcheck.emulator.config import ConfigError, parse  # noqa: PLC0415
 

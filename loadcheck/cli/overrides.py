@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.completion import settings
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
@@ -22,7 +23,28 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set load.rate=500. Repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value, e.g. --set load.rate=500. Repeatable.",
+        autocompletion=settings,
+    ),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Lay [profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
+        show_default=False,
+    ),
+]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Read variables from a .env file; those of the environment go before.",
+        show_default=False,
     ),
 ]
 Sources = Annotated[

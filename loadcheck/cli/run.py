@@ -11,6 +11,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
@@ -18,6 +19,7 @@ from loadcheck.cli.overrides import (
     Markdown,
     Output,
     Page,
+    Profile,
     Quiet,
     Seed,
     Servers,
@@ -40,6 +42,8 @@ def run(
         ),
     ],
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -67,7 +71,12 @@ def run(
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
-    loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
+    loaded = scenarios.load(
+        scenario,
+        overrides=overrides(sets, sources, servers, strict=strict),
+        profile=profile,
+        env=scenarios.environment(env_file),
+    )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = pipeline.Options(

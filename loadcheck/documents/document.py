@@ -3,19 +3,195 @@
 YAML is read as 1.2 with the core schema ("no" is a string, so is a date), JSON as JSON. What the
 specification leaves to the parser is refused: duplicate keys, further documents, tags of one's own.
 Size, depth and the number of nodes, aliases expanded, are bounded.
+
+A document whose every value knows where it was written; merging and overriding keep that.
+
+JSON Pointer (RFC 6901).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import enum
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from loadcheck.documents.builder import Array, Object, TreeError
 from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.documents.json import NotJsonError, compose_json
 from loadcheck.documents.yaml import compose
-from loadcheck.errors import Problem, WorkflowError
+from loadcheck.errors import Place, Problem, WorkflowError
+
+Scalar = str | int | float | bool | datetime | date | time
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value and where it was written."""
+
+    value: dict[str, Node] | list[Node] | Scalar
+    place: Place
+
+    def plain(self) -> Any:
+        """Return the value as ``tomllib`` gave it, without places."""
+        match self.value:
+            case dict() as table:
+                return {key: node.plain() for key, node in table.items()}
+            case list() as array:
+                return [node.plain() for node in array]
+            case scalar:
+                return scalar
+
+    def walk(
+        self, path: tuple[str | int, ...] = ()
+    ) -> Iterator[tuple[tuple[str | int, ...], Node]]:
+        """Yield every node below this one, this one first, each with its path."""
+        yield path, self
+        match self.value:
+            case dict() as table:
+                for key, node in table.items():
+                    yield from node.walk((*path, key))
+            case list() as array:
+                for index, node in enumerate(array):
+                    yield from node.walk((*path, index))
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Return ``path`` as a TOML key, quoted where needed; array entries are numbered from 0."""
+    return ".".join(part if _BARE_KEY.fullmatch(part) else quoted(part) for part in map(str, path))
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` in quotes, control characters escaped."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def grow(
+    value: Any,
+    *,
+    file: str,
+    lines: Mapping[tuple[str | int, ...], int] | None = None,
+    path: tuple[str | int, ...] = (),
+    line: int | None = None,
+) -> Node:
+    """Return ``value``, as ``tomllib`` gave it, with the place of each part.
+
+    Args:
+        value: A table, array or scalar.
+        file: What to call the source.
+        lines: Path → line; a path that is missing is in the line of the value around it.
+        path: Where ``value`` stands in its source.
+        line: The line of the value around it.
+    """
+    lines = lines or {}
+    line = lines.get(path, line)
+    place = Place(file=file, line=line, key=dotted(path))
+
+    def below(part: str | int, entry: Any) -> Node:
+        return grow(entry, file=file, lines=lines, path=(*path, part), line=line)
+
+    match value:
+        case dict():
+            return Node({key: below(key, entry) for key, entry in value.items()}, place)
+        case list():
+            return Node([below(index, entry) for index, entry in enumerate(value)], place)
+        case _:
+            return Node(value, place)
+
+
+def merge_tree(lower: Node, upper: Node, *, path: tuple[str, ...] = ()) -> Node:
+    """Return ``upper`` with what only ``lower`` has.
+
+    Tables merge; scalars and arrays of ``upper`` replace those of ``lower``. Two exceptions: the
+    ``overlay`` of both apply, the lower first; and a workflow input is one value, replaced whole.
+    """
+    if path == ("overlay",) and isinstance(lower.value, list) and isinstance(upper.value, list):
+        return Node([*lower.value, *upper.value], upper.place)
+    if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):
+        return upper
+    if path[:1] == ("inputs",) and len(path) > 1:
+        return upper
+    merged = dict(lower.value)
+    for key, node in upper.value.items():
+        below = merged.get(key)
+        merged[key] = merge_tree(below, node, path=(*path, key)) if below else node
+    return Node(merged, upper.place)
+
+
+class Missing(enum.Enum):
+    """The type of :data:`MISSING`."""
+
+    MISSING = "no value"
+
+
+MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+
+
+_STRAY_TILDE = re.compile(r"~(?![01])")
+_INDEX = re.compile(r"0|[1-9][0-9]*")
+
+
+def parse_pointer(text: str) -> tuple[str, ...]:
+    """Return the reference tokens of a JSON Pointer.
+
+    Raises:
+        ValueError: It is not one (RFC 6901 section 3).
+    """
+    if not text:
+        return ()
+    if not text.startswith("/"):
+        raise ValueError(f'the JSON Pointer "{text}" does not start with "/"')
+    if _STRAY_TILDE.search(text):
+        raise ValueError(f'in the JSON Pointer "{text}" a "~" is neither "~0" nor "~1"')
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
+
+
+def format_pointer(tokens: Iterable[str | int]) -> str:
+    """Return the JSON Pointer of these reference tokens."""
+    return "".join(f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in tokens)
+
+
+def look_up(value: Any, tokens: Iterable[str]) -> Any:
+    """Return what the pointer leads to, or ``MISSING`` (RFC 6901 section 4)."""
+    for token in tokens:
+        if isinstance(value, dict):
+            value = value.get(token, MISSING)
+        elif isinstance(value, list) and _INDEX.fullmatch(token) and int(token) < len(value):
+            value = value[int(token)]
+        else:
+            return MISSING
+    return value
+
+
+def compile_pointer(tokens: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return :func:`look_up` for this pointer, faster for the usual ones."""
+    steps = tuple((token, int(token) if _INDEX.fullmatch(token) else -1) for token in tokens)
+    if len(tokens) == 1:
+        name = tokens[0]
+
+        def member(value: Any) -> Any:
+            return value.get(name, MISSING) if type(value) is dict else look_up(value, tokens)
+
+        return member
+
+    def walk(value: Any) -> Any:
+        for name, index in steps:
+            if isinstance(value, dict):
+                value = value.get(name, MISSING)
+            elif isinstance(value, list) and 0 <= index < len(value):
+                value = value[index]
+            else:
+                return MISSING
+        return value
+
+    return walk
+
 
 _LOOK: Final = "look at this line and the one before: indentation, quotes, brackets"
 MAX_BYTES: Final = 10 * 1024 * 1024

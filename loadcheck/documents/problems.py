@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeAlias
 
-from loadcheck.documents.document import Document
-from loadcheck.documents.pointer import format_pointer
+from loadcheck.documents.document import Document, format_pointer
 from loadcheck.errors import Problem
 from loadcheck.secrets import redactor
 

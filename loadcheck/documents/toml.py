@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loadcheck.documents.document import Node, dotted, grow
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.documents.node import Node, dotted, grow
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 
 KeyPath = tuple[str | int, ...]

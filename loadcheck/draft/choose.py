@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from loadcheck.documents.pointer import format_pointer
+from loadcheck.documents.document import format_pointer
 from loadcheck.draft import words
 from loadcheck.draft.fields import Field
 from loadcheck.draft.operations import Candidate
@@ -97,6 +97,9 @@ def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:
         note = "nothing is counted: thresholds alone decide"
         return Choice(ingest=ingest, user=user, notes=(note,))
     count = _count(found, ingest, wishes, source)
+    if count is ingest:
+        message = f"{ingest.told} cannot both take the data and count the users"
+        raise DraftError(Problem(message=message, file=source, remedy="name another: --count"))
     run = _run(ingest, count, wishes.run, source)
     choice = Choice(ingest=ingest, user=user, count=count, run=run)
     if wishes.uniques is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,18 +17,23 @@ from loadcheck.draft import texts
 from loadcheck.draft.choose import Choice, Wishes, choose
 from loadcheck.draft.files import write_all
 from loadcheck.draft.operations import candidates, open_description
+from loadcheck.draft.recorded import Recorded, as_source, describe
 from loadcheck.draft.requests import DraftRequests, draft_requests, snake
-from loadcheck.errors import ConsentError, DraftError, InputError, Problem
+from loadcheck.errors import ConsentError, DraftError, InputError, Problem, did_you_mean
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.pipeline.prepare import fetch, hide_passwords
 from loadcheck.pipeline.preview import preview
-from loadcheck.secrets import without_userinfo
+from loadcheck.secrets import Redactor, without_userinfo
 from loadcheck.workflow.description.openapi import DescriptionError, split_base
 from loadcheck.workflow.description.sources import Source
+from loadcheck.workflow.exchange import Origin
 
 _MOST: Final = 40
 """Characters of a name that is made from a title."""
 _PLACEHOLDER: Final = "placeholder"
+_ENV = re.compile(r'\benv = "([A-Z][A-Z0-9_]*)"')
+EXAMPLE: Final = ".env.example"
+"""Name of the file that lists the variables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,6 @@ class Draft:
         texts: File name → what it is, in words.
         variables: The environment variables that it needs → whether they are secret.
         choice: What it was drafted from; None for one of a shipped profile.
-        away: Whether it leaves this machine.
         notes: What the user should look at.
     """
 
@@ -49,8 +53,7 @@ class Draft:
     files: Mapping[str, bytes]
     texts: Mapping[str, str]
     variables: Mapping[str, bool]
-    choice: Choice | None
-    away: bool
+    choice: Choice | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -98,44 +101,97 @@ def from_description(
     shown = _shown(source)
     choice = choose(candidates(api.description), wishes, shown)
     info = api.document.root.get("info")
-    title = str(info.get("title") or "") if isinstance(info, dict) else ""
-    title = " ".join(title.split()) or "an API"
-    name = name or slug(title if title != "an API" else Path(shown).stem)
-    server = _server(choice, api.document, wishes.server, shown)
-    folder = into if into is not None else Path(name)
-    url, copied = _place(api, folder)
+    title = " ".join(str(info.get("title") or "").split()) if isinstance(info, dict) else ""
+    name = name or slug(title or Path(shown).stem)
+    title = title or "an API"
+    found = _servers(choice, api.document, wishes.server, shown)
+    url, copied = _place(api, into if into is not None else Path(name))
     requests = draft_requests(choice, snake(name.replace("-", "_")))
-    away = not is_loopback(str(urlsplit(server).hostname or ""))
     document = f"{name}.arazzo.yml"
     scenario = texts.scenario(
         choice,
         requests,
         title=title,
         document=document,
-        server=server,
+        server=f"{found[0][0]}{found[0][1]}" if len(found) == 1 else None,
         source=shown,
-        away=away,
+        away=not all(is_loopback(origin.host) for origin, _ in found),
     )
     files = {
-        f"{name}.toml": scenario.encode(),
-        document: texts.arazzo(choice, requests, title=title, url=url).encode(),
-        ".env.example": texts.environment(requests, title).encode(),
+        f"{name}.toml": scenario,
+        document: texts.arazzo(choice, requests, title=title, url=url),
+        EXAMPLE: texts.environment(_variables(requests), title),
         **copied,
     }
     told = {
         f"{name}.toml": "the scenario: how much, where to, what must hold",
         document: "the workflow: what is sent, and what is asked",
-        ".env.example": "variables to set" if _variables(requests) else "no variables needed",
+        EXAMPLE: "variables to set" if _variables(requests) else "no variables needed",
         **dict.fromkeys(copied, "the API's description, as it is now"),
     }
     return Draft(
         name=name,
-        files=files,
+        files={name: text.encode() for name, text in files.items()},
         texts=told,
         variables=_variables(requests),
         choice=choice,
-        away=away,
         notes=tuple(requests.notes),
+    )
+
+
+def from_requests(
+    recorded: Sequence[Recorded],
+    source: str,
+    wishes: Wishes,
+    *,
+    into: Path | None,
+    name: str | None = None,
+) -> Draft:
+    """Draft a scenario from requests that somebody has recorded; see :func:`from_description`.
+
+    Nothing that authorizes them is in it.
+    """
+    host = str(urlsplit(recorded[0].url).hostname)
+    title = "My API" if is_loopback(host) else host
+    described = describe(recorded, title)
+    name = name or slug(Path(source).stem if source.endswith(".har") else title)
+    api = as_source(described, source)
+    draft = from_description(api, source, wishes, into=into, name=name)
+    hide = Redactor(described.secrets)
+    for file, content in draft.files.items():
+        if hide.text(content.decode()) != content.decode():
+            message = f"{file} would hold something that authorizes requests"
+            remedy = "take it out of what is recorded, or draft from an OpenAPI description"
+            raise DraftError(Problem(message=message, file=source, remedy=remedy))
+    return draft
+
+
+def from_profile(profile: str, *, name: str | None = None) -> Draft:
+    """Draft a scenario for a service that comes with loadcheck.
+
+    Raises:
+        DraftError: None is called so.
+    """
+    shipped = {name: each / "init.toml" for name, each in scenarios.shipped().items()}
+    path = shipped.get(profile)
+    if path is None:
+        message = f'--profile: there is no "{profile}"'
+        raise DraftError(Problem(message=message, remedy=did_you_mean(profile, shipped)))
+    text, name = path.read_text(encoding="utf-8"), name or profile
+    text = text.replace(f"{profile}.toml", f"{name}.toml")
+    said = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    variables = dict.fromkeys(_ENV.findall(said), True)
+    return Draft(
+        name=name,
+        files={
+            f"{name}.toml": text.encode(),
+            EXAMPLE: texts.environment(variables, profile).encode(),
+        },
+        texts={
+            f"{name}.toml": f'the scenario; its workflow is the shipped "{profile}"',
+            EXAMPLE: "variables to set" if variables else "no variables needed",
+        },
+        variables=variables,
     )
 
 
@@ -196,37 +252,34 @@ def _shown(source: str) -> str:
     return without_userinfo(source).partition("?")[0] if "://" in source else source
 
 
-def _server(choice: Choice, document: Document, wish: str | None, source: str) -> str:
-    """Return the base URL: the one wished for, or the first that the description names."""
+def _servers(
+    choice: Choice, document: Document, wish: str | None, source: str
+) -> list[tuple[Origin, str]]:
+    """Return origin and path of the base URLs of the operations: of one, where they are alike.
+
+    It is the one wished for, or the first that the description names.
+    """
     operations = [choice.ingest.operation]
     if choice.count is not None:
         operations.append(choice.count.operation)
-    servers = [(each.servers or ("/",))[0] for each in operations]
-    server = wish if wish is not None else servers[0]
+    named = [each.servers[0] if each.servers else "/" for each in operations]
     try:
-        origin, path = split_base(server, document.location)
-        if wish is None and split_base(servers[-1], document.location) != (origin, path):
-            raise DraftError(
-                Problem(
-                    message=f"data goes to {servers[0]} and is counted at {servers[-1]}: one"
-                    " description of two servers is not drafted from",
-                    file=source,
-                    remedy="say where both are: --server URL",
-                )
-            )
+        found = [
+            split_base(each, document.location) for each in (named if wish is None else [wish])
+        ]
     except DescriptionError as error:
-        named = any(each.servers for each in operations)
-        message = f"--server: {error}" if wish is not None else "does not say where its server is"
-        if wish is None and named:
-            message += f": {error}"
         remedy = "say where it is: --server http://127.0.0.1:8080"
-        raise DraftError(
-            Problem(message=message, file="" if wish is not None else source, remedy=remedy)
-        ) from None
-    return f"{origin}{path}"
+        if wish is not None:
+            problem = Problem(message=f"--server: {error}", remedy=remedy)
+        else:
+            message = "does not say where its server is"
+            message += f": {error}" if any(each.servers for each in operations) else ""
+            problem = Problem(message=message, file=source, remedy=remedy)
+        raise DraftError(problem) from None
+    return list(dict.fromkeys(found))
 
 
-def _place(api: Source, folder: Path) -> tuple[str, dict[str, bytes]]:
+def _place(api: Source, folder: Path) -> tuple[str, dict[str, str]]:
     """Return where the description is, from the drafted document, and what is copied there.
 
     A file of the user's stays where it is and is referred to; what was downloaded is kept, so that
@@ -238,8 +291,7 @@ def _place(api: Source, folder: Path) -> tuple[str, dict[str, bytes]]:
         return quote(beside if beside.startswith("..") else f"./{beside}"), {}
     if any(not each.startswith("#") for each in _references(api.document.root)):
         return location, {}
-    content = texts.written(api.document.root)
-    return "./openapi.yml", {"openapi.yml": content.encode()}
+    return "./openapi.yml", {"openapi.yml": texts.written(api.document.root)}
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from loadcheck.documents.document import Document
-from loadcheck.documents.pointer import MISSING, format_pointer
+from loadcheck.documents.document import MISSING, Document, format_pointer
 from loadcheck.workflow.description.openapi import Description, DescriptionError
 
 ANSWER: Final = "answer"

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from loadcheck.documents.document import Document
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING, Document
 from loadcheck.draft.fields import ANSWER, Field, Kind, Schemas, Tree, leaves
 from loadcheck.workflow.description.model import SourceReference
 from loadcheck.workflow.description.openapi import Description, DescriptionError, Operation

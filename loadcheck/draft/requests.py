@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft import words
 from loadcheck.draft.choose import Choice
@@ -86,6 +86,7 @@ class _Writer:
         self._prefix = prefix
         self.done = DraftRequests(notes=list(choice.notes))
         self._constants: dict[str, Any] = {}
+        self._secrets: dict[str, str] = {}
 
     def write(self, step: str, candidate: Candidate) -> None:
         parameters = [self._credential(each) for each in candidate.credentials]
@@ -128,6 +129,8 @@ class _Writer:
             return self._window(each.kind, "start" if name in words.BEGINS else "end")
         if step == "ingest" and name in words.TIMES:
             return self._time(each.kind)
+        if each.kind.format == "password":
+            return self._asked(self._unique(each.name, each.place), each, secret=True)
         return self._setting(each) if words.is_setting(each) else self._constant(step, each)
 
     def _known(self, step: str, each: Field) -> str | None:
@@ -135,7 +138,7 @@ class _Writer:
         choice = self._choice
         if step == "ingest" and each is choice.user:
             return self._own("userId", *_user(each.kind), "Who is counted: one user per copy.")
-        if choice.run is not None and each in choice.run:
+        if choice.run is not None and _tells_run(choice.run, step, each):
             text = "Tells this run's events from others'."
             return self._own("runId", "$run.id", "string", text)
         if step == "ingest" and words.plain(each.name) in words.KEYS:
@@ -181,15 +184,15 @@ class _Writer:
         )
         return f"$inputs.{name}"
 
-    def _asked(self, name: str, each: Field) -> str:
-        variable = f"{self._prefix}_{snake(each.name)}"
+    def _asked(self, name: str, each: Field, *, secret: bool = False) -> str:
+        variable = f"{self._prefix}_{snake(name)}"
         self.done.inputs.setdefault(
             name,
             DraftInput(
-                value=f"{{ env = {json.dumps(variable)}, secret = false }}",
+                value=f'{{ env = "{variable}"{"" if secret else ", secret = false"} }}',
                 type="string",
-                text=each.kind.text,
-                variables={variable: False},
+                text=each.kind.text or "Read from the environment.",
+                variables={variable: secret},
             ),
         )
         return f"$inputs.{name}"
@@ -211,6 +214,13 @@ class _Writer:
                 self.done.notes.append(message)
         return value
 
+    def _unique(self, name: str, place: str) -> str:
+        """Return what the input of a secret is called: those of different places may differ."""
+        taken = self._secrets.setdefault(camel(name), place)
+        if taken == place:
+            return camel(name)
+        return camel(place if name.lower() in place.lower() else f"{place} {name}")
+
     def _credential(self, each: Credential) -> tuple[str, str, Any]:
         if each.kind == "basic":
             names = {f"{self._prefix}_USERNAME": False, f"{self._prefix}_PASSWORD": True}
@@ -224,7 +234,8 @@ class _Writer:
                 variables=dict.fromkeys(names, True),
             )
             return each.place, each.name, f"{each.prefix}{{$inputs.basicAuth}}"
-        plain = "token" if each.kind == "bearer" else camel(re.sub(r"^[xX]-", "", each.name))
+        bare = "token" if each.kind == "bearer" else re.sub(r"^[xX]-", "", each.name)
+        plain = self._unique(bare, f"{each.place} {each.name}")
         variable = f"{self._prefix}_{snake(plain)}"
         self.done.inputs[plain] = DraftInput(
             value=f'{{ env = "{variable}" }}',
@@ -234,6 +245,14 @@ class _Writer:
         )
         value = f"{each.prefix}{{$inputs.{plain}}}" if each.prefix else f"$inputs.{plain}"
         return each.place, each.name, value
+
+
+def _tells_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
+    """Tell whether a field is the one that tells a run, or one of the same meaning beside it."""
+    own = run[0] if step == "ingest" else run[1]
+    return each is own or (
+        step == "ingest" and words.run_score(each) > 0 and words.meaning(each) == words.meaning(own)
+    )
 
 
 def _user(kind: Kind) -> tuple[str, str]:

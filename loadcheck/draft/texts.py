@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import yaml
 
-from loadcheck.documents.pointer import MISSING, format_pointer
+from loadcheck.documents.document import MISSING, format_pointer
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate
@@ -130,7 +130,7 @@ def scenario(
     *,
     title: str,
     document: str,
-    server: str,
+    server: str | None,
     source: str,
     away: bool,
 ) -> str:
@@ -141,9 +141,9 @@ def scenario(
         requests: What they send.
         title: Of the API.
         document: File name of the Arazzo document.
-        server: Base URL of the API.
+        server: Base URL of the API; None: those that its description names.
         source: What the draft was made from, for the reader.
-        away: Whether the server is another machine: the load is small then.
+        away: Whether requests leave this machine: the load is small then.
     """
     ingest, live = step_id(choice.ingest), " --live" if away else ""
     name = document.removesuffix(".arazzo.yml")
@@ -173,7 +173,9 @@ def scenario(
         "",
         "[target]",
         'kind = "live"' + ("                       # leaves this machine only with --live" * away),
-        f"servers = {{ {SOURCE} = {as_toml(server)} }}",
+        "# servers: those that the description names"
+        if server is None
+        else f"servers = {{ {SOURCE} = {as_toml(server)} }}",
         "",
         "[inputs]",
     ]
@@ -220,18 +222,19 @@ def _commented(entries: Mapping[str, tuple[str, str]]) -> list[str]:
     for name, (value, text) in entries.items():
         line = f"{name} = {value}"
         comment = " ".join(text.split())
-        lines.append(f"{line:<36}# {comment[:80]}" if comment else line)
+        lines.append(f"{line:<34}  # {comment[:80]}" if comment else line)
     return lines
 
 
-def environment(requests: DraftRequests, title: str) -> str:
+def environment(variables: Iterable[str], title: str) -> str:
     """Return ``.env.example``."""
-    variables = {
-        name: secret for each in requests.inputs.values() for name, secret in each.variables.items()
-    }
-    lines = [f"# What {title} has to be told, and no file of the scenario may hold.", "#"]
+    lines = [f"# What {title} has to be told, and no file of the scenario may hold."]
     if not variables:
         return f"{lines[0]}\n# Nothing: its requests carry no credentials.\n"
-    lines += ["#   cp .env.example .env     fill it in, and keep it out of version control", ""]
+    lines += [
+        "#",
+        "#   cp .env.example .env     fill it in, and keep it out of version control",
+        "",
+    ]
     lines += [f"{name}=" for name in variables]
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from loadcheck.emulator.config import ConfigError, parse_faults
-from loadcheck.emulator.config.reader import Reader
+from loadcheck.emulator.config.faults import Reader
 from loadcheck.emulator.http.message import Answer, Request, Router, json_answer
 from loadcheck.emulator.service import Emulator
 

@@ -6,18 +6,16 @@ from typing import Any
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.faults.injector import Injector
+from loadcheck.emulator.faults import Injector
 from loadcheck.emulator.http.message import Answer, Request, Router
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import Uploads
 from loadcheck.emulator.journal import Journal
-from loadcheck.emulator.pages.openapi import description
-from loadcheck.emulator.pages.status import local_only, status_page
+from loadcheck.emulator.pages import description, local_only, status_page
 from loadcheck.emulator.query.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
-from loadcheck.emulator.store.events import EventStore
-from loadcheck.emulator.store.records import Taxonomy
+from loadcheck.emulator.store import EventStore, Taxonomy
 from loadcheck.emulator.users.deletions import Deletions
 from loadcheck.emulator.users.export import EventsList, Export
 from loadcheck.emulator.users.search import UserActivity, UserDirectory, UserSearch

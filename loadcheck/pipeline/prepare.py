@@ -31,7 +31,7 @@ from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
-from loadcheck.verify import overlay as marks
+from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.metrics import MetricNames
@@ -40,7 +40,6 @@ from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
-from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _TIMEOUT_S = 8.0
@@ -171,10 +170,12 @@ def compile_scenario(
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
-    together = None
     observer = queries = factory = None
-    if scenario.load.copies_per_request > 1:
-        together = _together(scenario, problems)
+    shares = scenario.load.copies_per_request > 1
+    if shares and verify.batch is None:
+        remedy = "tell in [verify.batch] where the events stand in a request"
+        message = "the workflow's profile knows only one copy a request"
+        problems.append(scenario.problem("load.copies_per_request", message, remedy))
     settings = Settings(
         document=scenario.workflow.document,
         name=scenario.workflow.name,
@@ -188,7 +189,8 @@ def compile_scenario(
         criteria=criteria,
         query=verify.query,
         secrets=scenario.secrets,
-        together=together,
+        ingest=verify.ingest,
+        together=verify.batch if shares and verify.ingest else None,
         fetch=partial(fetch, consent=consent),
         cookies=scenario.target.cookies,
         folder=Path(scenario.file).parent,
@@ -278,18 +280,6 @@ def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
     )
     remedy = f"raise it above {rows:,}, or set verify.localize = false"
     return [scenario.problem("verify.split.limit", message, remedy)]
-
-
-def _together(scenario: Scenario, problems: list[Problem]) -> BatchSpec | None:
-    """Return how copies share requests; None if what is wrong was reported."""
-    batch, ingest = scenario.verify.batch, scenario.verify.ingest
-    if batch is None:
-        remedy = "tell in [verify.batch] where the events stand in a request"
-        message = "the workflow's profile knows only one copy a request"
-        problems.append(scenario.problem("load.copies_per_request", message, remedy))
-    if batch is None or ingest is None:
-        return None
-    return BatchSpec(step=ingest, events=batch.events, refused=batch.refused)
 
 
 def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> MetricNames:

@@ -16,7 +16,7 @@ from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import UNSTARTED, Address
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
-from loadcheck.verify import overlay as marks
+from loadcheck.verify import queries as marks
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, partitions
@@ -49,6 +49,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     shown: dict[str, Any] = {
         "scenario": scenario.name,
         "description": scenario.description,
+        "profile": scenario.profile or None,
         "target": scenario.target.kind,
         "transport": scenario.target.transport,
         "connection": _connection(scenario),

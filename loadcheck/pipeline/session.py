@@ -32,7 +32,6 @@ from loadcheck.pipeline.target import refusal
 from loadcheck.result import document
 from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify.abort import Aborted, AbortPolicy, ThresholdAbort
 from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
@@ -43,13 +42,19 @@ from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.progress import Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Judged, Threshold
+from loadcheck.verify.thresholds import (
+    Aborted,
+    AbortPolicy,
+    Judged,
+    ParsedThreshold,
+    ThresholdAbort,
+)
 from loadcheck.verify.verdict import Finding, SentCounts
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
 
-AbortPolicyFactory = Callable[[Sequence[Threshold], Sequence[StageSpan]], AbortPolicy]
+AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
 """Makes of a run's thresholds and stages what may stop its load early."""
 
 

@@ -251,12 +251,12 @@ class LiveView:
         ranked = sorted(judged, key=lambda each: order[each.verdict.value])
         rest = ranked[_MOST_THRESHOLDS:]
         shown = ranked[:_MOST_THRESHOLDS] if len(judged) > _MOST_THRESHOLDS else judged
-        longest = max(len(each.threshold.expression) for each in shown)
+        longest = max(len(each.threshold.check) for each in shown)
         wide = max(1, min(longest, room - 12))
         rows = []
         for index, each in enumerate(shown):
             mark, style = _MARKS[each.verdict.value]
-            text = f"{each.threshold.expression:<{wide}}  {_value(each)}"
+            text = f"{each.threshold.check:<{wide}}  {_value(each)}"
             rows.append(
                 self._row("" if index else "thresholds", f"{self._paint(style, mark)} {text}")
             )

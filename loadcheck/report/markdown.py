@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import comparison, headline, words
+from loadcheck.report import comparison, words
+from loadcheck.report.view import RunView, run_view
 
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
@@ -21,16 +22,26 @@ Document = Mapping[str, Any]
 
 def text(document: Document) -> str:
     """Return the summary of a results document as GitHub and GitLab render it."""
-    document = printable_document(document)
-    run, badge = document["run"], headline.badge(document)
-    name = plain(str(document["scenario"].get("name", "")))
-    lines = [f"## {MARKS.get(badge, MARKS['unknown'])} {badge.upper()}: {name}", ""]
-    lines += [f"**{plain(headline.cause(document))}**", ""]
+    view = run_view(document)
+    document, run = view.document, view.document["run"]
+    lines = [
+        f"## {MARKS.get(view.badge, MARKS['unknown'])} {view.badge.upper()}: {plain(view.name)}"
+    ]
+    lines += ["", f"**{plain(view.cause)}**", ""]
     if words.ending(run):
         lines += [f"The run: {words.ending(run)}.", ""]
-    lines += _figures(document)
-    lines += _checks(document)
-    lines += _latencies(document)
+    lines += table(["", ""], _figures(view))
+    checks = [[MARKS[each.verdict], each.text, each.name] for each in view.findings]
+    checks += [
+        [MARKS[each.verdict], f"{each.name}: {each.text}", "threshold"] for each in view.thresholds
+    ]
+    lines += table(["", "", "check"], checks)
+    titles = ("p50", "p90", "p99", "p99.9", "max")
+    times = [
+        [f"{each.step} {each.kind}", *(each.figures[title] for title in titles), each.samples]
+        for each in view.times
+    ]
+    lines += table(["", *titles, "samples"], times, numbers=True)
     lines += [f"> ⚠️ {plain(warning)}\n>" for warning in document["warnings"]]
     version = plain(str(document["environment"].get("loadcheck", "")))
     when = plain(words.instant(run["started_at"]))
@@ -38,68 +49,22 @@ def text(document: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figures(document: Document) -> list[str]:
-    copies, load = document["copies"], document.get("load")
-    rows = [
-        [
-            "acknowledged",
-            f"{words.count(copies['acknowledged'])} of {words.count(copies['started'])}",
-        ]
-    ]
+def _figures(view: RunView) -> list[list[str]]:
+    copies, rates, counted = view.document["copies"], view.rates, view.counted
+    acknowledged = f"{words.count(copies['acknowledged'])} of {words.count(copies['started'])}"
+    rows = [["acknowledged", acknowledged]]
     rows += [
         [name, words.count(copies[name])]
         for name in ("rejected", "indeterminate", "skipped")
         if copies[name]
     ]
-    if load:
-        target = load["asked_rate"]
-        of = "" if target is None else f", target {words.rate(target)}"
-        rows.append(["achieved rate", words.rate(load["reached_rate"]) + of])
-    seen = document.get("consistency") if headline.is_checked(document) else None
-    if seen:
-        low, high = words.count(seen["lower"]), words.count(seen["upper"])
-        expected = low if low == high else f"{low} to {high}"
-        rows.append(["counted", f"{words.count(seen['uniques'])}, expected {expected}"])
-        rows += [
-            [title, words.count(seen[key])]
-            for title, key in (
-                ("lost", "lost_at_least"),
-                ("duplicated", "duplicated"),
-                ("unexpected", "unexpected"),
-            )
-            if seen.get(key) is not None
-        ]
-    return table(["", ""], rows)
-
-
-def _checks(document: Document) -> list[str]:
-    rows = [
-        [MARKS[finding["verdict"]], finding["summary"], finding["check"]]
-        for finding in headline.findings(document)
-    ]
-    rows += [
-        [
-            MARKS[threshold["verdict"]],
-            f"{threshold['expression']}: {headline.measured(threshold)}",
-            "threshold",
-        ]
-        for threshold in document.get("thresholds", ())
-    ]
-    return table(["", "", "check"], rows)
-
-
-def _latencies(document: Document) -> list[str]:
-    rows = [
-        [
-            f"{name} {kind.replace('_', ' ')}",
-            *(words.duration(step[kind][f"{p}_ms"]) for p in ("p50", "p90", "p99", "p999", "max")),
-            words.count(step[kind]["count"]),
-        ]
-        for name, step in document.get("steps", {}).items()
-        for kind in ("response_time", "service_time", "failed", "throttled")
-        if step[kind] is not None and step[kind]["count"]
-    ]
-    return table(["", "p50", "p90", "p99", "p99.9", "max", "samples"], rows, numbers=True)
+    if rates is not None:
+        target = f", target {rates.target}" if rates.target else ""
+        rows.append(["achieved rate", rates.achieved + target])
+    if counted is not None:
+        rows.append(["counted", f"{counted.users}, expected {counted.expected}"])
+        rows += [[name, words.count(number)] for name, number in counted.amounts.items()]
+    return rows
 
 
 def table(

@@ -373,6 +373,7 @@ def json_schema() -> dict[str, Any]:
                             count("Copies foreseen, which decide the buckets in send order.")
                         ),
                         "scenario_file": text("As the user named it."),
+                        "profile": maybe(text("The one of its profiles; null for none.")),
                     },
                     optional=(
                         "in_progress",
@@ -383,6 +384,7 @@ def json_schema() -> dict[str, Any]:
                         "end_day",
                         "copies",
                         "scenario_file",
+                        "profile",
                     ),
                 ),
                 "copies": open_object(

@@ -7,6 +7,7 @@ every problem at once.
 from loadcheck.documents.durations import format_duration, parse_duration
 from loadcheck.errors import Place
 from loadcheck.scenario.inputs import environment
+from loadcheck.scenario.library import shipped
 from loadcheck.scenario.loader import load, restore
 from loadcheck.scenario.model import (
     ClosedLoad,
@@ -42,4 +43,5 @@ __all__ = [
     "load",
     "parse_duration",
     "restore",
+    "shipped",
 ]

@@ -158,6 +158,8 @@ TARGET: Keys = {
         "Each copy keeps the cookies that its answers set, and sends them.", default=False
     ),
 }
+LIVE_ONLY = ("http2", "proxy", "redirects", "servers", "tls")
+"""What the embedded emulator has no use for."""
 FROM_ENVIRONMENT: Keys = {
     "env": text("The name of the environment variable.", pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
     "default": anything("The value if the variable is not set."),

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loadcheck.documents.document import Node
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.documents.node import Node
 from loadcheck.documents.toml import nearest_file
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from loadcheck.documents.document import Node, merge_tree
 from loadcheck.documents.files import is_file
-from loadcheck.documents.node import Node, merge_tree
 from loadcheck.documents.toml import nearest_file, read
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
@@ -16,7 +16,6 @@ from loadcheck.scenario.library import as_table, shipped
 from loadcheck.scenario.reader import Report, Table, text
 
 _RATES: Final = frozenset({"rate", "duration"})
-_LIVE_ONLY: Final = frozenset({"servers", "tls", "proxy", "http2", "redirects"})
 _PATHS: Final = (
     ("workflow", "document"),
     ("workflow", "profile"),
@@ -125,7 +124,7 @@ def _target(below: Node, above: dict[str, Node]) -> Node:
         return below
     if above["kind"].value == "live":
         return _without(below, lambda name: name not in grammar.TARGET)
-    return _without(below, _LIVE_ONLY.__contains__)
+    return _without(below, grammar.LIVE_ONLY.__contains__)
 
 
 def _changes(below: Node, above: dict[str, Node], name: str, default: str = "") -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
-from loadcheck.documents.node import Node
 from loadcheck.documents.toml import nearest, nearest_file
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Workflow

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadcheck.documents.node import Node, dotted, grow, merge_tree
+from loadcheck.documents.document import Node, dotted, grow, merge_tree
 from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar

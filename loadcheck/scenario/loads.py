@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from loadcheck.documents.document import Node
 from loadcheck.documents.durations import parse_duration
-from loadcheck.documents.node import Node
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import (
     Capacity,

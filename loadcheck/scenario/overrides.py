@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 
-from loadcheck.documents.node import Node, dotted, grow
+from loadcheck.documents.document import Node, dotted, grow
 from loadcheck.documents.toml import MAX_DEPTH, TooDeepError, locate, toml_remedy
 from loadcheck.errors import Place, Problem, ScenarioError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult
 
+from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
-from loadcheck.documents.node import Node
 from loadcheck.documents.toml import nearest, nearest_file
 from loadcheck.documents.urls import split_http_url
 from loadcheck.scenario import grammar

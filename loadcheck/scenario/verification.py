@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from loadcheck.documents.node import Node
+from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import (
     Batch,

@@ -8,7 +8,6 @@ from typing import Literal
 
 from anyio import sleep
 
-from loadcheck.verify.bucket_counts import Tally, read_tally
 from loadcheck.verify.evidence import Groups, Observation
 from loadcheck.verify.group_testing import DuplicateAttribution
 from loadcheck.verify.localize import (
@@ -24,7 +23,7 @@ from loadcheck.verify.localize import (
     weigh_events,
 )
 from loadcheck.verify.observe import Observer
-from loadcheck.verify.query_client import QueryClient
+from loadcheck.verify.query_client import QueryClient, Tally, read_tally
 from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from loadcheck.measure.record import Record
-from loadcheck.verify.abort import Aborted, apply_abort
 from loadcheck.verify.check import broken, compose
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.thresholds import Judged, Threshold
+from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01
@@ -94,7 +93,7 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
             "asked_s": asked_s,
             "cpu_share": cpu_share,
             "paused": len(record.paused),
-            "voided": [judgement.threshold.expression for judgement in voided],
+            "voided": [judgement.threshold.check for judgement in voided],
         },
     )
 
@@ -181,7 +180,7 @@ class Judgement:
 
 
 def judge(
-    thresholds: Sequence[Threshold],
+    thresholds: Sequence[ParsedThreshold],
     figures: RunFigures,
     findings: Sequence[Finding],
     *,

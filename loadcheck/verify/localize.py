@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.verify.bucket_counts import Tally
 from loadcheck.verify.evidence import Groups, Proof, Reason
 from loadcheck.verify.group_testing import (
     DuplicateAttribution,
@@ -23,6 +22,7 @@ from loadcheck.verify.group_testing import (
     least_lost,
     least_unexpected,
 )
+from loadcheck.verify.query_client import Tally
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 

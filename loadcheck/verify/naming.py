@@ -15,7 +15,7 @@ import numpy.typing as npt
 import orjson
 from pyroaring import BitMap
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
+from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.visibility import Ranks
 from loadcheck.workflow.exchange import Request

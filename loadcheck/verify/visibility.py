@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.measure.recorded import Recorded
-from loadcheck.verify.bucket_counts import whole
 from loadcheck.verify.evidence import Observation
+from loadcheck.verify.query_client import whole
 from loadcheck.workflow.identity import SEQUENCE, read_label, size
 
 Floats = npt.NDArray[np.float64]

@@ -15,8 +15,8 @@ Every copy is in one bucket of each *partition*: one by send order, the others b
 hashes of its number. All of it is a pure function of the run and the number. A scenario refers to
 the labels as ``$copy.sequence`` and ``$copy.bucket1`` … ``$copy.bucket15``.
 
-There are fewer buckets than the 1,000 rows that a group-by returns (Amplitude Dashboard REST API,
-``limit``), so that a full answer proves that no group was left out.
+There are fewer buckets than the 1,000 rows to which services limit a group-by, so that a full
+answer proves that no group was left out.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Run:
 
 
 def user_id(run_id: str, number: int) -> str:
-    """Return the user id of copy ``number``: longer than Amplitude's minimum of 5 characters."""
+    """Return the user id of copy ``number``: longer than any service's minimum."""
     return f"lc-{run_id}-{number:07d}"
 
 

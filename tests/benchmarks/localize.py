@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.verify.bucket_counts import Tally
 from loadcheck.verify.localize import LossEstimate, SentCopies, conclude, deduce_lost
+from loadcheck.verify.query_client import Tally
 from loadcheck.workflow.identity import Buckets, partitions, size
 from tests.benchmarks.harness import ROOT, loadcheck, report
 

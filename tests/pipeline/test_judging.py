@@ -14,11 +14,11 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
-from loadcheck.verify.abort import Aborted
+from loadcheck.scenario.model import Threshold
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Threshold, parse
+from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
@@ -81,9 +81,9 @@ def figures(
 
 
 @cache
-def threshold(expression: str) -> Threshold:
-    parsed = parse(expression, WORDS)
-    assert isinstance(parsed, Threshold)
+def threshold(expression: str) -> ParsedThreshold:
+    parsed = parse(Threshold(check=expression), WORDS)
+    assert isinstance(parsed, ParsedThreshold)
     return parsed
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.node import dotted, grow, merge_tree
+from loadcheck.documents.document import dotted, grow, merge_tree
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),

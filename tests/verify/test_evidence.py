@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from loadcheck.verify.bucket_counts import Tally
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Groups, Observation, Proof, Reason, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, deduce_lost
 from loadcheck.verify.localize import conclude as conclude_groups
+from loadcheck.verify.query_client import Tally
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.expressions.conditions import compare, compile_condition
 from loadcheck.workflow.expressions.grammar import ExpressionError

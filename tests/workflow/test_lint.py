@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import loadcheck
-from loadcheck.documents.pointer import parse_pointer
+from loadcheck.documents.document import parse_pointer
 from loadcheck.errors import Problem
 from loadcheck.workflow import lint
 from tests.workflow.workbench import OPENAPI, Bench

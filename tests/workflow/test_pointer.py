@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.pointer import (
+from loadcheck.documents.document import (
     MISSING,
     compile_pointer,
     format_pointer,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.compile.encode import join, json_segments, percent, text_segments, utf8
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.templates import join_template, json_tree, split_template

@@ -45,6 +45,7 @@ The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. Whom on
 
 from __future__ import annotations
 
+from loadcheck.emulator.config.faults import ConfigError, ConfigProblem
 from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
@@ -52,7 +53,6 @@ from loadcheck.emulator.config.model import (
     Selection,
 )
 from loadcheck.emulator.config.parse import parse, parse_faults
-from loadcheck.emulator.config.reader import ConfigError, ConfigProblem
 
 __all__ = [
     "ConfigError",

@@ -11,7 +11,7 @@ import zoneinfo
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
-from loadcheck.emulator.config.faults import read_faults
+from loadcheck.emulator.config.faults import ConfigError, Reader, read_delay, read_faults
 from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
@@ -20,7 +20,6 @@ from loadcheck.emulator.config.model import (
     TaxonomyLimits,
     UploadLimits,
 )
-from loadcheck.emulator.config.reader import ConfigError, Reader, read_delay
 
 # [D] HTTP V2 API and its FAQ. Whether MB is 10^6 or 2^20 is [U]; the smaller refuses more.
 _HTTPAPI = UploadLimits(

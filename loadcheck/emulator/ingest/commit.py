@@ -12,7 +12,7 @@ from typing import Any
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.ingest.check import CORE, LATEST_MS, TYPES
 from loadcheck.emulator.journal import Journal
-from loadcheck.emulator.store.events import EventStore, Shape
+from loadcheck.emulator.store import EventStore, Shape
 
 _OPERATIONS = frozenset(
     {

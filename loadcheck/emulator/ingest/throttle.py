@@ -14,7 +14,7 @@ from typing import Any
 
 from loadcheck.emulator.config.model import UploadLimits
 from loadcheck.emulator.http.message import Answer, Request
-from loadcheck.emulator.ingest.refusal import throttled
+from loadcheck.emulator.ingest.check import throttled
 
 
 class RollingCounts:

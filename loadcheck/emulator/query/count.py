@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadcheck.emulator.query.filters import group
-from loadcheck.emulator.query.intervals import Axis
 from loadcheck.emulator.query.parameters import (
     PROPERTY_METRICS,
+    Axis,
     EventQuery,
     Performed,
     Segment,
     Segmentation,
 )
-from loadcheck.emulator.query.view import View
+from loadcheck.emulator.query.view import View, group
 
 Rows = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]

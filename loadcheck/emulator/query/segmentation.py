@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.faults.injector import Injector
+from loadcheck.emulator.faults import Injector
 from loadcheck.emulator.http.message import Answer, Request, json_answer
 from loadcheck.emulator.query.count import Chart, Counter
 from loadcheck.emulator.query.dashboard import Budget, parameters
-from loadcheck.emulator.query.intervals import Axis, axis, zone
-from loadcheck.emulator.query.parameters import Segmentation, read_segmentation
+from loadcheck.emulator.query.parameters import Axis, Segmentation, axis, read_segmentation, zone
 from loadcheck.emulator.query.view import View
-from loadcheck.emulator.store.records import Taxonomy
+from loadcheck.emulator.store import Taxonomy
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000

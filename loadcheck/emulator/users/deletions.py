@@ -11,8 +11,8 @@ import orjson
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
 from loadcheck.emulator.query.dashboard import RateWindow, parameters
-from loadcheck.emulator.query.intervals import read_day
-from loadcheck.emulator.store.events import EventStore
+from loadcheck.emulator.query.parameters import read_day
+from loadcheck.emulator.store import EventStore
 from loadcheck.emulator.users.search import UserDirectory, spend_one
 
 _PROJECT = 1

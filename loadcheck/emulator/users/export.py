@@ -19,9 +19,8 @@ from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
 from loadcheck.emulator.query.dashboard import Budget, parameters
-from loadcheck.emulator.query.intervals import zone
-from loadcheck.emulator.store.events import EventStore
-from loadcheck.emulator.store.records import Taxonomy, record
+from loadcheck.emulator.query.parameters import zone
+from loadcheck.emulator.store import EventStore, Taxonomy, record
 from loadcheck.emulator.users.search import UserDirectory
 
 _HOUR_MS = 3_600_000

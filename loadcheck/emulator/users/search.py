@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
 from loadcheck.emulator.query.dashboard import RateWindow, parameters
-from loadcheck.emulator.store.events import EventStore
-from loadcheck.emulator.store.records import record
+from loadcheck.emulator.store import EventStore, record
 
 _FIRST = 100_000_000_000
 _MOST_DIGITS = 19

@@ -123,7 +123,7 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         slow_seconds = _slow_seconds(finished, broken[0], begin)
         hiccup = not behind and slow_seconds <= _HICCUP
         close = all(_is_close(each, finished, hiccup=hiccup) for each in broken)
-        return said(ProbeVerdict.BROKE, broken[0].threshold.expression, broken[0], close=close)
+        return said(ProbeVerdict.BROKE, broken[0].threshold.check, broken[0], close=close)
     if behind and not short:
         assert share is not None
         return said(ProbeVerdict.BROKE, FALLS_BEHIND, close=share < _SURELY_BEHIND)
@@ -137,7 +137,7 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
     if unknown or (
         probing.scenario.verify.enabled and finished.judgement.consistent is not Verdict.PASS
     ):
-        because = unknown[0].threshold.expression if unknown else EVIDENCE
+        because = unknown[0].threshold.check if unknown else EVIDENCE
         if any(j.measured is not None and j.threshold.metric.scope != "visible" for j in unknown):
             # nothing but our own part in a figure of the load leaves it open
             because = GENERATOR

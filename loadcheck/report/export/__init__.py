@@ -7,18 +7,18 @@ from typing import Any
 
 from loadcheck.report import markdown
 from loadcheck.report import markdown as comparison
-from loadcheck.report.export import csv as rows
-from loadcheck.report.export import hgrm, hlog, junit
+from loadcheck.report.export import junit
 from loadcheck.report.export import junit as search
+from loadcheck.report.export.samples import csv_rows, hgrm, hlog
 
 Format = Callable[[Mapping[str, Any]], str]
 """Turns a document into text."""
 
 FORMATS: Mapping[str, Mapping[str, Format]] = {
     "result": {
-        "hgrm": hgrm.text,
-        "hlog": hlog.text,
-        "csv": rows.text,
+        "hgrm": hgrm,
+        "hlog": hlog,
+        "csv": csv_rows,
         "junit": junit.text,
         "markdown": markdown.text,
     },

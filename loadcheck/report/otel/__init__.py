@@ -6,7 +6,6 @@ that a run keeps anyway, and turned into OTLP's data model in a thread. So the l
 which the SDK's instruments, fed sample by sample, would not allow.
 """
 
-from loadcheck.report.otel.exporter import beside
-from loadcheck.report.otel.settings import Settings, settings
+from loadcheck.report.otel.exporter import Settings, beside, settings
 
 __all__ = ["Settings", "beside", "settings"]

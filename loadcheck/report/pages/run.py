@@ -15,7 +15,7 @@ from typing import Any
 
 from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Check, Checks, Code, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, percentiles, timeline
+from loadcheck.report.pages import arrival, latency, timeline
 
 Document = Mapping[str, Any]
 
@@ -366,7 +366,7 @@ def _judged(threshold: Mapping[str, Any]) -> str:
 
 
 def _latency(document: Document) -> Section | None:
-    charts = percentiles.charts(document)
+    charts = latency.percentile_charts(document)
     if not charts:
         return None
     return Section(name="latency", title="Latency", blocks=charts)

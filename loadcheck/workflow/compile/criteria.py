@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, format_pointer
+from loadcheck.documents.document import MISSING, compile_pointer, format_pointer
 from loadcheck.workflow.description import model
 from loadcheck.workflow.expressions.conditions import (
     SECTION,

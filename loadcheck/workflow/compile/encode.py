@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_from_bytes
 
 import orjson
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,

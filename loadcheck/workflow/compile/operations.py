@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from loadcheck.documents.pointer import format_pointer, parse_pointer
+from loadcheck.documents.document import format_pointer, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description import model

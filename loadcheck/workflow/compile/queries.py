@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.documents.problems import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.analysis import COPY, symbol
 from loadcheck.workflow.compile.linker import Linker
 from loadcheck.workflow.compile.request import RequestTemplate, compile_request
@@ -17,7 +18,6 @@ from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dynamic
-from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.plan import CallFrame, Query
 from loadcheck.workflow.runtime.program import Step
 

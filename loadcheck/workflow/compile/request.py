@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.compile.encode import (
     Render,
     Segment,
@@ -18,12 +18,14 @@ from loadcheck.workflow.compile.encode import (
     text_segments,
     utf8,
 )
-from loadcheck.workflow.compile.multipart import boundary_of, file_bytes, multipart_segments
 from loadcheck.workflow.compile.parameters import (
+    boundary_of,
     cookie_segments,
+    file_bytes,
     form_pair,
     form_text,
     header_segments,
+    multipart_segments,
     path_segments,
     query_segments,
     querystring_segments,

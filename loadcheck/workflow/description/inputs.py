@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote
 
-from loadcheck.documents.pointer import MISSING, look_up, parse_pointer
+from loadcheck.documents.document import MISSING, look_up, parse_pointer
 from loadcheck.documents.problems import DocumentReporter, Path
 
 SECTION: Final = "Workflow Object"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from loadcheck.documents.builder import describe
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.documents.problems import DocumentReporter, Path
 from loadcheck.documents.reader import ObjectDescription, Reader
 from loadcheck.errors import Problem, WorkflowError, did_you_mean

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, look_up
+from loadcheck.documents.document import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import DeclaredInputs
 from loadcheck.workflow.exchange import Exchange

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
-from loadcheck.documents.pointer import MISSING
+from loadcheck.documents.document import MISSING
 from loadcheck.workflow.expressions.grammar import (
     BRACED_CONDITION,
     CONDITION,

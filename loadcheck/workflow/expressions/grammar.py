@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from loadcheck.documents.pointer import format_pointer, parse_pointer
+from loadcheck.documents.document import format_pointer, parse_pointer
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow import identity as buckets
 

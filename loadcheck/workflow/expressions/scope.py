@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from loadcheck.documents.pointer import MISSING, format_pointer, look_up
+from loadcheck.documents.document import MISSING, format_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
 from loadcheck.workflow.expressions.builtins import (

@@ -14,7 +14,7 @@ import jsonpath_rfc9535
 from iregexp_check import check
 from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
 
-from loadcheck.documents.pointer import MISSING, compile_pointer, parse_pointer
+from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions.conditions import shortened
 from loadcheck.workflow.expressions.grammar import ExpressionError

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import orjson
 
-from loadcheck.documents.pointer import MISSING, Missing
+from loadcheck.documents.document import MISSING, Missing
 
 Frame: TypeAlias = list[Any]
 Evaluate: TypeAlias = Callable[[Frame], Any]

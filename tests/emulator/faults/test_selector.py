@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.emulator.config import Selection
-from loadcheck.emulator.faults.injector import Selector
+from loadcheck.emulator.faults import Selector
 
 
 def hits(selection: Selection, subjects: int, seed: int = 1) -> list[int]:

@@ -12,7 +12,7 @@ import schemathesis
 from schemathesis.specs.openapi import checks
 
 from loadcheck.emulator.config import parse
-from loadcheck.emulator.pages.openapi import description
+from loadcheck.emulator.pages import description
 from tests.emulator.conftest import API_KEY, SECRET_KEY, Serve
 
 TEXT = {"enum": ["user-1", "probe", "p", "", "(none)", "1"]}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.emulator.store.dedup import ProbingTable
-from loadcheck.emulator.store.values import StringIndex
+from loadcheck.emulator.store import ProbingTable, StringIndex
 
 
 @given(st.lists(st.text(st.characters(codec=None), max_size=3)))

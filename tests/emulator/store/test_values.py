@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.emulator.store.values import Values
+from loadcheck.emulator.store import Values
 
 VALUES: list[Any] = [1, 1.0, "1", True, "true", None, "", [1], [1.0], {"a": 1}, 0, False, -0.5]
 

@@ -17,8 +17,8 @@ import orjson
 from loadcheck.emulator.config import Fault, Selection
 from loadcheck.emulator.config.model import Side
 from loadcheck.emulator.http.message import TOO_MANY, Answer, Delivery, error_answer, json_answer
-from loadcheck.emulator.ingest.refusal import throttled
-from loadcheck.emulator.store.values import StringIndex
+from loadcheck.emulator.ingest.check import throttled
+from loadcheck.emulator.store import StringIndex
 
 
 class Selector:

@@ -1,0 +1,294 @@
+"""Requests that somebody has recorded, as an OpenAPI description without anything secret in it.
+
+What authorizes a request becomes a security scheme without a value. Fields that hold a secret, or
+say who somebody is, keep their type alone, and of answers nothing else is kept either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import orjson
+
+from loadcheck.documents.document import Document
+from loadcheck.draft.fields import type_of
+from loadcheck.draft.operations import words_of
+from loadcheck.draft.words import KEYS, USERS, plain
+from loadcheck.workflow.description.model import SourceReference
+from loadcheck.workflow.description.sources import Source, SourceReader, open_source
+
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
+
+_OF_THE_BROWSER: Final = frozenset(
+    {"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "pragma"}
+    | {"connection", "content-length", "content-type", "dnt", "host", "keep-alive", "origin"}
+    | {"priority", "referer", "te", "transfer-encoding", "upgrade-insecure-requests", "user-agent"}
+    | {"if-modified-since", "if-none-match", "purpose", "expect", "save-data", "date"}
+)
+_SECRET_WORDS: Final = frozenset(
+    {"token", "secret", "password", "passwd", "pwd", "authorization", "auth", "credential"}
+    | {"signature", "jwt", "csrf", "xsrf", "bearer", "cookie"}
+)
+_SECRET_NAMES: Final = frozenset(
+    {"apikey", "xapikey", "accesskey", "writekey", "secretkey", "privatekey", "appkey", "sig"}
+    | {"accesskeyid", "authkey", "subscriptionkey", "apisecret", "clientsecret", "passphrase"}
+)
+_SECRET_VALUE: Final = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"
+    r"|(?:sk|pk|rk|ghp|gho|xox[abp]|phc|phx|AKIA|AIza|glpat)[-_]?[\w-]{12,}"
+    r"|(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/_=]{32,}"
+)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_LEAST_SECRET: Final = 8
+"""Shorter ones are found in other texts by chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One request that was sent, and its answer.
+
+    Attributes:
+        method: In upper case.
+        url: As it was sent, user-info included.
+        headers: Name and value of each.
+        body: As text; None without one.
+        content_type: Media type of the body.
+        answer: Text of the answer; None if it is not known.
+    """
+
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]] = ()
+    body: str | None = None
+    content_type: str = ""
+    answer: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Description:
+    """What recorded requests describe.
+
+    Attributes:
+        root: An OpenAPI description.
+        secrets: What was left out of it, because it is nobody's business.
+        operations: ``POST /path`` of each request, in their order.
+    """
+
+    root: dict[str, Any]
+    secrets: set[str] = field(default_factory=set)
+    operations: list[str] = field(default_factory=list)
+
+
+def describe(requests: Iterable[Recorded], title: str) -> Description:
+    """Describe requests."""
+    root: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": "recorded"},
+        "paths": {},
+        "components": {"securitySchemes": {}},
+    }
+    done = Description(root=root)
+    for request in requests:
+        _Writer(done, request).write()
+    if not root["components"]["securitySchemes"]:
+        del root["components"]
+    return done
+
+
+def as_source(described: Description, name: str) -> Source:
+    """Return a description as if it had been read from somewhere."""
+    document = Document(name=name, location="recorded://requests", root=described.root)
+    reference = SourceReference(path=(), name="api", url=name, type="openapi", fields={})
+    return open_source(reference, document, SourceReader(None, {}, mapped=True))
+
+
+def path_of(request: Recorded) -> str:
+    """Return what a request is called: ``POST /path``."""
+    return describe([request], "").operations[0]
+
+
+class _Writer:
+    def __init__(self, done: Description, request: Recorded) -> None:
+        self._done = done
+        self._request = request
+        self._schemes: list[str] = []
+
+    def write(self) -> None:
+        request, parts = self._request, urlsplit(self._request.url)
+        path, parameters = self._path(parts.path or "/")
+        self._done.operations.append(f"{request.method} {path}")
+        item = self._done.root["paths"].setdefault(path, {})
+        host = parts.netloc.rpartition("@")[2]
+        known = item.get(request.method.lower())
+        operation: dict[str, Any] = known or {"parameters": parameters}
+        if known is None:
+            operation["servers"] = [{"url": f"{parts.scheme}://{host}"}]
+            self._user_info(parts.netloc.rpartition("@")[0])
+            self._query(parts.query, operation["parameters"])
+            self._headers(operation["parameters"])
+            self._body(operation)
+            if self._schemes:
+                operation["security"] = [{name: [] for name in self._schemes}]
+            operation["responses"] = {"200": {"description": "As it was recorded."}}
+            item[request.method.lower()] = operation
+        self._answer(operation)
+
+    def _path(self, path: str) -> tuple[str, list[dict[str, Any]]]:
+        segments: list[str] = []
+        parameters: list[dict[str, Any]] = []
+        for segment in path.split("/"):
+            text = unquote(segment)
+            if _SECRET_VALUE.fullmatch(text):
+                self._hide(text)
+                name = f"key{len(parameters) + 1}" if parameters else "key"
+                parameters.append(_parameter(name, "path", _hidden()))
+                segments.append(f"{{{name}}}")
+            else:
+                segments.append(segment.replace("{", "%7B").replace("}", "%7D"))
+        return "/".join(segments), parameters
+
+    def _hide(self, *values: str) -> None:
+        self._done.secrets.update(value for value in values if len(value) >= _LEAST_SECRET)
+
+    def _scheme(self, name: str, scheme: dict[str, Any]) -> None:
+        self._done.root["components"]["securitySchemes"][name] = scheme
+        self._schemes.append(name)
+
+    def _user_info(self, info: str) -> None:
+        user, _, password = info.partition(":")
+        if user:
+            self._hide(unquote(user), unquote(password))
+            self._scheme("basic", {"type": "http", "scheme": "basic"})
+
+    def _query(self, query: str, parameters: list[dict[str, Any]]) -> None:
+        for name, value in dict(parse_qsl(query, keep_blank_values=True)).items():
+            if is_secret(name, value) or plain(name) == "key":
+                self._hide(value)
+                self._scheme(plain(name), {"type": "apiKey", "in": "query", "name": name})
+            else:
+                parameters.append(_parameter(name, "query", _schema(value, name)))
+
+    def _headers(self, parameters: list[dict[str, Any]]) -> None:
+        for name, value in self._request.headers:
+            bare = name.lower()
+            if bare.startswith((":", "sec-", "x-forwarded", "proxy-")) or bare in _OF_THE_BROWSER:
+                continue
+            if bare == "authorization":
+                self._authorization(value)
+            elif bare == "cookie" or is_secret(name, value):
+                self._hide(value, *(pair.partition("=")[2] for pair in value.split(";")))
+                self._scheme(plain(name), {"type": "apiKey", "in": "header", "name": name})
+            else:
+                parameters.append(_parameter(name, "header", _schema(value, name)))
+
+    def _authorization(self, value: str) -> None:
+        kind, _, credentials = value.strip().partition(" ")
+        self._hide(value, credentials)
+        if kind.lower() == "bearer":
+            self._scheme("token", {"type": "http", "scheme": "bearer"})
+        else:
+            scheme = {"type": "apiKey", "in": "header", "name": "Authorization"}
+            self._scheme("authorization", scheme)
+
+    def _body(self, operation: dict[str, Any]) -> None:
+        body = self._request.body
+        if body is None:
+            return
+        kind = self._request.content_type.partition(";")[0].strip().lower()
+        value = read_json(body)
+        if isinstance(value, dict | list):
+            # a beacon calls it text, to be sent without asking first
+            kind = kind if kind.endswith("json") else JSON
+        elif kind == FORM:
+            value = dict(parse_qsl(body, keep_blank_values=True))
+        else:
+            operation["requestBody"] = {"required": True, "content": {kind or "text/plain": {}}}
+            return
+        self._hide_within(value)
+        operation["requestBody"] = {
+            "required": True,
+            "content": {kind: {"schema": _schema(value, "")}},
+        }
+
+    def _hide_within(self, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, part in value.items():
+                if isinstance(part, str) and is_secret(name, part):
+                    self._hide(part)
+                self._hide_within(part)
+        elif isinstance(value, list):
+            for part in value:
+                self._hide_within(part)
+
+    def _answer(self, operation: dict[str, Any]) -> None:
+        response = operation["responses"]["200"]
+        value = None if self._request.answer is None else read_json(self._request.answer)
+        if value is not None and "content" not in response:
+            response["content"] = {JSON: {"schema": _types(value)}}
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Tell whether a field holds a secret, by its name or by its value."""
+    if _UUID.fullmatch(value) and plain(name) in KEYS:
+        return False
+    named = not _SECRET_WORDS.isdisjoint(words_of(name)) or plain(name) in _SECRET_NAMES
+    return named or bool(_SECRET_VALUE.fullmatch(value) and plain(name) not in KEYS)
+
+
+def read_json(text: str) -> Any:
+    """Return what a text says as JSON; None if it is none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _parameter(name: str, where: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": True, "schema": schema}
+
+
+def _hidden() -> dict[str, Any]:
+    return {"type": "string", "format": "password"}
+
+
+def _schema(value: Any, name: str) -> dict[str, Any]:
+    """Return the schema of a value of a request, with examples of what is nobody's secret."""
+    if isinstance(value, dict):
+        known = {key: part for key, part in value.items() if part is not None}
+        properties = {key: _schema(part, key) for key, part in known.items()}
+        return {"type": "object", "required": list(known), "properties": properties}
+    if isinstance(value, list):
+        return {"type": "array", "items": _schema(value[0], name) if value else {}}
+    if isinstance(value, str):
+        return _text_schema(value, name)
+    return {"type": type_of(value)} | ({} if plain(name) in USERS else {"example": value})
+
+
+def _text_schema(value: str, name: str) -> dict[str, Any]:
+    if is_secret(name, value):
+        return _hidden()
+    if _EMAIL.fullmatch(value):
+        return {"type": "string", "format": "email"}
+    if plain(name) in USERS or plain(name) in KEYS or "session" in words_of(name):
+        return {"type": "string"} | ({"format": "uuid"} if _UUID.fullmatch(value) else {})
+    return {"type": "string", "example": value}
+
+
+def _types(value: Any) -> dict[str, Any]:
+    """Return the schema of a value of an answer: types alone."""
+    if isinstance(value, dict):
+        return {
+            "type": "object",
+            "properties": {key: _types(part) for key, part in value.items()},
+        }
+    if isinstance(value, list):
+        return {"type": "array", "items": _types(value[0]) if value else {}}
+    if isinstance(value, str) and value.isdigit():
+        return {"type": "string", "example": "0"}
+    return {"type": type_of(value)}

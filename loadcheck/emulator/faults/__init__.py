@@ -1,1 +1,0 @@
-"""Misbehaving on purpose, and the truth about it."""

@@ -1,1 +1,0 @@
-"""What the emulator shows of itself: a page for people, a description for programs."""
