@@ -179,7 +179,16 @@ _INPUT: Shape = {
     "then": table("", FROM_ENVIRONMENT, required=("env",)),
     "else": {
         "if": {"type": "object", "required": ["basic"]},
-        "then": table("", {"basic": table("", BASIC, required=tuple(BASIC))}),
+        "then": table(
+            "",
+            {
+                "basic": table(
+                    "Credentials of HTTP Basic authentication.",
+                    BASIC,
+                    required=tuple(BASIC),
+                )
+            },
+        ),
     },
 }
 _ANY = OpenLoad(stages=())

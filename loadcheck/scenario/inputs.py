@@ -64,7 +64,7 @@ def environment(path: str | os.PathLike[str] | None) -> Mapping[str, str]:
             continue
         match = _LINE.fullmatch(line)
         if match is None:  # not shown: it may hold a secret
-            remedy = "expected NAME=VALUE; quote a value that has spaces or # in it"
+            remedy = "expected NAME=VALUE; quotes are closed in the line they open in"
             problems.append(
                 Problem(message="is no variable", file=file, line=number, remedy=remedy)
             )

@@ -38,7 +38,7 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
     Raises:
         ScenarioError: A file cannot be read, or is not TOML.
     """
-    document = _extended(file, (), report)
+    document = _extended(Path(file), (file,), report)
     if not isinstance(document.value, dict):
         return document
     entries = dict(document.value)
@@ -55,15 +55,18 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
     if profile not in tables:
         remedy = did_you_mean(profile, tables) or f"the scenario has none: add [profiles.{profile}]"
         report.problems.append(
-            Problem(message=f"no profile {profile!r}", file=file, key="--profile", remedy=remedy)
+            Problem(message=f'no profile "{profile}"', file=file, key="--profile", remedy=remedy)
         )
         return document
     return laid_over(document, tables[profile].node)
 
 
-def _extended(file: str, above: Sequence[str], report: Report) -> Node:
-    """Return the scenario in ``file`` over what it extends; it is itself extended by ``above``."""
-    own = read(Path(file), file)
+def _extended(path: Path, chain: Sequence[str], report: Report) -> Node:
+    """Return the scenario at ``path`` over what it extends.
+
+    ``chain`` is how one came to it from the user's own file, which is the first; it is the last.
+    """
+    own = read(path, chain[-1])
     if not isinstance(own.value, dict) or "extends" not in own.value:
         return own
     entries = dict(own.value)
@@ -72,17 +75,17 @@ def _extended(file: str, above: Sequence[str], report: Report) -> Node:
     written = text(node, report)
     if written is None:
         return own
-    path = Path(file).parent / written
-    if not is_file(path):
-        remedy = nearest_file(path) or "the path is relative to the file that says it"
-        report.add(node, f"no scenario at {path}", remedy)
+    lower = path.parent / written
+    chain = [*chain, os.path.normpath(lower)]
+    if not is_file(lower):
+        remedy = nearest_file(lower) or "the path is relative to the file that says it"
+        report.add(node, f"no scenario at {chain[-1]}", remedy)
         return own
-    chain = [*above, file]
-    if any(Path(each).resolve() == path.resolve() for each in chain):
-        circle = " → ".join([*chain, str(path)])
-        report.add(node, f"extends itself: {circle}", "leave one of them out")
+    if any(Path(each).resolve() == lower.resolve() for each in chain[:-1]):
+        remedy = "leave one of them out"
+        report.add(node, f"the files extend each other: {' → '.join(chain)}", remedy)
         return own
-    beneath = _extended(str(path), chain, report)
+    beneath = _extended(lower, chain, report)
     if isinstance(beneath.value, dict):
         rest = {name: each for name, each in beneath.value.items() if name != "name"}
         beneath = _moved(Node(rest, beneath.place), os.path.dirname(written))  # noqa: PTH120  # "" stays ""
