@@ -15,19 +15,24 @@ from loadcheck.cli.overrides import (
     Force,
     Json,
     Junit,
+    KeepGoing,
     Live,
     Markdown,
     Output,
     Page,
+    Prefixes,
     Profile,
     Quiet,
+    Scheduler,
     Seed,
     Servers,
     Sets,
     Sources,
     Strict,
+    WorkersOption,
     overrides,
     placed,
+    shared,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ def run(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     sets: Sets = None,
@@ -56,8 +61,12 @@ def run(
     consent: Live = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    scheduler: Scheduler = None,
+    keep_going: KeepGoing = False,
 ) -> None:
-    """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
+    """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415
@@ -69,11 +78,13 @@ def run(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
+    changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
         scenario,
-        overrides=overrides(sets, sources, servers, strict=strict),
+        overrides=[*shared(workers, prefixes), *changes],
         profile=profile,
         env=scenarios.environment(env_file),
     )
@@ -85,6 +96,7 @@ def run(
         replace=force,
         seed=seed,
         consent=consent,
+        workers=Workers(scheduler=scheduler, keep_going=keep_going),
     )
     view: Watch
     if quiet:

@@ -45,7 +45,9 @@ from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
+_OWN_CHECKS = frozenset(
+    {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
+)
 """Findings of the run itself, which no later answer changes."""
 
 

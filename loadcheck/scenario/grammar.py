@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from loadcheck.data.cells import CELL_TYPES
 from loadcheck.scenario.model import Capacity, OpenLoad, Retry, Threshold, Timeouts, Verify
 from loadcheck.scenario.shapes import (
     MAX_DURATION_S,
@@ -30,9 +31,12 @@ from loadcheck.scenario.shapes import (
 
 __all__ = ["MAX_DURATION_S", "MAX_RATE"]
 
+ORDERS = ("sequential", "shuffle", "random", "once")
+ENDS = ("cycle", "stop", "error")
 MAX_COPIES = 1_000_000_000
 MAX_IN_FLIGHT = 1_000_000
 MAX_STAGES = 1000
+MAX_WORKERS = 1000
 MAX_ATTEMPTS = 100
 MAX_PARTITIONS = 15
 MAX_ROWS = 1_000_000
@@ -255,6 +259,19 @@ LOAD: Keys = {
         0,
         MAX_IN_FLIGHT,
         example=100,
+    ),
+    "workers": either(
+        'Processes that share the load; "auto": as many as this machine has cores to spare. By '
+        "default one, or one for each of prefixes.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS},
+        {"const": "auto"},
+        title=f'whole number from 1 to {MAX_WORKERS:,}, or "auto"',
+        example=4,
+    ),
+    "prefixes": array(
+        "Commands that run another command elsewhere; the workers are started behind them in turn.",
+        {"type": "string", "pattern": r"\S"},
+        example=["ssh host1", "ssh host2"],
     ),
 }
 _RETRY, _TIMEOUTS = Retry(), Timeouts()
@@ -527,6 +544,37 @@ CAPACITY: Keys = {
     ),
 }
 
+DATA: Keys = {
+    "file": text(
+        "The data file, inside the scenario's folder: .csv, .tsv, .jsonl or .json, and .gz behind "
+        "it if it is compressed.",
+        example="users.csv",
+    ),
+    "order": choice(
+        'Which row a copy gets. "sequential": the next one; "shuffle": the next of a shuffled '
+        'file; "random": any, independently; "once": the next, and none twice.',
+        *ORDERS,
+        default="sequential",
+    ),
+    "end": choice(
+        'After the last row. "cycle": begin again; "stop": end the load; "error": refuse a file '
+        "with fewer rows than copies. By default cycle, and error for once.",
+        *ENDS,
+        example="stop",
+    ),
+    "separator": text(
+        "The character between the cells of a table; by default the one that fits.",
+        pattern=r"^.$",
+        example=";",
+    ),
+    "types": named(
+        "The types of columns of a table; by default they are recognized.",
+        "COLUMN",
+        choice("The type of the column's cells.", *CELL_TYPES),
+        example={"zip": "string"},
+    ),
+}
+
 _TOP: Keys = {
     "name": text(
         "Short name, part of the results file's name; by default the file's.",
@@ -547,6 +595,18 @@ _TOP: Keys = {
     ),
     "target": table("Who receives the load.", TARGET),
     "inputs": named("The workflow's inputs.", "NAME", _INPUT, example={"plan": "free"}),
+    "data": named(
+        "Data files; $data.NAME.COLUMN is a cell of the copy's row.",
+        "NAME",
+        table("", DATA),
+        example={"users": {"file": "users.csv"}},
+    ),
+    "values": named(
+        "Values that are drawn for each copy, or plain ones: $values.NAME.",
+        "NAME",
+        anything("What is drawn, such as { int = [1, 100] }, or any value."),
+        example={"country": {"choice": ["DE", "FR"], "weights": [3, 1]}},
+    ),
     "overlay": _edits(
         "What to put into a step's request that the document leaves out. Those of the service's "
         "profile apply first.",

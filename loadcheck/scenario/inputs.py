@@ -14,6 +14,7 @@ from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.documents.toml import nearest_file
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
+from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text
 from loadcheck.secrets import SHORTEST, keep, too_short
@@ -98,6 +99,7 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
         return _variable(node, environment, report)
     if "basic" in entries:
         return _basic(node, environment, report)
+    check_drawn(node, report)
     return Input(value=json(node, report))
 
 

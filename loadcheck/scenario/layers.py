@@ -20,6 +20,7 @@ _PATHS: Final = (
     ("workflow", "document"),
     ("workflow", "profile"),
     ("workflow", "sources", "*"),
+    ("data", "*", "file"),
     ("target", "tls", "ca"),
     ("target", "tls", "cert"),
     ("target", "tls", "key"),

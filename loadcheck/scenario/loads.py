@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from loadcheck.documents.document import Node
 from loadcheck.documents.durations import parse_duration
@@ -152,8 +154,8 @@ def _closed(table: Table) -> ClosedLoad:
     )
 
 
-def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, int | None]:
-    """Read what copies send in how many requests, over how many connections."""
+def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]:
+    """Read what copies send in how many requests, over how many connections, from where."""
     together = table.whole("copies_per_request")
     if together is not None and in_flight is not None and together > in_flight:
         remedy = f"a request of {together:,} copies needs as many in flight: raise {bound}"
@@ -166,7 +168,40 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, int 
         "events_per_copy": table.whole("events_per_copy"),
         "copies_per_request": together,
         "preconnect": table.whole("preconnect"),
+        "workers": _workers(table),
+        "prefixes": _prefixes(table),
     }
+
+
+def _workers(table: Table) -> int | None:
+    """Return how many processes share the load; 0 stands for "auto"."""
+    node = table.get("workers")
+    if node is None:
+        return None
+    if isinstance(node.value, str):
+        if node.value != "auto":
+            expected = f'expected a whole number from 1 to {grammar.MAX_WORKERS:,}, or "auto"'
+            table.report.add(node, f"found {found(node)}", expected)
+        return 0
+    return table.whole("workers")
+
+
+def _prefixes(table: Table) -> tuple[str, ...] | None:
+    """Return the commands behind which workers are started."""
+    entries = table.array("prefixes", 'commands, such as ["ssh host1", "ssh host2"]')
+    if entries is None:
+        return None
+    prefixes = []
+    for entry in entries:
+        command = text(entry, table.report)
+        try:
+            words = shlex.split(command or "")
+        except ValueError as error:
+            table.report.add(entry, f"no command: {error}", "close the quotes")
+            continue
+        if command is not None and words:
+            prefixes.append(command)
+    return tuple(prefixes) or None
 
 
 _RETRIED = re.compile(grammar.RETRIED)

@@ -12,7 +12,7 @@ from loadcheck.documents.durations import format_duration, parse_duration
 from loadcheck.documents.toml import nearest
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
-from loadcheck.scenario.shapes import MAX_DURATION_S, MAX_RATE, Keys, Shape, zero_allowed
+from loadcheck.scenario.shapes import MAX_DURATION_S, MAX_RATE, Keys, Shape, bounds, zero_allowed
 
 _SHOWN_LENGTH = 40
 _BEYOND_64_BITS = 2**64
@@ -150,7 +150,7 @@ class Table:
         node = self.get(name)
         if node is None:
             return None
-        least, most = self.shape(name)["minimum"], self.shape(name)["maximum"]
+        least, most = bounds(self.shape(name))
         number = _number(node)
         if number is not None and least <= number <= most and number == int(number):
             return int(number)

@@ -93,6 +93,12 @@ def properties(shape: Shape) -> Keys:
     return found
 
 
+def bounds(shape: Shape) -> tuple[int, int]:
+    """Return the least and the most of a whole number, be it one of several things taken."""
+    parts = (shape, *shape.get("anyOf", ()))
+    return next((part["minimum"], part["maximum"]) for part in parts if "minimum" in part)
+
+
 def zero_allowed(shape: Shape) -> bool:
     """Return whether a rate or a duration may be 0."""
     return "minimum" in shape or any("minimum" in part for part in shape.get("anyOf", ()))

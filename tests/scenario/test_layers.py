@@ -134,8 +134,8 @@ def test_what_cannot_be_extended(folder: Path) -> None:
     (folder / "base.toml").write_text(f'extends = "sub/c.toml"\n{BASE}')
     assert told(folder, "") == [
         (
-            "base.toml:1: extends: the files extend each other: sub/c.toml → base.toml → sub/c.toml; "
-            "leave one of them out"
+            "base.toml:1: extends: the files extend each other: "
+            "sub/c.toml → base.toml → sub/c.toml; leave one of them out"
         )
     ]
     (folder / "sub" / "c.toml").write_text('extends = "bas.toml"\nworkflow = "../w.yml"')
@@ -157,7 +157,7 @@ def test_variables_of_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_line_that_is_no_variable_is_not_repeated(folder: Path) -> None:
-    (folder / ".env").write_text("A=1\nsk-live-1234\nB="open\n")
+    (folder / ".env").write_text('A=1\nsk-live-1234\nB="open\n')
     with pytest.raises(ScenarioError) as caught:
         environment(".env")
     assert [problem.line for problem in caught.value.problems] == [2, 3]
