@@ -92,7 +92,7 @@ def _types(table: Table) -> dict[str, str]:
         return {}
     columns = node.value if isinstance(node.value, dict) else {}
     kind = table.shape("types")["additionalProperties"]
-    types = Table(node, table.report, known=dict.fromkeys(columns, {**kind}))
+    types = Table(node, table.report, known={column: {**kind} for column in columns})
     read = {name: types.choice(name) for name in types.entries}
     return {name: kind for name, kind in read.items() if kind is not None}
 
