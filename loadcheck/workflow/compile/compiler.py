@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from loadcheck.documents.document import MISSING, read_document
-from loadcheck.documents.problems import Report
+from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
 from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
