@@ -15,11 +15,11 @@ from loadcheck.cli.completion import result_files
 def show(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the document itself.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document.")] = False,
 ) -> None:
-    """Show a stored result, of a run, a capacity search or a comparison, as it was shown first."""
+    """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
     from loadcheck.report import capacity, comparison  # noqa: PLC0415
@@ -40,8 +40,10 @@ def show(
 
 
 def list_results(
-    directory: Annotated[Path, typer.Argument(help="Where results are.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list for scripts.")] = False,
+    directory: Annotated[Path, typer.Argument(help="Directory of results files.")] = Path(
+        "results"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List stored results, newest first: verdict, rate, p99, lost and duplicated."""
     import orjson  # noqa: PLC0415  # imports here keep --help quick
@@ -65,19 +67,22 @@ def list_results(
 def report(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The page.", show_default="next to the results file"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the page to this file.",
+            show_default="next to the results file",
+        ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a page that is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write a stored result, of a run, a capacity search or a comparison, as one HTML page.
+    """Write a stored result as one HTML page: of a run, a capacity search or a comparison.
 
-    The page needs no network and no other file: the verdict first, then charts and tables.
+    The page is self-contained: the verdict first, then charts and tables.
     """
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
@@ -106,27 +111,25 @@ class Format(enum.StrEnum):
 def export(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
     kind: Annotated[
         Format,
         typer.Option(
             "--format",
             "-f",
-            help="hgrm: percentiles, for HdrHistogram's plotter. hlog: histograms, for its other "
-            "tools. csv: a row a second. junit: the checks, for CI. markdown: a summary.",
+            help="hgrm: percentiles for HdrHistogram's plotter. hlog: histograms for its other "
+            "tools. csv: one row per second. junit: the checks, for CI. markdown: a summary.",
             show_default=False,
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
+        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Print a stored result in the format of another tool."""
+    """Convert a stored result to the format of another tool."""
     from loadcheck.cli.outputs import kind_of, naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS  # noqa: PLC0415

@@ -10,6 +10,8 @@ TOP = frozenset(
         "workflow",
         "target",
         "inputs",
+        "data",
+        "values",
         "load",
         "retry",
         "timeouts",

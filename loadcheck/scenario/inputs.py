@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadcheck.documents.document import Node
+from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text
 from loadcheck.secrets import SHORTEST, keep, too_short
@@ -39,6 +40,7 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
         return _variable(node, environment, report)
     if "basic" in entries:
         return _basic(node, environment, report)
+    check_drawn(node, report)
     return Input(value=json(node, report))
 
 

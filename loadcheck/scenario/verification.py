@@ -6,6 +6,7 @@ import re
 
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
+from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import (
     Batch,
     Budget,
@@ -270,4 +271,7 @@ def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
 
 
 def _value(node: Node | None, report: Report) -> object:
-    return None if node is None else json(node, report)
+    if node is None:
+        return None
+    check_drawn(node, report)
+    return json(node, report)

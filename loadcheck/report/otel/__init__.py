@@ -235,7 +235,7 @@ class _Sender:
 
     async def watch(self, progress: Progress) -> None:
         """Export until cancelled, and then once more."""
-        resource = self._identity.of(progress.name, progress.run_id)
+        resource = self._identity.of(progress.outline.name, progress.outline.run_id)
         due_s = anyio.current_time()
         try:
             while True:
