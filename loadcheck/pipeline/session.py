@@ -41,7 +41,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
-from loadcheck.verify.progress import Phase, Progress
+from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import (
@@ -132,24 +132,7 @@ class RunSession:
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
         self._record = record = engine.record
-        load, pacer = compiled.load.load, compiled.pacer
-        self._progress = Progress(
-            name=compiled.scenario.name,
-            run_id=compiled.run.id,
-            record=record,
-            planned=self._planned,
-            pacer=pacer,
-            duration_s=pacer.duration_s
-            if pacer
-            else (load.duration_s if isinstance(load, ClosedLoad) else None),
-            stages=[
-                (stage["name"], stage["to_s"])
-                for stage in document.stages(compiled.load.load, math.inf)
-            ],
-            checked=compiled.verification is not None,
-            deadline_s=compiled.scenario.verify.deadline_s,
-            thresholds=self._judge_so_far,
-        )
+        self._progress = Progress(_outline(compiled), record, self._judge_so_far)
         self._verification = (
             None
             if compiled.verification is None
@@ -468,6 +451,21 @@ class RunSession:
             reached=record.started / duration_s if duration_s else 0.0,
             duration_s=duration_s,
         )
+
+
+def _outline(compiled: CompiledScenario) -> Outline:
+    load, pacer = compiled.load.load, compiled.pacer
+    until_s = load.duration_s if isinstance(load, ClosedLoad) else None
+    return Outline(
+        name=compiled.scenario.name,
+        run_id=compiled.run.id,
+        planned=compiled.planned,
+        pacer=pacer,
+        duration_s=until_s if pacer is None else pacer.duration_s,
+        stages=[(stage["name"], stage["to_s"]) for stage in document.stages(load, math.inf)],
+        checked=compiled.verification is not None,
+        deadline_s=compiled.scenario.verify.deadline_s,
+    )
 
 
 def _now() -> datetime:

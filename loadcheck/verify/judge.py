@@ -124,20 +124,21 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
     took_s, asked_s = figures.rates.duration_s, pacer.duration_s if pacer is not None else None
     if behind:
         sentences.append(
-            f"The generator could not keep up: it took {took_s:.1f} s to start what was to start in"
-            f" {asked_s:.1f} s, so the target was not given the load that was asked for"
+            f"The load generator could not keep up: starting the copies took {took_s:.1f} s instead"
+            f" of {asked_s:.1f} s, so the target rate was not achieved"
         )
     if voided:
         worst_ms = max(judgement.own_delay_ms or 0.0 for judgement in voided)
         sentences.append(
-            f"{'It' if sentences else 'The generator'} held copies or answers up by"
-            f" {worst_ms:.1f} ms itself, too much to say whether {len(voided)} latency threshold"
-            f"{'s hold' if len(voided) > 1 else ' holds'}"
+            f"{'It' if sentences else 'The load generator'} added up to {worst_ms:.1f} ms to "
+            "response"
+            f" times itself, so {len(voided)} latency threshold{'s' if len(voided) > 1 else ''}"
+            " cannot be judged"
         )
     cpu_share = monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0
     if voided or behind:
         sentences.append(
-            f"It used {100 * cpu_share:.0f} % of a core: give it an idle one, or ask for less"
+            f"It used {100 * cpu_share:.0f} % of a core: use a less busy machine or a lower rate"
         )
     yield Finding(
         check="generator",
@@ -165,8 +166,9 @@ def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
     yield Finding(
         check="generator",
         verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
-        summary=f"This machine could not make {attempts:,} attempts, which are no errors of the "
-        f"target's, and {end}: {told}.",
+        summary=f"This machine could not make {attempts:,} attempts, which do not count as "
+        "errors of "
+        f"the target, and {end}: {told}.",
         evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
     )
 
@@ -182,10 +184,10 @@ def pauses_told(record: Record) -> str:
     if len(pauses) > _MOST_PAUSES:
         told.append(f"{len(pauses) - _MOST_PAUSES:,} times more")
     skipped = len(record.paused)
-    missing = f"; {skipped:,} copies that fell due meanwhile were skipped" if skipped else ""
+    missing = f"; {skipped:,} copies due meanwhile were skipped" if skipped else ""
     return (
-        f"The generator stood still {', '.join(told)} into the load: stopped, suspended or without "
-        f"a processor{missing}"
+        f"The load generator paused {', '.join(told)} into the load: stopped, suspended or without "
+        f"a CPU{missing}"
     )
 
 
@@ -207,8 +209,8 @@ _LOST_COUNTS = frozenset({"error_rate", "indeterminate"})
 NOTHING_DONE = Finding(
     check="acknowledged",
     verdict=Verdict.UNKNOWN,
-    summary="No copy was acknowledged, and no threshold says what that means: look at the answers "
-    "of the ingest step.",
+    summary="No copy was acknowledged, and no threshold covers that: check the responses of the "
+    "ingest step.",
 )
 
 

@@ -147,9 +147,9 @@ class _Names(Mapping[str, str]):
         return len(self._environment)
 
 
-def variables(scenario: Scenario) -> dict[str, str]:
-    """Return the variables of the environment that a scenario reads, with their values."""
-    names = _Names(os.environ)
+def variables(scenario: Scenario, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that a scenario reads, with their values."""
+    names = _Names(environment)
     scenarios.restore(scenario.document, scenario.file, env=names)
     return names.asked
 

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Check, Checks, Code, Page, Section, Table, Text, Tile
+from loadcheck.report.page import Block, Cell, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, latency, timeline
+from loadcheck.report.view import finding_check
 
 Document = Mapping[str, Any]
 
@@ -47,16 +48,16 @@ def environment_section(document: Document) -> Section:
     generator = document.get("generator")
     if generator and generator.get("watched_s"):
         share = generator["cpu_s"] / generator["watched_s"]
-        rows.append(["generator's processor", f"{words.share(round(share, 3))} of one core"])
+        rows.append(["generator CPU", f"{words.share(round(share, 3))} of one core"])
     if generator and generator.get("peak_memory_bytes"):
-        rows.append(["generator's memory", f"{generator['peak_memory_bytes'] / 2**20:,.0f} MiB"])
+        rows.append(["generator memory", f"{generator['peak_memory_bytes'] / 2**20:,.0f} MiB"])
     return Section(
         name="scenario",
         title="Scenario and environment",
         blocks=[
             Table(columns=["", ""], rows=rows, numeric=False),
             Code(
-                title="The scenario as it was run",
+                title="The scenario as run",
                 text=json.dumps(document["scenario"], indent=2, ensure_ascii=False),
             ),
         ],
@@ -73,21 +74,25 @@ def steps_section(document: Document) -> Section | None:
     steps = document.get("steps")
     if not steps:
         return None
-    failures = _failures(steps)
     return Section(
         name="steps",
         title="Steps",
-        blocks=[
-            _latencies(steps, document["generator"]),
-            _answers(steps),
-            *([failures] if failures is not None else []),
-            *(
-                Code(title=f"{name}: the first {status} said", text=body)
-                for name, step in steps.items()
-                for status, body in step["examples"].items()
-            ),
-        ],
+        blocks=[_latencies(steps, document["generator"]), _answers(steps)],
     )
+
+
+def errors_section(document: Document) -> Section | None:
+    """Return the section of why attempts failed; None if none did."""
+    steps = document.get("steps") or {}
+    failures = _failures(steps)
+    if failures is None:
+        return None
+    examples = [
+        Code(title=f"{name}: first {status} response", text=body)
+        for name, step in steps.items()
+        for status, body in step["examples"].items()
+    ]
+    return Section(name="errors", title="Errors", blocks=[failures, *examples])
 
 
 def _latencies(steps: Steps, generator: Mapping[str, Any]) -> Table:
@@ -131,7 +136,7 @@ def _failures(steps: Steps) -> Table | None:
         for name, step in steps.items()
         for reason, number in sorted(step["reasons"].items(), key=lambda item: -item[1])
     ]
-    columns = ["step", "attempts", "why they failed"]
+    columns = ["step", "attempts", "reason"]
     return Table(columns=columns, rows=rows[:_MAX_REASONS], numeric=False) if rows else None
 
 
@@ -165,7 +170,7 @@ def affected_section(document: Document) -> Section | None:
                     ]
                     for window in localized["windows"]
                 ],
-                note="Stretches of send order from which users are missing.",
+                note="Contiguous losses, by the time they were sent.",
             )
         )
     blocks += [
@@ -178,7 +183,7 @@ def affected_section(document: Document) -> Section | None:
         blocks.append(
             Text(
                 text=f"{words.count(ambiguous['lost'])} more are missing among "
-                f"{words.count(ambiguous['lost_suspects'])} users; who they are cannot be told."
+                f"{words.count(ambiguous['lost_suspects'])} candidates and could not be named."
             )
         )
     if localized["trouble"]:
@@ -186,10 +191,10 @@ def affected_section(document: Document) -> Section | None:
     if not blocks:
         return None
     lead = (
-        f"Found by {words.count(localized['queries'])} group-by queries that cost "
-        f"{words.count(localized['cost'])}. Nobody is named who could be innocent."
+        f"Found by {words.count(localized['queries'])} group-by queries at a cost of "
+        f"{words.count(localized['cost'])}. A user is listed only if it is provably missing."
     )
-    return Section(name="names", title="Who is affected", blocks=blocks, lead=lead)
+    return Section(name="names", title="Affected users", blocks=blocks, lead=lead)
 
 
 def _names(kind: str, copies: list[Mapping[str, Any]]) -> Block:
@@ -197,7 +202,7 @@ def _names(kind: str, copies: list[Mapping[str, Any]]) -> Block:
     rest = len(copies) - _MAX_NAMES
     lines = [
         f"{copy['user_id']}  sent {_instant(copy['sent_at'], copy['second'])}"
-        + (f"  {copy['events']} events too many" if "events" in copy else "")
+        + (f"  {copy['events']} extra events" if "events" in copy else "")
         for copy in copies[:_MAX_NAMES]
     ]
     if rest > 0:
@@ -214,6 +219,7 @@ def result_page(document: Document) -> Page:
     run, badge = document["run"], headline.badge(document)
     sections = [
         _verdict(document),
+        errors_section(document),
         _latency(document),
         _load(document),
         _arrival(document),
@@ -310,7 +316,7 @@ def _counted(seen: Mapping[str, Any]) -> list[Tile]:
         longest = "some never" if lag["never"] else f"max {_lag(lag['max_s'])}"
         tiles.append(
             Tile(
-                label="Lag p95",
+                label="Time to visibility p95",
                 value=_lag(lag["p95_s"]),
                 note=f"p50 {_lag(lag['p50_s'])}, {longest}",
             )
@@ -331,10 +337,7 @@ def _headline_times(document: Document) -> Mapping[str, Any] | None:
 
 
 def _verdict(document: Document) -> Section:
-    checks = [
-        Check(verdict=finding["verdict"], name=finding["check"], text=finding["summary"])
-        for finding in headline.findings(document)
-    ]
+    checks = [finding_check(finding) for finding in headline.findings(document)]
     blocks: list[Block] = [Checks(checks=checks)] if checks else []
     thresholds = document.get("thresholds", ())
     if thresholds:
@@ -356,7 +359,7 @@ def _verdict(document: Document) -> Section:
             )
         )
     if not blocks:
-        blocks.append(Text(text="The run ended before anything could be judged."))
+        blocks.append(Text(text="The run ended before anything was judged."))
     return Section(name="verdict", title="Verdict", blocks=blocks)
 
 
@@ -366,7 +369,7 @@ def _judged(threshold: Mapping[str, Any]) -> str:
 
 
 def _latency(document: Document) -> Section | None:
-    charts = latency.percentile_charts(document)
+    charts = [*latency.histograms(document), *latency.percentile_charts(document)]
     if not charts:
         return None
     return Section(name="latency", title="Latency", blocks=charts)
@@ -385,7 +388,7 @@ def _arrival(document: Document) -> Section | None:
     if again:
         blocks.append(
             Table(
-                columns=["asked again", "verdict", "counted", "events", "lost at least"],
+                columns=["reconciled", "verdict", "counted", "events", "lost at least"],
                 rows=[
                     [
                         words.instant(one["at"]),
