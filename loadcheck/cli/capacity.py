@@ -14,6 +14,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
@@ -21,6 +22,7 @@ from loadcheck.cli.overrides import (
     Markdown,
     Output,
     Page,
+    Profile,
     Quiet,
     Seed,
     Servers,
@@ -74,6 +76,8 @@ def capacity(
         ),
     ] = None,
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -111,7 +115,10 @@ def capacity(
 
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
-        scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
+        scenario,
+        overrides=[*changes, *_settings(lowest, highest, precision, budget)],
+        profile=profile,
+        env=scenarios.environment(env_file),
     )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)

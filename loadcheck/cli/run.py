@@ -11,6 +11,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
@@ -20,6 +21,7 @@ from loadcheck.cli.overrides import (
     Output,
     Page,
     Prefixes,
+    Profile,
     Quiet,
     Scheduler,
     Seed,
@@ -45,6 +47,8 @@ def run(
         ),
     ],
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -78,7 +82,12 @@ def run(
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
     changes = overrides(sets, sources, servers, strict=strict)
-    loaded = scenarios.load(scenario, overrides=[*shared(workers, prefixes), *changes])
+    loaded = scenarios.load(
+        scenario,
+        overrides=[*shared(workers, prefixes), *changes],
+        profile=profile,
+        env=scenarios.environment(env_file),
+    )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = pipeline.Options(

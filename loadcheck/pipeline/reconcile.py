@@ -9,7 +9,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -280,11 +280,13 @@ class ReconcileOptions:
         consent: The queries may leave this machine.
         server: Base URL that stands in for all servers, credentials in it if it needs its own.
         export: Download the events and compare them one by one.
+        env: Where credentials are looked up again.
     """
 
     consent: bool = False
     server: str | None = None
     export: bool = False
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +324,7 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
 async def _again(
     path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
 ) -> Asked:
-    scenario = _scenario(path, document)
+    scenario = _scenario(path, document, options.env)
     run, servers = _run(path, document, scenario, options)
     compiled = compile_scenario(
         scenario,
@@ -412,7 +414,7 @@ def _ago_s(document: Mapping[str, Any]) -> float:
     return max(0.0, (datetime.now(UTC) - began).total_seconds() - max(seconds, default=0))
 
 
-def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
+def _scenario(path: Path, document: Mapping[str, Any], env: Mapping[str, str]) -> Scenario:
     if "timeline" not in document:
         raise InputError(
             _problem(
@@ -420,7 +422,7 @@ def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
             )
         )
     file = document["run"].get("scenario_file") or str(path)
-    return scenarios.restore(document["scenario"], file)
+    return scenarios.restore(document["scenario"], file, env=env)
 
 
 def _run(
