@@ -12,6 +12,7 @@ TOP = frozenset(
         "inputs",
         "data",
         "values",
+        "users",
         "load",
         "retry",
         "timeouts",
