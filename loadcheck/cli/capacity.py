@@ -40,7 +40,7 @@ def capacity(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     lowest: Annotated[
@@ -48,8 +48,8 @@ def capacity(
         typer.Option(
             "--from",
             metavar="RATE",
-            help="Copies per second to begin with.",
-            show_default="the lowest of the load",
+            help="Rate to start with, in copies per second.",
+            show_default="the lowest rate of the load",
         ),
     ] = None,
     highest: Annotated[
@@ -57,20 +57,20 @@ def capacity(
         typer.Option(
             "--to",
             metavar="RATE",
-            help="Copies per second not to go beyond.",
-            show_default="as high as it goes",
+            help="Maximum rate to try.",
+            show_default="unlimited",
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(metavar="SHARE", help="How exact the answer is to be.", show_default="4%"),
+        typer.Option(metavar="SHARE", help="Relative precision of the result.", show_default="4%"),
     ] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option(
             metavar="TIME|EVENTS",
-            help="What the search may take: 5m, or 2000000 events, or both. Repeatable.",
-            show_default="no bound",
+            help="Limit the search: 5m, or 2000000 events, or both. Repeatable.",
+            show_default="unlimited",
         ),
     ] = None,
     sets: Sets = None,
@@ -81,7 +81,7 @@ def capacity(
     keep: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Keep the results file of every probe there.", show_default=False
+            metavar="DIR", help="Keep the results file of every probe here.", show_default=False
         ),
     ] = None,
     page: Page = None,
@@ -93,9 +93,10 @@ def capacity(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the highest rate at which all thresholds hold and all that is sent arrives.
+    """Find the highest rate at which all thresholds hold and everything arrives.
 
-    Each rate is a run of its own. Says whether the target was the limit, or loadcheck itself.
+    Each rate is probed by a run of its own. The result states whether the target or loadcheck
+    itself was the limit.
     """
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 

@@ -35,7 +35,7 @@ def check(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A scenario (TOML), an Arazzo document, or a folder of Arazzo documents.",
+            help="Scenario (TOML), Arazzo document, or folder of Arazzo documents.",
             show_default=False,
             autocompletion=scenario_files,
         ),
@@ -45,22 +45,22 @@ def check(
     servers: Servers = None,
     strict: Strict = False,
     consent: Annotated[
-        bool, typer.Option("--live", help="Descriptions may be read from other machines.")
+        bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
     style: Annotated[
         Format,
         typer.Option(
             "--format",
-            help="How problems are printed: sarif for code scanning and editors, github to"
+            help="How to print problems: sarif for code scanning and editors, github to"
             " annotate the lines of a pull request.",
         ),
     ] = Format.TEXT,
 ) -> None:
     """Validate a scenario and show what it would send, without sending it.
 
-    Given Arazzo documents instead, lint them: every problem with its line, its path and the section
-    of the specification. In a folder, every file that says "arazzo" is one.
+    Given Arazzo documents instead, lint them: each problem with its line, path and the section of
+    the specification. In a folder, every file with an "arazzo" key is checked.
     """
     style = Format.JSON if as_json else style
     if is_folder(file) or file.suffix in _DOCUMENTS:

@@ -27,27 +27,25 @@ class Format(enum.StrEnum):
 def export(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
     kind: Annotated[
         Format,
         typer.Option(
             "--format",
             "-f",
-            help="hgrm: percentiles, for HdrHistogram's plotter. hlog: histograms, for its other "
-            "tools. csv: a row a second. junit: the checks, for CI. markdown: a summary.",
+            help="hgrm: percentiles for HdrHistogram's plotter. hlog: histograms for its other "
+            "tools. csv: one row per second. junit: the checks, for CI. markdown: a summary.",
             show_default=False,
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
+        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Print a stored result in the format of another tool."""
+    """Convert a stored result to the format of another tool."""
     from loadcheck.cli.outputs import kind_of, naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS  # noqa: PLC0415

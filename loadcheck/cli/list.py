@@ -10,8 +10,10 @@ import typer
 
 
 def list_results(
-    directory: Annotated[Path, typer.Argument(help="Where results are.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list for scripts.")] = False,
+    directory: Annotated[Path, typer.Argument(help="Directory of results files.")] = Path(
+        "results"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List stored results, newest first: verdict, rate, p99, lost and duplicated."""
     import orjson  # noqa: PLC0415  # imports here keep --help quick

@@ -14,22 +14,22 @@ from loadcheck.cli.overrides import Json, Junit, Markdown, Page, Quiet
 def reconcile(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
     consent: Annotated[
-        bool, typer.Option("--live", help="The queries may leave this machine.")
+        bool, typer.Option("--live", help="Allow queries to leave this machine.")
     ] = False,
     server: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Ask this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
+            help="Query this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
             show_default=False,
         ),
     ] = None,
     export: Annotated[
         bool,
-        typer.Option("--export", help="Download the events and compare them one by one: exact."),
+        typer.Option("--export", help="Download the events and compare them one by one (exact)."),
     ] = False,
     page: Page = None,
     junit: Junit = None,
@@ -38,7 +38,7 @@ def reconcile(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Ask the service again about a stored run, also one that was killed; update its verdict."""
+    """Query the service again about a stored run, even one that was killed; update its verdict."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415

@@ -14,19 +14,22 @@ from loadcheck.cli.completion import result_files
 def report(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The page.", show_default="next to the results file"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the page to this file.",
+            show_default="next to the results file",
+        ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a page that is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write a stored result, of a run, a capacity search or a comparison, as one HTML page.
+    """Write a stored result as one HTML page: of a run, a capacity search or a comparison.
 
-    The page needs no network and no other file: the verdict first, then charts and tables.
+    The page is self-contained: the verdict first, then charts and tables.
     """
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415

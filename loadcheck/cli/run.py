@@ -41,7 +41,7 @@ def run(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     sets: Sets = None,
@@ -62,7 +62,7 @@ def run(
     scheduler: Scheduler = None,
     keep_going: KeepGoing = False,
 ) -> None:
-    """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
+    """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415

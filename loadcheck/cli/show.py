@@ -14,11 +14,11 @@ from loadcheck.cli.completion import result_files
 def show(
     result: Annotated[
         Path,
-        typer.Argument(help="A results file.", show_default=False, autocompletion=result_files),
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the document itself.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document.")] = False,
 ) -> None:
-    """Show a stored result, of a run, a capacity search or a comparison, as it was shown first."""
+    """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
     from loadcheck.report import capacity, comparison  # noqa: PLC0415
