@@ -30,6 +30,24 @@ Sets = Annotated[
         autocompletion=scenario_keys,
     ),
 ]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Lay [profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
+        show_default=False,
+    ),
+]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Read variables from a .env file; those of the environment go before.",
+        show_default=False,
+    ),
+]
 Sources = Annotated[
     list[str] | None,
     typer.Option(

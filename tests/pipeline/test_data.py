@@ -162,7 +162,7 @@ def _users(folder: Path, more: str = "", user: str = "", load: str = "copies = 1
     ("template", "kind", "known"),
     [
         ("{uuid}@example.org", "string", r"[0-9a-f]{8}-[0-9a-f-]{27}@example\.org"),
-        ("user-{number}", "string", r"user-\d+"),
+        pytest.param("user-{number}", "string", r"user-\d+", marks=pytest.mark.long),
     ],
 )
 def test_the_lost_are_named_by_the_ids_that_were_sent(
