@@ -63,6 +63,7 @@ BODY = rf"^body#{_POINTER}$"
 BENEATH = rf"^{_POINTER}$"
 USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
 RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
+USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
 PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
 
@@ -549,6 +550,7 @@ USERS: Keys = {
     "id": text(
         "Template of the ids: {number} is the copy's number ({number:07} with so many digits), "
         "{uuid} and {digits} stand for the run and the number, {run} is the run's id.",
+        pattern=USER_ID,
         example="user-{run}-{number}@example.org",
         default=UserIds().template,
     ),

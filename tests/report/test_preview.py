@@ -42,6 +42,7 @@ def text(**more: Any) -> str:
     return report.text(
         {
             "scenario": "burst",
+            "profile": None,
             "description": "",
             "target": "emulator",
             "transport": "wire",
