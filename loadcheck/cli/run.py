@@ -81,12 +81,13 @@ def run(
     from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
+    environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
         scenario,
         overrides=[*shared(workers, prefixes), *changes],
         profile=profile,
-        env=scenarios.environment(env_file),
+        env=environment,
     )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
@@ -96,7 +97,7 @@ def run(
         replace=force,
         seed=seed,
         consent=consent,
-        workers=Workers(scheduler=scheduler, keep_going=keep_going),
+        workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
     )
     view: Watch
     if quiet:

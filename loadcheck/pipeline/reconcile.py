@@ -6,6 +6,7 @@ Puts a later answer into a stored result: findings, thresholds and the verdict.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -505,10 +506,16 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     touched = ledger.started | ledger.skipped
     first = touched.max() + 1 if touched else 0
     planned = document["copies"]["planned"]
+    workers = document["run"].get("workers")
     if planned is None:
         peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
-        planned = first + _UNSAVED_SECONDS * max(peak, 1)
-    return BitMap(range(first, planned)) if planned > first else BitMap()
+        # workers elsewhere go on until their lease has run out
+        seconds = _UNSAVED_SECONDS + (0 if workers is None else math.ceil(workers["lease_s"]) + 1)
+        planned = first + seconds * max(peak, 1)
+    if workers is not None:
+        # each goes through its own numbers, and one may be behind the others
+        first = 0
+    return BitMap(range(first, planned)) - touched if planned > first else BitMap()
 
 
 async def _export(
