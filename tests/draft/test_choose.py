@@ -334,6 +334,30 @@ def test_a_wish_that_names_nothing(api: Api, wishes: Wishes, says: str) -> None:
     assert says in str(up.value)
 
 
+@pytest.mark.parametrize("schema", [{}, {"type": "object"}])
+def test_an_answer_that_is_not_described_is_asked_about(api: Api, schema: Any) -> None:
+    # as FastAPI writes it for a function without a response model
+    paths = {
+        "/events": {"post": EVENTS["post"] | {"operationId": "add_event_events_post"}},
+        "/": {"get": answers(schema) | {"operationId": "root__get"}},
+        "/count": {
+            "get": {
+                "operationId": "count_users_count_get",
+                "parameters": [
+                    parameter("run", anyOf=[{"type": "string"}, {"type": "null"}], title="Run")
+                ],
+                **answers(schema),
+            }
+        },
+    }
+    with pytest.raises(UndecidedError, match="--uniques /path/to/number") as up:
+        api(paths)
+    assert "the answer of count_users_count_get (GET /count) is not described" in str(up.value)
+    draft = api(paths, Wishes(uniques="/n"))
+    assert chosen(draft)[2:] == ("GET /count", "query.run", "$response.body#/n")
+    assert step(draft, 0)["stepId"] == "add_event_events_post"
+
+
 def test_a_service_that_cannot_filter_is_told(api: Api) -> None:
     draft = api({"/events": EVENTS, "/count": {"get": answers(NUMBER)}})
     assert chosen(draft)[3] is None
