@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.document import Document
+from loadcheck.documents.toml import as_toml
 from loadcheck.draft import texts
 from loadcheck.draft.choose import Choice, Wishes, choose
 from loadcheck.draft.files import write_all
@@ -48,6 +49,7 @@ class Draft:
         variables: The environment variables that it needs → whether they are secret.
         choice: What it was drafted from; None for one of a shipped profile.
         notes: What the user should look at.
+        referred: The file of the description, where it is referred to; "" if it is copied.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Draft:
     variables: Mapping[str, bool]
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
+    referred: str = ""
 
     @property
     def scenario(self) -> str:
@@ -138,6 +141,7 @@ def from_description(
         variables=_variables(requests),
         choice=choice,
         notes=tuple(requests.notes),
+        referred="" if "://" in api.document.location else api.document.location,
     )
 
 
@@ -217,7 +221,11 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
         env = {**dict.fromkeys(draft.variables, _PLACEHOLDER), **os.environ}
         env |= {name: _PLACEHOLDER for name in draft.variables if not env.get(name)}
         try:
-            loaded = scenarios.load(stage / draft.scenario, env=env)
+            # what is beside the folder, or in it, is not so from here
+            mapped = [f"workflow.sources.{texts.SOURCE}={as_toml(draft.referred)}"]
+            loaded = scenarios.load(
+                stage / draft.scenario, env=env, overrides=mapped if draft.referred else ()
+            )
             shown.update(preview(hide_passwords(loaded)))
         except InputError as error:
             raise DraftError(

@@ -471,3 +471,46 @@ def test_what_is_no_description(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "x.yml").write_text(text)
     with pytest.raises(Exception, match=says):
         read_api(str(tmp_path / "x.yml"), consent=False)
+
+
+def test_a_large_description_whose_schemas_hold_each_other_is_read_in_bounds(api: Api) -> None:
+    count = 60
+    schemas = {
+        f"S{index}": {
+            "type": "object",
+            "properties": {
+                f"p{way}": {"$ref": f"#/components/schemas/S{(index * way + way) % count}"}
+                for way in range(1, 12)
+            },
+        }
+        for index in range(count)
+    }
+    paths: dict[str, Any] = {
+        f"/things/{index}": {"get": answers({"$ref": f"#/components/schemas/S{index}"})}
+        for index in range(count)
+    }
+    draft = api({**paths, "/events": EVENTS, "/count": COUNT}, components={"schemas": schemas})
+    assert chosen(draft)[2] == "GET /count"
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "", "x" * 41])
+def test_a_name_that_is_no_file_name(api: Api, name: str) -> None:
+    api({"/events": EVENTS, "/count": COUNT})
+    source = read_api(str(api.folder / "api.yml"), consent=False)
+    with pytest.raises(DraftError, match="--name: found"):
+        from_description(source, "api.yml", Wishes(), into=None, name=name)
+
+
+@pytest.mark.parametrize(
+    ("title", "file", "variable"),
+    [("1 Shop", "1-shop.toml", "API_1_SHOP_TOKEN"), ("Событие", "api.toml", "API_TOKEN")],
+)
+def test_titles_of_all_kinds(api: Api, title: str, file: str, variable: str) -> None:
+    draft = api(
+        {"/events": EVENTS, "/count": COUNT},
+        info={"title": title, "version": "1"},
+        components={"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        security=[{"key": []}],
+    )
+    assert draft.scenario == file
+    assert list(draft.variables) == [variable]
