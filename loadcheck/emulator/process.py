@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.abc
@@ -64,6 +65,16 @@ class Reservation:
     api_key: str
     secret_key: str = field(repr=False)
     bound: socket.socket = field(repr=False)
+
+
+KEY_VARIABLES: Final = ("AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY")
+"""Variables of the environment that hold a project's keys."""
+
+
+def supplied(api_key: str, secret_key: str) -> dict[str, str]:
+    """Return what a project's keys are in requests, by the names that a workflow may ask for."""
+    pair = base64.b64encode(f"{api_key}:{secret_key}".encode()).decode("ascii")
+    return {"apiKey": api_key, "secretKey": secret_key, "basicAuth": pair}
 
 
 @contextmanager

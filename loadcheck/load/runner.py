@@ -8,7 +8,7 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,12 +19,13 @@ from anyio.lowlevel import checkpoint
 from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
+from loadcheck.load.slices import Copies
 from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit
-from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
-from loadcheck.workflow.runtime.plan import Plan
+from loadcheck.workflow.exchange import Exchange, Failure, Request
+from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
@@ -38,6 +39,9 @@ _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
 _STEP_S = 0.1
 """How soon a long wait notices that the run is stopping."""
+FOREVER_NS = 1 << 62
+"""An instant that never comes."""
+_ACKNOWLEDGED, _REJECTED = Outcome.ACKNOWLEDGED, Outcome.REJECTED
 _ABORT_S = 10.0
 """For an aborted transport to hand back what it had."""
 
@@ -98,11 +102,17 @@ class Runner:
         record: Receives everything measured.
         rules: What holds for every copy.
         clock: How it tells time; None: by the system.
+
+    Attributes:
+        begin_ns: When the load began, or begins; 0 before that is known.
+        lease_ns: From this instant on no further copy is started, however late it is noticed: also
+            by a process that was frozen, on its first look at the clock.
+        is_expired: Whether that ended the load.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Copies,
         transport: Transport,
         record: Record,
         rules: Rules,
@@ -121,16 +131,21 @@ class Runner:
             step: StepLimiter(limit, transport.submit, clock.now_ns)
             for step, limit in rules.limits.items()
         }
+        # most requests go straight there: a method in between would cost every copy
+        self.submit = None if self._limiters else transport.submit
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
-        self._stopping = anyio.Event()
+        self._stopped = False
+        self._stopping = anyio.Event()  # set with it, for who waits
         self._draining = False
         self._idle = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self.begin_ns = 0
         self._begin_ms = 0
+        self.lease_ns = FOREVER_NS
+        self.is_expired = False
 
     async def run_open(
         self,
@@ -156,7 +171,7 @@ class Runner:
             self._begin(tasks, begin)
             began()
             await self._dispatch(pacer, max_in_flight, planned)
-            self._record.end(self._clock())
+            self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
@@ -183,7 +198,7 @@ class Runner:
             began()
             if begin is not None:
                 await self._wait_until(begin.ns)
-            until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
+            until_ns = FOREVER_NS if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
             most = MOST_COPIES if copies is None else copies
             starting = False
@@ -198,11 +213,12 @@ class Runner:
                     tasks.start_soon(later)
                     return
                 now = self._clock()
-                over = until_ns is not None and now >= until_ns
-                if over or self._stopping.is_set() or number >= most:
-                    self._stopping.set()
+                over = now >= until_ns or now >= self.lease_ns
+                if over or self._stopped or number >= most:
+                    self.is_expired = now >= self.lease_ns
+                    self.stop()
                     return
-                count = min(together, most - number)
+                count = 1 if together == 1 else min(together, most - number)
                 record.due += count
                 if now >= record.grid.next_ns:
                     record.grid.enter(number, now)
@@ -213,24 +229,25 @@ class Runner:
 
             self._refill = refill
             for _ in range(-(-load.concurrency // together)):
-                if not self._stopping.is_set():
+                if not self._stopped:
                     refill()
             await self._stopping.wait()
             self._refill = None
-            self._record.end(self._clock())
+            self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
 
     def stop(self) -> None:
         """Start no further copies; those under way are followed to their end."""
+        self._stopped = True
         self._stopping.set()
 
     def fail(self, error: BaseException) -> None:
         """Remember a fault of our own and end the run; :meth:`run_open` raises it."""
         if self._error is None:
             self._error = error
-        self._stopping.set()
+        self.stop()
         self._idle.set()
 
     # the schedule
@@ -264,13 +281,16 @@ class Runner:
                     should_ns = ready_ns if now < ready_ns else looked_ns + _BURST_NS
                     await self._wait_until(ready_ns)
                     now = looked_ns = clock()
+                    if now >= self.lease_ns:
+                        self.is_expired = True
+                        self.stop()
                     if now - should_ns > RESOLUTION_NS:
                         begun = self._stalled(pacer, begun, planned, (should_ns, now))
                         if number <= begun:
                             continue
                 if now - due_ns > _PROMPT_NS:
                     held_ns = max(held_ns, now - _PROMPT_NS) + gap_ns
-                if self._stopping.is_set():
+                if self._stopped:
                     return
                 first, count = begun, 1 if together == 1 else min(together, planned - begun)
                 begun += count
@@ -301,7 +321,7 @@ class Runner:
         grid, begin_ns, together = self._record.grid, self.begin_ns, self._together
         should_ns, now = stall
         self._record.stalls.add(should_ns, now)
-        if now - should_ns < PAUSE_NS or self._stopping.is_set():
+        if now - should_ns < PAUSE_NS or self._stopped:
             return begun
         last = max(begun, pacer.due_before((now - begin_ns) / 1e9))
         if together > 1:
@@ -319,7 +339,7 @@ class Runner:
         """Return when the instant has come, or the run is stopping, after a turn of the loop."""
         if self._clock() >= due_ns:
             await checkpoint()
-        while (gap_ns := due_ns - self._clock()) > 0 and not self._stopping.is_set():
+        while (gap_ns := due_ns - self._clock()) > 0 and not self._stopped:
             if gap_ns > self._spin_ns:
                 await anyio.sleep(min((gap_ns - self._spin_ns / 2) / 1e9, _STEP_S))
             else:
@@ -353,15 +373,17 @@ class Runner:
         time_ms = self._begin_ms + (due_ns - self.begin_ns) // 1_000_000
         if self._together == 1:
             self._record.start(number)
-            copy = _Copy(self, number, due_ns, now)
+            copy = _Copy()
             copy.flow = self._plan.copy(number, time_ms, self._backoff)
         else:
             numbers = range(number, number + count)
             for each in numbers:
                 self._record.start(each)
-            copy = batch = _Batch(self, number, due_ns, now)
+            copy = batch = _Batch()
             batch.begin(numbers, self._record)
             copy.flow = self._plan.batch(numbers, time_ms, self._backoff, batch.refuse)
+        copy.runner, copy.number, copy.due_ns, copy.started_ns = self, number, due_ns, now
+        copy.outcome, copy.paused, copy.resends, copy.sent = None, False, False, False
         self._copies.add(copy)
         copy.advance(None)
 
@@ -404,9 +426,11 @@ class Runner:
             else:
                 self._unable.discard(copy)
         if step == self._ingest:
-            copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
             if exchange.success:
+                copy.outcome = _ACKNOWLEDGED  # whatever there was before
                 record.last_ack_ns = exchange.done_ns - self.begin_ns
+            else:
+                copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
 
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
@@ -416,7 +440,7 @@ class Runner:
             if copy.outcome in (None, Outcome.REJECTED):
                 self._record.unsent.update(copy.numbers())
         if self._together == 1:
-            self._record.settle(copy.number, copy.outcome or Outcome.REJECTED)
+            self._record.settle(copy.number, copy.outcome or _REJECTED)
         else:
             copy.settle(self._record)
         if self._refill is not None:
@@ -429,28 +453,26 @@ class _Copy:
     """One copy under way."""
 
     __slots__ = (
-        "_runner",
         "due_ns",
         "flow",
         "number",
         "outcome",
         "paused",
         "resends",
+        "runner",
         "sent",
         "started_ns",
     )
 
-    flow: Generator[Request | Pause, Exchange, bool]
-
-    def __init__(self, runner: Runner, number: int, due_ns: int, started_ns: int) -> None:
-        self._runner = runner
-        self.number = number
-        self.due_ns = due_ns
-        self.started_ns = started_ns
-        self.outcome: Outcome | None = None
-        self.paused = False
-        self.resends = False
-        self.sent = False
+    runner: Runner
+    flow: Flow[bool]
+    number: int
+    due_ns: int
+    started_ns: int
+    outcome: Outcome | None
+    paused: bool
+    resends: bool
+    sent: bool
 
     def advance(self, exchange: Exchange | None) -> None:
         """Let the flow judge the exchange and do what it asks for next: the transport's sink.
@@ -458,7 +480,7 @@ class _Copy:
         An exception here is a fault of ours, and the transport must not meet it: the runner keeps
         it and ends the run.
         """
-        runner = self._runner
+        runner = self.runner
         try:
             try:
                 effect = self.flow.send(exchange)  # type: ignore[arg-type]  # None starts it
@@ -468,10 +490,13 @@ class _Copy:
                 runner.add(self, exchange)
             if effect is None:
                 runner.ended(self)
-            elif isinstance(effect, Pause):
-                runner.pause(self, effect.seconds)
+            elif isinstance(effect, Request):
+                if runner.submit is None or self.resends:
+                    runner.send(self, effect)
+                else:
+                    runner.submit(effect, self.advance)
             else:
-                runner.send(self, effect)
+                runner.pause(self, effect.seconds)
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
             runner.fail(error)
 
@@ -479,7 +504,7 @@ class _Copy:
         """End a copy that waits for its next attempt, with what its attempts have proven."""
         self.paused = False
         self.flow.close()
-        self._runner.ended(self)
+        self.runner.ended(self)
 
     def numbers(self) -> Iterable[int]:
         """Return the copies whose outcome it still decides."""

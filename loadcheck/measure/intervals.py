@@ -28,7 +28,8 @@ from loadcheck.measure.stalls import Stalls
 DIGITS = 2
 """Significant digits of an interval's histogram."""
 
-_BUFFERED = 4096
+BUFFERED = 4096
+"""So many instants are written down before they are worked out."""
 
 Row = npt.NDArray[np.uint32]
 Matrix = npt.NDArray[np.uint32]
@@ -122,6 +123,9 @@ class StepTimes(Recorded):
     Attributes:
         service_time: Sent to done.
         response_time: Due to done; None for a step that has no due time of its own.
+        waiting: Four instants of each success that is not worked out yet: due, started, sent and
+            done. The interval is that of the first. Who writes there calls :meth:`fold` when there
+            are :data:`BUFFERED`: a method for it would cost every copy.
         service_time_low: The same without what may have been the generator's own delay.
         response_time_low: Likewise.
     """
@@ -130,23 +134,23 @@ class StepTimes(Recorded):
         "_by_interval",
         "_grid",
         "_stalls",
-        "_waiting",
         "response_time",
         "response_time_low",
         "service_time",
         "service_time_low",
+        "waiting",
     )
 
     def __init__(
         self, grid: Grid | None, *, has_due_time: bool, stalls: Stalls | None = None
     ) -> None:
-        self._waiting: list[int] = []
+        self.waiting: list[int] = []
         self._grid = grid
         self._stalls = Stalls() if stalls is None else stalls
-        self.service_time = Histogram(self._fold)
-        self.service_time_low = Histogram(self._fold)
-        self.response_time = Histogram(self._fold) if has_due_time else None
-        self.response_time_low = Histogram(self._fold) if has_due_time else None
+        self.service_time = Histogram(self.fold)
+        self.service_time_low = Histogram(self.fold)
+        self.response_time = Histogram(self.fold) if has_due_time else None
+        self.response_time_low = Histogram(self.fold) if has_due_time else None
         self._by_interval = (
             {
                 name: IntervalHistograms(grid)
@@ -157,18 +161,12 @@ class StepTimes(Recorded):
             else {}
         )
 
-    def record(self, due_ns: int, started_ns: int, sent_ns: int, done_ns: int) -> None:
-        """Write down one success; the interval is that of ``due_ns``."""
-        waiting = self._waiting
-        waiting += (due_ns, started_ns, sent_ns, done_ns)
-        if len(waiting) >= _BUFFERED:
-            self._fold()
-
-    def _fold(self) -> None:
-        if not self._waiting:
+    def fold(self) -> None:
+        """Work out what waits."""
+        if not self.waiting:
             return
-        instants = np.fromiter(self._waiting, np.int64, len(self._waiting)).reshape(-1, 4)
-        self._waiting.clear()
+        instants = np.fromiter(self.waiting, np.int64, len(self.waiting)).reshape(-1, 4)
+        self.waiting.clear()
         self.add(*instants.T)
 
     def add(self, due: Instants, started: Instants, sent: Instants, done: Instants) -> None:
@@ -189,13 +187,13 @@ class StepTimes(Recorded):
 
     def intervals(self, name: str) -> IntervalHistograms | None:
         """Return ``response_time`` or ``service_time`` by interval; None if it is not kept."""
-        self._fold()
+        self.fold()
         return self._by_interval.get(name)
 
     _TOTALS = ("service_time", "service_time_low", "response_time", "response_time_low")
 
     def __getstate__(self) -> tuple[Any, ...]:
-        self._fold()
+        self.fold()
         return self._by_interval, *(getattr(self, name) for name in self._TOTALS)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -203,7 +201,7 @@ class StepTimes(Recorded):
         StepTimes.__init__(self, None, has_due_time=totals[2] is not None)
         self._by_interval = by_interval
         for name, total in zip(self._TOTALS, totals, strict=True):
-            setattr(self, name, None if total is None else total.feed_from(self._fold))
+            setattr(self, name, None if total is None else total.feed_from(self.fold))
 
     def __add__(self, other: StepTimes) -> StepTimes:
         by_interval, *totals = self.__getstate__()
@@ -226,28 +224,24 @@ class Delays(Recorded):
 
     Attributes:
         total: Of the whole run.
+        waiting: Two instants of each delay that is not worked out yet: due, and when it happened.
+            The interval is that of the first. Who writes there calls :meth:`fold`, as above.
     """
 
-    __slots__ = ("_by_interval", "_grid", "_waiting", "total")
+    __slots__ = ("_by_interval", "_grid", "total", "waiting")
 
     def __init__(self, grid: Grid) -> None:
-        self._waiting: list[int] = []
+        self.waiting: list[int] = []
         self._grid = grid
         self._by_interval = IntervalHistograms(grid)
-        self.total = Histogram(self._fold)
+        self.total = Histogram(self.fold)
 
-    def record(self, due_ns: int, then_ns: int) -> None:
-        """Write down one delay; the interval is that of ``due_ns``."""
-        waiting = self._waiting
-        waiting += (due_ns, then_ns)
-        if len(waiting) >= _BUFFERED:
-            self._fold()
-
-    def _fold(self) -> None:
-        if not self._waiting:
+    def fold(self) -> None:
+        """Work out what waits."""
+        if not self.waiting:
             return
-        instants = np.fromiter(self._waiting, np.int64, len(self._waiting)).reshape(-1, 2)
-        self._waiting.clear()
+        instants = np.fromiter(self.waiting, np.int64, len(self.waiting)).reshape(-1, 2)
+        self.waiting.clear()
         self.add(*instants.T)
 
     def add(self, due: Instants, then: Instants) -> None:
@@ -256,18 +250,18 @@ class Delays(Recorded):
 
     def intervals(self) -> IntervalHistograms:
         """Return them by interval."""
-        self._fold()
+        self.fold()
         return self._by_interval
 
     def __getstate__(self) -> tuple[IntervalHistograms, Histogram]:
-        self._fold()
+        self.fold()
         return self._by_interval, self.total
 
     def __setstate__(self, state: tuple[IntervalHistograms, Histogram]) -> None:
-        self._waiting = []
+        self.waiting = []
         self._by_interval, self.total = state
         self._grid = self._by_interval.grid
-        self.total.feed_from(self._fold)
+        self.total.feed_from(self.fold)
 
     def __add__(self, other: Delays) -> Delays:
         merged = Delays.__new__(Delays)
@@ -289,7 +283,7 @@ class Tally(Recorded):
     def record(self, due_ns: int) -> None:
         """Count an event of the interval of ``due_ns``."""
         self._waiting.append(due_ns)
-        if len(self._waiting) >= _BUFFERED:
+        if len(self._waiting) >= BUFFERED:
             self._fold()
 
     def _fold(self) -> None:

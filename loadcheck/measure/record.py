@@ -24,11 +24,13 @@ from loadcheck.measure import (
     Timeline,
 )
 from loadcheck.measure.grid import OutcomeCounts
-from loadcheck.measure.recorded import Recorded
+from loadcheck.measure.intervals import BUFFERED
+from loadcheck.measure.recorded import Recorded, bitmap
 from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 Numbers = npt.NDArray[np.int64]
+_ACKNOWLEDGED = Outcome.ACKNOWLEDGED  # what is looked up for every copy costs every copy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ class StepRecord(Recorded):
         self.throttled = Histogram()
         self.attempts = 0
         self.succeeded = 0
-        self.answers: Counter[int | str] = Counter()
+        self.answers: dict[int | str, int] = {}
         self.reasons: Counter[str] = Counter()
         self.shortages: Counter[str] = Counter()
         self.examples: dict[int, str] = {}
@@ -211,8 +213,9 @@ class StepRecord(Recorded):
         sums = {
             name: getattr(self, name) + getattr(other, name)
             for name in self._HELD
-            if name not in ("step_id", "failures", "examples")
+            if name not in ("step_id", "failures", "answers", "examples")
         }
+        sums["answers"] = dict(Counter(self.answers) + Counter(other.answers))
         sums["step_id"] = self.step_id
         sums["failures"] = _optional_sum(self.failures, other.failures)
         # whoever came first is not known of two processes
@@ -253,18 +256,25 @@ class StepRecord(Recorded):
         self.attempts += 1
         if exchange.success:
             self.succeeded += 1
-            self.answers[exchange.status] += 1
-            self.times.record(since_ns, started_ns or since_ns, sent_ns, done_ns)
-            return
+            # a Counter of its own subclass would take as long as all else here
+            self.answers[exchange.status] = self.answers.get(exchange.status, 0) + 1
+            waiting = self.times.waiting
+            waiting += (since_ns, started_ns or since_ns, sent_ns, done_ns)
+            if len(waiting) >= BUFFERED:
+                self.times.fold()
+        else:
+            self._failed(exchange, since_ns)
+
+    def _failed(self, exchange: Exchange, since_ns: int) -> None:
         if exchange.failure is Failure.LOCAL:
             self.shortages[exchange.reason] += 1
         elif self.failures is not None:
             self.failures.record(since_ns)
+        answer = exchange.status if exchange.failure is None else exchange.failure.value
+        self.answers[answer] = self.answers.get(answer, 0) + 1
         if exchange.failure is not None:
-            self.answers[exchange.failure.value] += 1
             reason = exchange.reason
         else:
-            self.answers[exchange.status] += 1
             reason = f"{_named(exchange.status)}: {exchange.reason}"
             if exchange.status not in self.examples:
                 beginning = exchange.body[: self._EXAMPLE_BYTES]
@@ -272,9 +282,9 @@ class StepRecord(Recorded):
         if reason not in self.reasons and len(self.reasons) >= self._MAX_REASONS:
             reason = self._OTHER
         self.reasons[reason] += 1
-        if sent_ns:
+        if exchange.sent_ns:
             kept = self.throttled if exchange.status == _TOO_MANY_REQUESTS else self.failed
-            kept.record(done_ns - sent_ns)
+            kept.record(exchange.done_ns - exchange.sent_ns)
 
     @property
     def error_rate(self) -> float | None:
@@ -431,7 +441,10 @@ class Record(Recorded):
 
     def sent(self, due_ns: int, sent_ns: int) -> None:
         """Enter how late the first request of a copy was sent."""
-        self.delays.record(due_ns, sent_ns)
+        waiting = self.delays.waiting
+        waiting += (due_ns, sent_ns)
+        if len(waiting) >= BUFFERED:
+            self.delays.fold()
         for stage in self.stages:
             if stage.holds(due_ns):
                 stage.lateness.record(sent_ns - due_ns)
@@ -445,8 +458,9 @@ class Record(Recorded):
         """Enter a copy before its first byte is sent."""
         self.started += 1
         self.ledger.started.add(number)
-        self.in_flight += 1
-        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        self.in_flight = in_flight = self.in_flight + 1
+        if in_flight > self.max_in_flight:  # noqa: PLR1730  # max() costs every copy a call
+            self.max_in_flight = in_flight
 
     def skip(self, first: int, last: int, *, paused: bool = False) -> None:
         """Enter copies that are not sent, because too many are in flight.
@@ -464,10 +478,12 @@ class Record(Recorded):
     def settle(self, number: int, outcome: Outcome) -> None:
         """Enter the outcome of a copy that has ended."""
         self.in_flight -= 1
-        self.ledger.settle(number, outcome)
-        if outcome is Outcome.ACKNOWLEDGED:
+        if outcome is _ACKNOWLEDGED:
             self.acknowledged += 1
-        elif outcome is Outcome.REJECTED:
+            self.ledger.acknowledged.add(number)
+            return
+        self.ledger.settle(number, outcome)
+        if outcome is Outcome.REJECTED:
             self.rejected += 1
         else:
             self.indeterminate += 1
@@ -535,11 +551,42 @@ class Record(Recorded):
         self._outcomes = self.outcomes()
 
         def renumbered(copies: BitMap) -> BitMap:
-            return BitMap(numbers(np.array(copies.to_array(), dtype=np.int64)).astype(np.uint32))
+            return bitmap(numbers(np.array(copies.to_array(), dtype=np.int64)))
 
         self.ledger.__setstate__(tuple(map(renumbered, self.ledger.__getstate__())))
         self.paused = renumbered(self.paused)
         self.unsent = renumbered(self.unsent)
+
+    def lose(self, due: int, since_begin_ns: int) -> dict[str, int]:
+        """Take the generator for lost: what fell due may have been sent, as far as is known.
+
+        Args:
+            due: Copies, by its own numbers, that fell due before it was certainly gone.
+            since_begin_ns: When that was, since the load began.
+
+        Returns:
+            What its counts have gained.
+        """
+        ledger, outcomes = self.ledger, self.outcomes()
+        due = max(due, self.due)
+        unknown = BitMap()
+        unknown.add_range(0, due)
+        unknown -= ledger.acknowledged | ledger.rejected | ledger.skipped | ledger.indeterminate
+        gained = {
+            "due": due - self.due,
+            "started": len(unknown - ledger.started),
+            "indeterminate": len(unknown),
+        }
+        ledger.started |= unknown
+        ledger.indeterminate |= unknown
+        outcomes.add_at(since_begin_ns, gained)
+        self._outcomes = outcomes
+        for name, count in gained.items():
+            setattr(self, name, getattr(self, name) + count)
+        self.in_flight = 0
+        if not self.load_ns:
+            self.end(max(since_begin_ns, 1))
+        return gained
 
     _SUMS = (
         "delays",

@@ -20,9 +20,17 @@ from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
 from loadcheck.scenario.model import Export
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.export import MOST_SHOWN, Compared, Comparison, ExportError, events
+from loadcheck.verify.export import (
+    MOST_SHOWN,
+    Compared,
+    Comparison,
+    EventReader,
+    ExportError,
+    events,
+)
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.identity import insert_id
 from loadcheck.workflow.runtime.program import no_retry
 
 _HOUR = timedelta(hours=1)
@@ -31,7 +39,6 @@ _CHUNK = 1 << 20
 _DETAIL_BYTES = 300
 _DIGITS = re.compile(r"[0-9]+")
 _LONGEST = 20
-_USER = "/user_id"
 _MOST_COPIES = 2**32 - 1
 
 
@@ -106,16 +113,20 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
     sender = _Sender(export, compiled, events_per_copy)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
-    key = next((name for name in export.fields if "insert" in name), next(iter(export.fields)))
-    place = verify.user
-    names = UserNames(compiled.plan, compiled.ingest, run_id, place)
-    beneath = (place or "").removeprefix(export.event)
-    user = next((name for name, sent in export.fields.items() if sent == beneath), None)
-    comparison = Comparison(
-        number=_Numbers(names, sender, user or _USER, key).of,
-        expected=sender.events,
-        fields={name: _getter(get) for name, get in read.items()},
+    names = UserNames(compiled.plan, compiled.ingest, run_id, verify.user)
+    sent = sender.events(0)[0]
+    key = _holding(insert_id(run_id, 0), sent) or next(iter(export.fields))
+    user = _holding(names.of(0), sent)
+    fields = {name: _getter(get) for name, get in read.items()}
+    reader = EventReader(
+        number=_Numbers(names, sender, user, key).of,
+        user=fields[user or key],
+        fields=fields,
         key=key,
+    )
+    comparison = Comparison(
+        reader,
+        sender.events,
         acknowledged=ledger.acknowledged,
         indeterminate=ledger.indeterminate | ledger.open(),
         events_per_copy=events_per_copy,
@@ -128,6 +139,11 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
         remedy = "ask again later, or without --export"
         raise InputError(Problem(message=str(error), remedy=remedy)) from None
     return comparison.result()
+
+
+def _holding(text: str, event: Mapping[str, Any]) -> str | None:
+    """Return the field of an event that holds a text; None if none does."""
+    return next((name for name, value in event.items() if value == text), None)
 
 
 def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
@@ -182,15 +198,17 @@ class _Numbers:
     Args:
         names: The user ids.
         sender: Makes the events of a copy again.
-        user: Member of an exported event that holds the user id.
+        user: Member of an exported event that holds the user id; None: none does.
         key: The one that holds the deduplication key.
     """
 
-    def __init__(self, names: UserNames, sender: _Sender, user: str, key: str) -> None:
+    def __init__(self, names: UserNames, sender: _Sender, user: str | None, key: str) -> None:
         self._names = names
         self._sender = sender
         self._user = user
-        self._read = {name: _getter(compile_pointer(parse_pointer(name))) for name in (user, key)}
+        self._read = {
+            name: _getter(compile_pointer(parse_pointer(name))) for name in (user, key) if name
+        }
 
     def of(self, event: Mapping[str, Any]) -> int | None:
         """Return the number of the copy that sent an event; None if none did."""

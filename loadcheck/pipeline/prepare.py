@@ -28,6 +28,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.pipeline.data import with_data
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
@@ -38,9 +39,9 @@ from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
-from loadcheck.workflow.runtime.batch import BatchSpec
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _TIMEOUT_S = 8.0
@@ -149,6 +150,7 @@ def compile_scenario(
     secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
     problems = _emulator_problems(scenario) + tls_problems(scenario)
+    scenario, run = with_data(scenario, run, seed, problems)
     criteria = {}
     condition = marks.acknowledged(scenario)
     needing = [
@@ -171,10 +173,12 @@ def compile_scenario(
         remedy = "tell in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
-    together = None
     observer = queries = factory = None
-    if scenario.load.copies_per_request > 1:
-        together = _together(scenario, problems)
+    shares = scenario.load.copies_per_request > 1
+    if shares and verify.batch is None:
+        remedy = "tell in [verify.batch] where the events stand in a request"
+        message = "the workflow's profile knows only one copy a request"
+        problems.append(scenario.problem("load.copies_per_request", message, remedy))
     settings = Settings(
         document=scenario.workflow.document,
         name=scenario.workflow.name,
@@ -188,7 +192,8 @@ def compile_scenario(
         criteria=criteria,
         query=verify.query,
         secrets=scenario.secrets,
-        together=together,
+        ingest=verify.ingest,
+        together=verify.batch if shares and verify.ingest else None,
         fetch=partial(fetch, consent=consent),
         cookies=scenario.target.cookies,
         folder=Path(scenario.file).parent,
@@ -280,18 +285,6 @@ def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
     return [scenario.problem("verify.split.limit", message, remedy)]
 
 
-def _together(scenario: Scenario, problems: list[Problem]) -> BatchSpec | None:
-    """Return how copies share requests; None if what is wrong was reported."""
-    batch, ingest = scenario.verify.batch, scenario.verify.ingest
-    if batch is None:
-        remedy = "tell in [verify.batch] where the events stand in a request"
-        message = "the workflow's profile knows only one copy a request"
-        problems.append(scenario.problem("load.copies_per_request", message, remedy))
-    if batch is None or ingest is None:
-        return None
-    return BatchSpec(step=ingest, events=batch.events, refused=batch.refused)
-
-
 def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> MetricNames:
     """Return the names that thresholds may use."""
     load = scenario.load
@@ -309,7 +302,7 @@ def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) ->
     """Tell whether one query of a step answers for all copies."""
     if scenario.verify.query == "after":
         return step.role is Role.OBSERVER
-    return step is not ingest and not any(used.startswith("$copy.") for used in step.uses)
+    return step is not ingest and not any(used.startswith(PER_COPY) for used in step.uses)
 
 
 def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:

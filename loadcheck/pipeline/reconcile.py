@@ -5,12 +5,12 @@ Puts a later answer into a stored result: findings, thresholds and the verdict.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.urls import split_http_url
+from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
@@ -39,13 +40,15 @@ from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.query_client import QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
-from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset({"target", "generator", "aborted", "load", "threshold", "transport"})
+_OWN_CHECKS = frozenset(
+    {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
+)
 """Findings of the run itself, which no later answer changes."""
 
 
@@ -97,7 +100,7 @@ class _Counts:
 def rejudge(
     document: Mapping[str, Any],
     settled: LaterAnswer,
-    thresholds: Sequence[Threshold],
+    thresholds: Sequence[ParsedThreshold],
     *,
     now: str,
     unsaved: int,
@@ -150,7 +153,7 @@ def rejudge(
 
 
 def _thresholds(
-    document: Mapping[str, Any], thresholds: Sequence[Threshold], counts: _Counts
+    document: Mapping[str, Any], thresholds: Sequence[ParsedThreshold], counts: _Counts
 ) -> list[dict[str, Any]]:
     """Judge the limits of what is counted again; a killed run has no figures for the others."""
     stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
@@ -158,12 +161,12 @@ def _thresholds(
     for threshold in thresholds:
         if threshold.metric.name in _COUNTED:
             judged.append(threshold.judge(counts).to_json())
-        elif threshold.expression in stored:
-            judged.append(stored[threshold.expression])
+        elif threshold.check in stored:
+            judged.append(stored[threshold.check])
         else:
             judged.append(
                 {
-                    "expression": threshold.expression,
+                    "expression": threshold.check,
                     "measured": None,
                     "low": None,
                     "high": None,
@@ -267,7 +270,7 @@ _NS_PER_S = 1_000_000_000
 _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
-_KEY, _SECRET = "AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY"  # names of variables
+_KEY, _SECRET = KEY_VARIABLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +281,13 @@ class ReconcileOptions:
         consent: The queries may leave this machine.
         server: Base URL that stands in for all servers, credentials in it if it needs its own.
         export: Download the events and compare them one by one.
+        env: Where credentials are looked up again.
     """
 
     consent: bool = False
     server: str | None = None
     export: bool = False
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +325,7 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
 async def _again(
     path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
 ) -> Asked:
-    scenario = _scenario(path, document)
+    scenario = _scenario(path, document, options.env)
     run, servers = _run(path, document, scenario, options)
     compiled = compile_scenario(
         scenario,
@@ -410,7 +415,7 @@ def _ago_s(document: Mapping[str, Any]) -> float:
     return max(0.0, (datetime.now(UTC) - began).total_seconds() - max(seconds, default=0))
 
 
-def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
+def _scenario(path: Path, document: Mapping[str, Any], env: Mapping[str, str]) -> Scenario:
     if "timeline" not in document:
         raise InputError(
             _problem(
@@ -418,7 +423,7 @@ def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
             )
         )
     file = document["run"].get("scenario_file") or str(path)
-    return scenarios.restore(document["scenario"], file)
+    return scenarios.restore(document["scenario"], file, env=env)
 
 
 def _run(
@@ -473,8 +478,7 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
         message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
         remedy = "use longer ones: loadcheck emulate --api-key KEY --secret-key SECRET"
         raise InputError(Problem(key="--server", message=message, remedy=remedy))
-    pair = base64.b64encode(f"{key}:{secret}".encode()).decode("ascii")
-    return bare, {"apiKey": key, "secretKey": secret, "basicAuth": pair}
+    return bare, supplied(key, secret)
 
 
 def _require_consent(compiled: CompiledScenario, options: ReconcileOptions) -> None:
@@ -502,10 +506,16 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     touched = ledger.started | ledger.skipped
     first = touched.max() + 1 if touched else 0
     planned = document["copies"]["planned"]
+    workers = document["run"].get("workers")
     if planned is None:
         peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
-        planned = first + _UNSAVED_SECONDS * max(peak, 1)
-    return BitMap(range(first, planned)) if planned > first else BitMap()
+        # workers elsewhere go on until their lease has run out
+        seconds = _UNSAVED_SECONDS + (0 if workers is None else math.ceil(workers["lease_s"]) + 1)
+        planned = first + seconds * max(peak, 1)
+    if workers is not None:
+        # each goes through its own numbers, and one may be behind the others
+        first = 0
+    return BitMap(range(first, planned)) - touched if planned > first else BitMap()
 
 
 async def _export(

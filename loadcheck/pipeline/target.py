@@ -5,7 +5,6 @@ Nothing leaves this machine unless the user has said so.
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -15,13 +14,19 @@ from functools import partial
 import anyio
 import httpx
 
-from loadcheck.emulator.process import EmulatorStartError, Reservation, Running, embedded, reserve
+from loadcheck.emulator.process import (
+    EmulatorStartError,
+    Reservation,
+    Running,
+    embedded,
+    reserve,
+    supplied,
+)
 from loadcheck.errors import InputError, Problem, TargetError
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
-from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import TransportSettings, client_context
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.runtime.plan import Role
@@ -49,7 +54,7 @@ class Address:
 
 UNSTARTED = Address(
     servers={"*": "http://emulator"},
-    supplied={"apiKey": "***", "secretKey": "***", "basicAuth": "***"},
+    supplied=dict.fromkeys(supplied("", ""), "***"),
 )
 """What is shown of the embedded emulator where it is not to be started."""
 
@@ -61,14 +66,9 @@ def addressed(scenario: Scenario) -> Iterator[Address]:
         yield Address()
         return
     with reserve(scenario.target.emulator) as reserved:
-        pair = f"{reserved.api_key}:{reserved.secret_key}"
         yield Address(
             servers={"*": reserved.url},
-            supplied={
-                "apiKey": reserved.api_key,
-                "secretKey": reserved.secret_key,
-                "basicAuth": base64.b64encode(pair.encode()).decode("ascii"),
-            },
+            supplied=supplied(reserved.api_key, reserved.secret_key),
             reserved=reserved,
         )
 

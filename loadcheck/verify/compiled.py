@@ -10,7 +10,7 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.verify.thresholds import Threshold
+from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
@@ -44,7 +44,7 @@ class CompiledScenario:
     load: LoadSpec
     verification: VerificationSpec | None
     asking: TransportSettings
-    thresholds: tuple[Threshold, ...]
+    thresholds: tuple[ParsedThreshold, ...]
     pacer: OpenPacer | None
 
     @property

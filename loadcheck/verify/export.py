@@ -65,33 +65,46 @@ class Compared:
     recovered: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReader:
+    """How an exported event is read.
+
+    Attributes:
+        number: Reads the number of the copy that sent it; None if it is of no copy of ours.
+        user: Reads whose it is, as far as that is known.
+        fields: Name → reads the field.
+        key: Name of the field that tells the events of a copy apart: the deduplication key.
+    """
+
+    number: Callable[[Mapping[str, Any]], int | None]
+    user: Callable[[Mapping[str, Any]], Any]
+    fields: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    key: str
+
+
 class Comparison:
     """Takes one exported event after the other.
 
     Args:
-        number: Reads the copy number off an exported event; None if it is of no copy of ours.
+        reader: How an event is read.
         expected: What a copy sent.
-        fields: Name → reads the field off an exported event.
-        key: Name of the field that tells the events of a copy apart: the deduplication key.
-        acknowledged, indeterminate: Copy numbers.
+        acknowledged: Numbers of the copies that were taken.
+        indeterminate: Numbers of those of which nobody knows.
         events_per_copy: Events that every copy sent.
     """
 
     def __init__(
         self,
-        *,
-        number: Callable[[Mapping[str, Any]], int | None],
+        reader: EventReader,
         expected: Expected,
-        fields: Mapping[str, Callable[[Mapping[str, Any]], Any]],
-        key: str,
+        *,
         acknowledged: BitMap,
         indeterminate: BitMap,
         events_per_copy: int = 1,
     ) -> None:
-        self._number = number
+        self._reader = reader
         self._expected = expected
-        self._fields = fields
-        self._key = key
+        self._key = reader.key
         self._acknowledged = acknowledged
         self._known = acknowledged | indeterminate
         self._indeterminate = indeterminate
@@ -103,11 +116,11 @@ class Comparison:
         """Compare one event."""
         found = self._found
         found.events += 1
-        number = self._number(event)
+        number = self._reader.number(event)
         if number is None or number not in self._known:
             self._unexpected(event)
             return
-        read = {name: get(event) for name, get in self._fields.items()}
+        read = {name: get(event) for name, get in self._reader.fields.items()}
         sent = self._expected(number)
         place = next(
             (at for at, one in enumerate(sent) if one.get(self._key) == read.get(self._key)), None
@@ -145,7 +158,7 @@ class Comparison:
     def _unexpected(self, event: Mapping[str, Any]) -> None:
         self._found.unexpected_count += 1
         if len(self._found.unexpected) < MOST_SHOWN:
-            self._found.unexpected.append(str(event.get("user_id")))
+            self._found.unexpected.append(str(self._reader.user(event)))
 
     def _alter(self, number: int, name: str, sent: Any, found: Any) -> None:
         """Note a field; of an object each member that differs."""

@@ -49,10 +49,9 @@ class Tally:
 def read_tally(name: str, labels: Any, values: Any, *, limit: int, expected: Ints) -> Tally | str:
     """Return the counts of an answer, or why it is no evidence.
 
-    A service keeps the largest groups and drops the rest (Amplitude Dashboard REST API, ``limit``),
-    and the smallest are those from which most is missing. So fewer rows than the limit must have
-    come, each with a label that was sent; that they add up to the count without groups is for the
-    caller to see.
+    A service keeps the largest groups and drops the rest, and the smallest are those from which
+    most is missing. So fewer rows than the limit must have come, each with a label that was sent;
+    that they add up to the count without groups is for the caller to see.
 
     Args:
         name: The partition.

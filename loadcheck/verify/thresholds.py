@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from loadcheck.errors import Problem
 from loadcheck.measure.record import StageSpan
+from loadcheck.scenario.model import Threshold
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import (
     OWN_SCOPES,
@@ -53,19 +54,19 @@ class Aborted:
     def to_json(self) -> dict[str, Any]:
         """Return it as the results file holds it."""
         return {
-            "threshold": self.judged.threshold.expression,
+            "threshold": self.judged.threshold.check,
             "measured": self.judged.value,
             "at_s": round(self.at_s, 3),
         }
 
     def finding(self) -> Finding:
         """Return what a reader must know: the load was not what the scenario asks for."""
-        expression = self.judged.threshold.expression
+        expression = self.judged.threshold.check
         return Finding(
             check="aborted",
             verdict=Verdict.FAIL,
             summary=f"The load was stopped after {self.at_s:.1f} s: {expression} did not hold "
-            f"({_written(self.judged)}). What was sent until then was reconciled as ever.",
+            f"({_written(self.judged)}). What was sent until then was still reconciled.",
             evidence=self.to_json(),
         )
 
@@ -73,7 +74,7 @@ class Aborted:
 def _written(judged: Judged) -> str:
     value = judged.value
     if value is None:
-        return "no answer yet"
+        return "no response yet"
     units = {"ms": f"{value:,.0f} ms", "ratio": f"{100 * value:.3g} %"}
     return units.get(judged.threshold.unit, f"{value:,.6g}")
 
@@ -97,7 +98,7 @@ class ThresholdAbort:
         stages: The stages that they name.
     """
 
-    def __init__(self, thresholds: Sequence[Threshold], stages: Sequence[StageSpan]) -> None:
+    def __init__(self, thresholds: Sequence[ParsedThreshold], stages: Sequence[StageSpan]) -> None:
         begins = {"": 0.0, **{stage.name: stage.begin_s for stage in stages}}
         self._since = [
             (threshold, begins[threshold.metric.stage] + threshold.grace_s)
@@ -161,24 +162,18 @@ _GRAMMAR = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
-    """One limit.
+class ParsedThreshold(Threshold):
+    """A threshold of the scenario, its expression taken apart.
 
     Attributes:
-        expression: As written.
         metric: What is measured.
         operator: How it is compared.
         limit: With what: milliseconds, a share of 1, a number, or a number per second.
-        abort: Whether the load is stopped when it does not hold.
-        grace_s: How long after the beginning of the load, or of its stage, it is not looked at.
     """
 
-    expression: str
     metric: Metric
     operator: str
     limit: float
-    abort: bool = False
-    grace_s: float = 0.0
 
     @property
     def unit(self) -> str:
@@ -227,7 +222,7 @@ class Judged:
         verdict: What it came to.
     """
 
-    threshold: Threshold
+    threshold: ParsedThreshold
     measured: Measured | None
     verdict: Verdict
 
@@ -248,7 +243,7 @@ class Judged:
     def to_json(self) -> dict[str, Any]:
         """Return the judgement as the results file holds it."""
         return {
-            "expression": self.threshold.expression,
+            "expression": self.threshold.check,
             **{
                 name: None if figure is None or math.isinf(figure) else figure
                 for name, figure in zip(
@@ -265,36 +260,17 @@ class Figures(Protocol):
     """Where measured figures are looked up."""
 
     def measure(self, metric: Metric, /) -> Measured | None:
-        """Return the figure in the unit of :attr:`Threshold.limit`; None if there is none."""
+        """Return the figure in the unit of :attr:`ParsedThreshold.limit`; None if there is none."""
 
 
-class Limit(Protocol):
-    """A threshold as a scenario has it."""
-
-    @property
-    def check(self) -> str:
-        """The expression."""
-
-    @property
-    def abort(self) -> bool:
-        """Whether the load is stopped when it does not hold."""
-
-    @property
-    def grace_s(self) -> float:
-        """How long it is not looked at."""
-
-
-def parse(
-    expression: str, words: MetricNames, *, abort: bool = False, grace_s: float = 0.0
-) -> Threshold | Problem:
-    """Return the threshold that a text states, or what is wrong with it.
+def parse(given: Threshold, words: MetricNames) -> ParsedThreshold | Problem:
+    """Return a threshold with its expression taken apart, or what is wrong with it.
 
     Args:
-        expression: The text.
+        given: The threshold.
         words: The names of steps and stages.
-        abort: Whether the load is stopped when it does not hold.
-        grace_s: How long it is not looked at.
     """
+    expression = given.check
     match = _GRAMMAR.fullmatch(expression)
     if match is None:
         return Problem(
@@ -309,24 +285,24 @@ def parse(
     if match["unit"] not in units:
         said = f'the unit "{match["unit"]}"' if match["unit"] else "no unit"
         return Problem(message=f'"{expression}" has {said}', remedy=f"expected {metric.kind.value}")
-    threshold = Threshold(
-        expression=expression,
+    threshold = ParsedThreshold(
+        check=expression,
+        abort=given.abort,
+        grace_s=given.grace_s,
         metric=metric,
         operator=match["operator"],
         limit=float(match["value"]) * units[match["unit"]],
-        abort=abort,
-        grace_s=grace_s,
     )
-    return (abort and _never_aborts(threshold)) or threshold
+    return (given.abort and _never_aborts(threshold)) or threshold
 
 
 def parse_all(
-    limits: Sequence[Limit], words: MetricNames
-) -> tuple[tuple[Threshold, ...], dict[int, Problem]]:
+    given: Sequence[Threshold], words: MetricNames
+) -> tuple[tuple[ParsedThreshold, ...], dict[int, Problem]]:
     """Return the thresholds that parse, and what is wrong with the others by their index."""
     thresholds, problems = [], {}
-    for index, limit in enumerate(limits):
-        parsed = parse(limit.check, words, abort=limit.abort, grace_s=limit.grace_s)
+    for index, threshold in enumerate(given):
+        parsed = parse(threshold, words)
         if isinstance(parsed, Problem):
             problems[index] = parsed
         else:
@@ -334,7 +310,7 @@ def parse_all(
     return tuple(thresholds), problems
 
 
-def _never_aborts(threshold: Threshold) -> Problem | None:
+def _never_aborts(threshold: ParsedThreshold) -> Problem | None:
     """Return why a load can never be stopped for this threshold; None if it can."""
     metric = threshold.metric
     remedy = "leave out abort = true"

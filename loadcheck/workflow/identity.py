@@ -15,8 +15,8 @@ Every copy is in one bucket of each *partition*: one by send order, the others b
 hashes of its number. All of it is a pure function of the run and the number. A scenario refers to
 the labels as ``$copy.sequence`` and ``$copy.bucket1`` … ``$copy.bucket15``.
 
-There are fewer buckets than the 1,000 rows that a group-by returns (Amplitude Dashboard REST API,
-``limit``), so that a full answer proves that no group was left out.
+There are fewer buckets than the 1,000 rows to which services limit a group-by, so that a full
+answer proves that no group was left out.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.data.variety import Variety
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -43,6 +45,7 @@ class Run:
         target: What the target supplies, by name. Its values are secrets.
         copies: How many copies there will be; None if that is not known beforehand.
         users: Id of the run whose users ``$copy.userId`` gives; None: its own.
+        variety: Data files and drawn values.
     """
 
     id: str
@@ -51,10 +54,11 @@ class Run:
     target: Mapping[str, str] = field(default_factory=dict)
     copies: int | None = None
     users: str | None = None
+    variety: Variety = field(default_factory=Variety)
 
 
 def user_id(run_id: str, number: int) -> str:
-    """Return the user id of copy ``number``: longer than Amplitude's minimum of 5 characters."""
+    """Return the user id of copy ``number``: longer than any service's minimum."""
     return f"lc-{run_id}-{number:07d}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from loadcheck.documents.builder import describe
 from loadcheck.documents.document import parse_pointer
@@ -25,22 +25,6 @@ from loadcheck.workflow.expressions.values import (
 _AT = re.compile(r"(?:(body)|(query|header|path|cookie)\.([^#]+))(?:#(.*))?", re.DOTALL)
 _BEHIND_LAST: Final = frozenset({"-"})
 _FIRST: Final = frozenset({"-", "0"})
-
-
-class Edit(Protocol):
-    """One addition to, or replacement in, a step's request."""
-
-    @property
-    def step(self) -> str:
-        """The ``stepId`` it changes; "" where the caller names the step."""
-
-    @property
-    def at(self) -> str:
-        """The place in the request."""
-
-    @property
-    def value(self) -> Any:
-        """What to put there; strings may hold expressions, also deep inside."""
 
 
 class Place(NamedTuple):

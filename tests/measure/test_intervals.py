@@ -41,7 +41,7 @@ def test_the_intervals_of_a_stage_merge_to_exactly_what_the_stage_measured(
         due_ns = BEGIN + min(offset_ns, 20 * S - 1)
         stage = first if due_ns < BEGIN + 4.5 * S else second
         for each in (times, stage):
-            each.record(due_ns, due_ns, due_ns + 1000, due_ns + duration_ns)
+            each.waiting += (due_ns, due_ns, due_ns + 1000, due_ns + duration_ns)
     for name in ("response_time", "service_time"):
         merged = rows(times, name)
         for stage, part in ((first, merged[:5]), (second, merged[5:])):
@@ -57,7 +57,7 @@ def test_doubled_intervals_hold_what_wide_ones_would(samples: list[tuple[int, in
     tally = Tally(grid)
     expected = np.zeros(MOST, dtype=np.int64)
     for offset_ns, delay_ns in samples:
-        delays.record(BEGIN + offset_ns, BEGIN + offset_ns + delay_ns)
+        delays.waiting += (BEGIN + offset_ns, BEGIN + offset_ns + delay_ns)
         tally.record(BEGIN + offset_ns)
         delays.intervals()  # counted before the next doubling
         tally.counts(0)
@@ -74,11 +74,11 @@ MOST = 300
 def test_what_belongs_to_no_interval_is_in_the_whole_only() -> None:
     grid = Grid([20])
     times, tally = StepTimes(grid, has_due_time=False), Tally(grid)
-    times.record(BEGIN - 5, BEGIN - 5, BEGIN - 5, BEGIN)
+    times.waiting += (BEGIN - 5, BEGIN - 5, BEGIN - 5, BEGIN)
     grid.begin(BEGIN)
     for since_s in (-1, 0, 1, 20, 90):
         sent_ns = BEGIN + since_s * S
-        times.record(sent_ns, sent_ns, sent_ns, sent_ns + 1_000_000)
+        times.waiting += (sent_ns, sent_ns, sent_ns, sent_ns + 1_000_000)
         tally.record(sent_ns)
     assert times.response_time is None
     assert times.intervals("response_time") is None
@@ -91,7 +91,7 @@ def test_what_lasts_longer_than_an_hour_counts_as_an_hour() -> None:
     grid = Grid([1])
     grid.begin(BEGIN)
     delays = Delays(grid)
-    delays.record(BEGIN, BEGIN + 5 * HOUR_NS)
+    delays.waiting += (BEGIN, BEGIN + 5 * HOUR_NS)
     assert delays.total.above_range == 1
     row = delays.intervals().rows()[0]
     assert np.flatnonzero(row).tolist() == layout(DIGITS).places(np.array([3_600_000_000])).tolist()
@@ -103,7 +103,7 @@ def test_thousands_of_samples_pass_through() -> None:
     times = StepTimes(grid, has_due_time=True)
     for number in range(5000):
         due_ns = BEGIN + number * 1_000_000
-        times.record(due_ns, due_ns, due_ns + 1000, due_ns + 2_000_000)
+        times.waiting += (due_ns, due_ns, due_ns + 1000, due_ns + 2_000_000)
     assert rows(times, "response_time").sum(axis=1).tolist() == [1000] * 5 + [0] * 15
     assert times.response_time is not None
     assert times.response_time.percentile_ms(50) == pytest.approx(2.0, rel=1e-3)
@@ -114,7 +114,7 @@ def test_of_each_time_the_part_that_may_be_our_own_is_known() -> None:
     times = StepTimes(None, has_due_time=True, stalls=stalls)
     stalls.add(BEGIN + 2 * S, BEGIN + 8 * S)
     # started 1 s late, sent 0.5 s later, and under way while we stood still for 6 s
-    times.record(BEGIN, BEGIN + S, BEGIN + S * 3 // 2, BEGIN + 9 * S)
+    times.waiting += (BEGIN, BEGIN + S, BEGIN + S * 3 // 2, BEGIN + 9 * S)
     assert times.response_time is not None
     assert times.response_time_low is not None
     assert times.response_time.max_ns == 9 * S
@@ -127,7 +127,7 @@ def test_a_stall_counts_before_anybody_has_noticed_it() -> None:
     stalls = Stalls()
     times = StepTimes(None, has_due_time=True, stalls=stalls)
     stalls.next_turn_ns = BEGIN + S
-    times.record(BEGIN, BEGIN, BEGIN, BEGIN + 7 * S)
+    times.waiting += (BEGIN, BEGIN, BEGIN, BEGIN + 7 * S)
     assert times.service_time_low.max_ns == S
     stalls.add(BEGIN + S, BEGIN + 7 * S + 5)  # the one that should have had its turn
     assert [pause.length_ns for pause in stalls.pauses] == [6 * S + 5]

@@ -3,17 +3,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from loadcheck.measure.record import StageSpan
+from loadcheck.scenario.model import Threshold
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Threshold, ThresholdAbort, apply_abort, parse
+from loadcheck.verify.thresholds import ParsedThreshold, ThresholdAbort, apply_abort, parse
 from loadcheck.verify.verdict import Verdict
 
 WORDS = MetricNames(steps=["send"], stages=["burst"])
 BURST = StageSpan(name="burst", begin_s=60, end_s=90, first=0, last=1)
 
 
-def threshold(expression: str, *, abort: bool = True, grace_s: float = 10) -> Threshold:
-    parsed = parse(expression, WORDS, abort=abort, grace_s=grace_s)
-    assert isinstance(parsed, Threshold), parsed
+def threshold(expression: str, *, abort: bool = True, grace_s: float = 10) -> ParsedThreshold:
+    parsed = parse(Threshold(check=expression, abort=abort, grace_s=grace_s), WORDS)
+    assert isinstance(parsed, ParsedThreshold), parsed
     return parsed
 
 

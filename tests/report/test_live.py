@@ -10,7 +10,7 @@ from loadcheck.cli.terminal import Drawn
 from loadcheck.measure import Histogram
 from loadcheck.report import live
 from loadcheck.verify.metrics import Kind, Measured, Metric
-from loadcheck.verify.thresholds import Judged, Threshold
+from loadcheck.verify.thresholds import Judged, ParsedThreshold
 from loadcheck.verify.verdict import Verdict
 
 WIDTHS = (60, 80, 120, 200)
@@ -24,8 +24,8 @@ def times() -> Histogram:
 
 
 def judged(expression: str, value: float | None, verdict: Verdict) -> Judged:
-    threshold = Threshold(
-        expression=expression,
+    threshold = ParsedThreshold(
+        check=expression,
         metric=Metric(name="p99", kind=Kind.DURATION),
         operator="<",
         limit=250.0,
@@ -69,6 +69,10 @@ class Run:
     checked: bool = True
     standing: Sequence[Judged] = STANDING
     times: Histogram = field(default_factory=times)
+
+    @property
+    def outline(self) -> Run:
+        return self
 
     async def wait(self, seconds: float) -> None:
         raise NotImplementedError

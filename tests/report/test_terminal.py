@@ -92,7 +92,7 @@ def test_a_lag_is_shown_as_the_interval_that_it_is(document: Document) -> None:
 
 def test_bounds_are_shown_as_such(document: Document) -> None:
     document["consistency"] |= {"lower": 21_000, "upper": 21_600}
-    assert "expected 21,000 … 21,600" in shown(document)
+    assert "expected 21,000 to 21,600" in shown(document)
 
 
 def test_a_run_that_was_killed(document: Document) -> None:

@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from loadcheck.verify.export import MOST_SHOWN, Altered, Compared, Comparison, ExportError, events
+from loadcheck.verify.export import (
+    MOST_SHOWN,
+    Altered,
+    Compared,
+    Comparison,
+    EventReader,
+    ExportError,
+    events,
+)
 
 RUN = "r1"
 
@@ -42,14 +50,18 @@ def compare(
     indeterminate: tuple[int, ...] = (),
     each: int = 1,
 ) -> Compared:
-    comparison = Comparison(
+    reader = EventReader(
         number=_number,
-        expected=lambda number: [event(number, place) for place in range(each)],
+        user=lambda found: found.get("user_id"),
         fields={
             name: lambda found, name=name: found.get(name)  # type: ignore[misc]
             for name in ("$insert_id", "event_properties", "user_id")
         },
         key="$insert_id",
+    )
+    comparison = Comparison(
+        reader,
+        lambda number: [event(number, place) for place in range(each)],
         acknowledged=BitMap(range(acknowledged)),
         indeterminate=BitMap(indeterminate),
         events_per_copy=each,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.errors import Problem
-from loadcheck.scenario.model import Threshold as Limit
+from loadcheck.scenario.model import Threshold
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Threshold, parse, parse_all
+from loadcheck.verify.thresholds import ParsedThreshold, parse, parse_all
 from loadcheck.verify.verdict import Verdict
 
 WORDS = MetricNames(
@@ -19,9 +19,9 @@ WORDS = MetricNames(
 )
 
 
-def threshold(expression: str, *, abort: bool = False) -> Threshold:
-    parsed = parse(expression, WORDS, abort=abort)
-    assert isinstance(parsed, Threshold), parsed
+def threshold(expression: str, *, abort: bool = False) -> ParsedThreshold:
+    parsed = parse(Threshold(check=expression, abort=abort), WORDS)
+    assert isinstance(parsed, ParsedThreshold), parsed
     return parsed
 
 
@@ -104,16 +104,16 @@ def test_the_parts_of_a_duration_metric() -> None:
     ],
 )
 def test_what_does_not_parse(expression: str, message: str, remedy: str) -> None:
-    problem = parse(expression, WORDS)
+    problem = parse(Threshold(check=expression), WORDS)
     assert isinstance(problem, Problem)
     assert message in problem.message
     assert remedy in problem.remedy
 
 
 def test_all_problems_are_told_with_their_place() -> None:
-    limits = [Limit(check=check) for check in ("lost == 0", "nope", "rate > 5", "x < 1")]
+    limits = [Threshold(check=check) for check in ("lost == 0", "nope", "rate > 5", "x < 1")]
     good, bad = parse_all(limits, WORDS)
-    assert [t.expression for t in good] == ["lost == 0", "rate > 5"]
+    assert [t.check for t in good] == ["lost == 0", "rate > 5"]
     assert sorted(bad) == [1, 3]
 
 
@@ -196,7 +196,7 @@ def test_no_sample_is_unknown_never_a_pass() -> None:
 
 
 def test_a_load_without_stages_says_so() -> None:
-    problem = parse("burst: rate > 1", MetricNames(steps=[]))
+    problem = parse(Threshold(check="burst: rate > 1"), MetricNames(steps=[]))
     assert isinstance(problem, Problem)
     assert problem.remedy == "only an open load has stages"
 
@@ -218,11 +218,11 @@ def test_the_stage_is_part_of_the_metric() -> None:
     ],
 )
 def test_what_can_never_abort_a_load(expression: str, message: str) -> None:
-    problem = parse(expression, WORDS, abort=True)
+    problem = parse(Threshold(check=expression, abort=True), WORDS)
     assert isinstance(problem, Problem)
     assert message in problem.message
     assert problem.remedy == "leave out abort = true"
-    assert isinstance(parse(expression, WORDS), Threshold)
+    assert isinstance(parse(Threshold(check=expression), WORDS), ParsedThreshold)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Exchange, Failure, Request, retry_after_s
 from loadcheck.workflow.runtime.program import MAX_JUMPS
-from tests.workflow.workbench import Bench, Edit, Reply, Ride, drive, give_up, workflow
+from tests.workflow.workbench import Bench, Reply, Ride, drive, give_up, workflow
 
 SEARCH = {"operationId": "search"}
 

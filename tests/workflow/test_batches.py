@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.errors import WorkflowError
+from loadcheck.scenario.model import Batch, Edit
 from loadcheck.workflow import Plan, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.runtime.batch import MAX_RESENDS, BatchSpec
+from loadcheck.workflow.runtime.batch import MAX_RESENDS
 
 LIBRARY = Path(__file__).resolve().parents[2] / "loadcheck" / "library" / "amplitude"
 RUN = Run(id="run0run0run0", start_day="20260101", end_day="20260103", copies=1000)
@@ -26,13 +26,6 @@ REFUSED = (
     "$response.body#/events_with_invalid_fields",
     "$response.body#/silenced_events",
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Edit:
-    step: str
-    at: str
-    value: Any
 
 
 INSERT_ID = Edit("uploadEvents", "body#/events/0/insert_id", "$copy.insertId")
@@ -56,7 +49,8 @@ def settings(*edits: Edit, **changes: Any) -> Settings:
         },
         "overlay": [INSERT_ID, *edits],
         "criteria": {"uploadEvents": [TAKEN]},
-        "together": BatchSpec(step="uploadEvents", events=EVENTS, refused=REFUSED),
+        "ingest": "uploadEvents",
+        "together": Batch(events=EVENTS, refused=REFUSED),
     }
     return Settings(**{**given, **changes})
 
@@ -226,9 +220,9 @@ def test_a_retry_is_the_very_same_request() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"together": BatchSpec(step="uploadEvents", events="body#/nothing")}, "no array"),
-        ({"together": BatchSpec(step="uploadEvents", events="query.x")}, "no place in a JSON"),
-        ({"together": BatchSpec(step="segmentEvent", events=EVENTS)}, "more than one step"),
+        ({"together": Batch(events="body#/nothing")}, "no array"),
+        ({"together": Batch(events="query.x")}, "no place in a JSON"),
+        ({"ingest": "segmentEvent"}, "more than one step"),
         ({"query": "each"}, "more than one step"),
     ],
 )

@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 import loadcheck
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow import Answer, Flow, Plan, Role, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause
 from tests.workflow.influxdb_server import Store, application, serving
-from tests.workflow.workbench import RUN, Edit, give_up
+from tests.workflow.workbench import RUN, give_up
 
 LIBRARY = Path(loadcheck.__file__).parent / "library" / "influxdb"
 PROFILE = tomllib.loads((LIBRARY / "profile.toml").read_text(encoding="utf-8"))

@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from loadcheck.errors import WorkflowError
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow import lint
-from tests.workflow.workbench import Bench, Edit, Reply, drive, give_up, workflow
+from tests.workflow.workbench import Bench, Reply, drive, give_up, workflow
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Request
-from tests.workflow.workbench import OPENAPI, Bench, Edit, Reply, drive, give_up, workflow
+from tests.workflow.workbench import OPENAPI, Bench, Reply, drive, give_up, workflow
 
 
 def first(bench: Bench, step: dict[str, Any], inputs: dict[str, Any] | None = None) -> Request:

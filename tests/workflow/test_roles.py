@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from loadcheck.errors import WorkflowError
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow import Plan, Role
 from loadcheck.workflow.exchange import Request
-from tests.workflow.workbench import Bench, Edit, Reply, drive, give_up, workflow
+from tests.workflow.workbench import Bench, Reply, drive, give_up, workflow
 
 
 def step(name: str, *uses: str, **fields: Any) -> dict[str, Any]:

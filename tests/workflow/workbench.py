@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from loadcheck.errors import WorkflowError
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow import Flow, Plan, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.identity import Run
@@ -58,13 +59,6 @@ OPENAPI: dict[str, Any] = {
         },
     },
 }
-
-
-@dataclass(frozen=True)
-class Edit:
-    step: str
-    at: str
-    value: Any
 
 
 def run_filter(operator: str, value: str) -> dict[str, Any]:

@@ -107,12 +107,12 @@ _WITHOUT_BODY = (b"GET ", b"HEAD ", b"OPTIONS ", b"DELETE ")
 
 def plain(request: Request) -> bytes:
     """Return the bytes of a request with its body as it is."""
-    body = request.body
+    _, _, head, body = request
     if body:
-        return b"%bcontent-length: %d\r\n\r\n%b" % (request.head, len(body), body)
-    if request.head.startswith(_WITHOUT_BODY):
-        return request.head + b"\r\n"
-    return request.head + b"content-length: 0\r\n\r\n"
+        return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    if head.startswith(_WITHOUT_BODY):
+        return head + b"\r\n"
+    return head + b"content-length: 0\r\n\r\n"
 
 
 def gzipped(request: Request) -> bytes:

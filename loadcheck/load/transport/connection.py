@@ -14,14 +14,21 @@ from loadcheck.load.transport.coding import CodingError, Encode, decoded
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
+    CUT_OFF,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     RESTED_NS,
     TransportSettings,
+    cut_off,
     kept_s,
 )
-from loadcheck.load.transport.tls import CUT_OFF, cut_off
-from loadcheck.workflow.exchange import Exchange, Failure, Request, RetriedExchange
+from loadcheck.workflow.exchange import (
+    Exchange,
+    Failure,
+    Request,
+    RetriedExchange,
+    SentExchange,
+)
 
 _now_ns = time.monotonic_ns
 _FIRST_STATUS = 100
@@ -59,12 +66,14 @@ class _Known(NamedTuple):
 
     Attributes:
         head: Its bytes, up to and with the empty line.
+        head_bytes: How many they are.
         size: The length of the whole answer.
         status: What the parser made of it.
         headers: Likewise.
     """
 
     head: bytes
+    head_bytes: int
     size: int
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -182,9 +191,9 @@ class Connection(asyncio.Protocol):
             and not self._heard_ns
             and not self._without_body
         ):
-            self._answered(known.status, known.headers, data[len(known.head) :])
-            return
-        self._read(data)
+            self._answered(known.status, known.headers, data[known.head_bytes :])
+        else:
+            self._read(data)
 
     def eof_received(self) -> bool:
         """Let the connection be closed."""
@@ -279,7 +288,7 @@ class Connection(asyncio.Protocol):
         if first_sent_ns:
             self._exchange = RetriedExchange(request, sent_ns=first_sent_ns)
         else:
-            self._exchange = Exchange(request, sent_ns=now)
+            self._exchange = SentExchange(request, now)
         self._active[self] = None
         self._transport.write(data)
 
@@ -352,8 +361,10 @@ class Connection(asyncio.Protocol):
             return
         if self._coding or self._chunked:
             return
+        head_bytes = len(data) - self._body_bytes
         self._known = _Known(
-            head=data[: len(data) - self._body_bytes],
+            head=data[:head_bytes],
+            head_bytes=head_bytes,
             size=len(data),
             status=self._status,
             headers=self._headers,

@@ -17,8 +17,7 @@ from loadcheck.load.transport.coding import gzipped, plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import failure_of, in_words
-from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings, client_context
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 
@@ -55,6 +54,10 @@ class Pool:
         settings: How many there may be, how they are opened and used.
         active: The connections with a request under way, in the order in which they were sent.
         repeat: Tells whether a lost request may be sent again, and counts it.
+
+    Attributes:
+        idle: Connections without a request; the last used, which is to be used again first, is the
+            last.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class Pool:
         self._active = active
         self._encode = plain if settings.compress == "none" else gzipped
         self._repeat = repeat
-        self._idle: dict[Connection, None] = {}  # the last used is the first to be used again
+        self.idle: dict[Connection, None] = {}
         self._waiting: deque[PendingRequest] = deque()
         # only for connections that have just been opened
         self._again: deque[PendingRequest] = deque()
@@ -86,11 +89,8 @@ class Pool:
         self._opening = 0
         self._closing = False
 
-    def submit(self, request: Request, sink: Sink) -> None:
-        """Send at once over an idle connection, or queue for the next that opens or is free."""
-        if self._idle:
-            self._idle.popitem()[0].send(request, sink)
-            return
+    def queue(self, request: Request, sink: Sink) -> None:
+        """Queue a request for the next connection that opens or is free."""
         self._waiting.append(PendingRequest(request, sink, _now_ns() + self._waiting_ns))
         self._open_more()
 
@@ -112,11 +112,11 @@ class Pool:
         for queue in (self._again, self._waiting):
             while queue and queue[0].until_ns <= now_ns:
                 unsent(queue.popleft(), "no connection became free in time")
-        while self._idle:
-            oldest = next(iter(self._idle))
+        while self.idle:
+            oldest = next(iter(self.idle))
             if now_ns - oldest.idle_since_ns <= self._max_idle_ns:
                 break
-            del self._idle[oldest]
+            del self.idle[oldest]
             oldest.abort()
 
     def abort(self) -> None:
@@ -128,8 +128,8 @@ class Pool:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.popitem()[0].abort()
+        while self.idle:
+            self.idle.popitem()[0].abort()
 
     # what a connection calls
 
@@ -141,7 +141,7 @@ class Pool:
         elif self._closing:
             connection.abort()
         else:
-            self._idle[connection] = None
+            self.idle[connection] = None
 
     def keep(self, max_idle_s: float) -> None:
         """Use no connection that has been idle for longer: the server ends those."""
@@ -149,12 +149,12 @@ class Pool:
 
     def leaving(self, connection: Connection) -> None:
         """Give a connection no further request."""
-        self._idle.pop(connection, None)
+        self.idle.pop(connection, None)
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection that has ended and replace it if requests wait."""
         self._open -= 1
-        self._idle.pop(connection, None)
+        self.idle.pop(connection, None)
         self._open_more()
 
     def stale(self, request: Request, sink: Sink, sent_ns: int) -> bool:

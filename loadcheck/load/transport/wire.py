@@ -52,7 +52,10 @@ class WireTransport:
         pool = self._pools.get(request.origin)
         if pool is None:
             pool = self._pool(request.origin)
-        pool.submit(request, sink)
+        if pool.idle:
+            pool.idle.popitem()[0].send(request, sink)
+        else:
+            pool.queue(request, sink)
 
     async def warm(self, origin: Origin, connections: int) -> None:
         """Open connections that are about to be needed, at a bounded rate."""

@@ -12,8 +12,7 @@ from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Known, Metric
-from loadcheck.verify.thresholds import Aborted
-from loadcheck.verify.thresholds import Threshold as Parsed
+from loadcheck.verify.thresholds import Aborted, ParsedThreshold
 from loadcheck.verify.verdict import Verdict
 
 WARM_UP, MEASURED = "warm-up", "probe"
@@ -70,6 +69,8 @@ class ProbeTemplate:
             stages=stages,
             events_per_copy=given.events_per_copy,
             copies_per_request=given.copies_per_request,
+            workers=given.workers,
+            prefixes=given.prefixes,
         )
 
     def _stages(self, rate: float) -> list[Stage]:
@@ -94,7 +95,7 @@ class ProbeTemplate:
         return replace(self.scenario, load=load, thresholds=thresholds, document=document)
 
 
-def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> ProbeTemplate:
+def probing(scenario: Scenario, thresholds: Sequence[ParsedThreshold]) -> ProbeTemplate:
     """Return what all probes of a scenario share.
 
     Args:
@@ -109,7 +110,7 @@ def probing(scenario: Scenario, thresholds: Sequence[Parsed]) -> ProbeTemplate:
         if not threshold.metric.stage
     }
     for threshold in thresholds:
-        check, metric = threshold.expression.strip(), threshold.metric
+        check, metric = threshold.check.strip(), threshold.metric
         if metric.stage or _is_sized(metric):
             left_out.append(check)
         elif metric.known is Known.MEANWHILE:
@@ -155,7 +156,7 @@ class EarlyFailDetector:
 
     def __init__(
         self,
-        thresholds: Sequence[Parsed],
+        thresholds: Sequence[ParsedThreshold],
         stages: Sequence[StageSpan],
         *,
         alone: str | None = None,
@@ -182,7 +183,9 @@ class EarlyFailDetector:
                 return Aborted(judged=replace(judged, verdict=Verdict.FAIL), at_s=elapsed_s)
         return None
 
-    def _is_lost(self, threshold: Parsed, measured: float | None, figures: RunFigures) -> bool:
+    def _is_lost(
+        self, threshold: ParsedThreshold, measured: float | None, figures: RunFigures
+    ) -> bool:
         """Return whether a limit will be broken at the end, whatever is still to come."""
         metric, span = threshold.metric, self._spans[threshold.metric.stage]
         planned = span.last - span.first

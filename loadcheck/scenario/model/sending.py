@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Edit:
     """One addition to, or replacement in, a step's request: an entry of the overlay.
 
@@ -33,7 +33,7 @@ class Workflow:
 
     Attributes:
         document: Path of the Arazzo document.
-        name: What the user called it: a shipped name ("amplitude") or the path as written.
+        name: What the user called it: the name of a shipped one, or the path as written.
         id: The ``workflowId``; None if the document has only one.
         sources: Source description name → file or URL that stands in for its ``url``.
         strict: Refuse what is accepted with a warning otherwise.

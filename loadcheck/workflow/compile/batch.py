@@ -17,7 +17,7 @@ from loadcheck.workflow.expressions.values import (
     uses_of,
 )
 from loadcheck.workflow.overlay import parse_place, put
-from loadcheck.workflow.runtime.batch import Batch
+from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.program import CompiledWorkflow, Step
 
 _MARK: Final = "@@events of the copies@@"
@@ -29,7 +29,7 @@ def compile_batch(
     machine: CompiledWorkflow,
     step: Step,
     refused: Sequence[Evaluate],
-) -> Batch:
+) -> CompiledBatch:
     """Compile the request of several copies.
 
     Args:
@@ -63,7 +63,7 @@ def compile_batch(
         body = b"%b[%b]%b" % (begin, b",".join(written), end)
         return template.render(first)._replace(body=body)
 
-    return Batch(
+    return CompiledBatch(
         machine=machine,
         step=step,
         render=render,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
+from loadcheck.data.values import SpecError
 from loadcheck.documents.document import MISSING, read_document
-from loadcheck.documents.problems import Report
+from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
-from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
+from loadcheck.scenario.model import Batch, Edit
+from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, sample
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import Unit
+from loadcheck.workflow.copydata import PER_COPY, CopyData
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
@@ -26,8 +29,7 @@ from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot
 from loadcheck.workflow.files import with_files
 from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
-from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.batch import Batch, BatchSpec, transfers
+from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 EXAMPLE_TIME_MS: Final = 1_700_000_000_000
@@ -52,7 +54,8 @@ class Settings:
         secrets: Values that must appear in no problem.
         query: "after": observer steps are run by the reconciliation alone. "each": by every copy
             as well.
-        together: How copies share requests; None if each has its own.
+        ingest: The step that copies share, where they share requests.
+        together: How they do; None if each has its own.
         fetch: Reads source descriptions that are URLs; None refuses them.
         cookies: Whether a copy keeps the cookies that it is given.
         folder: Where files are that the scenario puts into requests; None: the document's folder.
@@ -70,7 +73,8 @@ class Settings:
     criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     query: Literal["after", "each"] = "after"
-    together: BatchSpec | None = None
+    ingest: str | None = None
+    together: Batch | None = None
     fetch: Fetch | None = None
     cookies: bool = False
     folder: Path | None = None
@@ -94,7 +98,7 @@ def compile_plan(settings: Settings) -> Plan:
     overlay: dict[str, list[Edit]] = {}
     for edit in settings.overlay:
         value = _with_files(edit.value, settings, f"overlay.{edit.at}")
-        overlay.setdefault(edit.step, []).append(_Edit(edit.step, edit.at, value))
+        overlay.setdefault(edit.step, []).append(replace(edit, value=value))
     program = Linker(
         ScenarioBindings(
             run=settings.run,
@@ -160,16 +164,14 @@ def _inputs(
     return values, noted
 
 
-class _Edit(NamedTuple):
-    """An edit with the files that it names in their places."""
-
-    step: str
-    at: str
-    value: Any
-
-
 def _with_files(value: Any, settings: Settings, key: str) -> Any:
-    return with_files(value, settings.folder or settings.document.parent, settings.run.id, key)
+    folder, run = settings.folder or settings.document.parent, settings.run
+    try:
+        drawn = CopyData(run.variety).inline(value, key)
+    except SpecError as error:
+        problem = Problem(message=error.message, key=key, remedy=error.remedy)
+        raise WorkflowError(problem) from None
+    return with_files(drawn, folder, run.id, key)
 
 
 def _example(run: Run) -> Frame:
@@ -224,7 +226,7 @@ def _plan(
                 timeout_s=None if step.model is None else step.model.timeout_s,
             )
         )
-    batch = _batch(settings.together, main, end, words) if settings.together else None
+    batch = _batch(settings, main, end, words) if settings.together else None
     if report.errors:
         raise WorkflowError(report.problems)
     unsent: Counter[str] = Counter()
@@ -255,17 +257,19 @@ def _plan(
 
 
 def _batch(
-    together: BatchSpec, main: Unit, end: int, words: Mapping[str, frozenset[str]]
-) -> Batch | None:
+    settings: Settings, main: Unit, end: int, words: Mapping[str, frozenset[str]]
+) -> CompiledBatch | None:
     """Compile the request that copies share; None if what is wrong was reported."""
     report = main.book.scribe.report
-    steps = main.steps[:end]
-    if len(steps) != 1 or steps[0].name != together.step or transfers(steps[0].step):
+    steps, ingest, together = main.steps[:end], settings.ingest, settings.together
+    if together is None:
+        return None
+    if len(steps) != 1 or steps[0].name != ingest or transfers(steps[0].step):
         names = ", ".join(step.name for step in steps)
         problem = Problem(
             message="copies cannot share requests: each has to run more than one step",
             key="load.copies_per_request",
-            remedy=f"it needs a workflow whose copies run {together.step} alone; they run {names}",
+            remedy=f"it needs a workflow whose copies run {ingest} alone; they run {names}",
         )
         report.add(problem)
         return None
@@ -274,7 +278,7 @@ def _batch(
         return None
     main.finish()
     known = batch.uses.union(*(words.get(word, frozenset()) for word in batch.uses))
-    per_copy = sorted(word for word in known if word.startswith(COPY))
+    per_copy = sorted(word for word in known if word.startswith(PER_COPY))
     if per_copy:
         problem = Problem(
             message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"

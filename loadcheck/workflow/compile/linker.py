@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
 from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
 from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, Unit
@@ -19,7 +20,6 @@ from loadcheck.workflow.description.model import StepSignature
 from loadcheck.workflow.expressions.scope import Declared, Scope
 from loadcheck.workflow.expressions.values import uses_of
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.overlay import Edit
 from loadcheck.workflow.runtime.program import MAX_DEPTH, Inputs, Step
 
 MAX_STEPS: Final = 20_000

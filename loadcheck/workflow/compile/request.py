@@ -101,7 +101,9 @@ def _renderer(
         request = Request(index, origin, head, body)
         return lambda _: request
     if isinstance(head, bytes) and not isinstance(body, bytes):
-        return lambda frame: Request(index, origin, head, body(frame))
+        # as Request() makes it, without a call of Python's own
+        make = tuple.__new__
+        return lambda frame: make(Request, (index, origin, head, body(frame)))
     if isinstance(body, bytes) and not isinstance(head, bytes):
         return lambda frame: Request(index, origin, head(frame), body)
 

@@ -14,8 +14,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING, parse_pointer
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
 from loadcheck.workflow.description import model
@@ -37,7 +38,7 @@ from loadcheck.workflow.expressions.values import (
     as_text,
     uses_of,
 )
-from loadcheck.workflow.overlay import Edit, parse_place, put
+from loadcheck.workflow.overlay import parse_place, put
 
 BODY: Final = "Request Body Object"
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from loadcheck.documents.document import MISSING
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
+from loadcheck.scenario.model import Batch, Edit
 from loadcheck.workflow.compile.batch import compile_batch
 from loadcheck.workflow.compile.criteria import compile_criterion, simple
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
@@ -38,8 +39,7 @@ from loadcheck.workflow.expressions.values import (
     as_dynamic,
     uses_of,
 )
-from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.batch import Batch, BatchSpec
+from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.interpreter import store_cookies, with_cookies
 from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
 
@@ -274,7 +274,7 @@ class Unit:
             step.criteria = (kept, *criteria)
             step.render = _sending_cookies(render)
 
-    def compile_batch(self, unit: StepDraft, together: BatchSpec) -> Batch | None:
+    def compile_batch(self, unit: StepDraft, together: Batch) -> CompiledBatch | None:
         """Compile the request in which copies share a step; None if what is wrong was reported."""
         if unit.draft is None:
             return None

@@ -209,7 +209,8 @@ def _response(expression: Expression) -> Dynamic:
         except ValueError:
             return MISSING
 
-    return Dynamic(text=expression.text, evaluate=evaluate)
+    member = tokens[0] if len(tokens) == 1 else None
+    return Dynamic(text=expression.text, evaluate=evaluate, member=member)
 
 
 def _whole_body(exchange: Exchange) -> Any:

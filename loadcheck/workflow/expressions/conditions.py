@@ -10,9 +10,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from loadcheck.documents.document import MISSING
+from loadcheck.workflow.exchange import UNREAD
 from loadcheck.workflow.expressions.grammar import (
     BRACED_CONDITION,
     CONDITION,
@@ -247,8 +248,14 @@ class _Parser:
         )
 
 
+class _Member(NamedTuple):
+    name: str
+
+
 def _mark(expression: Expression, dynamic: Dynamic) -> Any:
-    """Mark the plain status code, whose comparison has a short way."""
+    """Mark the plain status code and members of the body, whose comparisons have short ways."""
+    if dynamic.member is not None:
+        return _Member(dynamic.member)
     return "status" if expression.root == "statusCode" and not dynamic.uses else None
 
 
@@ -290,6 +297,8 @@ def _comparison(name: str, left: Node, right: Node) -> Node:
                 return relate(value, fixed_right)
             return compare(name, value, fixed_right)
 
+        if isinstance(fixed_left, _Member):
+            return _short(fixed_left.name, relate, fixed_right, number), None
         return number, None
 
     def general(frame: Frame) -> bool:
@@ -300,3 +309,27 @@ def _comparison(name: str, left: Node, right: Node) -> Node:
         )
 
     return general, None
+
+
+def _short(
+    member: str,
+    relate: Callable[[Any, Any], bool],
+    fixed: float,
+    otherwise: Callable[[Frame], bool],
+) -> Callable[[Frame], bool]:
+    """Return the comparison of a whole number in the answer's body: every copy makes it."""
+
+    def holds(frame: Frame) -> bool:
+        body = frame[0].parsed
+        if body is UNREAD:
+            try:
+                body = frame[0].json()
+            except ValueError:
+                return otherwise(frame)
+        if type(body) is dict:
+            value = body.get(member)
+            if type(value) is int:
+                return relate(value, fixed)
+        return otherwise(frame)
+
+    return holds

@@ -28,24 +28,8 @@ _FOR_NOW: Final = frozenset({408, 429})
 """Refusals of the whole request for the time being, whatever they name (RFC 9110, RFC 6585)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSpec:
-    """How copies share a request.
-
-    Attributes:
-        step: The step that sends it.
-        events: The array of events: ``body#/json/pointer``.
-        refused: Expressions for the indexes in it that an answer refuses: numbers, in arrays and
-            objects of any depth.
-    """
-
-    step: str
-    events: str
-    refused: Sequence[str] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Batch:
+class CompiledBatch:
     """A compiled request of several copies.
 
     Attributes:
@@ -69,7 +53,9 @@ Refuse = Callable[[Sequence[int]], None]
 """Told the places of copies, in the batch as it began, whose events the service refused by name."""
 
 
-def run_batch(batch: Batch, frames: list[Frame], retry: RetryPolicy, refuse: Refuse) -> Flow[bool]:
+def run_batch(
+    batch: CompiledBatch, frames: list[Frame], retry: RetryPolicy, refuse: Refuse
+) -> Flow[bool]:
     """Send the events of some copies until they are taken, or there is no point any more.
 
     A service that refuses the request because of single events says which. Those are given up, and
@@ -104,7 +90,7 @@ def run_batch(batch: Batch, frames: list[Frame], retry: RetryPolicy, refuse: Ref
 
 
 def _attempts(
-    batch: Batch, request: Request, frame: Frame, retry: RetryPolicy, copies: int
+    batch: CompiledBatch, request: Request, frame: Frame, retry: RetryPolicy, copies: int
 ) -> Flow[tuple[bool, Exchange, set[int]]]:
     """Send one request, retrying while worthwhile; return the result and the rejected copies."""
     step = batch.step
@@ -124,7 +110,7 @@ def _attempts(
         attempt += 1
 
 
-def _named(batch: Batch, frame: Frame, exchange: Exchange, copies: int) -> set[int]:
+def _named(batch: CompiledBatch, frame: Frame, exchange: Exchange, copies: int) -> set[int]:
     """Return the copies, by their place in the request, that an answer refuses for good."""
     if exchange.failure is not None or exchange.status in _FOR_NOW:
         return set()

@@ -138,7 +138,7 @@ def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -
         if not success:
             action = yield from _recover(machine, step, frame, request, exchange, retry)
             success = action is None
-        if step.follows:
+        if step.outputs or step.on_success:
             action = _follow(step, frame, action, success=success)
         if action is None:
             position += 1

@@ -10,10 +10,10 @@ from typing import Any
 
 from loadcheck.documents.document import MISSING
 from loadcheck.errors import Problem
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, UnsendableError
-from loadcheck.workflow.overlay import Edit
-from loadcheck.workflow.runtime.batch import Batch, Refuse, run_batch
+from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
 from loadcheck.workflow.runtime.interpreter import judge, run, run_step
 from loadcheck.workflow.runtime.program import (
     CallContext,
@@ -192,7 +192,7 @@ class Plan:
     _inputs: Inputs | None = field(repr=False)
     _fill: Callable[[Frame], None] | None = field(repr=False)
     _journey: bool = field(repr=False)
-    _batch: Batch | None = field(repr=False)
+    _batch: CompiledBatch | None = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
     _given: Callable[[Frame], dict[str, Any]] = field(repr=False)
 

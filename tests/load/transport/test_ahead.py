@@ -97,7 +97,7 @@ async def test_idle_connections_that_the_server_closes_are_forgotten() -> None:
         await wire.warm(origin, 10)
         await anyio.sleep(0.3)
         pool = wire._pools[origin]
-        assert (len(pool._idle), pool._open) == (0, 0)
+        assert (len(pool.idle), pool._open) == (0, 0)
 
 
 async def test_a_warm_connection_may_be_stale_too(monkeypatch: pytest.MonkeyPatch) -> None:

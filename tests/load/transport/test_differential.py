@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from loadcheck.load.retry import attempt_outcome
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.wire import wire_transport
+from loadcheck.scenario.model import Edit
 from loadcheck.workflow import Plan, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.identity import Run
@@ -58,13 +58,6 @@ class Came(NamedTuple):
     outcome: str
     success: bool
     answered: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Edit:
-    step: str
-    at: str
-    value: Any
 
 
 def plan_for(emulator: Running) -> Plan:
