@@ -76,14 +76,14 @@ def compare(
         typer.Option(
             "--format",
             "-f",
-            help="markdown is for a pull request.",
+            help="Output format; markdown for pull requests.",
             show_default="by the name of --output, else text",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
+        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
     ] = None,
     allow_missing: Annotated[
         bool,
@@ -191,9 +191,9 @@ def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) ->
 
         return printable_json(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
     if kind is Format.MARKDOWN:
-        from loadcheck.report.markdown import markdown  # noqa: PLC0415
+        from loadcheck.report.markdown import comparison_markdown  # noqa: PLC0415
 
-        return markdown(document).encode()
+        return comparison_markdown(document).encode()
     from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
     from loadcheck.report import comparison  # noqa: PLC0415
 

@@ -11,21 +11,28 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
+    KeepGoing,
     Live,
     Markdown,
     Output,
     Page,
+    Prefixes,
+    Profile,
     Quiet,
+    Scheduler,
     Seed,
     Servers,
     Sets,
     Sources,
     Strict,
+    WorkersOption,
     overrides,
     placed,
+    shared,
 )
 
 if TYPE_CHECKING:
@@ -36,10 +43,12 @@ def run(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -52,8 +61,12 @@ def run(
     consent: Live = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    scheduler: Scheduler = None,
+    keep_going: KeepGoing = False,
 ) -> None:
-    """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
+    """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415
@@ -65,9 +78,17 @@ def run(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
-    loaded = scenarios.load(scenario, overrides=overrides(sets, sources, servers, strict=strict))
+    environment = scenarios.environment(env_file)
+    changes = overrides(sets, sources, servers, strict=strict)
+    loaded = scenarios.load(
+        scenario,
+        overrides=[*shared(workers, prefixes), *changes],
+        profile=profile,
+        env=environment,
+    )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = pipeline.Options(
@@ -76,6 +97,7 @@ def run(
         replace=force,
         seed=seed,
         consent=consent,
+        workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
     )
     view: Watch
     if quiet:

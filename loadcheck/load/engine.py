@@ -15,6 +15,7 @@ from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Begin, Rules, Runner
+from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.settings import TransportSettings
@@ -45,6 +46,7 @@ class LoadSpec:
         retry: What is done about an attempt that failed.
         limits: Step → what it may ask of the service, over all copies.
         drain_s: How long to wait for the copies under way when the last one has started.
+        part: The part of the load that is sent here; None: all of it.
     """
 
     workflow: Settings
@@ -57,10 +59,11 @@ class LoadSpec:
     retry: Retry = field(default_factory=Retry)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     drain_s: float = 30.0
+    part: Slice | None = None
 
     @property
     def pacer(self) -> OpenPacer | None:
-        """The schedule of an open load; None for a closed one."""
+        """The schedule of an open load, all of it; None for a closed one."""
         return pacer_of(self.load, self.seed) if isinstance(self.load, OpenLoad) else None
 
     def new_record(self, plan: Plan) -> Record:
@@ -94,39 +97,53 @@ class LoadEngine:
         spec: What to send, and when.
         plan: What it was compiled to.
         transport: Carries the requests.
-        merges: Whether the record will be added to that of another process.
 
     Attributes:
         record: What is measured; empty before.
         monitor: What the generator tells of itself.
     """
 
-    def __init__(
-        self, spec: LoadSpec, plan: Plan, transport: LoadTransport, *, merges: bool = False
-    ) -> None:
-        self._spec = spec
+    def __init__(self, spec: LoadSpec, plan: Plan, transport: LoadTransport) -> None:
+        part, load, limits, seed = spec.part, spec.load, spec.limits, spec.seed
+        copies: Copies = plan
+        self._pacer, self._ahead = spec.pacer, warmups(load)
+        if part is not None:
+            if self._pacer is not None:
+                self._pacer = SlicedPacer.of(self._pacer, part)
+            self._ahead = [part.warmup(each) for each in self._ahead]
+            load, limits, copies = share_of(load, part), part.limits(limits), SlicedPlan(plan, part)
+            seed = part.seed(seed)
+        self._load, self._drain_s = load, spec.drain_s
         self._transport = transport
         self._origin = plan.steps[spec.ingest].origin
         self.record = spec.new_record(plan)
-        self.record.timeline.keeps_samples = merges
+        # nobody adds the record of the only process to another
+        self.record.timeline.keeps_samples = part is not None
         self.monitor = Monitor(self.record.stages, self.record.stalls)
-        limits = {
-            step.index: spec.limits[step.step_id]
-            for step in plan.steps
-            if step.step_id in spec.limits
+        by_step = {
+            step.index: limits[step.step_id] for step in plan.steps if step.step_id in limits
         }
         rules = Rules(
-            backoff=Backoff(spec.retry, spec.seed),
+            backoff=Backoff(spec.retry, seed),
             ingest=spec.ingest,
-            together=spec.load.copies_per_request,
-            limits=limits,
+            together=load.copies_per_request,
+            limits=by_step,
         )
-        self._runner = Runner(plan, transport, self.record, rules)
+        self._runner = Runner(copies, transport, self.record, rules)
 
     @property
     def begin_ns(self) -> int:
         """Monotonic instant at which the load began; 0 before."""
         return self._runner.begin_ns
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the load ended because nobody renewed the lease."""
+        return self._runner.is_expired
+
+    def lend(self, until_ns: int) -> None:
+        """Start no further copy from an instant on, unless it is moved before it comes."""
+        self._runner.lease_ns = until_ns
 
     def stop(self) -> None:
         """Start no further copies; those under way are followed to their end."""
@@ -139,7 +156,7 @@ class LoadEngine:
 
     async def warm(self) -> None:
         """Open the connections that the load is to find open."""
-        for warmup in warmups(self._spec.load):
+        for warmup in self._ahead:
             if not warmup.at_s:
                 await self._transport.warm(self._origin, warmup.connections)
 
@@ -157,7 +174,7 @@ class LoadEngine:
                 def began() -> None:
                     tasks.start_soon(each_second, self.begin_ns, self._close(listener))
                     tasks.start_soon(self.monitor.watch_loop)
-                    for warmup in warmups(self._spec.load):
+                    for warmup in self._ahead:
                         if warmup.at_s:
                             tasks.start_soon(self._warm_later, warmup)
                     listener.began()
@@ -172,7 +189,7 @@ class LoadEngine:
             record.close_second(int(elapsed_s))
 
     async def _send(self, begin: Begin | None, began: Callable[[], None]) -> None:
-        load, drain_s, pacer = self._spec.load, self._spec.drain_s, self._spec.pacer
+        load, drain_s, pacer = self._load, self._drain_s, self._pacer
         if isinstance(load, ClosedLoad):
             await self._runner.run_closed(load, drain_s=drain_s, begin=begin, began=began)
         elif pacer is not None:
@@ -199,22 +216,19 @@ class LoadEngine:
 
 
 @asynccontextmanager
-async def open_engine(
-    spec: LoadSpec, plan: Plan | None = None, *, merges: bool = False
-) -> AsyncIterator[LoadEngine]:
+async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator[LoadEngine]:
     """Make a load ready to be sent; what it opens is closed when the block ends.
 
     Args:
         spec: What to send, and when.
         plan: What it was compiled to; None: it is compiled now, as another process has to.
-        merges: Whether the record will be added to that of another process.
 
     Raises:
         WorkflowError: The workflow does not compile.
     """
     compiled = compile_plan(spec.workflow) if plan is None else plan
     async with open_transport(spec.transport) as transport:
-        yield LoadEngine(spec, compiled, transport, merges=merges)
+        yield LoadEngine(spec, compiled, transport)
 
 
 async def run_load(
@@ -230,7 +244,8 @@ async def run_load(
     Raises:
         WorkflowError: The workflow does not compile.
     """
-    async with open_engine(spec, merges=True) as engine:
+    async with open_engine(spec) as engine:
+        engine.record.timeline.keeps_samples = True
         await engine.warm()
         await engine.run(listener or Listener(), begin)
     engine.record.close()

@@ -35,6 +35,7 @@ class StepLimiter:
     ) -> None:
         self._concurrency = limit.concurrency
         self._gap_ns = 0 if limit.rate is None else int(1e9 / limit.rate)
+        self._phase_ns = int(limit.phase_s * 1e9)
         self._submit = submit
         self._clock = clock
         self._waiting: deque[tuple[Request, Sink]] = deque()
@@ -61,7 +62,7 @@ class StepLimiter:
 
     async def serve(self) -> None:
         """Let requests through; runs until cancelled."""
-        next_ns = 0
+        next_ns = self._clock() + self._phase_ns
         while True:
             if self._closed:
                 while self._waiting:

@@ -18,6 +18,7 @@ import anyio
 
 from loadcheck.errors import InputError, Problem
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Histogram, Stalls
+from loadcheck.measure.changes import register
 from loadcheck.measure.record import StageRecord
 from loadcheck.measure.recorded import Recorded
 
@@ -33,6 +34,7 @@ def _asleep_ns() -> int:
     return 0 if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK) - time.monotonic_ns()
 
 
+@register
 class Monitor(Recorded):
     """Self-measurements of the generator: loop lag, GC pauses, CPU.
 

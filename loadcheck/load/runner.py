@@ -19,12 +19,13 @@ from anyio.lowlevel import checkpoint
 from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
+from loadcheck.load.slices import Copies
 from loadcheck.load.transport import Transport
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Request
-from loadcheck.workflow.runtime.plan import Flow, Plan
+from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
 """An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
@@ -38,6 +39,8 @@ _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
 _STEP_S = 0.1
 """How soon a long wait notices that the run is stopping."""
+FOREVER_NS = 1 << 62
+"""An instant that never comes."""
 _ACKNOWLEDGED, _REJECTED = Outcome.ACKNOWLEDGED, Outcome.REJECTED
 _ABORT_S = 10.0
 """For an aborted transport to hand back what it had."""
@@ -99,11 +102,17 @@ class Runner:
         record: Receives everything measured.
         rules: What holds for every copy.
         clock: How it tells time; None: by the system.
+
+    Attributes:
+        begin_ns: When the load began, or begins; 0 before that is known.
+        lease_ns: From this instant on no further copy is started, however late it is noticed: also
+            by a process that was frozen, on its first look at the clock.
+        is_expired: Whether that ended the load.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Copies,
         transport: Transport,
         record: Record,
         rules: Rules,
@@ -135,6 +144,8 @@ class Runner:
         self._tasks: anyio.abc.TaskGroup | None = None
         self.begin_ns = 0
         self._begin_ms = 0
+        self.lease_ns = FOREVER_NS
+        self.is_expired = False
 
     async def run_open(
         self,
@@ -160,7 +171,7 @@ class Runner:
             self._begin(tasks, begin)
             began()
             await self._dispatch(pacer, max_in_flight, planned)
-            self._record.end(self._clock())
+            self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
@@ -187,7 +198,7 @@ class Runner:
             began()
             if begin is not None:
                 await self._wait_until(begin.ns)
-            until_ns = None if duration_s is None else self.begin_ns + int(duration_s * 1e9)
+            until_ns = FOREVER_NS if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
             most = MOST_COPIES if copies is None else copies
             starting = False
@@ -202,8 +213,9 @@ class Runner:
                     tasks.start_soon(later)
                     return
                 now = self._clock()
-                over = until_ns is not None and now >= until_ns
+                over = now >= until_ns or now >= self.lease_ns
                 if over or self._stopped or number >= most:
+                    self.is_expired = now >= self.lease_ns
                     self.stop()
                     return
                 count = 1 if together == 1 else min(together, most - number)
@@ -221,7 +233,7 @@ class Runner:
                     refill()
             await self._stopping.wait()
             self._refill = None
-            self._record.end(self._clock())
+            self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
@@ -269,6 +281,9 @@ class Runner:
                     should_ns = ready_ns if now < ready_ns else looked_ns + _BURST_NS
                     await self._wait_until(ready_ns)
                     now = looked_ns = clock()
+                    if now >= self.lease_ns:
+                        self.is_expired = True
+                        self.stop()
                     if now - should_ns > RESOLUTION_NS:
                         begun = self._stalled(pacer, begun, planned, (should_ns, now))
                         if number <= begun:

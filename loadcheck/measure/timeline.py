@@ -88,6 +88,33 @@ class Timeline(Recorded):
         for name, column in self._columns.items():
             column.append(row[name])
 
+    def add_at(self, second: int, gained: Mapping[str, int]) -> None:
+        """Count copies in the row of a second, or in the last one that there is."""
+        if not len(self):
+            self.join((), None)
+        row = min(second, len(self) - 1)
+        for name, count in gained.items():
+            self._columns[name][row] = int(self._columns[name][row] or 0) + count
+
+    def join(
+        self, parts: Sequence[tuple[Mapping[str, Cell], tuple[Sparse, ...]]], uniques: int | None
+    ) -> None:
+        """Append the row of the next second, as several generators tell it.
+
+        Args:
+            parts: What :meth:`second` returns of each that has come to it; none: nothing was done.
+            uniques: What the service counted last.
+        """
+        if parts:
+            rows, samples = zip(*parts, strict=True)
+            row = _joined(rows, samples)
+        else:
+            row = {
+                **dict.fromkeys((*COUNTS, "in_flight"), 0),
+                **dict.fromkeys(FIGURES),
+            }
+        self._append_row({**row, "second": len(self), "uniques": uniques})
+
     def second(self, second: int) -> tuple[dict[str, Cell], tuple[Sparse, ...]]:
         """Return a row and what its percentiles were made of."""
         row = {name: column[second] for name, column in self._columns.items()}

@@ -6,8 +6,8 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Self
 
 import anyio
 
-from loadcheck.load.engine import open_engine
+from loadcheck.load.engine import LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
@@ -24,6 +24,8 @@ from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.workers import Workers, open_workers
 from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name, document
 from loadcheck.result.writer import ResultSink, ResultWriter
@@ -51,6 +53,7 @@ class Options:
         consent: The run may leave this machine.
         signals: Ctrl-C and its like end the load, and a second one what still goes on; else
             whoever called decides what they do.
+        workers: Who sends the load, if this process does not.
     """
 
     results: Path = Path("results")
@@ -59,6 +62,7 @@ class Options:
     seed: int | None = None
     consent: bool = False
     signals: bool = True
+    workers: Workers = field(default_factory=Workers)
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -76,7 +80,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
     seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
     with addressed(scenario) as address:
         # 1. compile: every error in the input is found before anything starts
-        compiled = prepare(scenario, address, seed, consent=options.consent)
+        compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(_no_signals())
@@ -84,7 +88,9 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
                 path = options.output
                 if path is None:
                     path = options.results / default_name(scenario.name, now, compiled.run.id)
-                context = RunContext(emulator=emulator, signals=signals)
+                context = RunContext(
+                    emulator=emulator, signals=signals, address=address, workers=options.workers
+                )
                 file = ResultFile(path, replace=options.replace)
                 return await execute(compiled, file, watch, context)
 
@@ -101,16 +107,19 @@ async def execute(
         context: The target, and what else runs share.
 
     Raises:
-        ResultFileError: The intent could not be saved; nothing was sent.
+        InputError: The intent could not be saved, or a worker cannot do its part; nothing was
+            sent.
     """
     said = warnings.of_intent(compiled)
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
+    load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
+        open_workers(compiled, context.workers, context.address)
+        if context.workers.wanted(compiled.scenario)
+        else open_engine(compiled.load, compiled.plan)
+    )
     try:
-        async with (
-            httpx_transport(compiled.asking) as asking,
-            open_engine(compiled.load, compiled.plan) as engine,
-        ):
+        async with httpx_transport(compiled.asking) as asking, load as engine:
             channel = QueryChannel(
                 send=asking.send, sent=engine.record.asked, budget=context.allowance
             )
@@ -147,6 +156,7 @@ def prepare(
     scenario: Scenario,
     address: Address,
     seed: int,
+    workers: Workers | None = None,
     *,
     consent: bool,
     copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
@@ -157,6 +167,7 @@ def prepare(
         scenario: What to do.
         address: Where its requests go.
         seed: Seed of everything random.
+        workers: Who sends the load, if this process does not.
         consent: Whether the user has said that this machine may be left.
         copies: Tells how many may be sent in all; None: there is no bound.
 
@@ -167,7 +178,10 @@ def prepare(
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
     found = destinations(scenario, compiled.plan.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
-    raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
+    if workers is not None and workers.wanted(scenario):
+        workers.check(scenario)
+    else:
+        raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
     return compiled
 
 

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
-from loadcheck.pipeline.target import refusal
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.workers import Workers
+from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.writer import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
@@ -39,7 +41,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
-from loadcheck.verify.progress import Phase, Progress
+from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import (
@@ -90,12 +92,16 @@ class RunContext:
         signals: Received process signals, while the receiver is open.
         allowance: The service's query budget, if they share it; None: each takes all of it.
         abort: Makes what may stop the load early.
+        address: Where requests go.
+        workers: Who sends the load, if this process does not.
     """
 
     emulator: Running | None
     signals: AsyncIterator[signal.Signals]
     allowance: QueryBudget | None = None
     abort: AbortPolicyFactory = ThresholdAbort
+    address: Address = field(default_factory=Address)
+    workers: Workers = field(default_factory=Workers)
 
 
 class RunSession:
@@ -116,7 +122,7 @@ class RunSession:
         self,
         compiled: CompiledScenario,
         writer: ResultWriter,
-        engine: LoadEngine,
+        engine: LoadEngine | ShardedEngine,
         channel: QueryChannel,
         abort: AbortPolicyFactory = ThresholdAbort,
     ) -> None:
@@ -124,25 +130,9 @@ class RunSession:
         self._writer = writer
         self._planned = compiled.planned
         self._engine = engine
+        self._sharded = engine if isinstance(engine, ShardedEngine) else None
         self._record = record = engine.record
-        load, pacer = compiled.load.load, compiled.pacer
-        self._progress = Progress(
-            name=compiled.scenario.name,
-            run_id=compiled.run.id,
-            record=record,
-            planned=self._planned,
-            pacer=pacer,
-            duration_s=pacer.duration_s
-            if pacer
-            else (load.duration_s if isinstance(load, ClosedLoad) else None),
-            stages=[
-                (stage["name"], stage["to_s"])
-                for stage in document.stages(compiled.load.load, math.inf)
-            ],
-            checked=compiled.verification is not None,
-            deadline_s=compiled.scenario.verify.deadline_s,
-            thresholds=self._judge_so_far,
-        )
+        self._progress = Progress(_outline(compiled), record, self._judge_so_far)
         self._verification = (
             None
             if compiled.verification is None
@@ -246,6 +236,7 @@ class RunSession:
             trouble=self._writer.trouble,
             aborted=self._aborted,
             checked=self._verification is not None,
+            lost=() if self._sharded is None else self._sharded.lost,
         )
         return figures, verified, judgement
 
@@ -260,6 +251,8 @@ class RunSession:
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
         }
+        if self._sharded is not None:
+            writer.document["run"]["workers"] = self._sharded.told()
         writer.document |= document.moving(record, self._planned)
         load = document.measured(figures, compiled.plan.steps)
         said = warnings.of_run(
@@ -317,19 +310,33 @@ class RunSession:
         if self._interrupted:
             return
         self._progress.phase = Phase.LOAD
+        if self._sharded is not None:
+            self._sharded.notes = self._progress.notes
         await self._engine.warm()
         async with anyio.create_task_group() as beside:
             self._beside = beside
-            await self._engine.run(Listener(began=self._began, second=self._second_over))
+            try:
+                await self._engine.run(Listener(began=self._began, second=self._second_over))
+            finally:
+                self._take_over()
             beside.cancel_scope.cancel()
+
+    def _take_over(self) -> None:
+        """Take over what workers alone know of the load."""
+        sharded, verification = self._sharded, self._verification
+        if sharded is not None and verification is not None and sharded.acks is not None:
+            verification.acks = sharded.acks
 
     def _began(self) -> None:
         """Start what goes on beside the load."""
         self._progress.begin_ns = self._engine.begin_ns
         self._writer.document["run"]["load_began_at"] = document.utc_now()
+        if self._sharded is not None:
+            self._writer.document["run"]["workers"] = self._sharded.told()
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
-            beside.start_soon(verification.sample, self._come_so_far)
+            if self._sharded is None:  # workers look for themselves, each by its own clock
+                beside.start_soon(verification.sample, self._come_so_far)
             for asks in (verification.observer.watch, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
 
@@ -444,6 +451,21 @@ class RunSession:
             reached=record.started / duration_s if duration_s else 0.0,
             duration_s=duration_s,
         )
+
+
+def _outline(compiled: CompiledScenario) -> Outline:
+    load, pacer = compiled.load.load, compiled.pacer
+    until_s = load.duration_s if isinstance(load, ClosedLoad) else None
+    return Outline(
+        name=compiled.scenario.name,
+        run_id=compiled.run.id,
+        planned=compiled.planned,
+        pacer=pacer,
+        duration_s=until_s if pacer is None else pacer.duration_s,
+        stages=[(stage["name"], stage["to_s"]) for stage in document.stages(load, math.inf)],
+        checked=compiled.verification is not None,
+        deadline_s=compiled.scenario.verify.deadline_s,
+    )
 
 
 def _now() -> datetime:

@@ -35,11 +35,11 @@ def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
         left_out: Its thresholds that say nothing about a probe.
     """
     said = [
-        f'the threshold "{check}" says nothing about a single rate and was left out'
+        f'the threshold "{check}" does not apply to a single rate and was ignored'
         for check in left_out
     ]
     if not compiled.scenario.verify.enabled:
-        said.append("verify.enabled = false: whether what was sent arrived was not looked at")
+        said.append("verify.enabled = false: it was not checked whether what was sent arrived")
     return [*of_intent(compiled), *said]
 
 
@@ -77,8 +77,9 @@ def _skipped(record: Record) -> Iterator[str]:
     crowded = record.skipped - len(record.paused)
     if crowded:
         yield (
-            f"{crowded:,} copies fell due while {record.max_in_flight:,} were in flight"
-            " and were not sent: raise load.max_in_flight or ask for a lower rate"
+            f"{crowded:,} copies were skipped because {record.max_in_flight:,} were already in "
+            "flight: "
+            "raise load.max_in_flight or lower the rate"
         )
     if record.stalls.pauses and not is_paused(record):
         # otherwise a finding tells it
@@ -93,13 +94,14 @@ def _unsent(plan: Plan) -> Iterator[str]:
 
 def _missed(missed: int) -> Iterator[str]:
     if missed:
-        yield f"{missed:,} saves of the results failed while the load went on: is the disk full?"
+        yield f"{missed:,} interim saves of the results failed: is the disk full?"
 
 
 def _late(record: Record) -> Iterator[str]:
     late_ms = record.dispatch_lag.percentile_ms(99)
     if late_ms is not None and late_ms > _LATE_MS:
         yield (
-            f"copies were started late by the generator itself: dispatch lag p99 {late_ms:.1f} ms;"
-            " response times include it"
+            f"scheduling delay in the load generator: copies were started up to {late_ms:.1f} ms "
+            "late "
+            "(p99); response times include it"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -13,9 +14,9 @@ from rich.text import Text
 
 from loadcheck.escaping import printable_document
 from loadcheck.report import words
-from loadcheck.report.terminal import CapturedConsole, print_headline
+from loadcheck.report.terminal import COLORS, CapturedConsole, print_headline, print_paths
+from loadcheck.report.view import FIGURES
 
-_COLORS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 _STYLES = {"held": "green", "broke": "red", "unproven": "yellow", "cut": "dim"}
 _COMPARISON = re.compile(r"(?P<metric>.+?)\s*(?P<operator><=|>=|==|!=|<|>)\s*(?P<limit>.+)")
 _NUMBER = re.compile(r"([\d.]+)\s*([a-z]+|%)")
@@ -35,6 +36,58 @@ _FINE = 10
 """Rates below are written with digits after the point."""
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRow:
+    """A probe as it is shown, with units.
+
+    Attributes:
+        number: Its place in the order in which probes were run.
+        rate: Copies per second it asked for.
+        verdict: "held", "broke", "unproven" or "cut".
+        figures: Of its latency, by the titles of :data:`~loadcheck.report.view.FIGURES`.
+        samples: Of its latency.
+        errors: Share of copies that were not acknowledged.
+        lag: From acknowledgement until counted, 95th percentile.
+        lost: Users lost at least.
+        reason: Why the rate did not hold, and what was carried.
+    """
+
+    number: str
+    rate: float
+    verdict: str
+    figures: Mapping[str, str]
+    samples: str
+    errors: str
+    lag: str
+    lost: str
+    reason: str
+
+
+def probe_row(probe: Document) -> ProbeRow:
+    """Return a probe as it is shown."""
+    return ProbeRow(
+        number=str(probe["number"]),
+        rate=probe["rate"],
+        verdict=probe["verdict"],
+        figures={
+            title: words.duration(probe["latency"][key])
+            for title, key in FIGURES.items()
+            if key in probe["latency"]
+        },
+        samples=words.count(probe["latency"]["count"]),
+        errors=words.share(probe["error_rate"]),
+        lag=_lag(probe),
+        lost=words.count(probe["lost_at_least"]),
+        reason=_reason(probe),
+    )
+
+
+def probe_rows(document: Document) -> list[ProbeRow]:
+    """Return the probes in the order of their rates."""
+    ordered = sorted(document["probes"], key=lambda probe: (probe["rate"], probe["number"]))
+    return [probe_row(probe) for probe in ordered]
 
 
 def sentence(document: Document) -> str:
@@ -102,20 +155,16 @@ def _note(document: Document) -> str:
 
 def probe_line(probe: Document) -> str:
     """Return one probe in one line."""
-    probe = printable_document(probe)
-    latency = probe["latency"]
-    times = (
-        f"p50 {words.duration(latency['p50_ms']):>7}  p99 {words.duration(latency['p99_ms']):>7}"
+    row = probe_row(printable_document(probe))
+    times = f"p50 {row.figures['p50']:>7}  p99 {row.figures['p99']:>7}"
+    line = (
+        f"{row.number:>3}  {copies(row.rate):>16}  {row.verdict:<8}  {times}"
+        f"  errors {row.errors}  visible {row.lag}"
     )
-    told = (
-        f"{probe['number']:>3}  {copies(probe['rate']):>16}  {probe['verdict']:<8}  {times}"
-        f"  errors {words.share(probe['error_rate'])}  visible {_lag(probe)}"
-    )
-    reason = reason_of(probe)
-    return f"{told}  {reason}" if reason else told
+    return f"{line}  {row.reason}" if row.reason else line
 
 
-def reason_of(probe: Document) -> str:
+def _reason(probe: Document) -> str:
     """Return in a few words why the rate of a probe did not hold, and what it carried."""
     said = []
     match = _COMPARISON.fullmatch(probe["because"])
@@ -148,9 +197,7 @@ def summary(document: Document, *, color: bool, width: int, paths: Sequence[str]
         console.print(Padding(_probes(document), (0, 0, 0, 1)))
     for warning in document["warnings"]:
         console.print(Padding(Text(f"! {warning}", style="yellow"), (0, 0, 0, 2)))
-    console.print()
-    for path in paths:
-        console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
+    print_paths(console, paths)
     _verdict(document, console)
     return paper.text()
 
@@ -159,7 +206,7 @@ def _verdict(document: Document, console: Console) -> None:
     print_headline(
         console,
         badge=badge(document),
-        color=_COLORS[document["verdict"]],
+        color=COLORS[document["verdict"]],
         name=str(document["scenario"].get("name", "")),
         cause=cause(document),
         note=_note(document),
@@ -198,16 +245,15 @@ def _probes(document: Document) -> Table:
     for title in ("p50", "p99", "p99.9", "errors", "visible p95", "samples"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
-    for probe in sorted(document["probes"], key=lambda each: (each["rate"], each["number"])):
-        latency = probe["latency"]
+    for row in probe_rows(document):
         table.add_row(
-            copies(probe["rate"]).removesuffix(" copies/s"),
-            Text(probe["verdict"], style=_STYLES[probe["verdict"]]),
-            *(words.duration(latency[f"{name}_ms"]) for name in ("p50", "p99", "p999")),
-            words.share(probe["error_rate"]),
-            _lag(probe),
-            words.count(latency["count"]),
-            Text(reason_of(probe), style="dim"),
+            copies(row.rate).removesuffix(" copies/s"),
+            Text(row.verdict, style=_STYLES[row.verdict]),
+            *(row.figures[title] for title in ("p50", "p99", "p99.9")),
+            row.errors,
+            row.lag,
+            row.samples,
+            Text(row.reason, style="dim"),
         )
     return table
 
@@ -242,6 +288,8 @@ def _measured(said: Document) -> str:
     because = str(said["because"])
     if because == "generator":
         return "loadcheck itself was the limit"
+    if because == "worker":
+        return "one of the workers could not keep up, the others could have sent more"
     if because == "evidence":
         return "it is unknown what arrived"
     told = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)

@@ -56,14 +56,34 @@ class Recorded(Protocol):
     uniques: int | None
 
 
+class Outlined(Protocol):
+    """What is known of a run before it begins."""
+
+    @property
+    def name(self) -> str:
+        """The scenario's."""
+
+    @property
+    def planned(self) -> int | None:
+        """Copies in all, if known."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long the load is to last, if known."""
+
+    @property
+    def checked(self) -> bool:
+        """Whether the service is asked for what arrived."""
+
+
 class Running(Protocol):
     """The state of a run, as the pipeline keeps it."""
 
-    name: str
-    planned: int | None
-    duration_s: float | None
     signals: int
-    checked: bool
+
+    @property
+    def outline(self) -> Outlined:
+        """What was known of it before."""
 
     async def wait(self, seconds: float) -> None:
         """Return after a time, or at once when a signal comes."""
@@ -175,7 +195,7 @@ class LiveView:
         if run.stage == "settle" and left:
             left = f", at most {left[2:]}"
         time = f"{words.clock(run.elapsed_s)}{left}"
-        name = printable(run.name)
+        name = printable(run.outline.name)
         rest = 1 + cells(name) + 2 + len(stage) + 2 + 2 + len(time)
         wide = min(_BAR, width - rest)
         bar = ""
@@ -192,7 +212,7 @@ class LiveView:
 
     def _copies(self, room: int) -> str:
         run = self._run
-        total = "" if run.planned is None else f" of {words.count(run.planned)}"
+        total = "" if run.outline.planned is None else f" of {words.count(run.outline.planned)}"
         sent = f"{words.count(run.record.started)}{total} sent"
         return _fit([sent, f"{run.record.in_flight:,} in flight"], room)
 
@@ -225,7 +245,7 @@ class LiveView:
 
     def _visible(self, room: int) -> str:
         run = self._run
-        if not run.checked:
+        if not run.outline.checked:
             return self._paint(_DIM, "verification: disabled")
         counted, acknowledged = run.record.uniques, run.record.acknowledged
         text = f"{words.count(counted)} of {words.count(acknowledged)} acknowledged"
@@ -357,7 +377,7 @@ def line(run: Running) -> str:
         f"{record.acknowledged:,} of {record.started:,} acknowledged",
         *bad,
         f"p99 {words.duration(run.latest('p99_ms'))}",
-        *([f"{words.count(record.uniques)} visible"] if run.checked else []),
+        *([f"{words.count(record.uniques)} visible"] if run.outline.checked else []),
         *([f"({_said(run.trouble)})"] if run.trouble else []),
         f"{record.in_flight:,} in flight",
     ]
@@ -400,10 +420,10 @@ class _Paint:
 
 
 def _done(run: Running) -> float:
-    if run.duration_s:
-        return min(1.0, run.elapsed_s / run.duration_s)
-    if run.planned:
-        return min(1.0, (run.record.started + run.record.skipped) / run.planned)
+    if run.outline.duration_s:
+        return min(1.0, run.elapsed_s / run.outline.duration_s)
+    if run.outline.planned:
+        return min(1.0, (run.record.started + run.record.skipped) / run.outline.planned)
     return 0.0
 
 

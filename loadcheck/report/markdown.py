@@ -1,7 +1,4 @@
-"""The summary of a run in Markdown: for a pull request, or the page of a CI job.
-
-A comparison in Markdown: for a pull request.
-"""
+"""A run, a comparison or a capacity search in Markdown: for a pull request, or a CI job's page."""
 
 from __future__ import annotations
 
@@ -11,41 +8,41 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.escaping import printable_document
-from loadcheck.report import comparison, words
+from loadcheck.report import capacity, comparison, words
 from loadcheck.report.view import RunView, run_view
 
-MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+_MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
 
 Document = Mapping[str, Any]
 
 
-def text(document: Document) -> str:
+def run_markdown(document: Document) -> str:
     """Return the summary of a results document as GitHub and GitLab render it."""
     view = run_view(document)
     document, run = view.document, view.document["run"]
     lines = [
-        f"## {MARKS.get(view.badge, MARKS['unknown'])} {view.badge.upper()}: {plain(view.name)}"
+        f"## {_MARKS.get(view.badge, _MARKS['unknown'])} {view.badge.upper()}: {_plain(view.name)}"
     ]
-    lines += ["", f"**{plain(view.cause)}**", ""]
+    lines += ["", f"**{_plain(view.cause)}**", ""]
     if words.ending(run):
         lines += [f"The run: {words.ending(run)}.", ""]
-    lines += table(["", ""], _figures(view))
-    checks = [[MARKS[each.verdict], each.text, each.name] for each in view.findings]
+    lines += _table(["", ""], _figures(view))
+    checks = [[_MARKS[each.verdict], each.text, each.name] for each in view.findings]
     checks += [
-        [MARKS[each.verdict], f"{each.name}: {each.text}", "threshold"] for each in view.thresholds
+        [_MARKS[each.verdict], f"{each.name}: {each.text}", "threshold"] for each in view.thresholds
     ]
-    lines += table(["", "", "check"], checks)
+    lines += _table(["", "", "check"], checks)
     titles = ("p50", "p90", "p99", "p99.9", "max")
     times = [
         [f"{each.step} {each.kind}", *(each.figures[title] for title in titles), each.samples]
         for each in view.times
     ]
-    lines += table(["", *titles, "samples"], times, numbers=True)
-    lines += [f"> ⚠️ {plain(warning)}\n>" for warning in document["warnings"]]
-    version = plain(str(document["environment"].get("loadcheck", "")))
-    when = plain(words.instant(run["started_at"]))
-    lines += ["", f"<sub>{when} · run {plain(run['id'])} · loadcheck {version}</sub>"]
+    lines += _table(["", *titles, "samples"], times, numbers=True)
+    lines += [f"> ⚠️ {_plain(warning)}\n>" for warning in document["warnings"]]
+    version = _plain(str(document["environment"].get("loadcheck", "")))
+    when = _plain(words.instant(run["started_at"]))
+    lines += ["", f"<sub>{when} · run {_plain(run['id'])} · loadcheck {version}</sub>"]
     return "\n".join(lines) + "\n"
 
 
@@ -67,7 +64,7 @@ def _figures(view: RunView) -> list[list[str]]:
     return rows
 
 
-def table(
+def _table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
 ) -> list[str]:
     """Return the lines of a table and an empty one; none without rows."""
@@ -77,17 +74,17 @@ def table(
     return [
         f"| {' | '.join(columns)} |",
         f"| --- | {' | '.join(rest for _ in columns[1:])} |",
-        *(f"| {' | '.join(map(plain, row))} |" for row in rows),
+        *(f"| {' | '.join(map(_plain, row))} |" for row in rows),
         "",
     ]
 
 
-def plain(value: str) -> str:
+def _plain(value: str) -> str:
     """Return a text that Markdown leaves as it is: no link, mention, image, HTML or new line."""
     return _SPECIAL.sub(r"\\\1", " ".join(value.split()))
 
 
-_MARKS = {"better": "✅", "same": "✅", "worse": "❌", "unsure": "❔"}
+_CHANGE_MARKS = {"better": "✅", "same": "✅", "worse": "❌", "unsure": "❔"}
 _WORDS = {
     "better": "✅ better",
     "same": "same",
@@ -96,34 +93,34 @@ _WORDS = {
 }
 
 
-def markdown(document: Document) -> str:
+def comparison_markdown(document: Document) -> str:
     """Return a comparison as GitHub and GitLab render it."""
     document = printable_document(document)
     verdict = document["verdict"]
-    name = plain(document["scenario"]["name"])
+    name = _plain(document["scenario"]["name"])
     lines = [
-        f"## {_MARKS[verdict]} {comparison.badge(document).upper()}: {name}",
+        f"## {_CHANGE_MARKS[verdict]} {comparison.badge(document).upper()}: {name}",
         "",
-        f"**{plain(comparison.cause(document))}**",
+        f"**{_plain(comparison.cause(document))}**",
         "",
     ]
-    lines += [f"> ⚠️ {plain(line)}\n>" for line in document["forced"]]
+    lines += [f"> ⚠️ {_plain(line)}\n>" for line in document["forced"]]
     if document["figures"]:
-        lines += _table(document)
+        lines += _comparison_table(document)
     remarks = [*comparison.also_different(document), *document["notes"]]
-    lines += [f"> ⚠️ {plain(remark)}\n>" for remark in remarks]
+    lines += [f"> ⚠️ {_plain(remark)}\n>" for remark in remarks]
     lines.append("")
     for side in ("base", "candidate"):
         lines += [
-            f"<sub>{side}: `{run['file']}` · {plain(words.instant(run['started_at']))} · run "
-            f"{plain(run['id'])}</sub><br>"
+            f"<sub>{side}: `{run['file']}` · {_plain(words.instant(run['started_at']))} · run "
+            f"{_plain(run['id'])}</sub><br>"
             for run in document[side]
         ]
-    lines.append(f"<sub>loadcheck {plain(document['loadcheck'])}</sub>")
+    lines.append(f"<sub>loadcheck {_plain(document['loadcheck'])}</sub>")
     return "\n".join(lines) + "\n"
 
 
-def _table(document: Document) -> list[str]:
+def _comparison_table(document: Document) -> list[str]:
     interval = f"{comparison.percent(document['confidence'])} interval"
     lines = [
         f"| | base | candidate | difference | {interval} | |",
@@ -131,8 +128,38 @@ def _table(document: Document) -> list[str]:
     ]
     figures = comparison.shown(document)
     for group, members in groupby(figures, key=lambda figure: figure["group"]):
-        lines.append(f"| **{plain(group)}** | | | | | |")
+        lines.append(f"| **{_plain(group)}** | | | | | |")
         for figure in members:
-            cells = [plain(figure["name"]), *(plain(cell) for cell in comparison.row(figure))]
+            cells = [_plain(figure["name"]), *(_plain(cell) for cell in comparison.row(figure))]
             lines.append(f"| {' | '.join(cells)} | {_WORDS[figure['word']]} |")
     return [*lines, ""]
+
+
+def capacity_markdown(document: Document) -> str:
+    """Return the answer of a capacity search and its probes, for a pull request."""
+    document = printable_document(document)
+    name, verdict = _plain(str(document["scenario"].get("name", ""))), document["verdict"]
+    probes = [
+        [
+            words.rate(row.rate),
+            row.verdict,
+            row.figures["p50"],
+            row.figures["p99"],
+            row.errors,
+            row.reason,
+        ]
+        for row in capacity.probe_rows(document)
+    ]
+    when = _plain(words.instant(document["run"]["started_at"]))
+    lines = [
+        f"## {_MARKS[verdict]} CAPACITY: {name}",
+        "",
+        f"**{_plain(capacity.cause(document))}**",
+        "",
+        f"Must hold: {_plain(', '.join(document['checks']))}, consistency.",
+        "",
+        *_table(["rate", "", "p50", "p99", "errors", "why"], probes),
+        *(f"> ⚠️ {_plain(warning)}\n>" for warning in document["warnings"]),
+        f"<sub>{when} · search {_plain(document['run']['id'])}</sub>",
+    ]
+    return "\n".join(lines) + "\n"

@@ -266,11 +266,19 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A finding or a threshold in a list of them."""
+    """A finding or a threshold in a list of them.
+
+    Attributes:
+        verdict: What it came to.
+        name: Its id.
+        text: What it says.
+        meaning: What it looks at in general; folded away.
+    """
 
     verdict: str
     name: str
     text: str
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

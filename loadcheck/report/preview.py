@@ -17,6 +17,7 @@ def text(preview: Preview) -> str:
     """Return a preview as lines of plain text."""
     lines = [f"{preview['scenario']}: {preview['description']}".rstrip(": "), ""]
     lines += _rows(
+        *([("profile", preview["profile"])] if preview["profile"] else []),
         ("workflow", preview["workflow"]),
         *(
             (
@@ -57,9 +58,9 @@ def _rows(*rows: tuple[str, str]) -> list[str]:
 
 def _role(preview: Preview, step: Mapping[str, Any]) -> str:
     if step["role"] == "per-copy":
-        ingest = ", its outcome is the copy's" if step["step"] == preview["ingest"] else ""
-        return f"in every copy{ingest}"
-    return "one query answers for all copies"
+        ingest = "; decides its outcome" if step["step"] == preview["ingest"] else ""
+        return f"runs in every copy{ingest}"
+    return "one query covers all copies"
 
 
 def _edit(edit: Mapping[str, Any]) -> str:
@@ -125,15 +126,15 @@ def _stage(stage: Mapping[str, Any]) -> str:
 
 def _verifies(preview: Preview) -> str:
     if preview["observer"] is None:
-        return "nothing: consistency will be unknown"
+        return "verification: disabled"
     settles = preview["settles"]
     how = (
         "counts this run's users only"
         if preview["isolation"] == "filter"
-        else "takes away the count before the run: others who send this event disturb it"
+        else "is compared against a baseline taken before the run; other traffic disturbs it"
     )
     return (
-        f"{preview['observer']} {how}; settled when still for {words.clock(settles['quiet_s'])},"
+        f"{preview['observer']} {how}; settled when stable for {words.clock(settles['quiet_s'])},"
         f" at most {words.clock(settles['deadline_s'])} after the last acknowledgement"
     )
 
@@ -142,7 +143,7 @@ def _thresholds(preview: Preview) -> list[str]:
     return [
         threshold
         if grace_s is None
-        else f"{threshold}   or else the load is stopped, after {words.clock(grace_s)} at the first"
+        else f"{threshold}   aborts the load, after {words.clock(grace_s)} at the earliest"
         for threshold, grace_s in zip(preview["thresholds"], preview["stops_after_s"], strict=True)
     ]
 
@@ -151,7 +152,7 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     """Say what is added to every request so that the missing can be named."""
     buckets = preview["buckets"]
     if buckets is None and preview.get("approximate"):
-        return [("names", "none: counts with a declared error cannot be held against each other")]
+        return [("names", "none: approximate counts cannot be compared by bucket")]
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
@@ -159,7 +160,7 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     return [
         ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
         ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
-        ("", f"asked by {queries} at least, at a cost of {buckets['cost']:,} each"),
+        ("", f"at least {queries}, at a cost of {buckets['cost']:,} each"),
     ]
 
 

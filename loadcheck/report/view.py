@@ -9,6 +9,7 @@ from typing import Any
 from loadcheck.escaping import printable_document
 from loadcheck.report import headline, words
 from loadcheck.report.page import Check
+from loadcheck.verify.explained import meaning
 
 FIGURES: Mapping[str, str] = {
     "p50": "p50_ms",
@@ -130,6 +131,11 @@ class RunView:
     reasons: Sequence[Reason]
     examples: Sequence[tuple[str, str, str]]
 
+    def times_of(self, step: str | None) -> Times | None:
+        """Return the response time of a step, or its service time if it has no due time."""
+        own = {each.kind: each for each in self.times if each.step == step}
+        return own.get("response time") or own.get("service time")
+
 
 def run_view(document: Document) -> RunView:
     """Return what is shown of a results document of any phase."""
@@ -166,7 +172,12 @@ def run_view(document: Document) -> RunView:
 
 def finding_check(finding: Mapping[str, Any]) -> Check:
     """Return a finding as an entry of a list of checks."""
-    return Check(verdict=finding["verdict"], name=finding["check"], text=finding["summary"])
+    return Check(
+        verdict=finding["verdict"],
+        name=finding["check"],
+        text=finding["summary"],
+        meaning=meaning(finding["check"]),
+    )
 
 
 def lag(low_s: float | None, high_s: float | None) -> str:

@@ -323,6 +323,47 @@ def _localized() -> Shape:
     }
 
 
+def _workers() -> dict[str, Any]:
+    """Return the section that tells who shared the load."""
+    return open_object(
+        "The processes that shared the load; absent if this one sent it.",
+        {
+            "engine": text("What started them: processes, or dask."),
+            "lease_s": amount("A worker that has heard nothing for so long starts no copy."),
+            "shards": {
+                "type": "array",
+                "description": "Them, in order: batch j of the run belongs to worker j mod N.",
+                "items": open_object(
+                    "A worker.",
+                    {
+                        "index": count("From 0."),
+                        "host": maybe(text("Where it ran.")),
+                        "pid": maybe(count("Its process there.")),
+                        "python": maybe(text("Version of Python.")),
+                        "nice": maybe({"type": "integer", "description": "Its priority."}),
+                        "clock_error_ms": maybe(
+                            amount("How far its clock may be off ours, by which seconds join.")
+                        ),
+                        "drift_ppm": maybe(
+                            {"type": "number", "description": "How fast its clock runs away."}
+                        ),
+                        "end": {
+                            "enum": ["planned", "stopped", "lease", "lost", None],
+                            "description": "Why it started no further copy.",
+                        },
+                        "started": count("Copies that it told of."),
+                        "acknowledged": count("Of these, acknowledged."),
+                        "lateness_p99_ms": maybe(amount("Of its first requests.")),
+                        "loop_lag_p99_ms": maybe(amount("Of its event loop.")),
+                        "cpu_s": amount("Processor time that it used."),
+                        "watched_s": amount("In so long."),
+                    },
+                ),
+            },
+        },
+    )
+
+
 def json_schema() -> dict[str, Any]:
     """Return the schema of a results file."""
     numbers = {"type": ["number", "null"]}
@@ -373,6 +414,8 @@ def json_schema() -> dict[str, Any]:
                             count("Copies foreseen, which decide the buckets in send order.")
                         ),
                         "scenario_file": text("As the user named it."),
+                        "profile": maybe(text("The one of its profiles; null for none.")),
+                        "workers": _workers(),
                     },
                     optional=(
                         "in_progress",
@@ -383,6 +426,8 @@ def json_schema() -> dict[str, Any]:
                         "end_day",
                         "copies",
                         "scenario_file",
+                        "profile",
+                        "workers",
                     ),
                 ),
                 "copies": open_object(

@@ -48,8 +48,9 @@ def broken(check: str, error: BaseException) -> Finding:
     return Finding(
         check=check,
         verdict=Verdict.UNKNOWN,
-        summary=f"A fault of loadcheck itself: {what}. What it was to prove is unknown; please "
-        "report the trace that the results file holds.",
+        summary=f"Internal error in loadcheck: {what}. What this check would have shown is "
+        "unknown; "
+        "please report the trace in the results file.",
         evidence={"trace": trace(error)},
     )
 

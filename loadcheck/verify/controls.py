@@ -336,17 +336,20 @@ def judge_controls(controlled: ControlResult) -> Finding | None:
     return Finding(check="controls", verdict=verdict, summary=summary, evidence=evidence)
 
 
+_NEGATIVE = "Negative control: 0 users for a run id that was never sent."
+
+
 def _told(controlled: ControlResult) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.leaking:
         return Verdict.UNKNOWN, (
-            f"The query counts {controlled.unsent:,} users of a run that never was, so its filter "
-            "for the run does not work and no count can be trusted: look at the overlay of the "
-            "observer step."
+            f"Negative control: {controlled.unsent:,} users for a run id that was never sent. The "
+            "filter for the run does not work, so no count can be trusted: check the overlay of "
+            "the observer step."
         )
     if acknowledged is None:
         asked = controlled.unsent is not None
-        return Verdict.PASS, "The query counts nobody of a run that never was." if asked else ""
+        return Verdict.PASS, _NEGATIVE if asked else ""
     verdict, summary = _fresh(acknowledged, visible)
     if visible:
         summary += f" {_pairs(controlled)}"
@@ -356,25 +359,26 @@ def _told(controlled: ControlResult) -> tuple[Verdict, str]:
 
 def _fresh(acknowledged: int, visible: int | None) -> tuple[Verdict, str]:
     """Say what became of the users that were sent after the last copy."""
-    later = "Ask again later with loadcheck reconcile."
-    sent = "To see whether the service still counts, more users were sent after the last copy"
+    later = "Run loadcheck reconcile later."
+    sent = "Control users were sent after the last copy"
     if not acknowledged:
-        return Verdict.UNKNOWN, f"{sent}: none of them was acknowledged. {later}"
+        return Verdict.UNKNOWN, f"{sent}, but none was acknowledged. {later}"
     if visible is None:
         return Verdict.UNKNOWN, (
-            f"{sent}, and {acknowledged:,} acknowledged: no query for them was answered, so "
-            f"whether they are counted is not known. {later}"
+            f"{sent} and {acknowledged:,} acknowledged, but no query for them was answered, so "
+            "it is "
+            f"unknown whether they are counted. {later}"
         )
     if not visible:
         return Verdict.UNKNOWN, (
-            f"{sent}, and {acknowledged:,} acknowledged: none of them is counted, so it has "
-            f"stopped showing new users, or shows them later than verify.deadline. {later}"
+            f"{sent} and {acknowledged:,} acknowledged, but none is counted: the service no longer "
+            f"shows new users, or shows them later than verify.deadline. {later}"
         )
     counted = f"{visible:,} of {acknowledged:,} control users, sent after the last copy, are"
     if visible < acknowledged:
-        told = "counted: those that are not may be late, and so may the missing."
+        told = "counted: the others may be late, and so may the missing users."
     else:
-        told = "counted: the service does count what came later than the missing."
+        told = "counted: users sent later are counted, so the missing users are not merely late."
     return Verdict.UNKNOWN, f"{counted} {told}"
 
 
@@ -384,36 +388,39 @@ def _pairs(controlled: ControlResult) -> str:
     if not paired:
         why = controlled.unpaired or "no second event of a missing user was acknowledged"
         return (
-            f"A late part of the service is not excluded ({why}): should it hold the "
-            f"{100 * controlled.share:.3g} % that were missing then, all "
-            f"{controlled.acknowledged:,} are outside of it with p = {controlled.escaped:.2g}."
+            f"A delayed partition of the service is not excluded ({why}): if it holds the "
+            f"{100 * controlled.share:.3g} % missing, all {controlled.acknowledged:,} control "
+            "users "
+            f"missed it with p = {controlled.escaped:.2g}."
         )
     events = f"second events under the ids of {paired:,} missing users"
     if found is None:
-        return f"No query for {events} was answered, so a late part of the service is not excluded."
+        return f"No query for {events} was answered, so a delayed partition is not excluded."
     check = ""
     if controlled.checked:
         seen = controlled.checked_visible
-        told = "nobody said how many" if seen is None else f"{seen:,}"
+        told = "unknown" if seen is None else f"{seen:,}"
         check = f" (of {controlled.checked:,} users not missing: {told})"
     if found < paired:
         proven = (
-            f" At least {controlled.proven:,} users are lost for certain: their second event is "
-            "counted, and their first is not."
+            f" At least {controlled.proven:,} users are certainly lost: their second event is "
+            "counted, their first is not."
             if controlled.proven
             else ""
         )
         return (
-            f"Of {events}, {found:,} are counted{check}: the part of the service where the others "
-            f"are may be late.{proven}"
+            f"Of {events}, {found:,} are counted{check}: the partition of the others may be "
+            f"delayed.{proven}"
         )
     if not controlled.still:
-        return f"All {events} are counted{check}, but their first ones are counted by now, too."
+        return f"All {events} are counted{check}, but by now so are their first ones."
     # of those whose second event is counted, none is late; of the others, so many can be
     late = 1 - (1 - _CERTAINTY) ** (1 / controlled.still)
     return (
-        f"All {events} are counted{check}, and the first ones of {controlled.still:,} are not: "
-        f"these are in no late part of the service. Of the others missing, if any, more than "
-        f"{100 * late:.2g} % are in one with p < {1 - _CERTAINTY:.2g}. Only a service that splits "
-        "events otherwise than by user could have them late."
+        f"All {events} are counted{check}, but the first ones of {controlled.still:,} are not, so "
+        "those are in no delayed partition. Of any other missing users, more than "
+        f"{100 * late:.2g} %"
+        f" are in one with p < {1 - _CERTAINTY:.2g}. This assumes that the service partitions "
+        "events "
+        "by user."
     )

@@ -11,9 +11,9 @@ from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import where
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
-_LATER = "Ask again later with loadcheck reconcile."
+_LATER = "Run loadcheck reconcile later."
 _ESTIMATES = (
-    'If the service counts by estimate, say so: verify.approximate = "1%", or what it promises.'
+    'If the service returns estimates, declare their error: verify.approximate = "1%", say.'
 )
 
 
@@ -119,7 +119,7 @@ def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, erro
     subject = (
         f"Whether the {sent.acknowledged:,} acknowledged users arrived"
         if sent.acknowledged
-        else "No copy was acknowledged, and what arrived all the same"
+        else "No copy was acknowledged, and whether any arrived"
     )
     return Finding(
         check="unverified",
@@ -139,21 +139,22 @@ def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
     if terms is None or proof is None:
         return "the service was not asked after the load"
     if proof.nothing is Reason.NO_ANSWER:
-        why = "no query asked after the last acknowledgement was answered with a count of its time"
+        why = "no query after the last acknowledgement returned an up-to-date count"
         return f"{why} ({error})" if error else why
     if proof.nothing is Reason.NO_BASELINE:
-        return "the count before the run could not be had, and the query has no filter for this run"
+        return "the baseline count failed, and the query has no filter for this run"
     if proof.nothing is Reason.BROKEN_FILTER:
         return (
-            f"the query counted {terms.baseline:,} users of this run before it began, so its filter"
-            " for the run does not work"
+            f"the query counted {terms.baseline:,} users of this run before it began: its filter "
+            "for"
+            " the run does not work"
         )
     if proof.nothing is Reason.LEAKING:
-        return "the query counts users of a run that never was, so its filter does not work"
+        return "the query counts users of a run id that was never sent: its filter does not work"
     final = proof.standing.final
     assert final is not None
     return (
-        f"its answers do not add up: {proof.standing.totals or 0:,} events of "
+        f"the service's responses do not add up: {proof.standing.totals or 0:,} events of "
         f"{final.uniques or 0:,} users. {_ESTIMATES.rstrip('.')}"
     )
 
@@ -198,7 +199,7 @@ class _Sentences:
     # parts of sentences
 
     def _when(self) -> str:
-        rest = "" if self._proof.standing.settled else ", and the count was still moving"
+        rest = "" if self._proof.standing.settled else ", while the count was still moving"
         return f"{_length(self._seen.waited_s or 0.0)} after the last acknowledgement{rest}"
 
     def _within(self) -> str:
@@ -211,27 +212,25 @@ class _Sentences:
         hiding = [
             text
             for number, text in (
-                (sent.indeterminate, f"{sent.indeterminate:,} copies without a clear answer"),
-                (sent.rejected, f"{sent.rejected:,} refused ones"),
+                (sent.indeterminate, f"{sent.indeterminate:,} indeterminate copies"),
+                (sent.rejected, f"{sent.rejected:,} rejected ones"),
             )
             if number
         ]
-        return " and ".join(hiding) or "users that nobody sent"
+        return " and ".join(hiding) or "users not sent by this run"
 
     def _split_remedy(self) -> str:
         found = self._localized
         if found is not None and found.trouble:
             why = found.trouble
-            return f"{why[0].upper()}{why[1:]}: ask again with loadcheck reconcile --export."
+            return f"{why[0].upper()}{why[1:]}: run loadcheck reconcile --export."
         if found is not None:
-            return "Counts by bucket do not decide it: ask again with loadcheck reconcile --export."
+            return "Counts by bucket are inconclusive: run loadcheck reconcile --export."
         if self._terms.approximate:
-            return "Estimates cannot be counted by bucket: loadcheck reconcile --export tells."
+            return "Estimates cannot be split by bucket: run loadcheck reconcile --export."
         if self._terms.splits:
-            return (
-                "verify.localize = true tells them apart, and so does loadcheck reconcile --export."
-            )
-        return "Counts by bucket, [verify.split], would tell; so does reconcile --export."
+            return "Set verify.localize = true, or run loadcheck reconcile --export."
+        return "Describe counts by bucket in [verify.split], or run loadcheck reconcile --export."
 
     # the findings
 
@@ -263,14 +262,14 @@ class _Sentences:
     def _arrived(self) -> str:
         sent = self._sent
         recovered = (
-            f" Of {sent.indeterminate:,} copies without a clear answer "
+            f" Of {sent.indeterminate:,} indeterminate copies "
             f"{self._seen.recovered_at_most or 0:,} arrived."
             if sent.indeterminate and not self._terms.approximate
             else ""
         )
         unnamed = (
-            " Counts with an error cannot be compared by bucket, so whoever is missing within "
-            "it has no name."
+            " Approximate counts cannot be compared by bucket: users missing within the error "
+            "are not named."
             if self._terms.approximate
             else ""
         )
@@ -284,10 +283,10 @@ class _Sentences:
         number = f"{claim.at_least:,}" if exact else f"At least {claim.at_least:,}"
         most = ""
         if not exact and claim.at_most is not None:
-            hide = "" if self._terms.approximate else f", as {self._hiding()} may hide some"
+            hide = "" if self._terms.approximate else f": {self._hiding()} may hide some"
             most = f" (at most {claim.at_most:,}{hide})"
         found = self._localized
-        trouble = f" Not all have a name: {found.trouble}." if found and found.trouble else ""
+        trouble = f" Not all could be named: {found.trouble}." if found and found.trouble else ""
         beyond = (
             f", beyond the {100 * self._terms.approximate:g} % that verify.approximate declares"
             if self._terms.approximate
@@ -295,8 +294,8 @@ class _Sentences:
         )
         return (
             f"{number} of {self._sent.acknowledged:,} acknowledged users are missing {self._when()}"
-            f"{most}{beyond}{where(self._told)}.{trouble} loadcheck reconcile asks again: whoever "
-            "is counted by then was late."
+            f"{most}{beyond}{where(self._told)}.{trouble} Run loadcheck reconcile later: users "
+            "counted by then were merely delayed."
         )
 
     def _open(self, claim: Claim) -> str:
@@ -306,43 +305,45 @@ class _Sentences:
         short = max(0, sent.acknowledged - uniques)
         counted = f"{uniques:,} users were counted {when}"
         missing = f"{short:,} of {sent.acknowledged:,} acknowledged users are missing"
-        neither = "whether they are lost or late is not known"
+        neither = "it is unknown whether they are lost or late"
         stands, before = self._proof.standing, self._terms.before
         rows = self._localized.groups.contradiction if self._localized else ""
-        controls = "so is everybody" if seen.overtaken is False else "so are some of those"
+        controls = "so are all" if seen.overtaken is False else "so are some of the users"
         sentences = {
             Reason.CONFLICT: "Whether users are lost is unknown: the service contradicts itself. "
-            f"It counted {stands.highest - before:,} users, and then as few as "
-            f"{stands.lowest - before:,}; the last answer says {uniques:,} ({when}), with "
+            f"It counted {stands.highest - before:,} users, and later only "
+            f"{stands.lowest - before:,}; the last count is {uniques:,} ({when}), with "
             f"{sent.acknowledged:,} acknowledged. {_LATER} {_ESTIMATES}",
-            Reason.ROWS: "Whether users are lost is unknown, for the service's answers do not add "
+            Reason.ROWS: "Whether users are lost is unknown: the service's responses do not add "
             f"up: {rows}. {_ESTIMATES}",
-            Reason.APPROXIMATE: f"{missing} from the count of users, but with {seen.totals or 0:,} "
-            "events nobody's are: the service contradicts itself, or its count of users is an "
+            Reason.APPROXIMATE: f"{missing} from the count of users, but all {seen.totals or 0:,} "
+            "events are counted: the service contradicts itself, or its count of users is an "
             f"estimate. {_ESTIMATES}",
-            Reason.OLD: f"{missing} by the last answer, which tells the state "
+            Reason.OLD: f"{missing} by the last count, which shows the state "
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
             f"verify.deadline: {neither}. {_LATER}",
             Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {_LATER}",
-            Reason.UNCONTROLLED: f"{missing} {when}; but the query has no filter for this run, so "
-            f"nobody sent later could be asked for, and {neither}. Add the run id to the event and "
+            Reason.UNCONTROLLED: f"{missing} {when}; but without a filter for this run no "
+            f"control users could be checked, so {neither}. Add the run id to the event and "
             "to the query's filter.",
-            Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but the query has no "
-            "filter for this run, so others' users may be among them, and any number of ours "
-            "missing behind those. Add the run id to the event and to the query's filter.",
-            Reason.UNSUPPORTED: f"{missing} {when}; but neither events nor counts by bucket could "
-            f"be had, which would support it, so {neither}. {_LATER}",
-            Reason.UNSPLIT: f"{counted}, as many as there should be; but a sum does not tell whose "
-            f"they are. {self._split_remedy()}",
-            Reason.NOBODY: "Nobody was acknowledged, so nobody can be lost.",
-            Reason.HIDDEN: f"{counted}, within the bounds of {seen.lower:,} acknowledged and "
-            f"{seen.upper:,} with those without a clear answer; so up to {claim.at_most or 0:,} "
-            f"could be missing behind {self._hiding()}{self._within()}. {self._split_remedy()}",
-            Reason.MOVING: f"{missing} {when}: {neither}. Raise verify.deadline, or ask again later"
-            " with loadcheck reconcile."
+            Reason.FOREIGN: f"{counted}, with {seen.lower:,} acknowledged; but without a filter "
+            "for this run, users from other traffic may be among them and hide any number of "
+            "missing ones. Add the run id to the event and to the query's filter.",
+            Reason.UNSUPPORTED: f"{missing} {when}; but neither event counts nor counts by bucket "
+            f"are available to confirm it, so {neither}. {_LATER}",
+            Reason.UNSPLIT: f"{counted}, as many as expected; but a total does not show which "
+            f"users they are. {self._split_remedy()}",
+            Reason.NOBODY: "No user was acknowledged, so none can be lost.",
+            Reason.HIDDEN: f"{counted}, between {seen.lower:,} (acknowledged) and "
+            f"{seen.upper:,} (including indeterminate); up to {claim.at_most or 0:,} "
+            f"could be missing, hidden by {self._hiding()}{self._within()}. "
+            f"{self._split_remedy()}",
+            Reason.MOVING: f"{missing} {when}: {neither}. Raise verify.deadline, or run "
+            "loadcheck reconcile later."
             if short
-            else f"No loss is proven, but {when}: raise verify.deadline, or ask again later with "
-            "loadcheck reconcile.",
+            else f"No loss is proven: the count was still moving "
+            f"{_length(seen.waited_s or 0.0)} after the last acknowledgement. Raise "
+            "verify.deadline, or run loadcheck reconcile later.",
         }
         return sentences[claim.reason]
 
@@ -353,7 +354,7 @@ class _Sentences:
             check="disappeared",
             verdict=Verdict.FAIL,
             summary=f"{_people(gone)} visible and disappeared: {stands.highest - before:,} were "
-            f"counted, and then steadily {self._seen.uniques or 0:,}, {self._when()}.",
+            f"counted at first, and {self._seen.uniques or 0:,} {self._when()}.",
             evidence={
                 "disappeared": gone,
                 "highest": stands.highest - before,
@@ -363,31 +364,32 @@ class _Sentences:
 
     def _unexpected(self) -> Finding:
         claim, seen, told = self._proof.unexpected, self._seen, self._told
-        number = f"{seen.uniques or 0:,} users were counted, and {seen.upper:,} can have arrived"
+        number = f"{seen.uniques or 0:,} users were counted, but at most {seen.upper:,} were sent"
         if claim.verdict is Verdict.PASS:
-            summary = "No user was counted that was not sent."
+            summary = "No unexpected users."
         elif claim.reason is Reason.FOREIGN:
             summary = (
-                f"{number}: without a filter for the run, it is unknown whether others sent them. "
+                f"{number}: without a filter for the run, other traffic cannot be excluded. "
                 "Add the run id to the event and to the query's filter."
             )
         elif claim.reason is Reason.HIDDEN:
             summary = (
-                f"Whether some of the {self._sent.rejected:,} refused copies were counted all the "
-                f"same is unknown: a sum does not tell whose users it has. {self._split_remedy()}"
+                f"It is unknown whether some of the {self._sent.rejected:,} rejected copies were "
+                f"counted: a total does not show which users it has. {self._split_remedy()}"
             )
         elif claim.verdict is Verdict.UNKNOWN:
-            summary = f"Whether users are counted that were not sent is unknown: {_because(claim)}."
+            summary = f"It is unknown whether there are unexpected users: {_because(claim)}."
         elif self._localized is not None and told is not None and told["unexpected"]:
             first = told["unexpected"][0]["user_id"]
             summary = (
-                f"{claim.at_least:,} users were counted although the service refused them, the "
-                f"first {first}: a refusal has an effect, so clients that send again send twice."
+                f"{claim.at_least:,} users were counted although the service rejected them, the "
+                f"first {first}: rejected requests take effect, so retries send twice."
             )
         else:
             summary = (
-                f"{claim.at_least:,} users were counted beyond the {seen.upper:,} that can have "
-                "arrived: refused copies were counted all the same, or somebody else sent them."
+                f"{claim.at_least:,} unexpected users: more were counted than the {seen.upper:,} "
+                "that "
+                "can have arrived. Rejected copies were counted, or other traffic was."
             )
         return Finding(
             check="unexpected",
@@ -400,23 +402,23 @@ class _Sentences:
         claim, seen, again = self._proof.duplicated, self._seen, self._sent.sent_again
         if claim.verdict is Verdict.PASS:
             though = (
-                f", though {again:,} requests were sent again as idle connections were being closed"
+                f", although {again:,} requests were resent because idle connections were closing"
                 if again
                 else ""
             )
-            summary = f"No event was counted twice{though}."
+            summary = f"No duplicated events{though}."
         elif claim.reason is Reason.ADRIFT:
             summary = (
-                "Whether events were counted twice is unknown: no two answers in a row agreed on "
-                f"users and events {self._when()}. {_LATER}"
+                "It is unknown whether events are duplicated: no two consecutive responses agreed "
+                f"on users and events {self._when()}. {_LATER}"
             )
         elif claim.reason is Reason.HIDDEN:
             summary = (
-                "Whether events were counted twice is unknown: as many could be missing, and the "
-                f"sum would be the same. {self._split_remedy()}"
+                "It is unknown whether events are duplicated: equally many could be missing, with "
+                f"the same total. {self._split_remedy()}"
             )
         elif claim.verdict is Verdict.UNKNOWN:
-            summary = f"Whether events were counted twice is unknown: {_because(claim)}."
+            summary = f"It is unknown whether events are duplicated: {_because(claim)}."
         else:
             summary = self._doubled(claim)
         return Finding(
@@ -437,12 +439,12 @@ class _Sentences:
         who = ""
         if named:
             rest = told["ambiguous"]["duplicated"] if told is not None else 0
-            unnamed = f"; {rest:,} events could not be given to a user" if rest else ""
+            unnamed = f"; {rest:,} events could not be attributed to a user" if rest else ""
             who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
         again = self._sent.sent_again
         ours = (
-            f" loadcheck itself sent {again:,} requests again, as idle connections were closed "
-            "(not with retry.stale = false)."
+            f" loadcheck itself resent {again:,} requests because idle connections were closing "
+            "(retry.stale = false turns that off)."
             if again
             else ""
         )
@@ -451,14 +453,14 @@ class _Sentences:
             f"{claim.at_least:,} events were counted beyond {'one' if each == 1 else f'{each:,}'} "
             f"per user ({seen.totals:,} events of {seen.uniques:,} users): retries were not "
             f"deduplicated, or the pipeline repeated them.{ours}{who} loadcheck reconcile --export "
-            "tells which."
+            "lists them."
         )
 
     def _missing_events(self) -> Finding:
         claim, seen = self._proof.missing_events, self._seen
         counted = (
-            f"each sent {self._sent.events_per_copy:,}, and {seen.totals:,} were counted of "
-            f"{seen.uniques:,} users"
+            f"each user sent {self._sent.events_per_copy:,}, and {seen.totals:,} of "
+            f"{seen.uniques:,} users were counted"
         )
         if claim.verdict is Verdict.FAIL:
             number = f"{claim.at_least:,}"
@@ -466,17 +468,17 @@ class _Sentences:
                 number = f"At least {number}"
             summary = (
                 f"{number} events of counted users are missing: {counted}. "
-                "loadcheck reconcile --export tells which."
+                "loadcheck reconcile --export lists them."
             )
         elif claim.reason is Reason.HIDDEN:
             summary = (
                 f"Up to {claim.at_most or 0:,} events of acknowledged users could be missing: "
-                f"{counted}; duplicated ones, or copies that were not acknowledged and arrived in "
-                "part, may hide them. loadcheck reconcile --export tells which."
+                f"{counted}; duplicated events, or unacknowledged copies that arrived in part, may "
+                "hide them. loadcheck reconcile --export lists them."
             )
         else:
             summary = (
-                f"Whether events of acknowledged users are missing is unknown: {counted}, and "
+                f"It is unknown whether events of acknowledged users are missing: {counted}, and "
                 f"{_because(claim)}."
             )
         return Finding(
@@ -496,8 +498,8 @@ class _Sentences:
         return Finding(
             check="acknowledged",
             verdict=Verdict.UNKNOWN,
-            summary="No copy was acknowledged, so there is nothing that could have been lost: "
-            "look at the answers of the ingest step.",
+            summary="No copy was acknowledged, so nothing can be lost: check the responses of the "
+            "ingest step.",
             evidence={"started": sent.started, "rejected": sent.rejected},
         )
 
@@ -506,10 +508,10 @@ class _Sentences:
         return Finding(
             check="isolation",
             verdict=Verdict.PASS,
-            summary="The query cannot tell this run's users from others': the "
-            f"{baseline:,} counted before the run were taken away, and whoever else sent "
-            "this event since then is counted as ours. Add the run id to the event and to the "
-            "query's filter.",
+            summary="The query has no filter for this run: the count is compared against a "
+            f"baseline of {baseline:,} taken before it, and other traffic since then counts as "
+            "this "
+            "run's. Add the run id to the event and to the query's filter.",
             evidence={"baseline": baseline},
         )
 

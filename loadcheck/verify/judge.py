@@ -9,16 +9,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadcheck.measure.record import Record
 from loadcheck.verify.check import broken, compose
 from loadcheck.verify.figures import RunFigures
+from loadcheck.verify.metrics import Kind
 from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
 from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 TOLERATED_PAUSED = 0.01
 """Of the copies, that may be skipped because the generator paused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostShard:
+    """A worker that was lost.
+
+    Attributes:
+        index: Which one, from 0.
+        name: How people call it.
+        why: What is known of its end.
+        at_s: When it was certainly gone, in seconds since the load began; None: it had not begun.
+        indeterminate: Copies that it may have sent and that nobody will ever tell of.
+    """
+
+    index: int
+    name: str
+    why: str
+    at_s: float | None = None
+    indeterminate: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +50,14 @@ class RunEvidence:
         judged: The thresholds.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
+        lost: The workers that were lost.
     """
 
     figures: RunFigures
     judged: Sequence[Judged]
     trouble: str | None
     aborted: Aborted | None
+    lost: Sequence[LostShard] = ()
 
 
 def check_target(evidence: RunEvidence) -> Iterator[Finding]:
@@ -50,6 +72,39 @@ def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
     """Say that a threshold ended the load early."""
     if evidence.aborted is not None:
         yield evidence.aborted.finding()
+
+
+def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
+    """Say which workers were lost, and what that leaves open."""
+    lost = evidence.lost
+    if not lost:
+        return
+    told = ". ".join(
+        f"{each.name[0].upper()}{each.name[1:]} was lost"
+        + ("" if each.at_s is None else f" {each.at_s:.1f} s into the load")
+        + f": {each.why}"
+        for each in lost
+    )
+    unknown = sum(each.indeterminate for each in lost)
+    yield Finding(
+        check="shard",
+        verdict=Verdict.UNKNOWN,
+        summary=f"{told}. What {'it' if len(lost) == 1 else 'they'} had not told of, "
+        f"{unknown:,} copies, may or may not have been sent; the target was not given the load "
+        "that was asked for.",
+        evidence={
+            "indeterminate": unknown,
+            "lost": [
+                {
+                    "index": each.index,
+                    "why": each.why,
+                    "at_s": each.at_s,
+                    "indeterminate": each.indeterminate,
+                }
+                for each in lost
+            ],
+        },
+    )
 
 
 def is_paused(record: Record) -> bool:
@@ -69,20 +124,21 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
     took_s, asked_s = figures.rates.duration_s, pacer.duration_s if pacer is not None else None
     if behind:
         sentences.append(
-            f"The generator could not keep up: it took {took_s:.1f} s to start what was to start in"
-            f" {asked_s:.1f} s, so the target was not given the load that was asked for"
+            f"The load generator could not keep up: starting the copies took {took_s:.1f} s instead"
+            f" of {asked_s:.1f} s, so the target rate was not achieved"
         )
     if voided:
         worst_ms = max(judgement.own_delay_ms or 0.0 for judgement in voided)
         sentences.append(
-            f"{'It' if sentences else 'The generator'} held copies or answers up by"
-            f" {worst_ms:.1f} ms itself, too much to say whether {len(voided)} latency threshold"
-            f"{'s hold' if len(voided) > 1 else ' holds'}"
+            f"{'It' if sentences else 'The load generator'} added up to {worst_ms:.1f} ms to "
+            "response"
+            f" times itself, so {len(voided)} latency threshold{'s' if len(voided) > 1 else ''}"
+            " cannot be judged"
         )
     cpu_share = monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0
     if voided or behind:
         sentences.append(
-            f"It used {100 * cpu_share:.0f} % of a core: give it an idle one, or ask for less"
+            f"It used {100 * cpu_share:.0f} % of a core: use a less busy machine or a lower rate"
         )
     yield Finding(
         check="generator",
@@ -110,8 +166,9 @@ def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
     yield Finding(
         check="generator",
         verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
-        summary=f"This machine could not make {attempts:,} attempts, which are no errors of the "
-        f"target's, and {end}: {told}.",
+        summary=f"This machine could not make {attempts:,} attempts, which do not count as "
+        "errors of "
+        f"the target, and {end}: {told}.",
         evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
     )
 
@@ -127,18 +184,33 @@ def pauses_told(record: Record) -> str:
     if len(pauses) > _MOST_PAUSES:
         told.append(f"{len(pauses) - _MOST_PAUSES:,} times more")
     skipped = len(record.paused)
-    missing = f"; {skipped:,} copies that fell due meanwhile were skipped" if skipped else ""
+    missing = f"; {skipped:,} copies due meanwhile were skipped" if skipped else ""
     return (
-        f"The generator stood still {', '.join(told)} into the load: stopped, suspended or without "
-        f"a processor{missing}"
+        f"The load generator paused {', '.join(told)} into the load: stopped, suspended or without "
+        f"a CPU{missing}"
     )
+
+
+def _of_lost(judged: Judged) -> Judged:
+    """Return a threshold without what a load that was not given in full cannot prove of it.
+
+    The target may have been fast for want of load, and answers that nobody told of are no errors.
+    """
+    metric, verdict = judged.threshold.metric, judged.verdict
+    quick = metric.kind is Kind.DURATION and verdict is Verdict.PASS
+    erring = metric.name in _LOST_COUNTS and verdict is not Verdict.PASS
+    return replace(judged, verdict=Verdict.UNKNOWN) if quick or erring else judged
+
+
+_LOST_COUNTS = frozenset({"error_rate", "indeterminate"})
+"""Figures that grow with a worker that is lost."""
 
 
 NOTHING_DONE = Finding(
     check="acknowledged",
     verdict=Verdict.UNKNOWN,
-    summary="No copy was acknowledged, and no threshold says what that means: look at the answers "
-    "of the ingest step.",
+    summary="No copy was acknowledged, and no threshold covers that: check the responses of the "
+    "ingest step.",
 )
 
 
@@ -187,6 +259,7 @@ def judge(
     trouble: str | None,
     aborted: Aborted | None,
     checked: bool = True,
+    lost: Sequence[LostShard] = (),
 ) -> Judgement:
     """Judge a run.
 
@@ -197,6 +270,7 @@ def judge(
         checked: Whether consistency was to be checked; if not, thresholds alone decide.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
+        lost: The workers that were lost: what they would have measured is not known.
     """
     judged, told = [], list(findings)
     for threshold in thresholds:
@@ -206,13 +280,17 @@ def judge(
             judged.append(Judged(threshold=threshold, measured=None, verdict=Verdict.UNKNOWN))
             told.append(broken("threshold", error))
     judged = apply_abort(judged, aborted)
-    evidence = RunEvidence(figures=figures, judged=judged, trouble=trouble, aborted=aborted)
+    evidence = RunEvidence(
+        figures=figures, judged=judged, trouble=trouble, aborted=aborted, lost=lost
+    )
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
     told += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
-    told += compose([check_abort])(evidence)
+    told += compose([check_shards, check_abort])(evidence)
     if not (checked or judged or figures.record.acknowledged):
         told.append(NOTHING_DONE)
+    if lost:
+        judged = [_of_lost(each) for each in judged]
     # what a load that was stopped early came too early to measure says nothing
     measured = [j for j in judged if aborted is None or j.measured is not None]
     verdict = overall(consistent, [*(f.verdict for f in told), *(j.verdict for j in measured)])

@@ -32,47 +32,58 @@ class Phase(enum.Enum):
     DONE = "done"
 
 
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """The state of a run, to be looked at whenever somebody draws it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What is known of a run before it begins.
 
     Attributes:
         name: The scenario's.
         run_id: The run's.
-        record: What has been measured.
         planned: Copies in all, if known.
         pacer: The schedule of an open load.
         duration_s: How long the load is to last, if known.
+        stages: Names of the load's stages, and when each ends, since the load began.
+        checked: Whether the service is asked for what arrived.
+        deadline_s: For how long, after the last acknowledgement, it is asked.
+    """
+
+    name: str
+    run_id: str
+    planned: int | None = None
+    pacer: OpenPacer | None = None
+    duration_s: float | None = None
+    stages: Sequence[tuple[str, float]] = ()
+    checked: bool = True
+    deadline_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """The state of a run, to be looked at whenever somebody draws it.
+
+    Attributes:
+        outline: What was known of it before.
+        record: What has been measured.
+        thresholds: Judges them as if the load ended now.
         phase: Where the run is.
         begin_ns: Monotonic instant at which the load began; 0 before.
         observation: What the service said last.
         signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
         aborted: Whether a threshold has stopped the load.
-        stages: Names of the load's stages, and when each ends, since the load began.
-        checked: Whether the service is asked for what arrived.
-        deadline_s: For how long, after the last acknowledgement, it is asked.
-        thresholds: Judges them as if the load ended now.
     """
 
-    name: str
-    run_id: str
+    outline: Outline
     record: Record
-    planned: int | None = None
-    pacer: OpenPacer | None = None
-    duration_s: float | None = None
-    phase: Phase = Phase.STARTING
-    begin_ns: int = 0
-    observation: Observation | None = None
-    signals: int = 0
-    notes: list[str] = field(default_factory=list)
-    aborted: bool = False
-    stages: Sequence[tuple[str, float]] = ()
-    checked: bool = True
-    deadline_s: float = 0.0
     thresholds: Callable[[], Sequence[Judged]] = _nothing
-    _cpu: tuple[float, float, float | None] = (0.0, 0.0, None)
-    _signalled: anyio.Event = field(default_factory=anyio.Event)
+    phase: Phase = field(init=False, default=Phase.STARTING)
+    begin_ns: int = field(init=False, default=0)
+    observation: Observation | None = field(init=False, default=None)
+    signals: int = field(init=False, default=0)
+    notes: list[str] = field(init=False, default_factory=list)
+    aborted: bool = field(init=False, default=False)
+    _cpu: tuple[float, float, float | None] = field(init=False, default=(0.0, 0.0, None))
+    _signalled: anyio.Event = field(init=False, default_factory=anyio.Event)
 
     def interrupt(self) -> None:
         """Note a signal."""
@@ -93,7 +104,7 @@ class Progress:
     @property
     def asked_rate(self) -> float | None:
         """Copies per second that the schedule asks for now; None for a closed load."""
-        return self.pacer.rate_at(self.elapsed_s) if self.pacer else None
+        return self.outline.pacer.rate_at(self.elapsed_s) if self.outline.pacer else None
 
     @property
     def stage(self) -> str:
@@ -105,12 +116,12 @@ class Progress:
     @property
     def part(self) -> str:
         """Which stage of the load the run is in; "" if the load has none, or only one."""
-        if len(self.stages) < 2:  # noqa: PLR2004  # one is no part
+        if len(self.outline.stages) < 2:  # noqa: PLR2004  # one is no part
             return ""
         elapsed_s = self.elapsed_s
-        ended = sum(elapsed_s >= end_s for _, end_s in self.stages[:-1])
-        name = self.stages[ended][0]
-        return f"{name} ({ended + 1} of {len(self.stages)})"
+        ended = sum(elapsed_s >= end_s for _, end_s in self.outline.stages[:-1])
+        name = self.outline.stages[ended][0]
+        return f"{name} ({ended + 1} of {len(self.outline.stages)})"
 
     @property
     def left_s(self) -> float | None:
@@ -118,10 +129,10 @@ class Progress:
         if self.phase is Phase.SETTLE:
             # without an acknowledgement nothing is waited for
             last_s = (self.record.last_ack_ns or 0) / 1e9
-            return max(0.0, last_s + self.deadline_s - self.elapsed_s)
-        if self.duration_s is None or self.phase is not Phase.LOAD:
+            return max(0.0, last_s + self.outline.deadline_s - self.elapsed_s)
+        if self.outline.duration_s is None or self.phase is not Phase.LOAD:
             return None
-        return max(0.0, self.duration_s - self.elapsed_s)
+        return max(0.0, self.outline.duration_s - self.elapsed_s)
 
     @property
     def times(self) -> Histogram:

@@ -66,7 +66,7 @@ class Aborted:
             check="aborted",
             verdict=Verdict.FAIL,
             summary=f"The load was stopped after {self.at_s:.1f} s: {expression} did not hold "
-            f"({_written(self.judged)}). What was sent until then was reconciled as ever.",
+            f"({_written(self.judged)}). What was sent until then was still reconciled.",
             evidence=self.to_json(),
         )
 
@@ -74,7 +74,7 @@ class Aborted:
 def _written(judged: Judged) -> str:
     value = judged.value
     if value is None:
-        return "no answer yet"
+        return "no response yet"
     units = {"ms": f"{value:,.0f} ms", "ratio": f"{100 * value:.3g} %"}
     return units.get(judged.threshold.unit, f"{value:,.6g}")
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.measure.changes import register
 from loadcheck.measure.recorded import Recorded
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.query_client import whole
@@ -39,6 +40,7 @@ _HALVINGS = 24
 """A bound is found to this power of one half of the time from the first answer to the last."""
 
 
+@register
 class AckCurve(Recorded):
     """How many copies had been acknowledged, and how many can have arrived, at which instant.
 

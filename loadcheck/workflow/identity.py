@@ -31,6 +31,8 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.data.variety import Variety
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -43,6 +45,7 @@ class Run:
         target: What the target supplies, by name. Its values are secrets.
         copies: How many copies there will be; None if that is not known beforehand.
         users: Id of the run whose users ``$copy.userId`` gives; None: its own.
+        variety: Data files and drawn values.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Run:
     target: Mapping[str, str] = field(default_factory=dict)
     copies: int | None = None
     users: str | None = None
+    variety: Variety = field(default_factory=Variety)
 
 
 def user_id(run_id: str, number: int) -> str:

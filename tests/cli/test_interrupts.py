@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -82,7 +83,7 @@ def test_a_process_that_was_stopped_blames_nobody_and_sends_no_burst(
     assert slowest["verdict"] == "unknown"
     assert slowest["low"] < 900 < slowest["measured"] == slowest["high"]
     assert told["skipped == 0"]["verdict"] == "unknown"
-    assert "The generator stood still for" in stdout
+    assert "The load generator paused for" in stdout
     assert "may be the generator's own delay" in stdout
 
 
@@ -188,7 +189,7 @@ def test_a_terminal_sees_a_live_view_that_is_wiped_at_the_end(
     text = seen.decode()
     assert process.returncode == 0
     assert "in flight" in text
-    assert "\x1b[5A\r\x1b[J" in text
+    assert re.search(r"\x1b\[\d+A\r\x1b\[J", text)
     assert "PASS" in text.rpartition("\x1b[J")[2]
 
 

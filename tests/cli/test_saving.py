@@ -78,11 +78,11 @@ def test_force_replaces_files_only(loadcheck: Loadcheck, smoke: Path, command: s
     for path, kind in ((pipe, "a pipe"), (Path(os.devnull), "a device")):
         ended = loadcheck(command, smoke, "--output", path, "--force")
         assert ended.code == 2
-        assert f"{path}: is {kind}; choose another place with --output" in ended.stderr
+        assert f"{path}: is {kind}; choose another --output" in ended.stderr
     assert pipe.is_fifo()
 
 
 def test_a_name_that_cannot_be_is_refused(loadcheck: Loadcheck, smoke: Path) -> None:
     ended = loadcheck("run", smoke, "--output", "n" * 300 + ".json")
     assert ended.code == 2
-    assert "cannot be written: file name too long; choose another place" in ended.stderr
+    assert "cannot be written: file name too long; choose another --output" in ended.stderr

@@ -222,7 +222,7 @@ def test_a_schedule_that_took_too_long_was_not_the_load_that_was_asked_for() -> 
     assert (judgement.consistent, judgement.verdict) == (Verdict.PASS, Verdict.UNKNOWN)
     # a rate that we ourselves did not reach is not the target's fault; one never asked for is none
     assert [each.verdict for each in judgement.judged] == [Verdict.UNKNOWN, Verdict.FAIL]
-    assert "took 12.0 s to start what was to start in 10.0 s" in judgement.findings[1].summary
+    assert "took 12.0 s instead of 10.0 s" in judgement.findings[1].summary
 
 
 def test_copies_that_our_pause_passed_over_break_no_threshold_and_pass_none() -> None:
@@ -237,8 +237,8 @@ def test_copies_that_our_pause_passed_over_break_no_threshold_and_pass_none() ->
     ]
     assert judgement.verdict is Verdict.UNKNOWN
     summary = judgement.findings[1].summary
-    assert "stood still for 6.0 s at 30.0 s into the load" in summary
-    assert "6 copies that fell due meanwhile were skipped" in summary
+    assert "paused for 6.0 s at 30.0 s into the load" in summary
+    assert "6 copies due meanwhile were skipped" in summary
     assert warned(seen.record) == []  # once is enough
     seen.record.due = 1000  # a few of many are overlooked, but not untold
     (warning,) = warned(seen.record)
@@ -277,11 +277,11 @@ def test_what_did_not_happen_is_said() -> None:
     record.sent(0, 900_000_000)
     unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
     said = warned(record, unsent=unsent, missed=2)
-    assert said[0].startswith("1 copies fell due while")
+    assert said[0].startswith("1 copies were skipped because")
     assert said[1] == (
         "3 requests could not be made, and nothing was sent: send: $inputs.a has no value"
     )
     assert [text.split()[0] for text in said[2:4]] == ["2", "a"]
-    assert "2 saves of the results failed" in said[4]
-    assert "dispatch lag p99 50.0 ms" in said[5]
+    assert "2 interim saves of the results failed" in said[4]
+    assert "up to 50.0 ms late (p99)" in said[5]
     assert len(said) == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import Stage
-from loadcheck.verify.progress import Phase, Progress
+from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
@@ -27,7 +28,14 @@ STEP = StepPlan(
 
 
 def progress(**more: Any) -> Progress:
-    return Progress(name="burst", run_id="abc", record=Record([STEP], 0), **more)
+    known = {each.name for each in fields(Outline)}
+    outline = Outline(
+        name="burst", run_id="abc", **{name: more.pop(name) for name in known & set(more)}
+    )
+    made = Progress(outline, Record([STEP], 0))
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
 
 
 def test_before_the_load_no_time_has_passed() -> None:

@@ -142,6 +142,7 @@ def probe(number: int, rate: float, verdict: str, **more: Any) -> dict[str, Any]
         "error_rate": 0.0,
         "visibility": {"p95_s": 0.7},
         "carried_rate": None,
+        "lost_at_least": 0,
         **more,
     }
 

@@ -6,7 +6,7 @@ import pytest
 
 from loadcheck.compare import Stored, compare
 from loadcheck.report import comparison
-from loadcheck.report.markdown import markdown
+from loadcheck.report.markdown import comparison_markdown
 from tests.benchmarks import synthetic
 
 Document = dict[str, Any]
@@ -138,7 +138,7 @@ def test_what_else_differs_is_told(worse: Document) -> None:
     assert "Also different: environment.python (3.11" in comparison.text(
         worse, color=False, width=200
     )
-    assert "→ 3.14.0)" in markdown(worse)
+    assert "→ 3.14.0)" in comparison_markdown(worse)
 
 
 def test_the_same_is_said_with_what_nobody_can_be_sure_of(same: Document) -> None:
@@ -158,11 +158,11 @@ def test_an_unsure_comparison_says_of_what(worse: Document) -> None:
 def test_what_was_forced_is_told(worse: Document) -> None:
     document = {**worse, "forced": ["b.json: load.rate: differs"]}
     assert "! b.json: load.rate: differs" in comparison.text(document, color=False, width=80)
-    assert "b.json: load.rate: differs" in markdown(document)
+    assert "b.json: load.rate: differs" in comparison_markdown(document)
 
 
 def test_markdown_is_a_table_that_github_renders(worse: Document) -> None:
-    text = markdown(worse)
+    text = comparison_markdown(worse)
     assert text.startswith("## ❌ WORSE: made up\n")
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {7}
@@ -172,4 +172,4 @@ def test_markdown_is_a_table_that_github_renders(worse: Document) -> None:
 
 def test_a_name_cannot_break_out_of_the_markdown(worse: Document) -> None:
     document = {**worse, "scenario": {"name": "a|b <img> `x`"}}
-    assert "a\\|b \\<img\\> \\`x\\`" in markdown(document)
+    assert "a\\|b \\<img\\> \\`x\\`" in comparison_markdown(document)

@@ -77,7 +77,7 @@ def test_nobody_lost_is_not_told_beside_nobody_acknowledged(document: Document) 
     assert "[lost]" not in shown
     assert "✓ No " not in shown
     for text in (
-        markdown.text(document),
+        markdown.run_markdown(document),
         page(document).decode(),
         FORMATS["result"]["junit"](document),
     ):
@@ -152,7 +152,7 @@ def test_it_is_the_same_everywhere(document: Document) -> None:
     assert headline.line(lost) == f"FAIL  burst  {cause}"
     lines = terminal.summary(lost, color=False, width=80).splitlines()
     assert lines[0] == lines[-1] == f" FAIL   burst  {cause}"
-    assert f"**{cause}**" in markdown.text(lost)
+    assert f"**{cause}**" in markdown.run_markdown(lost)
     assert f'<p class="because">{cause}.</p>' in page(lost).decode()
     assert cause in str(FORMATS["result"]["junit"](lost))
 

@@ -73,10 +73,11 @@ def test_the_verdict_comes_first(failed: Document) -> None:
     assert headings["h1"][-1].strip() == "burst"
     assert headings["h2"] == [
         "Verdict",
+        "Errors",
         "Latency",
         "Over time",
         "Did it arrive?",
-        "Who is affected",
+        "Affected users",
         "Steps",
         "Scenario and environment",
     ]
@@ -87,7 +88,16 @@ def test_every_chart_has_its_data_in_a_table_too(failed: Document) -> None:
     figures = [figure["data-chart"] for figure in found.all("figure")]
     assert figures == list(charts(failed))
     assert figures == [
-        *("percentiles", "rate", "latency", "outcomes", "others", "flight", "lateness"),
+        *(
+            "histogram",
+            "percentiles",
+            "rate",
+            "latency",
+            "outcomes",
+            "others",
+            "flight",
+            "lateness",
+        ),
         *("arrival", "lag"),
     ]
     assert len(found.all("figcaption")) == len(figures)
@@ -186,7 +196,7 @@ def test_a_killed_run_has_a_page(document: Document, phase: str) -> None:
 def test_a_closed_load_asks_for_no_rate(document: Document) -> None:
     document["scenario"]["load"] = {"model": "closed", "concurrency": 50}
     document["load"]["asked_rate"] = document["load"]["reached_ratio"] = None
-    assert list(series(charts(document)["rate"])) == ["reached"]
+    assert list(series(charts(document)["rate"])) == ["achieved"]
 
 
 def test_a_run_without_a_sample_has_a_page(document: Document) -> None:
@@ -197,14 +207,14 @@ def test_a_run_without_a_sample_has_a_page(document: Document) -> None:
     document["generator"]["lateness"]["count"] = 0
     for name in ("p50_ms", "p99_ms", "max_ms", "lateness_p99_ms"):
         document["timeline"][name] = [None] * len(document["timeline"]["second"])
-    assert not {"percentiles", "latency", "lateness"} & set(charts(document))
+    assert not {"histogram", "percentiles", "latency", "lateness"} & set(charts(document))
 
 
 def test_the_rate_of_a_load_shorter_than_a_second_is_its_own(document: Document) -> None:
     document["timeline"] = {name: column[:1] for name, column in document["timeline"].items()}
     document["timeline"]["started"] = document["timeline"]["acknowledged"] = [100]
     document["load"]["duration_s"] = 0.25
-    assert series(charts(document)["rate"])["reached"] == {0: 400}
+    assert series(charts(document)["rate"])["achieved"] == {0: 400}
     assert series(charts(document)["outcomes"])["acknowledged"] == {0: 400}
 
 
@@ -212,7 +222,7 @@ def test_a_slow_end_is_no_load(document: Document) -> None:
     for column in document["timeline"].values():
         column.extend([column[-1]] * 2)
     document["timeline"]["second"] = list(range(19))
-    reached = series(charts(document)["rate"])["reached"]
+    reached = series(charts(document)["rate"])["achieved"]
     assert [reached[second] for second in (16, 17, 18)] == [0, 0, 0]
     assert sum(reached.values()) == sum(document["timeline"]["started"])
 
@@ -220,7 +230,7 @@ def test_a_slow_end_is_no_load(document: Document) -> None:
 def test_the_last_second_is_as_long_as_the_load(document: Document) -> None:
     document["timeline"]["started"][-1] = 30
     document["load"]["duration_s"] = 16.1
-    assert series(charts(document)["rate"])["reached"][16] == pytest.approx(300)
+    assert series(charts(document)["rate"])["achieved"][16] == pytest.approx(300)
 
 
 def test_percentiles_end_with_the_longest_sample(document: Document) -> None:
@@ -234,7 +244,7 @@ def test_percentiles_end_with_the_longest_sample(document: Document) -> None:
 
 
 def test_the_copies_after_the_last_second_are_no_second_of_their_own(document: Document) -> None:
-    reached = series(charts(document)["rate"])["reached"]
+    reached = series(charts(document)["rate"])["achieved"]
     assert list(reached) == list(range(16))
     assert sum(reached.values()) == sum(document["timeline"]["started"]) == 21_600
 
@@ -331,7 +341,7 @@ def test_half_an_hour_is_small_enough(document: Document) -> None:
 @pytest.mark.long
 def test_a_day_is_drawn_in_longer_steps(document: Document) -> None:
     long = lengthened(document, 86_400)
-    reached = series(charts(long)["rate"])["reached"]
+    reached = series(charts(long)["rate"])["achieved"]
     assert len(reached) <= 2400
     steps = sorted(reached)
     total = sum(reached.values()) * (steps[1] - steps[0])

@@ -37,7 +37,7 @@ def plot(name: str) -> str:
 
 def test_every_chart_is_drawn_and_nothing_complained(opened: Tab) -> None:
     lengths = opened.run(LENGTHS)
-    assert len(lengths) == 9
+    assert len(lengths) == 10
     assert all(length > 100 for length in lengths.values()), lengths
     assert opened.complaints() == []
 
@@ -46,7 +46,7 @@ def test_series_are_named_where_they_end(opened: Tab) -> None:
     texts = opened.run(
         "[...document.querySelectorAll('#chart-rate .label')].map(one => one.textContent)"
     )
-    assert sorted(texts) == ["asked", "reached"]
+    assert sorted(texts) == ["achieved", "target"]
 
 
 def test_no_text_of_a_chart_is_cut_off(opened: Tab) -> None:
@@ -114,7 +114,7 @@ def test_the_keyboard_reaches_every_value(opened: Tab) -> None:
     said = f"{plot('rate')}.querySelector('[aria-live]').textContent"
     opened.key("ArrowRight")
     first = opened.run(said)
-    assert re.fullmatch(r"at [\d.]+ s: reached [\d,]+/s, asked [\d,]+/s", first)
+    assert re.fullmatch(r"at [\d.]+ s: achieved [\d,]+/s, target [\d,]+/s", first)
     opened.key("ArrowRight")
     assert opened.run(said) != first
     opened.key("Home")

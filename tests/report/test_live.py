@@ -70,6 +70,10 @@ class Run:
     standing: Sequence[Judged] = STANDING
     times: Histogram = field(default_factory=times)
 
+    @property
+    def outline(self) -> Run:
+        return self
+
     async def wait(self, seconds: float) -> None:
         raise NotImplementedError
 

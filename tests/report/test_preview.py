@@ -91,8 +91,8 @@ def test_a_json_body_is_laid_out_and_any_other_is_left() -> None:
 
 
 def test_the_outcome_of_a_copy_is_that_of_its_ingest() -> None:
-    assert "(in every copy, its outcome is the copy's)" in text()
-    assert "(in every copy)" in text(ingest="another")
+    assert "(runs in every copy; decides its outcome)" in text()
+    assert "(runs in every copy)" in text(ingest="another")
 
 
 def test_stages_say_their_rates() -> None:
@@ -150,17 +150,19 @@ def test_where_it_goes(target: str, leaves: bool, words: str) -> None:
 
 
 def test_what_proves_the_count() -> None:
-    assert "nothing: consistency will be unknown" in text()
-    assert "ask counts this run's users only; settled when still for 1.0 s, at most 10:00" in text(
+    assert "verification: disabled" in text()
+    assert "ask counts this run's users only; settled when stable for 1.0 s, at most 10:00" in text(
         observer="ask"
     )
-    assert "takes away the count before the run" in text(observer="ask", isolation="baseline")
+    assert "is compared against a baseline taken before the run" in text(
+        observer="ask", isolation="baseline"
+    )
 
 
 def test_a_threshold_that_stops_the_load_says_so() -> None:
     found = text(thresholds=["a < 1", "b < 2"], stops_after_s=[None, 5.0])
     assert "a < 1\n" in found
-    assert "b < 2   or else the load is stopped, after 5.0 s at the first" in found
+    assert "b < 2   aborts the load, after 5.0 s at the earliest" in found
 
 
 def test_warnings_come_last() -> None:

@@ -65,6 +65,10 @@ def test_connections_of_a_closed_load(loads: Loads) -> None:
     closed = loads(text + "copies_per_request = 5\npreconnect = 0").load
     assert isinstance(closed, ClosedLoad)
     assert (closed.copies_per_request, closed.preconnect) == (5, 0)
+    assert (closed.workers, closed.prefixes) == (None, ())
+    shared = loads(text + "workers = 3\nprefixes = ['ssh a', 'nice']").load
+    assert (shared.workers, shared.prefixes) == (3, ("ssh a", "nice"))
+    assert loads(text + "workers = 'auto'").load.workers == 0
 
 
 HTTPX = 'the wire transport cannot do that; set target.transport = "httpx" for '
@@ -104,6 +108,14 @@ EMULATED = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1
           "the whole request has less time")]),
         (TOP + "preconnect = -1", [("6: load.preconnect: found -1; expected a whole number "
          "from 0 to 1,000,000")]),
+        (TOP + "workers = 0", [("6: load.workers: found 0; expected a whole number from 1 to "
+         "1,000")]),
+        (TOP + 'workers = "many"', [('6: load.workers: found the string "many"; expected a whole '
+         'number from 1 to 1,000, or "auto"')]),
+        (TOP + "prefixes = ['ssh \"h']", [("6: load.prefixes.0: no command: No closing quotation; "
+         "close the quotes")]),
+        (TOP + "prefixes = 'ssh h'", [('6: load.prefixes: found the string "ssh h"; expected an '
+         'array of commands, such as ["ssh host1", "ssh host2"]')]),
         (TOP + "copies_per_request = 3000",
          [("6: load.copies_per_request: is more than max_in_flight (2,000); a request of 3,000 "
           "copies needs as many in flight: raise max_in_flight")]),

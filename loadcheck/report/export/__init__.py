@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loadcheck.report import markdown
-from loadcheck.report import markdown as comparison
-from loadcheck.report.export import junit
-from loadcheck.report.export import junit as search
-from loadcheck.report.export.samples import csv_rows, hgrm, hlog
+from loadcheck.report.export.junit import capacity_junit, run_junit
+from loadcheck.report.export.samples import capacity_csv, csv_rows, hgrm, hlog
+from loadcheck.report.markdown import capacity_markdown, comparison_markdown, run_markdown
 
 Format = Callable[[Mapping[str, Any]], str]
 """Turns a document into text."""
@@ -19,12 +17,10 @@ FORMATS: Mapping[str, Mapping[str, Format]] = {
         "hgrm": hgrm,
         "hlog": hlog,
         "csv": csv_rows,
-        "junit": junit.text,
-        "markdown": markdown.text,
+        "junit": run_junit,
+        "markdown": run_markdown,
     },
-    "capacity": {"csv": search.rows, "junit": search.junit, "markdown": search.markdown},
-    "comparison": {"markdown": comparison.markdown},
+    "capacity": {"csv": capacity_csv, "junit": capacity_junit, "markdown": capacity_markdown},
+    "comparison": {"markdown": comparison_markdown},
 }
 """The formats by name, for each kind of document."""
-
-__all__ = ["FORMATS"]

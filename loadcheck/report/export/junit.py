@@ -1,22 +1,18 @@
-"""The checks of a run as JUnit XML, which every CI service shows: a test case for each of them.
-
-A capacity search in the formats of other tools, as far as it has what they are about.
-"""
+"""A run or a capacity search as JUnit XML, which every CI service shows: a case for each check."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
-from loadcheck.escaping import cell, printable_document
+from loadcheck.escaping import printable_document
 from loadcheck.report import capacity, headline, words
-from loadcheck.report.markdown import MARKS, plain, table
+from loadcheck.report.view import run_view
 
 # what XML 1.0 does not allow, not even escaped (section 2.2)
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,50 +20,83 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 Document = Mapping[str, Any]
 
 
-def text(document: Document) -> str:
+def run_junit(document: Document) -> str:
     """Return the checks of a results document.
 
     What failed is a failure; what is unknown is an error, since no evidence is not a pass either.
     """
-    document = printable_document(document)
-    scenario, run = str(document["scenario"].get("name", "")), document["run"]
-    target = target_of(document)
-    suite = ET.Element("testsuite", name=clean(f"loadcheck {scenario} {target}"))
-    properties = ET.SubElement(suite, "properties")
-    for name, value in _properties(document).items():
-        ET.SubElement(properties, "property", name=name, value=clean(str(value)))
-    cases = [
-        *((f["check"], f["verdict"], f["summary"]) for f in headline.findings(document)),
-        *(
-            (t["expression"], t["verdict"], headline.measured(t))
-            for t in document.get("thresholds", ())
-        ),
-    ]
-    unjudged = not cases and headline.is_checked(document)
-    if run["phase"] != "complete" or run["interrupted"] or unjudged:
+    view = run_view(document)
+    document, run = view.document, view.document["run"]
+    cases = [(each.name, each.verdict, each.text) for each in (*view.findings, *view.thresholds)]
+    checked = headline.is_checked(document)
+    if run["phase"] != "complete" or run["interrupted"] or (checked and not cases):
         cases.insert(0, ("run", "unknown", run["error"] or _ending(run)))
-    seen: Counter[str] = Counter()
-    for name, verdict, summary in cases:
-        seen[name] += 1
-        unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
-        _case(suite, class_name(scenario, target), unique, verdict, summary)
-    skipped = 0 if headline.is_checked(document) else 1
-    if skipped:
-        case = _case(suite, class_name(scenario, target), "consistency", "pass", "")
-        ET.SubElement(case, "skipped", message="not checked: verify.enabled = false")
-    duration_s = document["load"]["duration_s"] if "load" in document else 0.0
+    return _suites(
+        document,
+        cases,
+        headline.line(document),
+        skipped={} if checked else {"consistency": "not checked: verify.enabled = false"},
+        properties=_properties(document),
+    )
+
+
+def capacity_junit(document: Document) -> str:
+    """Return a capacity search as one test case, which fails if not even the lowest rate held."""
+    document = printable_document(document)
+    sentence = capacity.cause(document)
+    return _suites(document, [("capacity", document["verdict"], sentence)], sentence)
+
+
+def _suites(
+    document: Document,
+    cases: Sequence[tuple[str, str, str]],
+    said: str,
+    *,
+    skipped: Mapping[str, str] = MappingProxyType({}),
+    properties: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Return a document of one suite.
+
+    Args:
+        document: What it is about: a run, or a capacity search.
+        cases: Name, verdict and summary of each.
+        said: What it comes to.
+        skipped: Names of cases that were not run, with the reason.
+        properties: Of the suite.
+    """
+    name, target = str(document["scenario"].get("name", "")), _target_of(document)
+    took_s = document["search"]["took_s"] if "search" in document else None
+    if took_s is None:
+        took_s = document["load"]["duration_s"] if "load" in document else 0.0
     totals = {
-        "tests": str(len(cases) + skipped),
+        "tests": str(len(cases) + len(skipped)),
         "failures": str(sum(verdict == "fail" for _, verdict, _ in cases)),
         "errors": str(sum(verdict == "unknown" for _, verdict, _ in cases)),
-        "skipped": str(skipped),
-        "time": f"{duration_s:.3f}",
+        "skipped": str(len(skipped)),
+        "time": f"{took_s:.3f}",
     }
-    suite.attrib |= {**totals, "timestamp": run["started_at"][:19], "hostname": "localhost"}
     suites = ET.Element("testsuites", {"name": "loadcheck", **totals})
-    suites.append(suite)
-    ET.SubElement(suite, "system-out").text = clean(headline.line(document))
-    ET.SubElement(suite, "system-err").text = clean("\n".join(document["warnings"]))
+    suite = ET.SubElement(
+        suites,
+        "testsuite",
+        {"name": _clean(f"loadcheck {name} {target}"), **totals},
+        timestamp=document["run"]["started_at"][:19],
+        hostname="localhost",
+    )
+    if properties:
+        listed = ET.SubElement(suite, "properties")
+        for key, value in properties.items():
+            ET.SubElement(listed, "property", name=key, value=_clean(str(value)))
+    classname = _class_name(name, target)
+    seen: Counter[str] = Counter()
+    for check, verdict, summary in cases:
+        seen[check] += 1
+        unique = check if seen[check] == 1 else f"{check} ({seen[check]})"
+        _case(suite, classname, unique, verdict, summary)
+    for check, why in skipped.items():
+        ET.SubElement(_case(suite, classname, check, "pass", ""), "skipped", message=why)
+    ET.SubElement(suite, "system-out").text = _clean(said)
+    ET.SubElement(suite, "system-err").text = _clean("\n".join(document["warnings"]))
     ET.indent(suites)
     body = ET.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
@@ -78,7 +107,7 @@ def _ending(run: Mapping[str, Any]) -> str:
     return f"The run: {ending}." if ending else "Nothing was checked."
 
 
-def target_of(document: Document) -> str:
+def _target_of(document: Document) -> str:
     """Return what a run was sent to: the embedded emulator, or hosts by name."""
     target = document["scenario"].get("target") or {}
     servers = target.get("servers") or {}
@@ -86,19 +115,19 @@ def target_of(document: Document) -> str:
     return "+".join(sorted(hosts - {""})) or str(target.get("kind", ""))
 
 
-def class_name(scenario: str, target: str) -> str:
+def _class_name(scenario: str, target: str) -> str:
     """Return the class that a CI service groups cases by; one of each scenario and target."""
     parts = ("loadcheck", scenario, target.replace(".", "_"))
-    return clean(".".join(part for part in parts if part))
+    return _clean(".".join(part for part in parts if part))
 
 
 def _case(suite: ET.Element, classname: str, name: str, verdict: str, summary: str) -> ET.Element:
-    case = ET.SubElement(suite, "testcase", classname=classname, name=clean(name), time="0")
+    case = ET.SubElement(suite, "testcase", classname=classname, name=_clean(name), time="0")
     if verdict == "pass":
         return case
     kind, what = ("failure", "fail") if verdict == "fail" else ("error", "unknown")
-    told = ET.SubElement(case, kind, message=clean(summary), type=what)
-    told.text = clean(f"{name}: {summary}")
+    problem = ET.SubElement(case, kind, message=_clean(summary), type=what)
+    problem.text = _clean(f"{name}: {summary}")
     return case
 
 
@@ -119,82 +148,6 @@ def _properties(document: Document) -> dict[str, Any]:
     }
 
 
-def clean(value: str) -> str:
+def _clean(value: str) -> str:
     """Return a text without the characters that XML cannot hold."""
     return _FORBIDDEN.sub("\ufffd", value)
-
-
-_COLUMNS = ("rate", "p50_ms", "p99_ms", "error_rate", "visible_p95_s", "carried_rate")
-
-
-def rows(document: Document) -> str:
-    """Return the curve as comma-separated values: a row a rate, with a header."""
-    document = printable_document(document)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for row in zip(*(document["curve"][name] for name in _COLUMNS), strict=True):
-        writer.writerow(["" if value is None else cell(value) for value in row])
-    return buffer.getvalue()
-
-
-def junit(document: Document) -> str:
-    """Return the search as one test case, which fails if not even the lowest rate held."""
-    document = printable_document(document)
-    name, verdict = str(document["scenario"].get("name", "")), document["verdict"]
-    sentence = clean(capacity.cause(document))
-    totals = {
-        "tests": "1",
-        "failures": str(int(verdict == "fail")),
-        "errors": str(int(verdict == "unknown")),
-        "skipped": "0",
-        "time": f"{document['search']['took_s']:.3f}",
-    }
-    suites = ET.Element("testsuites", {"name": "loadcheck", **totals})
-    started_at = document["run"]["started_at"][:19]
-    suite = ET.SubElement(
-        suites,
-        "testsuite",
-        {"name": clean(f"loadcheck {name} {target_of(document)}"), **totals}
-        | {"timestamp": started_at, "hostname": "localhost"},
-    )
-    classname = class_name(name, target_of(document))
-    case = ET.SubElement(suite, "testcase", classname=classname, name="capacity", time="0")
-    if verdict != "pass":
-        kind = "failure" if verdict == "fail" else "error"
-        ET.SubElement(case, kind, message=sentence, type=verdict).text = sentence
-    ET.SubElement(suite, "system-out").text = sentence
-    ET.SubElement(suite, "system-err").text = clean("\n".join(document["warnings"]))
-    ET.indent(suites)
-    body = ET.tostring(suites, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
-
-
-def markdown(document: Document) -> str:
-    """Return the answer and the probes for a pull request."""
-    document = printable_document(document)
-    name, verdict = plain(str(document["scenario"].get("name", ""))), document["verdict"]
-    probes = [
-        [
-            words.rate(probe["rate"]),
-            probe["verdict"],
-            words.duration(probe["latency"]["p50_ms"]),
-            words.duration(probe["latency"]["p99_ms"]),
-            words.share(probe["error_rate"]),
-            capacity.reason_of(probe),
-        ]
-        for probe in sorted(document["probes"], key=lambda one: (one["rate"], one["number"]))
-    ]
-    when = plain(words.instant(document["run"]["started_at"]))
-    lines = [
-        f"## {MARKS[verdict]} CAPACITY: {name}",
-        "",
-        f"**{plain(capacity.cause(document))}**",
-        "",
-        f"Must hold: {plain(', '.join(document['checks']))}, consistency.",
-        "",
-        *table(["rate", "", "p50", "p99", "errors", "why"], probes),
-        *(f"> ⚠️ {plain(warning)}\n>" for warning in document["warnings"]),
-        f"<sub>{when} · search {plain(document['run']['id'])}</sub>",
-    ]
-    return "\n".join(lines) + "\n"

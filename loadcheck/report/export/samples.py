@@ -180,3 +180,17 @@ def hgrm(document: Mapping[str, Any]) -> str:
 
 def _finite(value: float) -> float:
     return value if math.isfinite(value) else 0.0
+
+
+_CURVE = ("rate", "p50_ms", "p99_ms", "error_rate", "visible_p95_s", "carried_rate")
+
+
+def capacity_csv(document: Document) -> str:
+    """Return a capacity curve as comma-separated values: a row a rate, with a header."""
+    document = printable_document(document)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_CURVE)
+    for row in zip(*(document["curve"][name] for name in _CURVE), strict=True):
+        writer.writerow(["" if value is None else cell(value) for value in row])
+    return buffer.getvalue()

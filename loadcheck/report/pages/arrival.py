@@ -54,7 +54,7 @@ def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float,
         series.insert(
             0,
             Series(
-                label="or indeterminate",
+                label="plus indeterminate",
                 role="indeterminate",
                 x=ends,
                 y=upper,
@@ -88,8 +88,8 @@ def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float,
     return Chart(
         name="arrival",
         title="Acknowledged and counted",
-        note="Users the service has said yes to, and users its own query counts. Between the two "
-        "lies the lag; what still lies between them at the end is lost.",
+        note="Acknowledged users, and users that the service counts. The gap is lag; a gap that "
+        "remains at the end is loss.",
         x=TIME,
         y=Axis(label="users", unit=Unit.COUNT),
         series=series,
@@ -131,10 +131,10 @@ def _lag(
         return None
     return Chart(
         name="lag",
-        title="Lag until counted",
-        note="How long it took until everybody acknowledged by then was counted"
-        + (", those left out who are known to be lost" if missing else "")
-        + ". It lies between two answers of the service: the band is the time between them.",
+        title="Time to visibility",
+        note="How long until all users acknowledged by then were counted"
+        + (", without those known to be lost" if missing else "")
+        + ". The band is the time between two polls: the true lag lies within it.",
         x=TIME,
         y=Axis(label="lag", unit=Unit.SECONDS),
         series=[
@@ -209,5 +209,5 @@ def _observations(document: Document) -> Table:
             ]
             for answer in chosen
         ],
-        note="" if every == 1 else f"One answer of {every} is shown, and the last.",
+        note="" if every == 1 else f"One response in {every} is shown, and the last.",
     )

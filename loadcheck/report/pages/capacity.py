@@ -28,6 +28,7 @@ from loadcheck.report.page import (
 )
 from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
+from loadcheck.report.view import finding_check
 
 _GROUP = "rate"
 _RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
@@ -100,10 +101,7 @@ def _verdict(document: Document) -> Section:
         blocks.append(
             Checks(
                 checks=[
-                    *(
-                        Check(verdict=f["verdict"], name=f["check"], text=f["summary"])
-                        for f in best["findings"]
-                    ),
+                    *(finding_check(f) for f in best["findings"]),
                     *(
                         Check(
                             verdict=threshold["verdict"],
@@ -141,7 +139,7 @@ def _charts(document: Document) -> list[Chart]:
             probes,
             name="errors",
             title="Errors by rate",
-            note="Copies that were not acknowledged, after the warm-up.",
+            note="Copies not acknowledged, after the warm-up.",
             axis=Axis(label="share of copies", unit=Unit.SHARE),
             series=("errors", "rejected", [probe["error_rate"] for probe in probes]),
             write=words.share,
@@ -150,8 +148,8 @@ def _charts(document: Document) -> list[Chart]:
             document,
             probes,
             name="lag",
-            title="Lag until counted by rate",
-            note="From a user's acknowledgement until the service counts it, 95th percentile.",
+            title="Time to visibility by rate",
+            note="From acknowledgement until counted, 95th percentile.",
             axis=Axis(label="lag", unit=Unit.SECONDS),
             series=("lag p95", "counted", [_lag_s(probe) for probe in probes]),
             write=lambda value: words.duration(None if value is None else value * 1e3),
@@ -237,8 +235,7 @@ def _carried(document: Document, probes: Sequence[Document]) -> Chart:
     return Chart(
         name="carried",
         title="Achieved rate by target rate",
-        note="Copies that were started, and what the target completed while it had more to do "
-        "than it could.",
+        note="Copies started, and what the target completed while it was saturated.",
         x=_axis(rates),
         y=Axis(label="copies per second", unit=Unit.RATE),
         series=series,
@@ -317,32 +314,23 @@ def _probes(document: Document) -> Section:
                 ],
                 rows=[
                     [
-                        str(probe["number"]),
-                        words.rate(probe["rate"]),
+                        row.number,
+                        words.rate(row.rate),
                         Cell(
-                            text=probe["verdict"],
-                            role=_VERDICTS[probe["verdict"]],
-                            strong=probe["verdict"] != "held",
+                            text=row.verdict,
+                            role=_VERDICTS[row.verdict],
+                            strong=row.verdict != "held",
                         ),
-                        words.duration(probe["latency"]["p50_ms"]),
-                        words.duration(probe["latency"]["p99_ms"]),
-                        words.share(probe["error_rate"]),
-                        _lag_text(probe),
-                        words.count(probe["lost_at_least"]),
-                        told.reason_of(probe),
+                        row.figures["p50"],
+                        row.figures["p99"],
+                        row.errors,
+                        row.lag,
+                        row.lost,
+                        row.reason,
                     ]
-                    for probe in sorted(
-                        document["probes"], key=lambda each: (each["rate"], each["number"])
-                    )
+                    for row in told.probe_rows(document)
                 ],
                 prose=True,
             )
         ],
     )
-
-
-def _lag_text(probe: Document) -> str:
-    if probe["visibility"] is None:
-        return "–"
-    lag_s = _lag_s(probe)
-    return "never" if lag_s is None else words.duration(lag_s * 1e3)

@@ -107,8 +107,8 @@ def _figures(document: Document) -> Section:
     return Section(
         name="verdict",
         title="Figures",
-        lead="Each difference with the interval in which it lies with "
-        f"{words.share(document['confidence'])} confidence. Grey band: within "
+        lead=f"Each difference with its {words.share(document['confidence'])} confidence "
+        "interval. Grey band: within "
         "tolerance.",
         blocks=[
             Table(
@@ -209,7 +209,7 @@ def _runs(document: Document) -> Section:
             )
         )
     else:
-        blocks.append(Text(text="Scenario, target and machine are the same in all of them."))
+        blocks.append(Text(text="Scenario, target and machine are the same in all runs."))
     return Section(name="runs", title="Runs", blocks=blocks)
 
 

@@ -5,6 +5,7 @@ Response time by percentile, on the axis of HdrHistogram's plots: every nine tak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.report import words
-from loadcheck.report.page import Axis, Chart, Number, Scale, Series, Table, Unit
+from loadcheck.report.page import Axis, Chart, Number, Scale, Series, Shape, Table, Unit
 from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
 from loadcheck.result import store as stored
 
 _PER_DECADE = 24
+_COLUMN = math.log(1.1)
+"""Width of a histogram's column, on a logarithmic axis."""
 _ROWS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999)
 
 
@@ -27,7 +30,7 @@ _LOOKS = {
     "response_time": ("response time", "response", ""),
     "service_time": ("service time", "service", "dash"),
     "failed": ("failed", "failed", "dot"),
-    "throttled": ("refused (429)", "throttled", "long"),
+    "throttled": ("throttled (429)", "throttled", "long"),
 }
 """Label, role and dash of each kind of time."""
 
@@ -35,7 +38,7 @@ _LOOKS = {
 def percentile_charts(document: Document) -> list[Chart]:
     """Return a chart for each step that copies run and that has samples.
 
-    Our own lateness is drawn beside the step whose outcome is the copy's.
+    The generator's lateness is drawn beside the step whose outcome is the copy's.
     """
     ingest = document["workflow"].get("ingest")
     own = [name for name, step in document.get("steps", {}).items() if step["role"] == "per-copy"]
@@ -44,6 +47,61 @@ def percentile_charts(document: Document) -> list[Chart]:
         for place, name in enumerate(sorted(own, key=lambda name: name != ingest))
     ]
     return [chart for chart in found if chart is not None]
+
+
+def histograms(document: Document) -> list[Chart]:
+    """Return how the times of the step whose outcome is the copy's are distributed."""
+    name = document["workflow"].get("ingest")
+    step = document.get("steps", {}).get(name)
+    if step is None:
+        return []
+    kind = "service_time" if step["response_time"] is None else "response_time"
+    if not step[kind]["count"]:
+        return []
+    times = stored.histogram(step[kind], f"steps.{name}.{kind}")
+    edges, counts = binned(times)
+    what = _LOOKS[kind][0]
+    return [
+        Chart(
+            name="histogram",
+            title=f"Distribution of the {what} of {name}",
+            note="Requests by how long they took; each column is about 10 % wider than the one "
+            "before.",
+            x=Axis(label=what, unit=Unit.MILLISECONDS, scale=Scale.LOG),
+            y=Axis(label="requests", unit=Unit.COUNT, switch=True),
+            series=[
+                Series(
+                    label="requests",
+                    role="response",
+                    x=edges,
+                    y=[*counts, 0],
+                    shape=Shape.STACK,
+                )
+            ],
+            height=200,
+            table=Table(
+                columns=["from", "to", "requests"],
+                rows=[
+                    [words.duration(low), words.duration(high), words.count(count)]
+                    for low, high, count in zip(edges, edges[1:], counts, strict=False)
+                    if count
+                ],
+            ),
+        )
+    ]
+
+
+def binned(times: Histogram) -> tuple[list[float], list[int]]:
+    """Return the edges of columns in milliseconds, and the samples in each."""
+    counts = times.counts()
+    filled = np.flatnonzero(counts)
+    ends_us = np.maximum(layout(SIGNIFICANT_DIGITS).highest_us[filled], 1)
+    first = math.floor(math.log(ends_us[0]) / _COLUMN)
+    last = math.floor(math.log(ends_us[-1]) / _COLUMN)
+    at = np.clip(np.floor(np.log(ends_us) / _COLUMN).astype(np.int64) - first, 0, last - first)
+    summed = np.bincount(at, weights=counts[filled], minlength=last - first + 1)
+    edges = [math.exp((first + index) * _COLUMN) / 1e3 for index in range(last - first + 2)]
+    return edges, [int(number) for number in summed]
 
 
 def _percentile_chart(document: Document, name: str, place: int, *, alone: bool) -> Chart | None:
@@ -56,7 +114,7 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
     late = document["generator"]["lateness"]
     if place == 0 and late["count"]:
         times = stored.histogram(late, "generator.lateness")
-        curves.append(("our own lateness", "late", "dashdot", times))
+        curves.append(("generator lateness", "late", "dashdot", times))
     if not curves:
         return None
     what = "Response time" if step["response_time"] is not None else "Service time"
@@ -69,8 +127,7 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
     return Chart(
         name="percentiles" if place == 0 else f"percentiles-{place + 1}",
         title=f"{what} by percentile" if alone else f"{what} of {name} by percentile",
-        note="How many percent of the requests took no longer. Each nine more takes as much room "
-        "as the one before, so that the slowest few are not squeezed into the edge.",
+        note="The percentile axis is logarithmic, to show the tail.",
         x=Axis(label="percentile", unit=Unit.PERCENTILE, scale=Scale.PERCENTILE),
         y=Axis(
             label="time",
@@ -120,7 +177,7 @@ _WIDE = 20.0
 """From this ratio of the longest to the shortest on, times are laid out logarithmically."""
 
 GROUP = "time"
-TIME = Axis(label="time since the load began", unit=Unit.CLOCK)
+TIME = Axis(label="time since the start of the load", unit=Unit.CLOCK)
 
 Document = Mapping[str, Any]
 
@@ -154,7 +211,8 @@ def chart(document: Document) -> Chart | None:
     return Chart(
         name="latency",
         title=f"{what} of {ingest}" if ingest else what,
-        note=f"{drawn.note}, counted from when {'they were due' if own else 'it was sent'}.",
+        note=f"{drawn.note}, measured from when "
+        f"{'they were due' if own else 'the request was sent'}.",
         x=TIME,
         y=Axis(
             label="time",
@@ -164,7 +222,7 @@ def chart(document: Document) -> Chart | None:
         ),
         series=[
             Series(
-                label="longest",
+                label="max",
                 role="longest",
                 x=middle,
                 y=drawn.columns["longest"],
@@ -239,7 +297,7 @@ def _intervals(document: Document, at_most: int) -> Curves | None:
             "p99": _percentiles(counts, 99),
             "longest": _percentiles(counts, 100),
         },
-        note="Of the copies that fell due in each stretch of the load",
+        note="Of the copies due in each interval of the load",
     )
 
 
@@ -272,5 +330,5 @@ def _seconds(document: Document, at_most: int) -> Curves:
             "p99": seconds.worst("p99_ms"),
             "longest": seconds.worst("max_ms"),
         },
-        note=f"Of the copies that were answered in each {each}",
+        note=f"Of the responses received in each {each}",
     )

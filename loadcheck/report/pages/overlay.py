@@ -78,8 +78,7 @@ def _percentiles(document: Document, step: str) -> Chart | None:
     return Chart(
         name=f"percentiles-{_id(document, step)}",
         title=f"{_time(document, step)} of {step} by percentile",
-        note="How many percent of the requests took no longer; each nine more takes as much room "
-        "as the one before.",
+        note="The percentile axis is logarithmic, to show the tail.",
         x=Axis(label="percentile", unit=Unit.PERCENTILE, scale=Scale.PERCENTILE),
         y=_time_axis(series),
         series=series,
@@ -111,7 +110,7 @@ def _over_time(document: Document, step: str, column: str, name: str) -> Chart |
     return Chart(
         name=f"{name}-{_id(document, step)}",
         title=f"{_time(document, step)} of {step}, {name}",
-        note="Of the copies that fell due in each stretch of the load.",
+        note="Of the copies due in each interval of the load.",
         x=TIME,
         y=_time_axis(series),
         series=series,
@@ -140,7 +139,7 @@ def _rate(document: Document) -> Chart | None:
     return Chart(
         name="rate",
         title="Rate of acknowledged copies",
-        note="Of those that fell due in each stretch of the load, per second.",
+        note="Of the copies due in each interval of the load, per second.",
         x=TIME,
         y=Axis(label="copies per second", unit=Unit.RATE),
         series=series,
@@ -202,5 +201,5 @@ def _table(series: Sequence[Series], write: Any) -> Table:
             ]
             for place in range(0, len(first.x), every)
         ],
-        note="" if every == 1 else f"One stretch of {every} is shown.",
+        note="" if every == 1 else f"One interval in {every} is shown.",
     )

@@ -38,7 +38,7 @@ def charts(document: Document) -> list[Chart]:
 def _rates(document: Document, seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
     opened = document["scenario"].get("load", {}).get("model") != "closed"
     asked = Series(
-        label="asked",
+        label="target",
         role="asked",
         x=seconds.begin,
         y=seconds.rate("due"),
@@ -46,7 +46,7 @@ def _rates(document: Document, seconds: Seconds, table: Seconds, stages: list[Ma
         dash="dash",
     )
     reached = Series(
-        label="reached",
+        label="achieved",
         role="reached",
         x=seconds.begin,
         y=seconds.rate("started"),
@@ -54,17 +54,19 @@ def _rates(document: Document, seconds: Seconds, table: Seconds, stages: list[Ma
     )
     return Chart(
         name="rate",
-        title="Rate asked for and reached" if opened else "Rate reached",
-        note="Copies of the workflow that fell due, and those that were started, per second."
+        title="Target and achieved rate" if opened else "Achieved rate",
+        note="Copies of the workflow due and started per second."
         if opened
-        else "Copies of the workflow that were started per second.",
+        else "Copies of the workflow started per second.",
         x=TIME,
         y=Axis(label="copies per second", unit=Unit.RATE),
         series=[reached, asked] if opened else [reached],
         marks=stages,
         group=GROUP,
         height=260,
-        table=_table(table, {"asked": table.rate("due"), "reached": table.rate("started")}, "rate"),
+        table=_table(
+            table, {"target": table.rate("due"), "achieved": table.rate("started")}, "rate"
+        ),
     )
 
 
@@ -73,9 +75,9 @@ def _outcomes(document: Document, seconds: Seconds, table: Seconds, stages: list
     return Chart(
         name="outcomes",
         title="Outcomes",
-        note="What became of the copies in each second, on top of each other."
+        note="Outcomes of the copies in each second, stacked."
         if len(names) > 1
-        else "What became of the copies in each second: nothing but acknowledged.",
+        else "Outcomes of the copies in each second: all were acknowledged.",
         x=TIME,
         y=Axis(label="copies per second", unit=Unit.RATE),
         series=[
@@ -103,8 +105,8 @@ def _others(
     dashes = {"rejected": "", "indeterminate": "dash", "skipped": "dot", "retries": "dashdot"}
     return Chart(
         name="others",
-        title="What did not go well",
-        note="Retries are attempts beyond the first: their copies may be acknowledged after all.",
+        title="Failures and retries",
+        note="Retries are attempts after the first; their copies may still be acknowledged.",
         x=TIME,
         y=Axis(label="per second", unit=Unit.RATE),
         series=[
@@ -128,9 +130,9 @@ def _others(
 def _in_flight(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart:
     return Chart(
         name="flight",
-        title="Copies under way",
-        note="Started and without an outcome at the end of each second: what piles up when the "
-        "target does not keep pace.",
+        title="Copies in flight",
+        note="Started but without an outcome at the end of each second: these pile up when the "
+        "target falls behind.",
         x=TIME,
         y=Axis(label="copies", unit=Unit.COUNT),
         series=[
@@ -156,9 +158,9 @@ def _lateness(seconds: Seconds, table: Seconds, stages: list[Mark]) -> Chart | N
         return None
     return Chart(
         name="lateness",
-        title="Our own lateness",
-        note="From when a copy was due until its request was sent, 99th percentile: the "
-        "generator's own fault, contained in the response times.",
+        title="Generator lateness",
+        note="Scheduling delay in the load generator, from when a copy was due until its request "
+        "was sent, 99th percentile. Response times include it.",
         x=TIME,
         y=Axis(label="time", unit=Unit.MILLISECONDS, switch=True),
         series=[Series(label="lateness p99", role="late", x=middle, y=late, dash="dashdot")],

@@ -28,6 +28,11 @@ class OpenLoad:
         copies_per_request: Copies whose events go into one request; they fall due together.
         preconnect: Connections that are open before the first copy is due; None: as many as the
             rates let expect, and more ahead of a stage whose rate rises.
+        copies: The load ends with so many, even before its time; None: with its last stage.
+        workers: Processes that share the load; 0: as many as this machine has cores to spare;
+            None: this process sends it, unless there are prefixes.
+        prefixes: Commands that run another command elsewhere, such as ``ssh host``; the workers
+            are started behind them in turn, one each unless ``workers`` says otherwise.
     """
 
     stages: tuple[Stage, ...]
@@ -36,6 +41,9 @@ class OpenLoad:
     events_per_copy: int = 1
     copies_per_request: int = 1
     preconnect: int | None = None
+    copies: int | None = None
+    workers: int | None = None
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,8 @@ class ClosedLoad:
         copies_per_request: Copies whose events go into one request.
         preconnect: Connections that are open before the first copy starts; None: as many as there
             are requests in flight.
+        workers: Processes that share the load, as of an open one.
+        prefixes: Commands behind which they are started.
     """
 
     concurrency: int
@@ -58,6 +68,8 @@ class ClosedLoad:
     events_per_copy: int = 1
     copies_per_request: int = 1
     preconnect: int | None = None
+    workers: int | None = None
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +122,13 @@ class Limit:
     Attributes:
         concurrency: Requests under way at once; None for as many as come.
         rate: Requests per second; None for as many as come.
+        phase_s: How much later than at once the first is sent, at the earliest: several generators
+            that share a rate take turns.
     """
 
     concurrency: int | None = None
     rate: float | None = None
+    phase_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

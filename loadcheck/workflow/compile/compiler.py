@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from loadcheck.data.values import SpecError
 from loadcheck.documents.document import MISSING, read_document
-from loadcheck.documents.problems import Report
+from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
+from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, sample
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import Unit
+from loadcheck.workflow.copydata import PER_COPY, CopyData
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
@@ -163,7 +165,13 @@ def _inputs(
 
 
 def _with_files(value: Any, settings: Settings, key: str) -> Any:
-    return with_files(value, settings.folder or settings.document.parent, settings.run.id, key)
+    folder, run = settings.folder or settings.document.parent, settings.run
+    try:
+        drawn = CopyData(run.variety).inline(value, key)
+    except SpecError as error:
+        problem = Problem(message=error.message, key=key, remedy=error.remedy)
+        raise WorkflowError(problem) from None
+    return with_files(drawn, folder, run.id, key)
 
 
 def _example(run: Run) -> Frame:
@@ -270,7 +278,7 @@ def _batch(
         return None
     main.finish()
     known = batch.uses.union(*(words.get(word, frozenset()) for word in batch.uses))
-    per_copy = sorted(word for word in known if word.startswith(COPY))
+    per_copy = sorted(word for word in known if word.startswith(PER_COPY))
     if per_copy:
         problem = Problem(
             message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"

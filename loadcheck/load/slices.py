@@ -1,0 +1,228 @@
+"""Which part of a load each of several generators sends: pure arithmetic.
+
+Batch ``j`` of the run, the copies that share a request, belongs to generator ``j mod N``. So all
+of them send at every instant of the schedule, each the same share of it. A generator numbers its
+own copies from 0 without gaps: its sets of numbers stay as compact as those of a whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from loadcheck.load.pacer import OpenPacer, Warmup
+from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad
+from loadcheck.workflow.runtime.batch import Refuse
+from loadcheck.workflow.runtime.program import Flow, RetryPolicy
+
+Numbers = npt.NDArray[np.int64]
+_Key = TypeVar("_Key", int, str)
+
+
+class Copies(Protocol):
+    """What copies do: a plan, or a part of one under numbers of its own."""
+
+    def copy(self, number: int, time_ms: int, retry: RetryPolicy, /) -> Flow[bool]:
+        """Return the flow of one copy, by its number."""
+
+    def batch(
+        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse, /
+    ) -> Flow[bool]:
+        """Return the flow of copies that share requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """The part of one generator.
+
+    Attributes:
+        index: Which of them it is, from 0.
+        of: How many there are.
+        together: Copies that share a request.
+    """
+
+    index: int
+    of: int
+    together: int = 1
+
+    def number(self, own: int) -> int:
+        """Return the number in the run of a copy by its own number."""
+        batch, place = divmod(own, self.together)
+        return (batch * self.of + self.index) * self.together + place
+
+    def numbers(self, own: Numbers) -> Numbers:
+        """Return the numbers in the run of many copies."""
+        if self.together == 1:
+            return own * self.of + self.index
+        batch, place = np.divmod(own, self.together)
+        return (batch * self.of + self.index) * self.together + place
+
+    def count(self, copies: int) -> int:
+        """Return how many of the first so many copies of the run are its own."""
+        rounds, rest = divmod(copies, self.of * self.together)
+        mine = min(max(rest - self.index * self.together, 0), self.together)
+        return rounds * self.together + mine
+
+    def share(self, total: int) -> int:
+        """Return its share of what is counted one by one; the shares of all add up."""
+        return total // self.of + (self.index < total % self.of)
+
+    def seed(self, seed: int) -> int:
+        """Return a seed of its own: generators that retry in step are a burst."""
+        return seed ^ (self.index * 0x9E3779B97F4A7C15 & 0xFFFF_FFFF_FFFF_FFFF)
+
+    def warmup(self, warmup: Warmup) -> Warmup:
+        """Return its share of the connections to open ahead."""
+        return replace(warmup, connections=self.share(warmup.connections))
+
+    def limits(self, limits: Mapping[_Key, Limit]) -> dict[_Key, Limit]:
+        """Return its share of what may be asked of steps that are metered."""
+        return {
+            step: Limit(
+                concurrency=limit.concurrency and self.share(limit.concurrency),
+                rate=None if limit.rate is None else limit.rate / self.of,
+                phase_s=0.0 if limit.rate is None else self.index / limit.rate,
+            )
+            for step, limit in limits.items()
+        }
+
+    def share_of_copies(self, total: int) -> int:
+        """Return its share of the copies that may be under way, in whole requests.
+
+        The shares of all add up, and so do the requests that they stand for.
+        """
+        requests = -(-total // self.together)
+        mine = self.share(requests) * self.together
+        # the last request has what is left over
+        last = (requests - 1) % self.of
+        return mine - (requests * self.together - total) if self.index == last else mine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicedPacer(OpenPacer):
+    """The part of an open load's schedule that one generator sends.
+
+    Its instants are those of the whole schedule, to the nanosecond, under its own numbers. It is
+    the places in the schedule that are chosen, before they are turned into instants: that costs
+    each generator no more than its own part.
+
+    Attributes:
+        slice: The part.
+    """
+
+    slice: Slice
+
+    @classmethod
+    def of(cls, whole: OpenPacer, part: Slice) -> SlicedPacer:
+        """Return a part of a schedule."""
+        return cls(stages=whole.stages, arrivals=whole.arrivals, seed=whole.seed, slice=part)
+
+    @property
+    def peak_rate(self) -> float:
+        """Its share of the highest rate asked for."""
+        return self._whole.peak_rate / self.slice.of
+
+    @property
+    def planned(self) -> int:
+        """The number of its own copies."""
+        return self.slice.count(self._whole.planned)
+
+    def rate_at(self, elapsed_s: float) -> float:
+        """Return its share of the rate asked for at an instant."""
+        return self._whole.rate_at(elapsed_s) / self.slice.of
+
+    def expected_at(self, elapsed_s: float) -> float:
+        """Return how many of its copies are due by an instant, in the mean."""
+        return self._whole.expected_at(elapsed_s) / self.slice.of
+
+    def due_before(self, elapsed_s: float) -> int:
+        """Return how many of its copies fall due before an instant, exactly."""
+        return self.slice.count(self._whole.due_before(elapsed_s))
+
+    @property
+    def _whole(self) -> OpenPacer:
+        return OpenPacer(stages=self.stages, arrivals=self.arrivals, seed=self.seed)
+
+    def _positions(self, total: float) -> Iterator[npt.NDArray[np.float64]]:
+        part, whole = self.slice, self._whole
+        if self.arrivals == "constant":
+            for first, last in _pieces(part.count(whole.planned)):
+                yield part.numbers(np.arange(first, last, dtype=np.int64)).astype(np.float64)
+            return
+        first = 0
+        for positions in whole._positions(total):  # noqa: SLF001  # of the same class
+            # its copies among those from `first` on, by their places in this piece
+            own = np.arange(part.count(first), part.count(first + positions.size), dtype=np.int64)
+            yield positions[part.numbers(own) - first]
+            first += positions.size
+
+
+def share_of(load: OpenLoad | ClosedLoad, part: Slice) -> OpenLoad | ClosedLoad:
+    """Return a load with one generator's share of the copies in flight, and of their number.
+
+    The schedule stays that of the whole.
+    """
+    if isinstance(load, ClosedLoad):
+        return replace(
+            load,
+            concurrency=part.share_of_copies(load.concurrency),
+            copies=None if load.copies is None else part.count(load.copies),
+        )
+    # what is less than a request is of use to nobody
+    requests = load.max_in_flight // part.together
+    return replace(load, max_in_flight=part.share(requests) * part.together)
+
+
+def too_few(
+    load: OpenLoad | ClosedLoad, limits: Mapping[str, Limit], of: int
+) -> Iterator[tuple[str, int, str]]:
+    """Yield what cannot be divided among so many generators: its key, how much it is, and of what.
+
+    Nobody's share may be nothing.
+    """
+    last = Slice(index=of - 1, of=of, together=load.copies_per_request)
+    share = share_of(load, last)
+    if isinstance(load, ClosedLoad) and isinstance(share, ClosedLoad):
+        if share.concurrency < 1:
+            yield "load.concurrency", load.concurrency, "copies in flight"
+        if load.copies is not None and share.copies == 0:
+            yield "load.copies", load.copies, "copies"
+    elif isinstance(load, OpenLoad) and isinstance(share, OpenLoad) and share.max_in_flight < 1:
+        yield "load.max_in_flight", load.max_in_flight, "copies in flight"
+    for step, limit in last.limits(limits).items():
+        if limit.concurrency == 0:
+            yield f"limits.{step}.concurrency", limits[step].concurrency or 0, "requests"
+
+
+_PIECE = 8192
+
+
+def _pieces(copies: int) -> Iterable[tuple[int, int]]:
+    return ((first, min(first + _PIECE, copies)) for first in range(0, copies, _PIECE))
+
+
+class SlicedPlan:
+    """What copies do, under the numbers that one generator gives them.
+
+    Args:
+        plan: The plan of the run.
+        part: Which copies of it are sent here.
+    """
+
+    def __init__(self, plan: Copies, part: Slice) -> None:
+        self._plan = plan
+        self._number = part.number
+
+    def copy(self, number: int, time_ms: int, retry: RetryPolicy, /) -> Flow[bool]:
+        """Return the flow of a copy by its own number."""
+        return self._plan.copy(self._number(number), time_ms, retry)
+
+    def batch(
+        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse, /
+    ) -> Flow[bool]:
+        """Return the flow of copies that share requests."""
+        return self._plan.batch([*map(self._number, numbers)], time_ms, retry, refuse)

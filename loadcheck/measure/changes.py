@@ -1,0 +1,324 @@
+"""Records on their way to another process: what they hold, and what has changed since the last.
+
+A record is held still as a tree of tuples, numbers, texts, bytes and sets; of two such trees of one
+record the change is what the later has more. Whoever has the earlier tree and the change has the
+later one, exactly. Sets and counts only grow while a load goes on: a change is as large as what was
+done since, not as the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from loadcheck.measure.grid import Grid, OutcomeCounts
+from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.intervals import Delays, IntervalHistograms, StepTimes, Tally
+from loadcheck.measure.ledger import Ledger
+from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
+from loadcheck.measure.recorded import Recorded
+from loadcheck.measure.stalls import Pause, Stalls
+from loadcheck.measure.timeline import Timeline
+
+_KINDS: Final[dict[str, type]] = {
+    kind.__name__: kind
+    for kind in (
+        Delays,
+        Grid,
+        Histogram,
+        IntervalHistograms,
+        Ledger,
+        OutcomeCounts,
+        Record,
+        StageRecord,
+        Stalls,
+        StepRecord,
+        StepTimes,
+        Tally,
+        Timeline,
+    )
+}
+_COUNTER, _SPAN, _PAUSE = "Counter", "StageSpan", "Pause"
+_PAIR: Final = 2  # a sparse array is its places and their values
+_NODE, _SET = 1, 2  # MessagePack's extension types of ours
+
+
+class Node(NamedTuple):
+    """What a value that is no plain one holds.
+
+    Attributes:
+        kind: Its class.
+        held: What it holds.
+    """
+
+    kind: str
+    held: Any
+
+
+class BrokenChangeError(ValueError):
+    """A change does not fit what it is to be applied to."""
+
+
+_Kind = TypeVar("_Kind", bound=type[Recorded])
+
+
+def register(kind: _Kind) -> _Kind:
+    """Let records of a class that is defined above this room travel as well: a decorator."""
+    _KINDS[kind.__name__] = kind
+    return kind
+
+
+def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
+    """Return what a record holds now, as a tree that no longer changes."""
+    if isinstance(value, Recorded):
+        return Node(type(value).__name__, still(value.__getstate__()))
+    if isinstance(value, tuple | list):
+        return tuple(map(still, value))
+    if isinstance(value, BitMap):
+        return value.copy()
+    if isinstance(value, Counter):
+        return Node(_COUNTER, dict(value))
+    if isinstance(value, StageSpan):
+        held = (value.name, value.begin_s, value.end_s, value.first, value.last)
+        return Node(_SPAN, held)
+    if isinstance(value, Pause):
+        return Node(_PAUSE, (value.at_ns, value.length_ns, value.suspended))
+    if isinstance(value, dict):
+        return {name: still(each) for name, each in value.items()}
+    return value
+
+
+def moving(tree: Any) -> Any:
+    """Return the record that :func:`still` was given.
+
+    Raises:
+        BrokenChangeError: It is of no class that travels.
+    """
+    if isinstance(tree, Node):
+        return _made(tree.kind, moving(tree.held))
+    if isinstance(tree, tuple):
+        return tuple(map(moving, tree))
+    if isinstance(tree, BitMap):
+        return tree.copy()
+    if isinstance(tree, dict):
+        return {name: moving(each) for name, each in tree.items()}
+    return tree
+
+
+def _made(kind: str, held: Any) -> Any:
+    if kind == _COUNTER:
+        return Counter(held)
+    if kind == _SPAN:
+        name, begin_s, end_s, first, last = held
+        return StageSpan(name=name, begin_s=begin_s, end_s=end_s, first=first, last=last)
+    if kind == _PAUSE:
+        at_ns, length_ns, suspended = held
+        return Pause(at_ns=at_ns, length_ns=length_ns, suspended=suspended)
+    found = _KINDS.get(kind)
+    if found is None:
+        raise BrokenChangeError(f'"{kind}" is no record')
+    record: Any = object.__new__(found)
+    record.__setstate__(held)
+    return record
+
+
+_REPLACED: Final = ("is", None)
+
+
+def change(old: Any, new: Any) -> Any:  # noqa: PLR0911  # a case for each kind
+    """Return what makes a later tree of an earlier one; None if nothing has changed.
+
+    A change is a pair: how it is applied, and what is put there.
+    """
+    if type(old) is not type(new):
+        return "is", new
+    if isinstance(new, Node):
+        inner = change(old.held, new.held) if old.kind == new.kind else _REPLACED
+        return ("is", new) if inner is not None and inner[0] == "is" else inner
+    if isinstance(new, BitMap):
+        return _of_sets(old, new)
+    if isinstance(new, tuple):
+        return _of_tuples(old, new)
+    if isinstance(new, dict):
+        if old.keys() - new.keys():
+            return "is", new
+        parts = {
+            name: change(old[name], each) if name in old else ("is", each)
+            for name, each in new.items()
+        }
+        changed = {name: part for name, part in parts.items() if part is not None}
+        return ("in", changed) if changed else None
+    if isinstance(new, bytes):
+        return _of_bytes(old, new)
+    return None if old == new else ("is", new)
+
+
+def _of_sets(old: BitMap, new: BitMap) -> Any:
+    gained = new - old
+    if len(old) + len(gained) != len(new):
+        return "is", new
+    return ("or", gained) if gained else None
+
+
+def _of_tuples(old: tuple[Any, ...], new: tuple[Any, ...]) -> Any:
+    if old == new:
+        return None
+    if _is_sparse(old) and _is_sparse(new):
+        return _of_sparse(old, new)
+    if len(old) == len(new):
+        parts = map(change, old, new)
+        return "at", {place: part for place, part in enumerate(parts) if part is not None}
+    if len(old) < len(new) and new[: len(old)] == old:
+        return "and", new[len(old) :]
+    return "is", new
+
+
+def _of_bytes(old: bytes, new: bytes) -> Any:
+    if old == new:
+        return None
+    both = min(len(old), len(new))
+    one, other = (np.frombuffer(each[:both], dtype=np.uint8) for each in (old, new))
+    differing = np.flatnonzero(one != other)
+    kept = int(differing[0]) if differing.size else both
+    return "end", (kept, new[kept:])
+
+
+def _is_sparse(value: tuple[Any, ...]) -> bool:
+    return len(value) == _PAIR and all(isinstance(part, bytes) for part in value)
+
+
+Places = npt.NDArray[np.uint32]
+Values = npt.NDArray[np.uint64]
+
+
+def _sparse(value: tuple[bytes, bytes]) -> tuple[Places, Values]:
+    return np.frombuffer(value[0], dtype="<u4"), np.frombuffer(value[1], dtype="<u8")
+
+
+def _of_sparse(old: tuple[bytes, bytes], new: tuple[bytes, bytes]) -> Any:
+    before, had = _sparse(old)
+    places, values = _sparse(new)
+    if not np.isin(before, places, assume_unique=True).all():
+        return "is", new
+    gained = values.copy()
+    gained[np.searchsorted(places, before)] -= had
+    kept = np.flatnonzero(gained)
+    if (gained[kept] > values[kept]).any():  # less than before: an interval became wider
+        return "is", new
+    return "add", (places[kept].tobytes(), gained[kept].tobytes())
+
+
+def changed(old: Any, by: Any) -> Any:
+    """Return the later tree.
+
+    Raises:
+        BrokenChangeError: The change is of another tree.
+    """
+    if by is None:
+        return old
+    try:
+        how, what = by
+        if how == "is":
+            return what
+        if isinstance(old, Node):
+            return Node(old.kind, changed(old.held, by))
+        return _APPLIED[how](old, what)
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise BrokenChangeError(f"a change does not fit: {error}") from error
+
+
+def _in_tuple(old: tuple[Any, ...], parts: dict[int, Any]) -> tuple[Any, ...]:
+    found = list(old)
+    for place, part in parts.items():
+        found[place] = changed(old[place], part)
+    return tuple(found)
+
+
+def _in_dict(old: dict[Any, Any], parts: dict[Any, Any]) -> dict[Any, Any]:
+    return {**old, **{name: changed(old.get(name), part) for name, part in parts.items()}}
+
+
+def _added(old: tuple[bytes, bytes], gain: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    places, values = _sparse(old)
+    more, gained = _sparse(gain)
+    spots = np.searchsorted(places, more)
+    inside = np.zeros(more.size, dtype=bool)
+    if places.size:
+        inside = places[np.minimum(spots, places.size - 1)] == more
+    values = values.copy()
+    values[spots[inside]] += gained[inside]
+    if not inside.all():
+        fresh = ~inside
+        places = np.insert(places, spots[fresh], more[fresh])
+        values = np.insert(values, spots[fresh], gained[fresh])
+    return places.tobytes(), values.tobytes()
+
+
+_APPLIED: Final = {
+    "or": lambda old, gained: old | gained,
+    "at": _in_tuple,
+    "in": _in_dict,
+    "and": lambda old, more: old + tuple(more),
+    "end": lambda old, parts: old[: parts[0]] + parts[1],
+    "add": _added,
+}
+
+
+def encode(value: Any) -> bytes:
+    """Return a tree, a change or a message of plain values as MessagePack."""
+    return bytes(msgpack.packb(value, default=_extended, use_bin_type=True, strict_types=True))
+
+
+def decode(data: bytes) -> Any:
+    """Return what :func:`encode` was given.
+
+    Raises:
+        BrokenChangeError: It is none of its.
+    """
+    try:
+        return msgpack.unpackb(data, ext_hook=_read, use_list=False, strict_map_key=False)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BrokenChangeError(f"not a message of ours: {error}") from error
+
+
+def _extended(value: Any) -> Any:
+    if isinstance(value, tuple):
+        if isinstance(value, Node):
+            return msgpack.ExtType(_NODE, encode([value.kind, value.held]))
+        return list(value)
+    if isinstance(value, BitMap):
+        packed = value.copy()
+        packed.run_optimize()
+        return msgpack.ExtType(_SET, packed.serialize())
+    raise TypeError(f"{type(value).__name__} does not travel")
+
+
+def _read(code: int, data: bytes) -> Any:
+    if code == _NODE:
+        return Node(*decode(data))
+    if code == _SET:
+        return BitMap.deserialize(data)
+    raise ValueError(f"unknown extension {code}")
+
+
+def digest(tree: Any) -> str:
+    """Return a hash that equal trees have alike, however their sets are stored."""
+    return hashlib.sha256(encode(_listed(tree))).hexdigest()
+
+
+def _listed(tree: Any) -> Any:
+    if isinstance(tree, Node):
+        return [tree.kind, _listed(tree.held)]
+    if isinstance(tree, BitMap):
+        return tree.to_array().tobytes()
+    if isinstance(tree, tuple):
+        return [_listed(each) for each in tree]
+    if isinstance(tree, dict):
+        return [[name, _listed(tree[name])] for name in sorted(tree, key=str)]
+    return tree

@@ -1,0 +1,595 @@
+"""One load by several shards: they begin together, are added up, and are missed when they go.
+
+A shard begins when it was told at which instant of its own clock, and is told once. Its copies are
+never sent again by another: of one that is lost everything that fell due while it may have lived is
+indeterminate, which the ledger can say and a rerun could not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+
+from loadcheck import __version__
+from loadcheck.errors import InputError, Problem
+from loadcheck.load.engine import Listener, LoadSpec
+from loadcheck.load.monitor import Monitor
+from loadcheck.load.slices import Slice
+from loadcheck.measure.changes import BrokenChangeError
+from loadcheck.measure.record import Record
+from loadcheck.pipeline.shards.clock import Offset
+from loadcheck.pipeline.shards.frames import PROTOCOL, Message
+from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
+from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
+from loadcheck.verify.judge import LostShard
+from loadcheck.verify.visibility import AckCurve
+from loadcheck.workflow.runtime.plan import Plan
+
+LEASE_S: Final = 10.0
+"""A shard that has heard nothing for so long starts no further copy."""
+READY_S: Final = 60.0
+"""For all shards to be ready, on a busy machine."""
+SILENT_S: Final = 3.0
+"""A shard that has told nothing for so long is called silent; the run goes on."""
+_GRACE_S: Final = 2.0
+_LATE_S: Final = 1.0
+"""After its lease a shard's last copy is on its way by then."""
+_BEAT_S: Final = 1.0
+_PINGS: Final = 20
+_TRIES: Final = 3
+_AHEAD_NS: Final = 1_000_000_000
+_ROUND_TRIPS: Final = 10
+_ALIGNED_NS: Final = 100_000_000
+"""Clocks that are known no better than this are told of."""
+_LATE_MS: Final = 10.0
+"""A 99th percentile of the lateness from which on a worker is named, if not all are late."""
+_S: Final = 1_000_000_000
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Shard:
+    """A shard as the coordinator knows it."""
+
+    told: ShardRecord
+    remote: Remote
+    offset: Offset = field(default_factory=Offset)
+    hello: Mapping[str, Any] = field(default_factory=dict)
+    ready: Mapping[str, Any] | None = None
+    problems: list[Problem] | None = None
+    warmed: bool = False
+    begin_ns: int = 0
+    armed: bool = False
+    late: bool = False
+    cancelled: bool = False
+    heard_ns: int = 0
+    silent: bool = False
+    end: str = ""
+    beat: asyncio.Task[Any] | None = None
+    gone: Gone | None = None
+    lost: LostShard | None = None
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        host = self.hello.get("host")
+        return f"worker {self.told.part.index + 1}" + (f" ({host})" if host else "")
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.told.complete or self.lost is not None
+
+
+class ShardedEngine:
+    """A load that several shards send: it is used as the one of a single process is.
+
+    Attributes:
+        record: What all have measured; empty before.
+        monitor: What all tell of themselves.
+        acks: How acknowledgements came, by the shards' own looks; None before the load has ended.
+        begin_ns: Monotonic instant at which the load began; 0 before.
+        lost: The shards that were lost.
+        notes: What is to be said of the load.
+    """
+
+    def __init__(
+        self, spec: LoadSpec, plan: Plan, engine: Engine, *, keep_going: bool = False
+    ) -> None:
+        self._spec = spec
+        self._plan = plan
+        self._engine = engine
+        self._keep_going = keep_going
+        self._shards: list[_Shard] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._error: Exception | None = None
+        self._second: Callable[[int], None] = lambda _: None
+        self.record: MergedRecord = MergedRecord(self._empty, ())
+        self.monitor = Monitor()
+        self.acks: AckCurve | None = None
+        self.begin_ns = 0
+        self.lost: list[LostShard] = []
+        self.notes: list[str] = []
+
+    # before the load
+
+    async def open(self, specs: Sequence[Message], fingerprint: str) -> None:
+        """Start the shards and see that all are of one mind.
+
+        Args:
+            specs: What each is told.
+            fingerprint: What the plan is to come to.
+
+        Raises:
+            InputError: One does not start, cannot do its part, or is of another version.
+        """
+        together = self._spec.load.copies_per_request
+        async with asyncio.TaskGroup() as launching:
+            launched = [
+                launching.create_task(_caught(self._engine.launch(index)))
+                for index in range(len(specs))
+            ]
+        errors = []
+        for index, task in enumerate(launched):
+            found = task.result()
+            if isinstance(found, InputError):
+                errors.append(found)
+                continue
+            part = Slice(index=index, of=len(specs), together=together)
+            shard = _Shard(told=ShardRecord(part), remote=found)
+            self._shards.append(shard)
+            self._start(self._hear(shard))
+        if errors:
+            raise InputError([problem for error in errors for problem in error.problems])
+        told = [shard.told for shard in self._shards]
+        self.record = MergedRecord(self._empty, told)
+        await self._await_all(lambda shard: bool(shard.hello), "did not come up")
+        self._check_versions()
+        for shard, spec in zip(self._shards, specs, strict=True):
+            await shard.remote.send(spec)
+        await self._await_all(
+            lambda shard: shard.ready is not None or shard.problems is not None, "was not ready"
+        )
+        self._check_ready(fingerprint)
+
+    async def _await_all(self, met: Callable[[_Shard], bool], what: str) -> None:
+        """Wait until all shards have come to something.
+
+        Raises:
+            InputError: One has gone, or has not come to it in time.
+        """
+        await self._until(
+            lambda: all(met(shard) or shard.gone is not None for shard in self._shards), READY_S
+        )
+        problems = []
+        for shard in self._shards:
+            if shard.gone is not None and not met(shard):
+                message = f"{shard.name} on {shard.remote.where} {what}: {shard.gone.why}"
+                problems.append(Problem(message=message, remedy="see that loadcheck runs there"))
+            elif not met(shard):
+                message = f"{shard.name} on {shard.remote.where} {what} within {READY_S:g} s"
+                problems.append(Problem(message=message, remedy="take fewer workers"))
+        if problems:
+            raise InputError(problems)
+
+    def _check_versions(self) -> None:
+        problems = []
+        for shard in self._shards:
+            theirs = shard.hello.get("version")
+            if shard.hello.get("protocol") != PROTOCOL or theirs != __version__:
+                message = f"{shard.name} runs loadcheck {theirs}, this is {__version__}"
+                problems.append(Problem(message=message, remedy="install the same version there"))
+        if problems:
+            raise InputError(problems)
+        pythons = {str(shard.hello.get("python")) for shard in self._shards}
+        if len(pythons) > 1:
+            self.notes.append(
+                f"workers run different versions of Python: {', '.join(sorted(pythons))}"
+            )
+        slow = [s.name for s in self._shards if (s.hello.get("nice") or 0) > os.nice(0)]
+        if slow:
+            self.notes.append(f"{', '.join(slow)}: runs at a lower priority (nice), may be late")
+
+    def _check_ready(self, fingerprint: str) -> None:
+        problems = []
+        for shard in self._shards:
+            problems += [
+                replace(problem, message=f"{shard.name}: {problem.message}")
+                for problem in shard.problems or ()
+            ]
+            if shard.ready is not None and shard.ready["fingerprint"] != fingerprint:
+                message = f"{shard.name} has made another request of the same scenario"
+                remedy = "are the workflow's files and the variables the same there?"
+                problems.append(Problem(message=message, remedy=remedy))
+        hosts: dict[str, list[_Shard]] = defaultdict(list)
+        for shard in self._shards:
+            hosts[str(shard.hello.get("boot"))].append(shard)
+        for shards in hosts.values():
+            problems += _host_problems(shards)
+        if problems:
+            raise InputError(problems)
+
+    async def warm(self) -> None:
+        """Let every shard open the connections that the load is to find open."""
+        for shard in self._shards:
+            await shard.remote.send({"is": "warm"})
+        await self._until(lambda: all(s.warmed or s.gone for s in self._shards), READY_S)
+
+    # the load
+
+    async def run(self, listener: Listener) -> None:
+        """Send the load; return when every copy has ended, or nobody will tell of it.
+
+        Args:
+            listener: Who is told, of the seconds that all have told of.
+        """
+        try:
+            if not self._stopping and await self._agree():
+                self._second = listener.second
+                async with anyio.create_task_group() as tasks:
+                    listener.began()
+                    tasks.start_soon(self._beat)
+                    await self._until(lambda: all(shard.over for shard in self._shards), None)
+                    tasks.cancel_scope.cancel()
+                if self._error is not None:
+                    raise self._error
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._finish()
+
+    async def _agree(self) -> bool:
+        """Agree with all shards on the instant at which the load begins; return whether they do."""
+        async with asyncio.TaskGroup() as measuring:
+            for shard in self._shards:
+                measuring.create_task(self._measure(shard))
+        for _ in range(_TRIES):
+            if self._stopping or any(shard.gone for shard in self._shards):
+                break
+            begin_ns = await self._arm()
+            if all(shard.armed for shard in self._shards):
+                self._begin(begin_ns)
+                return True
+            if not await self._cancel():
+                # one has begun, or may have: then the load has
+                self._begin(begin_ns)
+                break
+        if not self._stopping or self.begin_ns:
+            for shard in self._shards:
+                if not shard.armed:
+                    shard.gone = shard.gone or Gone(why="it could not begin in time", certain=False)
+                    self._lose(shard)
+        return bool(self.begin_ns)
+
+    async def _cancel(self) -> bool:
+        """Take back what was agreed; return whether all have heard of it before they began."""
+        for shard in self._shards:
+            shard.cancelled = not shard.armed and shard.late
+            await shard.remote.send({"is": "cancel"})
+        return await self._until(
+            lambda: all(shard.cancelled or shard.gone for shard in self._shards), LEASE_S
+        )
+
+    async def _arm(self) -> int:
+        """Tell all shards when the load is to begin, and wait for them to be armed; return when."""
+        now_ns = time.monotonic_ns()
+        error_ns = max(shard.offset.error_ns(now_ns) for shard in self._shards)
+        begin_ns = now_ns + max(_AHEAD_NS, 2 * _ROUND_TRIPS * error_ns)
+        unix_ms = (time.time_ns() + begin_ns - time.monotonic_ns()) // 1_000_000
+        for shard in self._shards:
+            shard.armed = shard.late = shard.cancelled = False
+            shard.begin_ns = at_ns = shard.offset.theirs(begin_ns)
+            until_ns = at_ns + int(LEASE_S * _S)
+            begin = {"is": "begin", "at_ns": at_ns, "unix_ms": unix_ms, "until_ns": until_ns}
+            await shard.remote.send(begin)
+        # those who are armed must hear in time that the others are not
+        left_ns = begin_ns - max(_AHEAD_NS // 4, 4 * error_ns) - time.monotonic_ns()
+        await self._until(
+            lambda: all(s.armed or s.late or s.gone for s in self._shards), max(0, left_ns) / _S
+        )
+        return begin_ns
+
+    def _begin(self, begin_ns: int) -> None:
+        self.begin_ns = begin_ns
+        for shard in self._shards:
+            shard.offset.settle()
+            shard.heard_ns = begin_ns
+        self.record.begin(begin_ns)
+        errors = [shard.offset.error_ns(begin_ns) for shard in self._shards]
+        if max(errors) > _ALIGNED_NS:
+            self.notes.append(
+                f"the workers' clocks are known to {max(errors) / 1e6:.0f} ms only: seconds of the "
+                "timeline are joined by them"
+            )
+
+    async def _measure(self, shard: _Shard) -> None:
+        """Measure how a shard's clock differs from ours."""
+        for _ in range(_PINGS):
+            before = shard.offset.count
+            await shard.remote.send({"is": "ping", "sent_ns": time.monotonic_ns()})
+            await self._until(lambda: shard.offset.count > before or bool(shard.gone), LEASE_S)  # noqa: B023
+            if shard.gone or shard.offset.count == before:
+                break
+        if not shard.offset.measured and shard.gone is None:
+            shard.gone = Gone(why="it does not answer", certain=False)
+
+    async def _beat(self) -> None:
+        """Let the shards know that we are there, and look after those who say nothing."""
+        before_ns = time.monotonic_ns()
+        while True:
+            now_ns = time.monotonic_ns()
+            # when it was us who stood still, what they said meanwhile is still to be read
+            deaf = now_ns - before_ns > 2 * _BEAT_S * _S
+            for shard in self._shards:
+                if shard.over:
+                    continue
+                if shard.beat is None or shard.beat.done():
+                    until_ns = shard.offset.theirs(now_ns) + int(LEASE_S * _S)
+                    beat = {"is": "ping", "sent_ns": now_ns, "until_ns": until_ns}
+                    shard.beat = self._start(shard.remote.send(beat))
+                if not deaf:
+                    self._look_after(shard, now_ns)
+            before_ns = now_ns
+            await asyncio.sleep(_BEAT_S)
+
+    def _look_after(self, shard: _Shard, now_ns: int) -> None:
+        silent_s = (now_ns - shard.heard_ns) / _S
+        if silent_s > LEASE_S + _GRACE_S:
+            why = f"nothing was heard of it for {silent_s:.0f} s"
+            shard.gone = Gone(why=why, certain=False)
+            self._lose(shard)
+            # should it come back, it is not to go on
+            self._start(shard.remote.kill())
+        elif silent_s > SILENT_S and not shard.silent:
+            shard.silent = True
+            at_s = (now_ns - self.begin_ns) / _S
+            self.notes.append(f"{shard.name} was silent {at_s:.0f} s into the load")
+
+    def stop(self) -> None:
+        """Start no further copies; those under way are followed to their end."""
+        if self._stopping:
+            return
+        self._stopping = True
+        for shard in self._shards:
+            if not shard.over:
+                self._start(shard.remote.send({"is": "stop"}))
+        self._changed.set()
+
+    def close(self) -> None:
+        """Note that the load is over, where a fault ended it."""
+        if self.begin_ns and not self.record.load_ns:
+            self._conclude()
+
+    # what shards say
+
+    async def _hear(self, shard: _Shard) -> None:
+        """Take what a shard says until it is gone; what breaks here ends the load."""
+        try:
+            while not await self._heard(shard):
+                self._changed.set()
+        except Exception as error:  # noqa: BLE001  # raised again by whoever waits for the load
+            self._error = error
+        self._changed.set()
+
+    async def _heard(self, shard: _Shard) -> bool:
+        """Take a message; return whether it was the last."""
+        arrived_ns, said = await shard.remote.receive()
+        if isinstance(said, Gone):
+            shard.gone = shard.gone or said
+            self._lose(shard, arrived_ns)
+            return True
+        try:
+            self._take(shard, arrived_ns, said)
+        except BrokenChangeError as error:
+            certain = await shard.remote.kill()
+            shard.gone = Gone(why=f"what it tells cannot be used: {error}", certain=certain)
+            self._lose(shard, time.monotonic_ns())
+            return True
+        return False
+
+    def _take(  # noqa: C901  # a case for each message
+        self, shard: _Shard, arrived_ns: int, said: dict[str, Any]
+    ) -> None:
+        shard.heard_ns, shard.silent = arrived_ns, False
+        match said["is"]:
+            case "hello":
+                shard.hello = said
+            case "ready":
+                shard.ready = said
+            case "warmed":
+                shard.warmed = True
+            case "pong":
+                shard.offset.add(said["sent_ns"], said["read_ns"], arrived_ns)
+            case "armed":
+                shard.armed = said["at_ns"] == shard.begin_ns
+            case "late":
+                shard.late = said["at_ns"] == shard.begin_ns
+            case "cancelled":
+                shard.cancelled, shard.armed = True, False
+            case "failed" if not self.begin_ns:
+                shard.problems = [Problem(**each) for each in said["problems"]]
+                if said["error"]:
+                    shard.problems.append(Problem(message=said["error"]))
+            case "failed":
+                shard.gone = Gone(why=said["error"] or said["problems"][0]["message"], certain=True)
+                self._lose(shard, arrived_ns)
+            case "snap" | "done" if shard.lost is None:
+                shard.told.take(said)
+                shard.end = said.get("end", "")
+                if shard.end == "lease":
+                    self._tell_early(shard)
+                self._join()
+
+    def _tell_early(self, shard: _Shard) -> None:
+        """Note that a shard has ended its part because it heard nothing."""
+        why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
+        at_s = shard.told.held("load_ns") / _S
+        index = shard.told.part.index
+        self.lost.append(LostShard(index=index, name=shard.name, why=why, at_s=at_s))
+
+    def _join(self) -> None:
+        """Take over what is complete: seconds that all have told that will."""
+        lost = [shard.told for shard in self._shards if shard.lost is not None]
+        while self.record.join_second(lost):
+            self.record.show()
+            self._second(len(self.record.timeline) - 1)
+
+    def _lose(self, shard: _Shard, at_ns: int | None = None) -> None:
+        """Take a shard for lost, and find out what it may have done."""
+        self._changed.set()
+        if shard.over or shard.gone is None:
+            return
+        part, began = shard.told.part, self.begin_ns
+        if not began:
+            shard.lost = LostShard(index=part.index, name=shard.name, why=shard.gone.why)
+            if not self._stopping:
+                self.lost.append(shard.lost)
+            return
+        if shard.gone.certain and at_ns is not None:
+            end_ns = at_ns
+        else:
+            end_ns = shard.heard_ns + int((LEASE_S + _LATE_S) * _S)
+        end_ns += shard.offset.error_ns(end_ns)
+        since_ns = max(0, end_ns - began)
+        due = shard.told.started_by(since_ns, self._spec.load, self._spec.pacer)
+        shard.told.lost = since_ns, due
+        shard.lost = LostShard(
+            index=part.index,
+            name=shard.name,
+            why=shard.gone.why,
+            at_s=since_ns / _S,
+            indeterminate=shard.told.untold(due),
+        )
+        self.lost.append(shard.lost)
+        self._join()
+        if not self._keep_going:
+            self.stop()
+
+    # the end
+
+    async def _finish(self) -> None:
+        """Let the shards end, and add up what they have told."""
+        for shard in self._shards:
+            if self.begin_ns and not shard.over:
+                certain = await shard.remote.kill()
+                shard.gone = shard.gone or Gone(why="the run ended without it", certain=certain)
+                shard.gone = Gone(why=shard.gone.why, certain=certain)
+                self._keep_going = True
+                self._lose(shard, time.monotonic_ns())
+        if self.begin_ns and not self.record.load_ns:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        told = [shard.told for shard in self._shards]
+        self.record.conclude(self._empty)
+        if self.record.last_ack_ns is not None:
+            self.record.last_ack_ns += max(
+                shard.offset.error_ns(self.begin_ns) for shard in self._shards
+            )
+        beside = [each.beside() for each in told]
+        self.monitor = reduce(add, (monitor for monitor, _ in beside))
+        self.acks = reduce(add, (acks for _, acks in beside))
+        self.acks.begin(self.begin_ns)
+        for each in told:
+            self._plan.unsent.update(each.unsent)
+        late = [(s.name, s.told.lateness_p99_ms or 0.0) for s in self._shards]
+        worst = [f"{name}: {ms:.1f} ms" for name, ms in late if ms > _LATE_MS]
+        if 0 < len(worst) < len(late):
+            self.notes.append(
+                f"of {len(late)} workers {len(worst)} sent late, at the 99th percentile: "
+                f"{', '.join(worst)}; the target is not the reason"
+            )
+
+    def told(self) -> dict[str, Any]:
+        """Return what the results file says of the shards."""
+        return {
+            "engine": self._engine.name,
+            "lease_s": LEASE_S,
+            "shards": [self._told(shard) for shard in self._shards],
+        }
+
+    def _told(self, shard: _Shard) -> dict[str, Any]:
+        hello, told, known = shard.hello, shard.told, shard.offset.measured
+        now_ns = time.monotonic_ns()
+        monitor = told.beside()[0]
+        return {
+            "index": told.part.index,
+            "host": hello.get("host"),
+            "pid": hello.get("pid"),
+            "python": hello.get("python"),
+            "nice": hello.get("nice"),
+            "clock_error_ms": shard.offset.error_ns(now_ns) / 1e6 if known else None,
+            "drift_ppm": shard.offset.drift_ppm if known else None,
+            "end": "lost" if shard.lost else shard.end or None,
+            "started": told.held("started") or 0,
+            "acknowledged": told.held("acknowledged") or 0,
+            "lateness_p99_ms": told.lateness_p99_ms,
+            "loop_lag_p99_ms": monitor.loop_lag.percentile_ms(99),
+            "cpu_s": monitor.cpu_s,
+            "watched_s": monitor.watched_s,
+        }
+
+    async def shut(self) -> None:
+        """Let go of all shards."""
+        async with asyncio.TaskGroup() as ending:
+            for shard in self._shards:
+                ending.create_task(shard.remote.end())
+        for task in self._tasks:
+            task.cancel()
+        await self._engine.close()
+
+    def _empty(self) -> Record:
+        return self._spec.new_record(self._plan)
+
+    def _start(self, work: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _until(self, met: Callable[[], bool], seconds: float | None) -> bool:
+        """Wait until something holds that may change with each message; return whether it does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not met() and self._error is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+        return met()
+
+
+async def _caught(launch: Any) -> Remote | InputError:
+    try:
+        return await launch  # type: ignore[no-any-return]
+    except InputError as error:
+        return error
+
+
+def _host_problems(shards: Sequence[_Shard]) -> list[Problem]:
+    """Return what shards of one machine ask of it together that it has not."""
+    needed = sum(int((shard.ready or {}).get("connections", 0)) for shard in shards)
+    problems = []
+    for name, what, remedy in (
+        ("ports", "ephemeral ports", "widen net.ipv4.ip_local_port_range"),
+        ("files", "open files", "raise fs.file-max"),
+    ):
+        free = shards[0].hello.get(name)
+        if free is not None and needed > free:
+            host = shards[0].hello.get("host")
+            message = (
+                f"{len(shards)} workers on {host} need {needed:,} connections; it has "
+                f"{free:,} {what}"
+            )
+            every = f"lower load.max_in_flight (or load.concurrency), {remedy}, or add a machine"
+            problems.append(Problem(key="load", message=message, remedy=every))
+    return problems

@@ -1,0 +1,194 @@
+"""Shards on an existing Dask cluster: Kubernetes, Slurm and clouds come with its deployments.
+
+Only actors are used, never submitted functions: those are run again, unasked, when a worker is
+lost, and load that is sent twice is wrong. The actor does nothing but start one child and pass
+messages on, so that a worker's threads, its memory limit and its collector are not the load's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from loadcheck.errors import InputError, Problem
+from loadcheck.load.transport.routes import is_loopback
+from loadcheck.pipeline.shards.frames import Message, Unframer, frame
+from loadcheck.pipeline.shards.remote import Child, Gone, Local, Remote
+
+_CONNECT_S: Final = 10.0
+_PULL_S: Final = 5.0
+_KILL_S: Final = 5.0
+
+
+class Host:
+    """Starts one shard where it runs, and passes messages on: all that a cluster engine needs.
+
+    Messages are bytes here: nothing of them is seen by whoever carries them as an argument.
+    """
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+        self._came: deque[bytes] = deque()
+        self._more: asyncio.Event | None = None
+        self._hearing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the shard; once."""
+        if self._child is not None:
+            raise RuntimeError("a shard is started once")
+        self._more = asyncio.Event()
+        self._child = child = await Local().launch(0)
+        self._hearing = asyncio.ensure_future(self._hear(child))
+
+    async def _hear(self, child: Child) -> None:
+        assert self._more is not None
+        while True:
+            _, said = await child.receive()
+            gone = isinstance(said, Gone)
+            message = {"is": "gone", "why": said.why} if isinstance(said, Gone) else said
+            self._came.append(frame(message))
+            self._more.set()
+            if gone:
+                return
+
+    async def push(self, message: bytes) -> None:
+        """Send a message to the shard."""
+        assert self._child is not None
+        for each in Unframer().feed(message):
+            await self._child.send(each)
+
+    async def pull(self, wait_s: float) -> bytes:
+        """Return what has come of the shard, after a while if nothing has."""
+        assert self._more is not None
+        if not self._came:
+            self._more.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), wait_s)
+        came = b"".join(self._came)
+        self._came.clear()
+        return came
+
+    async def close(self) -> bool:
+        """End the shard; return whether it has certainly ended."""
+        return self._child is None or await self._child.kill()
+
+
+class DaskEngine:
+    """One shard on each of a cluster's workers, in turn where there are more shards.
+
+    Args:
+        address: The scheduler's.
+    """
+
+    name = "dask"
+    foreign = True
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        self.private = parts.scheme == "tls" or is_loopback(parts.hostname or "")
+        self._client: Any = None
+        self._seats: list[str] = []
+
+    async def connect(self, shards: int | None) -> int:
+        """Find the cluster's workers; return how many shards there will be.
+
+        Raises:
+            InputError: The cluster cannot be reached, or has fewer workers.
+        """
+        try:
+            from distributed import Client  # noqa: PLC0415  # an extra
+        except ImportError:
+            message = "a scheduler needs the package distributed"
+            remedy = "pip install 'loadcheck[dask]'"
+            raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
+        try:
+            self._client = await Client(  # type: ignore[no-untyped-call]
+                self._address, asynchronous=True, timeout=_CONNECT_S
+            )
+            threads = await self._client.nthreads()
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody answers
+            await self.close()
+            why = str(error) or type(error).__name__
+            message = f"no Dask scheduler answers at {self._address}: {why.splitlines()[0]}"
+            remedy = "is it running, of the same version, and are the TLS files of Dask's set?"
+            raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
+        self._seats = sorted(threads)
+        wanted = len(self._seats) if shards is None else shards
+        if not self._seats or wanted > len(self._seats):
+            await self.close()
+            message = f"{wanted} workers are asked for; the cluster has {len(self._seats)}"
+            raise InputError(
+                Problem(key="--workers", message=message, remedy="ask for fewer, or scale it up")
+            )
+        return wanted
+
+    async def launch(self, index: int) -> Remote:
+        """Start a shard on the worker of that number."""
+        seat = self._seats[index]
+        try:
+            actor = await self._client.submit(
+                Host, actor=True, pure=False, workers=[seat], allow_other_workers=False
+            )
+            await actor.start()
+        except Exception as error:  # noqa: BLE001  # told with its remedy
+            why = str(error).splitlines()[:1] or [type(error).__name__]
+            message = f"worker {index + 1} cannot be started on {seat}: {why[0]}"
+            remedy = "is the same version of loadcheck installed on the cluster's workers?"
+            raise InputError(Problem(message=message, remedy=remedy)) from None
+        return _Seat(actor, seat)
+
+    async def close(self) -> None:
+        """Leave the cluster as it was."""
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                await self._client.close()
+            self._client = None
+
+
+class _Seat:
+    """A shard behind an actor."""
+
+    def __init__(self, actor: Any, where: str) -> None:
+        self.where = where
+        self._actor = actor
+        self._unframer = Unframer()
+        self._came: deque[dict[str, Any]] = deque()
+        self._sending = asyncio.Lock()
+
+    async def send(self, message: Message) -> None:
+        """Send a message; to one that is gone it is lost."""
+        async with self._sending:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_KILL_S):
+                    await self._actor.push(frame(message))
+
+    async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
+        """Return what comes next, and when it came."""
+        while not self._came:
+            try:
+                data = await self._actor.pull(_PULL_S)
+            except Exception as error:  # noqa: BLE001  # whatever it is, nobody can reach it
+                why = str(error).splitlines()[:1] or [type(error).__name__]
+                return time.monotonic_ns(), Gone(why=f"its Dask worker: {why[0]}", certain=False)
+            self._came += self._unframer.feed(data)
+        message = self._came.popleft()
+        if message["is"] == "gone":
+            return time.monotonic_ns(), Gone(why=message["why"], certain=True)
+        return time.monotonic_ns(), message
+
+    async def kill(self) -> bool:
+        """End it; return whether its process has certainly ended."""
+        try:
+            async with asyncio.timeout(_KILL_S):
+                return bool(await self._actor.close())
+        except Exception:  # noqa: BLE001  # nobody can reach it
+            return False
+
+    async def end(self) -> None:
+        """Let go of it."""
+        await self.kill()

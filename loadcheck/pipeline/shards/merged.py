@@ -1,0 +1,297 @@
+"""What several shards have recorded, as one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import add
+from typing import Any, Final
+
+import numpy as np
+
+from loadcheck.load.monitor import Monitor
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.slices import Slice, SlicedPacer
+from loadcheck.measure import Timeline
+from loadcheck.measure.changes import BrokenChangeError, Node, changed, digest, moving
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
+from loadcheck.measure.record import Record
+from loadcheck.measure.recorded import bitmap, pack, unpack
+from loadcheck.scenario.model import ClosedLoad, OpenLoad
+from loadcheck.verify.visibility import AckCurve
+from loadcheck.workflow.exchange import Exchange
+
+_HELD: Final = {name: place for place, name in enumerate(("outcomes", *Record._HELD))}  # noqa: SLF001
+_TIMELINE: Final = {name: place for place, name in enumerate(Timeline().to_json())}
+_LIVE: Final = (
+    "due",
+    "started",
+    "skipped",
+    "acknowledged",
+    "rejected",
+    "indeterminate",
+    "retries",
+    "stale_retries",
+    "resends",
+    "in_flight",
+    "max_in_flight",
+)
+_MOST_RATE: Final = 500_000
+"""Requests a second that no process starts."""
+
+
+class ShardRecord:
+    """What one shard has told so far.
+
+    Attributes:
+        part: Which part of the load it is.
+        rows: Seconds of its timeline that it has told.
+        complete: Whether this is all that it recorded.
+        unsent: Why requests could not be made, counted.
+        lost: When it was certainly gone, in nanoseconds since the load began, and how many of its
+            copies had fallen due by then; None: it was not lost.
+    """
+
+    def __init__(self, part: Slice) -> None:
+        self.part = part
+        self.rows = 0
+        self.complete = False
+        self.lost: tuple[int, int] | None = None
+        self._tree: Any = None
+        self._sequence = 0
+        self._numbered: list[Any] = []
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take what has changed since the last message.
+
+        Raises:
+            BrokenChangeError: A message is missing, or it comes to something else.
+        """
+        try:
+            sequence, by, rows = message["sequence"], message["change"], int(message["rows"])
+            final = message["digest"] if message["is"] == "done" else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenChangeError(f"it lacks {error}") from None
+        if sequence != self._sequence:
+            raise BrokenChangeError(f"message {sequence} came where {self._sequence} was due")
+        self._sequence += 1
+        self._tree = changed(self._tree, by)
+        self.rows = rows
+        if final is not None:
+            if digest(self._tree) != final:
+                raise BrokenChangeError("what was told does not come to what was recorded")
+            self.complete = True
+
+    def held(self, name: str) -> Any:
+        """Return a part of its record, held still; None before it has told anything."""
+        return None if self._tree is None else self._tree[0].held[_HELD[name]]
+
+    @property
+    def unsent(self) -> dict[str, int]:
+        """Why requests could not be made, counted."""
+        return {} if self._tree is None else self._tree[3].held
+
+    @property
+    def lateness_p99_ms(self) -> float | None:
+        """How late its requests were sent."""
+        delays = self.held("delays")
+        return None if delays is None else moving(delays).total.percentile_ms(99)
+
+    def row(self, second: int) -> tuple[dict[str, Any], Any] | None:
+        """Return a row of its timeline and what its percentiles are made of; None: it has none."""
+        timeline = self.held("timeline")
+        if timeline is None or second >= self.rows:
+            return None
+        columns, samples = timeline.held[0], timeline.held[1]
+        return {name: columns[at][second] for name, at in _TIMELINE.items()}, samples[second]
+
+    def gained(self) -> list[Any]:
+        """Return, in numbers of the run, what its sets have gained since they were asked for.
+
+        They are those of the ledger, and the copies passed over in a pause, and those not sent.
+        """
+        ledger = self.held("ledger")
+        if ledger is None:
+            return []
+        now = [*ledger.held, self.held("paused"), self.held("unsent")]
+        before = self._numbered or [type(now[0])() for _ in now]
+        self._numbered = now
+        return [
+            bitmap(self.part.numbers(np.array((new - old).to_array(), dtype=np.int64)))
+            for new, old in zip(now, before, strict=True)
+        ]
+
+    def untold(self, due: int) -> int:
+        """Return of how many of its copies nobody will ever tell, if so many fell due."""
+        ended = ("skipped", "acknowledged", "rejected", "indeterminate")
+        return max(due, self.held("due") or 0) - sum(self.held(name) or 0 for name in ended)
+
+    def record(self, empty: Record) -> tuple[Record, dict[str, int]]:
+        """Return its record under the numbers of the run, and what was gained for its loss.
+
+        Args:
+            empty: A record of the same run that holds nothing.
+        """
+        made: Record = empty if self._tree is None else moving(self._tree[0])
+        gained = {}
+        if self.lost is not None:
+            since_begin_ns, due = self.lost
+            gained = made.lose(due, since_begin_ns)
+        made.renumber(self.part.numbers)
+        return made, gained
+
+    def beside(self) -> tuple[Monitor, AckCurve]:
+        """Return what the generator did, and how its acknowledgements came."""
+        if self._tree is None:
+            return Monitor(), AckCurve()
+        monitor, acks = moving(self._tree[1:3])
+        if self.lost is not None:
+            ended = self.held("acknowledged"), self.held("rejected")
+            acks.add(self.lost[0], ended[0], max(self.lost[1], self.held("due")) - ended[1])
+        return monitor, acks
+
+    def started_by(self, since_begin_ns: int, load: OpenLoad | ClosedLoad, whole: Any) -> int:
+        """Return how many of its copies can have been started by an instant, at the most."""
+        part = self.part
+        if isinstance(load, OpenLoad):
+            assert isinstance(whole, OpenPacer)
+            return SlicedPacer.of(whole, part).due_before(since_begin_ns / 1e9)
+        due = self.held("due") or 0
+        told_ns = self.rows * 1_000_000_000
+        most = due + max(0, since_begin_ns - told_ns) * _MOST_RATE // 1_000_000_000 * part.together
+        return most if load.copies is None else part.count(load.copies)
+
+
+class MergedRecord(Record):
+    """The record of a load that several shards send, kept up while it goes on.
+
+    The counts, the times and the timeline are those of the last second that all have told; what is
+    kept by interval comes in the end. Queries are made here, so they are recorded here.
+    """
+
+    __slots__ = ("_began_ns", "_own", "_shards")
+
+    def __init__(self, empty: Any, shards: Sequence[ShardRecord]) -> None:
+        self._own: Record = empty()
+        self._shards = shards
+        self._began_ns = 0
+        super().__setstate__(empty().__getstate__())
+        self.timeline = Timeline(keeps_samples=False)
+
+    def begin(self, begin_ns: int) -> None:
+        """Note when the load begins."""
+        self._began_ns = begin_ns
+        self._own.begin(begin_ns)
+        super().begin(begin_ns)
+
+    def asked(self, exchange: Exchange) -> None:
+        """Enter a query of our own."""
+        self._own.asked(exchange)
+
+    def show(self) -> None:
+        """Bring everything up to what the shards have told."""
+        shards = [shard for shard in self._shards if shard.held("due") is not None]
+        for shard in shards:
+            sets = (
+                self.ledger.started,
+                self.ledger.skipped,
+                self.ledger.acknowledged,
+                self.ledger.rejected,
+                self.ledger.indeterminate,
+                self.paused,
+                self.unsent,
+            )
+            for known, gained in zip(sets, shard.gained(), strict=True):
+                known |= gained  # noqa: PLW2901  # in place
+        for name in _LIVE:
+            setattr(self, name, sum(shard.held(name) for shard in shards))
+        acks = [shard.held("last_ack_ns") for shard in shards]
+        self.last_ack_ns = max((ack for ack in acks if ack is not None), default=None)
+        if not shards:
+            return
+        self.steps = tuple(
+            own + moving(step)
+            for own, step in zip(self._own.steps, _total(_held(shards, "steps")), strict=True)
+        )
+        self.queries = self._own.queries
+        self.ingest = self.steps[self._ingest]
+        self.stages = moving(_total(_held(shards, "stages")))
+        self.delays = moving(_total(_held(shards, "delays")))
+        self.lateness = self.delays.total
+        self.dispatch_lag = moving(_total(_held(shards, "dispatch_lag")))
+
+    def join_second(self, lost: Iterable[ShardRecord]) -> bool:
+        """Append the next row of the timeline, if all have told it that will; return whether."""
+        second, gone = len(self.timeline), set(lost)
+        open_ = [shard for shard in self._shards if shard not in gone and not shard.complete]
+        if any(shard.rows <= second for shard in open_):
+            return False
+        rows = [row for shard in self._shards if (row := shard.row(second)) is not None]
+        if not rows:
+            return False
+        self.timeline.join(rows, self.uniques)
+        return True
+
+    def conclude(self, empty: Callable[[], Record]) -> None:
+        """Become the sum of what all have recorded, and of what was recorded here."""
+        while self.join_second(self._shards):
+            pass
+        self.show()
+        timeline, uniques, own = self.timeline, self.uniques, self._own
+        records = []
+        for shard in self._shards:
+            record, gained = shard.record(empty())
+            if shard.lost is not None:
+                timeline.add_at(shard.lost[0] // 1_000_000_000, gained)
+            record.timeline = Timeline()
+            records.append(record)
+        own.timeline = Timeline()
+        own.end(self._began_ns + max(record.load_ns for record in records))
+        super().__setstate__(reduce(add, (*records, own)).__getstate__())
+        self.timeline, self.uniques = timeline, uniques
+
+
+def _held(shards: Sequence[ShardRecord], name: str) -> list[Any]:
+    return [shard.held(name) for shard in shards]
+
+
+def _total(trees: Sequence[Any]) -> Any:  # noqa: PLR0911  # a case for each kind
+    """Return the sum of several trees, without what is kept by interval."""
+    first = trees[0]
+    if isinstance(first, Node):
+        held = [tree.held for tree in trees]
+        match first.kind:
+            case "Histogram":
+                return Node(first.kind, _histogram(held))
+            case "Counter":
+                return Node(first.kind, _merged(held, sum))
+            case "IntervalHistograms":
+                return Node(first.kind, (first.held[0], 0, (b"", b"")))
+            case "Tally" | "Stalls" | "StageSpan":
+                return first
+        return Node(first.kind, _total(held))
+    if isinstance(first, tuple):
+        return tuple(_total(each) for each in zip(*trees, strict=True))
+    if isinstance(first, dict):
+        return _merged(trees, _total)
+    if isinstance(first, str):
+        return min(trees)
+    return sum(trees) if isinstance(first, int) else first
+
+
+def _merged(dicts: Sequence[dict[Any, Any]], how: Any) -> dict[Any, Any]:
+    names = {name: None for each in dicts for name in each}
+    return {name: how([each[name] for each in dicts if name in each]) for name in names}
+
+
+def _histogram(held: Sequence[Any]) -> Any:
+    counts = np.zeros(layout(SIGNIFICANT_DIGITS).size, dtype=np.uint64)
+    for packed, *_ in held:
+        unpack(packed, counts)
+    lowest = [low for _, _, low, _ in held if low >= 0]
+    return (
+        pack(counts),
+        sum(above for _, above, _, _ in held),
+        min(lowest, default=-1),
+        max(high for *_, high in held),
+    )

@@ -1,0 +1,207 @@
+"""Where shards run, and how messages get there and back.
+
+An engine starts shards and knows when one is gone; everything else is the same for all. Children of
+our own, on this machine or behind a command such as ``ssh host``, are the engine here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from loadcheck.errors import InputError, Problem
+from loadcheck.pipeline.shards.frames import FrameError, Message, Unframer, frame
+
+_READ_BYTES = 1 << 16
+_TAIL_BYTES = 2000
+_REAP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A shard is no more, or nobody can reach it.
+
+    Attributes:
+        why: What its engine says.
+        certain: Whether its process has ended: then it sends nothing any more.
+    """
+
+    why: str
+    certain: bool
+
+
+class Remote(Protocol):
+    """One shard, wherever it runs.
+
+    Attributes:
+        where: How people call the place.
+    """
+
+    where: str
+
+    async def send(self, message: Message) -> None:
+        """Send a message; to one that is gone it is lost."""
+
+    async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
+        """Return what comes next, and when it came, by our monotonic clock."""
+
+    async def kill(self) -> bool:
+        """End it; return whether its process has certainly ended."""
+
+    async def end(self) -> None:
+        """Let it end by itself, if it does: nothing more will be said."""
+
+
+class Engine(Protocol):
+    """Starts shards.
+
+    Attributes:
+        name: How the results file calls it.
+        foreign: Whether shards may have another environment than ours.
+        private: Whether what is sent to shards is seen by nobody else.
+    """
+
+    name: str
+    foreign: bool
+    private: bool
+
+    async def launch(self, index: int) -> Remote:
+        """Start a shard.
+
+        Raises:
+            InputError: It cannot be started.
+        """
+
+    async def close(self) -> None:
+        """Let go of what the engine holds."""
+
+
+class Local:
+    """Shards as children of this process.
+
+    Args:
+        prefixes: Commands that run another one, on another machine: ``["ssh", "host"]``. They take
+            turns. None: on this machine.
+    """
+
+    name = "processes"
+    private = True
+
+    def __init__(self, prefixes: Sequence[Sequence[str]] = ()) -> None:
+        self._prefixes = prefixes
+        self.foreign = bool(prefixes)
+
+    async def launch(self, index: int) -> Child:
+        """Start a shard.
+
+        Raises:
+            InputError: The command is not to be had.
+        """
+        command = [sys.executable, "-m", "loadcheck", "shard"]
+        where = "this machine"
+        if self._prefixes:
+            prefix = self._prefixes[index % len(self._prefixes)]
+            command, where = [*prefix, "loadcheck", "shard"], " ".join(prefix)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                # what a terminal signals is for us: we tell them when to stop
+                start_new_session=True,
+            )
+        except OSError as error:
+            message = f'worker {index + 1} cannot be started by "{command[0]}": {error.strerror}'
+            remedy = "is the command there, and may it be run?"
+            raise InputError(Problem(message=message, remedy=remedy)) from None
+        return Child(process, where)
+
+    async def close(self) -> None:
+        """Let go of nothing: each child ends with its input."""
+
+
+class Child:
+    """A shard that is a child of this process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, where: str) -> None:
+        self.where = where
+        self._process = process
+        self._unframer = Unframer()
+        self._came: deque[tuple[int, dict[str, Any]]] = deque()
+        self._said = bytearray()
+        self._listening = asyncio.ensure_future(self._listen())
+
+    @property
+    def pid(self) -> int:
+        """Its process, or that of the command that reaches it."""
+        return self._process.pid
+
+    async def _listen(self) -> None:
+        """Keep the end of what it writes for people."""
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(_READ_BYTES):
+            self._said += data
+            del self._said[:-_TAIL_BYTES]
+
+    async def send(self, message: Message) -> None:
+        """Send a message; to one that is gone it is lost."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, RuntimeError):
+            self._process.stdin.write(frame(message))
+
+    async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
+        """Return what comes next, and when it came."""
+        assert self._process.stdout is not None
+        while not self._came:
+            data = await self._process.stdout.read(_READ_BYTES)
+            now_ns = time.monotonic_ns()
+            if not data:
+                return now_ns, await self._gone()
+            try:
+                self._came += [(now_ns, message) for message in self._unframer.feed(data)]
+            except FrameError as error:
+                certain = await self.kill()
+                return time.monotonic_ns(), Gone(why=str(error), certain=certain)
+        return self._came.popleft()
+
+    async def _gone(self) -> Gone:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _REAP_S)
+        code = self._process.returncode
+        if code is None:
+            return Gone(why="it closed its output", certain=await self.kill())
+        why = f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._listening), _REAP_S / 2)
+        said = self._said.decode("utf-8", "replace").strip().splitlines()
+        # behind a command only the command is known to have ended
+        return Gone(why=f"{why}: {said[-1]}" if said else why, certain=self.where == "this machine")
+
+    async def kill(self) -> bool:
+        """End it, and what it has started here; return whether it has certainly ended."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _REAP_S)
+        self._listening.cancel()
+        return self._process.returncode is not None and self.where == "this machine"
+
+    async def end(self) -> None:
+        """Let it end by itself, if it does: nothing more will be said."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _REAP_S)
+        await self.kill()

@@ -1,0 +1,300 @@
+"""A shard: a process of its own that sends its part of a load and tells what came of it.
+
+It speaks over its standard streams, so any command that connects those starts one on another
+machine. It sends nothing before it was told when to begin, starts no copy when it has not heard
+from the run for the length of its lease, and gives up at once when its input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from loadcheck import __version__
+from loadcheck.errors import InputError
+from loadcheck.load.engine import Listener, LoadEngine, open_engine
+from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.runner import Begin
+from loadcheck.load.slices import Slice
+from loadcheck.measure.changes import change, digest, still
+from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
+from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
+from loadcheck.secrets import cover, keep
+from loadcheck.verify.visibility import AckCurve
+
+SPARE_FILES: Final = 64
+ORPHANED: Final = 75
+"""Exit code of a shard whose run has gone."""
+_SAMPLE_S: Final = 0.05
+_READY_NS: Final = 50_000_000
+"""So long before the load begins everything else is done."""
+
+
+def main() -> int:
+    """Be a shard; return the exit code."""
+    # a terminal signals its whole group, and it is the run that says when to stop
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    out = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not break a message
+    return anyio.run(_main, out, backend_options={"use_uvloop": True})
+
+
+async def _main(out: int) -> int:
+    loop = asyncio.get_running_loop()
+    inbox, flushed = _Inbox(), _Flushed()
+    with open(sys.stdin.fileno(), "rb", closefd=False) as stdin, open(out, "wb", 0) as stdout:  # noqa: ASYNC230  # they are open already
+        await loop.connect_read_pipe(lambda: inbox, stdin)
+        writer, _ = await loop.connect_write_pipe(lambda: flushed, stdout)
+        await _Shard(writer, inbox).run()
+        inbox.is_over = True
+        writer.close()
+        # what was posted goes out, however slowly it is read, unless nobody does
+        await flushed.event.wait()
+    return 0
+
+
+class _Inbox(asyncio.Protocol):
+    """What the run says, as it comes; when it ends, so does the process, at once.
+
+    Attributes:
+        is_over: Whether nothing more is expected.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._unframer = Unframer()
+        self._messages: deque[Message] = deque()
+        self._more = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._messages += self._unframer.feed(data)
+        except FrameError as error:
+            sys.stderr.write(f"loadcheck shard: {error}\n")
+            sys.stderr.flush()
+            os._exit(ORPHANED)
+        self._more.set()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.is_over:
+            # nobody is there to be told, and what is under way is indeterminate in any case
+            os._exit(ORPHANED)
+
+    async def get(self) -> Message:
+        """Return the next message."""
+        while not self._messages:
+            self._more.clear()
+            await self._more.wait()
+        return self._messages.popleft()
+
+
+class _Flushed(asyncio.Protocol):
+    """Tells when everything has been written, or nobody reads it."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.event.set()
+
+
+class _Shard:
+    """What one shard does between its first message and its last."""
+
+    def __init__(self, writer: asyncio.WriteTransport, inbox: _Inbox) -> None:
+        self._writer = writer
+        self._inbox = inbox
+
+    def _post(self, kind: str, **held: Any) -> None:
+        self._writer.write(frame({"is": kind, **held}))
+
+    async def run(self) -> None:
+        """Do as the run says, and tell it what went wrong."""
+        self._post("hello", **hello())
+        try:
+            spec = ShardSpec.of(await self._inbox.get())
+            keep([*spec.run.target.values(), *(spec.environment or {}).values()])
+            compiled = spec.compiled()
+            connections = compiled.load.transport.max_connections
+            raise_open_file_limit(connections + SPARE_FILES)
+            async with open_engine(compiled.load, compiled.plan) as engine:
+                self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
+                await self._obey(_Load(engine, spec.part, compiled.plan.unsent))
+        except InputError as error:
+            problems = [
+                {
+                    "message": cover(each.message),
+                    "file": each.file,
+                    "line": each.line,
+                    "key": each.key,
+                    "remedy": cover(each.remedy),
+                }
+                for each in error.problems
+            ]
+            self._post("failed", problems=problems, error="")
+        except Exception as error:  # noqa: BLE001  # the run is told, whatever it is
+            sys.stderr.write(cover(traceback.format_exc()))
+            self._post("failed", problems=[], error=cover(f"{type(error).__name__}: {error}"))
+
+    async def _obey(self, load: _Load) -> None:  # noqa: C901, PLR0912  # a case for each message
+        """Take messages until the load has ended."""
+        sending: asyncio.Task[None] | None = None
+        hearing = asyncio.ensure_future(self._inbox.get())
+        try:
+            while sending is None or not sending.done():
+                awaited = {hearing} if sending is None else {hearing, sending}
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if not hearing.done():
+                    continue
+                message = hearing.result()
+                hearing = asyncio.ensure_future(self._inbox.get())
+                # by our clock, and from when it was said: what waits in a pipe renews nothing
+                if "until_ns" in message:
+                    load.engine.lend(message["until_ns"])
+                match message["is"]:
+                    case "ping":
+                        now_ns = time.monotonic_ns()
+                        self._post("pong", sent_ns=message["sent_ns"], read_ns=now_ns)
+                    case "warm":
+                        await load.engine.warm()
+                        self._post("warmed")
+                    case "begin" if sending is None and not load.is_stopped:
+                        begin = Begin(message["at_ns"], message["unix_ms"])
+                        if time.monotonic_ns() > begin.ns - _READY_NS:
+                            self._post("late", at_ns=begin.ns)
+                            continue
+                        sending = asyncio.ensure_future(self._send(load, begin))
+                        self._post("armed", at_ns=begin.ns)
+                    case "cancel" if not load.has_begun:
+                        if sending is not None:
+                            sending.cancel()
+                            await asyncio.wait({sending})
+                            sending = None
+                        self._post("cancelled")
+                    case "stop":
+                        load.is_stopped = True
+                        load.engine.stop()
+                        if sending is None:
+                            return
+            sending.result()
+        finally:
+            hearing.cancel()
+            if sending is not None and not sending.done():
+                sending.cancel()
+                await asyncio.wait({sending})
+
+    async def _send(self, load: _Load, begin: Begin) -> None:
+        await anyio.sleep(max(0.0, (begin.ns - _READY_NS - time.monotonic_ns()) / 1e9))
+        told: Any = None
+        sequence = 0
+
+        def tell(kind: str, **more: Any) -> None:
+            nonlocal told, sequence
+            now, rows = load.still(), len(load.engine.record.timeline)
+            if kind == "done":
+                more["digest"] = digest(now)
+            self._post(kind, sequence=sequence, rows=rows, change=change(told, now), **more)
+            told, sequence = now, sequence + 1
+
+        await load.run(begin, lambda _: tell("snap"))
+        tell("done", end=load.end)
+
+
+class _Load:
+    """The part of the load that this shard sends.
+
+    Attributes:
+        engine: What sends it.
+        has_begun: Whether it is too late to cancel.
+        is_stopped: Whether the run has said that it is to end.
+    """
+
+    def __init__(self, engine: LoadEngine, part: Slice, unsent: Counter[str]) -> None:
+        self.engine = engine
+        self.has_begun = self.is_stopped = False
+        self._part = part
+        self._unsent = unsent
+        self._acks = AckCurve()
+
+    def still(self) -> Any:
+        """Return everything that is recorded, held still."""
+        return still((self.engine.record, self.engine.monitor, self._acks, self._unsent))
+
+    @property
+    def end(self) -> str:
+        """What ended the load: "planned", "stopped" or "lease"."""
+        if self.is_stopped:
+            return "stopped"
+        return "lease" if self.engine.is_expired else "planned"
+
+    async def run(self, begin: Begin, second: Callable[[int], None]) -> None:
+        """Send the copies, from the instant on that was agreed."""
+        self.has_begun = True
+        self._acks.begin(begin.ns)
+        async with anyio.create_task_group() as beside:
+
+            def began() -> None:
+                beside.start_soon(self._sample)
+
+            await self.engine.run(Listener(began=began, second=second), begin)
+            beside.cancel_scope.cancel()
+        self._note()
+
+    async def _sample(self) -> None:
+        while True:
+            self._note()
+            await anyio.sleep(_SAMPLE_S)
+
+    def _note(self) -> None:
+        record = self.engine.record
+        self._acks.add(
+            time.monotonic_ns(),
+            record.acknowledged,
+            record.started - record.rejected,
+            self._part.number(record.started + record.skipped),
+        )
+
+
+def hello() -> dict[str, Any]:
+    """Return who a shard is and what its machine grants it."""
+    return {
+        "protocol": PROTOCOL,
+        "version": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "boot": _boot_id(),
+        "nice": os.nice(0),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "ports": _ports(),
+    }
+
+
+def _boot_id() -> str:
+    """Return what tells machines apart, whatever they are called."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        network = Path("/proc/self/ns/net").readlink()
+        return f"{boot}/{network}"
+    return os.uname().nodename
+
+
+def _ports() -> int | None:
+    """Return how many connections to one address this machine has ports for."""
+    with contextlib.suppress(OSError, ValueError):
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+        low, high = map(int, text.split())
+        return high - low + 1
+    return None

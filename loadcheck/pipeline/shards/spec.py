@@ -1,0 +1,213 @@
+"""What a shard is told, and how it makes its part of the load of that."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loadcheck import scenario as scenarios
+from loadcheck.errors import InputError, Problem, ScenarioError
+from loadcheck.load.engine import LoadSpec
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.retry import Backoff
+from loadcheck.load.slices import Slice, share_of, too_few
+from loadcheck.pipeline.prepare import compile_scenario, hide_passwords
+from loadcheck.pipeline.shards.frames import Secret
+from loadcheck.pipeline.target import Address
+from loadcheck.scenario.model import Retry, Scenario
+from loadcheck.secrets import HIDDEN
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.identity import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSpec:
+    """Everything that a shard needs to send its part.
+
+    Attributes:
+        document: The scenario as run, as the results file has it: it holds no secrets.
+        file: The scenario file as the user named it.
+        run: The run's identity.
+        servers: Base URLs that stand in for described servers; "*" for all.
+        seed: Of the schedule, the same for all.
+        consent: Whether the run may leave this machine.
+        part: Which part of the load it is.
+        environment: The variables that the scenario reads; None: it has them of its own, and they
+            are held against ``marks``.
+        marks: Keyed hashes of their values.
+    """
+
+    document: Mapping[str, Any]
+    file: str
+    run: Run
+    servers: Mapping[str, str]
+    seed: int
+    consent: bool
+    part: Slice
+    environment: Mapping[str, str] | None
+    marks: Mapping[str, str]
+
+    def message(self) -> dict[str, Any]:
+        """Return it as the message ``spec``."""
+        run, part, given = self.run, self.part, self.environment
+        return {
+            "is": "spec",
+            "document": _plain(self.document),
+            "file": self.file,
+            "run": {
+                "id": run.id,
+                "start_day": run.start_day,
+                "end_day": run.end_day,
+                "copies": run.copies,
+            },
+            "target": Secret(run.target),
+            "servers": dict(self.servers),
+            "seed": self.seed,
+            "consent": self.consent,
+            "part": {"index": part.index, "of": part.of, "together": part.together},
+            "environment": None if given is None else Secret(given),
+            "marks": dict(self.marks),
+        }
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> ShardSpec:
+        """Read the message."""
+        run = message["run"]
+        return cls(
+            document=message["document"],
+            file=message["file"],
+            run=Run(**run, target=message["target"]),
+            servers=message["servers"],
+            seed=message["seed"],
+            consent=message["consent"],
+            part=Slice(**message["part"]),
+            environment=message["environment"],
+            marks=message["marks"],
+        )
+
+    def scenario(self) -> Scenario:
+        """Return the scenario, read again where the shard is.
+
+        Raises:
+            InputError: A variable or a file that it needs is not there, or another one is.
+        """
+        given = os.environ if self.environment is None else self.environment
+        problems = []
+        for name, expected in self.marks.items():
+            found = given.get(name)
+            if found is None:
+                message = f"the environment variable {name} is not set"
+            elif mark(self.run.id, found) != expected:
+                message = f"the environment variable {name} has another value"
+            else:
+                continue
+            remedy = "set it there as it is set here"
+            problems.append(Problem(message=message, remedy=remedy))
+        if problems:
+            raise InputError(problems)
+        return hide_passwords(scenarios.restore(_grown(self.document), self.file, env=given))
+
+    def compiled(self) -> CompiledScenario:
+        """Return the scenario, compiled for this part of the run.
+
+        Raises:
+            InputError: With every problem found.
+        """
+        address = Address(servers=self.servers, supplied=self.run.target)
+        whole = compile_scenario(
+            self.scenario(), self.run, address, seed=self.seed, consent=self.consent
+        )
+        load, part = whole.load, self.part
+        connections = max_requests(share_of(load.load, part))
+        transport = replace(load.transport, max_connections=connections)
+        return replace(whole, load=replace(load, part=part, transport=transport))
+
+
+class _Names(Mapping[str, str]):
+    """An environment that remembers what was asked of it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.asked: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        value = self._environment[name]
+        self.asked[name] = value
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        return len(self._environment)
+
+
+def variables(scenario: Scenario, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that a scenario reads, with their values."""
+    names = _Names(environment)
+    scenarios.restore(scenario.document, scenario.file, env=names)
+    return names.asked
+
+
+def mark(run_id: str, value: str) -> str:
+    """Return what tells two values apart and does not tell the value."""
+    return hmac.new(run_id.encode(), value.encode(), hashlib.sha256).hexdigest()
+
+
+def refuse_too_few(scenario: Scenario, of: int) -> None:
+    """See that every one of so many workers gets a share of everything.
+
+    Raises:
+        ScenarioError: There is too little of something.
+    """
+    problems = []
+    for key, total, what in too_few(scenario.load, scenario.limits, of):
+        message = f"{total:,} {what} cannot be divided among {of} workers"
+        if scenario.load.copies_per_request > 1 and key != "load.copies":
+            message += f", in requests of {scenario.load.copies_per_request:,}"
+        problems.append(scenario.problem(key, message, "raise it, or take fewer workers"))
+    if problems:
+        raise ScenarioError(problems)
+
+
+def agreed(load: LoadSpec) -> str:
+    """Return what all must understand alike of a load beside its requests."""
+    steps = sorted(load.limits.items())
+    held = (load.load, load.seed, load.ingest, load.observer, load.retry, steps, load.drain_s)
+    return repr((held, sorted(load.stages)))
+
+
+def fingerprint(compiled: CompiledScenario) -> str:
+    """Return a hash of what copy 0 sends first, without what is secret: it tells plans apart."""
+    flow = compiled.plan.copy(0, 0, Backoff(Retry(attempts=1), 0))
+    request = next(flow, None)
+    flow.close()
+    if not isinstance(request, Request):
+        return ""
+    load = agreed(compiled.load).encode()
+    said = b"\n".join((load, str(request.origin).encode(), request.head, request.body))
+    for value in sorted(compiled.secrets, key=len, reverse=True):
+        said = said.replace(value.encode(), HIDDEN.encode())
+    return hashlib.sha256(said).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _grown(value: Any) -> Any:
+    """Return a document with arrays as lists, as it was read first."""
+    if isinstance(value, Mapping):
+        return {name: _grown(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_grown(each) for each in value]
+    return value

@@ -1,0 +1,150 @@
+"""How many workers share a load, where they run, and what each is told."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadcheck.errors import InputError, Problem
+from loadcheck.load.slices import Slice
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.dask import DaskEngine
+from loadcheck.pipeline.shards.remote import Engine, Local
+from loadcheck.pipeline.shards.spec import (
+    ShardSpec,
+    fingerprint,
+    mark,
+    refuse_too_few,
+    variables,
+)
+from loadcheck.pipeline.target import Address
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify.compiled import CompiledScenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Where workers run, and what is done when one is lost.
+
+    Attributes:
+        scheduler: Address of a Dask scheduler whose workers they run on; None: they are processes
+            that we start.
+        keep_going: Go on with the others when one is lost.
+        environment: Where the scenario's variables are.
+    """
+
+    scheduler: str | None = None
+    keep_going: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    def wanted(self, scenario: Scenario) -> bool:
+        """Return whether the load is shared at all."""
+        load = scenario.load
+        return load.workers is not None or bool(load.prefixes) or self.scheduler is not None
+
+    def check(self, scenario: Scenario) -> None:
+        """See that what is asked for can be, as far as that is known before anything starts.
+
+        Raises:
+            InputError: It cannot.
+        """
+        load = scenario.load
+        if self.scheduler is not None and load.prefixes:
+            message = "contradicts --scheduler: its workers are the cluster's"
+            remedy = "leave one of them out"
+            raise InputError(scenario.problem("load.prefixes", message, remedy))
+        if self.scheduler is None and self.wanted(scenario):
+            refuse_too_few(scenario, count(scenario))
+
+
+def count(scenario: Scenario) -> int:
+    """Return how many processes of ours share a load."""
+    load = scenario.load
+    if load.workers is None:
+        return max(1, len(load.prefixes))
+    if load.workers:
+        return load.workers
+    return max(1, cores() - (scenario.target.kind == "emulator"))
+
+
+def cores() -> int:
+    """Return how many cores this process may use; two threads of one core are one."""
+    try:
+        usable = os.sched_getaffinity(0)
+    except AttributeError:
+        return os.cpu_count() or 1
+    found = set()
+    for cpu in usable:
+        siblings = str(cpu)
+        with suppress(OSError):
+            path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+            siblings = path.read_text(encoding="ascii").strip()
+        found.add(siblings)
+    return len(found)
+
+
+@asynccontextmanager
+async def open_workers(
+    compiled: CompiledScenario, workers: Workers, address: Address
+) -> AsyncIterator[ShardedEngine]:
+    """Start the workers of a load; they are let go of when the block ends.
+
+    Args:
+        compiled: What to do.
+        workers: Where they run.
+        address: Where requests go.
+
+    Raises:
+        InputError: One cannot do its part; nothing was sent.
+    """
+    scenario = compiled.scenario
+    engine: Engine
+    if workers.scheduler is None:
+        number = count(scenario)
+        engine = Local([shlex.split(prefix) for prefix in scenario.load.prefixes])
+    else:
+        engine = DaskEngine(workers.scheduler)
+        number = await engine.connect(scenario.load.workers or None)
+    sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
+    try:
+        refuse_too_few(scenario, number)
+        specs = [spec.message() for spec in _specs(compiled, engine, address, number, workers)]
+        await sharded.open(specs, fingerprint(compiled))
+        yield sharded
+    finally:
+        await sharded.shut()
+
+
+def _specs(
+    compiled: CompiledScenario, engine: Engine, address: Address, number: int, workers: Workers
+) -> list[ShardSpec]:
+    """Return what each worker is told.
+
+    Raises:
+        InputError: Secrets would travel where others can read them.
+    """
+    known = variables(compiled.scenario, workers.environment)
+    if compiled.run.target and not engine.private:
+        message = "the credentials of the embedded emulator would travel in the clear"
+        remedy = 'take a scheduler on tls://, or target.kind = "live"'
+        raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    together = compiled.load.load.copies_per_request
+    return [
+        ShardSpec(
+            document=compiled.scenario.document,
+            file=str(Path(compiled.scenario.file).absolute()),
+            run=compiled.run,
+            servers=address.servers,
+            seed=compiled.seed,
+            consent=compiled.load.transport.consent,
+            part=Slice(index=index, of=number, together=together),
+            # where nobody else can read them; else each must have them of its own
+            environment=known if engine.private else None,
+            marks={name: mark(compiled.run.id, value) for name, value in known.items()},
+        )
+        for index in range(number)
+    ]

@@ -1,0 +1,229 @@
+"""A load that several processes share: it is one load, and says so if one of them is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from loadcheck.measure import Ledger
+from tests.cli.conftest import Loadcheck
+from tests.cli.test_interrupts import children, document, gone, started, wait_for
+
+LONG = ["--set", "load.duration=60", "--set", "load.rate=400"]
+
+
+def shards(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [each for each in processes if "shard" in each.cmdline()]
+
+
+def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
+    ended = loadcheck("run", smoke, "--workers", "2", "--set", "load.duration=1.5")
+    assert ended.code == 0, ended.stderr
+    result = ended.result
+    copies, workers = result["copies"], result["run"]["workers"]
+    assert copies["started"] == copies["acknowledged"] == copies["planned"] == 150
+    assert [worker["acknowledged"] for worker in workers["shards"]] == [75, 75]
+    assert {worker["end"] for worker in workers["shards"]} == {"planned"}
+    assert len({worker["pid"] for worker in workers["shards"]}) == 2
+    assert result["consistency"]["uniques"] == 150
+    assert sum(result["timeline"]["acknowledged"]) == 150
+    assert sum(result["intervals"]["acknowledged"]) == 150
+    ledger = Ledger.from_json(result["ledger"])
+    assert ledger.acknowledged == ledger.started
+    assert list(ledger.started) == list(range(150))
+    assert result["steps"]["uploadEvents"]["succeeded"] == 150
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["load.max_in_flight=1"], "load.max_in_flight: 1 copies in flight cannot be divided"),
+        (["limits.uploadEvents.concurrency=1"], "limits.uploadEvents.concurrency: 1 requests"),
+    ],
+)
+def test_a_share_of_nothing_is_refused(
+    loadcheck: Loadcheck, smoke: Path, changes: list[str], said: str
+) -> None:
+    sets = [word for change in changes for word in ("--set", change)]
+    ended = loadcheck("run", smoke, "--workers", "2", *sets)
+    assert ended.code == 2
+    assert said in ended.stderr
+    assert not ended.results
+
+
+def bounds_hold(result: dict[str, Any]) -> None:
+    """P8: what was counted lies between what was told and what may have been sent."""
+    copies, seen = result["copies"], result["consistency"]
+    lower, upper = copies["acknowledged"], copies["acknowledged"] + copies["indeterminate"]
+    assert lower <= seen["uniques"] <= upper, (lower, seen["uniques"], upper)
+    ledger = Ledger.from_json(result["ledger"])
+    assert len(ledger.acknowledged) == lower
+    assert len(ledger.indeterminate) == copies["indeterminate"]
+    assert sum(result["timeline"]["started"]) == copies["started"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after_s", [0.1, 0.9, 2.35])
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_of_a_worker_that_is_killed_nothing_is_forgotten(
+    loadcheck: Loadcheck, smoke: Path, after_s: float, *, keep_going: bool
+) -> None:
+    options = ["--keep-going"] if keep_going else []
+    process = loadcheck.start(
+        *("run", smoke, "--workers", "3"),
+        *options,
+        *("--set", "load.duration=7", "--set", "load.rate=600"),
+    )
+    wait_for(lambda: started(loadcheck) > 100)
+    time.sleep(after_s)
+    shards(children(process))[1].kill()
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 3, stdout + stderr
+    result = document(loadcheck)
+    bounds_hold(result)
+    (finding,) = (each for each in result["findings"] if each["check"] == "shard")
+    assert "killed by signal 9" in finding["summary"]
+    assert 0 < finding["evidence"]["indeterminate"] < 600
+    ends = [worker["end"] for worker in result["run"]["workers"]["shards"]]
+    others = "planned" if keep_going else "stopped"
+    assert sorted(ends) == sorted(["lost", others, others])
+    if keep_going:
+        assert result["copies"]["acknowledged"] > 2700
+
+
+@pytest.mark.long
+def test_a_worker_that_stands_still_for_a_while_is_not_lost(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    process = loadcheck.start(
+        *("run", smoke, "--workers", "2", "--set", "load.duration=9", "--set", "load.rate=200")
+    )
+    wait_for(lambda: started(loadcheck) > 100)
+    frozen = shards(children(process))[0]
+    frozen.suspend()
+    time.sleep(4.5)
+    frozen.resume()
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode in (0, 3), stdout + stderr
+    result = document(loadcheck)
+    bounds_hold(result)
+    copies = result["copies"]
+    assert copies["acknowledged"] == copies["started"] == 1800 - copies["skipped"]
+    assert 300 < copies["skipped"] < 600
+    assert any("was silent" in each for each in result["warnings"])
+    assert {worker["end"] for worker in result["run"]["workers"]["shards"]} == {"planned"}
+
+
+@pytest.mark.long
+def test_a_worker_that_thaws_after_its_lease_starts_nothing(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    process = loadcheck.start(
+        *("run", smoke, "--workers", "2", "--keep-going"),
+        *(*LONG, "--set", "load.duration=18"),
+    )
+    wait_for(lambda: started(loadcheck) > 100)
+    frozen = shards(children(process))[0]
+    frozen.suspend()
+    wait_for(lambda: gone([frozen]), 40)
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 3, stdout + stderr
+    result = document(loadcheck)
+    bounds_hold(result)
+    (finding,) = (each for each in result["findings"] if each["check"] == "shard")
+    assert "nothing was heard of it" in finding["summary"]
+
+
+@pytest.mark.long
+def test_workers_end_with_their_run(loadcheck: Loadcheck, smoke: Path) -> None:
+    process = loadcheck.start("run", smoke, "--workers", "2", *LONG)
+    wait_for(lambda: started(loadcheck) > 100)
+    workers = shards(children(process))
+    process.kill()
+    process.wait()
+    wait_for(lambda: gone(workers), 1)
+
+
+@pytest.mark.long
+def test_an_interrupt_reaches_all_workers(loadcheck: Loadcheck, smoke: Path) -> None:
+    process = loadcheck.start("run", smoke, "--workers", "2", *LONG, start_new_session=True)
+    wait_for(lambda: started(loadcheck) > 100)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130, stderr
+    result = document(loadcheck)
+    bounds_hold(result)
+    assert {worker["end"] for worker in result["run"]["workers"]["shards"]} == {"stopped"}
+    assert result["copies"]["indeterminate"] == 0
+
+
+@pytest.mark.long
+def test_a_second_interrupt_ends_the_workers_at_once(loadcheck: Loadcheck, smoke: Path) -> None:
+    process = loadcheck.start("run", smoke, "--workers", "2", *LONG)
+    wait_for(lambda: started(loadcheck) > 100)
+    workers = shards(children(process))
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert gone(workers)
+    bounds = document(loadcheck)["copies"]
+    assert bounds["started"] == bounds["acknowledged"] + bounds["indeterminate"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("together", [1, 7])
+def test_a_closed_load_is_shared_by_number(
+    loadcheck: Loadcheck, smoke: Path, together: int
+) -> None:
+    folder = loadcheck.folder
+    text = smoke.read_text()
+    closed = '[load]\nmodel = "closed"\nconcurrency = 21\ncopies = 500\n'
+    closed += f"copies_per_request = {together}\n"
+    head, _, tail = text.partition("[load]")
+    after = tail[tail.index("\n[") :] if "\n[" in tail else ""
+    (folder / "closed.toml").write_text(head + closed + after)
+    ended = loadcheck("run", folder / "closed.toml", "--workers", "3")
+    assert ended.code == 0, ended.stderr
+    result = ended.result
+    assert result["copies"]["acknowledged"] == 500
+    assert list(Ledger.from_json(result["ledger"]).started) == list(range(500))
+    assert sum(worker["started"] for worker in result["run"]["workers"]["shards"]) == 500
+
+
+@pytest.mark.long
+def test_workers_run_behind_any_command(loadcheck: Loadcheck, smoke: Path) -> None:
+    scripts = Path(os.sys.executable).parent  # type: ignore[attr-defined]
+    path = f"PATH={scripts}:{os.environ['PATH']}"
+    ended = loadcheck(
+        *("run", smoke, "--prefix", f"env {path}", "--prefix", f"nice -n 3 env {path}")
+    )
+    assert ended.code == 0, ended.stderr
+    result = ended.result
+    first, second = result["run"]["workers"]["shards"]
+    assert second["nice"] - first["nice"] == 3
+    assert result["copies"]["acknowledged"] == 200
+    assert any("nice" in each for each in result["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("no-such-command-anywhere", 'cannot be started by "no-such-command-anywhere"'),
+        ("false", "worker 1 on false did not come up: it ended with exit code 1"),
+        ("echo", "something else writes into the stream: 'loadcheck shard"),
+    ],
+)
+def test_a_command_that_starts_no_worker_is_told(
+    loadcheck: Loadcheck, smoke: Path, prefix: str, said: str
+) -> None:
+    ended = loadcheck("run", smoke, "--prefix", prefix)
+    assert ended.code == 2, ended.stderr
+    assert said in ended.stderr
+    assert not ended.results

@@ -1,0 +1,117 @@
+"""How the house is built: constructors that can be read at a glance, no file that only forwards."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "loadcheck"
+MODULES = sorted(ROOT.rglob("*.py"))
+MOST_PARAMETERS = 5
+
+
+def parameters(function: ast.FunctionDef) -> int:
+    """Return how many parameters a method has beside ``self``."""
+    given = function.args
+    named = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs) - 1
+    return named + (given.vararg is not None) + (given.kwarg is not None)
+
+
+def is_record(made: ast.ClassDef) -> bool:
+    """Return whether a dataclass is pure data: frozen, or without a method that does anything.
+
+    What reads (a property, an operator) makes no behaviour; what is named like a verb does.
+    """
+    frozen = any("frozen=True" in ast.unparse(decorator) for decorator in made.decorator_list)
+    return frozen or not any(
+        isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not member.name.startswith("__")
+        and not any(ast.unparse(each) == "property" for each in member.decorator_list)
+        for member in made.body
+    )
+
+
+def fields(made: ast.ClassDef) -> int:
+    """Return how many fields the constructor of a dataclass takes."""
+    return sum(
+        isinstance(member, ast.AnnAssign)
+        and "ClassVar" not in ast.unparse(member.annotation)
+        and (member.value is None or "init=False" not in ast.unparse(member.value))
+        for member in made.body
+    )
+
+
+def crowded(tree: ast.Module) -> Iterator[str]:
+    """Yield the classes whose constructor takes too much."""
+    for made in ast.walk(tree):
+        if not isinstance(made, ast.ClassDef):
+            continue
+        taken = max(
+            (
+                parameters(member)
+                for member in made.body
+                if isinstance(member, ast.FunctionDef) and member.name == "__init__"
+            ),
+            default=0,
+        )
+        decorators = [ast.unparse(each) for each in made.decorator_list]
+        if any("dataclass" in each for each in decorators) and not is_record(made):
+            taken = max(taken, fields(made))
+        if taken > MOST_PARAMETERS:
+            yield f"{made.name} takes {taken}"
+
+
+def forwards(tree: ast.Module) -> bool:
+    """Return whether a module does nothing but import."""
+    return all(
+        isinstance(part, ast.Import | ast.ImportFrom)
+        or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        or (isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "__all__")
+        for part in tree.body
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_keeps_the_rules_of_the_house(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert list(crowded(tree)) == []
+    if path.name != "__init__.py":
+        assert not forwards(tree), "import from where it is instead"
+    elif forwards(tree) and any(isinstance(part, ast.ImportFrom) for part in tree.body):
+        names = [ast.unparse(part) for part in tree.body if isinstance(part, ast.Assign)]
+        assert names, "say with __all__ which names are public"
+
+
+TAKES_SIX = "class A:\n    def __init__(self, a, b, c, *, d, e, f): ..."
+ACTS = "@dataclass\nclass A:\n" + "".join(f"    f{n}: int\n" for n in range(6))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (TAKES_SIX, ["A takes 6"]),
+        (TAKES_SIX.replace(", f", ""), []),
+        (ACTS + "    def run(self): ...", ["A takes 6"]),
+        (ACTS.replace("f5: int", "f5: int = field(init=False)") + "    def run(self): ...", []),
+        (ACTS, []),
+        (ACTS.replace("dataclass", "dataclass(frozen=True)") + "    def run(self): ...", []),
+        (ACTS + "    @property\n    def size(self): ...", []),
+    ],
+)
+def test_a_constructor_that_takes_too_much_is_found(text: str, found: list[str]) -> None:
+    assert list(crowded(ast.parse(text))) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('"""Words."""\nfrom a import b\n__all__ = ["b"]', True),
+        ("from a import b\nC = b()", False),
+        ("from a import b\ndef c(): ...", False),
+    ],
+)
+def test_a_module_that_only_forwards_is_found(text: str, found: bool) -> None:
+    assert forwards(ast.parse(text)) is found
