@@ -130,7 +130,7 @@ class SentCopies:
         return self._arrays[group]
 
     def any(self, group: Group) -> bool:
-        """Tell whether any copy has this outcome."""
+        """Return whether any copy has this outcome."""
         return bool(self._sets[group])
 
     def columns(self, group: Group, names: Sequence[str]) -> list[Ints]:
@@ -156,7 +156,7 @@ class SentCopies:
         return total
 
     def all_counted(self, tally: Tally) -> bool:
-        """Tell whether a bucket holds everybody who can have arrived, all without exception."""
+        """Return whether a bucket holds everybody who can have arrived, all without exception."""
         expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
 
