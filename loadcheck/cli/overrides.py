@@ -144,7 +144,6 @@ Prefixes = Annotated[
     typer.Option(
         "--prefix",
         metavar="COMMAND",
-        hidden=True,
         help="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
     ),
 ]
@@ -152,7 +151,6 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
-        hidden=True,
         metavar="ADDRESS",
         help="Run workers on a Dask cluster, one on each of its.",
     ),

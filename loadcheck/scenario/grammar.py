@@ -165,8 +165,12 @@ TARGET: Keys = {
 LIVE_ONLY = ("http2", "proxy", "redirects", "servers", "tls")
 """What the embedded emulator has no use for."""
 FROM_ENVIRONMENT: Keys = {
-    "env": text("The name of the environment variable.", pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
-    "default": anything("The value if the variable is not set."),
+    "env": text(
+        "The name of the environment variable.",
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        example="API_KEY",
+    ),
+    "default": anything("The value if the variable is not set.", example="none"),
     "secret": flag("Whether the variable's value is kept out of everything shown.", default=True),
 }
 BASIC: Keys = {
@@ -174,6 +178,8 @@ BASIC: Keys = {
         f"The {name}: a string, or from the environment.",
         {"type": "string", "pattern": r"\S"},
         table("", FROM_ENVIRONMENT, required=("env",)),
+        title="text, or { env }",
+        example={"env": "API_KEY"},
     )
     for name in ("username", "password")
 }
