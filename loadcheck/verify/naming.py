@@ -5,7 +5,8 @@ Ranks of the missing users in acknowledgement order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +20,12 @@ from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.verify.localize import Localized, array_of, in_chunks
 from loadcheck.verify.visibility import Ranks
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import Buckets, user_id
+from loadcheck.workflow.identity import Buckets
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 from loadcheck.workflow.runtime.program import no_retry
 
 _BODY, _INPUT = "body#", "$inputs."
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOW_MS = 1_700_000_000_000
 """When the requests would be sent from which ids are read: no id depends on it."""
 _MOST_PLACED = 5_000_000
@@ -121,24 +123,22 @@ class UserNames:
     Args:
         plan: What a copy does.
         ingest: The step that sends the user.
-        run_id: The run's.
         place: Where the id stands, as ``verify.user`` says; None: it is ``$copy.userId``.
 
     Attributes:
         ingest: The step's index.
     """
 
-    def __init__(self, plan: Plan, ingest: StepPlan, run_id: str, place: str | None) -> None:
+    def __init__(self, plan: Plan, ingest: StepPlan, place: str | None) -> None:
         self._plan = plan
         self._step = ingest
-        self._run_id = run_id
         self._place = place
         self.ingest = ingest.index
         self._reach: Callable[[Any], Any] | None = None
         if place is not None and place.startswith(_BODY):
             self._reach = compile_pointer(parse_pointer(place.removeprefix(_BODY)))
         # what copies 0 and 1 are called tells whether the ids need to be looked up at all
-        self._own = any(self._sent(number) != user_id(run_id, number) for number in (0, 1))
+        self._own = any(self._sent(number) != plan.user_id(number) for number in (0, 1))
 
     @property
     def known(self) -> bool:
@@ -152,18 +152,25 @@ class UserNames:
 
     def of_plan(self, plan: Plan) -> UserNames:
         """Return the names that another run of the same workflow gives."""
-        return UserNames(plan, self._step, self._run_id, self._place)
+        return UserNames(plan, self._step, self._place)
 
     def of(self, number: int) -> str:
         """Return the user id of a copy; "copy 7" where nothing tells it."""
         if not self._own:
-            return user_id(self._run_id, number)
+            return self._plan.user_id(number)
         return self._sent(number) or f"copy {number}"
+
+    def number(self, text: str) -> Iterator[int]:
+        """Yield the numbers of the copies that an id, or a UUID within it, may belong to."""
+        for part in (text, *(match[0] for match in _UUID.finditer(text))):
+            found = self._plan.user_number(part)
+            if found is not None:
+                yield found
 
     def _sent(self, number: int) -> str | None:
         if self._place is None:
             used = "$copy.userId" in self._step.uses
-            return user_id(self._run_id, number) if used else None
+            return self._plan.user_id(number) if used else None
         if self._reach is None:
             found = self._plan.inputs(number, _NOW_MS).get(self._place.removeprefix(_INPUT))
         else:
