@@ -15,16 +15,13 @@ from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
-from loadcheck.cli.export import export
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
-from loadcheck.cli.list import list_results
 from loadcheck.cli.reconcile import reconcile
-from loadcheck.cli.report import report
+from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
 from loadcheck.cli.shard import shard
-from loadcheck.cli.show import show
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo
 

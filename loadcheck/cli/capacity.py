@@ -14,6 +14,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
@@ -21,14 +22,19 @@ from loadcheck.cli.overrides import (
     Markdown,
     Output,
     Page,
+    Prefixes,
+    Profile,
     Quiet,
+    Scheduler,
     Seed,
     Servers,
     Sets,
     Sources,
     Strict,
+    WorkersOption,
     overrides,
     placed,
+    shared,
 )
 
 _REDRAW_S = 0.5
@@ -74,6 +80,8 @@ def capacity(
         ),
     ] = None,
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -92,6 +100,9 @@ def capacity(
     consent: Live = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Find the highest rate at which all thresholds hold and everything arrives.
 
@@ -108,10 +119,19 @@ def capacity(
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
 
+    environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
-        scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
+        scenario,
+        overrides=[
+            *shared(workers, prefixes),
+            *changes,
+            *_settings(lowest, highest, precision, budget),
+        ],
+        profile=profile,
+        env=environment,
     )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
@@ -122,6 +142,7 @@ def capacity(
         keep=keep,
         seed=seed,
         consent=consent,
+        workers=Workers(scheduler=scheduler, environment=environment),
     )
     view = _View(quiet=quiet)
     with Reports(page, junit, markdown, result=file, replace=force) as reports:

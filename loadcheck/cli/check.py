@@ -12,7 +12,16 @@ from typing import Annotated, Final
 import typer
 
 from loadcheck.cli.completion import scenario_files
-from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
+from loadcheck.cli.overrides import (
+    EnvFile,
+    Profile,
+    Servers,
+    Sets,
+    Sources,
+    Strict,
+    named_sources,
+    overrides,
+)
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem
 
@@ -41,6 +50,8 @@ def check(
         ),
     ],
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -76,7 +87,12 @@ def check(
     from loadcheck.report.problems import FORMATS  # noqa: PLC0415
 
     try:
-        loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
+        loaded = scenarios.load(
+            file,
+            overrides=overrides(sets, sources, servers, strict=strict),
+            profile=profile,
+            env=scenarios.environment(env_file),
+        )
         shown = preview(hide_passwords(loaded), consent=consent)
     except InputError as error:
         if style in {Format.TEXT, Format.JSON}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -16,29 +17,30 @@ def result_files(incomplete: str) -> list[str]:
 
 
 def scenario_keys(incomplete: str) -> list[str]:
-    """Return keys of a scenario that begin as typed, each with the equals sign; tables with a dot.
+    """Return the keys of a scenario that begin as typed, and the values that one may have.
 
-    Of the tables that are open, such as inputs, the names are the user's.
+    A key ends in an equals sign, a table in a dot. Entries of an array are numbered from 0; the
+    names in a table such as inputs are the user's.
     """
-    from loadcheck.scenario import grammar  # noqa: PLC0415  # only a shell asks for it
+    from loadcheck.scenario.schema import keys  # noqa: PLC0415  # only a shell asks for it
 
-    tables = {
-        "workflow": grammar.WORKFLOW,
-        "target": grammar.TARGET,
-        "target.tls": grammar.TLS,
-        "load": grammar.LOAD,
-        "load.stages.0": grammar.STAGE,
-        "retry": grammar.RETRY,
-        "timeouts": grammar.TIMEOUTS,
-        "verify": grammar.VERIFY,
-    }
-    keys = {f"{name}." for name in (*tables, "inputs", "limits", "capacity")}
-    keys |= {f"{table}.{name}=" for table, names in tables.items() for name in names}
-    keys |= {f"{name}=" for name in grammar.TOP if f"{name}." not in keys}
-    keys -= {f"{name[:-1]}=" for name in keys if name.endswith(".")}
-    found = sorted(key for key in keys if key.startswith(incomplete) and key != incomplete)
-    # a table's keys are offered once its name has been typed
-    return [key for key in found if "." not in key[len(incomplete) :].rstrip(".")]
+    known = {path.replace("[]", ".0"): shape for path, shape in keys().items()}
+    name, equals, value = incomplete.partition("=")
+    plain = re.sub(r"\.[0-9]+(?=\.|$)", ".0", name)
+    if equals:
+        shape = known.get(plain, {})
+        words = ["true", "false"] if shape.get("type") == "boolean" else shape.get("enum", ())
+        return [f"{name}={word}" for word in words if word.startswith(value)]
+    depth = plain.count(".") + 1
+    begun = name.rpartition(".")[0]
+    offered: dict[str, None] = {}
+    for path, shape in known.items():
+        parts = path.split(".")
+        if not path.startswith(plain) or "<" in ".".join(parts[:depth]):
+            continue
+        deeper = len(parts) > depth or shape.get("type") == "object"
+        offered[".".join(filter(None, (begun, parts[depth - 1]))) + ("." if deeper else "=")] = None
+    return list(offered)
 
 
 def _files(incomplete: str, suffixes: tuple[str, ...], usual: str) -> list[str]:

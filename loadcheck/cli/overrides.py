@@ -30,6 +30,24 @@ Sets = Annotated[
         autocompletion=scenario_keys,
     ),
 ]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Lay [profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
+        show_default=False,
+    ),
+]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Read variables from a .env file; those of the environment go before.",
+        show_default=False,
+    ),
+]
 Sources = Annotated[
     list[str] | None,
     typer.Option(
@@ -126,7 +144,6 @@ Prefixes = Annotated[
     typer.Option(
         "--prefix",
         metavar="COMMAND",
-        hidden=True,
         help="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
     ),
 ]
@@ -134,7 +151,6 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
-        hidden=True,
         metavar="ADDRESS",
         help="Run workers on a Dask cluster, one on each of its.",
     ),

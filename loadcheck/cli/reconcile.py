@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.completion import result_files
-from loadcheck.cli.overrides import Json, Junit, Markdown, Page, Quiet
+from loadcheck.cli.overrides import EnvFile, Json, Junit, Markdown, Page, Quiet
 
 
 def reconcile(
@@ -31,6 +31,7 @@ def reconcile(
         bool,
         typer.Option("--export", help="Download the events and compare them one by one (exact)."),
     ] = False,
+    env_file: EnvFile = None,
     page: Page = None,
     junit: Junit = None,
     markdown: Markdown = None,
@@ -43,12 +44,15 @@ def reconcile(
 
     import anyio  # noqa: PLC0415
 
+    from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
 
-    options = ReconcileOptions(consent=consent, server=server, export=export)
+    options = ReconcileOptions(
+        consent=consent, server=server, export=export, env=scenarios.environment(env_file)
+    )
     with Reports(page, junit, markdown, result=result, replace=force) as reports:
         asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
         try:

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from loadcheck.compare.bootstrap import two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.figures import Figure
-from loadcheck.compare.student import two_sided
 from loadcheck.result.schema_comparison import Change
 
 CONFIDENCE = 0.95

@@ -8,7 +8,7 @@ import orjson
 
 from loadcheck.emulator.config import ConfigError, parse_faults
 from loadcheck.emulator.config.faults import Reader
-from loadcheck.emulator.http.message import Answer, Request, Router, json_answer
+from loadcheck.emulator.message import Answer, Request, Router, json_answer
 from loadcheck.emulator.service import Emulator
 
 _LATEST_MS = 253_402_300_799_999

@@ -16,8 +16,8 @@ import orjson
 
 from loadcheck.emulator.config import Fault, Selection
 from loadcheck.emulator.config.model import Side
-from loadcheck.emulator.http.message import TOO_MANY, Answer, Delivery, error_answer, json_answer
 from loadcheck.emulator.ingest.check import throttled
+from loadcheck.emulator.message import TOO_MANY, Answer, Delivery, error_answer, json_answer
 from loadcheck.emulator.store import StringIndex
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from loadcheck.emulator.http.message import Answer, Request, json_answer
+from loadcheck.emulator.message import Answer, Request, json_answer
 
 _FORMAT = 1
 _SCHEMA = """

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.http.protocol import listening
 from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.protocol import listening
 from loadcheck.emulator.service import Emulator
 
 

@@ -49,6 +49,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     shown: dict[str, Any] = {
         "scenario": scenario.name,
         "description": scenario.description,
+        "profile": scenario.profile or None,
         "target": scenario.target.kind,
         "transport": scenario.target.transport,
         "connection": _connection(scenario),

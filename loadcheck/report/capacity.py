@@ -288,6 +288,8 @@ def _measured(said: Document) -> str:
     because = str(said["because"])
     if because == "generator":
         return "loadcheck itself was the limit"
+    if because == "worker":
+        return "one of the workers could not keep up, the others could have sent more"
     if because == "evidence":
         return "it is unknown what arrived"
     told = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)

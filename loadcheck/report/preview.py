@@ -17,6 +17,7 @@ def text(preview: Preview) -> str:
     """Return a preview as lines of plain text."""
     lines = [f"{preview['scenario']}: {preview['description']}".rstrip(": "), ""]
     lines += _rows(
+        *([("profile", preview["profile"])] if preview["profile"] else []),
         ("workflow", preview["workflow"]),
         *(
             (

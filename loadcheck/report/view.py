@@ -131,6 +131,11 @@ class RunView:
     reasons: Sequence[Reason]
     examples: Sequence[tuple[str, str, str]]
 
+    def times_of(self, step: str | None) -> Times | None:
+        """Return the response time of a step, or its service time if it has no due time."""
+        own = {each.kind: each for each in self.times if each.step == step}
+        return own.get("response time") or own.get("service time")
+
 
 def run_view(document: Document) -> RunView:
     """Return what is shown of a results document of any phase."""

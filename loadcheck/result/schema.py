@@ -414,6 +414,7 @@ def json_schema() -> dict[str, Any]:
                             count("Copies foreseen, which decide the buckets in send order.")
                         ),
                         "scenario_file": text("As the user named it."),
+                        "profile": maybe(text("The one of its profiles; null for none.")),
                         "workers": _workers(),
                     },
                     optional=(
@@ -425,6 +426,7 @@ def json_schema() -> dict[str, Any]:
                         "end_day",
                         "copies",
                         "scenario_file",
+                        "profile",
                         "workers",
                     ),
                 ),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from loadcheck.data.cells import CELL_TYPES
 from loadcheck.data.order import End, Order
 from loadcheck.data.table import layout_of
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
@@ -15,12 +14,8 @@ from loadcheck.data.variety import DataFile
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
 from loadcheck.documents.toml import nearest_file
+from loadcheck.scenario import grammar
 from loadcheck.scenario.reader import Report, Table, found, json
-
-DATA: Final = frozenset({"file", "order", "end", "separator", "types"})
-"""The keys of ``[data.NAME]``."""
-ORDERS: Final = ("sequential", "shuffle", "random", "once")
-ENDS: Final = ("cycle", "stop", "error")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIXES: Final = "expected .csv, .tsv, .jsonl or .json, and .gz behind it if it is compressed"
@@ -37,7 +32,7 @@ def read_data(top: Table, folder: Path) -> dict[str, DataFile]:
     files: dict[str, DataFile] = {}
     for name, node in table.entries.items() if table is not None else ():
         _check_name(name, node, top.report)
-        file = _file(name, Table(node, top.report, known=DATA), folder)
+        file = _file(name, Table(node, top.report, known=grammar.DATA), folder)
         if file is not None:
             files[name] = file
     return files
@@ -52,8 +47,8 @@ def _file(name: str, table: Table, folder: Path) -> DataFile | None:
     if not table.require("file", 'expected the path of a data file: file = "users.csv"'):
         return None
     shown = table.text("file")
-    order: Order = table.choice("order", ORDERS) or "sequential"
-    end: End = table.choice("end", ENDS) or ("error" if order == "once" else "cycle")
+    order: Order = table.choice("order") or "sequential"
+    end: End = table.choice("end") or ("error" if order == "once" else "cycle")
     report = table.report
     if order == "once" and end == "cycle":
         report.contradiction(table["end"], table["order"], 'expected "stop" or "error"')
@@ -92,10 +87,13 @@ def _separator(table: Table) -> str | None:
 
 
 def _types(table: Table) -> dict[str, str]:
-    types = table.table("types", None)
-    if types is None:
+    node = table.get("types")
+    if node is None:
         return {}
-    read = {name: types.choice(name, CELL_TYPES) for name in types.entries}
+    columns = node.value if isinstance(node.value, dict) else {}
+    kind = table.shape("types")["additionalProperties"]
+    types = Table(node, table.report, known={column: {**kind} for column in columns})
+    read = {name: types.choice(name) for name in types.entries}
     return {name: kind for name, kind in read.items() if kind is not None}
 
 

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.compare import figures
-from loadcheck.compare.bootstrap import Spread
+from loadcheck.compare.bootstrap import Spread, two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge, runs_needed
-from loadcheck.compare.student import two_sided
 from loadcheck.result.schema_comparison import Change
 
 P50 = figures.time_of_step("up", "response_time", "p50")

@@ -47,6 +47,7 @@ def text(**more: Any) -> str:
             "transport": "wire",
             "connection": CONNECTION,
             "workflow": "w",
+            "profile": None,
             "steps": [STEP],
             "overlay": [],
             "ingest": "send",

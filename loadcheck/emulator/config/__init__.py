@@ -46,6 +46,7 @@ The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. Whom on
 from __future__ import annotations
 
 from loadcheck.emulator.config.faults import ConfigError, ConfigProblem
+from loadcheck.emulator.config.keys import KEYS
 from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
@@ -55,6 +56,7 @@ from loadcheck.emulator.config.model import (
 from loadcheck.emulator.config.parse import parse, parse_faults
 
 __all__ = [
+    "KEYS",
     "ConfigError",
     "ConfigProblem",
     "DelayDistribution",

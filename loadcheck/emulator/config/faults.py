@@ -279,8 +279,8 @@ KINDS: Mapping[str, Kind] = {
     "stale_cache": Kind(does="answers queries with the first result it gave", subject="time"),
 }
 
-_SELECTION = {"rate", "count", "among", "first", "after", "lasting", "every"}
-_WINDOW = {"after", "lasting", "every"}
+SELECTION = {"rate", "count", "among", "first", "after", "lasting", "every"}
+WINDOW = {"after", "lasting", "every"}
 
 
 def read_faults(top: Reader, seed: int) -> tuple[Fault, ...]:
@@ -311,7 +311,7 @@ def _entries(table: Reader, name: str) -> Iterator[Reader]:
 
 def _fault(table: Reader, name: str, seed: int, number: int) -> Fault:
     kind = KINDS[name]
-    known = {"seed"} | (_WINDOW if kind.subject == "time" else _SELECTION)
+    known = {"seed"} | (WINDOW if kind.subject == "time" else SELECTION)
     known |= {"on"} if kind.on else set()
     known |= {"status"} if kind.status else set()
     known |= {"delay"} if kind.delay_ms is not None else set()

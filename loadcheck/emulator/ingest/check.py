@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.emulator.http.message import Answer, json_answer
+from loadcheck.emulator.message import Answer, json_answer
 
 Indexes = dict[str, list[int]]
 """Field → indexes of the events in which it is wrong."""

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from loadcheck.emulator.config.model import UploadLimits
-from loadcheck.emulator.http.message import Answer, Request
 from loadcheck.emulator.ingest.check import throttled
+from loadcheck.emulator.message import Answer, Request
 
 
 class RollingCounts:

@@ -14,13 +14,14 @@ from loadcheck.load.transport.coding import CodingError, Encode, decoded
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
+    CUT_OFF,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     RESTED_NS,
     TransportSettings,
+    cut_off,
     kept_s,
 )
-from loadcheck.load.transport.tls import CUT_OFF, cut_off
 from loadcheck.workflow.exchange import (
     Exchange,
     Failure,

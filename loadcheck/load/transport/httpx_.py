@@ -25,10 +25,10 @@ from loadcheck.load.transport.settings import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     TransportSettings,
+    client_context,
     kept_s,
 )
 from loadcheck.load.transport.streams import Attempt, Streams, current
-from loadcheck.load.transport.tls import client_context
 from loadcheck.scenario.model import Timeouts
 from loadcheck.workflow.exchange import (
     NEVER_SENT,

@@ -29,6 +29,7 @@ class Scenario:
         name: Short name, part of the results file's name: letters, digits, "-" and "_".
         description: One line for people.
         file: The file as the user named it.
+        profile: The one of its profiles that it was read with; "" for none.
         seed: Seed of everything random; None: drawn at the start and recorded.
         overlay: Edits of the workflow's requests, the profile's first.
         thresholds: What must hold.
@@ -60,6 +61,7 @@ class Scenario:
     places: Mapping[str, Place] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     capacity: Capacity = field(default_factory=Capacity)
+    profile: str = ""
     files: Mapping[str, DataFile] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 

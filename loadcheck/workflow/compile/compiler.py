@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from loadcheck.data.values import SpecError
 from loadcheck.documents.document import MISSING, read_document
-from loadcheck.documents.problems import Report
+from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
 from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING
-from loadcheck.documents.problems import DocumentReporter, Report
+from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.analysis import symbol

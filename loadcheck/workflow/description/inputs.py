@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from loadcheck.documents.document import MISSING, look_up, parse_pointer
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 
 SECTION: Final = "Workflow Object"
 

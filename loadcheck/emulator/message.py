@@ -1,9 +1,4 @@
-"""What crosses the border between the connection and the service.
-
-Which handler answers which request.
-
-What is said to a query that is not answered.
-"""
+"""Requests, answers, and the router from one to the other."""
 
 from __future__ import annotations
 
@@ -126,7 +121,7 @@ Handler = Callable[..., Answer | Awaitable[Answer]]
 
 
 class Router:
-    """An :data:`~loadcheck.emulator.http.message.Application` made of routes.
+    """An :data:`~loadcheck.emulator.message.Application` made of routes.
 
     Paths without parameters are looked up, the few with them are tried in turn.
     """

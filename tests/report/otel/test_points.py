@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 
 from loadcheck.measure import Histogram
 from loadcheck.report.otel import points
-from loadcheck.report.otel.points import Distribution, Snapshot
+from loadcheck.report.otel.snapshot import Distribution, Snapshot
 
 MS = 1_000_000
 

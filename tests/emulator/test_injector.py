@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from loadcheck.emulator.config.faults import KINDS
-from loadcheck.emulator.http.message import Answer, Delivery
+from loadcheck.emulator.message import Answer, Delivery
 from tests.emulator.conftest import Make, Project
 
 USERS = [f"user-{number:02}" for number in range(20)]

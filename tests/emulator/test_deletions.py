@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from loadcheck.emulator.http.message import Answer, Request
+from loadcheck.emulator.message import Answer, Request
 from tests.emulator.conftest import Make, Project
 
 PATH = "/api/2/deletions/users"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from loadcheck.emulator.http.message import Answer
+from loadcheck.emulator.message import Answer
 from tests.emulator.conftest import Serve, Served
 
 BODY = b'{"api_key":"an-api-key-of-the-tests","events":[{"user_id":"user-1","event_type":"probe"}]}'

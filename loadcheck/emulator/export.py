@@ -17,11 +17,11 @@ import orjson
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.http.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
 from loadcheck.emulator.query.dashboard import Budget, parameters
 from loadcheck.emulator.query.parameters import zone
 from loadcheck.emulator.store import EventStore, Taxonomy, record
-from loadcheck.emulator.users.search import UserDirectory
+from loadcheck.emulator.users import UserDirectory
 
 _HOUR_MS = 3_600_000
 _HOUR_FORM = re.compile("[0-9]{8}T[0-9]{2}")
