@@ -15,6 +15,7 @@ from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
+from loadcheck.cli.explain import explain
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.reconcile import reconcile
@@ -91,7 +92,7 @@ def _loadcheck(
 _Commands = Sequence[Callable[..., None]]
 _RUNNING: _Commands = (init, check, run, capacity, reconcile)
 _READING: _Commands = (show, list_results, report, compare, export)
-_TOOLS: _Commands = (emulate, schema)
+_TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
         "loadcheck check scenarios/burst.toml",
@@ -117,7 +118,8 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     ),
     export: ("loadcheck export results/burst.json --format junit -o out.xml",),
     emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),
-    schema: ("loadcheck schema result",),
+    explain: ("loadcheck explain verify.deadline", "loadcheck explain lost"),
+    schema: ("loadcheck schema scenario > scenario.schema.json", "loadcheck schema result"),
 }
 
 

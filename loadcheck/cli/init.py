@@ -197,7 +197,11 @@ def _decided(draft_from: Callable[[Wishes], Draft], wishes: Wishes, *, asking: b
 
 
 def _choice(error: UndecidedError) -> str:
-    sys.stdout.write(printable(f"{error.problems[0].message.partition(': ')[0]}:") + "\n")
+    message = error.problems[0].message
+    if not error.choices:
+        found: str = typer.prompt(printable(f"{message}; where is it"), prompt_suffix="? ")
+        return found.strip()
+    sys.stdout.write(printable(f"{message.partition(': ')[0]}:") + "\n")
     for number, (name, text) in enumerate(error.choices, 1):
         sys.stdout.write(printable(f"  {number}  {name}  {text}".rstrip()) + "\n")
     while True:

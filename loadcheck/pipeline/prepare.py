@@ -28,7 +28,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.pipeline.data import with_data
+from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
@@ -223,6 +223,7 @@ def compile_scenario(
         scenario.problem(f"thresholds.{index}", problem.message, problem.remedy)
         for index, problem in unparsable.items()
     ]
+    problems += [] if ingest is None else user_problems(scenario, run, plan, ingest)
     if problems or ingest is None:
         raise ScenarioError(problems)
     load = scenario.load

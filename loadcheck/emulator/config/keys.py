@@ -13,12 +13,21 @@ from loadcheck.emulator.config.model import QueryLimits, TaxonomyLimits, UploadL
 
 _Shape = Mapping[str, Any]
 
+
+def _key(says: str, shape: _Shape, **more: Any) -> dict[str, Any]:
+    rest = {name: value for name, value in more.items() if name != "example"}
+    if "example" in more:
+        rest["examples"] = [more["example"]]
+    return {"description": says, **shape, **rest}
+
+
 _TIME = {
     "anyOf": [
         {"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+\s*$"},
         {"type": "number", "minimum": 0},
     ]
 }
+_DURATION = {"title": "duration", **_TIME}
 _DELAY = {
     "title": "duration, { min, max } or { median, p99 }",
     "anyOf": [
@@ -26,8 +35,8 @@ _DELAY = {
         {
             "type": "object",
             "properties": {
-                "min": {"description": "The shortest; uniform up to max.", **_TIME},
-                "max": {"description": "The longest.", **_TIME},
+                "min": _key("The shortest; uniform up to max.", _DURATION, example="1s"),
+                "max": _key("The longest.", _DURATION, example="5s"),
             },
             "minProperties": 1,
             "additionalProperties": False,
@@ -35,24 +44,16 @@ _DELAY = {
         {
             "type": "object",
             "properties": {
-                "median": {"description": "The median of a lognormal delay.", **_TIME},
-                "p99": {"description": "Its 99th percentile.", **_TIME},
+                "median": _key("The median of a lognormal delay.", _DURATION, example="2s"),
+                "p99": _key("Its 99th percentile.", _DURATION, example="30s"),
             },
             "required": ["median"],
             "additionalProperties": False,
         },
     ],
 }
-_DURATION = {"title": "duration", **_TIME}
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**53}
 _NAMES = {"type": "array", "items": {"type": "string"}}
-
-
-def _key(says: str, shape: _Shape, **more: Any) -> dict[str, Any]:
-    rest = {name: value for name, value in more.items() if name != "example"}
-    if "example" in more:
-        rest["examples"] = [more["example"]]
-    return {"description": says, **shape, **rest}
 
 
 def _table(says: str, keys: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -75,7 +76,11 @@ def _limits_of(says: str, kind: type) -> dict[str, Any]:
         if each.name == "max_intervals":
             shape = {"type": "boolean"}
         elif each.name != "window_s":
-            shape = {"anyOf": [shape, {"const": "off"}], "title": 'whole number, or "off"'}
+            shape = {
+                "anyOf": [shape, {"const": "off"}],
+                "title": 'whole number, or "off"',
+                "examples": ["off"],
+            }
         names = each.name.replace("_", " ").capitalize()
         keys[each.name] = _key(said.get(each.name, f"{names} that a project has room for."), shape)
     return _table(says, keys)
@@ -114,7 +119,9 @@ def _fault(kind: Kind) -> dict[str, Any]:
         says = f"{kind.number_key.replace('_', ' ').capitalize()}: how many."
         keys[kind.number_key] = _key(says, _NUMBER, default=kind.number)
     one = _table("", keys)
-    says = f"{kind.does[:1].upper()}{kind.does[1:]}. Counts {kind.subject}."
+    says = f"{kind.does[:1].upper()}{kind.does[1:]}."
+    if kind.subject != "time":
+        says += f" What it hits is chosen among {kind.subject}."
     return _key(
         says,
         {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]},
