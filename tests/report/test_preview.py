@@ -48,7 +48,6 @@ def text(**more: Any) -> str:
             "transport": "wire",
             "connection": CONNECTION,
             "workflow": "w",
-            "profile": None,
             "steps": [STEP],
             "overlay": [],
             "ingest": "send",
