@@ -469,7 +469,7 @@ class Connection(asyncio.Protocol):
         self._fail(Failure.LOST, f"no complete answer: {how}")
 
     def _rested(self) -> bool:
-        """Tell whether the connection had been idle when the request under way was written."""
+        """Return whether the connection had been idle when the request under way was written."""
         return bool(self.idle_since_ns) and self.sent_ns - self.idle_since_ns >= RESTED_NS
 
     def _repeated(self) -> bool:
