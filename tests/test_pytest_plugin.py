@@ -31,6 +31,7 @@ def test_it_is_declared() -> None:
     assert project["entry-points"]["pytest11"] == {"loadcheck": "loadcheck.pytest_plugin"}
 
 
+@pytest.mark.long
 def test_a_test_says_what_must_hold(pytester: pytest.Pytester) -> None:
     (pytester.path / "load").mkdir()
     smoke = (ROOT / "scenarios" / "smoke.toml").read_text()

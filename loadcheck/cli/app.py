@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,23 +15,22 @@ from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
-from loadcheck.cli.export import export
+from loadcheck.cli.explain import explain
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
-from loadcheck.cli.list import list_results
 from loadcheck.cli.reconcile import reconcile
-from loadcheck.cli.report import report
+from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
 from loadcheck.cli.shard import shard
-from loadcheck.cli.show import show
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo
 
 app = typer.Typer(
     help="A load generator that proves its load arrived.",
     epilog="Exit codes: 0 pass, 1 not consistent, 2 bad input, 3 unknown, 4 regression, "
-    "5 threshold broken, 74 not saved, 130 interrupted, 70 a bug.",
+    "5 threshold broken, 74 not saved, 130 interrupted, 70 internal error.\n\n"
+    "First run: loadcheck run scenarios/smoke.toml",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -82,15 +82,62 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _loadcheck(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+        bool,
+        typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True),
     ] = False,
 ) -> None:
     """A load generator that proves its load arrived."""
 
 
-app.command(epilog=INIT_EPILOG)(acknowledged(init))
-for _command in (run, check, capacity, show, report, export, reconcile, emulate, schema):
-    app.command()(acknowledged(_command))
-app.command(cls=ManyAfterTo)(acknowledged(compare))
+_Commands = Sequence[Callable[..., None]]
+_RUNNING: _Commands = (init, check, run, capacity, reconcile)
+_READING: _Commands = (show, list_results, report, compare, export)
+_TOOLS: _Commands = (explain, emulate, schema)
+_EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
+    check: (
+        "loadcheck check scenarios/burst.toml",
+        "loadcheck check workflow.yml --format github",
+    ),
+    run: (
+        "loadcheck run scenarios/burst.toml",
+        "loadcheck run scenarios/burst.toml -s load.stages.1.rate=4000 -o high.json",
+        "loadcheck run live.toml --live --report page.html --junit out.xml",
+        "loadcheck run live.toml --live --workers auto -s load.rate=50000",
+    ),
+    capacity: (
+        "loadcheck capacity scenarios/capacity.toml",
+        "loadcheck capacity live.toml --live --from 100 --to 5000 --budget 10m",
+    ),
+    reconcile: ("loadcheck reconcile results/burst.json --export",),
+    show: ("loadcheck show results/burst.json",),
+    list_results: ("loadcheck list results",),
+    report: ("loadcheck report results/burst.json -o page.html",),
+    compare: (
+        "loadcheck compare base.json new.json",
+        "loadcheck compare base-*.json --to new-*.json --tolerance 10% -o pr.md",
+    ),
+    export: ("loadcheck export results/burst.json --format junit -o out.xml",),
+    emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),
+    explain: ("loadcheck explain verify.deadline", "loadcheck explain lost"),
+    schema: ("loadcheck schema scenario > scenario.schema.json", "loadcheck schema result"),
+}
+
+
+def _epilog(command: Callable[..., None]) -> str:
+    """Return a command's examples, a paragraph each: others are run together."""
+    return "\n\n".join(["Examples:", *_EXAMPLES[command]])
+
+
+for _panel, _commands in (
+    ("Send load", _RUNNING),
+    ("Read results", _READING),
+    ("Tools", _TOOLS),
+):
+    for _command in _commands:
+        app.command(
+            "list" if _command is list_results else None,
+            cls=ManyAfterTo if _command is compare else None,
+            epilog=INIT_EPILOG if _command is init else _epilog(_command),
+            rich_help_panel=_panel,
+        )(acknowledged(_command))
 app.command(hidden=True)(shard)
-app.command("list")(acknowledged(list_results))

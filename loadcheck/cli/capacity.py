@@ -14,6 +14,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
@@ -21,14 +22,19 @@ from loadcheck.cli.overrides import (
     Markdown,
     Output,
     Page,
+    Prefixes,
+    Profile,
     Quiet,
+    Scheduler,
     Seed,
     Servers,
     Sets,
     Sources,
     Strict,
+    WorkersOption,
     overrides,
     placed,
+    shared,
 )
 
 _REDRAW_S = 0.5
@@ -40,7 +46,7 @@ def capacity(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     lowest: Annotated[
@@ -48,8 +54,8 @@ def capacity(
         typer.Option(
             "--from",
             metavar="RATE",
-            help="Copies per second to begin with.",
-            show_default="the lowest of the load",
+            help="Rate to start with, in copies per second.",
+            show_default="the lowest rate of the load",
         ),
     ] = None,
     highest: Annotated[
@@ -57,23 +63,25 @@ def capacity(
         typer.Option(
             "--to",
             metavar="RATE",
-            help="Copies per second not to go beyond.",
-            show_default="as high as it goes",
+            help="Maximum rate to try.",
+            show_default="unlimited",
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(metavar="SHARE", help="How exact the answer is to be.", show_default="4%"),
+        typer.Option(metavar="SHARE", help="Relative precision of the result.", show_default="4%"),
     ] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option(
             metavar="TIME|EVENTS",
-            help="What the search may take: 5m, or 2000000 events, or both. Repeatable.",
-            show_default="no bound",
+            help="Limit the search: 5m, or 2000000 events, or both. Repeatable.",
+            show_default="unlimited",
         ),
     ] = None,
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -81,7 +89,7 @@ def capacity(
     keep: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Keep the results file of every probe there.", show_default=False
+            metavar="DIR", help="Keep the results file of every probe here.", show_default=False
         ),
     ] = None,
     page: Page = None,
@@ -92,10 +100,14 @@ def capacity(
     consent: Live = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    scheduler: Scheduler = None,
 ) -> None:
-    """Find the highest rate at which all thresholds hold and all that is sent arrives.
+    """Find the highest rate at which all thresholds hold and everything arrives.
 
-    Each rate is a run of its own. Says whether the target was the limit, or loadcheck itself.
+    Each rate is probed by a run of its own. The result states whether the target or loadcheck
+    itself was the limit.
     """
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
@@ -107,10 +119,19 @@ def capacity(
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
 
+    environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
-        scenario, overrides=[*changes, *_settings(lowest, highest, precision, budget)]
+        scenario,
+        overrides=[
+            *shared(workers, prefixes),
+            *changes,
+            *_settings(lowest, highest, precision, budget),
+        ],
+        profile=profile,
+        env=environment,
     )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
@@ -121,6 +142,7 @@ def capacity(
         keep=keep,
         seed=seed,
         consent=consent,
+        workers=Workers(scheduler=scheduler, environment=environment),
     )
     view = _View(quiet=quiet)
     with Reports(page, junit, markdown, result=file, replace=force) as reports:

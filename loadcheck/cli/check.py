@@ -12,7 +12,16 @@ from typing import Annotated, Final
 import typer
 
 from loadcheck.cli.completion import scenario_files
-from loadcheck.cli.overrides import Servers, Sets, Sources, Strict, named_sources, overrides
+from loadcheck.cli.overrides import (
+    EnvFile,
+    Profile,
+    Servers,
+    Sets,
+    Sources,
+    Strict,
+    named_sources,
+    overrides,
+)
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem
 
@@ -35,32 +44,34 @@ def check(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A scenario (TOML), an Arazzo document, or a folder of Arazzo documents.",
+            help="Scenario (TOML), Arazzo document, or folder of Arazzo documents.",
             show_default=False,
             autocompletion=scenario_files,
         ),
     ],
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
     consent: Annotated[
-        bool, typer.Option("--live", help="Descriptions may be read from other machines.")
+        bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
     style: Annotated[
         Format,
         typer.Option(
             "--format",
-            help="How problems are printed: sarif for code scanning and editors, github to"
+            help="How to print problems: sarif for code scanning and editors, github to"
             " annotate the lines of a pull request.",
         ),
     ] = Format.TEXT,
 ) -> None:
     """Validate a scenario and show what it would send, without sending it.
 
-    Given Arazzo documents instead, lint them: every problem with its line, its path and the section
-    of the specification. In a folder, every file that says "arazzo" is one.
+    Given Arazzo documents instead, lint them: each problem with its line, path and the section of
+    the specification. In a folder, every file with an "arazzo" key is checked.
     """
     style = Format.JSON if as_json else style
     if is_folder(file) or file.suffix in _DOCUMENTS:
@@ -76,7 +87,12 @@ def check(
     from loadcheck.report.problems import FORMATS  # noqa: PLC0415
 
     try:
-        loaded = scenarios.load(file, overrides=overrides(sets, sources, servers, strict=strict))
+        loaded = scenarios.load(
+            file,
+            overrides=overrides(sets, sources, servers, strict=strict),
+            profile=profile,
+            env=scenarios.environment(env_file),
+        )
         shown = preview(hide_passwords(loaded), consent=consent)
     except InputError as error:
         if style in {Format.TEXT, Format.JSON}:

@@ -76,14 +76,14 @@ def compare(
         typer.Option(
             "--format",
             "-f",
-            help="markdown is for a pull request.",
+            help="Output format; markdown for pull requests.",
             show_default="by the name of --output, else text",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file for it.", show_default="standard output"),
+        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
     ] = None,
     allow_missing: Annotated[
         bool,

@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 def emulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
+        int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)
     ] = 8765,
     api_key: Annotated[
-        str | None, typer.Option(help="API key of the project.", show_default="drawn at random")
+        str | None, typer.Option(help="API key of the project.", show_default="random")
     ] = None,
     secret_key: Annotated[
-        str | None, typer.Option(help="Its secret key.", show_default="drawn at random")
+        str | None, typer.Option(help="Its secret key.", show_default="random")
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file that says how it behaves: the keys of a scenario's \\[target].",
+            help="TOML file with its behaviour: the keys of a scenario's \\[target].",
             show_default=False,
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="SQLite file that keeps the events across restarts.", show_default=False),
+        typer.Option(help="SQLite file to keep events across restarts.", show_default=False),
     ] = None,
 ) -> None:
     """Run the Amplitude emulator on its own, until Ctrl-C.

@@ -34,6 +34,21 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
+MEANINGS = {
+    Exit.PASS: "Pass: every acknowledged user was counted, every threshold held.",
+    Exit.INCONSISTENT: "Fail: the service is not consistent: users lost, duplicated or unexpected.",
+    Exit.USAGE: "Bad input: nothing was sent, nothing written.",
+    Exit.UNKNOWN: "Unknown: no proof either way. Comes before 5.",
+    Exit.REGRESSION: "compare: a figure is worse by more than the tolerance.",
+    Exit.THRESHOLD: "Fail: consistent, or not asked about, but a threshold was broken.",
+    Exit.BUG: "A bug in loadcheck.",
+    Exit.UNSAVED: "The result could not be saved; the verdict is told, the document is on stdout.",
+    Exit.INTERRUPTED: "Interrupted. Ctrl-C once stops the load and asks for the count; twice "
+    "saves at once.",
+}
+"""What each exit code means."""
+
+
 def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) -> Exit:
     """Return the exit code of a run, or of asking again about one.
 

@@ -26,8 +26,7 @@ loadcheck init --openapi http://127.0.0.1:8000/openapi.json --into load
 
 loadcheck init --har recorded.har --ingest 'POST /events'
 
-loadcheck init --curl "curl -d '{\\"user\\": \\"u1\\"}' localhost:8000/events" --curl 'curl
-localhost:8000/count' --uniques /users
+loadcheck init --curl 'curl localhost:8000/events -d user=u1' --count none
 
 loadcheck init --profile amplitude"""
 
@@ -35,9 +34,7 @@ loadcheck init --profile amplitude"""
 def init(
     openapi: Annotated[
         str | None,
-        typer.Option(
-            "--openapi", metavar="FILE|URL", help="From an OpenAPI description, 3.0 to 3.2."
-        ),
+        typer.Option("--openapi", metavar="FILE|URL", help="OpenAPI description, 3.0 to 3.2."),
     ] = None,
     har: Annotated[
         Path | None,
@@ -58,44 +55,51 @@ def init(
     into: Annotated[
         Path | None,
         typer.Option(
-            "--into", "-d", metavar="FOLDER", help="Write there.", show_default="a new folder"
+            "--into",
+            "-d",
+            metavar="FOLDER",
+            help="Folder to write to.",
+            show_default="a new folder",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Of the scenario.", show_default="the API's title")
+        str | None,
+        typer.Option("--name", help="Name of the scenario.", show_default="the API's title"),
     ] = None,
     server: Annotated[
         str | None,
-        typer.Option("--server", metavar="URL", help="Where the API is, if not where it says."),
+        typer.Option("--server", metavar="URL", help="Base URL of the API, if not as described."),
     ] = None,
     ingest: Annotated[
         str | None,
         typer.Option(
-            "--ingest", metavar="OPERATION", help="By which data goes in: its id, or 'POST /path'."
+            "--ingest",
+            metavar="OPERATION",
+            help="Operation that takes data: its id, or 'POST /path'.",
         ),
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option("--user", metavar="PLACE", help="Where it says whose: body#/user_id."),
+        typer.Option("--user", metavar="PLACE", help="Where the user id is, e.g. body#/user_id."),
     ] = None,
     count: Annotated[
         str | None,
         typer.Option(
-            "--count", metavar="OPERATION", help="Which counts users; none: measure only."
+            "--count", metavar="OPERATION", help="Operation that counts users; none: measure only."
         ),
     ] = None,
     uniques: Annotated[
         str | None,
-        typer.Option("--uniques", metavar="PLACE", help="Where it says how many: /data/users."),
+        typer.Option("--uniques", metavar="PLACE", help="Where the count is, e.g. /data/users."),
     ] = None,
     run: Annotated[
         str | None,
         typer.Option(
-            "--run", metavar="PLACE", help="What it filters by, to tell this run's users."
+            "--run", metavar="PLACE", help="What the count can filter by, to isolate this run."
         ),
     ] = None,
     consent: Annotated[
-        bool, typer.Option("--live", help="The description may be read from another machine.")
+        bool, typer.Option("--live", help="Allow the description to be read from another machine.")
     ] = False,
 ) -> None:
     """Draft a scenario for an API: the workflow, the scenario, .env.example.
@@ -192,7 +196,11 @@ def _decided(draft_from: Callable[[Wishes], Draft], wishes: Wishes, *, asking: b
 
 
 def _choice(error: UndecidedError) -> str:
-    sys.stdout.write(printable(f"{error.problems[0].message.partition(': ')[0]}:") + "\n")
+    message = error.problems[0].message
+    if not error.choices:
+        found: str = typer.prompt(printable(f"{message}; where is it"), prompt_suffix="? ")
+        return found.strip()
+    sys.stdout.write(printable(f"{message.partition(': ')[0]}:") + "\n")
     for number, (name, text) in enumerate(error.choices, 1):
         sys.stdout.write(printable(f"  {number}  {name}  {text}".rstrip()) + "\n")
     while True:

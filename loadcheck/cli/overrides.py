@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from loadcheck.cli.completion import scenario_keys
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
@@ -22,7 +23,29 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set load.rate=500. Repeatable."
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Override a value, e.g. --set load.rate=500. Repeatable.",
+        autocompletion=scenario_keys,
+    ),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Lay [profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
+        show_default=False,
+    ),
+]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="Read variables from a .env file; those of the environment go before.",
+        show_default=False,
     ),
 ]
 Sources = Annotated[
@@ -30,7 +53,7 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="NAME=FILE",
-        help="Read a source description of the workflow from here. Repeatable.",
+        help="Read this OpenAPI description from another file. Repeatable.",
     ),
 ]
 Servers = Annotated[
@@ -38,12 +61,10 @@ Servers = Annotated[
     typer.Option(
         "--server",
         metavar="[NAME=]URL",
-        help="Send requests to here: all of them, or those of one source description. Repeatable.",
+        help="Send requests to this server: all, or those of one OpenAPI description. Repeatable.",
     ),
 ]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse what the specification has otherwise.")
-]
+Strict = Annotated[bool, typer.Option("--strict", help="Treat specification warnings as errors.")]
 
 
 def overrides(
@@ -99,16 +120,16 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", help="The results file, or a directory for it.", show_default="results/"
+        "--output", "-o", help="Results file, or a directory for it.", show_default="results/"
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write over a results file that is there.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", min=0)]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Random seed.", min=0)]
 Live = Annotated[
-    bool, typer.Option("--live", help="The load may leave this machine: real events, real users.")
+    bool, typer.Option("--live", help="Allow load to leave this machine: real events, real users.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the results document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the answer in one line.")]
+Json = Annotated[bool, typer.Option("--json", "-j", help="Print the results document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; a one-line verdict.")]
 
 WorkersOption = Annotated[
     str | None,
@@ -123,7 +144,6 @@ Prefixes = Annotated[
     typer.Option(
         "--prefix",
         metavar="COMMAND",
-        hidden=True,
         help="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
     ),
 ]
@@ -131,7 +151,6 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
-        hidden=True,
         metavar="ADDRESS",
         help="Run workers on a Dask cluster, one on each of its.",
     ),

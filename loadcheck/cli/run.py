@@ -11,6 +11,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    EnvFile,
     Force,
     Json,
     Junit,
@@ -20,6 +21,7 @@ from loadcheck.cli.overrides import (
     Output,
     Page,
     Prefixes,
+    Profile,
     Quiet,
     Scheduler,
     Seed,
@@ -41,10 +43,12 @@ def run(
     scenario: Annotated[
         Path,
         typer.Argument(
-            help="A scenario file (TOML).", show_default=False, autocompletion=scenario_files
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
         ),
     ],
     sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
@@ -62,7 +66,7 @@ def run(
     scheduler: Scheduler = None,
     keep_going: KeepGoing = False,
 ) -> None:
-    """Run a scenario: send its load, ask the service what arrived, and say whether all did."""
+    """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415
@@ -77,8 +81,14 @@ def run(
     from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
+    environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
-    loaded = scenarios.load(scenario, overrides=[*shared(workers, prefixes), *changes])
+    loaded = scenarios.load(
+        scenario,
+        overrides=[*shared(workers, prefixes), *changes],
+        profile=profile,
+        env=environment,
+    )
     loaded = hide_passwords(loaded)
     directory, file = placed(output)
     options = pipeline.Options(
@@ -87,7 +97,7 @@ def run(
         replace=force,
         seed=seed,
         consent=consent,
-        workers=Workers(scheduler=scheduler, keep_going=keep_going),
+        workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
     )
     view: Watch
     if quiet:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from loadcheck.measure.histogram import Layout
 
 DRAWS = 500
-"""The error of a standard deviation estimated from so many draws is 3 %."""
+"""The error of a standard deviation estimated from this many draws is 3 %."""
 FEWEST_INTERVALS = 4
 """With fewer there is no telling how much they differ by chance."""
 
@@ -115,7 +116,7 @@ class Draws:
             level: The same, or one that moves with it, in each interval; NaN where it has none.
 
         Returns:
-            None if the draws do not tell.
+            None if the draws do not say.
         """
         number = int(np.isfinite(level).sum())
         if not np.isfinite(drawn).all() or not number:
@@ -233,3 +234,45 @@ def percentiles(
         value = low[place] + np.clip(share, 0, 1) * width[place]
         result[:, column] = np.where(totals > 0, value, np.nan)
     return result
+
+
+def two_sided(confidence: float, freedom: float) -> float:
+    """Return how many standard errors an interval reaches to either side.
+
+    G. W. Hill, "Algorithm 396: Student's t-quantiles" (1970): exact for one and two degrees of
+    freedom, to five digits and more for others, whole or not.
+
+    Args:
+        confidence: Above 0, below 1.
+        freedom: Degrees of freedom, at least 1.
+    """
+    outside = 1 - confidence
+    if freedom < 2:  # noqa: PLR2004
+        # between one and two no formula is simple: the wider is the safe one
+        return 1 / math.tan(outside * math.pi / 2)
+    if freedom == 2:  # noqa: PLR2004
+        return math.sqrt(2 / (outside * (2 - outside)) - 2)
+    a = 1 / (freedom - 0.5)
+    b = 48 / (a * a)
+    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
+    d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * freedom
+    x = d * outside
+    y = x ** (2 / freedom)
+    if y > 0.05 + a:
+        x = NormalDist().inv_cdf(outside / 2)
+        y = x * x
+        if freedom < 5:  # noqa: PLR2004
+            c += 0.3 * (freedom - 4.5) * (x + 0.6)
+        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
+        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
+        y = math.expm1(a * y * y)
+    else:
+        y = (
+            (
+                1 / (((freedom + 6) / (freedom * y) - 0.089 * d - 0.822) * (freedom + 2) * 3)
+                + 0.5 / (freedom + 4)
+            )
+            * y
+            - 1
+        ) * (freedom + 1) / (freedom + 2) + 1 / y
+    return math.sqrt(freedom * y)

@@ -22,8 +22,7 @@ from typing import Any, Final, Literal
 
 from loadcheck.documents.builder import Array, Object, TreeError
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.documents.json import NotJsonError, compose_json
-from loadcheck.documents.yaml import compose
+from loadcheck.documents.formats import NotJsonError, compose, compose_json
 from loadcheck.errors import Place, Problem, WorkflowError
 
 Scalar = str | int | float | bool | datetime | date | time

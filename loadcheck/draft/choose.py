@@ -18,6 +18,7 @@ NOTHING: Final = "none"
 _MARGIN: Final = 3
 """The best is chosen if it is better than the next one by so much."""
 _LEAST_INGEST: Final = 8
+_LEAST_BLIND: Final = 10
 _MOST_NAMED: Final = 12
 
 
@@ -70,7 +71,7 @@ class UndecidedError(DraftError):
 
     Attributes:
         option: The option that decides.
-        choices: What it may say, each with an explanation.
+        choices: What it may say, each with an explanation; empty if that is not known either.
     """
 
     def __init__(self, problem: Problem, option: str, choices: Sequence[tuple[str, str]]) -> None:
@@ -136,6 +137,9 @@ def _count(found: Sequence[Candidate], ingest: Candidate, wishes: Wishes, source
     others = [each for each in found if each is not ingest]
     fitting = [(words.count_score(each, ingest), each) for each in others]
     fitting = [each for each in fitting if each[0] > 0]
+    if not fitting:  # the name alone may tell
+        fitting = [(words.count_score(each, ingest, blind=True), each) for each in others]
+        fitting = [each for each in fitting if each[0] >= _LEAST_BLIND]
     if not fitting:
         reading = [each for each in others if each.operation.method in {"GET", "POST"}]
         raise DraftError(
@@ -202,14 +206,10 @@ def _with_answer(choice: Choice, source: str) -> Choice:
     scored = [(words.answer_score(each), each) for each in choice.count.answer]
     best = max((score for score, _ in scored), default=0)
     if best <= 0:
-        raise DraftError(
-            Problem(
-                message=f"the answer of {choice.count.told} is not described, or has no number in"
-                " it that looks like one of users",
-                file=source,
-                remedy="say where it stands: --uniques '$response.body#/path/to/number'",
-            )
-        )
+        message = f"the answer of {choice.count.told} is not described, or has no number of users"
+        remedy = "say where in it the number stands: --uniques /path/to/number"
+        problem = Problem(message=message, file=source, remedy=remedy)
+        raise UndecidedError(problem, "--uniques", ())
     chosen = _only(
         _shallow([each for score, each in scored if score == best]),
         "--uniques",

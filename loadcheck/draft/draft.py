@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.document import Document
+from loadcheck.documents.toml import as_toml
 from loadcheck.draft import texts
 from loadcheck.draft.choose import Choice, Wishes, choose
 from loadcheck.draft.files import write_all
@@ -30,6 +31,7 @@ from loadcheck.workflow.exchange import Origin
 
 _MOST: Final = 40
 """Characters of a name that is made from a title."""
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MOST}}}")
 _PLACEHOLDER: Final = "placeholder"
 _ENV = re.compile(r'\benv = "([A-Z][A-Z0-9_]*)"')
 EXAMPLE: Final = ".env.example"
@@ -47,6 +49,7 @@ class Draft:
         variables: The environment variables that it needs → whether they are secret.
         choice: What it was drafted from; None for one of a shipped profile.
         notes: What the user should look at.
+        referred: The file of the description, where it is referred to; "" if it is copied.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Draft:
     variables: Mapping[str, bool]
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
+    referred: str = ""
 
     @property
     def scenario(self) -> str:
@@ -102,11 +106,12 @@ def from_description(
     choice = choose(candidates(api.description), wishes, shown)
     info = api.document.root.get("info")
     title = " ".join(str(info.get("title") or "").split()) if isinstance(info, dict) else ""
-    name = name or slug(title or Path(shown).stem)
+    name = _named(name) or slug(title or Path(shown).stem)
     title = title or "an API"
     found = _servers(choice, api.document, wishes.server, shown)
     url, copied = _place(api, into if into is not None else Path(name))
-    requests = draft_requests(choice, snake(name.replace("-", "_")))
+    prefix = snake(name)
+    requests = draft_requests(choice, prefix if prefix[0].isalpha() else f"API_{prefix}")
     document = f"{name}.arazzo.yml"
     scenario = texts.scenario(
         choice,
@@ -136,6 +141,7 @@ def from_description(
         variables=_variables(requests),
         choice=choice,
         notes=tuple(requests.notes),
+        referred="" if "://" in api.document.location else api.document.location,
     )
 
 
@@ -154,7 +160,7 @@ def from_requests(
     host = str(urlsplit(recorded[0].url).hostname)
     title = "My API" if is_loopback(host) else host
     described = describe(recorded, title)
-    name = name or slug(Path(source).stem if source.endswith(".har") else title)
+    name = _named(name) or slug(Path(source).stem if source.endswith(".har") else title)
     api = as_source(described, source)
     draft = from_description(api, source, wishes, into=into, name=name)
     hide = Redactor(described.secrets)
@@ -177,7 +183,7 @@ def from_profile(profile: str, *, name: str | None = None) -> Draft:
     if path is None:
         message = f'--profile: there is no "{profile}"'
         raise DraftError(Problem(message=message, remedy=did_you_mean(profile, shipped)))
-    text, name = path.read_text(encoding="utf-8"), name or profile
+    text, name = path.read_text(encoding="utf-8"), _named(name) or profile
     text = text.replace(f"{profile}.toml", f"{name}.toml")
     said = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     variables = dict.fromkeys(_ENV.findall(said), True)
@@ -215,7 +221,11 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
         env = {**dict.fromkeys(draft.variables, _PLACEHOLDER), **os.environ}
         env |= {name: _PLACEHOLDER for name in draft.variables if not env.get(name)}
         try:
-            loaded = scenarios.load(stage / draft.scenario, env=env)
+            # what is beside the folder, or in it, is not so from here
+            mapped = [f"workflow.sources.{texts.SOURCE}={as_toml(draft.referred)}"]
+            loaded = scenarios.load(
+                stage / draft.scenario, env=env, overrides=mapped if draft.referred else ()
+            )
             shown.update(preview(hide_passwords(loaded)))
         except InputError as error:
             raise DraftError(
@@ -239,6 +249,14 @@ def slug(title: str) -> str:
         words = words[:-1]
         text = "-".join(words)
     return text[:_MOST] or "api"
+
+
+def _named(name: str | None) -> str | None:
+    """Return a name that the user gave; None if there is none."""
+    if name is not None and not _NAME.fullmatch(name):
+        remedy = f"expected letters, digits, - and _, at most {_MOST}: it names the files"
+        raise DraftError(Problem(message=f'--name: found "{name}"', remedy=remedy))
+    return name
 
 
 def _variables(requests: DraftRequests) -> dict[str, bool]:

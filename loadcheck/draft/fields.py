@@ -11,8 +11,8 @@ from loadcheck.workflow.description.openapi import Description, DescriptionError
 
 ANSWER: Final = "answer"
 """The place of fields of an answer's body."""
-_DEEPEST: Final = 8
-_MOST_PARTS: Final = 2_000
+_DEEPEST: Final = 6
+_MOST_PARTS: Final = 200
 """A schema may refer to itself in many ways: so many parts of one are looked at."""
 _TYPES: Final = (
     (bool, "boolean"),
@@ -50,7 +50,7 @@ class Kind:
     least: float | None = None
 
     def may_be(self, *names: str) -> bool:
-        """Tell whether values may be of one of some types."""
+        """Return whether values may be of one of some types."""
         return not self.types or not self.types.isdisjoint(names)
 
 
@@ -127,6 +127,9 @@ class Schemas:
         self._description = description
         self._parts = 0
         self._way: list[int] = []
+        # by the identity of schemas, all of which the description keeps
+        self._shapes: dict[int, _Shape] = {}
+        self._targets: dict[int, tuple[Any, Document]] = {}
 
     def tree(
         self, schema: Any, home: Document, place: str, example: Any = MISSING, *, required: bool
@@ -166,11 +169,21 @@ class Schemas:
             self._way.pop()
 
     def _identity(self, source: tuple[Any, Document]) -> int:
-        try:
-            schema, _ = self._description.resolve(*source)
-        except DescriptionError:
-            return 0
+        schema, _ = self._resolved(source)
         return id(schema) if isinstance(schema, dict) and schema else -self._parts - 1
+
+    def _resolved(self, source: tuple[Any, Document]) -> tuple[Any, Document]:
+        schema, home = source
+        if not isinstance(schema, dict) or "$ref" not in schema:
+            return source
+        known = self._targets.get(id(schema))
+        if known is None:
+            try:
+                known = self._description.resolve(schema, home)
+            except DescriptionError:  # told when the workflow is compiled, if a request needs it
+                known = None, home
+            self._targets[id(schema)] = known
+        return known
 
     def _read(
         self,
@@ -224,12 +237,12 @@ class Schemas:
         Of alternatives the first that is not null counts.
         """
         shape = _Shape()
-        try:
-            schema, home = self._description.resolve(*source)
-        except DescriptionError:
-            return shape  # told when the workflow is compiled, if a request needs it
+        schema, home = self._resolved(source)
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return shape
+        known = self._shapes.get(id(schema))
+        if known is not None:
+            return known
         parts = list(_list(schema, "allOf"))
         for word in ("oneOf", "anyOf"):
             parts += [part for part in _list(schema, word) if not _is_null(part)][:1]
@@ -237,7 +250,11 @@ class Schemas:
             _merge(shape, self._shape((part, home), depth + 1))
         own = _Shape(words={word: schema[word] for word in _WORDS if word in schema})
         types = schema.get("type")
-        own.types = set(types if isinstance(types, list) else [types] if types else [])
+        own.types = {
+            each
+            for each in (types if isinstance(types, list) else [types])
+            if isinstance(each, str)
+        }
         properties = schema.get("properties")
         if isinstance(properties, dict):
             own.properties = {name: (part, home) for name, part in properties.items()}
@@ -246,6 +263,7 @@ class Schemas:
             own.items = (schema["items"], home)
         own.first = [(part, home) for part in _list(schema, "prefixItems")]
         _merge(shape, own)
+        self._shapes[id(schema)] = shape
         return shape
 
 

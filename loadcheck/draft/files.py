@@ -22,10 +22,11 @@ def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path]
     Raises:
         DraftError: One of the files is there already, or cannot be written; nothing was changed.
     """
-    made = _with_parents(folder)
+    place = folder.resolve()  # beside "." and ".." as well
+    made = _with_parents(folder, place)
     try:
         _refuse_present(folder, files)
-        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        stage = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             for name, content in files.items():
                 (stage / name).write_bytes(content)
@@ -41,11 +42,11 @@ def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path]
         raise
 
 
-def _with_parents(folder: Path) -> list[Path]:
+def _with_parents(folder: Path, place: Path) -> list[Path]:
     """Make the folders above one, and return those that were not there, the deepest first."""
-    missing = [each for each in folder.parents if not each.exists()]
+    missing = [each for each in place.parents if not each.exists()]
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _remove(missing)
         raise _unwritable(folder, error) from error

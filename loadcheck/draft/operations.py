@@ -14,6 +14,7 @@ from loadcheck.workflow.description.model import SourceReference
 from loadcheck.workflow.description.openapi import Description, DescriptionError, Operation
 from loadcheck.workflow.description.sources import Fetch, Source, SourceReader, open_source
 
+_PLACES: Final = ("path", "query", "header", "cookie")
 _CREDENTIAL_PLACES: Final = ("header", "query", "cookie")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -137,7 +138,7 @@ def _candidate(
         operation=operation,
         operation_id=operation_id,
         text=" ".join(str(raw.get(word, "")) for word in ("summary", "description")),
-        tags=tuple(tag for tag in raw.get("tags") or () if isinstance(tag, str)),
+        tags=tuple(tag for tag in _array(raw.get("tags")) if isinstance(tag, str)),
         parameters=tuple(
             each
             for each in _parameters(description, schemas, (item, raw), home)
@@ -155,11 +156,9 @@ def _parameters(
 ) -> Iterator[Field]:
     found: dict[tuple[str, str], Field] = {}
     for holder in holders:
-        for entry in holder.get("parameters") or ():
+        for entry in _array(holder.get("parameters")):
             raw, at = description.resolve(entry, home)
-            if not isinstance(raw, dict) or raw.get("in") not in {
-                *("path", "query", "header", "cookie")
-            }:
+            if not isinstance(raw, dict) or str(raw.get("in")) not in _PLACES:
                 continue
             name, where = str(raw.get("name")), str(raw["in"])
             schema = raw.get("schema")
@@ -208,12 +207,12 @@ def _answer(
     description: Description, schemas: Schemas, raw: Any, home: Document
 ) -> Iterator[Field]:
     responses = raw.get("responses")
-    for status, entry in responses.items() if isinstance(responses, dict) else ():
+    for status, entry in _object(responses).items():
         if not str(status).startswith("2"):
             continue
         response, at = description.resolve(entry, home)
         content = response.get("content") if isinstance(response, dict) else None
-        for kind, media in content.items() if isinstance(content, dict) else ():
+        for kind, media in _object(content).items():
             if isinstance(media, dict) and ("json" in kind or "*" in kind or "text/plain" in kind):
                 example = _example(description, media, at)
                 tree = schemas.tree(media.get("schema"), at, ANSWER, example, required=True)
@@ -221,12 +220,20 @@ def _answer(
                 return
 
 
+def _array(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _example(description: Description, holder: Mapping[str, Any], home: Document) -> Any:
     """Return the example of a parameter or a media type; ``MISSING`` if it has none."""
     if "example" in holder:
         return holder["example"]
     examples = holder.get("examples")
-    for entry in examples.values() if isinstance(examples, dict) else ():
+    for entry in _object(examples).values():
         example, _ = description.resolve(entry, home)
         if isinstance(example, dict):
             for word in ("dataValue", "value"):
@@ -238,10 +245,10 @@ def _example(description: Description, holder: Mapping[str, Any], home: Document
 def _credentials(description: Description, raw: Any) -> Iterator[Credential]:
     root = description.document.root
     wanted = raw.get("security", root.get("security"))
-    alternatives = [each for each in wanted or () if isinstance(each, dict)]
+    alternatives = [each for each in _array(wanted) if isinstance(each, dict)]
     if not alternatives or {} in alternatives:
         return
-    schemes = root.get("components", {}).get("securitySchemes", {})
+    schemes = _object(_object(root.get("components")).get("securitySchemes"))
     for name in alternatives[0]:
         scheme, _ = description.resolve(schemes.get(name), description.document)
         found = _credential(name, scheme) if isinstance(scheme, dict) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from loadcheck.draft.fields import Field
@@ -123,7 +123,7 @@ def user_score(field: Field) -> int:
 
 
 def is_setting(field: Field) -> bool:
-    """Tell whether a field names something that has to exist."""
+    """Return whether a field names something that has to exist."""
     name = plain(field.name)
     return any(name in {known, f"{known}id", f"{known}name", f"{known}key"} for known in SETTINGS)
 
@@ -147,20 +147,21 @@ def answer_score(field: Field) -> int:
     score = last + sum(max(0, _scored(words_of(name), _ANSWER)) for name in names[:-1])
     if kind.types & {"integer", "number"}:
         return score
-    if kind.choices or kind.format or kind.pattern or not kind.may_be("string"):
+    anything = not names and not kind.types  # what is not described at all
+    if anything or kind.choices or kind.format or kind.pattern or not kind.may_be("string"):
         return 0
     text = isinstance(kind.sample, str) and not kind.sample.isdigit()
     return score - 1 if score >= _SURE and not text else 0
 
 
 def counts_events(field: Field) -> bool:
-    """Tell whether a field of an answer is certainly a number of events, not of users."""
+    """Return whether a field of an answer is certainly a number of events, not of users."""
     words = set(words_of(field.name))
     return bool(words & _EVENTS) and not words & _PEOPLE and answer_score(field) > 0
 
 
 def counts_people(field: Field) -> bool:
-    """Tell whether a field of an answer is certainly a number of users, not of events."""
+    """Return whether a field of an answer is certainly a number of users, not of events."""
     return any(_PEOPLE.intersection(words_of(token)) for token in field.tokens)
 
 
@@ -176,22 +177,33 @@ def ingest_score(candidate: Candidate) -> int:
     return score + max((user_score(field) for field in candidate.fields), default=0)
 
 
-def count_score(candidate: Candidate, ingest: Candidate | None) -> int:
-    """Return how surely an operation tells how many users there are."""
+def count_score(candidate: Candidate, ingest: Candidate, *, blind: bool = False) -> int:
+    """Return how surely an operation tells how many users there are.
+
+    Args:
+        candidate: The operation.
+        ingest: By which data goes in.
+        blind: Whether its answer need not be described.
+    """
     method = candidate.operation.method
     if method not in {"GET", "POST", "QUERY"}:
         return -100
     best = max((answer_score(field) for field in candidate.answer), default=0)
-    if best <= 0:
+    if best <= 0 and not (blind and _is_open(candidate.answer)):
         return -100
-    score = best + _scored(candidate.words, _COUNT) + (2 if method == "GET" else 0)
+    score = max(0, best) + _scored(candidate.words, _COUNT) + (2 if method == "GET" else 0)
     told = set(words_of(candidate.text))
     score += sum(1 for word in told if _COUNT.get(word, 0) >= _SURE)
     if any(user_score(field) and field.required for field in candidate.fields):
         score -= 30  # it answers for one user
-    if ingest is not None and run_fields(ingest, candidate):
+    if run_fields(ingest, candidate):
         score += 8
     return score
+
+
+def _is_open(answer: Sequence[Field]) -> bool:
+    """Tell whether an answer may hold more than is described of it."""
+    return all(not field.tokens and not field.kind.types - {"object"} for field in answer)
 
 
 def run_fields(ingest: Candidate, count: Candidate) -> list[tuple[int, Field, Field]]:

@@ -8,16 +8,16 @@ import orjson
 
 from loadcheck.emulator.config import ConfigError, parse_faults
 from loadcheck.emulator.config.faults import Reader
-from loadcheck.emulator.http.message import Answer, Request, Router, json_answer
+from loadcheck.emulator.message import Answer, Request, Router, json_answer
 from loadcheck.emulator.service import Emulator
 
 _LATEST_MS = 253_402_300_799_999
 
 
 class Control:
-    """Moves the clock, plants faults, and tells what they did.
+    """Moves the clock, plants faults, and reports what they did.
 
-    Its paths begin with a secret, so that nobody but the parent process finds them.
+    Its paths begin with a secret, so that only the parent process finds them.
     """
 
     def __init__(self, emulator: Emulator) -> None:

@@ -6,19 +6,18 @@ from typing import Any
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.export import EventsList, Export
 from loadcheck.emulator.faults import Injector
-from loadcheck.emulator.http.message import Answer, Request, Router
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import Uploads
 from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.message import Answer, Request, Router
 from loadcheck.emulator.pages import description, local_only, status_page
 from loadcheck.emulator.query.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store import EventStore, Taxonomy
-from loadcheck.emulator.users.deletions import Deletions
-from loadcheck.emulator.users.export import EventsList, Export
-from loadcheck.emulator.users.search import UserActivity, UserDirectory, UserSearch
+from loadcheck.emulator.users import Deletions, UserActivity, UserDirectory, UserSearch
 
 _HOUR_MS = 3_600_000
 
@@ -27,7 +26,7 @@ class Emulator:
     """One project of Amplitude.
 
     Attributes:
-        config: What it was told.
+        config: Its configuration.
         clock: Its time.
         injector: Its faults.
         router: Answers requests.

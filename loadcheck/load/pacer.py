@@ -42,11 +42,13 @@ class OpenPacer:
         stages: At least one.
         arrivals: Which of the two.
         seed: Seed of the exponential variates.
+        most: The schedule ends with so many copies; None: with its last stage.
     """
 
     stages: Sequence[Stage]
     arrivals: Literal["constant", "poisson"] = "constant"
     seed: int = 0
+    most: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -62,7 +64,7 @@ class OpenPacer:
     def planned(self) -> int:
         """The number of copies, exact also for Poisson arrivals."""
         if self.arrivals == "constant":
-            return max(0, int(np.ceil(self._expected()[-1] - _ROUNDING)))
+            return self._within(int(np.ceil(self._expected()[-1] - _ROUNDING)))
         return sum(len(chunk) for chunk in self.chunks())
 
     def rate_at(self, elapsed_s: float) -> float:
@@ -88,16 +90,27 @@ class OpenPacer:
     def due_before(self, elapsed_s: float) -> int:
         """Return how many copies fall due before an instant of the schedule, exactly."""
         if self.arrivals == "constant":
-            return max(0, int(np.ceil(self.expected_at(elapsed_s) - _ROUNDING)))
+            return self._within(int(np.ceil(self.expected_at(elapsed_s) - _ROUNDING)))
         end_ns = round(elapsed_s * 1e9)
         return sum(int(np.searchsorted(chunk, end_ns)) for chunk in self.chunks())
 
     def chunks(self) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the due instants in order, in ns since the start, some thousands at a time."""
-        total = float(self._expected()[-1])
+        total, begun = float(self._expected()[-1]), 0
         for positions in self._positions(total):
-            if positions.size:
-                yield np.rint(self._invert(positions) * 1e9).astype(np.int64)
+            most = self._most_own
+            due = positions if most is None else positions[: max(0, most - begun)]
+            begun += due.size
+            if due.size:
+                yield np.rint(self._invert(due) * 1e9).astype(np.int64)
+
+    @property
+    def _most_own(self) -> int | None:
+        """How many copies of the schedule it gives at most."""
+        return self.most
+
+    def _within(self, copies: int) -> int:
+        return max(0, copies if self.most is None else min(copies, self.most))
 
     def _expected(self) -> Array:
         """Return N at the beginning of each stage and at the end of the last."""
@@ -159,7 +172,7 @@ class Warmup:
 
 def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
     """Return the schedule of an open load."""
-    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
+    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed, most=load.copies)
 
 
 def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:

@@ -28,6 +28,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
@@ -38,6 +39,7 @@ from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
@@ -148,6 +150,7 @@ def compile_scenario(
     secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
     problems = _emulator_problems(scenario) + tls_problems(scenario)
+    scenario, run = with_data(scenario, run, seed, problems)
     criteria = {}
     condition = marks.acknowledged(scenario)
     needing = [
@@ -220,6 +223,7 @@ def compile_scenario(
         scenario.problem(f"thresholds.{index}", problem.message, problem.remedy)
         for index, problem in unparsable.items()
     ]
+    problems += [] if ingest is None else user_problems(scenario, run, plan, ingest)
     if problems or ingest is None:
         raise ScenarioError(problems)
     load = scenario.load
@@ -296,10 +300,10 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:
-    """Tell whether one query of a step answers for all copies."""
+    """Return whether one query of a step answers for all copies."""
     if scenario.verify.query == "after":
         return step.role is Role.OBSERVER
-    return step is not ingest and not any(used.startswith("$copy.") for used in step.uses)
+    return step is not ingest and not any(used.startswith(PER_COPY) for used in step.uses)
 
 
 def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:

@@ -6,10 +6,11 @@ Puts a later answer into a stored result: findings, thresholds and the verdict.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -280,11 +281,13 @@ class ReconcileOptions:
         consent: The queries may leave this machine.
         server: Base URL that stands in for all servers, credentials in it if it needs its own.
         export: Download the events and compare them one by one.
+        env: Where credentials are looked up again.
     """
 
     consent: bool = False
     server: str | None = None
     export: bool = False
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +325,7 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
 async def _again(
     path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
 ) -> Asked:
-    scenario = _scenario(path, document)
+    scenario = _scenario(path, document, options.env)
     run, servers = _run(path, document, scenario, options)
     compiled = compile_scenario(
         scenario,
@@ -412,7 +415,7 @@ def _ago_s(document: Mapping[str, Any]) -> float:
     return max(0.0, (datetime.now(UTC) - began).total_seconds() - max(seconds, default=0))
 
 
-def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
+def _scenario(path: Path, document: Mapping[str, Any], env: Mapping[str, str]) -> Scenario:
     if "timeline" not in document:
         raise InputError(
             _problem(
@@ -420,7 +423,7 @@ def _scenario(path: Path, document: Mapping[str, Any]) -> Scenario:
             )
         )
     file = document["run"].get("scenario_file") or str(path)
-    return scenarios.restore(document["scenario"], file)
+    return scenarios.restore(document["scenario"], file, env=env)
 
 
 def _run(
@@ -503,10 +506,16 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     touched = ledger.started | ledger.skipped
     first = touched.max() + 1 if touched else 0
     planned = document["copies"]["planned"]
+    workers = document["run"].get("workers")
     if planned is None:
         peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
-        planned = first + _UNSAVED_SECONDS * max(peak, 1)
-    return BitMap(range(first, planned)) if planned > first else BitMap()
+        # workers elsewhere go on until their lease has run out
+        seconds = _UNSAVED_SECONDS + (0 if workers is None else math.ceil(workers["lease_s"]) + 1)
+        planned = first + seconds * max(peak, 1)
+    if workers is not None:
+        # each goes through its own numbers, and one may be behind the others
+        first = 0
+    return BitMap(range(first, planned)) - touched if planned > first else BitMap()
 
 
 async def _export(

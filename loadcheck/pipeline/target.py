@@ -26,8 +26,7 @@ from loadcheck.errors import InputError, Problem, TargetError
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
-from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import TransportSettings, client_context
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.runtime.plan import Role

@@ -131,6 +131,11 @@ class RunView:
     reasons: Sequence[Reason]
     examples: Sequence[tuple[str, str, str]]
 
+    def times_of(self, step: str | None) -> Times | None:
+        """Return the response time of a step, or its service time if it has no due time."""
+        own = {each.kind: each for each in self.times if each.step == step}
+        return own.get("response time") or own.get("service time")
+
 
 def run_view(document: Document) -> RunView:
     """Return what is shown of a results document of any phase."""
@@ -176,7 +181,7 @@ def finding_check(finding: Mapping[str, Any]) -> Check:
 
 
 def lag(low_s: float | None, high_s: float | None) -> str:
-    """Return an interval of seconds; without an end: never, or nobody knows."""
+    """Return an interval of seconds; without an end: never, or unknown."""
     if high_s is None:
         return "never" if low_s is None else f"≥ {words.clock(low_s)}"
     least, most = words.clock(low_s or 0.0), words.clock(high_s)

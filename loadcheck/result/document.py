@@ -56,6 +56,7 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "end_day": run.end_day,
             "copies": run.copies,
             "scenario_file": scenario.file,
+            "profile": scenario.profile or None,
         },
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {

@@ -6,6 +6,7 @@ every problem at once.
 
 from loadcheck.documents.durations import format_duration, parse_duration
 from loadcheck.errors import Place
+from loadcheck.scenario.inputs import environment
 from loadcheck.scenario.library import shipped
 from loadcheck.scenario.loader import load, restore
 from loadcheck.scenario.model import (
@@ -37,6 +38,7 @@ __all__ = [
     "Timeouts",
     "Verify",
     "Workflow",
+    "environment",
     "format_duration",
     "load",
     "parse_duration",

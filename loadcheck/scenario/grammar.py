@@ -1,120 +1,39 @@
-"""Every key that a scenario may hold, table by table, and the limits of its numbers."""
+"""Every key that a scenario may hold, table by table, with its meaning and its limits.
+
+The one definition: the reader reads by it, and :func:`json_schema` and ``loadcheck explain`` are
+made of it.
+"""
 
 from __future__ import annotations
 
-TOP = frozenset(
-    {
-        "name",
-        "description",
-        "seed",
-        "workflow",
-        "target",
-        "inputs",
-        "load",
-        "retry",
-        "timeouts",
-        "verify",
-        "thresholds",
-        "overlay",
-        "limits",
-        "capacity",
-    }
-)
-NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow"})
+from collections.abc import Mapping
 
-WORKFLOW = frozenset({"document", "id", "sources", "strict", "profile"})
-TARGET = frozenset(
-    {
-        "kind",
-        "servers",
-        "transport",
-        "tls",
-        "compress",
-        "proxy",
-        "http2",
-        "redirects",
-        "cookies",
-    }
+from loadcheck.data.cells import CELL_TYPES
+from loadcheck.data.users import UserIds
+from loadcheck.scenario.model import Capacity, OpenLoad, Retry, Threshold, Timeouts, Verify
+from loadcheck.scenario.shapes import (
+    MAX_DURATION_S,
+    MAX_RATE,
+    Keys,
+    Shape,
+    anything,
+    array,
+    choice,
+    duration,
+    either,
+    flag,
+    named,
+    properties,
+    rate,
+    table,
+    text,
+    whole,
 )
-TLS = frozenset({"ca", "cert", "key", "server_name", "verify"})
-ANY_LOAD = frozenset(
-    {"duration", "events_per_copy", "copies_per_request", "preconnect", "workers", "prefixes"}
-)
-OPEN_LOAD = ANY_LOAD | {"rate", "stages", "arrivals", "max_in_flight"}
-CLOSED_LOAD = ANY_LOAD | {"concurrency", "copies"}
-LOAD = frozenset({"model"}) | OPEN_LOAD | CLOSED_LOAD
-STAGE = frozenset({"name", "duration", "rate", "ramp_to"})
-RETRY = frozenset({"attempts", "backoff", "max_backoff", "on", "stale"})
-TIMEOUTS = frozenset({"connect", "write", "read", "request", "max_idle", "drain"})
-VERIFY = frozenset(
-    {
-        "enabled",
-        "query",
-        "ingest",
-        "step",
-        "acknowledged",
-        "user",
-        "uniques",
-        "totals",
-        "bypass",
-        "cache",
-        "every",
-        "quiet",
-        "deadline",
-        "timeout",
-        "evidence",
-        "localize",
-        "approximate",
-        "absent",
-        "partitions",
-        "split",
-        "budget",
-        "export",
-        "repeat",
-        "batch",
-    }
-)
-EVIDENCE = frozenset({"pruned", "sample_rate", "cached", "age_ms"})
-SPLIT = frozenset({"labels", "values", "limit", "tag", "overlay"})
-BUDGET = frozenset({"cost", "window", "plain", "split", "per_day"})
-EXPORT = frozenset({"path", "event", "run", "fields"})
-REPEAT = frozenset({"event", "at", "value", "overlay"})
-BATCH = frozenset({"events", "refused"})
-LIMIT = frozenset({"concurrency", "rate"})
-THRESHOLD = frozenset({"check", "abort", "grace"})
-CAPACITY = frozenset(
-    {
-        "from",
-        "to",
-        "precision",
-        "climb",
-        "probe",
-        "warmup",
-        "recovery",
-        "samples",
-        "probes",
-        "budget",
-    }
-)
-COUNT = frozenset({"value", "overlay"})
-EDIT = frozenset({"step", "at", "value"})
-OBSERVER_EDIT = EDIT - {"step"}
 
-TABLES = {
-    "workflow": WORKFLOW,
-    "target": TARGET,
-    "load": LOAD,
-    "retry": RETRY,
-    "timeouts": TIMEOUTS,
-    "verify": VERIFY,
-    "capacity": CAPACITY,
-}
-"""The tables at the top whose keys are fixed."""
+__all__ = ["MAX_DURATION_S", "MAX_RATE"]
 
-MAX_RATE = 1_000_000
-"""Copies per second; ten times what one process can send."""
-MAX_DURATION_S = 7 * 86_400.0
-"""A week."""
+ORDERS = ("sequential", "shuffle", "random", "once")
+ENDS = ("cycle", "stop", "error")
 MAX_COPIES = 1_000_000_000
 MAX_IN_FLIGHT = 1_000_000
 MAX_STAGES = 1000
@@ -136,3 +55,630 @@ FINEST, COARSEST = 0.005, 0.5
 """Precision of a search: the width of the answer's interval, as a share of it."""
 GENTLEST, STEEPEST = 1.1, 10.0
 """Each rate of a search's climb over the one before it."""
+
+NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
+_POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
+AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
+BODY = rf"^body#{_POINTER}$"
+BENEATH = rf"^{_POINTER}$"
+USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
+RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
+USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
+STAGE_NAME = r"^[A-Za-z0-9_-]+$"
+PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
+
+_PLACE = '"body#/json/pointer", "query.NAME", "header.NAME", "path.NAME" or "cookie.NAME".'
+_VALUE = anything(
+    "What to put there; strings may hold expressions, also deep inside.", example="$copy.insertId"
+)
+OBSERVER_EDIT: Keys = {
+    "at": text(f"The place in the request: {_PLACE}", pattern=AT, example="query.i"),
+    "value": _VALUE,
+}
+EDIT: Keys = {
+    "step": text("The stepId of the request that is changed.", example="uploadEvents"),
+    **OBSERVER_EDIT,
+}
+FURTHER_EDIT: Keys = {
+    "at": text("The place in the event, as a JSON Pointer.", pattern=BENEATH, example="/insert_id"),
+    "value": _VALUE,
+}
+
+
+def _edits(says: str, keys: Keys = OBSERVER_EDIT) -> Shape:
+    return array(says, table("", keys, required=tuple(keys)))
+
+
+def _expression(says: str, example: str) -> Shape:
+    return text(says, example=example)
+
+
+WORKFLOW: Keys = {
+    "document": text(
+        'A workflow that comes with loadcheck ("amplitude", "influxdb"), or the path of an Arazzo '
+        "document.",
+        example="my-workflow.yml",
+    ),
+    "id": text("The workflowId, if the document has several workflows.", example="uploadAndCount"),
+    "sources": named(
+        "Where source descriptions are read from instead of the document's own url: name = file "
+        "or URL.",
+        "NAME",
+        text("The file or the URL of the source description."),
+        example={"ingestApi": "my-openapi.yml"},
+    ),
+    "strict": flag(
+        "Refuse what the specification has otherwise, instead of accepting it with a warning.",
+        default=False,
+    ),
+    "profile": text(
+        "The service's profile, a TOML file beneath the scenario; by default the one that comes "
+        "with a workflow of loadcheck's own.",
+        example="amplitude",
+    ),
+}
+TLS: Keys = {
+    "ca": text(
+        "PEM file of the authorities that are trusted instead of the system's.", example="ca.pem"
+    ),
+    "cert": text("PEM file of the client certificate.", example="client.pem"),
+    "key": text("PEM file of its private key, if that is not in cert.", example="client.key"),
+    "server_name": text(
+        "The name that the server's certificate must bear; by default the URL's host.",
+        example="api.example.org",
+    ),
+    "verify": flag("Whether the server's certificate is checked at all.", default=True),
+}
+TARGET: Keys = {
+    "kind": choice(
+        'Who receives the load. "emulator": an emulator of Amplitude that the run starts and '
+        'stops; its own keys stand beside this one. "live": the servers that the OpenAPI '
+        "descriptions name, or those in servers.",
+        "emulator",
+        "live",
+        default="emulator",
+    ),
+    "servers": named(
+        'Base URLs to use instead of the described servers, by source description; "*" for all.',
+        "SOURCE",
+        text("An http:// or https:// URL.", pattern="^[Hh][Tt][Tt][Pp][Ss]?://"),
+        example={"ingestApi": "http://127.0.0.1:8765"},
+    ),
+    "transport": choice(
+        'How requests are sent. "wire" is the fast path; "httpx" knows proxies, redirects and '
+        "HTTP/2.",
+        "wire",
+        "httpx",
+        default="wire",
+    ),
+    "tls": table("How https servers are verified, and the client certificate.", TLS),
+    "compress": choice("Coding of request bodies.", "none", "gzip", default="none"),
+    "proxy": text(
+        'URL of the proxy through which everything goes; needs transport = "httpx".',
+        pattern="^[Hh][Tt][Tt][Pp][Ss]?://",
+        example="http://proxy.example.org:3128",
+    ),
+    "http2": flag('Speak HTTP/2 where the server does; needs transport = "httpx".', default=False),
+    "redirects": flag('Follow redirects; needs transport = "httpx".', default=False),
+    "cookies": flag(
+        "Each copy keeps the cookies that its answers set, and sends them.", default=False
+    ),
+}
+LIVE_ONLY = ("http2", "proxy", "redirects", "servers", "tls")
+"""What the embedded emulator has no use for."""
+FROM_ENVIRONMENT: Keys = {
+    "env": text(
+        "The name of the environment variable.",
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        example="API_KEY",
+    ),
+    "default": anything("The value if the variable is not set.", example="none"),
+    "secret": flag("Whether the variable's value is kept out of everything shown.", default=True),
+}
+BASIC: Keys = {
+    name: either(
+        f"The {name}: a string, or from the environment.",
+        {"type": "string", "pattern": r"\S"},
+        table("", FROM_ENVIRONMENT, required=("env",)),
+        title="text, or { env }",
+        example={"env": "API_KEY"},
+    )
+    for name in ("username", "password")
+}
+_INPUT: Shape = {
+    "description": "Any value, { env = NAME }, or { basic = { username, password } }.",
+    "if": {"type": "object", "required": ["env"]},
+    "then": table("", FROM_ENVIRONMENT, required=("env",)),
+    "else": {
+        "if": {"type": "object", "required": ["basic"]},
+        "then": table(
+            "",
+            {
+                "basic": table(
+                    "Credentials of HTTP Basic authentication.",
+                    BASIC,
+                    required=tuple(BASIC),
+                )
+            },
+        ),
+    },
+}
+_ANY = OpenLoad(stages=())
+STAGE: Keys = {
+    "name": text(
+        "What thresholds and reports call the stage.", pattern=STAGE_NAME, example="burst"
+    ),
+    "duration": duration("How long the stage lasts.", example="30s"),
+    "rate": rate(
+        "Copies per second; by default where the stage before it ended.", zero=True, example=500
+    ),
+    "ramp_to": rate("The rate at the end of the stage, reached linearly.", zero=True, example=2500),
+}
+OPEN_ONLY = ("arrivals", "max_in_flight", "rate", "stages")
+CLOSED_ONLY = ("concurrency", "copies")
+LOAD: Keys = {
+    "model": choice(
+        '"open": copies arrive on a schedule, whether or not earlier ones have been answered: '
+        'rate and duration, or stages. "closed": a fixed number is in flight, the next starts '
+        "when one ends: concurrency with copies, duration or both.",
+        "open",
+        "closed",
+    ),
+    "rate": rate("Copies per second of an open load.", example=500),
+    "duration": duration("How long copies are started.", example="30s"),
+    "stages": array(
+        "Stretches of an open load, one after the other.",
+        table("", STAGE, required=("duration",)),
+        minItems=1,
+        maxItems=MAX_STAGES,
+        example=[{"name": "burst", "duration": "8s", "rate": 2500}],
+    ),
+    "arrivals": choice(
+        'Gaps between the copies of an open load. "constant": evenly spaced. "poisson": '
+        "independent and exponential.",
+        "constant",
+        "poisson",
+        default=_ANY.arrivals,
+    ),
+    "max_in_flight": whole(
+        "Copies of an open load that may be in flight; one that falls due beyond is skipped and "
+        "counted.",
+        1,
+        MAX_IN_FLIGHT,
+        default=_ANY.max_in_flight,
+    ),
+    "concurrency": whole("Copies in flight in a closed load.", 1, MAX_IN_FLIGHT, example=50),
+    "copies": whole("Copies of a closed load in all.", 1, MAX_COPIES, example=10_000),
+    "events_per_copy": whole(
+        "Events that each copy sends of its user.",
+        1,
+        MAX_EVENTS_PER_COPY,
+        default=_ANY.events_per_copy,
+    ),
+    "copies_per_request": whole(
+        "Copies whose events go into one request; they fall due together.",
+        1,
+        MAX_COPIES_PER_REQUEST,
+        default=_ANY.copies_per_request,
+    ),
+    "preconnect": whole(
+        "Connections that are open before the first copy is due; by default as many as the load "
+        "lets expect.",
+        0,
+        MAX_IN_FLIGHT,
+        example=100,
+    ),
+    "workers": either(
+        'Processes that share the load; "auto": as many as this machine has cores to spare. By '
+        "default one, or one for each of prefixes.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS},
+        {"const": "auto"},
+        title=f'whole number from 1 to {MAX_WORKERS:,}, or "auto"',
+        example=4,
+    ),
+    "prefixes": array(
+        "Commands that run another command elsewhere; the workers are started behind them in turn.",
+        {"type": "string", "pattern": r"\S"},
+        example=["ssh host1", "ssh host2"],
+    ),
+}
+_RETRY, _TIMEOUTS = Retry(), Timeouts()
+RETRY: Keys = {
+    "attempts": whole(
+        "Attempts in all, the first included; 1 switches retries off.",
+        1,
+        MAX_ATTEMPTS,
+        default=_RETRY.attempts,
+    ),
+    "backoff": duration(
+        "Wait before the second attempt; doubled for each further one.",
+        zero=True,
+        default=_RETRY.backoff_s,
+    ),
+    "max_backoff": duration(
+        "The longest wait. A Retry-After of the answer overrules it.",
+        zero=True,
+        default=_RETRY.max_backoff_s,
+    ),
+    "on": array(
+        'What is retried: "timeout", "connection", status codes ("429") and classes ("5xx").',
+        {"type": "string", "pattern": RETRIED},
+        default=list(_RETRY.on),
+    ),
+    "stale": flag(
+        "Whether a request that met an idle connection being closed is sent once more, if it "
+        "carries $copy.insertId.",
+        default=_RETRY.stale,
+    ),
+}
+TIMEOUTS: Keys = {
+    "connect": duration("To open a connection.", default=_TIMEOUTS.connect_s),
+    "write": duration(
+        "Until the system has taken all of the request; by default as long as request.",
+        example="2s",
+    ),
+    "read": duration(
+        "Between two pieces of an answer, and before the first; by default as long as request.",
+        example="2s",
+    ),
+    "request": duration(
+        "From the first byte written to the last byte read.", default=_TIMEOUTS.request_s
+    ),
+    "max_idle": duration(
+        "How long a connection may have been idle to be used again; less, where the server's "
+        "Keep-Alive says so.",
+        default=_TIMEOUTS.max_idle_s,
+    ),
+    "drain": duration(
+        "For the copies in flight when the last one has started; what is still out then is "
+        "indeterminate.",
+        zero=True,
+        default=_TIMEOUTS.drain_s,
+    ),
+}
+LIMIT: Keys = {
+    "concurrency": whole("Requests of the step in flight at once.", 1, MAX_IN_FLIGHT, example=4),
+    "rate": rate("Requests of the step per second.", example=5),
+}
+COUNT: Keys = {
+    "value": _expression(
+        "Runtime expression or JSONPath that gives the number.", "$response.body#/data/users"
+    ),
+    "overlay": _edits("Edits of the query that this count needs and others do not."),
+}
+EVIDENCE: Keys = {
+    "pruned": _expression(
+        "Expression that is true if groups were left out.", "$response.body#/pruned"
+    ),
+    "sample_rate": _expression(
+        "The share of events that was counted, 1 if all.", "$response.body#/sampleRate"
+    ),
+    "cached": _expression("Whether the answer came from a cache.", "$response.body#/wasCached"),
+    "age_ms": _expression("How long ago it was computed, in milliseconds.", "$response.body#/age"),
+}
+SPLIT: Keys = {
+    "labels": _expression("The labels of the rows.", "$response.body#/data/labels"),
+    "values": _expression("Their counts, in the same order.", "$.data.rows[*].value"),
+    "limit": whole("The most rows that the service returns.", 2, MAX_ROWS, example=1000),
+    "tag": _edits(
+        "Edits of the ingest step that put the buckets on its events; {$partition} stands for the "
+        "name of a partition."
+    ),
+    "overlay": _edits("Edits of the query that group its answer by {$partition}."),
+}
+BUDGET: Keys = {
+    "cost": whole("What all queries of a window may cost together.", 1, MAX_COST, example=1000),
+    "window": duration("The length of the window.", example="5m"),
+    "plain": whole("What a query costs.", 0, MAX_COST, default=1),
+    "split": whole("What a query costs that is grouped by a bucket.", 0, MAX_COST, default=1),
+    "per_day": flag("Whether both are for each day of the range asked about.", default=False),
+}
+EXPORT: Keys = {
+    "path": text(
+        "Path on the query's server; {$start} and {$end} stand for the first and the last hour.",
+        example="/api/2/export?start={$start}&end={$end}",
+    ),
+    "event": text("Place of the event in the ingest step's request.", example="body#/events/0"),
+    "run": text(
+        "Member that tells events of this run from others, as a JSON Pointer.",
+        example="/event_properties/loadcheck_run",
+    ),
+    "fields": named(
+        "What must come out as it went in: pointer into the exported event = pointer into the "
+        "event sent.",
+        "POINTER",
+        text("Pointer into the event sent."),
+        example={"/user_id": "/user_id"},
+    ),
+}
+REPEAT: Keys = {
+    "event": text("Place of a copy's first event in the request.", example="body#/events/0"),
+    "at": text(
+        "Place of a further one; {$event} is its number, from 1.", example="body#/events/{$event}"
+    ),
+    "value": anything("The event as the workflow has it.", example={"user_id": "$inputs.userId"}),
+    "overlay": _edits("Edits of a further event, after all others.", FURTHER_EDIT),
+}
+BATCH: Keys = {
+    "events": text(
+        "The array of events in the ingest step's request.", pattern=BODY, example="body#/events"
+    ),
+    "refused": array(
+        "Expressions for the indexes in it that an answer refuses.",
+        {"type": "string", "pattern": r"\S"},
+        example=["$response.body#/refused"],
+    ),
+}
+_VERIFY = Verify()
+
+
+def _count_of(says: str) -> Shape:
+    return either(
+        says,
+        {"type": "string", "pattern": r"\S"},
+        table("", COUNT),
+        title="expression",
+        example="$response.body#/data/users",
+    )
+
+
+VERIFY: Keys = {
+    "enabled": flag(
+        "false sends load only: nobody is asked, and thresholds alone decide.", default=True
+    ),
+    "query": choice(
+        '"after": loadcheck alone asks, for all copies. "each": every copy runs the query, too.',
+        "after",
+        "each",
+        default=_VERIFY.query,
+    ),
+    "ingest": text(
+        "The step whose outcome is the copy's; by default the workflow's only one.",
+        example="uploadEvents",
+    ),
+    "step": text(
+        "The step that asks for the count; by default the workflow's only one.",
+        example="segmentEvent",
+    ),
+    "acknowledged": text(
+        "A condition beyond the step's own success criteria without which an answer acknowledges "
+        "nothing.",
+        example="$response.body#/events_ingested == {$events}",
+    ),
+    "user": text(
+        "Where the user id stands that is counted: in the ingest step's request, or an input; by "
+        "default it is $copy.userId.",
+        pattern=USER,
+        example="body#/events/0/user_id",
+    ),
+    "uniques": _count_of("Where in the answer the number of unique users stands."),
+    "totals": _count_of("Where in the answer the number of events stands."),
+    "evidence": table("What an answer says about itself that makes it no evidence.", EVIDENCE),
+    "localize": flag(
+        "Whether events carry buckets, so that the missing can be named; by default wherever the "
+        "service's profile knows how.",
+        example=False,
+    ),
+    "approximate": text(
+        "The error that the service's counts may have; by default they are exact.",
+        pattern=PERCENT,
+        title="percentage",
+        example="1%",
+    ),
+    "absent": whole(
+        "The count that an answer without one stands for; by default it is no evidence.",
+        0,
+        MAX_COUNT,
+        example=0,
+    ),
+    "partitions": whole(
+        "How many hashed buckets each event carries.",
+        1,
+        MAX_PARTITIONS,
+        default=_VERIFY.partitions,
+    ),
+    "split": table("How events are marked with buckets, and counted by them.", SPLIT),
+    "budget": table("What the service lets its users ask.", BUDGET),
+    "export": table("Where the service hands out the events themselves.", EXPORT),
+    "repeat": table("How a copy sends several events: load.events_per_copy.", REPEAT),
+    "batch": table("How copies share a request: load.copies_per_request.", BATCH),
+    "bypass": _edits("Edits that get a query past the service's result cache."),
+    "cache": choice(
+        'Whether queries go past the service\'s result cache ("bypass") or not ("respect").',
+        "bypass",
+        "respect",
+        default=_VERIFY.cache,
+    ),
+    "every": duration("Pause between two queries of the count.", default=_VERIFY.every_s),
+    "quiet": duration(
+        "The count has settled when it has not moved for this long.", default=_VERIFY.quiet_s
+    ),
+    "deadline": duration(
+        "How long after the last acknowledgement to wait for the missing.",
+        default=_VERIFY.deadline_s,
+    ),
+    "timeout": duration("Deadline of one query.", default=_VERIFY.timeout_s),
+}
+THRESHOLD: Keys = {
+    "check": text("What must hold.", example="error_rate < 5%"),
+    "abort": flag("End the load when it does not hold.", default=False),
+    "grace": duration(
+        "How long after the beginning of the load, or of its stage, it is not looked at for that.",
+        zero=True,
+        default=Threshold(check="").grace_s,
+    ),
+}
+_CAPACITY = Capacity()
+_AMOUNTS = ({"type": "string", "pattern": r"^[0-9]"}, {"type": "integer", "minimum": 1})
+CAPACITY: Keys = {
+    "from": rate(
+        "The rate to begin with; by default the lowest of the load's stages.", example=100
+    ),
+    "to": rate("The highest rate to try; by default as high as it goes.", example=20_000),
+    "precision": either(
+        "Width of the answer's interval, as a share of it.",
+        {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"},
+        {"type": "number", "minimum": FINEST, "maximum": COARSEST},
+        title="percentage",
+        default=f"{100 * _CAPACITY.precision:g}%",
+    ),
+    "climb": {
+        "description": "Each rate over the one before it, as long as all hold.",
+        "title": "factor",
+        "type": "number",
+        "minimum": GENTLEST,
+        "maximum": STEEPEST,
+        "default": _CAPACITY.climb,
+    },
+    "probe": duration("How long a rate is measured, at least.", default=_CAPACITY.probe_s),
+    "warmup": duration("How long it is held before that.", zero=True, default=_CAPACITY.warmup_s),
+    "recovery": duration(
+        "Pause after a rate that held; twice as long after one that did not.",
+        zero=True,
+        default=_CAPACITY.recovery_s,
+    ),
+    "samples": whole(
+        "Copies to measure at each rate, at least.", 1, MAX_COPIES, default=_CAPACITY.samples
+    ),
+    "probes": whole(
+        "The most rates to try, repetitions included.", 1, MAX_PROBES, default=_CAPACITY.probes
+    ),
+    "budget": either(
+        "The most time (a duration) and the most events (a number) that all may take.",
+        *_AMOUNTS,
+        {"type": "array", "items": {"anyOf": list(_AMOUNTS)}},
+        title="duration, number of events, or both",
+        example=["5m", 2_000_000],
+    ),
+}
+
+USERS: Keys = {
+    "id": text(
+        "Template of the ids: {number} is the copy's number ({number:07} with so many digits), "
+        "{uuid} and {digits} stand for the run and the number, {run} is the run's id.",
+        pattern=USER_ID,
+        example="user-{run}-{number}@example.org",
+        default=UserIds().template,
+    ),
+    "type": choice(
+        'What ids are in JSON; "integer" goes with {digits} or {number} alone.',
+        "string",
+        "integer",
+        default="string",
+    ),
+}
+DATA: Keys = {
+    "file": text(
+        "The data file, inside the scenario's folder: .csv, .tsv, .jsonl or .json, and .gz behind "
+        "it if it is compressed.",
+        example="users.csv",
+    ),
+    "order": choice(
+        'Which row a copy gets. "sequential": the next one; "shuffle": the next of a shuffled '
+        'file; "random": any, independently; "once": the next, and none twice.',
+        *ORDERS,
+        default="sequential",
+    ),
+    "end": choice(
+        'After the last row. "cycle": begin again; "stop": end the load; "error": refuse a file '
+        "with fewer rows than copies. By default cycle, and error for once.",
+        *ENDS,
+        example="stop",
+    ),
+    "separator": text(
+        "The character between the cells of a table; by default a comma, a tab in .tsv.",
+        pattern=r"^.$",
+        example=";",
+    ),
+    "types": named(
+        "The types of a table's columns; without one a cell is text. An empty cell is null then.",
+        "COLUMN",
+        choice("The type of the column's cells.", *CELL_TYPES),
+        example={"age": "int"},
+    ),
+}
+
+_TOP: Keys = {
+    "name": text(
+        "Short name, part of the results file's name; by default the file's.",
+        pattern=NAME,
+        example="nightly",
+    ),
+    "description": text("One line for people.", example="A burst and the recovery from it"),
+    "seed": whole(
+        "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
+    ),
+    "workflow": either(
+        'A workflow that comes with loadcheck ("amplitude", "influxdb"), the path of an Arazzo '
+        "document, or a table.",
+        {"type": "string", "pattern": r"\S"},
+        table("", WORKFLOW),
+        title="name, path or table",
+        example="amplitude",
+    ),
+    "target": table("Who receives the load.", TARGET),
+    "inputs": named("The workflow's inputs.", "NAME", _INPUT, example={"plan": "free"}),
+    "data": named(
+        "Data files; $data.NAME.COLUMN is a cell of the copy's row.",
+        "NAME",
+        table("", DATA),
+        example={"users": {"file": "users.csv"}},
+    ),
+    "users": table("What users are called: $copy.userId.", USERS, required=("id",)),
+    "values": named(
+        "Values that are drawn for each copy, or plain ones: $values.NAME.",
+        "NAME",
+        anything("What is drawn, such as { int = [1, 100] }, or any value."),
+        example={"country": {"choice": ["DE", "FR"], "weights": [3, 1]}},
+    ),
+    "overlay": _edits(
+        "What to put into a step's request that the document leaves out. Those of the service's "
+        "profile apply first.",
+        EDIT,
+    ),
+    "load": table("How many copies, and when.", LOAD),
+    "retry": table("What is done about an attempt that failed.", RETRY),
+    "timeouts": table("Deadlines of one attempt and of the end of the load.", TIMEOUTS),
+    "limits": named(
+        "What a step that all copies run may ask of the service.",
+        "STEP",
+        table("", LIMIT, minProperties=1),
+        example={"lookup": {"concurrency": 4, "rate": 5}},
+    ),
+    "verify": table("How the service is asked what arrived.", VERIFY),
+    "thresholds": array(
+        "What must hold: [STAGE:] METRIC OPERATOR VALUE, or a table that says more.",
+        either(
+            "",
+            {"type": "string", "pattern": r"\S"},
+            table("", THRESHOLD, required=("check",)),
+        ),
+        example=["uploadEvents.p99 < 250ms", "lost == 0"],
+    ),
+    "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
+}
+PROFILE_NAME = "^[A-Za-z0-9_-]+$"
+TOP: Keys = {
+    "extends": text(
+        "A scenario beneath this one, relative to it: tables merge, other values replace, "
+        "overlays of both apply. Its name is not taken over.",
+        example="base.toml",
+    ),
+    **_TOP,
+    "profiles": named(
+        "What one environment has otherwise, laid over the rest by --profile NAME.",
+        "NAME",
+        table("The same keys as at the top.", {n: s for n, s in _TOP.items() if n != "name"}),
+        example={"staging": {"load": {"rate": 50}}},
+    ),
+}
+PROFILE: Keys = properties(TOP["profiles"]["additionalProperties"])
+NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow", "extends", "profiles"})
+"""In the profile of a service."""
+
+TABLES: Mapping[str, Keys] = {
+    name: WORKFLOW if name == "workflow" else properties(shape)
+    for name, shape in TOP.items()
+    if name == "workflow" or ("properties" in shape)
+}
+"""The tables at the top whose keys are fixed."""

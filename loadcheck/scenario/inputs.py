@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from loadcheck.documents.document import Node
+from loadcheck.documents.files import UnreadableError, read_file
+from loadcheck.documents.toml import nearest_file
+from loadcheck.errors import Problem, ScenarioError
+from loadcheck.scenario import grammar
+from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input
 from loadcheck.scenario.reader import Report, Table, json, text
 from loadcheck.secrets import SHORTEST, keep, too_short
@@ -15,8 +22,61 @@ from loadcheck.secrets import SHORTEST, keep, too_short
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,12}[0-9]{0,2}")
 """Names that are certainly names: what does not look so may be the secret itself."""
-_FROM_ENVIRONMENT = frozenset({"env", "default", "secret"})
-_BASIC = frozenset({"username", "password"})
+
+
+_MAX_ENV_BYTES = 1_000_000
+_LINE = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*
+    (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'#](?:[^#]|(?<=\S)\#)*?)?)
+    \s*(?:(?<=\s)\#.*)?""",
+    re.VERBOSE,
+)
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def environment(path: str | os.PathLike[str] | None) -> Mapping[str, str]:
+    """Return the environment, over the variables of a file of NAME=VALUE lines (``.env``).
+
+    Blank lines and comments are skipped, as is ``export`` before a name. A value may stand in
+    quotes; in double ones a backslash escapes. Nothing is expanded.
+
+    Args:
+        path: The file; None: the environment alone.
+
+    Raises:
+        ScenarioError: It cannot be read, or a line is not of that form; nothing in it is repeated.
+    """
+    if path is None:
+        return os.environ
+    file = os.fspath(path)
+    try:
+        text = read_file(Path(file), _MAX_ENV_BYTES).decode("utf-8-sig")
+    except UnreadableError as error:
+        remedy = error.remedy or nearest_file(Path(file)) or "name a file that is there"
+        raise ScenarioError(Problem(message=error.message, file=file, remedy=remedy)) from None
+    except UnicodeDecodeError:
+        problem = Problem(message="is not UTF-8", file=file, remedy="save the file as UTF-8")
+        raise ScenarioError(problem) from None
+    values: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:  # not shown: it may hold a secret
+            remedy = "expected NAME=VALUE; quotes are closed in the line they open in"
+            problems.append(
+                Problem(message="is no variable", file=file, line=number, remedy=remedy)
+            )
+            continue
+        value = match["single"] or match["bare"] or ""
+        if match["double"]:
+            value = _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), match["double"])
+        values[match["name"]] = value
+    if problems:
+        raise ScenarioError(problems)
+    return {**values, **os.environ}
 
 
 def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
@@ -39,11 +99,12 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
         return _variable(node, environment, report)
     if "basic" in entries:
         return _basic(node, environment, report)
+    check_drawn(node, report)
     return Input(value=json(node, report))
 
 
 def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
-    table = Table(node, report, known=_FROM_ENVIRONMENT)
+    table = Table(node, report, known=grammar.FROM_ENVIRONMENT)
     default: Any = json(table["default"], report) if "default" in table else None
     name = table.text("env")
     if name is None:
@@ -77,8 +138,8 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
 
 
 def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:
-    outer = Table(node, report, known={"basic"})
-    table = Table(outer["basic"], report, known=_BASIC)
+    outer = Table(node, report, known={"basic": {}})
+    table = Table(outer["basic"], report, known=grammar.BASIC)
     parts: list[Input] = []
     for name in ("username", "password"):
         if not table.require(name, 'expected a string or { env = "NAME" }'):

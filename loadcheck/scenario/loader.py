@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from loadcheck.documents.document import Node, dotted, grow, merge_tree
 from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
+from loadcheck.scenario.data import read_data, read_users, read_values
 from loadcheck.scenario.inputs import read_inputs
+from loadcheck.scenario.layers import read_layers
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.loads import (
     read_capacity,
@@ -28,25 +31,28 @@ from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.target import read_target
 from loadcheck.scenario.verification import read_overlay, read_verify
 
-_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{grammar.MAX_NAME_LENGTH}}}")
+_NAME = re.compile(grammar.NAME)
 
 
 def load(
     path: str | os.PathLike[str],
     *,
     overrides: Sequence[str] = (),
+    profile: str = "",
     env: Mapping[str, str] = os.environ,
 ) -> Scenario:
     """Read the scenario at ``path``.
 
-    The profile of its workflow lies beneath it: tables merge, scalars and arrays replace, the
-    overlays of both apply. The overrides are put into what comes of that.
+    What it extends lies beneath it, the profile of its service beneath both: tables merge, scalars
+    and arrays replace, the overlays of all apply. One of its own profiles may lie over it. The
+    overrides are put into what comes of that.
 
     Args:
         path: The file, as the user named it: messages call it so, and the paths in it are
             relative to its folder.
         overrides: ``PATH=VALUE`` each, as given to ``--set``: a dotted key (array entries by
             number, from 0) and a TOML value; a bare word is a string.
+        profile: The one of ``[profiles]`` that lies over the rest; "" for none.
         env: Where ``{ env = "NAME" }`` looks.
 
     Raises:
@@ -63,13 +69,13 @@ def load(
         else:
             changes.append(parsed)
     try:
-        own = _with_workflow_table(read(Path(file), file))
+        own = _with_workflow_table(read_layers(file, profile, report))
     except ScenarioError as error:
         raise ScenarioError([*error.problems, *report.problems]) from None
     document = _over_profile(own, changes, folder, report)
     document, misfits = override(document, changes)
     report.problems.extend(misfits)
-    return _scenario(_with_workflow_table(document), file, env, report)
+    return replace(_scenario(_with_workflow_table(document), file, env, report), profile=profile)
 
 
 def restore(
@@ -123,8 +129,10 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)
     limits = read_limits(top)
+    files, values = read_data(top, Path(file).parent), read_values(top)
+    users = read_users(top)
     name, description = _name(top, file), top.text("description") or ""
-    seed = top.whole("seed", least=0, most=grammar.MAX_SEED)
+    seed = top.whole("seed")
     thresholds, capacity = read_thresholds(top), read_capacity(top)
     if report.problems or workflow is None or load is None:
         problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
@@ -149,6 +157,9 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         places=places,
         limits=limits,
         capacity=capacity,
+        files=files,
+        values=values,
+        user_ids=users,
     )
 
 

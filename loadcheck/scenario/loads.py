@@ -32,7 +32,7 @@ from loadcheck.scenario.model import (
 from loadcheck.scenario.reader import Table, found, given, text
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = re.compile(grammar.STAGE_NAME)
 _MODELS = (
     'expected "open" (rate and duration, or stages) or "closed" (concurrency; copies or duration)'
 )
@@ -46,12 +46,12 @@ def read_load(top: Table) -> OpenLoad | ClosedLoad | None:
     table = Table(top["load"], top.report, known=grammar.LOAD)
     if not table.require("model", _MODELS):
         return None
-    match table.choice("model", ("open", "closed")):
+    match table.choice("model"):
         case "open":
-            _refuse(table, grammar.CLOSED_LOAD - grammar.OPEN_LOAD, "closed")
+            _refuse(table, grammar.CLOSED_ONLY, "closed")
             return _open(table)
         case "closed":
-            _refuse(table, grammar.OPEN_LOAD - grammar.CLOSED_LOAD, "open")
+            _refuse(table, grammar.OPEN_ONLY, "open")
             return _closed(table)
         case _:
             return None
@@ -70,11 +70,11 @@ def _open(table: Table) -> OpenLoad:
     stages = _stages(table) if "stages" in table else _constant(table)
     if len(table.report.problems) == before:
         _check_size(table, stages)
-    most = table.whole("max_in_flight", least=1, most=grammar.MAX_IN_FLIGHT)
+    most = table.whole("max_in_flight")
     return OpenLoad(
         stages=stages,
         **given(
-            arrivals=table.choice("arrivals", ("constant", "poisson")),
+            arrivals=table.choice("arrivals"),
             max_in_flight=most,
             **_requests(table, "max_in_flight", most or _MOST_IN_FLIGHT),
         ),
@@ -131,7 +131,7 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
         table.require("rate", "expected rate, ramp_to or both")
     duration_s = table.duration("duration") or 0.0
     before = earlier[-1].end_rate if earlier else 0.0
-    start, end = table.rate("rate", zero=True), table.rate("ramp_to", zero=True)
+    start, end = table.rate("rate"), table.rate("ramp_to")
     rate = before if start is None else start
     return Stage(
         name=name,
@@ -145,10 +145,10 @@ def _closed(table: Table) -> ClosedLoad:
     table.require("concurrency", "expected how many copies are in flight")
     if "copies" not in table and "duration" not in table:
         table.require("copies", "expected copies, duration or both: whichever ends first")
-    concurrency = table.whole("concurrency", least=1, most=grammar.MAX_IN_FLIGHT)
+    concurrency = table.whole("concurrency")
     return ClosedLoad(
         concurrency=concurrency or 1,
-        copies=table.whole("copies", least=1, most=grammar.MAX_COPIES),
+        copies=table.whole("copies"),
         duration_s=table.duration("duration"),
         **given(**_requests(table, "concurrency", concurrency)),
     )
@@ -156,7 +156,7 @@ def _closed(table: Table) -> ClosedLoad:
 
 def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]:
     """Read what copies send in how many requests, over how many connections, from where."""
-    together = table.whole("copies_per_request", least=1, most=grammar.MAX_COPIES_PER_REQUEST)
+    together = table.whole("copies_per_request")
     if together is not None and in_flight is not None and together > in_flight:
         remedy = f"a request of {together:,} copies needs as many in flight: raise {bound}"
         if bound in table:
@@ -165,11 +165,9 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]
             message = f"is more than {bound} ({in_flight:,})"
             table.report.add(table["copies_per_request"], message, remedy)
     return {
-        "events_per_copy": table.whole(
-            "events_per_copy", least=1, most=grammar.MAX_EVENTS_PER_COPY
-        ),
+        "events_per_copy": table.whole("events_per_copy"),
         "copies_per_request": together,
-        "preconnect": table.whole("preconnect", least=0, most=grammar.MAX_IN_FLIGHT),
+        "preconnect": table.whole("preconnect"),
         "workers": _workers(table),
         "prefixes": _prefixes(table),
     }
@@ -185,7 +183,7 @@ def _workers(table: Table) -> int | None:
             expected = f'expected a whole number from 1 to {grammar.MAX_WORKERS:,}, or "auto"'
             table.report.add(node, f"found {found(node)}", expected)
         return 0
-    return table.whole("workers", least=1, most=grammar.MAX_WORKERS)
+    return table.whole("workers")
 
 
 def _prefixes(table: Table) -> tuple[str, ...] | None:
@@ -206,7 +204,7 @@ def _prefixes(table: Table) -> tuple[str, ...] | None:
     return tuple(prefixes) or None
 
 
-_RETRIED = re.compile(r"timeout|connection|[1-5](?:xx|[0-9][0-9])")
+_RETRIED = re.compile(grammar.RETRIED)
 
 
 def read_retry(top: Table) -> Retry:
@@ -214,8 +212,8 @@ def read_retry(top: Table) -> Retry:
     table = top.table("retry", grammar.RETRY)
     if table is None:
         return Retry()
-    backoff_s = table.duration("backoff", zero=True)
-    max_backoff_s = table.duration("max_backoff", zero=True)
+    backoff_s = table.duration("backoff")
+    max_backoff_s = table.duration("max_backoff")
     if backoff_s is not None and max_backoff_s is not None and backoff_s > max_backoff_s:
         remedy = "the first wait is longer than the longest"
         table.report.contradiction(table["backoff"], table["max_backoff"], remedy)
@@ -225,7 +223,7 @@ def read_retry(top: Table) -> Retry:
         backoff_s = min(Retry().backoff_s, max_backoff_s)
     return Retry(
         **given(
-            attempts=table.whole("attempts", least=1, most=grammar.MAX_ATTEMPTS),
+            attempts=table.whole("attempts"),
             backoff_s=backoff_s,
             max_backoff_s=max_backoff_s,
             on=_retried(table),
@@ -267,7 +265,7 @@ def read_timeouts(top: Table) -> Timeouts:
             write_s=parts["write"],
             read_s=parts["read"],
             max_idle_s=table.duration("max_idle"),
-            drain_s=table.duration("drain", zero=True),
+            drain_s=table.duration("drain"),
         )
     )
 
@@ -294,10 +292,10 @@ def read_capacity(top: Table) -> Capacity:
             precision=_precision(table),
             climb=_climb(table),
             probe_s=table.duration("probe"),
-            warmup_s=table.duration("warmup", zero=True),
-            recovery_s=table.duration("recovery", zero=True),
-            samples=table.whole("samples", least=1, most=grammar.MAX_COPIES),
-            probes=table.whole("probes", least=1, most=grammar.MAX_PROBES),
+            warmup_s=table.duration("warmup"),
+            recovery_s=table.duration("recovery"),
+            samples=table.whole("samples"),
+            probes=table.whole("probes"),
         ),
     )
 
@@ -379,7 +377,7 @@ def read_limits(top: Table) -> Mapping[str, Limit]:
         if not entry.entries:
             table.report.add(node, "limits nothing", "expected concurrency, rate or both")
         limits[step] = Limit(
-            concurrency=entry.whole("concurrency", least=1, most=grammar.MAX_IN_FLIGHT),
+            concurrency=entry.whole("concurrency"),
             rate=entry.rate("rate"),
         )
     return limits
@@ -399,7 +397,7 @@ def _threshold(node: Node, top: Table) -> Threshold | None:
     table = Table(node, top.report, known=grammar.THRESHOLD)
     table.require("check", 'expected what must hold, e.g. check = "error_rate < 1%"')
     check, abort = table.text("check"), table.flag("abort")
-    grace_s = table.duration("grace", zero=True)
+    grace_s = table.duration("grace")
     if "grace" in table and not abort:
         table.report.add(table["grace"], "without abort = true", "grace delays nothing else")
     return None if check is None else Threshold(check=check, **given(abort=abort, grace_s=grace_s))

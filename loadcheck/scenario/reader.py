@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date, datetime, time
 from typing import Any
 
@@ -12,6 +12,7 @@ from loadcheck.documents.durations import format_duration, parse_duration
 from loadcheck.documents.toml import nearest
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
+from loadcheck.scenario.shapes import MAX_DURATION_S, MAX_RATE, Keys, Shape, bounds, zero_allowed
 
 _SHOWN_LENGTH = 40
 _BEYOND_64_BITS = 2**64
@@ -33,9 +34,9 @@ class Report:
     def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
         """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
         homes = [table for table, keys in grammar.TABLES.items() if name in keys]
-        if name in grammar.TOP and valid != grammar.TOP:
+        if name in grammar.TOP and valid is not grammar.TOP:
             remedy = "it belongs at the top, above the first [table]"
-        elif len(homes) == 1 and not grammar.TABLES[homes[0]] <= set(valid):
+        elif len(homes) == 1 and not grammar.TABLES[homes[0]].keys() <= set(valid):
             remedy = f"it belongs in [{homes[0]}]"
         else:
             remedy = did_you_mean(name, valid)
@@ -56,15 +57,20 @@ class Table:
     Every getter returns None for a key that is absent or was reported.
     """
 
-    def __init__(self, node: Node, report: Report, *, known: Collection[str] | None) -> None:
-        """Report unknown keys, unless any is allowed (``known`` is None), and a value of no table.
+    def __init__(
+        self, node: Node, report: Report, *, known: Keys | None, free: bool = False
+    ) -> None:
+        """Report unknown keys, unless others are allowed, and a value of no table.
 
         Args:
             node: The table.
             report: Takes the problems.
-            known: The keys that mean something here.
+            known: The keys that mean something here, and what each takes; None: those that the
+                user has named.
+            free: Whether there may be others.
         """
         self.node = node
+        self.known = known or {}
         self.report = report
         self.entries: dict[str, Node] = {}
         if isinstance(node.value, dict):
@@ -72,7 +78,7 @@ class Table:
         else:
             report.add(node, f"found {found(node)}", "expected a table")
         for name, entry in self.entries.items():
-            if known is not None and name not in known:
+            if known is not None and not free and name not in known:
                 report.unknown(entry, name, known)
 
     def __contains__(self, name: str) -> bool:
@@ -91,17 +97,21 @@ class Table:
             self.report.add(self.node, f'"{name}" is missing', expected)
         return name in self.entries
 
+    def shape(self, name: str) -> Shape:
+        """Return what ``name`` takes."""
+        return self.known[name]
+
     def text(self, name: str) -> str | None:
         """Return a string that is not empty."""
         node = self.get(name)
         return None if node is None else text(node, self.report)
 
-    def choice(self, name: str, words: Iterable[str]) -> Any:
-        """Return one of ``words``."""
+    def choice(self, name: str) -> Any:
+        """Return one of the words that the key takes."""
         node = self.get(name)
         if node is None:
             return None
-        words = tuple(words)
+        words = self.shape(name)["enum"]
         if isinstance(node.value, str) and node.value in words:
             return node.value
         near = nearest(node.value, words) if isinstance(node.value, str) else ""
@@ -119,26 +129,28 @@ class Table:
         self.report.add(node, f"found {found(node)}", "expected true or false")
         return None
 
-    def rate(self, name: str, *, zero: bool = False) -> float | None:
-        """Return copies per second, greater than 0, or 0 where ``zero`` allows it."""
+    def rate(self, name: str) -> float | None:
+        """Return copies per second, greater than 0, or 0 where the key allows it."""
         node = self.get(name)
         if node is None:
             return None
+        zero = zero_allowed(self.shape(name))
         number = _number(node)
-        if number is not None and 0 <= number <= grammar.MAX_RATE and (zero or number > 0):
+        if number is not None and 0 <= number <= MAX_RATE and (zero or number > 0):
             return float(number)
         expected = (
             f"expected a number of copies per second, {'0 or more' if zero else 'greater than 0'}"
-            f" and at most {grammar.MAX_RATE:,}"
+            f" and at most {MAX_RATE:,}"
         )
         self.report.add(node, f"found {found(node)}", expected)
         return None
 
-    def whole(self, name: str, *, least: int, most: int) -> int | None:
-        """Return an integer from ``least`` to ``most``; ``1e6`` counts as one."""
+    def whole(self, name: str) -> int | None:
+        """Return an integer within the bounds of the key; ``1e6`` counts as one."""
         node = self.get(name)
         if node is None:
             return None
+        least, most = bounds(self.shape(name))
         number = _number(node)
         if number is not None and least <= number <= most and number == int(number):
             return int(number)
@@ -146,11 +158,12 @@ class Table:
         self.report.add(node, f"found {found(node)}", expected)
         return None
 
-    def duration(self, name: str, *, zero: bool = False) -> float | None:
+    def duration(self, name: str) -> float | None:
         """Return seconds, from a duration ("1h30m") or a number of seconds."""
         node = self.get(name)
         if node is None:
             return None
+        zero = zero_allowed(self.shape(name))
         seconds: float | None
         if isinstance(node.value, str):
             try:
@@ -159,11 +172,11 @@ class Table:
                 seconds = None
         else:
             seconds = _number(node)
-        if seconds is not None and 0 <= seconds <= grammar.MAX_DURATION_S and (zero or seconds > 0):
+        if seconds is not None and 0 <= seconds <= MAX_DURATION_S and (zero or seconds > 0):
             return float(seconds)
         expected = 'expected a duration such as "500ms", "5s", "2m" or "1h30m"'
         if seconds is not None:
-            most = format_duration(grammar.MAX_DURATION_S)
+            most = format_duration(MAX_DURATION_S)
             expected += f", {'0s or more' if zero else 'more than 0s'} and at most {most}"
         self.report.add(node, f"found {found(node)}", expected)
         return None
@@ -178,12 +191,12 @@ class Table:
         self.report.add(node, f"found {found(node)}", f"expected an array of {of}")
         return None
 
-    def table(self, name: str, known: Collection[str] | None) -> Table | None:
+    def table(self, name: str, known: Keys | None) -> Table | None:
         """Return the table at ``name``."""
         node = self.get(name)
         return None if node is None else Table(node, self.report, known=known)
 
-    def tables(self, name: str, known: Collection[str]) -> list[Table] | None:
+    def tables(self, name: str, known: Keys) -> list[Table] | None:
         """Return the tables in the array at ``name``."""
         entries = self.array(name, "tables")
         if entries is None:

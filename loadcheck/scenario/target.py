@@ -28,10 +28,10 @@ def read_target(top: Table, folder: Path) -> Target:
         top: The scenario.
         folder: The scenario's own, which relative paths start from.
     """
-    table = top.table("target", None)
-    if table is None:
+    if "target" not in top:
         return Target(kind="emulator")
-    kind = table.choice("kind", ("emulator", "live"))
+    table = Table(top["target"], top.report, known=grammar.TARGET, free=True)
+    kind = table.choice("kind")
     rest = {name: node for name, node in table.entries.items() if name not in grammar.TARGET}
     if kind == "live":
         for name, node in rest.items():
@@ -54,9 +54,9 @@ def read_target(top: Table, folder: Path) -> Target:
         servers=_servers(servers, table.report) if servers else {},
         emulator={name: json(node, table.report) for name, node in rest.items()},
         **given(
-            transport=table.choice("transport", ("wire", "httpx")),
+            transport=table.choice("transport"),
             tls=_tls(table, folder),
-            compress=table.choice("compress", ("none", "gzip")),
+            compress=table.choice("compress"),
             proxy=_url(table["proxy"], table.report, _PROXY_SECRETS) if "proxy" in table else None,
             http2=table.flag("http2"),
             redirects=table.flag("redirects"),

@@ -6,6 +6,7 @@ import re
 
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
+from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import (
     Batch,
     Budget,
@@ -19,12 +20,11 @@ from loadcheck.scenario.model import (
 )
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
 
-_POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 section 3
-_AT = re.compile(rf"body#{_POINTER}|query\.[^#]+(?:#{_POINTER})?|(?:header|path|cookie)\.[^#]+")
-_BODY = re.compile(rf"body#{_POINTER}")
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
-_INPUT = re.compile(r"\$inputs\.[^.#\s]+")
-_BENEATH = re.compile(_POINTER)
+_AT = re.compile(grammar.AT)
+_BODY = re.compile(grammar.BODY)
+_USER = re.compile(grammar.USER)
+_PERCENT = re.compile(grammar.PERCENT)
+_BENEATH = re.compile(grammar.BENEATH)
 _PARTITION = "{$partition}"
 _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
@@ -57,7 +57,7 @@ def read_verify(top: Table) -> Verify:
     return Verify(
         **given(
             enabled=table.flag("enabled"),
-            query=table.choice("query", ("after", "each")),
+            query=table.choice("query"),
             ingest=table.text("ingest"),
             step=step,
             acknowledged=table.text("acknowledged"),
@@ -68,14 +68,14 @@ def read_verify(top: Table) -> Verify:
             localize=_localize(table),
             approximate=_approximate(table),
             absent=_absent(table),
-            partitions=table.whole("partitions", least=1, most=grammar.MAX_PARTITIONS),
+            partitions=table.whole("partitions"),
             split=_split(table, step or ""),
             budget=_budget(table),
             export=_export(table),
             repeat=_repeat(table),
             batch=_batch(table),
             bypass=_observer_edits(table, "bypass", step or ""),
-            cache=table.choice("cache", ("bypass", "respect")),
+            cache=table.choice("cache"),
             every_s=table.duration("every"),
             quiet_s=quiet_s,
             deadline_s=deadline_s,
@@ -86,7 +86,7 @@ def read_verify(top: Table) -> Verify:
 
 def _user(verify: Table) -> str | None:
     user = verify.text("user")
-    if user is not None and not _BODY.fullmatch(user) and not _INPUT.fullmatch(user):
+    if user is not None and not _USER.fullmatch(user):
         expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
         verify.report.add(verify["user"], f"found {found(verify['user'])}", expected)
     return user
@@ -134,8 +134,8 @@ def _approximate(verify: Table) -> float | None:
     node = verify.get("approximate")
     if node is None:
         return None
-    if isinstance(node.value, str) and (match := _PERCENT.fullmatch(node.value)):
-        share = float(match[1]) / 100
+    if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
+        share = float(node.value.rstrip("% ")) / 100
         if 0 < share <= grammar.MAX_ERROR:
             return share
     expected = f'expected a percentage above 0 and up to {100 * grammar.MAX_ERROR:g}, e.g. "1%"'
@@ -177,7 +177,7 @@ def _split(verify: Table, step: str) -> Split | None:
     return Split(
         labels=table.text("labels") or "",
         values=table.text("values") or "",
-        limit=table.whole("limit", least=2, most=grammar.MAX_ROWS) or 2,
+        limit=table.whole("limit") or 2,
         tag=edits["tag"],
         overlay=edits["overlay"],
     )
@@ -193,13 +193,12 @@ def _budget(verify: Table) -> Budget | None:
         return None
     table.require("cost", "expected what all queries of a window may cost together")
     table.require("window", 'expected the length of the window, e.g. "5m"')
-    most = grammar.MAX_COST
     return Budget(
-        cost=table.whole("cost", least=1, most=most) or 1,
+        cost=table.whole("cost") or 1,
         window_s=table.duration("window") or 1.0,
         **given(
-            plain=table.whole("plain", least=0, most=most),
-            split=table.whole("split", least=0, most=most),
+            plain=table.whole("plain"),
+            split=table.whole("split"),
             per_day=table.flag("per_day"),
         ),
     )
@@ -228,7 +227,7 @@ def _repeat(verify: Table) -> Repeat | None:
         return None
     for name in ("event", "at", "value"):
         table.require(name, "expected where events stand in the ingest step's request")
-    entries = table.tables("overlay", grammar.OBSERVER_EDIT) or []
+    entries = table.tables("overlay", grammar.FURTHER_EDIT) or []
     return Repeat(
         event=table.text("event") or "",
         at=table.text("at") or "",
@@ -270,4 +269,7 @@ def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
 
 
 def _value(node: Node | None, report: Report) -> object:
-    return None if node is None else json(node, report)
+    if node is None:
+        return None
+    check_drawn(node, report)
+    return json(node, report)

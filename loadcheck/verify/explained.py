@@ -26,6 +26,8 @@ CHECKS: Final[Mapping[str, str]] = {
     "aborted": "A threshold with abort = true stopped the load early.",
     "generator": "The load generator must keep up and add no delay of its own that matters; "
     "otherwise the load was not what the scenario asks for.",
+    "shard": "A worker that shares the load must live to its end; what one that was lost had not "
+    "told of may or may not have been sent.",
     "threshold": "An internal error kept a threshold from being judged.",
     "asking": "An internal error interrupted the queries.",
     "load": "An internal error interrupted the load.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -133,6 +133,52 @@ TIMES = ("response_time", "service_time", "failed", "throttled")
 """The distributions of a step: due to done and sent to done of successes, and of failures."""
 _STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
+
+MEANINGS: Mapping[str, str] = {
+    "error_rate": "Share of the finished copies that were rejected or are indeterminate.",
+    "rate": "Copies started per second.",
+    "rate_ratio": "Achieved rate over target rate.",
+    "started": "Copies started.",
+    "skipped": "Copies that fell due and were not started, because too many were in flight.",
+    "acknowledged": "Copies that the service accepted.",
+    "rejected": "Copies that certainly had no effect: refused, or never sent.",
+    "indeterminate": "Copies of which nobody can know whether they took effect.",
+    "retries": "Attempts beyond the first of each copy.",
+    "max_in_flight": "The most copies in flight at once.",
+    "uniques": "Unique users that the service counts.",
+    "lost": "Acknowledged users that are provably missing.",
+    "recovered": "Users that are counted without an acknowledgement.",
+    "unexpected": "Users counted beyond all that can be.",
+    "duplicated": "Events counted more often than they were sent.",
+    "missing_events": "Events that are missing of users who are counted.",
+    "STEP.error_rate": "Share of a step's attempts that failed.",
+    "STEP.rate": "Attempts of a step per second.",
+    "STEP.attempts": "Attempts of a step.",
+    "STEP.succeeded": "Attempts of a step whose success criteria held.",
+    "STEP.p99": "A percentile of a step's response time; also p50, p99.9, max …",
+    "STEP.response_time.p99": "The same, written out: from due to done, of successes.",
+    "STEP.service_time.p99": "From sent to done, of successes.",
+    "STEP.failed.p99": "From sent to done, of attempts that failed.",
+    "STEP.throttled.p99": "From sent to done, of answers 429.",
+    "lateness.p99": "How long after they were due requests were sent.",
+    "dispatch_lag.p99": "How long after they were due copies were started: loadcheck's own delay.",
+    "loop_lag.p99": "How long loadcheck's event loop stood still.",
+    "gc_pauses.p99": "Pauses of Python's garbage collector.",
+    "visible.p99": "From acknowledgement until counted.",
+}
+"""What each metric means; p99 stands for every percentile and for max."""
+
+
+def described() -> Iterator[tuple[str, Kind, Known]]:
+    """Yield every metric: its name as in :data:`MEANINGS`, what it measures, when it is known."""
+    for name, metric in _RUN_METRICS.items():
+        yield name, metric.kind, metric.known
+    for name, kind in _STEP_METRICS.items():
+        yield f"STEP.{name}", kind, Known.MEANWHILE
+    for time in ("", *TIMES):
+        yield ".".join(filter(None, ("STEP", time, "p99"))), Kind.DURATION, Known.MEANWHILE
+    for name, known in OWN_SCOPES.items():
+        yield f"{name}.p99", Kind.DURATION, known
 
 
 def parse_metric(stage: str, name: str, words: MetricNames) -> Metric | Problem:

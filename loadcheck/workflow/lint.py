@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadcheck.documents.document import read_document
-from loadcheck.documents.problems import Report
+from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.description.loader import DescriptionLoader

@@ -8,12 +8,14 @@ from typer.testing import CliRunner
 
 from loadcheck import __version__
 from loadcheck.cli.app import app
+from loadcheck.cli.completion import scenario_keys
 
 COMMANDS = sorted(typer.main.get_group(app).commands)
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert CliRunner().invoke(app, ["--version"]).stdout == f"loadcheck {__version__}\n"
+    for option in ("--version", "-V"):
+        assert CliRunner().invoke(app, [option]).stdout == f"loadcheck {__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,4 +36,37 @@ def test_every_option_and_argument_is_explained() -> None:
 def test_without_a_command_the_help_is_shown() -> None:
     said = CliRunner().invoke(app, [])
     assert "Exit codes" in said.output
-    assert all(name in said.output for name in COMMANDS)
+    commands = typer.main.get_group(app).commands.values()
+    assert all(each.name in said.output for each in commands if not each.hidden and each.name)
+
+
+def test_every_command_has_an_example() -> None:
+    for name, command in typer.main.get_group(app).commands.items():
+        if not command.hidden:
+            assert f"loadcheck {name}" in (command.epilog or ""), name
+
+
+def test_commands_stand_in_order_of_use() -> None:
+    shown = [
+        name for name, command in typer.main.get_group(app).commands.items() if not command.hidden
+    ]
+    assert shown.index("init") < shown.index("check") < shown.index("run") < shown.index("show")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("", {"load.", "target.", "thresholds=", "seed="}),
+        ("lo", {"load."}),
+        ("load.", {"load.rate=", "load.model=", "load.stages="}),
+        ("load.stages.0.r", {"load.stages.0.rate=", "load.stages.0.ramp_to="}),
+        ("verify.dead", {"verify.deadline="}),
+        ("nothing", set()),
+    ],
+)
+def test_keys_of_set_are_completed(typed: str, offered: set[str]) -> None:
+    found = scenario_keys(typed)
+    assert offered <= set(found)
+    assert all(key.startswith(typed) for key in found)
+    if not offered:
+        assert not found

@@ -112,14 +112,16 @@ def test_nothing_is_written_over(begin: Init) -> None:
     assert begin.names() == ["my api.yml", "shop"]
 
 
-@pytest.mark.parametrize("into", ["new/deep/folder", "there"])
+@pytest.mark.parametrize("into", ["new/deep/folder", "there", ".", "there/..", "link"])
 def test_a_file_is_referred_to_where_it_is(begin: Init, into: str) -> None:
     _shop_file(begin.folder)
     (begin.folder / "there").mkdir()
+    (begin.folder / "link").symlink_to("there")
     said = begin(openapi="my api.yml", into=Path(into), name="first")
-    assert said.endswith(f"loadcheck run {into}/first.toml\n")
-    assert begin.names(into) == [".env.example", "first.arazzo.yml", "first.toml"]
-    shown = preview(load(Path(into) / "first.toml"))
+    assert said.endswith(f"loadcheck run {Path(into) / 'first.toml'}\n")
+    written = {".env.example", "first.arazzo.yml", "first.toml"}
+    assert set(begin.names(into)) - {"my api.yml", "there", "link"} == written
+    shown = preview(load(Path(into) / "first.toml"))  # finds the description, too
     assert shown["first_request"]["url"] == "http://127.0.0.1:9/v1/events"
 
 
@@ -223,6 +225,7 @@ def test_on_a_terminal_it_asks(loadcheck: Loadcheck) -> None:
     assert "operationId: createEvent2" in text
 
 
+@pytest.mark.long
 def test_on_a_terminal_it_takes_curl_lines(loadcheck: Loadcheck) -> None:
     lines = (
         "",

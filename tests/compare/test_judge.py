@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.compare import figures
-from loadcheck.compare.bootstrap import Spread
+from loadcheck.compare.bootstrap import Spread, two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge, runs_needed
-from loadcheck.compare.student import two_sided
 from loadcheck.result.schema_comparison import Change
 
 P50 = figures.time_of_step("up", "response_time", "p50")
@@ -204,7 +203,7 @@ def test_what_a_run_does_not_tell_is_unsure_and_says_why() -> None:
 
 def test_what_runs_tell_in_different_ways_is_unsure() -> None:
     judged = one(P50, times(20), Bounds(lower=0, upper=0))
-    assert (judged.word, judged.why) == (Change.UNSURE, "the runs tell it in different ways")
+    assert (judged.word, judged.why) == (Change.UNSURE, "the runs report it in different ways")
 
 
 def test_a_time_of_nothing_is_compared_by_sums() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.compare.student import two_sided
+from loadcheck.compare.bootstrap import two_sided
 
 # from the usual tables
 TABLE = [

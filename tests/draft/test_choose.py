@@ -334,6 +334,30 @@ def test_a_wish_that_names_nothing(api: Api, wishes: Wishes, says: str) -> None:
     assert says in str(up.value)
 
 
+@pytest.mark.parametrize("schema", [{}, {"type": "object"}])
+def test_an_answer_that_is_not_described_is_asked_about(api: Api, schema: Any) -> None:
+    # as FastAPI writes it for a function without a response model
+    paths = {
+        "/events": {"post": EVENTS["post"] | {"operationId": "add_event_events_post"}},
+        "/": {"get": answers(schema) | {"operationId": "root__get"}},
+        "/count": {
+            "get": {
+                "operationId": "count_users_count_get",
+                "parameters": [
+                    parameter("run", anyOf=[{"type": "string"}, {"type": "null"}], title="Run")
+                ],
+                **answers(schema),
+            }
+        },
+    }
+    with pytest.raises(UndecidedError, match="--uniques /path/to/number") as up:
+        api(paths)
+    assert "the answer of count_users_count_get (GET /count) is not described" in str(up.value)
+    draft = api(paths, Wishes(uniques="/n"))
+    assert chosen(draft)[2:] == ("GET /count", "query.run", "$response.body#/n")
+    assert step(draft, 0)["stepId"] == "add_event_events_post"
+
+
 def test_a_service_that_cannot_filter_is_told(api: Api) -> None:
     draft = api({"/events": EVENTS, "/count": {"get": answers(NUMBER)}})
     assert chosen(draft)[3] is None
@@ -447,3 +471,46 @@ def test_what_is_no_description(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "x.yml").write_text(text)
     with pytest.raises(Exception, match=says):
         read_api(str(tmp_path / "x.yml"), consent=False)
+
+
+def test_a_large_description_whose_schemas_hold_each_other_is_read_in_bounds(api: Api) -> None:
+    count = 60
+    schemas = {
+        f"S{index}": {
+            "type": "object",
+            "properties": {
+                f"p{way}": {"$ref": f"#/components/schemas/S{(index * way + way) % count}"}
+                for way in range(1, 12)
+            },
+        }
+        for index in range(count)
+    }
+    paths: dict[str, Any] = {
+        f"/things/{index}": {"get": answers({"$ref": f"#/components/schemas/S{index}"})}
+        for index in range(count)
+    }
+    draft = api({**paths, "/events": EVENTS, "/count": COUNT}, components={"schemas": schemas})
+    assert chosen(draft)[2] == "GET /count"
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "", "x" * 41])
+def test_a_name_that_is_no_file_name(api: Api, name: str) -> None:
+    api({"/events": EVENTS, "/count": COUNT})
+    source = read_api(str(api.folder / "api.yml"), consent=False)
+    with pytest.raises(DraftError, match="--name: found"):
+        from_description(source, "api.yml", Wishes(), into=None, name=name)
+
+
+@pytest.mark.parametrize(
+    ("title", "file", "variable"),
+    [("1 Shop", "1-shop.toml", "API_1_SHOP_TOKEN"), ("Событие", "api.toml", "API_TOKEN")],
+)
+def test_titles_of_all_kinds(api: Api, title: str, file: str, variable: str) -> None:
+    draft = api(
+        {"/events": EVENTS, "/count": COUNT},
+        info={"title": title, "version": "1"},
+        components={"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        security=[{"key": []}],
+    )
+    assert draft.scenario == file
+    assert list(draft.variables) == [variable]

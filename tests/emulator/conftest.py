@@ -18,8 +18,8 @@ from anyio.from_thread import start_blocking_portal
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import parse
 from loadcheck.emulator.control import Control
-from loadcheck.emulator.http.message import Answer, Request
 from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.message import Answer, Request
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 

@@ -16,8 +16,8 @@ import httpx
 import orjson
 import pytest
 
+from loadcheck.emulator import config
 from loadcheck.emulator.config.faults import KINDS
-from loadcheck.emulator.config.parse import _KEYS
 from loadcheck.emulator.journal import Journal
 
 COMMAND = [sys.executable, "-m", "loadcheck", "emulate", "--port", "0"]
@@ -131,7 +131,7 @@ def test_the_help_names_every_key_and_every_fault() -> None:
     command = [sys.executable, "-m", "loadcheck", "emulate", "--help"]
     told = subprocess.check_output(command, text=True, env={**os.environ, "COLUMNS": "100"})
     words = set(re.findall(r"\w+", told))
-    assert words >= {*_KEYS, *KINDS}
+    assert words >= {*config.KEYS, *KINDS}
 
 
 def test_a_port_that_is_in_use_is_told() -> None:

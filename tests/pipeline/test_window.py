@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadcheck.emulator.config import parse
-from loadcheck.emulator.http.message import Request
+from loadcheck.emulator.message import Request
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.pipeline.run import execute

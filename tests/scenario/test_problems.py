@@ -38,8 +38,9 @@ DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amp
         ("nmae = 1", 'nmae: unknown key; did you mean "name"?'),
         ("rate = 1", "rate: unknown key; it belongs in [load]"),
         ("attempts = 1", "attempts: unknown key; it belongs in [retry]"),
-        ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, description, inputs, limits, '
-         "load, name, overlay, retry, seed, target, thresholds, timeouts, verify, workflow")),
+        ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, data, description, extends, '
+         "inputs, limits, load, name, overlay, profiles, retry, seed, target, thresholds, "
+         "timeouts, values, verify, workflow")),
         ("name = 5", f"name: found 5; {TEXT}"),
         ('name = ""', f"name: found an empty string; {TEXT}"),
         ('name = "a b"', f'name: found the string "a b"; {NAME}'),

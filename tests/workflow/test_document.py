@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadcheck
-from loadcheck.documents import yaml as composer
 from loadcheck.documents.builder import MAX_DEPTH
 from loadcheck.documents.document import MAX_BYTES, Document, parse_document, read_document
+from loadcheck.documents.formats import events
 from loadcheck.errors import WorkflowError
 
 
@@ -241,5 +241,5 @@ def _events(text: str, *, native: bool) -> list[tuple[Any, ...]]:
             getattr(event, "anchor", None),
             bool(getattr(event, "style", None)),
         )
-        for event in composer.events(text, native=native)
+        for event in events(text, native=native)
     ]

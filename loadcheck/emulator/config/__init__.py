@@ -1,4 +1,4 @@
-"""What the emulator can be told: mappings (TOML, JSON) parsed into frozen values.
+"""The configuration of the emulator: mappings (TOML, JSON) parsed into frozen values.
 
 All keys, as they stand under ``[target]`` of a scenario or in the file of ``loadcheck emulate
 --config``; every one may be left out. Durations are texts such as "500ms" or numbers of seconds.
@@ -46,6 +46,7 @@ The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. Whom on
 from __future__ import annotations
 
 from loadcheck.emulator.config.faults import ConfigError, ConfigProblem
+from loadcheck.emulator.config.keys import KEYS
 from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
@@ -55,6 +56,7 @@ from loadcheck.emulator.config.model import (
 from loadcheck.emulator.config.parse import parse, parse_faults
 
 __all__ = [
+    "KEYS",
     "ConfigError",
     "ConfigProblem",
     "DelayDistribution",

@@ -1,4 +1,4 @@
-"""``[faults]``: which ways to misbehave there are, and how each is told whom to hit.
+"""``[faults]``: which kinds of faults there are, and how each selects what it hits.
 
 Typed reading of a mapping that collects every problem instead of stopping at the first.
 
@@ -204,10 +204,10 @@ class Kind:
     Attributes:
         does: What it does, for the status page.
         subject: What its selection counts; "time" means that only a window makes sense.
-        on: What it hits unless told otherwise; None: not to be chosen.
-        status: The HTTP status unless told otherwise; 0: none.
-        delay_ms: The delay unless told otherwise; None: none.
-        number: The number it takes, unless told otherwise; None: none.
+        on: What it hits unless configured otherwise; None: not to be chosen.
+        status: The HTTP status unless configured otherwise; 0: none.
+        delay_ms: The delay unless configured otherwise; None: none.
+        number: The number it takes, unless configured otherwise; None: none.
         number_key: What that number is called.
     """
 
@@ -279,8 +279,8 @@ KINDS: Mapping[str, Kind] = {
     "stale_cache": Kind(does="answers queries with the first result it gave", subject="time"),
 }
 
-_SELECTION = {"rate", "count", "among", "first", "after", "lasting", "every"}
-_WINDOW = {"after", "lasting", "every"}
+SELECTION = {"rate", "count", "among", "first", "after", "lasting", "every"}
+WINDOW = {"after", "lasting", "every"}
 
 
 def read_faults(top: Reader, seed: int) -> tuple[Fault, ...]:
@@ -311,7 +311,7 @@ def _entries(table: Reader, name: str) -> Iterator[Reader]:
 
 def _fault(table: Reader, name: str, seed: int, number: int) -> Fault:
     kind = KINDS[name]
-    known = {"seed"} | (_WINDOW if kind.subject == "time" else _SELECTION)
+    known = {"seed"} | (WINDOW if kind.subject == "time" else SELECTION)
     known |= {"on"} if kind.on else set()
     known |= {"status"} if kind.status else set()
     known |= {"delay"} if kind.delay_ms is not None else set()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from loadcheck.emulator.config.faults import ConfigError, Reader, read_delay, read_faults
+from loadcheck.emulator.config.keys import KEYS
 from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
@@ -118,27 +119,6 @@ def _changed(top: Reader, key: str, limits: _Table) -> _Table:
     return dataclasses.replace(limits, **changes)
 
 
-_KEYS = (
-    "api_key",
-    "secret_key",
-    "seed",
-    "visibility_delay",
-    "time_zone",
-    "limits",
-    "cache",
-    "short_ids",
-    "empty_result",
-    "blocked_event_types",
-    "inactive_event_types",
-    "custom_events",
-    "silenced_devices",
-    "export_lag",
-    "block_bots",
-    "capacity",
-    "faults",
-)
-
-
 def parse(table: Mapping[str, Any]) -> EmulatorConfig:
     """Check a configuration and fill in what it leaves out.
 
@@ -146,7 +126,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         ConfigError: Something in it cannot be used; it holds every problem.
     """
     top = Reader(table)
-    top.only(_KEYS)
+    top.only(KEYS)
     seed = top.integer("seed", 0)
     limits_name, httpapi, batch, queries, taxonomy = read_limits(top)
     default_cache = "documented" if limits_name.startswith("documented") else "off"

@@ -16,12 +16,12 @@ from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.config.model import UploadLimits
 from loadcheck.emulator.faults import Injector
-from loadcheck.emulator.http.message import Answer, Request
-from loadcheck.emulator.http.protocol import MAX_BODY_BYTES
 from loadcheck.emulator.ingest import check as refusal
 from loadcheck.emulator.ingest.check import MIN_ID_LENGTH, check_events
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.throttle import PropertyUpdates, Throttle
+from loadcheck.emulator.message import Answer, Request
+from loadcheck.emulator.protocol import MAX_BODY_BYTES
 
 _GZIP = 16 + zlib.MAX_WBITS
 

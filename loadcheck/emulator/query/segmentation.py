@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.faults import Injector
-from loadcheck.emulator.http.message import Answer, Request, json_answer
+from loadcheck.emulator.message import Answer, Request, json_answer
 from loadcheck.emulator.query.count import Chart, Counter
 from loadcheck.emulator.query.dashboard import Budget, parameters
 from loadcheck.emulator.query.parameters import Axis, Segmentation, axis, read_segmentation, zone
@@ -184,7 +184,7 @@ class SegmentationEndpoint:
 def _answer(
     query: Segmentation, content: dict[str, Any], computed_ms: int, now_ms: int, *, cached: bool
 ) -> Answer:
-    """Return the answer with what saved charts tell of their making [U-obs]."""
+    """Return the answer with what saved charts say about their making [U-obs]."""
     return json_answer(
         200,
         content

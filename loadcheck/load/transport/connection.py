@@ -14,13 +14,14 @@ from loadcheck.load.transport.coding import CodingError, Encode, decode
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
+    CUT_OFF,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     RESTED_NS,
     TransportSettings,
+    cut_off,
     kept_s,
 )
-from loadcheck.load.transport.tls import CUT_OFF, cut_off
 from loadcheck.workflow.exchange import (
     Exchange,
     Failure,
@@ -468,7 +469,7 @@ class Connection(asyncio.Protocol):
         self._fail(Failure.LOST, f"no complete answer: {how}")
 
     def _rested(self) -> bool:
-        """Tell whether the connection had been idle when the request under way was written."""
+        """Return whether the connection had been idle when the request under way was written."""
         return bool(self.idle_since_ns) and self.sent_ns - self.idle_since_ns >= RESTED_NS
 
     def _repeated(self) -> bool:

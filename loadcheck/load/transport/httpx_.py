@@ -25,10 +25,10 @@ from loadcheck.load.transport.settings import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     TransportSettings,
+    client_context,
     kept_s,
 )
 from loadcheck.load.transport.streams import Attempt, Streams, current
-from loadcheck.load.transport.tls import client_context
 from loadcheck.scenario.model import Timeouts
 from loadcheck.workflow.exchange import (
     NEVER_SENT,
@@ -205,7 +205,7 @@ class HttpxTransport:
 
 
 def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
-    """Tell whether a connection that had been idle was closed without an answer to a request.
+    """Return whether a connection that had been idle was closed without an answer to a request.
 
     A 408 that ends such a connection was said to its idleness, and not to the request.
     """
@@ -216,7 +216,7 @@ def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
 
 
 def _unprocessed(error: Exception, stream_id: int) -> bool:
-    """Tell whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
+    """Return whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
     told = _told_by_server(error)
     if isinstance(told, h2.events.ConnectionTerminated):
         return stream_id > (told.last_stream_id or 0)

@@ -17,8 +17,7 @@ from loadcheck.load.transport.coding import encode_gzip, encode_plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import failure_of, in_words
-from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings, client_context
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 

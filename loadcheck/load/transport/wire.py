@@ -110,7 +110,7 @@ class WireTransport:
         return pool
 
     def _repeat(self, request: Request) -> bool:
-        """Tell whether a second sending can do no harm; count it."""
+        """Return whether a second sending can do no harm; count it."""
         if request.step not in self._settings.repeatable:
             return False
         self.stale_retries += 1

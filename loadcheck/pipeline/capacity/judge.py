@@ -23,6 +23,10 @@ FALLS_BEHIND = "keeps up"
 """The name of the check."""
 GENERATOR = "generator"
 EVIDENCE = "evidence"
+WORKER = "worker"
+"""One worker could not keep up while others could have sent more."""
+_SATURATED_CPU, _SATURATED_LAG_MS = 0.85, 5.0
+"""Of a core, and of its event loop's lag, from which on a worker has no more to give."""
 
 _BEHIND = 0.01
 """Of the rate, by which the copies under way grow in a second if the target does not keep up."""
@@ -132,7 +136,7 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         or short
         or any(finding.check == GENERATOR for finding in finished.judgement.findings)
     ):
-        return said(ProbeVerdict.UNPROVEN, GENERATOR, close=not short)
+        return said(ProbeVerdict.UNPROVEN, _limit(finished), close=not short)
     unknown = [each for each in finished.judgement.judged if each.verdict is Verdict.UNKNOWN]
     if unknown or (
         probing.scenario.verify.enabled and finished.judgement.consistent is not Verdict.PASS
@@ -140,7 +144,7 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         because = unknown[0].threshold.check if unknown else EVIDENCE
         if any(j.measured is not None and j.threshold.metric.scope != "visible" for j in unknown):
             # nothing but our own part in a figure of the load leaves it open
-            because = GENERATOR
+            because = _limit(finished)
         return said(ProbeVerdict.UNPROVEN, because, close=True)
     near = any(
         each.threshold.metric.kind is Kind.DURATION
@@ -149,6 +153,18 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         for each in finished.judgement.judged
     )
     return said(ProbeVerdict.HELD, "", close=near)
+
+
+def _limit(finished: CompletedRun) -> str:
+    """Return what was the limit: the generator, where none of its workers could send more."""
+    workers = finished.document["run"].get("workers")
+    shards = [] if workers is None else workers["shards"]
+    saturated = [
+        shard["cpu_s"] > _SATURATED_CPU * shard["watched_s"]
+        or (shard["loop_lag_p99_ms"] or 0) > _SATURATED_LAG_MS
+        for shard in shards
+    ]
+    return WORKER if any(saturated) and not all(saturated) else GENERATOR
 
 
 def grows(levels: Sequence[float]) -> float | None:

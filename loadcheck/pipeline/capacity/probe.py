@@ -69,6 +69,8 @@ class ProbeTemplate:
             stages=stages,
             events_per_copy=given.events_per_copy,
             copies_per_request=given.copies_per_request,
+            workers=given.workers,
+            prefixes=given.prefixes,
         )
 
     def _stages(self, rate: float) -> list[Stage]:

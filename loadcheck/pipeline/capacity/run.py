@@ -116,6 +116,7 @@ async def _search(
         scenario,
         address,
         seed,
+        options.workers,
         consent=options.consent,
         copies=lambda _: scenario.capacity.budget_events,
     )
@@ -130,7 +131,7 @@ async def _search(
                 f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
             )
         )
-    prepare(shared.at(aim.lowest), address, seed, consent=options.consent)
+    prepare(shared.at(aim.lowest), address, seed, options.workers, consent=options.consent)
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
@@ -141,7 +142,7 @@ async def _search(
     capacity = CapacitySearch(shared, aim, writer, options, view)
 
     def compile_probe(rate: float) -> CompiledScenario:
-        return prepare(shared.at(rate), address, seed, consent=options.consent)
+        return prepare(shared.at(rate), address, seed, options.workers, consent=options.consent)
 
     await capacity.save_intent()
     try:
@@ -160,6 +161,8 @@ async def _search(
                     signals=stops,
                     allowance=_allowance(scenario),
                     abort=partial(EarlyFailDetector, alone=alone),
+                    address=address,
+                    workers=options.workers,
                 )
                 await capacity.through(context, compile_probe)
                 around.cancel_scope.cancel()

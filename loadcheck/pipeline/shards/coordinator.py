@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +52,8 @@ _AHEAD_NS: Final = 1_000_000_000
 _ROUND_TRIPS: Final = 10
 _ALIGNED_NS: Final = 100_000_000
 """Clocks that are known no better than this are told of."""
-_MORE_DRAIN_S: Final = 20.0
+_LATE_MS: Final = 10.0
+"""A 99th percentile of the lateness from which on a worker is named, if not all are late."""
 _S: Final = 1_000_000_000
 
 
@@ -196,9 +198,9 @@ class ShardedEngine:
             self.notes.append(
                 f"workers run different versions of Python: {', '.join(sorted(pythons))}"
             )
-        slow = [shard.name for shard in self._shards if (shard.hello.get("nice") or 0) > 0]
+        slow = [s.name for s in self._shards if (s.hello.get("nice") or 0) > os.nice(0)]
         if slow:
-            self.notes.append(f"{', '.join(slow)}: started with a low priority (nice), may be late")
+            self.notes.append(f"{', '.join(slow)}: runs at a lower priority (nice), may be late")
 
     def _check_ready(self, fingerprint: str) -> None:
         problems = []
@@ -501,6 +503,13 @@ class ShardedEngine:
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)
+        late = [(s.name, s.told.lateness_p99_ms or 0.0) for s in self._shards]
+        worst = [f"{name}: {ms:.1f} ms" for name, ms in late if ms > _LATE_MS]
+        if 0 < len(worst) < len(late):
+            self.notes.append(
+                f"of {len(late)} workers {len(worst)} sent late, at the 99th percentile: "
+                f"{', '.join(worst)}; the target is not the reason"
+            )
 
     def told(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""

@@ -108,16 +108,16 @@ class DaskEngine:
             raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
         try:
             self._client = await Client(  # type: ignore[no-untyped-call]
-                self._address, asynchronous=True, timeout=_CONNECT_S, set_as_default=False
+                self._address, asynchronous=True, timeout=_CONNECT_S
             )
-            info = self._client.scheduler_info(n_workers=-1)
+            threads = await self._client.nthreads()
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody answers
             await self.close()
             why = str(error) or type(error).__name__
             message = f"no Dask scheduler answers at {self._address}: {why.splitlines()[0]}"
             remedy = "is it running, of the same version, and are the TLS files of Dask's set?"
             raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
-        self._seats = sorted(info["workers"])
+        self._seats = sorted(threads)
         wanted = len(self._seats) if shards is None else shards
         if not self._seats or wanted > len(self._seats):
             await self.close()

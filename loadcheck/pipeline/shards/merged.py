@@ -273,12 +273,10 @@ def _total(trees: Sequence[Any]) -> Any:  # noqa: PLR0911  # a case for each kin
     if isinstance(first, tuple):
         return tuple(_total(each) for each in zip(*trees, strict=True))
     if isinstance(first, dict):
-        return _merged(trees, _total if _is_tree(first) else min)
+        return _merged(trees, _total)
+    if isinstance(first, str):
+        return min(trees)
     return sum(trees) if isinstance(first, int) else first
-
-
-def _is_tree(held: dict[Any, Any]) -> bool:
-    return any(isinstance(each, Node) for each in held.values())
 
 
 def _merged(dicts: Sequence[dict[Any, Any]], how: Any) -> dict[Any, Any]:

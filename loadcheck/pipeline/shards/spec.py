@@ -11,6 +11,7 @@ from typing import Any
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError, Problem, ScenarioError
+from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
 from loadcheck.load.slices import Slice, share_of, too_few
@@ -146,9 +147,9 @@ class _Names(Mapping[str, str]):
         return len(self._environment)
 
 
-def variables(scenario: Scenario) -> dict[str, str]:
-    """Return the variables of the environment that a scenario reads, with their values."""
-    names = _Names(os.environ)
+def variables(scenario: Scenario, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that a scenario reads, with their values."""
+    names = _Names(environment)
     scenarios.restore(scenario.document, scenario.file, env=names)
     return names.asked
 
@@ -174,15 +175,23 @@ def refuse_too_few(scenario: Scenario, of: int) -> None:
         raise ScenarioError(problems)
 
 
-def fingerprint(prepared: CompiledScenario) -> str:
+def agreed(load: LoadSpec) -> str:
+    """Return what all must understand alike of a load beside its requests."""
+    steps = sorted(load.limits.items())
+    held = (load.load, load.seed, load.ingest, load.observer, load.retry, steps, load.drain_s)
+    return repr((held, sorted(load.stages)))
+
+
+def fingerprint(compiled: CompiledScenario) -> str:
     """Return a hash of what copy 0 sends first, without what is secret: it tells plans apart."""
-    flow = prepared.plan.copy(0, 0, Backoff(Retry(attempts=1), 0))
+    flow = compiled.plan.copy(0, 0, Backoff(Retry(attempts=1), 0))
     request = next(flow, None)
     flow.close()
     if not isinstance(request, Request):
         return ""
-    said = b"\n".join((str(request.origin).encode(), request.head, request.body))
-    for value in sorted(prepared.secrets, key=len, reverse=True):
+    load = agreed(compiled.load).encode()
+    said = b"\n".join((load, str(request.origin).encode(), request.head, request.body))
+    for value in sorted(compiled.secrets, key=len, reverse=True):
         said = said.replace(value.encode(), HIDDEN.encode())
     return hashlib.sha256(said).hexdigest()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadcheck.errors import InputError, Problem
@@ -34,10 +34,12 @@ class Workers:
         scheduler: Address of a Dask scheduler whose workers they run on; None: they are processes
             that we start.
         keep_going: Go on with the others when one is lost.
+        environment: Where the scenario's variables are.
     """
 
     scheduler: str | None = None
     keep_going: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def wanted(self, scenario: Scenario) -> bool:
         """Return whether the load is shared at all."""
@@ -110,7 +112,7 @@ async def open_workers(
     sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
     try:
         refuse_too_few(scenario, number)
-        specs = [spec.message() for spec in _specs(compiled, engine, address, number)]
+        specs = [spec.message() for spec in _specs(compiled, engine, address, number, workers)]
         await sharded.open(specs, fingerprint(compiled))
         yield sharded
     finally:
@@ -118,14 +120,14 @@ async def open_workers(
 
 
 def _specs(
-    compiled: CompiledScenario, engine: Engine, address: Address, number: int
+    compiled: CompiledScenario, engine: Engine, address: Address, number: int, workers: Workers
 ) -> list[ShardSpec]:
     """Return what each worker is told.
 
     Raises:
         InputError: Secrets would travel where others can read them.
     """
-    known = variables(compiled.scenario)
+    known = variables(compiled.scenario, workers.environment)
     if compiled.run.target and not engine.private:
         message = "the credentials of the embedded emulator would travel in the clear"
         remedy = 'take a scheduler on tls://, or target.kind = "live"'
@@ -134,7 +136,7 @@ def _specs(
     return [
         ShardSpec(
             document=compiled.scenario.document,
-            file=compiled.scenario.file,
+            file=str(Path(compiled.scenario.file).absolute()),
             run=compiled.run,
             servers=address.servers,
             seed=compiled.seed,

@@ -1,22 +1,15 @@
-"""The page of one run.
-
-What was run, where and with what.
-
-What was measured of each step, and why attempts failed.
-
-Who is missing or was counted twice, and when they were sent.
-"""
+"""The page of one run: verdict, errors, charts, affected users, steps, scenario and machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Checks, Code, Page, Section, Table, Text, Tile
+from loadcheck.report import words
+from loadcheck.report.page import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, latency, timeline
-from loadcheck.report.view import finding_check
+from loadcheck.report.view import FIGURES, Counted, RunView, run_view
 
 Document = Mapping[str, Any]
 
@@ -65,56 +58,28 @@ def environment_section(document: Document) -> Section:
 
 
 _MAX_REASONS = 20
+_HELD = {"pass": "✓ holds", "fail": "✗ broken", "unknown": "? no evidence"}
 
-Steps = Mapping[str, Mapping[str, Any]]
 
-
-def steps_section(document: Document) -> Section | None:
+def _steps(view: RunView) -> Section | None:
     """Return the section of the steps; None if the run ended before they were summed up."""
-    steps = document.get("steps")
+    steps = view.document.get("steps")
     if not steps:
         return None
-    return Section(
-        name="steps",
-        title="Steps",
-        blocks=[_latencies(steps, document["generator"]), _answers(steps)],
-    )
-
-
-def errors_section(document: Document) -> Section | None:
-    """Return the section of why attempts failed; None if none did."""
-    steps = document.get("steps") or {}
-    failures = _failures(steps)
-    if failures is None:
-        return None
-    examples = [
-        Code(title=f"{name}: first {status} response", text=body)
-        for name, step in steps.items()
-        for status, body in step["examples"].items()
+    names = [
+        *(f"{each.step} {each.kind}" for each in view.times),
+        *(each.kind if " " in each.kind else f"generator {each.kind}" for each in view.own_times),
     ]
-    return Section(name="errors", title="Errors", blocks=[failures, *examples])
-
-
-def _latencies(steps: Steps, generator: Mapping[str, Any]) -> Table:
-    times = [
-        (f"{name} {kind.replace('_', ' ')}", step[kind])
-        for name, step in steps.items()
-        for kind in ("response_time", "service_time", "failed", "throttled")
-    ]
-    times += [
-        (what, generator.get(kind))
-        for kind, what in (("lateness", "generator lateness"), ("loop_lag", "event loop lag"))
-    ]
-    return Table(
-        columns=["", "p50", "p90", "p95", "p99", "p99.9", "max", "samples"],
-        rows=[[what, *_figures(one)] for what, one in times if one and one["count"]],
+    latencies = Table(
+        columns=["", *FIGURES, "samples"],
+        rows=[
+            [name, *each.figures.values(), each.samples]
+            for name, each in zip(names, (*view.times, *view.own_times), strict=True)
+        ],
         note="Response time: from when a copy was due. Service time: from when a request was "
         "sent. Failed requests and 429s are in neither.",
     )
-
-
-def _answers(steps: Steps) -> Table:
-    return Table(
+    answers = Table(
         columns=["step", "response", "attempts"],
         rows=[
             [name, _answer(answer), words.count(number)]
@@ -122,6 +87,7 @@ def _answers(steps: Steps) -> Table:
             for answer, number in step["answers"].items()
         ],
     )
+    return Section(name="steps", title="Steps", blocks=[latencies, answers])
 
 
 def _answer(answer: str) -> Cell:
@@ -130,28 +96,25 @@ def _answer(answer: str) -> Cell:
     return Cell(text=text, role="" if answer[:1] == "2" else "fail")
 
 
-def _failures(steps: Steps) -> Table | None:
-    rows = [
-        [name, words.count(number), reason]
-        for name, step in steps.items()
-        for reason, number in sorted(step["reasons"].items(), key=lambda item: -item[1])
-    ]
+def _errors(view: RunView) -> Section | None:
+    """Return the section of why attempts failed; None if none did."""
+    if not view.reasons:
+        return None
+    rows = [[each.step, words.count(each.number), each.text] for each in view.reasons]
     columns = ["step", "attempts", "reason"]
-    return Table(columns=columns, rows=rows[:_MAX_REASONS], numeric=False) if rows else None
-
-
-def _figures(times: Mapping[str, Any]) -> list[str]:
-    return [
-        *(words.duration(times[f"{p}_ms"]) for p in ("p50", "p90", "p95", "p99", "p999", "max")),
-        words.count(times["count"]),
+    examples = [
+        Code(title=f"{step}: first {status} response", text=body)
+        for step, status, body in view.examples
     ]
+    table = Table(columns=columns, rows=rows[:_MAX_REASONS], numeric=False)
+    return Section(name="errors", title="Errors", blocks=[table, *examples])
 
 
 _MAX_NAMES = 200
 
 
 def affected_section(document: Document) -> Section | None:
-    """Return the section of the affected users; None if nobody is."""
+    """Return the section of the affected users; None if there are none."""
     localized = (document.get("consistency") or {}).get("localized")
     if not localized:
         return None
@@ -216,145 +179,102 @@ def _instant(utc: str | None, second: float) -> str:
 
 def result_page(document: Document) -> Page:
     """Return the page of a results document of any phase."""
-    run, badge = document["run"], headline.badge(document)
+    view = run_view(document)
+    document, run = view.document, view.document["run"]
     sections = [
-        _verdict(document),
-        errors_section(document),
-        _latency(document),
-        _load(document),
+        _verdict(view),
+        _errors(view),
+        _charts(
+            "latency",
+            "Latency",
+            [*latency.histograms(document), *latency.percentile_charts(document)],
+        ),
+        _charts("load", "Over time", timeline.charts(document)),
         _arrival(document),
         affected_section(document),
-        steps_section(document),
+        _steps(view),
         environment_section(document),
     ]
     return Page(
-        verdict=document["verdict"] if badge == document["verdict"] else "unknown",
-        badge=badge,
-        title=str(document["scenario"].get("name", "")),
-        because=_because(document),
+        verdict=view.verdict if view.badge == view.verdict else "unknown",
+        badge=view.badge,
+        title=view.name,
+        because=f"{view.cause}.",
         description=str(document["scenario"].get("description", "")),
         origin=[
             words.instant(run["started_at"]),
             f"run {run['id']}",
-            *([f"{words.clock(_took(document))} of load"] if "load" in document else []),
+            *([f"{view.rates.duration} of load"] if view.rates is not None else []),
             *filter(None, [words.ending(run)]),
             *([f"stopped early by {run['aborted']['threshold']}"] if run.get("aborted") else []),
         ],
-        tiles=_tiles(document),
+        tiles=_tiles(view),
         warnings=[*document["warnings"], *([run["error"]] if run["error"] else [])],
         sections=[section for section in sections if section is not None],
         began_at=run.get("load_began_at") or "",
     )
 
 
-def _because(document: Document) -> str:
-    return f"{headline.cause(document)}."
-
-
-def _took(document: Document) -> float:
-    return float(document["load"]["duration_s"])
-
-
-def _tiles(document: Document) -> list[Tile]:
-    copies = document["copies"]
-    tiles = [
-        Tile(
-            label="Acknowledged",
-            value=words.count(copies["acknowledged"]),
-            note=f"of {words.count(copies['started'])} users sent",
-        )
-    ]
-    load = document.get("load")
-    if load:
-        note = (
-            f"{load['max_in_flight']:,} in flight at most"
-            if load["asked_rate"] is None
-            else f"{words.share(load['reached_ratio'])} of {words.rate(load['asked_rate'])} target"
-        )
-        tiles.append(Tile(label="Achieved rate", value=words.rate(load["reached_rate"]), note=note))
-    times = _headline_times(document)
+def _tiles(view: RunView) -> list[Tile]:
+    copies, rates, counted = view.document["copies"], view.rates, view.counted
+    of = f"of {words.count(copies['started'])} users sent"
+    tiles = [Tile(label="Acknowledged", value=words.count(copies["acknowledged"]), note=of)]
+    if rates is not None:
+        note = f"{rates.share} of {rates.target} target" if rates.target else rates.most_in_flight
+        tiles.append(Tile(label="Achieved rate", value=rates.achieved, note=note))
+    times = view.times_of(view.document["workflow"].get("ingest"))
     if times is not None:
-        tiles.append(
-            Tile(
-                label="Response p99",
-                value=words.duration(times["p99_ms"]),
-                note=f"p50 {words.duration(times['p50_ms'])}, "
-                f"max {words.duration(times['max_ms'])}",
-            )
-        )
-    seen = document.get("consistency")
-    if seen:
-        tiles += _counted(seen)
+        note = f"p50 {times.figures['p50']}, max {times.figures['max']}"
+        tiles.append(Tile(label="Response p99", value=times.figures["p99"], note=note))
+    if counted is not None:
+        expected = f"expected {counted.expected}"
+        tiles.append(Tile(label="Counted", value=counted.users, note=expected))
+        tiles += _loss(counted)
     return tiles
 
 
-def _counted(seen: Mapping[str, Any]) -> list[Tile]:
-    low, high = words.count(seen["lower"]), words.count(seen["upper"])
-    tiles = [
-        Tile(
-            label="Counted",
-            value=words.count(seen["uniques"]),
-            note=f"expected {low}" if low == high else f"expected {low} to {high}",
-        )
-    ]
-    if seen["lost_at_least"] is not None:
-        further = [
-            f"{words.count(seen[name])} {name}"
-            for name in ("duplicated", "unexpected")
-            if seen[name] is not None
-        ]
+def _loss(counted: Counted) -> list[Tile]:
+    tiles = []
+    amounts = dict(counted.amounts)
+    lost = amounts.pop("lost", None)
+    if lost is not None:
         tiles.append(
             Tile(
                 label="Lost",
-                value=words.count(seen["lost_at_least"]),
-                note=", ".join(further),
-                role="fail" if seen["lost_at_least"] else "pass",
+                value=words.count(lost),
+                note=", ".join(f"{words.count(n)} {name}" for name, n in amounts.items()),
+                role="fail" if lost else "pass",
             )
         )
-    lag = seen.get("visibility")
-    if lag:
-        longest = "some never" if lag["never"] else f"max {_lag(lag['max_s'])}"
+    if counted.lag:
+        longest = "some never" if counted.any_never else f"max {counted.lag['max']}"
         tiles.append(
             Tile(
                 label="Time to visibility p95",
-                value=_lag(lag["p95_s"]),
-                note=f"p50 {_lag(lag['p50_s'])}, {longest}",
+                value=counted.lag["p95"],
+                note=f"p50 {counted.lag['p50']}, {longest}",
             )
         )
     return tiles
 
 
-def _lag(seconds: float | None) -> str:
-    return "unbounded" if seconds is None else words.duration(seconds * 1e3)
-
-
-def _headline_times(document: Document) -> Mapping[str, Any] | None:
-    step = document.get("steps", {}).get(document["workflow"].get("ingest"))
-    if step is None:
-        return None
-    times: Mapping[str, Any] = step["response_time"] or step["service_time"]
-    return times if times["count"] else None
-
-
-def _verdict(document: Document) -> Section:
-    checks = [finding_check(finding) for finding in headline.findings(document)]
-    blocks: list[Block] = [Checks(checks=checks)] if checks else []
-    thresholds = document.get("thresholds", ())
-    if thresholds:
+def _verdict(view: RunView) -> Section:
+    blocks: list[Block] = [Checks(checks=view.findings)] if view.findings else []
+    if view.thresholds:
         blocks.append(
             Table(
                 columns=["threshold", "measured", "verdict"],
                 rows=[
                     [
-                        threshold["expression"],
-                        headline.measured(threshold).removeprefix("measured "),
+                        each.name,
+                        each.text.removeprefix("measured "),
                         Cell(
-                            text=_judged(threshold),
-                            role=threshold["verdict"],
-                            strong=threshold["verdict"] != "pass",
+                            text=_HELD[each.verdict],
+                            role=each.verdict,
+                            strong=each.verdict != "pass",
                         ),
                     ]
-                    for threshold in thresholds
+                    for each in view.thresholds
                 ],
             )
         )
@@ -363,23 +283,8 @@ def _verdict(document: Document) -> Section:
     return Section(name="verdict", title="Verdict", blocks=blocks)
 
 
-def _judged(threshold: Mapping[str, Any]) -> str:
-    held = {"pass": "✓ holds", "fail": "✗ broken"}
-    return held.get(str(threshold["verdict"]), "? no evidence")
-
-
-def _latency(document: Document) -> Section | None:
-    charts = [*latency.histograms(document), *latency.percentile_charts(document)]
-    if not charts:
-        return None
-    return Section(name="latency", title="Latency", blocks=charts)
-
-
-def _load(document: Document) -> Section | None:
-    charts = timeline.charts(document)
-    if not charts:
-        return None
-    return Section(name="load", title="Over time", blocks=charts)
+def _charts(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
+    return Section(name=name, title=title, blocks=charts) if charts else None
 
 
 def _arrival(document: Document) -> Section | None:

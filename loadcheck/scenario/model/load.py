@@ -28,6 +28,7 @@ class OpenLoad:
         copies_per_request: Copies whose events go into one request; they fall due together.
         preconnect: Connections that are open before the first copy is due; None: as many as the
             rates let expect, and more ahead of a stage whose rate rises.
+        copies: The load ends with so many, even before its time; None: with its last stage.
         workers: Processes that share the load; 0: as many as this machine has cores to spare;
             None: this process sends it, unless there are prefixes.
         prefixes: Commands that run another command elsewhere, such as ``ssh host``; the workers
@@ -40,6 +41,7 @@ class OpenLoad:
     events_per_copy: int = 1
     copies_per_request: int = 1
     preconnect: int | None = None
+    copies: int | None = None
     workers: int | None = None
     prefixes: tuple[str, ...] = ()
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadcheck.data.users import UserIds
+from loadcheck.data.variety import DataFile
 from loadcheck.errors import Place, Problem
 from loadcheck.scenario.model.load import (
     Capacity,
@@ -28,11 +30,15 @@ class Scenario:
         name: Short name, part of the results file's name: letters, digits, "-" and "_".
         description: One line for people.
         file: The file as the user named it.
+        profile: The one of its profiles that it was read with; "" for none.
         seed: Seed of everything random; None: drawn at the start and recorded.
         overlay: Edits of the workflow's requests, the profile's first.
         thresholds: What must hold.
         limits: Step → what it may ask of the service.
         capacity: How its capacity is searched for.
+        files: The data files, by name.
+        user_ids: What users are called.
+        values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
         lines: Dotted key → line in ``file``, for problems found after parsing.
@@ -57,6 +63,10 @@ class Scenario:
     places: Mapping[str, Place] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     capacity: Capacity = field(default_factory=Capacity)
+    profile: str = ""
+    files: Mapping[str, DataFile] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    user_ids: UserIds = field(default_factory=UserIds)
 
     @property
     def secrets(self) -> frozenset[str]:

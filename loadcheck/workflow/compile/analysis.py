@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import ArazzoDescription
 from loadcheck.workflow.runtime.program import Action
-
-COPY: Final = "$copy."
 
 
 def close(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
@@ -52,7 +51,7 @@ def end_of_copy(main: Unit, words: Mapping[str, frozenset[str]]) -> int | None:
     per_copy = [
         place
         for place, step in enumerate(main.steps)
-        if any(word.startswith(COPY) for word in _reached_words(main, step, words))
+        if any(word.startswith(PER_COPY) for word in _reached_words(main, step, words))
     ]
     return per_copy[-1] + 1 if per_copy else None
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from loadcheck.documents.document import MISSING, read_document
-from loadcheck.documents.problems import Report
+from loadcheck.data.values import SpecError
+from loadcheck.documents.document import MISSING, look_up, parse_pointer, read_document
+from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile.analysis import COPY, close, end_of_copy, reached, symbol
+from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, sample
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import Unit
+from loadcheck.workflow.copydata import PER_COPY, CopyData
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
@@ -24,7 +26,7 @@ from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
-from loadcheck.workflow.expressions.values import Frame, Slot
+from loadcheck.workflow.expressions.values import Frame, Slot, uses_of
 from loadcheck.workflow.files import with_files
 from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
@@ -163,7 +165,13 @@ def _inputs(
 
 
 def _with_files(value: Any, settings: Settings, key: str) -> Any:
-    return with_files(value, settings.folder or settings.document.parent, settings.run.id, key)
+    folder, run = settings.folder or settings.document.parent, settings.run
+    try:
+        drawn = CopyData(run.variety).inline(value, key)
+    except SpecError as error:
+        problem = Problem(message=error.message, key=key, remedy=error.remedy)
+        raise WorkflowError(problem) from None
+    return with_files(drawn, folder, run.id, key)
 
 
 def _example(run: Run) -> Frame:
@@ -235,9 +243,12 @@ def _plan(
         _warnings=report.warnings,
         _query_warnings=query.warnings,
         unsent=unsent,
+        user_id=settings.run.user_id,
+        user_number=settings.run.user_number,
         _machine=main.machine,
         _end=end,
         _given=lambda frame: sample(inputs, frame),
+        uses_at=lambda step_id, place: _uses_at(main, words, inputs, (step_id, place)),
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
         _fill=_filler(settings.run, steps),
         _journey=any(
@@ -246,6 +257,25 @@ def _plan(
         _batch=batch,
         _query=query,
     )
+
+
+def _uses_at(
+    main: Unit, words: Mapping[str, frozenset[str]], inputs: Mapping[str, Any], at: tuple[str, str]
+) -> frozenset[str]:
+    """Return what the value at a place in the request of a step depends on.
+
+    The place may lead into a value that is known only when a copy runs: it is that one then.
+    """
+    step_id, place = at
+    if place.startswith("$inputs."):
+        value = inputs.get(place.removeprefix("$inputs."))
+    else:
+        draft = next((step.draft for step in main.steps if step.name == step_id), None)
+        value = None if draft is None or draft.body is MISSING else draft.body
+        for token in parse_pointer(place.removeprefix("body#")):
+            value = look_up(value, (token,)) if isinstance(value, dict | list) else value
+    uses = frozenset() if value is MISSING else uses_of(value)
+    return uses.union(*(words.get(word, frozenset()) for word in uses))
 
 
 def _batch(
@@ -270,7 +300,7 @@ def _batch(
         return None
     main.finish()
     known = batch.uses.union(*(words.get(word, frozenset()) for word in batch.uses))
-    per_copy = sorted(word for word in known if word.startswith(COPY))
+    per_copy = sorted(word for word in known if word.startswith(PER_COPY))
     if per_copy:
         problem = Problem(
             message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"

@@ -112,6 +112,8 @@ def json_segments(value: Any) -> list[Segment]:
 
 
 def _json_scalar(value: Dynamic) -> list[Segment]:
+    if value.json is not None:
+        return [value.json]
     if value.pattern is None:
         return [_encoded(value, dump_json)]
     quote_mark = b'"' if value.pattern.string else b""

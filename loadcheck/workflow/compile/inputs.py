@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from loadcheck.documents.document import MISSING
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import SECTION, DeclaredInputs, InputSchema
 from loadcheck.workflow.expressions.values import (

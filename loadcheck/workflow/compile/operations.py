@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from loadcheck.documents.document import format_pointer, parse_pointer
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.openapi import (

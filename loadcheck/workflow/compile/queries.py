@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING
-from loadcheck.documents.problems import DocumentReporter, Report
+from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow.compile.analysis import COPY, symbol
+from loadcheck.workflow.compile.analysis import symbol
 from loadcheck.workflow.compile.linker import Linker
 from loadcheck.workflow.compile.request import RequestTemplate, compile_request
 from loadcheck.workflow.compile.request_spec import RequestError
 from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
@@ -62,7 +63,7 @@ class QueryCompiler:
         unit, step = chain[-1]
         file = unit.book.scribe.document.name
         used = self._words[symbol(unit, step)]
-        per_copy = sorted(word for word in used if word.startswith(COPY))
+        per_copy = sorted(word for word in used if word.startswith(PER_COPY))
         if per_copy:
             message = f'the step "{step_id}" depends on the copy by {", ".join(per_copy)}'
             remedy = "an observer step is asked once for all copies"

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING, parse_pointer
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.encode import percent

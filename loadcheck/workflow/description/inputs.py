@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from loadcheck.documents.document import MISSING, look_up, parse_pointer
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 
 SECTION: Final = "Workflow Object"
 
@@ -127,7 +127,7 @@ class InputSchema:
         )
 
     def fits(self, name: str, value: Any) -> bool:
-        """Say whether an input fits its schema."""
+        """Return whether an input fits its schema."""
         validator = self._validators.get(name)
         return validator is None or bool(validator.is_valid(value))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from loadcheck.documents.document import Document, read_document
-from loadcheck.documents.problems import DocumentReporter, Report
-from loadcheck.documents.problems import Path as Place
+from loadcheck.documents.reader import DocumentReporter, Report
+from loadcheck.documents.reader import Path as Place
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema

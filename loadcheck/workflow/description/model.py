@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from loadcheck.documents.problems import Path
+from loadcheck.documents.reader import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

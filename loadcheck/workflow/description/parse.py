@@ -11,8 +11,7 @@ from typing import Any, Final, cast
 
 from loadcheck.documents.builder import describe
 from loadcheck.documents.document import MISSING
-from loadcheck.documents.problems import DocumentReporter, Path
-from loadcheck.documents.reader import ObjectDescription, Reader
+from loadcheck.documents.reader import DocumentReporter, ObjectDescription, Path, Reader
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description.model import (
     Action,

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.files import is_file
-from loadcheck.documents.problems import DocumentReporter
+from loadcheck.documents.reader import DocumentReporter
 from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.description.model import Arazzo, SourceReference

@@ -23,7 +23,7 @@ STANDARD: Final = (
     "url", "method", "statusCode", "request", "response", "inputs", "outputs", "steps",
     "workflows", "sourceDescriptions", "components", "self",
 )  # fmt: skip
-OWN: Final = ("copy", "run", "query", "target")
+OWN: Final = ("copy", "run", "query", "target", "data", "values")
 OWN_REMEDY: Final = "what is loadcheck's own belongs in the scenario's inputs and overlay"
 
 _MESSAGE_PARTS: Final = {
@@ -125,7 +125,7 @@ class Expression:
 
 
 def is_expression(text: str, *, own: bool) -> bool:
-    """Say whether a text means to be a runtime expression: "$" and a root that we know.
+    """Return whether a text means to be a runtime expression: "$" and a root that we know.
 
     Args:
         text: Any string.
@@ -257,7 +257,7 @@ def _names(text: str, root: str, end: int, context: _Context) -> tuple[tuple[str
 
 
 def _takes_pointer(root: str, names: tuple[str, ...]) -> bool:
-    values = {"inputs", "outputs", "steps", "workflows"}
+    values = {"inputs", "outputs", "steps", "workflows", "data", "values"}
     return root in values or names == ("body",) or (root == "response" and names[0] == "header")
 
 
@@ -307,6 +307,11 @@ def _reference(text: str, root: str, end: int) -> tuple[tuple[str, ...], int]:
 
 
 def _own(text: str, root: str, end: int) -> tuple[tuple[str, ...], int]:
+    if root == "data":
+        pair = re.compile(rf"\.({_IDENTIFIER.pattern})\.({_IDENTIFIER.pattern})").match(text, end)
+        if pair is None:
+            raise ExpressionError(f'"{text}" names no column', "expected $data.NAME.COLUMN")
+        return pair.groups(), pair.end()
     match = re.compile(rf"\.({_IDENTIFIER.pattern})").match(text, end)
     known = _OWN_NAMES.get(root)
     if match is None or (known is not None and match[1] not in known):

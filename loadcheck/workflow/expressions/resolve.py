@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING
-from loadcheck.documents.problems import DocumentReporter, Path
+from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.workflow.expressions.grammar import (
     LATER,
     OWN,

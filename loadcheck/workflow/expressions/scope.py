@@ -9,6 +9,7 @@ from typing import Any
 
 from loadcheck.documents.document import MISSING, format_pointer, look_up
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.copydata import CopyData
 from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
 from loadcheck.workflow.expressions.builtins import (
     ROOTS,
@@ -79,6 +80,7 @@ class Scope:
     ) -> None:
         self.face = face
         self._run = run
+        self._copies = CopyData(run.variety)
         self.steps: Mapping[str, StepSignature] = {}
         self.inputs = inputs
         self._noted_inputs = noted or {}
@@ -104,6 +106,8 @@ class Scope:
             "target": self._noting(target_value),
             "copy": lambda expression: copy_value(expression, run),
             "query": query_number,
+            "data": self._data,
+            "values": self._value,
         }
 
     @property
@@ -140,6 +144,12 @@ class Scope:
                 "a request may refer to $inputs and to outputs of steps",
             )
         return read_message(expression, self.template)
+
+    def _data(self, expression: Expression) -> Any:
+        return follow(expression, self._copies.column(*expression.names), ())
+
+    def _value(self, expression: Expression) -> Any:
+        return follow(expression, self._copies.value(expression.names[0]), ())
 
     def _noting(self, read: Callable[[Expression, Run], str]) -> Callable[[Expression], str]:
         def noted(expression: Expression) -> str:

@@ -68,6 +68,7 @@ class Dynamic:
             inputs that lead to more of them.
         optional: The member or parameter that holds it is left out if it has no value.
         pattern: How it is written, where the copy's number or time alone decides.
+        json: Gives it written as JSON, where that is quicker than writing the value.
         member: Name of the member of the answer's body that it is, where it is one.
     """
 
@@ -76,6 +77,7 @@ class Dynamic:
     uses: frozenset[str] = frozenset()
     optional: bool = False
     pattern: Pattern | None = None
+    json: Callable[[Frame], bytes] | None = None
     member: str | None = None
 
     def __str__(self) -> str:
@@ -275,7 +277,7 @@ def evaluate(value: Any, frame: Frame) -> Any:
 
 
 def is_absent(value: Any, frame: Frame) -> bool:
-    """Say whether a member is to be left out of its object or array."""
+    """Return whether a member is to be left out of its object or array."""
     return isinstance(value, Dynamic) and value.optional and value.evaluate(frame) is MISSING
 
 

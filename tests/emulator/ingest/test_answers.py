@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from loadcheck.emulator.http.protocol import MAX_BODY_BYTES
+from loadcheck.emulator.protocol import MAX_BODY_BYTES
 from tests.emulator.conftest import Make, Project
 
 PATHS = ("/2/httpapi", "/batch")

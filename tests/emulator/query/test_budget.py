@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.emulator.http.message import Answer, Request
+from loadcheck.emulator.message import Answer, Request
 from tests.emulator.conftest import Make, Project
 
 BY = {"type": "event", "value": "v"}

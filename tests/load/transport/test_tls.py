@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization as s
 from loadcheck.errors import InputError
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.tls import client_context
+from loadcheck.load.transport.settings import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin

@@ -1,0 +1,149 @@
+"""The commands that read saved results: show, list, report and export."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadcheck.cli.completion import result_files
+
+
+def show(
+    result: Annotated[
+        Path,
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document.")] = False,
+) -> None:
+    """Show a stored result again: of a run, a capacity search or a comparison."""
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
+    from loadcheck.report import capacity, comparison  # noqa: PLC0415
+
+    document = stored(result)
+    color = terminal.has_color(sys.stdout)
+    if as_json:
+        terminal.write_json(document)
+    elif kind_of(document) == "capacity":
+        text = capacity.summary(
+            document, color=color, width=terminal.width(), paths=[terminal.shown_path(result)]
+        )
+        sys.stdout.write(text)
+    elif kind_of(document) == "comparison":
+        sys.stdout.write(comparison.text(document, color=color, width=terminal.width()))
+    else:
+        terminal.print_summary(document, paths=[result], stream=sys.stdout)
+
+
+def list_results(
+    directory: Annotated[Path, typer.Argument(help="Directory of results files.")] = Path(
+        "results"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List stored results, newest first: verdict, rate, p99, lost and duplicated."""
+    import orjson  # noqa: PLC0415  # imports here keep --help quick
+
+    from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
+    from loadcheck.escaping import printable_json  # noqa: PLC0415
+    from loadcheck.report import listing  # noqa: PLC0415
+    from loadcheck.result.catalogue import entries  # noqa: PLC0415
+
+    found = entries(directory, listing.cause)
+    if as_json:
+        option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        sys.stdout.buffer.write(printable_json(orjson.dumps(listing.rows(found), option=option)))
+    elif found:
+        sys.stdout.write(listing.text(found, color=has_color(sys.stdout), width=width()))
+    else:
+        where = shown_path(directory)
+        sys.stderr.write(f"{where} holds no results yet: loadcheck run SCENARIO makes one\n")
+
+
+def report(
+    result: Annotated[
+        Path,
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the page to this file.",
+            show_default="next to the results file",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> None:
+    """Write a stored result as one HTML page: of a run, a capacity search or a comparison.
+
+    The page is self-contained: the verdict first, then charts and tables.
+    """
+    from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
+    from loadcheck.report.html import page  # noqa: PLC0415
+
+    with naming(result):
+        data = page(stored(result))
+    path = output or result.with_suffix(".html")
+    place(data, path, of=result, replace=force)
+    sys.stdout.write(f"{shown_path(path)}\n")
+
+
+_NAMES = {"result": "run", "capacity": "capacity search", "comparison": "comparison"}
+
+
+class Format(enum.StrEnum):
+    """The formats by name, as :data:`loadcheck.report.export.FORMATS` has them."""
+
+    HGRM = "hgrm"
+    HLOG = "hlog"
+    CSV = "csv"
+    JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
+def export(
+    result: Annotated[
+        Path,
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
+    ],
+    kind: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="hgrm: percentiles for HdrHistogram's plotter. hlog: histograms for its other "
+            "tools. csv: one row per second. junit: the checks, for CI. markdown: a summary.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> None:
+    """Convert a stored result to the format of another tool."""
+    from loadcheck.cli.outputs import kind_of, naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+    from loadcheck.report.export import FORMATS  # noqa: PLC0415
+
+    document = stored(result)
+    formats = FORMATS[kind_of(document)]
+    if kind not in formats:
+        message = f"is the file of a {_NAMES[kind_of(document)]}, which has no {kind}"
+        remedy = f"expected one of {', '.join(formats)}"
+        raise ResultFileError(Problem(file=str(result), message=message, remedy=remedy))
+    with naming(result):
+        data = formats[kind](document).encode()
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        place(data, output, of=result, replace=force)

@@ -1,0 +1,385 @@
+"""Users: search and activity (``/api/2/usersearch``, ``/api/2/useractivity``) and deletion.
+
+Amplitude ids are one number for each user the project knows, by user id or by device. Deletion
+jobs (``/api/2/deletions/users``) erase users after a while [D] User Privacy API.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from loadcheck.emulator.clock import Clock
+from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.query.dashboard import RateWindow, parameters
+from loadcheck.emulator.query.parameters import read_day
+from loadcheck.emulator.store import EventStore, record
+
+_FIRST = 100_000_000_000
+_MOST_DIGITS = 19
+
+
+class UserDirectory:
+    """Finds people by what they are called.
+
+    A person is a user id or, where none was ever seen on it, a device. Their Amplitude id is even
+    for users and odd for devices, so that it stays the same as both grow in number.
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._left: tuple[tuple[int, int], NDArray[np.bool_]] | None = None
+
+    def of_row(self, row: int) -> int:
+        """Return the Amplitude id that an event came with, before any merging."""
+        user = self._store.user[row]
+        return _FIRST + (2 * user if user >= 0 else 2 * self._store.device[row] + 1)
+
+    def of_user(self, user: int) -> int:
+        """Return the Amplitude id of a user's number."""
+        return _FIRST + 2 * user
+
+    def of_device(self, device: int) -> int:
+        """Return the Amplitude id under which a device's events count."""
+        owners = self._store.owners
+        owner = owners[device] if device < len(owners) else -1
+        return self.of_user(owner) if owner >= 0 else _FIRST + 2 * device + 1
+
+    def user_id(self, amplitude_id: int) -> str | None:
+        """Return the user id of a person, None for a device."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        return None if device else self._store.users[number]
+
+    def known(self, amplitude_id: int) -> bool:
+        """Return whether there is such a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        names = self._store.devices if device else self._store.users
+        if not 0 <= number < len(names):
+            return False
+        if device and self.of_device(number) != amplitude_id:
+            return False
+        return not self._store.erased or bool(self._with_events()[self._person(amplitude_id)])
+
+    def _person(self, amplitude_id: int) -> int:
+        """Return the number by which the store counts a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        return number + len(self._store.users) if device else number
+
+    def _with_events(self) -> NDArray[np.bool_]:
+        """Return for every person whether deletions left them an event."""
+        store = self._store
+        state = (len(store), store.erased)
+        if self._left is None or self._left[0] != state:
+            left = np.zeros(len(store.users) + len(store.devices), dtype=bool)
+            kept = np.array(store.visible, dtype=np.int64) != store.ERASED
+            left[store.identities()[kept]] = True
+            self._left = (state, left)
+        return self._left[1]
+
+    def merged(self, amplitude_id: int) -> list[int]:
+        """Return the ids of the devices whose anonymous events count for a person."""
+        number, device = divmod(amplitude_id - _FIRST, 2)
+        if device:
+            return []
+        return [
+            _FIRST + 2 * place + 1
+            for place, owner in enumerate(self._store.owners)
+            if owner == number
+        ]
+
+    def rows(self, amplitude_id: int) -> NDArray[np.int64]:
+        """Return the events that count for a person."""
+        return np.flatnonzero(self._store.identities() == self._person(amplitude_id))
+
+    def numbered(self, text: str) -> int | None:
+        """Return the Amplitude id that a text is, or None if no user has it."""
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+            return None
+        return int(text) if self.known(int(text)) else None
+
+    def named(self, text: str) -> list[int]:
+        """Return who is called so: Amplitude id, user id, or device id."""
+        person = self.numbered(text)
+        if person is not None:
+            return [person]
+        user, device = self._store.users.find(text), self._store.devices.find(text)
+        if user < 0 and device < 0:
+            return []
+        person = self.of_user(user) if user >= 0 else self.of_device(device)
+        return [person] if self.known(person) else []
+
+    def beginning(self, prefix: str) -> Iterator[int]:
+        """Return whose user id begins so."""
+        for number, name in enumerate(self._store.users):
+            if name.startswith(prefix) and self.known(self.of_user(number)):
+                yield self.of_user(number)
+
+
+_MOST_MATCHES = 100
+_MOST_EVENTS = 1000
+_TOO_MANY = 429
+
+
+class UserSearch:
+    """Finds users by id or the beginning of one."""
+
+    def __init__(self, people: UserDirectory, requests: RateWindow, clock: Clock) -> None:
+        self._people = people
+        self._requests = requests
+        self._clock = clock
+
+    async def __call__(self, request: Request) -> Answer:
+        """Answer a search.
+
+        Raises:
+            QueryError: The parameter is missing, or the hour's requests are used up.
+        """
+        spend_one(self._requests, self._clock)
+        wanted = parameters(request).get("user", "")
+        if not wanted:
+            raise QueryError("missing required parameter user")
+        kind = "match_user_or_device_id"
+        found = self._people.named(wanted)
+        if not found:
+            kind = "match_prefix"
+            found = list(itertools.islice(self._people.beginning(wanted), _MOST_MATCHES))
+        matches = [
+            {"user_id": self._people.user_id(person), "amplitude_id": person} for person in found
+        ]
+        return json_answer(200, {"matches": matches, "type": kind if found else "nomatch"})
+
+
+class UserActivity:
+    """Shows the events of a user."""
+
+    def __init__(
+        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+    ) -> None:
+        self._store = store
+        self._people = people
+        self._requests = requests
+        self._clock = clock
+
+    async def __call__(self, request: Request) -> Answer:
+        """Answer with one user's events, the latest first unless asked otherwise.
+
+        Raises:
+            QueryError: A parameter is malformed, or the hour's requests are used up.
+        """
+        spend_one(self._requests, self._clock)
+        query = parameters(request)
+        offset, limit = _count(query, "offset", 0), _count(query, "limit", _MOST_EVENTS)
+        direction = query.get("direction", "latest")
+        if direction not in ("latest", "earliest"):
+            raise QueryError('direction must be "latest" or "earliest"')
+        person = self._people.numbered(query.get("user", ""))
+        if person is None:
+            raise QueryError("user must be the Amplitude ID of a user of this project")
+        rows = self._people.rows(person)
+        rows = rows[np.array(self._store.visible, dtype=np.int64)[rows] <= self._clock.now_ms()]
+        rows = rows[np.argsort(np.array(self._store.time, dtype=np.int64)[rows], kind="stable")]
+        if direction == "latest":
+            rows = rows[::-1]
+        # zero-indexed: a limit of 1 returns two [D]
+        shown = rows[offset : offset + min(limit + 1, _MOST_EVENTS)].tolist()
+        events = [record(self._store, row, person) for row in shown]
+        return json_answer(
+            200, {"userData": self._user_data(person, rows.tolist()), "events": events}
+        )
+
+    def _user_data(self, person: int, rows: list[int]) -> dict[str, Any]:
+        newest = max(rows, key=self._store.time.__getitem__, default=None)
+        latest = {} if newest is None else record(self._store, newest, person)
+        return {
+            "user_id": self._people.user_id(person),
+            "canonical_amplitude_id": person,
+            "merged_amplitude_ids": self._people.merged(person),
+            "num_events": len(rows),
+            "num_sessions": 0,
+            "usage_time": 0,
+            "last_device_id": latest.get("device_id"),
+            "last_seen": (latest.get("event_time") or "")[:10] or None,
+            "properties": latest.get("user_properties", {}),
+        }
+
+
+def spend_one(requests: RateWindow, clock: Clock) -> None:
+    """Count a request against the hour's.
+
+    Raises:
+        QueryError: They are used up.
+    """
+    now_ms = clock.now_ms()
+    if not requests.allows(1, now_ms):
+        raise QueryError("Too Many Requests: Exceeded rate limit with query of cost 1", _TOO_MANY)
+    requests.spend(1, now_ms)
+
+
+def _count(query: Any, name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):  # noqa: PLR2004
+        raise QueryError(f"{name} must be a number of events")
+    return int(text)
+
+
+_PROJECT = 1
+_MOST_IDS = 100
+_JOB_DAYS = 30
+_REVOCABLE_DAYS = 3
+_LONGEST_DAYS = 186
+_NOT_FOUND = 404
+
+
+@dataclass(slots=True)
+class _Job:
+    """All deletions that fall due on one day: staging, then submitted, then done."""
+
+    day: dt.date
+    people: dict[int, dict[str, Any]] = field(default_factory=dict)
+    done: bool = False
+
+    def status(self, today: dt.date) -> str:
+        """Return how far it is; it can be revoked until three days before."""
+        if self.done:
+            return "done"
+        return "submitted" if (self.day - today).days < _REVOCABLE_DAYS else "staging"
+
+    def as_json(self, today: dt.date) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        return {
+            "day": self.day.isoformat(),
+            "status": self.status(today),
+            "app": _PROJECT,
+            "amplitude_ids": list(self.people.values()),
+            "active_scrub_done_date": self.day.isoformat() if self.done else None,
+        }
+
+
+class Deletions:
+    """The deletion jobs of the project."""
+
+    def __init__(
+        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+    ) -> None:
+        self._store = store
+        self._people = people
+        self._requests = requests
+        self._clock = clock
+        self._jobs: dict[dt.date, _Job] = {}
+
+    def run_due(self) -> None:
+        """Erase the users whose deletion is due."""
+        today = self._today()
+        for job in self._jobs.values():
+            if job.day <= today and not job.done:
+                for person in job.people:
+                    self._store.erase(self._people.rows(person).tolist())
+                job.done = True
+
+    async def post(self, request: Request) -> Answer:
+        """Queue deletions: all that are asked for, or none.
+
+        Raises:
+            QueryError: The request is malformed, too large or too frequent, or names somebody
+                unknown without saying that this is to be ignored.
+        """
+        spend_one(self._requests, self._clock)
+        content = _content(request)
+        # the flag is spelled in two ways in the documents
+        ignore = any(_true(content.get(key)) for key in ("ignore_invalid_id", "ignore_invalid_ids"))
+        wanted = [*_listed(content, "user_ids"), *_listed(content, "amplitude_ids")]
+        if not 1 <= len(wanted) <= _MOST_IDS:
+            raise QueryError(f"from 1 to {_MOST_IDS} ids a request")
+        found, unknown = self._found(content)
+        if unknown and not ignore:
+            raise QueryError("unknown ids: " + ", ".join(unknown))
+        today = self._today()
+        job = self._jobs.setdefault(
+            today + dt.timedelta(days=_JOB_DAYS), _Job(today + dt.timedelta(days=_JOB_DAYS))
+        )
+        for person in found:
+            job.people[person] = {
+                "amplitude_id": person,
+                "requester": str(content.get("requester", "")),
+                "requested_on_day": today.isoformat(),
+            }
+        return json_answer(200, job.as_json(today))
+
+    async def get(self, request: Request) -> Answer:
+        """List the jobs of a range of days.
+
+        Raises:
+            QueryError: The range is malformed or too long.
+        """
+        query = parameters(request)
+        start = read_day(query.get("start_day", "").replace("-", ""), "start_day")
+        end = read_day(query.get("end_day", "").replace("-", ""), "end_day")
+        if not 0 <= (end - start).days <= _LONGEST_DAYS:
+            raise QueryError("end_day must be up to six months after start_day")
+        today = self._today()
+        jobs = sorted(self._jobs.values(), key=lambda job: job.day)
+        return json_answer(200, [job.as_json(today) for job in jobs if start <= job.day <= end])
+
+    async def delete(self, request: Request, amplitude_id: str, day: str) -> Answer:  # noqa: ARG002
+        """Take one person out of a job.
+
+        Raises:
+            QueryError: There is no such job, or it is too late.
+        """
+        today = self._today()
+        job = self._jobs.get(read_day(day.replace("-", ""), "JOB_START_DAY"))
+        person = self._people.numbered(amplitude_id)
+        if job is None or person is None or person not in job.people:
+            raise QueryError("no such deletion", _NOT_FOUND)
+        if job.status(today) != "staging":
+            raise QueryError("it can no longer be revoked")
+        return json_answer(200, job.people.pop(person))
+
+    def _found(self, content: dict[str, Any]) -> tuple[list[int], list[str]]:
+        """Return the users asked for, and the unknown ids."""
+        found: list[int] = []
+        unknown: list[str] = []
+        for user_id in _listed(content, "user_ids"):
+            user = self._store.users.find(str(user_id))
+            if user >= 0 and self._people.known(self._people.of_user(user)):
+                found.append(self._people.of_user(user))
+            else:
+                unknown.append(str(user_id))
+        for amplitude_id in _listed(content, "amplitude_ids"):
+            person = self._people.numbered(str(amplitude_id))
+            if person is None:
+                unknown.append(str(amplitude_id))
+            else:
+                found.append(person)
+        return found, unknown
+
+    def _today(self) -> dt.date:
+        return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC).date()
+
+
+def _content(request: Request) -> dict[str, Any]:
+    try:
+        content = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        raise QueryError("the body is not valid JSON") from None
+    if type(content) is not dict:
+        raise QueryError("the body must be a JSON object")
+    return content
+
+
+def _listed(content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key) or []
+    if type(value) is not list:
+        raise QueryError(f"{key} must be a list")
+    return value
+
+
+def _true(value: object) -> bool:
+    return value is True or str(value).lower() == "true"

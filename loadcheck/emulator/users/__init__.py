@@ -1,1 +1,0 @@
-"""Endpoints about single users and events: search, activity, export, deletion."""

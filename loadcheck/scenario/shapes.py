@@ -1,0 +1,116 @@
+"""What a key of a scenario takes: fragments of JSON Schema, which the reader reads by as well.
+
+Each is plain JSON: ``description`` gives the meaning, ``title`` the kind of value in words where
+its JSON type does not tell, ``default`` and ``examples`` are values as a scenario has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadcheck.documents.durations import format_duration
+
+Shape = Mapping[str, Any]
+Keys = Mapping[str, Shape]
+
+MAX_RATE = 1_000_000
+"""Copies per second; ten times what one process can send."""
+MAX_DURATION_S = 7 * 86_400.0
+"""A week."""
+
+_AMOUNT = r"[0-9]+(\.[0-9]+)?"
+_DURATION = rf"^({_AMOUNT}h)?({_AMOUNT}m)?({_AMOUNT}s)?({_AMOUNT}ms)?$"
+
+
+def text(says: str, *, pattern: str = r"\S", **more: Any) -> Shape:
+    """Return a string that is not empty, and has ``pattern`` in it."""
+    return _told(says, {"type": "string", "pattern": pattern}, more)
+
+
+def flag(says: str, **more: Any) -> Shape:
+    """Return true or false."""
+    return _told(says, {"type": "boolean"}, more)
+
+
+def choice(says: str, *words: str, **more: Any) -> Shape:
+    """Return one of ``words``."""
+    return _told(says, {"enum": list(words)}, more)
+
+
+def whole(says: str, least: int, most: int, **more: Any) -> Shape:
+    """Return an integer from ``least`` to ``most``."""
+    return _told(says, {"type": "integer", "minimum": least, "maximum": most}, more)
+
+
+def rate(says: str, *, zero: bool = False, **more: Any) -> Shape:
+    """Return a number per second."""
+    return _told(says, {"title": "number per second", **_number(MAX_RATE, zero=zero)}, more)
+
+
+def duration(says: str, *, zero: bool = False, **more: Any) -> Shape:
+    """Return a duration; a default given in seconds is told as people write it."""
+    if isinstance(more.get("default"), float):
+        more["default"] = format_duration(more["default"])
+    least = r"^(?=.)" if zero else r"^(?=.*[1-9])"
+    written = {"type": "string", "pattern": least + _DURATION.removeprefix("^")}
+    number = _number(MAX_DURATION_S, zero=zero)
+    return _told(says, {"title": "duration", "anyOf": [written, number]}, more)
+
+
+def anything(says: str, **more: Any) -> Shape:
+    """Return any value."""
+    return _told(says, {"title": "any value"}, more)
+
+
+def either(says: str, *shapes: Shape, **more: Any) -> Shape:
+    """Return a value of one of several shapes."""
+    return _told(says, {"anyOf": list(shapes)}, more)
+
+
+def table(says: str, keys: Keys, *, required: Sequence[str] = (), **more: Any) -> Shape:
+    """Return a table of these keys.
+
+    Only what stands in an array may require keys: other tables merge with those beneath them.
+    """
+    shape = {"type": "object", "properties": dict(keys), "additionalProperties": False}
+    return _told(says, shape | ({"required": list(required)} if required else {}), more)
+
+
+def named(says: str, name: str, shape: Shape, **more: Any) -> Shape:
+    """Return a table whose keys the user names; ``name`` is what they are: "STEP"."""
+    return _told(says, {"type": "object", "title": name, "additionalProperties": shape}, more)
+
+
+def array(says: str, shape: Shape, **more: Any) -> Shape:
+    """Return an array."""
+    return _told(says, {"type": "array", "items": shape}, more)
+
+
+def properties(shape: Shape) -> Keys:
+    """Return the keys of a table, or of each table of an array."""
+    found: Keys = shape.get("items", shape).get("properties", {})
+    return found
+
+
+def bounds(shape: Shape) -> tuple[int, int]:
+    """Return the least and the most of a whole number, be it one of several things taken."""
+    parts = (shape, *shape.get("anyOf", ()))
+    return next((part["minimum"], part["maximum"]) for part in parts if "minimum" in part)
+
+
+def zero_allowed(shape: Shape) -> bool:
+    """Return whether a rate or a duration may be 0."""
+    return "minimum" in shape or any("minimum" in part for part in shape.get("anyOf", ()))
+
+
+def _number(most: float, *, zero: bool) -> dict[str, Any]:
+    return {"type": "number", "minimum" if zero else "exclusiveMinimum": 0, "maximum": most}
+
+
+def _told(says: str, shape: Mapping[str, Any], more: Mapping[str, Any]) -> Shape:
+    """Return ``shape`` with its meaning, and its example as JSON Schema has one."""
+    rest = {name: value for name, value in more.items() if name != "example" and value is not None}
+    if "example" in more:
+        rest["examples"] = [more["example"]]
+    return {**({"description": says} if says else {}), **shape, **rest}

@@ -1,0 +1,203 @@
+"""Rows and drawn values among a copy's values: ``$data.NAME.column``, ``$values.NAME``.
+
+In the inputs and the overlay of a scenario a table may also be drawn where it stands, see
+:mod:`loadcheck.data.values`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from loadcheck.data.order import Bits, blockwise, rows_of
+from loadcheck.data.table import Column, DataError, Table, open_table
+from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
+from loadcheck.data.variety import DataFile, Variety
+from loadcheck.documents.document import MISSING
+from loadcheck.errors import did_you_mean
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot, UnsendableError
+
+PER_COPY: Final = ("$copy.", "$data.", "$values.")
+"""What the expressions begin with whose values differ from copy to copy."""
+MANY: Final = "many:"
+UNIQUE: Final = "unique:"
+"""What stands before the text of a drawn value, among what depends on it: it is a list of varying
+length; no two copies ever have the same."""
+
+_ROWS_AT_ONCE: Final = 32
+_CHOSEN_AT_ONCE: Final = 256
+
+
+class _Source(NamedTuple):
+    """An open file, and what gives the rows of copies."""
+
+    file: DataFile
+    table: Table
+    rows: Callable[[Bits], Sequence[Any]]
+
+
+class CopyData:
+    """Gives rows and drawn values by the copy's number.
+
+    Args:
+        variety: What there is.
+    """
+
+    def __init__(self, variety: Variety) -> None:
+        self._variety = variety
+        self._sources: dict[str, _Source] = {}
+        self._columns: dict[tuple[str, str], Dynamic] = {}
+        self._values: dict[str, Any] = {}
+
+    def column(self, name: str, column: str) -> Dynamic:
+        """Return ``$data.NAME.column``.
+
+        Raises:
+            ExpressionError: There is no such file or column, or it cannot be read.
+        """
+        if (name, column) not in self._columns:
+            source = self._source(name)
+            if column not in source.table.names:
+                remedy = did_you_mean(column, source.table.names)
+                raise ExpressionError(f"{source.file.shown} has no column {column}", remedy)
+            text = f"$data.{name}.{column}"
+            self._columns[name, column] = _read(source, source.table.column(column), text)
+        return self._columns[name, column]
+
+    def value(self, name: str) -> Any:
+        """Return ``$values.NAME``.
+
+        Raises:
+            ExpressionError: There is none.
+        """
+        specs = self._variety.values
+        if name not in specs:
+            remedy = did_you_mean(name, specs) or "give it in [values]"
+            raise ExpressionError(f'there is no value "{name}"', remedy)
+        if name not in self._values:
+            try:
+                self._values[name] = self.inline(specs[name], f"values.{name}", f"$values.{name}")
+            except SpecError as error:
+                raise ExpressionError(f"values.{name}: {error.message}", error.remedy) from None
+        return self._values[name]
+
+    def inline(self, value: Any, key: str, text: str | None = None) -> Any:
+        """Return a JSON value with every table that is drawn in its place.
+
+        Args:
+            value: The value, as the scenario has it.
+            key: Where it stands in the scenario.
+            text: What a table that is drawn is called; None: by where it stands.
+
+        Raises:
+            SpecError: A table cannot be drawn from.
+        """
+        if isinstance(value, list):
+            return [self.inline(item, f"{key}.{place}") for place, item in enumerate(value)]
+        if not isinstance(value, Mapping):
+            return value
+        if value.keys() == {LITERAL}:
+            return value[LITERAL]
+        word = word_of(value)
+        if word is not None:
+            return _drawn(value, word, self._variety.seed, key, text or f"$values.{key}")
+        return {name: self.inline(item, f"{key}.{name}") for name, item in value.items()}
+
+    def _source(self, name: str) -> _Source:
+        if name not in self._sources:
+            files = self._variety.files
+            if name not in files:
+                remedy = did_you_mean(name, files) or f"name its file: [data.{name}]"
+                raise ExpressionError(f'there is no data "{name}"', remedy)
+            file = files[name]
+            try:
+                table = open_table(file.path, file.layout)
+            except DataError as error:
+                raise ExpressionError(f"{file.shown} {error.message}", error.remedy) from None
+            choose = rows_of(file.order, max(1, table.rows), self._variety.seed, name)
+            self._sources[name] = _Source(file, table, _taker(file, table, choose))
+        return self._sources[name]
+
+
+def _taker(
+    file: DataFile, table: Table, choose: Callable[[Bits], Sequence[int]]
+) -> Callable[[Bits], Sequence[Any]]:
+    """Return what reads the rows of some copies; None for those that have none."""
+    end = table.rows if file.end != "cycle" and file.order != "random" else None
+    last: tuple[int, Sequence[Any]] = (-1, ())
+    chosen: tuple[int, Sequence[int]] = (-1, ())
+
+    def indexes(first: int, count: int) -> Sequence[int]:
+        nonlocal chosen
+        begin = first - first % _CHOSEN_AT_ONCE
+        if chosen[0] != begin:
+            wanted = np.arange(begin, begin + _CHOSEN_AT_ONCE, dtype=np.uint64)
+            chosen = begin, choose(wanted)
+        return chosen[1][first - begin : first - begin + count]
+
+    def take(numbers: Bits) -> Sequence[Any]:
+        nonlocal last
+        first = int(numbers[0])
+        if last[0] != first:
+            most = len(numbers) if end is None else max(0, min(len(numbers), end - first))
+            try:
+                rows = table.read(indexes(first, most))
+            except (DataError, ValueError) as error:
+                raise UnsendableError(f"{file.shown}: {error}") from None
+            last = first, [*rows, *[None] * (len(numbers) - most)]
+        return last[1]
+
+    return take
+
+
+def _read(source: _Source, column: Column, text: str) -> Dynamic:
+    rows, value, json = source.rows, column.value, column.json
+
+    def missing(frame: Frame) -> UnsendableError:
+        return UnsendableError(f"{source.file.shown} has no row for copy {frame[Slot.NUMBER]:,}")
+
+    def values(numbers: Bits) -> list[Any]:
+        return [MISSING if row is None else value(row) for row in rows(numbers)]
+
+    def texts(numbers: Bits) -> list[Any]:
+        return [None if row is None else json(row) for row in rows(numbers)]
+
+    evaluate = blockwise(values, _ROWS_AT_ONCE, slot=Slot.NUMBER)
+    written = blockwise(texts, _ROWS_AT_ONCE, slot=Slot.NUMBER)
+
+    def in_json(frame: Frame) -> bytes:
+        found: bytes | None = written(frame)
+        if found is None:
+            raise missing(frame)
+        return found
+
+    return Dynamic(text=text, evaluate=evaluate, uses=frozenset({text}), json=in_json)
+
+
+def _drawn(value: Mapping[str, Any], word: str, seed: int, key: str, text: str) -> Dynamic:
+    found = drawn(value, word, seed, key)
+    of, json, timed, written = found.of, found.json, found.timed, found.written
+    uses = frozenset({text})
+    if timed is not None:
+        return Dynamic(
+            text=text,
+            evaluate=lambda frame: timed(frame[Slot.TIME] + of(frame[Slot.NUMBER])),
+            uses=uses,
+        )
+    if written is not None:
+        in_frame = blockwise(written, slot=Slot.NUMBER)
+    else:
+        assert json is not None
+
+        def in_frame(frame: Frame) -> bytes:
+            return json(frame[Slot.NUMBER])
+
+    return Dynamic(
+        text=text,
+        evaluate=lambda frame: of(frame[Slot.NUMBER]),
+        uses=uses | ({MANY + text} if found.many else {UNIQUE + text} if found.unique else set()),
+        json=in_frame,
+    )

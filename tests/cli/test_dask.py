@@ -1,0 +1,114 @@
+"""Workers on a Dask cluster: one load, sent once, whatever becomes of the cluster."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+
+from tests.cli.conftest import Loadcheck
+from tests.cli.test_interrupts import document, started, wait_for
+from tests.cli.test_workers import bounds_hold
+
+pytest.importorskip("distributed")
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+
+
+class Cluster:
+    """A scheduler and two workers, each with its nanny, on this machine."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.file = folder / "scheduler.json"
+        self._environment = environment
+        self.scheduler = self._start("dask_scheduler", "--port", "0")
+        wait_for(self.file.exists)
+        self.nanny = self._start("dask_worker", "--nworkers", "2", "--nthreads", "1")
+        self.address = str(orjson.loads(self.file.read_bytes())["address"])
+        wait_for(lambda: len(self.workers()) == 2)
+
+    def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard"),
+                *("--host", "127.0.0.1", "--scheduler-file", str(self.file), *options),
+            ],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the workers: what a nanny has started, without what serves it."""
+        found = psutil.Process(self.nanny.pid).children()
+        return [each for each in found if "spawn_main" in " ".join(each.cmdline())]
+
+    def close(self) -> None:
+        for process in (self.nanny, self.scheduler):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path, dict(os.environ))
+    yield made
+    made.close()
+
+
+def test_a_cluster_sends_one_load(cluster: Cluster, loadcheck: Loadcheck, smoke: Path) -> None:
+    ended = loadcheck("run", smoke, "--scheduler", cluster.address, timeout_s=180)
+    assert ended.code == 0, ended.stderr
+    result = ended.result
+    workers = result["run"]["workers"]
+    assert workers["engine"] == "dask"
+    assert [each["acknowledged"] for each in workers["shards"]] == [100, 100]
+    assert result["consistency"]["uniques"] == 200
+    ended = loadcheck("run", smoke, "--scheduler", cluster.address, "--workers", "3")
+    assert ended.code == 2
+    assert "3 workers are asked for; the cluster has 2" in ended.stderr
+
+
+@pytest.mark.parametrize("victim", ["worker", "nanny", "shard"])
+def test_what_is_killed_is_not_sent_again(
+    cluster: Cluster, loadcheck: Loadcheck, smoke: Path, victim: str
+) -> None:
+    process = loadcheck.start(
+        *("run", smoke, "--scheduler", cluster.address, "--keep-going"),
+        *("--set", "load.duration=12", "--set", "load.rate=150"),
+    )
+    wait_for(lambda: started(loadcheck) > 100, 120)
+    worker = cluster.workers()[0]
+    if victim == "worker":
+        worker.kill()
+    elif victim == "nanny":
+        cluster.nanny.kill()
+        for each in cluster.workers():
+            each.kill()
+    else:
+        (shard,) = worker.children(recursive=True)
+        shard.kill()
+    stdout, stderr = process.communicate(timeout=180)
+    assert process.returncode == 3, stdout + stderr
+    result = document(loadcheck)
+    bounds_hold(result)
+    assert result["copies"]["started"] <= 1800
+    (finding,) = (each for each in result["findings"] if each["check"] == "shard")
+    assert len(finding["evidence"]["lost"]) == (2 if victim == "nanny" else 1)
+
+
+def test_a_scheduler_that_is_not_there_is_told(loadcheck: Loadcheck, smoke: Path) -> None:
+    begin = time.monotonic()
+    ended = loadcheck("run", smoke, "--scheduler", "tcp://127.0.0.1:1")
+    assert ended.code == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in ended.stderr
+    assert not ended.results
+    assert time.monotonic() - begin < 60
