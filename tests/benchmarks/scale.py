@@ -58,9 +58,9 @@ def stream(rate: int, seconds: int) -> list[dict[str, Any]]:
             record.due = number + 1
             if due >= record.grid.next_ns:
                 record.grid.enter(number, due)
-            record.dispatched(due, due)
+            record.record_dispatch(due, due)
             record.start(number)
-            record.sent(due, due + 20_000)
+            record.record_send(due, due + 20_000)
             made = Exchange(Request(0, ORIGIN, b"", b""), sent_ns=due + 20_000, done_ns=due + took)
             made.status, made.success = 200, True
             record.steps[0].add(made, due, due)
