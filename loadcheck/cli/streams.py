@@ -76,7 +76,7 @@ class Tolerant(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, data: object, /) -> int:

@@ -221,7 +221,7 @@ class _Numbers:
         return None
 
     def _fits(self, name: str, text: str, number: int) -> bool:
-        """Tell whether a copy sent what stands in a member of an exported event."""
+        """Return whether a copy sent what stands in a member of an exported event."""
         if name == self._user:
             return self._names.of(number) == text
         return any(str(sent.get(name)) == text for sent in self._sender.events(number))

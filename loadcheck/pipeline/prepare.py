@@ -300,7 +300,7 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:
-    """Tell whether one query of a step answers for all copies."""
+    """Return whether one query of a step answers for all copies."""
     if scenario.verify.query == "after":
         return step.role is Role.OBSERVER
     return step is not ingest and not any(used.startswith(PER_COPY) for used in step.uses)

@@ -126,7 +126,7 @@ class SentCopies:
         return total
 
     def all_counted(self, tally: Tally) -> bool:
-        """Tell whether a bucket holds everybody who can have arrived, all without exception."""
+        """Return whether a bucket holds everybody who can have arrived, all without exception."""
         expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
 
