@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from loadcheck import secrets
-from loadcheck.documents.document import MAX_BYTES
+from loadcheck.documents.document import MAX_BYTES, dotted
 from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
@@ -335,6 +335,7 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
         named = {edit.step: f"overlay.{index}.step" for index, edit in enumerate(scenario.overlay)}
         named |= {scenario.verify.ingest or "": "verify.ingest"}
         named["load.copies_per_request"] = "load.copies_per_request"
+        named |= {f"inputs.{name}": dotted(["inputs", name]) for name in scenario.inputs}
         placed = [
             problem
             if problem.file or problem.key not in named
