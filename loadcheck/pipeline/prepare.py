@@ -30,6 +30,7 @@ from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxie
 from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.pipeline.data import with_data
 from loadcheck.pipeline.target import Address, tls_problems
+from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import queries as marks
@@ -339,10 +340,18 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
         placed = [
             problem
             if problem.file or problem.key not in named
-            else scenario.problem(named[problem.key], problem.message, problem.remedy)
+            else scenario.problem(named[problem.key], problem.message, _remedy(problem))
             for problem in error.problems
         ]
         raise ScenarioError([*problems, *placed]) from error
+
+
+def _remedy(problem: Problem) -> str:
+    """Return what to do, also about a key that was written below the wrong table."""
+    table, _, name = problem.key.partition(".")
+    if table == "inputs" and name in grammar.TOP:
+        return "it belongs at the top, above the first [table]"
+    return problem.remedy
 
 
 def _ingests(steps: Sequence[StepPlan]) -> list[StepPlan]:

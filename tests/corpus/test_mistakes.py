@@ -44,7 +44,7 @@ deadline = "10s"
 
 _TARGET = re.compile(r'kind(.|\n)*?"100ms"')
 
-EDITS = {
+EDITS: dict[str, tuple[str | re.Pattern[str], str]] = {
     "a key misspelled": ("visibility_delay", "visiblity_delay"),
     "a key of load misspelled": ("max_in_flight", "max_inflight"),
     "a key of a stage misspelled": ("rate = 50", "rps = 50"),
@@ -101,7 +101,9 @@ EDITS = {
     "a fault misspelled": ('"100ms"', '"100ms"\nfaults = { drp = { count = 3 } }'),
     "among without count": ('"100ms"', '"100ms"\nfaults = { drop = { among = 3 } }'),
     "quiet longer than the deadline": ('quiet = "2s"', 'quiet = "1m"'),
-    "a read timeout beyond the request's": ("[verify]", '[timeouts]\nrequest = "1s"\nread = "2s"\n[verify]'),
+    "a read timeout beyond the request's": (
+        "[verify]", '[timeouts]\nrequest = "1s"\nread = "2s"\n[verify]',
+    ),
     "a flag in quotes": ("[verify]", '[verify]\nenabled = "false"'),
     "a status that is none": ("[verify]", '[retry]\non = ["6xx"]\n[verify]'),
     "an overlay of no step": ("[verify]", '[[overlay]]\nat = "query.a"\nvalue = 1\n[verify]'),
