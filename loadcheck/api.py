@@ -520,7 +520,7 @@ Runs: TypeAlias = "Result | File | Sequence[Result | File]"
 def compare(
     base: Runs, candidate: Runs, *, tolerance: float = 0.05, force: bool = False
 ) -> Comparison:
-    """Tell whether runs are worse than earlier ones, and whether that is more than chance.
+    """Return whether runs are worse than earlier ones, and whether that is more than chance.
 
     Args:
         base: A result, a results file, or several, to compare with.

@@ -184,7 +184,7 @@ def of_environment(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def too_short(values: Iterable[str]) -> bool:
-    """Tell whether one of some secrets is too short to be kept out of other text."""
+    """Return whether one of some secrets is too short to be kept out of other text."""
     return any(0 < len(value.strip()) < SHORTEST for value in values)
 
 

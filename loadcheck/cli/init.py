@@ -26,8 +26,7 @@ loadcheck init --openapi http://127.0.0.1:8000/openapi.json --into load
 
 loadcheck init --har recorded.har --ingest 'POST /events'
 
-loadcheck init --curl "curl -d '{\\"user\\": \\"u1\\"}' localhost:8000/events" --curl 'curl
-localhost:8000/count' --uniques /users
+loadcheck init --curl 'curl localhost:8000/events -d user=u1' --count none
 
 loadcheck init --profile amplitude"""
 

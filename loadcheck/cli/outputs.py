@@ -149,7 +149,7 @@ class Reports:
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Tell whether two names are of one file; False if one is of none."""
+    """Return whether two names are of one file; False if one is of none."""
     try:
         return path.samefile(other)
     except (OSError, ValueError):

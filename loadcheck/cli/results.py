@@ -53,7 +53,7 @@ def list_results(
     from loadcheck.report import listing  # noqa: PLC0415
     from loadcheck.result.catalogue import entries  # noqa: PLC0415
 
-    found = entries(directory)
+    found = entries(directory, listing.cause)
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         sys.stdout.buffer.write(printable_json(orjson.dumps(listing.rows(found), option=option)))

@@ -26,7 +26,7 @@ _WIDEST = 140
 
 
 def has_color(stream: TextIO) -> bool:
-    """Tell whether to colour a stream: a terminal, unless NO_COLOR (no-color.org) says not to."""
+    """Return whether to colour a stream: a terminal, unless NO_COLOR (no-color.org) says not to."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
@@ -47,7 +47,7 @@ def size(stream: TextIO) -> tuple[int, int]:
 
 
 def is_drawable(stream: TextIO) -> bool:
-    """Tell whether a stream is a terminal on which lines can be drawn over."""
+    """Return whether a stream is a terminal on which lines can be drawn over."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 

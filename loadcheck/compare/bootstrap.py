@@ -22,7 +22,7 @@ import numpy.typing as npt
 from loadcheck.measure.histogram import Layout
 
 DRAWS = 500
-"""The error of a standard deviation estimated from so many draws is 3 %."""
+"""The error of a standard deviation estimated from this many draws is 3 %."""
 FEWEST_INTERVALS = 4
 """With fewer there is no telling how much they differ by chance."""
 
@@ -116,7 +116,7 @@ class Draws:
             level: The same, or one that moves with it, in each interval; NaN where it has none.
 
         Returns:
-            None if the draws do not tell.
+            None if the draws do not say.
         """
         number = int(np.isfinite(level).sum())
         if not np.isfinite(drawn).all() or not number:

@@ -48,7 +48,7 @@ def compare(
         force: Go on although the runs cannot be compared.
 
     Raises:
-        ResultFileError: Runs cannot be compared, each difference told; or a file is broken.
+        ResultFileError: Runs cannot be compared, each difference reported; or a file is broken.
     """
     runs = [*base, *candidate]
     _require_figures(runs)
@@ -87,7 +87,7 @@ def compare(
 
 
 def verdict(judged: Sequence[Judged]) -> str:
-    """Return what it all comes to: "worse", "same", "better" or, if nothing tells, "unsure".
+    """Return what it all comes to: "worse", "same", "better" or, without evidence, "unsure".
 
     One figure of the target that is worse makes the candidate worse. Who cannot be sure of a core
     figure, the median time of a step that copies run, cannot be sure of the whole; other figures of

@@ -1,4 +1,4 @@
-"""What one results file tells of each figure, and how well."""
+"""What one results file says about each figure, and how precisely."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Measured:
     Attributes:
         value: In the figure's unit.
         spread: How far it could have come out otherwise, of the logarithm where ``logarithmic``;
-            None if the run does not tell.
+            None if the run does not say.
         logarithmic: Whether runs differ by factors rather than by sums.
         own: How much of it may be the generator's own delay, in the same unit.
         trouble: Why there is no spread; "" if there is.
@@ -48,7 +48,7 @@ class Share:
     Attributes:
         hits: Those that count.
         trials: All.
-        effective: So many independent ones would tell as much; less than all if hits come in
+        effective: The effective sample size; less than all if hits come in
             bursts.
     """
 
@@ -72,7 +72,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """A figure that a run does not tell.
+    """A figure that a run does not contain.
 
     Attributes:
         trouble: Why.
@@ -85,7 +85,7 @@ Evidence = Measured | Share | Bounds | Unknown
 
 
 def evidence(document: Document, intervals: Intervals) -> dict[Figure, Evidence]:
-    """Return what a results document tells of each figure that it has.
+    """Return what a results document says about each figure that it has.
 
     Args:
         document: Of a run that is complete.

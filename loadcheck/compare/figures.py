@@ -11,7 +11,7 @@ OF_STAGE = ("p50", "p99")
 """Of each stage of a load that has several, by the headline time of steps that copies run."""
 VISIBLE = ("p50", "p95", "p99")
 FEWEST_BEYOND = 10
-"""A percentile is compared if at least so many samples lie beyond it."""
+"""A percentile is compared if at least this many samples lie beyond it."""
 
 _TIME_FLOOR_MS = 0.1
 _OWN_FLOOR_MS = 1.0

@@ -64,7 +64,7 @@ class Intervals:
             self.trouble = "" if self.draws is not None else _TOO_SHORT
 
     def _adjoin(self, begins: Floats) -> bool:
-        """Tell whether each interval begins where the one before it ends."""
+        """Return whether each interval begins where the one before it ends."""
         gaps = np.abs(begins[1:] - (begins + self.width_s)[:-1])
         return bool((self.width_s > 0).all() and (gaps < _HAIR_S).all())
 
@@ -114,7 +114,7 @@ class Intervals:
             raise self._broken(where, str(error)) from error
 
     def has(self, step: str) -> bool:
-        """Tell whether there is anything of a step."""
+        """Return whether there is anything of a step."""
         return step in (self._columns.get("steps") or {})
 
 

@@ -33,7 +33,7 @@ class Judged:
         base: Its value; of several runs their mean, or of what is counted exactly the worst of
             them; None if it is not known.
         candidate: The same.
-        low: The least that the difference is, with the confidence; None if nothing tells.
+        low: The least that the difference is, with the confidence; None if unknown.
         high: The most that it is.
         margin: A difference no greater than this is as good as none.
         method: Where the interval comes from: the intervals of single runs, the differences
@@ -41,7 +41,7 @@ class Judged:
         word: What it comes to.
         why: Why there is no interval; "" if there is.
         runs_needed: How many runs per side would settle what the given ones leave open; more than
-            :data:`MOST_RUNS` if that is no sensible number; None if nothing tells.
+            :data:`MOST_RUNS` if that is no sensible number; None if unknown.
     """
 
     figure: Figure
@@ -74,8 +74,8 @@ def judge(
 
     Args:
         figure: Which.
-        base: What each run of the base tells of it.
-        candidate: What each run of the candidate tells.
+        base: What each run of the base says about it.
+        candidate: What each run of the candidate says.
         tolerance: A difference of at most this share of the base is as good as none.
     """
     everything = [*base, *candidate]
@@ -87,7 +87,7 @@ def judge(
         right = [one for one in candidate if isinstance(one, kind)]
         if len(left) + len(right) == len(everything):
             return compare(figure, left, right, tolerance)
-    return _unknown(figure, base, candidate, "the runs tell it in different ways")
+    return _unknown(figure, base, candidate, "the runs report it in different ways")
 
 
 def _unknown(
@@ -232,7 +232,7 @@ def _shares(
     apart = right - left
     several = len(base) > 1 or len(candidate) > 1
     if left == right == 0:
-        # nobody failed on either side: there is nothing to tell apart
+        # no failure on either side: there is nothing to compare
         low, high = -left_high, right_high
         return _worded(judged, low=low, high=high, margin=max(-low, high), method=_method(several))
     return _worded(

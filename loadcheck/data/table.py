@@ -515,7 +515,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def _is_blank(descriptor: int, place: int) -> bool:
-    """Say whether there is nothing but empty lines from a place to the end of a file."""
+    """Return whether there is nothing but empty lines from a place to the end of a file."""
     rest = os.pread(descriptor, _CHUNK_BYTES, place)
     return len(rest) < _CHUNK_BYTES and not rest.strip()
 

@@ -130,7 +130,7 @@ def word_of(value: Any) -> str | None:
 
 
 def _fits(word: str, value: Any) -> bool:
-    """Say whether what stands at a word that plain data may have is meant to draw."""
+    """Return whether what stands at a word that plain data may have is meant to draw."""
     if word == "uuid":
         return value is True
     if word == "timestamp":

@@ -1,7 +1,7 @@
-"""Where in a TOML text each key and each array entry stands: ``tomllib`` does not tell.
+"""Where in a TOML text each key and each array entry stands: ``tomllib`` does not say.
 
 The scanner reads the shape of a document and skips its values. It does not judge: where the text
-is not TOML it stops and returns what it has found, and ``tomllib`` tells what is wrong. Its cost
+is not TOML it stops and returns what it has found, and ``tomllib`` reports what is wrong. Its cost
 is linear in the text, and it refuses nesting that would exhaust a recursive reader.
 
 From a file to a document that knows its lines, or to the one problem that prevents it.

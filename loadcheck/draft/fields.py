@@ -50,7 +50,7 @@ class Kind:
     least: float | None = None
 
     def may_be(self, *names: str) -> bool:
-        """Tell whether values may be of one of some types."""
+        """Return whether values may be of one of some types."""
         return not self.types or not self.types.isdisjoint(names)
 
 

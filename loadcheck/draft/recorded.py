@@ -234,7 +234,7 @@ class _Writer:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Tell whether a field holds a secret, by its name or by its value."""
+    """Return whether a field holds a secret, by its name or by its value."""
     if _UUID.fullmatch(value) and plain(name) in KEYS:
         return False
     named = not _SECRET_WORDS.isdisjoint(words_of(name)) or plain(name) in _SECRET_NAMES

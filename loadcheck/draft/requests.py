@@ -248,7 +248,7 @@ class _Writer:
 
 
 def _tells_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
-    """Tell whether a field is the one that tells a run, or one of the same meaning beside it."""
+    """Return whether a field is the one that tells a run, or one of the same meaning beside it."""
     own = run[0] if step == "ingest" else run[1]
     return each is own or (
         step == "ingest" and words.run_score(each) > 0 and words.meaning(each) == words.meaning(own)

@@ -123,7 +123,7 @@ def user_score(field: Field) -> int:
 
 
 def is_setting(field: Field) -> bool:
-    """Tell whether a field names something that has to exist."""
+    """Return whether a field names something that has to exist."""
     name = plain(field.name)
     return any(name in {known, f"{known}id", f"{known}name", f"{known}key"} for known in SETTINGS)
 
@@ -155,13 +155,13 @@ def answer_score(field: Field) -> int:
 
 
 def counts_events(field: Field) -> bool:
-    """Tell whether a field of an answer is certainly a number of events, not of users."""
+    """Return whether a field of an answer is certainly a number of events, not of users."""
     words = set(words_of(field.name))
     return bool(words & _EVENTS) and not words & _PEOPLE and answer_score(field) > 0
 
 
 def counts_people(field: Field) -> bool:
-    """Tell whether a field of an answer is certainly a number of users, not of events."""
+    """Return whether a field of an answer is certainly a number of users, not of events."""
     return any(_PEOPLE.intersection(words_of(token)) for token in field.tokens)
 
 

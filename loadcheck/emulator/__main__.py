@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 
 async def _serve(emulator: Emulator, bound: socket.socket | None) -> None:
-    # a path nobody can guess: what can move the clock is not for the clients under test
+    # a path that cannot be guessed: what can move the clock is not for the clients under test
     control = f"/control/{secrets.token_urlsafe(12)}"
     Control(emulator).install(emulator.router, control)
     async with serving(emulator, _HOST, 0, bound=bound) as url:

@@ -15,9 +15,9 @@ _LATEST_MS = 253_402_300_799_999
 
 
 class Control:
-    """Moves the clock, plants faults, and tells what they did.
+    """Moves the clock, plants faults, and reports what they did.
 
-    Its paths begin with a secret, so that nobody but the parent process finds them.
+    Its paths begin with a secret, so that only the parent process finds them.
     """
 
     def __init__(self, emulator: Emulator) -> None:

@@ -2,7 +2,7 @@
 
 Which subjects a fault hits: a pure function of their order, the time and a seed.
 
-What the faults really did, for tests to read: whom they hit, and when.
+What the faults really did, for tests to read: which users they hit, and when.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Selector:
                 self._numbers = frozenset(chosen)
 
     def picks(self, elapsed_ms: float) -> bool:
-        """Return whether the next subject is hit, so long after the windows' origin."""
+        """Return whether the next subject is hit, this long after the windows' origin."""
         if self.window_start_ms(elapsed_ms) is None:
             return False
         number = self._seen
@@ -83,7 +83,7 @@ class TruthRecord:
         self._users: list[str | None] = []
 
     def add(self, at_ms: int, users: Iterable[str | None]) -> None:
-        """Record one hit; a query, or an upload nobody can read, has no user: None."""
+        """Record one hit; None for a query or an unreadable upload, which have no user."""
         self.hits += 1
         for user in users:
             self._at_ms.append(at_ms)
@@ -235,7 +235,7 @@ class Injector:
         Args:
             user: Whose it is.
             now_ms: The present.
-            upload: What tells the user's upload from later ones, the same in a retry.
+            upload: Identifies the upload, the same in a retry.
         """
         dropped = False
         for fault in self.of("drop"):

@@ -57,7 +57,7 @@ class Journal:
             if path.exists() and not path.is_file():
                 raise JournalError(f"{path}: not a file")
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-            # nobody else may write it meanwhile, and a commit is quicker
+            # no other writer meanwhile, and a commit is quicker
             self._connection.execute("pragma locking_mode = exclusive")
             found = self._connection.execute("pragma user_version").fetchone()[0]
             tables = self._connection.execute("select count(*) from sqlite_schema").fetchone()[0]

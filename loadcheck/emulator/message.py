@@ -149,7 +149,7 @@ class Router:
         if handlers is None:
             handlers, values = self._matching(request.path)
         if handlers is None:
-            # an upload to a wrong path is told 400 [D] HTTP V2 API; anything else: [U]
+            # an upload to a wrong path gets 400 [D] HTTP V2 API; anything else: [U]
             status = 400 if request.method == "POST" else 404
             return json_answer(status, {"code": status, "error": "Invalid request path"})
         method = "GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method

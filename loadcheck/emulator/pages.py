@@ -276,7 +276,7 @@ def local_only(page: Callable[[Request], Answer]) -> Callable[[Request], Answer]
     """Return a page that a browser shows only to who has asked for it by an address.
 
     A name that somebody else's server gives this machine (DNS rebinding), or a script of another
-    origin, is refused: the pages tell keys and counts.
+    origin, is refused: the pages show keys and counts.
     """
 
     def answer(request: Request) -> Answer:
@@ -294,7 +294,7 @@ def local_only(page: Callable[[Request], Answer]) -> Callable[[Request], Answer]
 
 
 def _is_own(host: str) -> bool:
-    """Tell whether a Host field names no name but localhost: an address cannot be rebound."""
+    """Return whether a Host field names no name but localhost: an address cannot be rebound."""
     if not host:
         return True  # HTTP/1.0 has none; browsers have one
     try:

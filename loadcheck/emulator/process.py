@@ -55,7 +55,7 @@ class Reservation:
     """Address and keys of an emulator that has not been started.
 
     Attributes:
-        url: Base URL of all its endpoints; nobody listens there yet.
+        url: Base URL of all its endpoints; nothing listens there yet.
         api_key: Of its project.
         secret_key: Of its project, for queries.
         bound: Holds the port until the emulator has it.

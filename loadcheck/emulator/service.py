@@ -26,7 +26,7 @@ class Emulator:
     """One project of Amplitude.
 
     Attributes:
-        config: What it was told.
+        config: Its configuration.
         clock: Its time.
         injector: Its faults.
         router: Answers requests.

@@ -1,6 +1,6 @@
 """The emulator on its own, for clients other than loadcheck: ``loadcheck emulate``.
 
-Running an emulator until it is told to stop: the event loop, the socket, the journal.
+Running an emulator until it is asked to stop: the event loop, the socket, the journal.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def serve(
     """Serve until SIGINT, SIGTERM or SIGHUP.
 
     Args:
-        config: What the emulator is told.
+        config: The emulator's configuration.
         host: Address to listen on.
         port: Port to listen on, 0 for any free one.
         data: SQLite file that keeps the events across restarts; None: in memory only.

@@ -8,7 +8,7 @@ It knows hashes only; whether an entry of the same hash is the same thing, its o
 
 Events as the export and the user's activity show them.
 
-Which names a query finds: a project has room for so many, the rest is stored unseen [D].
+Which names a query finds: a project has room for a limited number, the rest is stored unseen [D].
 
 Property values numbered in the order of their arrival, without losing their type.
 
@@ -464,7 +464,7 @@ class EventStore:
             owners[device] = user
 
     def identities(self) -> Ints:
-        """Return for every event whom it counts for.
+        """Return for every event the user it counts for.
 
         A user id wins; events without one count for the first user of their device, or else for
         the device itself, numbered after the users [D] Track unique users.

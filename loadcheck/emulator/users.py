@@ -99,7 +99,7 @@ class UserDirectory:
         return np.flatnonzero(self._store.identities() == self._person(amplitude_id))
 
     def numbered(self, text: str) -> int | None:
-        """Return the Amplitude id that a text is, or None if nobody has it."""
+        """Return the Amplitude id that a text is, or None if no user has it."""
         if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
             return None
         return int(text) if self.known(int(text)) else None
@@ -168,7 +168,7 @@ class UserActivity:
         self._clock = clock
 
     async def __call__(self, request: Request) -> Answer:
-        """Answer with one user's events, the latest first unless told otherwise.
+        """Answer with one user's events, the latest first unless asked otherwise.
 
         Raises:
             QueryError: A parameter is malformed, or the hour's requests are used up.
@@ -275,7 +275,7 @@ class Deletions:
         self._jobs: dict[dt.date, _Job] = {}
 
     def run_due(self) -> None:
-        """Erase whoever is due by now."""
+        """Erase the users whose deletion is due."""
         today = self._today()
         for job in self._jobs.values():
             if job.day <= today and not job.done:
@@ -343,7 +343,7 @@ class Deletions:
         return json_answer(200, job.people.pop(person))
 
     def _found(self, content: dict[str, Any]) -> tuple[list[int], list[str]]:
-        """Return the people asked for, and the ids of nobody."""
+        """Return the users asked for, and the unknown ids."""
         found: list[int] = []
         unknown: list[str] = []
         for user_id in _listed(content, "user_ids"):

@@ -179,7 +179,7 @@ class LoadEngine:
                             tasks.start_soon(self._warm_later, warmup)
                     listener.began()
 
-                with self.monitor.watching():
+                with self.monitor.measuring():
                     await self._send(begin, began)
                 tasks.cancel_scope.cancel()
         record = self.record

@@ -90,11 +90,11 @@ class Monitor(Recorded):
                 self.stalls.suspended(now_ns, asleep_ns - slept_ns)
                 slept_ns = asleep_ns
             for stage in self._stages:
-                if stage.holds(now_ns):
+                if stage.contains(now_ns):
                     stage.loop_lag.record(lag_ns)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def measuring(self) -> Iterator[None]:
         """Time the collector's passes and the processor for the length of a block."""
         cpu_ns, began_s = time.process_time_ns(), time.monotonic()
         gc.callbacks.append(self._collected)

@@ -98,10 +98,16 @@ class OpenPacer:
         """Yield the due instants in order, in ns since the start, some thousands at a time."""
         total, begun = float(self._expected()[-1]), 0
         for positions in self._positions(total):
-            due = positions if self.most is None else positions[: max(0, self.most - begun)]
+            most = self._most_own
+            due = positions if most is None else positions[: max(0, most - begun)]
             begun += due.size
             if due.size:
                 yield np.rint(self._invert(due) * 1e9).astype(np.int64)
+
+    @property
+    def _most_own(self) -> int | None:
+        """How many copies of the schedule it gives at most."""
+        return self.most
 
     def _within(self, copies: int) -> int:
         return max(0, copies if self.most is None else min(copies, self.most))

@@ -298,7 +298,7 @@ class Runner:
                 if due_ns >= grid.next_ns:
                     grid.enter(first, due_ns)
                 if record.in_flight + count <= max_in_flight:
-                    record.dispatched(due_ns, now)
+                    record.record_dispatch(due_ns, now)
                     self._start(first, due_ns, now, count)
                 else:
                     record.skip(first, begun)
@@ -417,7 +417,7 @@ class Runner:
         record = self._record
         if not copy.sent and exchange.sent_ns:
             copy.sent = True
-            record.sent(copy.due_ns, exchange.sent_ns)
+            record.record_send(copy.due_ns, exchange.sent_ns)
         step = exchange.request.step
         record.steps[step].add(exchange, copy.due_ns, copy.started_ns)
         if not exchange.success:

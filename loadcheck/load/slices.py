@@ -119,7 +119,13 @@ class SlicedPacer(OpenPacer):
     @classmethod
     def of(cls, whole: OpenPacer, part: Slice) -> SlicedPacer:
         """Return a part of a schedule."""
-        return cls(stages=whole.stages, arrivals=whole.arrivals, seed=whole.seed, slice=part)
+        return cls(
+            stages=whole.stages,
+            arrivals=whole.arrivals,
+            seed=whole.seed,
+            most=whole.most,
+            slice=part,
+        )
 
     @property
     def peak_rate(self) -> float:
@@ -145,7 +151,11 @@ class SlicedPacer(OpenPacer):
 
     @property
     def _whole(self) -> OpenPacer:
-        return OpenPacer(stages=self.stages, arrivals=self.arrivals, seed=self.seed)
+        return OpenPacer(stages=self.stages, arrivals=self.arrivals, seed=self.seed, most=self.most)
+
+    @property
+    def _most_own(self) -> int | None:
+        return None if self.most is None else self.slice.count(self.most)
 
     def _positions(self, total: float) -> Iterator[npt.NDArray[np.float64]]:
         part, whole = self.slice, self._whole

@@ -79,7 +79,7 @@ class StageRecord(Recorded):
         self._begin_ns = load_begin_ns + round(self.span.begin_s * 1e9)
         self._end_ns = load_begin_ns + round(self.span.end_s * 1e9)
 
-    def holds(self, instant_ns: int) -> bool:
+    def contains(self, instant_ns: int) -> bool:
         """Return whether an instant falls into it."""
         return self._begin_ns <= instant_ns < self._end_ns
 
@@ -251,7 +251,7 @@ class StepRecord(Recorded):
         done_ns, sent_ns = exchange.done_ns, exchange.sent_ns
         since_ns = sent_ns if due_ns is None else due_ns
         for stage, part in self.parts:
-            if stage.holds(since_ns):
+            if stage.contains(since_ns):
                 part.add(exchange, due_ns, started_ns)
         self.attempts += 1
         if exchange.success:
@@ -432,24 +432,24 @@ class Record(Recorded):
         self.load_ns = end_ns - self._origin_ns
         self.grid.end(end_ns)
 
-    def dispatched(self, due_ns: int, now_ns: int) -> None:
+    def record_dispatch(self, due_ns: int, now_ns: int) -> None:
         """Enter how late a copy of an open load was started."""
         self.dispatch_lag.record(now_ns - due_ns)
         for stage in self.stages:
-            if stage.holds(due_ns):
+            if stage.contains(due_ns):
                 stage.dispatch_lag.record(now_ns - due_ns)
 
-    def sent(self, due_ns: int, sent_ns: int) -> None:
+    def record_send(self, due_ns: int, sent_ns: int) -> None:
         """Enter how late the first request of a copy was sent."""
         waiting = self.delays.waiting
         waiting += (due_ns, sent_ns)
         if len(waiting) >= BUFFERED:
             self.delays.fold()
         for stage in self.stages:
-            if stage.holds(due_ns):
+            if stage.contains(due_ns):
                 stage.lateness.record(sent_ns - due_ns)
 
-    def asked(self, exchange: Exchange) -> None:
+    def record_query(self, exchange: Exchange) -> None:
         """Enter a query of our own, apart from those that copies make of the same step."""
         kept = self.steps[exchange.request.step] if self.queries is None else self.queries
         kept.add(exchange)

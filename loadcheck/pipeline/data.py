@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
+from loadcheck.data.order import rows_of
 from loadcheck.data.table import DataError, open_table
 from loadcheck.data.variety import DataFile, Variety
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.load.pacer import planned_copies
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Verify
+from loadcheck.workflow.copydata import MANY, UNIQUE
 from loadcheck.workflow.identity import Run
+from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 _COLUMN: Final = re.compile(r"\$data\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
@@ -67,13 +72,17 @@ def with_data(
         raise ScenarioError(problems)
     variety = Variety(seed=seed, files=scenario.files, values=scenario.values)
     copies = run.copies if load is scenario.load else planned_copies(load, seed)
-    return replace(scenario, load=load), replace(run, variety=variety, copies=copies)
+    return replace(scenario, load=load), replace(
+        run, variety=variety, copies=copies, user_ids=scenario.user_ids
+    )
 
 
 def _unknown_columns(scenario: Scenario, file: DataFile, names: Sequence[str]) -> list[Problem]:
     """Return a problem for each place that names a column which the file has not."""
     places = [(f"inputs.{name}", given.value) for name, given in scenario.inputs.items()]
-    places += [(f"overlay.{index}", edit.value) for index, edit in enumerate(scenario.overlay)]
+    places += [
+        (f"overlay.{index}.value", edit.value) for index, edit in enumerate(scenario.overlay)
+    ]
     return [
         scenario.problem(key, f"{file.shown} has no column {column}", did_you_mean(column, names))
         for place, value in places
@@ -90,6 +99,92 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, Mapping | list):
         for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _texts(part, f"{key}.{name}")
+
+
+_IDENTITY: Final = frozenset(
+    {"$copy.userId", "$copy.userUuid", "$copy.insertId", "$copy.insertUuid", "$copy.number"}
+)
+"""What no two copies of a run have in common."""
+_COMPARED: Final = 100_000
+"""So many copies' cells are compared before the run: 0.3 s."""
+
+
+def user_problems(scenario: Scenario, run: Run, plan: Plan, ingest: StepPlan) -> list[Problem]:
+    """Return why two copies could be the same user, or send a number of events that nobody knows.
+
+    Either would make a wrong verdict: users are counted against copies, events against both.
+    """
+    verify = scenario.verify
+    if not verify.enabled:
+        return []
+    for place in _event_places(verify):
+        for word in sorted(plan.uses_at(ingest.step_id, place)):
+            if word.startswith(MANY):
+                key = word.removeprefix(MANY).removeprefix("$values.")
+                message = "a list of events: how many each copy sent could not be known"
+                remedy = "a fixed number is load.events_per_copy"
+                return [scenario.problem(key, message, remedy)]
+    uses = frozenset() if verify.user is None else plan.uses_at(ingest.step_id, verify.user)
+    drawn = {word for word in uses if word.startswith("$values.")}
+    files = {word.split(".")[1]: word for word in uses if word.startswith("$data.")}
+    if uses & _IDENTITY or any(UNIQUE + word in uses for word in drawn) or not (drawn or files):
+        return []
+    told = [_same_cell(scenario, run, word) for word in files.values()]
+    if files and not all(told):
+        return []
+    word = next(iter(files.values()), None) or min(drawn)
+    message = next(filter(None, told), "two copies may draw the same user id")
+    remedy = "ids of their own: [users] id, $copy.userId, or a file whose rows are taken once"
+    return [scenario.problem(_place_of(scenario, word), message, remedy)]
+
+
+def _event_places(verify: Verify) -> Iterator[str]:
+    """Yield the places of events in the ingest step's request, as far as they are known."""
+    if verify.user is not None:
+        yield verify.user
+    if verify.repeat is not None:
+        yield verify.repeat.event
+    if verify.batch is not None:
+        yield verify.batch.events
+    if verify.export is not None:
+        yield verify.export.event
+
+
+def _same_cell(scenario: Scenario, run: Run, word: str) -> str:
+    """Return why two copies may take the same from a column that users are named by, "" if none."""
+    _, name, column = word.split(".", 2)
+    file = scenario.files[name]
+    table = open_table(file.path, file.layout)
+    rows = table.rows
+    if file.order == "random":
+        return f"two copies may take the same row of {file.shown}, and be the same user"
+    if file.end == "cycle" and (run.copies is None or run.copies > rows):
+        many = "any number of" if run.copies is None else f"{run.copies:,}"
+        return f"{many} copies share the {rows:,} rows of {file.shown}: two are the same user"
+    copies = min(rows if run.copies is None else run.copies, rows, _COMPARED)
+    choose = rows_of(file.order, rows, run.variety.seed, name)
+    taken = choose(np.arange(copies, dtype=np.uint64))
+    read = table.column(column).value
+    seen: dict[Any, int] = {}
+    for number, row in enumerate(table.read(taken)):
+        cell = read(row)
+        first = seen.setdefault(cell if isinstance(cell, str | int) else repr(cell), number)
+        if first != number:
+            return f"copies {first:,} and {number:,} are the same user: {cell!r} in {file.shown}"
+    return ""
+
+
+def _place_of(scenario: Scenario, word: str) -> str:
+    """Return the key of the scenario at which an expression stands."""
+    for name, given in scenario.inputs.items():
+        for key, text in _texts(given.value, f"inputs.{name}"):
+            if word in text:
+                return key
+    for index, edit in enumerate(scenario.overlay):
+        for key, text in _texts(edit.value, f"overlay.{index}.value"):
+            if word in text:
+                return key
+    return word.removeprefix("$values.")
 
 
 def _at_most(load: OpenLoad | ClosedLoad, rows: int) -> OpenLoad | ClosedLoad:

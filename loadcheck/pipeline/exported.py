@@ -113,7 +113,7 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
     sender = _Sender(export, compiled, events_per_copy)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
-    names = UserNames(compiled.plan, compiled.ingest, run_id, verify.user)
+    names = UserNames(compiled.plan, compiled.ingest, verify.user)
     sent = sender.events(0)[0]
     key = _holding(insert_id(run_id, 0), sent) or next(iter(export.fields))
     user = _holding(names.of(0), sent)
@@ -143,7 +143,7 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
 
 def _holding(text: str, event: Mapping[str, Any]) -> str | None:
     """Return the field of an event that holds a text; None if none does."""
-    return next((name for name, value in event.items() if value == text), None)
+    return next((name for name, value in event.items() if str(value) == text), None)
 
 
 def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
@@ -213,18 +213,18 @@ class _Numbers:
     def of(self, event: Mapping[str, Any]) -> int | None:
         """Return the number of the copy that sent an event; None if none did."""
         found = {name: read(event) for name, read in self._read.items()}
-        texts = {name: text for name, text in found.items() if isinstance(text, str)}
+        texts = {name: str(text) for name, text in found.items() if isinstance(text, str | int)}
         for name, text in texts.items():
-            for number in _candidates(text):
+            for number in (*self._names.number(text), *_candidates(text)):
                 if self._fits(name, text, number):
                     return number
         return None
 
     def _fits(self, name: str, text: str, number: int) -> bool:
-        """Tell whether a copy sent what stands in a member of an exported event."""
+        """Return whether a copy sent what stands in a member of an exported event."""
         if name == self._user:
             return self._names.of(number) == text
-        return any(sent.get(name) == text for sent in self._sender.events(number))
+        return any(str(sent.get(name)) == text for sent in self._sender.events(number))
 
 
 def _candidates(text: str) -> Iterator[int]:

@@ -28,7 +28,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.pipeline.data import with_data
+from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
@@ -224,6 +224,7 @@ def compile_scenario(
         scenario.problem(f"thresholds.{index}", problem.message, problem.remedy)
         for index, problem in unparsable.items()
     ]
+    problems += [] if ingest is None else user_problems(scenario, run, plan, ingest)
     if problems or ingest is None:
         raise ScenarioError(problems)
     load = scenario.load
@@ -300,7 +301,7 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:
-    """Tell whether one query of a step answers for all copies."""
+    """Return whether one query of a step answers for all copies."""
     if scenario.verify.query == "after":
         return step.role is Role.OBSERVER
     return step is not ingest and not any(used.startswith(PER_COPY) for used in step.uses)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
@@ -26,6 +28,10 @@ _OWN = frozenset(
     {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
 )
 """Words of ours that a preview is read by."""
+
+_SAMPLES: Final = 3
+_SIZED: Final = 300
+"""So many requests are measured."""
 
 
 def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
@@ -91,6 +97,8 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         ],
         "first_request": _first_request(compiled, hidden, _together(scenario, copies)),
         "first_query": _first_query(compiled, hidden),
+        "samples": _samples(compiled, hidden),
+        "sizes": _sizes(compiled),
         "warnings": warnings.of_intent(compiled),
     }
     clean: dict[str, Any] = hidden.document(shown, _OWN | set(_keys(shown)))
@@ -167,15 +175,45 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
 
 
 def _first_request(compiled: CompiledScenario, hidden: Redactor, copies: int = 1) -> dict[str, Any]:
+    return _shown(_request(compiled, range(copies)), hidden)
+
+
+def _request(compiled: CompiledScenario, numbers: Sequence[int]) -> Request:
+    """Return the first request of a copy, or of those that share it."""
     now_ms, plan = time.time_ns() // 1_000_000, compiled.plan
-    if copies > 1:
-        flow = plan.batch(range(copies), now_ms, no_retry, lambda _: None)
+    if len(numbers) > 1:
+        flow = plan.batch(numbers, now_ms, no_retry, lambda _: None)
     else:
-        flow = plan.copy(0, now_ms, no_retry)
+        flow = plan.copy(numbers[0], now_ms, no_retry)
     request = next(flow)
     flow.close()
     assert isinstance(request, Request)
-    return _shown(request, hidden)
+    return request
+
+
+def _samples(compiled: CompiledScenario, hidden: Redactor) -> list[dict[str, Any]]:
+    """Return what the first copies send."""
+    shown = min(_SAMPLES, _SAMPLES if compiled.planned is None else max(1, compiled.planned))
+    found = [(number, _shown(_request(compiled, [number]), hidden)) for number in range(shown)]
+    return [{"copy": number, "url": each["url"], "body": each["body"]} for number, each in found]
+
+
+def _sizes(compiled: CompiledScenario) -> dict[str, Any]:
+    """Return how long requests are, over copies from all of the run, and how much that is."""
+    together, copies = compiled.scenario.load.copies_per_request, compiled.planned or _SIZED
+    requests = -(-copies // together)
+    step = max(1, requests // _SIZED)
+    sizes = []
+    for place in range(0, min(requests, _SIZED * step), step):
+        request = _request(compiled, range(place * together, min((place + 1) * together, copies)))
+        sizes.append(len(request.head) + len(request.body))
+    peak = None if compiled.pacer is None else compiled.pacer.peak_rate / together
+    return {
+        "requests": len(sizes),
+        "p50_bytes": int(np.percentile(sizes, 50, method="higher")),
+        "p99_bytes": int(np.percentile(sizes, 99, method="higher")),
+        "peak_bytes_per_s": None if peak is None else round(sum(sizes) / len(sizes) * peak),
+    }
 
 
 def _bytes(compiled: CompiledScenario) -> int:

@@ -121,7 +121,7 @@ async def execute(
     try:
         async with httpx_transport(compiled.asking) as asking, load as engine:
             channel = QueryChannel(
-                send=asking.send, sent=engine.record.asked, budget=context.allowance
+                send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
             # 3. save the intent, before the first request

@@ -311,6 +311,8 @@ class RunSession:
             return
         self._progress.phase = Phase.LOAD
         if self._sharded is not None:
+            # what is noted from now on is shown at once
+            self._progress.notes += self._sharded.notes
             self._sharded.notes = self._progress.notes
         await self._engine.warm()
         async with anyio.create_task_group() as beside:

@@ -10,6 +10,7 @@ from loadcheck.measure.record import Record
 from loadcheck.scenario.model import Target
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.judge import is_paused, pauses_told
+from loadcheck.verify.naming import UserNames
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Plan
 
@@ -24,6 +25,7 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
     return [
         *(str(problem) for problem in compiled.plan.warnings),
         *_routes(compiled.scenario.target, compiled.ingest.origin),
+        *_shared_users(compiled),
     ]
 
 
@@ -59,6 +61,30 @@ def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> 
         *_late(record),
         *notes,
     ]
+
+
+def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
+    """Say that another run has the same users."""
+    if compiled.verification is None:
+        return
+    verify, run = compiled.scenario.verify, compiled.run
+    names = UserNames(compiled.plan, compiled.ingest, verify.user)
+    first = names.of(0)
+    if not names.known:
+        return
+    if first == run.user_id(0):
+        own = run.user_ids.keyed
+    else:
+        own = run.id in first or 0 in names.number(first)
+    if own:
+        return
+    told = (
+        f"its users, such as {first}, are those of every run of this scenario: the service knows"
+        " them already, and may take their events for older ones"
+    )
+    if compiled.isolation == "baseline":
+        told += "; counted without a filter for the run, they hide each other"
+    yield told + "; {run} or {uuid} in [users] id makes them the run's own"
 
 
 def _routes(target: Target, origin: Origin) -> list[str]:

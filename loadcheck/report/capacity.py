@@ -292,10 +292,10 @@ def _measured(said: Document) -> str:
         return "one of the workers could not keep up, the others could have sent more"
     if because == "evidence":
         return "it is unknown what arrived"
-    told = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)
+    check = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)
     if said["measured"] is None:
-        return told
-    return f"{told} measured {_value(said)}"
+        return check
+    return f"{check} measured {_value(said)}"
 
 
 def _value(said: Document) -> str:

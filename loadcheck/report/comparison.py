@@ -153,7 +153,7 @@ def _table(document: Document, width: int) -> Iterator[Text]:
 
 
 def is_shown(figure: Document) -> bool:
-    """Tell whether a figure says anything: those that nobody knows and quiet zeros do not."""
+    """Return whether a figure says anything: unknown values and expected zeros do not."""
     if figure["base"] is None and figure["candidate"] is None:
         return False
     quiet = not figure["base"] and not figure["candidate"] and figure["word"] == "same"
@@ -212,7 +212,7 @@ def _absolute(figure: Document, difference: float) -> str:
 
 
 def _signed(number: float) -> str:
-    """Return a number with its sign and two or three digits that tell something."""
+    """Return a number with its sign and two or three significant digits."""
     digits = 0 if abs(number) >= 99.5 else 1 if abs(number) >= 0.95 else 2  # noqa: PLR2004
     rounded = round(number, digits)
     if rounded == 0:

@@ -46,8 +46,8 @@ def line(document: Document) -> str:
     document = printable_document(document)
     name = document["scenario"].get("name", "")
     ending = ended(document)
-    told = [badge(document).upper(), f" {name}", f" {cause(document)}", ending and f" ({ending})"]
-    return " ".join(part for part in told if part.strip()).strip()
+    parts = [badge(document).upper(), f" {name}", f" {cause(document)}", ending and f" ({ending})"]
+    return " ".join(part for part in parts if part.strip()).strip()
 
 
 def badge(document: Document) -> str:
@@ -93,42 +93,53 @@ def causes(document: Document) -> Iterator[str]:
     unreached = _unreached(document)
     if unreached:
         yield unreached
-    nobody = _nobody(document)
-    if nobody:
-        yield nobody
+    unacknowledged = _unacknowledged(document)
+    if unacknowledged:
+        yield unacknowledged
     yield from _counted(document)
-    told = {"lost", "unexpected", "duplicated", "missing_events", "disappeared", "acknowledged"}
-    if unreached or nobody:
+    explained = {
+        "lost",
+        "unexpected",
+        "duplicated",
+        "missing_events",
+        "disappeared",
+        "acknowledged",
+    }
+    if unreached or unacknowledged:
         # that nothing is known of what was never sent, or was all refused, goes without saying
-        told |= {"target", "unverified"}
+        explained |= {"target", "unverified"}
     for finding in findings(document):
-        if finding["verdict"] == "fail" and finding["check"] not in told:
+        if finding["verdict"] == "fail" and finding["check"] not in explained:
             yield _brief(finding["summary"])
     yield from _thresholds(document, "fail", "threshold broken", "{} thresholds broken")
     unknown = [
         finding
         for finding in findings(document)
-        if finding["verdict"] == "unknown" and finding["check"] not in told - {"lost"}
+        if finding["verdict"] == "unknown" and finding["check"] not in explained - {"lost"}
     ]
     yield from (_unknown(finding) for finding in unknown)
-    if verdict == "unknown" and not (unreached or nobody or unknown):
+    if verdict == "unknown" and not (unreached or unacknowledged or unknown):
         several = "no evidence for {} thresholds"
         yield from _thresholds(document, "unknown", "no evidence for the threshold", several)
-    if not nobody:
+    if not unacknowledged:
         yield from _refused(document)
 
 
 def findings(document: Document) -> list[Mapping[str, Any]]:
     """Return the findings to show, what failed first, without those that would mislead.
 
-    Where nobody was acknowledged, nobody can be lost: that "none is" would read as good news.
+    Without acknowledged users none can be lost: that "none is" would read as good news.
     """
     copies = document["copies"]
-    nobody = not copies["acknowledged"]
+    none_acknowledged = not copies["acknowledged"]
     kept = [
         finding
         for finding in document.get("findings", ())
-        if not (nobody and finding["verdict"] == "pass" and finding["check"] in _ABOUT_ACKNOWLEDGED)
+        if not (
+            none_acknowledged
+            and finding["verdict"] == "pass"
+            and finding["check"] in _ABOUT_ACKNOWLEDGED
+        )
     ]
     return sorted(kept, key=lambda finding: _ORDER[finding["verdict"]])
 
@@ -167,10 +178,10 @@ def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
     if not reasons:
         return "", 0, 0
     reason, number = max(reasons.items(), key=lambda item: item[1])
-    return told(reason, step["examples"]), number, sum(reasons.values())
+    return reason_in_words(reason, step["examples"]), number, sum(reasons.values())
 
 
-def told(reason: str, examples: Mapping[str, str]) -> str:
+def reason_in_words(reason: str, examples: Mapping[str, str]) -> str:
     """Return a reason in the words of the service, where it used any."""
     status = _STATUS.match(reason)
     if status is None:
@@ -236,8 +247,8 @@ def _unreached(document: Document) -> str:
     return str(error).rstrip(".") if error else ""
 
 
-def _nobody(document: Document) -> str:
-    """Return why nobody was acknowledged; "" if somebody was, or nothing was sent."""
+def _unacknowledged(document: Document) -> str:
+    """Return why no copy was acknowledged; "" if one was, or nothing was sent."""
     copies = document["copies"]
     started = copies["started"]
     if copies["acknowledged"] or not started:
@@ -320,7 +331,7 @@ def _thresholds(document: Document, verdict: str, one: str, several: str) -> Ite
         threshold
         for threshold in document.get("thresholds", ())
         if threshold["verdict"] == verdict
-        # what is missing has been told in words
+        # what is missing has been said in words
         and not (verdict == "fail" and seen.get(_COUNTS.get(_metric(threshold), "")))
     ]
     if not found:

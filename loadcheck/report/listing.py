@@ -1,17 +1,17 @@
-"""Stored results as a table for a terminal, one a line."""
+"""Stored results for a terminal, one a line, and why they did not pass."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.cells import cell_len
 from rich.text import Text
 
 from loadcheck.escaping import printable
-from loadcheck.report import words
+from loadcheck.report import capacity, comparison, headline, words
 from loadcheck.report.terminal import CapturedConsole
 from loadcheck.result.catalogue import Entry
 
@@ -26,36 +26,91 @@ _COLORS = {
 }
 
 
+_TITLES = ("when (UTC)", "scenario", "verdict", "rate", "p99", "lost", "dup.")
+_WORDS = 3
+"""So many columns hold words; the others hold numbers."""
+_DISPENSABLE = (6, 4, 3)
+"""Columns that a narrow terminal goes without, in this order."""
+_GAP = "  "
+_GOOD = ("pass", "same", "better")
+
+
+def cause(document: Mapping[str, Any]) -> str:
+    """Return why the verdict of a document of any kind is what it is."""
+    kind = str(document["schema"]).partition("/")[0]
+    return _CAUSES.get(kind, headline.cause)(document)
+
+
+_CAUSES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "loadcheck.capacity": capacity.cause,
+    "loadcheck.comparison": comparison.cause,
+}
+
+
 def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
-    """Return the table, and below it the files that are of no use."""
+    """Return a line for each result, and below it why it did not pass; then files of no use.
+
+    Where a line is too short for the name of the file it has one of its own.
+    """
     entries = [_printable(entry) for entry in entries]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("when (UTC)", "scenario", "verdict"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rate", "p99", "lost", "dup."):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("file", overflow="fold")
     good = [entry for entry in entries if not entry.trouble]
-    for entry in good:
-        table.add_row(
-            words.instant(entry.started_at).removesuffix(" UTC") if entry.started_at else "",
-            _what(entry),
-            _verdict(entry),
-            words.rate(entry.rate),
-            words.duration(entry.p99_ms),
-            _bad(entry.lost),
-            _bad(entry.duplicated),
-            Text(entry.path.name),
-        )
     paper = CapturedConsole(color=color, width=width)
-    console = paper.console
-    if good:
-        console.print(table)
+    for line in _rows(good, width) if good else ():
+        paper.console.print(line, soft_wrap=True)
     for entry in entries:
         if entry.trouble:
             line = Text(f"{entry.path.name} {entry.trouble}", style="yellow")
-            console.print(line, soft_wrap=True)
+            paper.console.print(line, soft_wrap=True)
     return paper.text()
+
+
+def _rows(entries: Sequence[Entry], width: int) -> Iterator[Text]:
+    table = [[Text(title) for title in _TITLES], *map(_cells, entries)]
+    widths = [max(row[index].cell_len for row in table) for index in range(len(_TITLES))]
+    for index in _DISPENSABLE:
+        if sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+            widths.pop(index)
+            for row in table:
+                row.pop(index)
+    longest = max(cell_len(entry.path.name) for entry in entries)
+    beside = sum(widths) + len(_GAP) * len(widths) + longest <= width
+    head = _line(table[0], widths) + Text(f"{_GAP}file" if beside else "")
+    head.stylize("dim")
+    yield head
+    for entry, row in zip(entries, table[1:], strict=True):
+        line, name = _line(row, widths), Text(entry.path.name)
+        if beside:
+            yield line + Text(_GAP) + name
+        else:
+            yield line
+            yield Text(_GAP) + name
+        if entry.cause and entry.verdict not in _GOOD:
+            cause = Text(f"{_GAP}{entry.cause}", style="dim")
+            cause.truncate(width, overflow="ellipsis")
+            yield cause
+
+
+def _cells(entry: Entry) -> list[Text]:
+    started = words.instant(entry.started_at).removesuffix(" UTC") if entry.started_at else ""
+    return [
+        Text(started),
+        _what(entry),
+        _verdict(entry),
+        Text(words.rate(entry.rate)),
+        Text(words.duration(entry.p99_ms)),
+        _bad(entry.lost),
+        _bad(entry.duplicated),
+    ]
+
+
+def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    """Return cells side by side: words flush left, numbers flush right."""
+    line = Text()
+    for index, (cell, wide) in enumerate(zip(cells, widths, strict=True)):
+        blank = " " * (wide - cell.cell_len)
+        line.append(_GAP if index else "")
+        line = line + cell + Text(blank) if index < _WORDS else line + Text(blank) + cell
+    return line
 
 
 def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -74,6 +129,7 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "p99_ms": entry.p99_ms,
             "lost": entry.lost,
             "duplicated": entry.duplicated,
+            "cause": entry.cause,
             "trouble": entry.trouble,
         }
         for entry in entries
@@ -88,6 +144,7 @@ def _printable(entry: Entry) -> Entry:
         scenario=printable(entry.scenario),
         verdict=printable(entry.verdict),
         phase=printable(entry.phase),
+        cause=printable(entry.cause),
         trouble=printable(entry.trouble),
     )
 

@@ -252,7 +252,7 @@ class LiveView:
         if counted is None or not acknowledged:
             return text
         share = min(1.0, counted / acknowledged)
-        # rounded down: all is all only when nobody is missing
+        # rounded down: 100 % only when no user is missing
         text += f"   {math.floor(100 * share)} %"
         wide = min(_BAR, room - len(text) - 3)
         if wide < _SHORTEST_BAR:

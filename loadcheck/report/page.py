@@ -82,7 +82,7 @@ class Series:
         y: One for each x; None leaves a gap.
         low: Lower edge of a band.
         shape: How it is drawn.
-        dash: "", "dash", "dot" or "dashdot": told apart without colour.
+        dash: "", "dash", "dot" or "dashdot": distinguishable without colour.
         marker: "", "circle", "square", "triangle", "diamond" or "cross".
         faint: Thinner than the others.
         quiet: Named only where it is pointed at.

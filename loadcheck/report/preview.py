@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from loadcheck.escaping import printable
 from loadcheck.report import words
 
 Preview = Mapping[str, Any]
+_CELL: Final = 20
 
 
 def text(preview: Preview) -> str:
@@ -32,6 +33,7 @@ def text(preview: Preview) -> str:
         ),
         ("target", _target(preview)),
         ("sends", _sends(preview["load"])),
+        ("size", _size(preview["sizes"])),
         ("connects", _connects(preview)),
         *(
             ("" if index else "stages", _stage(stage))
@@ -45,6 +47,7 @@ def text(preview: Preview) -> str:
         ),
     )
     lines += ["", "first request", *_request(preview["first_request"])]
+    lines += _samples(preview)
     if preview["first_query"] is not None:
         lines += ["", "first query", *_request(preview["first_query"])]
     if preview["warnings"]:
@@ -93,6 +96,62 @@ def _sends(load: Mapping[str, Any]) -> str:
         f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']}"
         f" arrivals, at most {load['max_in_flight']:,} in flight"
     )
+
+
+def _size(sizes: Mapping[str, Any]) -> str:
+    usual, most, peak = sizes["p50_bytes"], sizes["p99_bytes"], sizes["peak_bytes_per_s"]
+    spread = f"requests of {usual:,} bytes"
+    if most > usual:
+        spread += f" (p50), {most:,} (p99)"
+    return spread if peak is None else f"{spread}, {peak:,} bytes/s at the peak"
+
+
+def _samples(preview: Preview) -> list[str]:
+    """Say what differs between the first copies; buckets aside, which are ours."""
+    copies = [dict(_leaves(sample["body"])) for sample in preview["samples"]]
+    places = [] if preview["buckets"] is None else preview["buckets"]["places"]
+    ours = tuple("/" + each.rpartition("/")[2] for each in places)
+    rows = [
+        (place, [_shortened(copy[place]) if place in copy else "" for copy in copies])
+        for place in dict.fromkeys(place for copy in copies for place in copy)
+        if len({copy.get(place) for copy in copies}) > 1 and not place.endswith(ours)
+    ]
+    if not rows:
+        return []
+    names = max(len(place) for place, _ in rows)
+    widths = [max(len(cells[index]) for _, cells in rows) for index in range(len(copies))]
+    return [
+        "",
+        f"what differs between the first {len(copies)} copies",
+        *(
+            f"  {place:<{names}}  "
+            + "  ".join(
+                f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)
+            ).rstrip()
+            for place, cells in rows
+        ),
+    ]
+
+
+def _leaves(body: str) -> Iterator[tuple[str, str]]:
+    """Yield the places of values in a body, and the values as JSON; of other text the whole."""
+    try:
+        waiting: list[tuple[str, Any]] = [("", json.loads(body))]
+    except ValueError:
+        yield "the body", body
+        return
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{place}/{name}", each) for name, each in reversed(value.items())]
+        elif isinstance(value, list):
+            waiting += [(f"{place}/{index}", value[index]) for index in reversed(range(len(value)))]
+        else:
+            yield place, json.dumps(value, ensure_ascii=False)
+
+
+def _shortened(cell: str) -> str:
+    return cell if len(cell) <= _CELL else cell[: _CELL - 1] + "…"
 
 
 def _connects(preview: Preview) -> str:

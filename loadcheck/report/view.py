@@ -181,7 +181,7 @@ def finding_check(finding: Mapping[str, Any]) -> Check:
 
 
 def lag(low_s: float | None, high_s: float | None) -> str:
-    """Return an interval of seconds; without an end: never, or nobody knows."""
+    """Return an interval of seconds; without an end: never, or unknown."""
     if high_s is None:
         return "never" if low_s is None else f"≥ {words.clock(low_s)}"
     least, most = words.clock(low_s or 0.0), words.clock(high_s)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Entry:
         p99_ms: Of the ingest step's response time, or service time if it has none.
         lost: Acknowledged users certainly missing.
         duplicated: Events too many.
+        cause: Why the verdict is what it is; "" if nothing tells.
         trouble: Why the file is of no use; "" if it is.
     """
 
@@ -48,13 +50,22 @@ class Entry:
     p99_ms: float | None = None
     lost: int | None = None
     duplicated: int | None = None
+    cause: str = ""
     trouble: str = ""
 
 
-def entries(directory: Path) -> list[Entry]:
+Cause = Callable[[Mapping[str, Any]], str]
+"""Returns why a document's verdict is what it is."""
+
+
+def entries(directory: Path, cause: Cause) -> list[Entry]:
     """Return what a directory holds, newest first; files that are no results last.
 
     Skips non-JSON names and the temporary files of running runs.
+
+    Args:
+        directory: Where results are.
+        cause: Says of a document why its verdict is what it is.
 
     Raises:
         ResultFileError: There is no such directory, or it cannot be read.
@@ -74,10 +85,12 @@ def entries(directory: Path) -> list[Entry]:
                 remedy="expected a directory of results files",
             )
         ) from error
-    return sorted((_entry(path) for path in paths), key=lambda one: one.started_at, reverse=True)
+    return sorted(
+        (_entry(path, cause) for path in paths), key=lambda one: one.started_at, reverse=True
+    )
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path, cause: Cause) -> Entry:
     try:
         document = orjson.loads(read_results(path))
     except orjson.JSONDecodeError:
@@ -92,7 +105,13 @@ def _entry(path: Path) -> Entry:
         found = _described(path, kind, document)
     except (AttributeError, KeyError, TypeError, ValueError):
         return Entry(path=path, kind=kind, trouble="lacks what a results file has: edited by hand?")
-    return replace(found, in_progress=found.phase in UNFINISHED and in_progress(path))
+    running = found.phase in UNFINISHED and in_progress(path)
+    if running:
+        document = {**document, "run": {**document["run"], "in_progress": True}}
+    why = ""
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError, IndexError):
+        why = cause(document)
+    return replace(found, in_progress=running, cause=why)
 
 
 def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:

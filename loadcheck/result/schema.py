@@ -91,8 +91,8 @@ def _consistency() -> Shape:
             "checked": flag("Whether that was to be found out: not with verify.enabled = false."),
             "uniques": {"type": ["integer", "null"], "description": "Users of this run counted."},
             "totals": maybe(count("Events of this run counted.")),
-            "lower": count("Users acknowledged: at least so many must be counted."),
-            "upper": count("Users acknowledged or indeterminate: at most so many can be."),
+            "lower": count("Users acknowledged: the least that must be counted."),
+            "upper": count("Users acknowledged or indeterminate: the most that can be counted."),
             "lost_at_least": maybe(count("Acknowledged users that are certainly missing.")),
             "lost_at_most": maybe(count("Acknowledged users that can be missing.")),
             "recovered_at_most": maybe(count("Indeterminate copies that may have arrived.")),
@@ -106,13 +106,13 @@ def _consistency() -> Shape:
             ),
             "waited_s": maybe(
                 amount(
-                    "From the last acknowledgement to the instant that the final count tells of."
+                    "From the last acknowledgement to the instant that the final count reflects."
                 )
             ),
             "baseline": maybe(count("What the same query counted before the run.")),
             "isolation": {
                 "enum": ["filter", "baseline"],
-                "description": "How this run's users are told from others'.",
+                "description": "How this run's users are distinguished from others.",
             },
             "lost": maybe(count("Lost users; null where it is not known whether any are.")),
             "disappeared": maybe(count("Users counted before and, at the end, not any more.")),
@@ -161,11 +161,11 @@ def _consistency() -> Shape:
                         "answered_s": {"type": "number", "description": "Since the load began."},
                         "as_of_s": {
                             "type": "number",
-                            "description": "The instant whose state it tells, since the load began:"
-                            " earlier than asked_s if the answer came from a cache.",
+                            "description": "The instant whose state it reflects, since the load "
+                            "began: earlier than asked_s if the answer came from a cache.",
                         },
                         "acknowledged": maybe(count("Copies acknowledged when it was asked.")),
-                        "uniques": maybe(count("Users counted, as the service told it.")),
+                        "uniques": maybe(count("Users counted, as the service reported it.")),
                         "totals": maybe(count("Events counted.")),
                         "error": text("Why the answer is no evidence; empty if it is."),
                     },
@@ -305,7 +305,7 @@ def _localized() -> Shape:
                         "What has no name: how many, among how many.",
                         {
                             "lost": count("Missing users without a name."),
-                            "lost_suspects": count("Users of whom one cannot say it."),
+                            "lost_suspects": count("Users who may be the missing ones."),
                             "duplicated": count("Surplus events not yet attributed to a user."),
                             "duplicated_suspects": count("Users to whom they may belong."),
                         },
@@ -318,18 +318,21 @@ def _localized() -> Shape:
                     "trouble": text("Why there are no names, or not all; empty if there are."),
                 },
             ),
-            {"type": "null", "description": "Nobody seemed to be missing, or nobody could ask."},
+            {
+                "type": "null",
+                "description": "No user seemed to be missing, or no such query was possible.",
+            },
         ]
     }
 
 
 def _workers() -> dict[str, Any]:
-    """Return the section that tells who shared the load."""
+    """Return the section about the processes that shared the load."""
     return open_object(
         "The processes that shared the load; absent if this one sent it.",
         {
             "engine": text("What started them: processes, or dask."),
-            "lease_s": amount("A worker that has heard nothing for so long starts no copy."),
+            "lease_s": amount("A worker starts no copy after this time without a message."),
             "shards": {
                 "type": "array",
                 "description": "Them, in order: batch j of the run belongs to worker j mod N.",
@@ -351,12 +354,12 @@ def _workers() -> dict[str, Any]:
                             "enum": ["planned", "stopped", "lease", "lost", None],
                             "description": "Why it started no further copy.",
                         },
-                        "started": count("Copies that it told of."),
+                        "started": count("Copies it reported."),
                         "acknowledged": count("Of these, acknowledged."),
                         "lateness_p99_ms": maybe(amount("Of its first requests.")),
                         "loop_lag_p99_ms": maybe(amount("Of its event loop.")),
                         "cpu_s": amount("Processor time that it used."),
-                        "watched_s": amount("In so long."),
+                        "watched_s": amount("How long it was watched."),
                     },
                 ),
             },

@@ -71,7 +71,7 @@ def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
 
     missing: list[tuple[str, str]] = []
     if isinstance(document, Mapping):
-        # told here: the validator copies the whole document into each such problem
+        # reported here: the validator copies the whole document into each such problem
         wanted = schema.get("required", ())
         missing = [("", f'"{n}" is a required property') for n in wanted if n not in document]
         schema = {**schema, "required": []}

@@ -2,8 +2,8 @@
 
 What a results file holds in encodings that its schema cannot check.
 
-A file may have been edited by hand. What cannot be read is told by its place in the document; the
-file's name is added by who knows it.
+A file may have been edited by hand. What cannot be read is reported with its place in the document;
+the caller adds the name of the file.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ResultFile:
         Args:
             path: Where the file is to stand.
             replace: Write over a file that is there.
-            option: The one that names the file; told where the place cannot be had.
+            option: The one that names the file; reported where the place is unknown.
 
         Raises:
             ResultFileError: The directory cannot be made or written, a file is there already and
@@ -192,7 +192,7 @@ def save_elsewhere(document: Mapping[str, Any], name: str) -> Path | None:
 
 
 def in_progress(path: Path) -> bool:
-    """Tell whether a process is still writing a results file: whether somebody claims it."""
+    """Return whether a process is still writing a results file: whether somebody claims it."""
     try:
         claim = _locked(_lock_of(path.resolve() if path.is_symlink() else path), make=False)
     except BlockingIOError:

@@ -35,7 +35,7 @@ def _to_1(document: Document) -> Document:
     """Version 1 has stages and intervals, which cannot be had from what came before it.
 
     Files from before it knew less of the generator and of each observation. An answer was then
-    taken to tell the state of the instant at which it was asked for.
+    taken to reflect the state of the instant at which it was asked for.
     """
     result = dict(document)
     generator = document.get("generator")
@@ -44,10 +44,10 @@ def _to_1(document: Document) -> Document:
         result["generator"] = {**unknown, "watched_s": 0.0, **generator}
     seen = document.get("consistency")
     if isinstance(seen, dict):
-        told = _each(
+        observations = _each(
             seen.get("observations"), lambda one: {"acknowledged": None, "as_of_s": one["asked_s"]}
         )
-        result["consistency"] = {**seen, "observations": told}
+        result["consistency"] = {**seen, "observations": observations}
     if "thresholds" in document:
         result["thresholds"] = _each(document["thresholds"], lambda _: {"own_delay_ms": None})
     return result

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from loadcheck.data.order import End, Order
 from loadcheck.data.table import layout_of
+from loadcheck.data.users import TemplateError, UserIds, check_template
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.data.variety import DataFile
 from loadcheck.documents.document import Node
@@ -95,6 +96,23 @@ def _types(table: Table) -> dict[str, str]:
     types = Table(node, table.report, known={column: {**kind} for column in columns})
     read = {name: types.choice(name) for name in types.entries}
     return {name: kind for name, kind in read.items() if kind is not None}
+
+
+def read_users(top: Table) -> UserIds:
+    """Read ``[users]``: what ``$copy.userId`` gives."""
+    table = top.table("users", grammar.USERS)
+    if table is None:
+        return UserIds()
+    template = table.text("id")
+    integer = table.choice("type") == "integer"
+    if template is None:
+        table.require("id", 'expected a template: id = "user-{run}-{number}@example.org"')
+        return UserIds()
+    try:
+        check_template(template, integer=integer)
+    except TemplateError as error:
+        top.report.add(table["id"], error.message, error.remedy)
+    return UserIds(template=template, integer=integer)
 
 
 def read_values(top: Table) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from loadcheck.data.cells import CELL_TYPES
+from loadcheck.data.users import UserIds
 from loadcheck.scenario.model import Capacity, OpenLoad, Retry, Threshold, Timeouts, Verify
 from loadcheck.scenario.shapes import (
     MAX_DURATION_S,
@@ -62,6 +63,7 @@ BODY = rf"^body#{_POINTER}$"
 BENEATH = rf"^{_POINTER}$"
 USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
 RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
+USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
 PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
 
@@ -550,6 +552,21 @@ CAPACITY: Keys = {
     ),
 }
 
+USERS: Keys = {
+    "id": text(
+        "Template of the ids: {number} is the copy's number ({number:07} with so many digits), "
+        "{uuid} and {digits} stand for the run and the number, {run} is the run's id.",
+        pattern=USER_ID,
+        example="user-{run}-{number}@example.org",
+        default=UserIds().template,
+    ),
+    "type": choice(
+        'What ids are in JSON; "integer" goes with {digits} or {number} alone.',
+        "string",
+        "integer",
+        default="string",
+    ),
+}
 DATA: Keys = {
     "file": text(
         "The data file, inside the scenario's folder: .csv, .tsv, .jsonl or .json, and .gz behind "
@@ -569,15 +586,15 @@ DATA: Keys = {
         example="stop",
     ),
     "separator": text(
-        "The character between the cells of a table; by default the one that fits.",
+        "The character between the cells of a table; by default a comma, a tab in .tsv.",
         pattern=r"^.$",
         example=";",
     ),
     "types": named(
-        "The types of columns of a table; by default they are recognized.",
+        "The types of a table's columns; without one a cell is text. An empty cell is null then.",
         "COLUMN",
         choice("The type of the column's cells.", *CELL_TYPES),
-        example={"zip": "string"},
+        example={"age": "int"},
     ),
 }
 
@@ -607,6 +624,7 @@ _TOP: Keys = {
         table("", DATA),
         example={"users": {"file": "users.csv"}},
     ),
+    "users": table("What users are called: $copy.userId.", USERS, required=("id",)),
     "values": named(
         "Values that are drawn for each copy, or plain ones: $values.NAME.",
         "NAME",

@@ -13,7 +13,7 @@ from loadcheck.documents.document import Node, dotted, grow, merge_tree
 from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
-from loadcheck.scenario.data import read_data, read_values
+from loadcheck.scenario.data import read_data, read_users, read_values
 from loadcheck.scenario.inputs import read_inputs
 from loadcheck.scenario.layers import read_layers
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
@@ -130,6 +130,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     verify, overlay = read_verify(top), read_overlay(top)
     limits = read_limits(top)
     files, values = read_data(top, Path(file).parent), read_values(top)
+    users = read_users(top)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed")
     thresholds, capacity = read_thresholds(top), read_capacity(top)
@@ -158,6 +159,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         capacity=capacity,
         files=files,
         values=values,
+        user_ids=users,
     )
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from anyio import sleep
 
 from loadcheck.verify.evidence import Groups, Observation
-from loadcheck.verify.group_testing import DuplicateAttribution
 from loadcheck.verify.localize import (
-    NOBODY,
+    Duplicates,
     EventCounts,
     Localized,
     LossEstimate,
     SentCopies,
     conclude,
-    countable,
     deduce_duplicated,
     deduce_lost,
     weigh_events,
@@ -131,13 +129,12 @@ class Localizer:
             if deduction.done and len(tallies) >= self._fewest(self._names[0]):
                 break
         assert deduction is not None
-        lost = self._named(deduction)
+        lost = () if deduction.elimination is None else tuple(deduction.elimination.lost)
         events, extras, totals = await self._events(base, tallies, lost, since_ns)
         return conclude(
             self._copies,
             deduction,
             extras,
-            countable(self._copies, lost) if extras is not None else NOBODY,
             partitions=max(len(tallies), totals),
             queries=self._queries,
             cost=self._cost,
@@ -154,13 +151,13 @@ class Localizer:
 
     def _fewest(self, name: str) -> int:
         """Return how many partitions must agree before nobody is taken to hide behind another."""
-        if self._copies.any("rejected"):
+        if self._copies.rejected:
             return _FEWEST_BESIDE_REFUSED
         return 1 if self._copies.sent(name).max() <= 1 else _FEWEST_IN_CROWDS
 
     async def _events(
-        self, base: Observation, tallies: list[Tally], lost: list[int], since_ns: int
-    ) -> tuple[EventCounts | None, DuplicateAttribution | None, int]:
+        self, base: Observation, tallies: list[Tally], lost: Sequence[int], since_ns: int
+    ) -> tuple[EventCounts | None, Duplicates | None, int]:
         """Return what events by bucket tell: in sum, of whom, and in how many partitions."""
         terms = self._terms
         assert base.uniques is not None
@@ -169,7 +166,7 @@ class Localizer:
             return None, None, 0  # with one event a user, no missing one can hide a duplicate
         totals: list[Tally] = []
         events: EventCounts | None = None
-        extras: DuplicateAttribution | None = None
+        extras: Duplicates | None = None
         for name in self._names:
             if name not in {tally.name for tally in tallies}:
                 tallies.append(await self._tally(name, "uniques", base, since_ns))
@@ -183,12 +180,6 @@ class Localizer:
             if extras is None or not extras.unnamed:
                 break
         return events, extras, len(totals)
-
-    def _named(self, deduction: LossEstimate) -> list[int]:
-        if deduction.elimination is None or not deduction.elimination.lost.size:
-            return []
-        named: list[int] = self._copies.acknowledged[deduction.elimination.lost].tolist()
-        return named
 
     async def _tally(self, name: str, metric: Metric, base: Observation, since_ns: int) -> Tally:
         """Ask for the counts of one partition.

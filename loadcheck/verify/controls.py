@@ -233,7 +233,7 @@ class Controls:
         return not any(self._due(name) for name in ("acknowledged", "paired", "checked"))
 
     def _due(self, sent: str) -> bool:
-        """Tell whether some of what was sent are not known to be counted."""
+        """Return whether some of what was sent are not known to be counted."""
         found = "visible" if sent == "acknowledged" else f"{sent}_visible"
         number = getattr(self.result, sent)
         return bool(number) and (getattr(self.result, found) or 0) < number

@@ -249,7 +249,7 @@ def _possible(terms: Terms, good: Sequence[Observation]) -> list[Observation]:
 
 
 def _rises(terms: Terms, timely: Sequence[Observation]) -> bool:
-    """Tell whether the count, once it had fallen, rose again: then answers alternate."""
+    """Return whether the count, once it had fallen, rose again: then answers alternate."""
     fallen = False
     for before, seen in itertools.pairwise(timely):
         if terms.most(_uniques(seen)) < terms.least(_uniques(before)):
@@ -269,12 +269,12 @@ def _same(one: Observation, other: Observation) -> bool:
 
 
 def _alike(terms: Terms, one: int, other: int) -> bool:
-    """Tell whether two counts can be counts of the same."""
+    """Return whether two counts can be counts of the same."""
     return terms.least(one) <= terms.most(other) and terms.least(other) <= terms.most(one)
 
 
 def _dips(terms: Terms, good: Sequence[Observation]) -> bool:
-    """Tell whether an answer counted fewer users than one that was complete before its state."""
+    """Return whether an answer counted fewer users than one that was complete before its state."""
     by_answer = sorted(good, key=lambda seen: seen.answered_ns)
     best, place = 0, 0
     for seen in sorted(good, key=lambda seen: seen.as_of_ns):
@@ -543,7 +543,7 @@ class _Weighing:
         return Reason.UNSUPPORTED if alone and self._terms.splits else None
 
     def _looks_approximate(self) -> bool:
-        """Tell whether all events are there of users that are not (rule 4).
+        """Return whether all events are there of users that are not (rule 4).
 
         Lost users beside as many duplicated events look so, too; but in other buckets.
         """
@@ -597,7 +597,7 @@ class _Weighing:
         return Claim(verdict=Verdict.PASS)
 
     def _supported(self) -> bool:
-        """Tell whether another count than that of users says that there are more of them."""
+        """Return whether another count than that of users says that there are more of them."""
         if self._grouped or self._terms.approximate or not self._terms.counts_events:
             return True
         return self._totals is not None and self._totals >= self._uniques
@@ -616,7 +616,7 @@ class _Weighing:
         return self._duplicated(totals, each), self._missing_events(totals, each)
 
     def _hides_events(self, each: int) -> bool:
-        """Tell whether lost and duplicated events can make up for each other (rule 3)."""
+        """Return whether lost and duplicated events can make up for each other (rule 3)."""
         return each > 1 and not self._groups.balanced and not self._terms.approximate
 
     def _duplicated(self, totals: int, each: int) -> Claim:

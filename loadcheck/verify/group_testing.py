@@ -116,24 +116,27 @@ def least_lost(known: Sequence[Ints], observed: Sequence[Ints]) -> int:
     """Return how many acknowledged users are certainly missing, whoever else was counted.
 
     A user that was counted on top can hide a lost one only in its own bucket.
+
+    Args:
+        known: By partition, how many acknowledged users there are in each bucket.
+        observed: By partition, how many the service counts there.
     """
     return max(
-        int(np.maximum(np.bincount(bucket, minlength=counts.size) - counts, 0).sum())
-        for bucket, counts in zip(known, observed, strict=True)
+        int(np.maximum(users - counts, 0).sum())
+        for users, counts in zip(known, observed, strict=True)
     )
 
 
 def least_unexpected(known: Sequence[Ints], maybe: Sequence[Ints], observed: Sequence[Ints]) -> int:
-    """Return how many users were certainly counted that are in neither group."""
+    """Return how many users were certainly counted that are in neither group.
+
+    Args:
+        known: By partition, how many acknowledged users there are in each bucket.
+        maybe: How many may have been counted as well.
+        observed: How many the service counts there.
+    """
     return max(
-        int(
-            np.maximum(
-                counts
-                - np.bincount(here, minlength=counts.size)
-                - np.bincount(there, minlength=counts.size),
-                0,
-            ).sum()
-        )
+        int(np.maximum(counts - here - there, 0).sum())
         for here, there, counts in zip(known, maybe, observed, strict=True)
     )
 

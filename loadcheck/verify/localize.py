@@ -5,7 +5,8 @@ Outages: stretches of send order in which users are missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,8 +16,6 @@ from pyroaring import BitMap
 
 from loadcheck.verify.evidence import Groups, Proof, Reason
 from loadcheck.verify.group_testing import (
-    DuplicateAttribution,
-    PeelingResult,
     attribute,
     eliminate,
     least_lost,
@@ -78,72 +77,43 @@ def _runs(short: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 MOST_NAMED = 1000
 """Beyond so many lost users only windows are reported."""
-NOBODY: Ints = np.empty(0, dtype=np.int64)
 _NO_GROUPS = Groups()
 
 
 _CHUNK = 1 << 18
-"""So many copies at a time are put into buckets where only their number is wanted."""
+"""So many copies at a time are put into buckets: no array of all copies is ever needed."""
+_MOST_BYTES = 96 << 20
+"""For the arrays in which those are sorted out who can be among the missing."""
 
 Group = Literal["acknowledged", "indeterminate", "rejected"]
 
 
 class SentCopies:
-    """The copies of a run by outcome, and their buckets in every partition.
+    """The copies of a run by outcome, and how many are in each bucket of every partition.
 
     Args:
         buckets: The run's partitions.
         acknowledged, indeterminate, rejected: Copy numbers.
+
+    Attributes:
+        buckets: As given.
+        acknowledged, indeterminate, rejected: Likewise.
     """
 
     def __init__(
         self, buckets: Buckets, *, acknowledged: BitMap, indeterminate: BitMap, rejected: BitMap
     ) -> None:
         self.buckets = buckets
-        self._sets: dict[Group, BitMap] = {
-            "acknowledged": acknowledged,
-            "indeterminate": indeterminate,
-            "rejected": rejected,
-        }
-        self._arrays: dict[Group, Ints] = {}
-        self._columns: dict[tuple[Group, str], Ints] = {}
+        self.acknowledged = acknowledged
+        self.indeterminate = indeterminate
+        self.rejected = rejected
         self._crowds: dict[tuple[Group, str], Ints] = {}
-
-    @property
-    def acknowledged(self) -> Ints:
-        """Numbers of the copies that were acknowledged, ascending."""
-        return self._numbers("acknowledged")
-
-    @property
-    def indeterminate(self) -> Ints:
-        """Numbers of those without a clear answer."""
-        return self._numbers("indeterminate")
-
-    @property
-    def rejected(self) -> Ints:
-        """Numbers of those that were refused."""
-        return self._numbers("rejected")
-
-    def _numbers(self, group: Group) -> Ints:
-        if group not in self._arrays:
-            self._arrays[group] = np.array(self._sets[group].to_array(), dtype=np.int64)
-        return self._arrays[group]
-
-    def any(self, group: Group) -> bool:
-        """Tell whether any copy has this outcome."""
-        return bool(self._sets[group])
-
-    def columns(self, group: Group, names: Sequence[str]) -> list[Ints]:
-        """Return the buckets of a group of copies, partition by partition."""
-        for name in names:
-            if (group, name) not in self._columns:
-                self._columns[group, name] = self.buckets.column(self._numbers(group), name)
-        return [self._columns[group, name] for name in names]
 
     def crowd(self, group: Group, name: str) -> Ints:
         """Return how many of a group are in each bucket of a partition."""
         if (group, name) not in self._crowds:
-            self._crowds[group, name] = crowd(self.buckets, self._sets[group], name)
+            copies: BitMap = getattr(self, group)
+            self._crowds[group, name] = crowd(self.buckets, copies, name)
         return self._crowds[group, name]
 
     def sent(self, name: str) -> Ints:
@@ -156,7 +126,7 @@ class SentCopies:
         return total
 
     def all_counted(self, tally: Tally) -> bool:
-        """Tell whether a bucket holds everybody who can have arrived, all without exception."""
+        """Return whether a bucket holds everybody who can have arrived, all without exception."""
         expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
 
@@ -164,16 +134,42 @@ class SentCopies:
 def crowd(buckets: Buckets, copies: BitMap, name: str) -> Ints:
     """Return how many of some copies are in each bucket of a partition."""
     total: Ints = np.zeros(size(name), dtype=np.int64)
-    # a few at a time: where all is well, no array of all copies is ever needed
-    for chunk in _chunks(copies):
+    for chunk in in_chunks(copies):
         total += np.bincount(buckets.column(chunk, name), minlength=size(name))
     return total
 
 
-def _chunks(numbers: BitMap) -> Iterator[Ints]:
+def in_chunks(numbers: BitMap) -> Iterator[Ints]:
     """Yield the numbers of a set, ascending, a few at a time."""
     for begin in range(0, len(numbers), _CHUNK):
-        yield np.array(numbers[begin : begin + _CHUNK].to_array(), dtype=np.int64)
+        yield array_of(numbers[begin : begin + _CHUNK])
+
+
+def array_of(numbers: BitMap) -> Ints:
+    """Return the numbers of a set, ascending."""
+    return np.array(numbers.to_array(), dtype=np.int64)
+
+
+def _within(
+    buckets: Buckets, copies: BitMap, wanted: Mapping[str, npt.NDArray[np.bool_]]
+) -> BitMap:
+    """Return those of the copies that are in a wanted bucket of every partition."""
+    found = BitMap()
+    for chunk in in_chunks(copies):
+        kept = chunk
+        for name, those in wanted.items():
+            kept = kept[those[buckets.column(kept, name)]]
+        found.update(kept.astype(np.uint32))
+    return found
+
+
+def _share(crowds: Sequence[Ints], wanted: Sequence[npt.NDArray[np.bool_]]) -> float:
+    """Return about what share of some copies is in a wanted bucket of every partition."""
+    total = int(crowds[0].sum())
+    if not total:
+        return 0.0
+    shares = [count[those].sum() / total for count, those in zip(crowds, wanted, strict=True)]
+    return float(math.prod(shares))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,19 +292,43 @@ _UNPROVEN = {Reason.CONTROLS: "no user sent later is visible either"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elimination:
+    """What follows for single copies.
+
+    Attributes:
+        lost: Acknowledged copies that are certainly missing.
+        suspects: Acknowledged copies of whom the counts do not say whether they are; at most.
+        landed: Others that were certainly counted.
+        lost_at_least: How many acknowledged copies are missing in every explanation of the counts.
+        lost_at_most: How many are in some explanation, as far as single buckets tell.
+        crowded: Nobody has been sorted out: too many share their buckets with the missing.
+    """
+
+    lost: BitMap
+    suspects: int
+    landed: BitMap
+    lost_at_least: int
+    lost_at_most: int
+    crowded: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left undecided about acknowledged copies."""
+        return not self.suspects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossEstimate:
     """What follows about lost users from the partitions asked for so far.
 
     Attributes:
         elimination: None if nothing explains the counts, or there are too many to name.
-        maybe: The copies that the elimination's ``landed`` and ``open`` refer to.
         at_least: Users that are certainly missing.
         unexpected: Users certainly counted that were refused, or never sent.
         windows: Stretches of send order from which users are missing.
     """
 
-    elimination: PeelingResult | None
-    maybe: Ints
+    elimination: Elimination | None
     at_least: int
     unexpected: int
     windows: tuple[Window, ...]
@@ -330,79 +350,170 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
     its bucket in every partition: with three, once in more than 10^8 pairs.
     """
     if all(copies.all_counted(tally) for tally in tallies):
-        landed = np.arange(copies.indeterminate.size) if copies.any("indeterminate") else NOBODY
-        return LossEstimate(
-            elimination=PeelingResult(
-                lost=NOBODY,
-                suspects=NOBODY,
-                landed=landed,
-                open=NOBODY,
-                lost_at_least=0,
-                lost_at_most=0,
-            ),
-            maybe=copies.indeterminate,
-            at_least=0,
-            unexpected=0,
-            windows=(),
+        everybody = Elimination(
+            lost=BitMap(),
+            suspects=0,
+            landed=copies.indeterminate,
+            lost_at_least=0,
+            lost_at_most=0,
         )
-    names = [tally.name for tally in tallies]
+        return LossEstimate(elimination=everybody, at_least=0, unexpected=0, windows=())
+    known = [copies.crowd("acknowledged", tally.name) for tally in tallies]
+    maybe = [copies.crowd("indeterminate", tally.name) for tally in tallies]
     observed = [tally.counts for tally in tallies]
-    known = copies.columns("acknowledged", names)
-    maybe = copies.columns("indeterminate", names)
     at_least = least_lost(known, observed)
     unexpected = least_unexpected(known, maybe, observed)
-    order = names.index(SEQUENCE) if SEQUENCE in names else None
     outages: tuple[Window, ...] = ()
-    if order is not None:
-        sent = np.bincount(known[order], minlength=size(SEQUENCE))
-        outages = windows(np.maximum(sent - observed[order], 0), sent)
-    candidates = copies.indeterminate
+    for tally, sent in zip(tallies, known, strict=True):
+        if tally.name == SEQUENCE:
+            outages = windows(np.maximum(sent - tally.counts, 0), sent)
     elimination = None
     if at_least <= MOST_NAMED:
-        elimination = eliminate(known, maybe, observed) if not unexpected else None
-        if elimination is None and copies.any("rejected"):
-            rejected = copies.columns("rejected", names)
-            both = [np.concatenate(pair) for pair in zip(maybe, rejected, strict=True)]
-            candidates = np.concatenate((copies.indeterminate, copies.rejected))
-            elimination = eliminate(known, both, observed)
+        if not unexpected:
+            elimination = _eliminate(copies, copies.indeterminate, maybe, tallies)
+        if elimination is None and copies.rejected:
+            both = copies.indeterminate | copies.rejected
+            crowds = [
+                copies.crowd("rejected", tally.name) + others
+                for tally, others in zip(tallies, maybe, strict=True)
+            ]
+            elimination = _eliminate(copies, both, crowds, tallies)
     if elimination is not None:
         at_least = max(at_least, elimination.lost_at_least)
     return LossEstimate(
-        elimination=elimination,
-        maybe=candidates,
-        at_least=at_least,
-        unexpected=unexpected,
-        windows=outages,
+        elimination=elimination, at_least=at_least, unexpected=unexpected, windows=outages
     )
+
+
+def _eliminate(
+    copies: SentCopies, maybe: BitMap, maybe_crowds: Sequence[Ints], tallies: Sequence[Tally]
+) -> Elimination | None:
+    """Decide about single copies; None if nothing explains the counts.
+
+    A bucket that lacks nobody clears all that are in it. So first, by counts alone and a few copies
+    at a time, everybody is put aside who is in such a bucket of any partition. Those who are left
+    are sorted out in arrays, if there are few enough.
+
+    Args:
+        copies: What was sent.
+        maybe: Those that may have been counted beside the acknowledged.
+        maybe_crowds: How many of those are in each bucket, by partition.
+        tallies: The counts.
+    """
+    names = [tally.name for tally in tallies]
+    known_crowds = [copies.crowd("acknowledged", name) for name in names]
+    missing = [known - tally.counts for known, tally in zip(known_crowds, tallies, strict=True)]
+    for lacking, known, others in zip(missing, known_crowds, maybe_crowds, strict=True):
+        if (lacking > known).any() or (lacking < -others).any():
+            return None
+    unclear = [lacking > -others for lacking, others in zip(missing, maybe_crowds, strict=True)]
+    most = _MOST_BYTES // (16 * (len(names) + 1))
+    wanted = dict(zip(names, unclear, strict=True))
+    crowded = most < len(copies.acknowledged) * _share(known_crowds, unclear) + len(maybe) * _share(
+        maybe_crowds, unclear
+    )
+    if crowded:
+        return _crowded(known_crowds, maybe_crowds, missing, unclear)
+    here = _within(copies.buckets, copies.acknowledged, wanted)
+    there = _within(copies.buckets, maybe, wanted)
+    if len(here) + len(there) > most:
+        return _crowded(known_crowds, maybe_crowds, missing, unclear)
+    candidates = [array_of(here), array_of(there)]
+    columns = [[copies.buckets.column(numbers, name) for name in names] for numbers in candidates]
+    counted = []
+    for place, name in enumerate(names):
+        left = np.bincount(columns[1][place], minlength=size(name))
+        # who was put aside was counted
+        lacking = missing[place] + maybe_crowds[place] - left
+        counted.append(np.bincount(columns[0][place], minlength=size(name)) - lacking)
+    found = eliminate(columns[0], columns[1], counted)
+    if found is None:
+        return None
+    return Elimination(
+        lost=BitMap(candidates[0][found.lost].astype(np.uint32)),
+        suspects=int(found.suspects.size),
+        landed=(maybe - there) | BitMap(candidates[1][found.landed].astype(np.uint32)),
+        lost_at_least=found.lost_at_least,
+        lost_at_most=found.lost_at_most,
+    )
+
+
+def _crowded(
+    known: Sequence[Ints],
+    maybe: Sequence[Ints],
+    missing: Sequence[Ints],
+    unclear: Sequence[npt.NDArray[np.bool_]],
+) -> Elimination:
+    """Return what buckets tell where too many are left to tell them apart."""
+    return Elimination(
+        lost=BitMap(),
+        suspects=min(int(here[those].sum()) for here, those in zip(known, unclear, strict=True)),
+        landed=BitMap(),
+        lost_at_least=max(int(np.maximum(lacking, 0).sum()) for lacking in missing),
+        lost_at_most=min(
+            int(np.minimum(here, lacking + there).sum())
+            for here, there, lacking in zip(known, maybe, missing, strict=True)
+        ),
+        crowded=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicates:
+    """Whose events were counted too often.
+
+    Attributes:
+        events: Copies with certainly at least one event too many → how many.
+        suspects: Copies of whom the counts do not say it; at most.
+        unnamed: Events too many that could not be given to a copy.
+    """
+
+    events: Mapping[int, int]
+    suspects: int
+    unnamed: int
 
 
 def deduce_duplicated(
     copies: SentCopies,
     uniques: Sequence[Tally],
     totals: Sequence[Tally],
-    lost: Sequence[int],
+    lost: Iterable[int],
     *,
     events_per_copy: int = 1,
-) -> DuplicateAttribution | None:
-    """Decide whose events were counted too often; positions refer to :func:`countable`."""
+) -> Duplicates | None:
+    """Decide whose events were counted too often; None if nothing explains the counts."""
     names = [tally.name for tally in totals]
     by_name = {tally.name: tally.counts for tally in uniques}
     extra = [tally.counts - events_per_copy * by_name[tally.name] for tally in totals]
-    numbers = countable(copies, lost)
-    return attribute([copies.buckets.column(numbers, name) for name in names], extra)
-
-
-def countable(copies: SentCopies, lost: Sequence[int]) -> Ints:
-    """Return the copies that may have been counted: all but those known to be missing."""
-    sent = np.concatenate((copies.acknowledged, copies.indeterminate, copies.rejected))
-    return np.sort(sent[~np.isin(sent, np.array(lost, dtype=np.int64))])
+    if any((surplus < 0).any() for surplus in extra):
+        return None
+    countable = (copies.acknowledged | copies.indeterminate | copies.rejected) - BitMap(lost)
+    doubled = [surplus > 0 for surplus in extra]
+    most = _MOST_BYTES // (16 * (len(names) + 1))
+    crowds = [copies.sent(name) for name in names]
+    left = None
+    if len(countable) * _share(crowds, doubled) <= most:
+        left = _within(copies.buckets, countable, dict(zip(names, doubled, strict=True)))
+    if left is None or len(left) > most:
+        crowded = min(int(here[those].sum()) for here, those in zip(crowds, doubled, strict=True))
+        unnamed = max(int(surplus.sum()) for surplus in extra)
+        return Duplicates(events={}, suspects=crowded, unnamed=unnamed)
+    numbers = array_of(left)
+    found = attribute([copies.buckets.column(numbers, name) for name in names], extra)
+    if found is None:
+        return None
+    users = numbers[found.users].tolist()
+    return Duplicates(
+        events=dict(zip(users, found.events.tolist(), strict=True)),
+        suspects=int(found.suspects.size),
+        unnamed=found.unnamed,
+    )
 
 
 def conclude(
     copies: SentCopies,
     deduction: LossEstimate,
-    extras: DuplicateAttribution | None,
-    countables: Ints = NOBODY,
+    extras: Duplicates | None,
     *,
     partitions: int,
     queries: int,
@@ -416,7 +527,6 @@ def conclude(
         copies: What was sent.
         deduction: Who is missing.
         extras: Who was counted too often; None if nobody looked, or nothing explains it.
-        countables: The copies that ``extras`` refers to.
         partitions: Partitions that were asked for.
         queries: Questions asked.
         cost: What they cost.
@@ -424,37 +534,40 @@ def conclude(
         trouble: Why there are no names.
     """
     found = deduction.elimination
-    lost = landed = NOBODY
-    if found is not None:
-        lost, landed = copies.acknowledged[found.lost], deduction.maybe[found.landed]
-    elif not trouble:
+    if trouble:
+        pass
+    elif deduction.at_least > MOST_NAMED:
+        trouble = f"more than {MOST_NAMED:,} users are missing: windows only"
+    elif found is None:
         trouble = (
-            f"more than {MOST_NAMED:,} users are missing: windows only"
-            if deduction.at_least > MOST_NAMED
-            else "no set of missing users explains the counts: somebody was counted who was not "
+            "no set of missing users explains the counts: somebody was counted who was not "
             "sent, or the counts do not belong together"
         )
-    duplicated: dict[int, int] = {}
-    if extras is not None:
-        numbers = countables[extras.users].tolist()
-        duplicated = dict(zip(numbers, extras.events.tolist(), strict=True))
-    refused = np.sort(landed[np.isin(landed, copies.rejected)])
+    elif found.crowded:
+        trouble = (
+            f"up to {found.suspects:,} users share their buckets with the missing, too many to "
+            "tell apart: windows and counts only; more verify.partitions tell more apart"
+        )
+    lost = BitMap() if found is None else found.lost
+    landed = BitMap() if found is None else found.landed
+    duplicated = {} if extras is None else extras.events
+    refused = landed & copies.rejected
     lost_at_most = found.lost_at_most if found else None
-    unexpected = max(deduction.unexpected, int(refused.size))
-    doubled = max(sum(duplicated.values()) + (extras.unnamed if extras else 0), groups.duplicated)
+    unexpected = max(deduction.unexpected, len(refused))
     named = sum(duplicated.values())
+    doubled = max(named + (extras.unnamed if extras else 0), groups.duplicated)
     return Localized(
-        lost=tuple(lost.tolist()),
-        lost_suspects=int(found.suspects.size) if found else 0,
+        lost=tuple(lost),
+        lost_suspects=found.suspects if found else 0,
         lost_at_least=deduction.at_least,
         lost_at_most=lost_at_most,
-        recovered=int(landed.size - refused.size),
-        unexpected=tuple(refused.tolist()),
+        recovered=len(landed) - len(refused),
+        unexpected=tuple(refused),
         unexpected_at_least=unexpected,
         windows=deduction.windows,
         duplicated=duplicated,
         duplicated_at_least=doubled,
-        duplicated_suspects=int(extras.suspects.size) if extras and extras.unnamed else 0,
+        duplicated_suspects=extras.suspects if extras and extras.unnamed else 0,
         duplicated_unnamed=doubled - named,
         partitions=partitions,
         queries=queries,

@@ -5,7 +5,8 @@ Ranks of the missing users in acknowledgement order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,16 +17,19 @@ import orjson
 from pyroaring import BitMap
 
 from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
-from loadcheck.verify.localize import Localized
+from loadcheck.verify.localize import Localized, array_of, in_chunks
 from loadcheck.verify.visibility import Ranks
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.identity import Buckets, user_id
+from loadcheck.workflow.identity import Buckets
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 from loadcheck.workflow.runtime.program import no_retry
 
 _BODY, _INPUT = "body#", "$inputs."
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOW_MS = 1_700_000_000_000
 """When the requests would be sent from which ids are read: no id depends on it."""
+_MOST_PLACED = 5_000_000
+"""Of so many missing users at most the places are worked out: they take memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +84,29 @@ class SendTimes:
         return int(seconds.min()), int(seconds.max())
 
     def ranks(self, acknowledged: BitMap, numbers: npt.NDArray[np.int64]) -> Ranks:
-        """Return the places, from 1, of copies among the acknowledged in the order of sending."""
-        if not numbers.size:
-            return numbers
-        everybody = np.array(acknowledged.to_array(), dtype=np.int64)
+        """Return the places, from 1, of copies among the acknowledged in the order of sending.
+
+        Args:
+            acknowledged: Those that were acknowledged.
+            numbers: Some of them, ascending.
+        """
         if len(self.due) == 1:
-            return np.searchsorted(everybody, numbers) + 1
-        order = np.argsort(self.seconds(everybody), kind="stable")
-        ranks = np.empty_like(order)
-        ranks[order] = np.arange(1, order.size + 1)
-        found: Ranks = ranks[np.searchsorted(everybody, numbers)]
+            return np.array([acknowledged.rank(number) for number in numbers], dtype=np.int64)
+        length = max(map(len, self.due)) + 1
+        totals = np.zeros(length, dtype=np.int64)
+        for chunk in in_chunks(acknowledged):
+            totals += np.bincount(self.seconds(chunk), minlength=length)
+        before = np.cumsum(totals) - totals  # of each second, those that precede what is to come
+        found = np.empty(numbers.size, dtype=np.int64)
+        for chunk in in_chunks(acknowledged):
+            seconds = self.seconds(chunk)
+            here = slice(*np.searchsorted(numbers, (chunk[0], chunk[-1] + 1)))
+            order = np.argsort(seconds, kind="stable")
+            within = np.empty_like(order)
+            within[order] = np.arange(order.size) - np.searchsorted(seconds[order], seconds[order])
+            wanted = np.searchsorted(chunk, numbers[here])
+            found[here] = before[seconds[wanted]] + within[wanted] + 1
+            before += np.bincount(seconds, minlength=length)
         return found
 
     def clock(self, second: int) -> str | None:
@@ -106,24 +123,22 @@ class UserNames:
     Args:
         plan: What a copy does.
         ingest: The step that sends the user.
-        run_id: The run's.
         place: Where the id stands, as ``verify.user`` says; None: it is ``$copy.userId``.
 
     Attributes:
         ingest: The step's index.
     """
 
-    def __init__(self, plan: Plan, ingest: StepPlan, run_id: str, place: str | None) -> None:
+    def __init__(self, plan: Plan, ingest: StepPlan, place: str | None) -> None:
         self._plan = plan
         self._step = ingest
-        self._run_id = run_id
         self._place = place
         self.ingest = ingest.index
         self._reach: Callable[[Any], Any] | None = None
         if place is not None and place.startswith(_BODY):
             self._reach = compile_pointer(parse_pointer(place.removeprefix(_BODY)))
         # what copies 0 and 1 are called tells whether the ids need to be looked up at all
-        self._own = any(self._sent(number) != user_id(run_id, number) for number in (0, 1))
+        self._own = any(self._sent(number) != plan.user_id(number) for number in (0, 1))
 
     @property
     def known(self) -> bool:
@@ -137,18 +152,25 @@ class UserNames:
 
     def of_plan(self, plan: Plan) -> UserNames:
         """Return the names that another run of the same workflow gives."""
-        return UserNames(plan, self._step, self._run_id, self._place)
+        return UserNames(plan, self._step, self._place)
 
     def of(self, number: int) -> str:
         """Return the user id of a copy; "copy 7" where nothing tells it."""
         if not self._own:
-            return user_id(self._run_id, number)
+            return self._plan.user_id(number)
         return self._sent(number) or f"copy {number}"
+
+    def number(self, text: str) -> Iterator[int]:
+        """Yield the numbers of the copies that an id, or a UUID within it, may belong to."""
+        for part in (text, *(match[0] for match in _UUID.finditer(text))):
+            found = self._plan.user_number(part)
+            if found is not None:
+                yield found
 
     def _sent(self, number: int) -> str | None:
         if self._place is None:
             used = "$copy.userId" in self._step.uses
-            return user_id(self._run_id, number) if used else None
+            return self._plan.user_id(number) if used else None
         if self._reach is None:
             found = self._plan.inputs(number, _NOW_MS).get(self._place.removeprefix(_INPUT))
         else:
@@ -283,19 +305,25 @@ def places(
         moments: When copies were sent.
 
     Returns:
-        The places; None if not all of the missing have one.
+        The places; None if not all of the missing have one, or there are too many.
     """
     if len(found.lost) == found.lost_at_least:
         lost = np.array(found.lost, dtype=np.int64)
         return np.sort(moments.ranks(acknowledged, lost))
-    if sum(window.lost for window in found.windows) < found.lost_at_least:
+    if not found.lost_at_least <= sum(window.lost for window in found.windows) <= _MOST_PLACED:
         return None
     spread = []
     for window in found.windows:
         first, end = buckets.first(window.first), buckets.first(window.last + 1)
-        sent = np.array((acknowledged & BitMap(range(first, end))).to_array(), dtype=np.int64)
-        ranks = np.sort(moments.ranks(acknowledged, sent))
-        if not ranks.size:
+        size = acknowledged.range_cardinality(first, end)
+        if not size:
             return None
-        spread.append(ranks[np.arange(window.lost, dtype=np.int64) * ranks.size // window.lost])
+        evenly = np.arange(window.lost, dtype=np.int64) * size // window.lost
+        if len(moments.due) == 1:  # there its copies follow each other
+            spread.append(acknowledged.rank(first) - (first in acknowledged) + 1 + evenly)
+            continue
+        if size > _MOST_PLACED:
+            return None
+        sent = array_of(acknowledged & BitMap(range(first, end)))
+        spread.append(np.sort(moments.ranks(acknowledged, sent))[evenly])
     return np.sort(np.concatenate(spread))

@@ -150,7 +150,7 @@ class Verification:
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
         self._watching_ns = 0
-        self._names = UserNames(spec.plan, spec.ingest, spec.buckets.run_id, verify.user)
+        self._names = UserNames(spec.plan, spec.ingest, verify.user)
 
     async def ask_until(self, day: str) -> None:
         """Ask by queries that reach to a later day from now on.

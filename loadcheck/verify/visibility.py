@@ -214,7 +214,7 @@ class Visibility:
         return math.inf if least_s > most_s else most_s
 
     def _shorter(self, rank: int, wait_s: float) -> bool:
-        """Tell whether the answers contradict each other: the wait at the most is yet shorter."""
+        """Return whether the answers contradict each other: the wait at the most is yet shorter."""
         wait_ns, allowed = int(wait_s * 1e9) - 1000, self.acknowledged - rank - self._lost
         return wait_ns > 0 and any(each.longer(wait_ns) <= allowed for each in self._answers)
 

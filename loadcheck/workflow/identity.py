@@ -26,11 +26,11 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.data.users import UserIds, uuid_number
 from loadcheck.data.variety import Variety
 
 
@@ -46,6 +46,7 @@ class Run:
         copies: How many copies there will be; None if that is not known beforehand.
         users: Id of the run whose users ``$copy.userId`` gives; None: its own.
         variety: Data files and drawn values.
+        user_ids: What users are called.
     """
 
     id: str
@@ -55,37 +56,26 @@ class Run:
     copies: int | None = None
     users: str | None = None
     variety: Variety = field(default_factory=Variety)
+    user_ids: UserIds = field(default_factory=UserIds)
 
+    def user_id(self, number: int) -> str:
+        """Return the id of the user of copy ``number``, as ``$copy.userId`` gives it."""
+        return self.user_ids.of(self.users or self.id, number)
 
-def user_id(run_id: str, number: int) -> str:
-    """Return the user id of copy ``number``: longer than any service's minimum."""
-    return f"lc-{run_id}-{number:07d}"
+    def user_number(self, text: str) -> int | None:
+        """Return the number of the copy whose user, or whose UUID, a text is; None if none's."""
+        run_id = self.users or self.id
+        number = self.user_ids.number(run_id, text)
+        for purpose in ("user", "insert") if number is None else ():
+            number = uuid_number(run_id if purpose == "user" else self.id, text, purpose)
+            if number is not None:
+                break
+        return number
 
 
 def insert_id(run_id: str, number: int) -> str:
     """Return the deduplication key of copy ``number``, the same in every retry."""
     return f"{run_id}-{number}"
-
-
-def uuid_of(run_id: str, number: int, purpose: str) -> str:
-    """Return a UUID of copy ``number``, the same in every retry.
-
-    Args:
-        run_id: The run's.
-        number: The copy's.
-        purpose: What it identifies: those of different purposes differ.
-    """
-    seed = f"{run_id}/{number}/{purpose}".encode()
-    return str(UUID(bytes=hashlib.blake2b(seed, digest_size=16).digest(), version=4))
-
-
-def formats(run_id: str) -> dict[str, str]:
-    """Return printf-style formats that make the ids of a copy from its number.
-
-    They give what :func:`user_id` and :func:`insert_id` give, faster where bytes are rendered.
-    """
-    run = run_id.replace("%", "%%")
-    return {"userId": f"lc-{run}-%07d", "insertId": f"{run}-%d"}
 
 
 BUCKETS: Final = 990

@@ -1,6 +1,8 @@
 """Naming the missing among a million users: how many queries it takes, and how much computing.
 
     python -m tests.benchmarks.localize                  counts made up from the ledger
+    python -m tests.benchmarks.localize --large          a hundred million users instead; half a
+                                                         gigabyte at most, or it fails
     python -m tests.benchmarks.localize --end-to-end     a real run against the emulator, whose
                                                          documented query limits are on
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,13 +30,15 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.verify.localize import LossEstimate, SentCopies, conclude, deduce_lost
+from loadcheck.verify.localize import LossEstimate, SentCopies, conclude, crowd, deduce_lost
 from loadcheck.verify.query_client import Tally
-from loadcheck.workflow.identity import Buckets, partitions, size
+from loadcheck.workflow.identity import Buckets, partitions
 from tests.benchmarks.harness import ROOT, loadcheck, report
 
 USERS = 1_000_000
-_HEAD = ("losses", "group-bys", "named", "wrong", "windows", "seconds")
+LARGE = 100_000_000
+_HEAD = ("losses", "group-bys", "named", "wrong", "windows", "seconds", "peak MB")
+_MOST_BYTES = 512 << 20
 CONFIG = {
     "visibility_delay": "500ms",
     "limits": {
@@ -43,39 +48,39 @@ CONFIG = {
 }
 
 
-def simulated(missing: npt.NDArray[np.int64], seed: int) -> dict[str, Any]:
+def simulated(missing: npt.NDArray[np.int64], seed: int, users: int = USERS) -> dict[str, Any]:
     """Name the missing from counts that are made up."""
-    buckets = Buckets(run_id=f"bench{seed:07d}", copies=USERS)
-    everybody = np.arange(USERS)
-    counted = np.delete(everybody, missing)
-    began = time.perf_counter()
+    buckets = Buckets(run_id=f"bench{seed:07d}", copies=users)
+    lost = BitMap(missing.astype(np.uint32))
+    began = time.process_time()
     copies = SentCopies(
-        buckets, acknowledged=BitMap(range(USERS)), indeterminate=BitMap(), rejected=BitMap()
+        buckets, acknowledged=BitMap(range(users)), indeterminate=BitMap(), rejected=BitMap()
     )
     tallies: list[Tally] = []
     deduction: LossEstimate | None = None
     spent = 0.0
-    for name in partitions(5):
-        spent += time.perf_counter() - began
-        counts = np.bincount(buckets.column(counted, name), minlength=size(name))
-        began = time.perf_counter()
+    for name in partitions(5 if users == USERS else 15):
+        counts = copies.crowd("acknowledged", name)
+        spent += time.process_time() - began
+        counts = counts - crowd(buckets, lost, name)
+        began = time.process_time()
         tallies.append(Tally(name=name, counts=counts))
         deduction = deduce_lost(copies, tallies)
         if deduction.done:
             break
     assert deduction is not None
     found = conclude(copies, deduction, None, partitions=0, queries=len(tallies), cost=0)
-    spent += time.perf_counter() - began
-    truth = set(missing.tolist())
+    spent += time.process_time() - began
     return {
-        "losses": len(truth),
+        "losses": len(lost),
         "queries": len(tallies),
         "named": len(found.lost),
-        "wrong": len(set(found.lost) - truth),
+        "wrong": len(BitMap(found.lost) - lost),
         "windows": [
             (buckets.first(w.first), buckets.first(w.last + 1) - 1, w.lost) for w in found.windows
         ],
         "seconds": round(spent, 3),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
 
 
@@ -147,6 +152,7 @@ deadline = "15s"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--large", action="store_true", help="a hundred million users")
     parser.add_argument("--end-to-end", action="store_true", help="run the load, too")
     options = parser.parse_args()
     random = np.random.default_rng(7)
@@ -154,6 +160,12 @@ def main() -> None:
     if options.end_to_end:
         cases += [real({"count": losses, "among": USERS}) for losses in (50, 200)]
         cases.append(real({"after": "20s", "lasting": "5s"}))
+    elif options.large:
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
+        for losses in (50, 300):
+            missing = np.unique(random.integers(0, LARGE, losses))
+            cases.append(simulated(missing, losses, LARGE))
+        cases.append(simulated(np.arange(40_000_000, 50_000_000), 3, LARGE))
     else:
         for losses in (50, 200):
             cases.append(simulated(random.choice(USERS, losses, replace=False), losses))
@@ -169,6 +181,7 @@ def main() -> None:
                 str(case["wrong"]),
                 "; ".join(f"{a:,} to {b:,}: {n:,}" for a, b, n in case["windows"]) or "none",
                 str(case["seconds"]),
+                str(case.get("peak_mb", "")),
             )
             for case in cases
         ),

@@ -163,7 +163,7 @@ def _queries(
         made = Exchange(Request(1, _ORIGIN, b"", b""), sent_ns=asked_ns)
         made.done_ns = asked_ns + int(random.gamma(4, 2e6))
         made.status, made.success = 200, True
-        record.asked(made)
+        record.record_query(made)
         asked_s = round((asked_ns - _BEGIN_NS) / 1e9, 4)
         observations.append(
             {

@@ -19,7 +19,7 @@ import orjson
 from loadcheck.documents.document import read_document
 from loadcheck.workflow import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
-from loadcheck.workflow.identity import Run, insert_id, user_id
+from loadcheck.workflow.identity import Run, insert_id
 from tests.benchmarks.harness import ROOT, arguments, report
 from tests.workflow.workbench import AMPLITUDE_INPUTS, AMPLITUDE_OVERLAY
 
@@ -76,7 +76,7 @@ def handwritten() -> Copy:
                 "api_key": "key",
                 "events": [
                     {
-                        "user_id": user_id(RUN.id, number),
+                        "user_id": RUN.user_id(number),
                         "event_type": "probe",
                         "event_properties": {"plan": "free", "loadcheck_run": RUN.id},
                         "insert_id": insert_id(RUN.id, number),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ import pytest
 from loadcheck.measure import Ledger
 from tests.cli.conftest import Loadcheck
 from tests.cli.test_interrupts import children, document, gone, started, wait_for
+from tests.cli.test_reconcile import KEYS, Service, service
+
+__all__ = ["service"]
 
 LONG = ["--set", "load.duration=60", "--set", "load.rate=400"]
 
@@ -199,7 +205,7 @@ def test_a_closed_load_is_shared_by_number(
 
 @pytest.mark.long
 def test_workers_run_behind_any_command(loadcheck: Loadcheck, smoke: Path) -> None:
-    scripts = Path(os.sys.executable).parent  # type: ignore[attr-defined]
+    scripts = Path(sys.executable).parent
     path = f"PATH={scripts}:{os.environ['PATH']}"
     ended = loadcheck(
         *("run", smoke, "--prefix", f"env {path}", "--prefix", f"nice -n 3 env {path}")
@@ -210,6 +216,49 @@ def test_workers_run_behind_any_command(loadcheck: Loadcheck, smoke: Path) -> No
     assert second["nice"] - first["nice"] == 3
     assert result["copies"]["acknowledged"] == 200
     assert any("nice" in each for each in result["warnings"])
+
+
+@pytest.mark.long
+def test_clocks_that_count_from_another_instant_make_no_difference(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    apart = ["unshare", "--time", "--fork", "--monotonic", "90000", "--boottime", "90000"]
+    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("time namespaces need root")
+    path = f"env PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    ended = loadcheck("run", smoke, "--prefix", f"{shlex.join(apart)} {path}", "--prefix", path)
+    assert ended.code == 0, ended.stderr
+    result = ended.result
+    assert result["copies"]["acknowledged"] == result["consistency"]["uniques"] == 200
+    assert sum(result["timeline"]["acknowledged"][:3]) == 200
+    for worker in result["run"]["workers"]["shards"]:
+        assert 0 < worker["clock_error_ms"] < 1000
+        assert worker["acknowledged"] == 100
+
+
+@pytest.mark.long
+def test_a_run_whose_coordinator_was_killed_is_judged_from_what_it_had_saved(
+    loadcheck: Loadcheck, smoke: Path, service: Service
+) -> None:
+    process = loadcheck.start(
+        *("run", smoke, "--workers", "2"),
+        *service.options(**{"load.rate": 300, "load.duration": "20s", "thresholds": "[]"}),
+        env=KEYS,
+    )
+    wait_for(lambda: started(loadcheck) > 600)
+    process.kill()
+    process.communicate()
+    saved = document(loadcheck)
+    assert saved["run"]["phase"] == "running"
+    assert len(saved["run"]["workers"]["shards"]) == 2
+    asked = loadcheck("reconcile", loadcheck.results()[0], env=KEYS)
+    now = document(loadcheck)
+    (entry,) = now["reconciliations"]
+    assert entry["unsaved"] > 0
+    seen = now["consistency"]
+    assert now["copies"]["acknowledged"] <= seen["uniques"] <= seen["upper"]
+    assert seen["lost_at_least"] == 0
+    assert asked.code in (0, 3)
 
 
 @pytest.mark.parametrize(

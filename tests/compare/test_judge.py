@@ -203,7 +203,7 @@ def test_what_a_run_does_not_tell_is_unsure_and_says_why() -> None:
 
 def test_what_runs_tell_in_different_ways_is_unsure() -> None:
     judged = one(P50, times(20), Bounds(lower=0, upper=0))
-    assert (judged.word, judged.why) == (Change.UNSURE, "the runs tell it in different ways")
+    assert (judged.word, judged.why) == (Change.UNSURE, "the runs report it in different ways")
 
 
 def test_a_time_of_nothing_is_compared_by_sums() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import textwrap
 import tomllib
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from loadcheck.emulator import config
 from loadcheck.emulator.config import ConfigError, parse, parse_faults
+from loadcheck.emulator.config.keys import KEYS
 from loadcheck.emulator.config.model import milliseconds
 
 
@@ -116,7 +116,7 @@ def test_the_example_in_the_documentation_holds_every_key() -> None:
     parsed = parse(table)
     assert len(parsed.faults) == 8
     assert parsed.custom_events == {"Bought": ("buy", "subscribe")}
-    assert table.keys() == set(importlib.import_module("loadcheck.emulator.config.parse")._KEYS)
+    assert table.keys() == set(KEYS)
 
 
 def test_faults_of_a_kind_may_be_several() -> None:

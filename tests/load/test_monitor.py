@@ -25,7 +25,7 @@ async def test_a_loop_that_is_held_up_shows_as_lag() -> None:
 def test_passes_of_the_collector_and_the_processor_are_timed() -> None:
     monitor = Monitor()
     callbacks = list(gc.callbacks)
-    with monitor.watching():
+    with monitor.measuring():
         gc.collect()
         until = time.process_time() + 0.05
         while time.process_time() < until:

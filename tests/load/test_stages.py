@@ -60,8 +60,8 @@ def test_an_answer_belongs_to_the_stage_its_copy_was_due_in(
     due_ns = BEGIN + round(due_s * S)
     record.steps[0].add(exchange(0, due_ns + MS, due_ns + 60 * S), due_ns)
     record.steps[0].add(exchange(0, due_ns + MS, due_ns + S, success=False), due_ns)
-    record.dispatched(due_ns, due_ns + MS)
-    record.sent(due_ns, due_ns + 2 * MS)
+    record.record_dispatch(due_ns, due_ns + MS)
+    record.record_send(due_ns, due_ns + 2 * MS)
     (stage,) = record.stages
     assert record.steps[0].attempts == 2
     assert record.steps[0].response_time is not None
@@ -74,8 +74,8 @@ def test_an_answer_belongs_to_the_stage_its_copy_was_due_in(
 
 
 def test_a_query_belongs_to_the_stage_it_was_sent_in(record: Record) -> None:
-    record.asked(exchange(1, BEGIN + 3 * S, BEGIN + 9 * S))
-    record.asked(exchange(1, BEGIN + 6 * S, BEGIN + 7 * S))
+    record.record_query(exchange(1, BEGIN + 3 * S, BEGIN + 9 * S))
+    record.record_query(exchange(1, BEGIN + 6 * S, BEGIN + 7 * S))
     assert record.steps[1].attempts == 2
     assert record.stages[0].steps[1].attempts == 1
 

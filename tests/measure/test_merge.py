@@ -115,9 +115,9 @@ def record(
         made.due = due + 1
         if due_ns >= made.grid.next_ns:
             made.grid.enter(due, due_ns)
-        made.dispatched(due_ns, due_ns + copy.late_ns // 2)
+        made.record_dispatch(due_ns, due_ns + copy.late_ns // 2)
         made.start(due)
-        made.sent(due_ns, due_ns + copy.late_ns)
+        made.record_send(due_ns, due_ns + copy.late_ns)
         made.steps[0].add(exchange(copy, begin_ns), due_ns, due_ns + copy.late_ns // 2)
         if copy.answer == 200:
             made.last_ack_ns = copy.due_ns + copy.late_ns + copy.took_ns

@@ -127,3 +127,118 @@ def test_what_leads_nowhere_is_told(
         preview(load_scenario(path))
     for word in told:
         assert word in str(caught.value)
+
+
+USERS = """
+workflow = "amplitude"
+seed = 7
+{more}
+[inputs]
+eventType = "probe"
+eventProperties = {{}}
+{user}
+[target]
+visibility_delay = "20ms"
+faults.drop = {{ count = 3, among = 120 }}
+[load]
+model = "closed"
+concurrency = 8
+{load}
+[verify]
+every = "100ms"
+quiet = "300ms"
+deadline = "2s"
+"""
+
+
+def _users(folder: Path, more: str = "", user: str = "", load: str = "copies = 120") -> Path:
+    (folder / "people.csv").write_text(PEOPLE)
+    path = folder / "users.toml"
+    path.write_text(USERS.format(more=more, user=user, load=load))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("template", "kind", "known"),
+    [
+        ("{uuid}@example.org", "string", r"[0-9a-f]{8}-[0-9a-f-]{27}@example\.org"),
+        pytest.param("user-{number}", "string", r"user-\d+", marks=pytest.mark.long),
+    ],
+)
+def test_the_lost_are_named_by_the_ids_that_were_sent(
+    tmp_path: Path, template: str, kind: str, known: str
+) -> None:
+    path = _users(tmp_path, f'[users]\nid = "{template}"\ntype = "{kind}"')
+    ended = Loadcheck(tmp_path)("run", path)
+    assert ended.code == 1, ended.stderr
+    lost = ended.result["consistency"]["localized"]["lost"]
+    assert len(lost) == 3
+    for each in lost:
+        assert re.fullmatch(known, each["user_id"])
+    told = any("every run" in warning for warning in ended.result["warnings"])
+    assert told == ("{number}" in template)
+
+
+@pytest.mark.parametrize(
+    ("more", "user", "load", "told"),
+    [
+        (
+            DATA,
+            'userId = "user-{$data.people.name}"',
+            "copies = 51",
+            ("users.toml:11", "inputs.userId", "51 copies share the 50 rows"),
+        ),
+        (
+            DATA + 'order = "random"',
+            'userId = "user-{$data.people.name}"',
+            "copies = 5",
+            ("inputs.userId", "same row"),
+        ),
+        (
+            DATA,
+            'userId = "user-{$data.people.country}"',
+            "copies = 50",
+            ("inputs.userId", "copies 0 and 7", "C0"),
+        ),
+        (
+            "",
+            "userId = { choice = ['user-1', 'user-2'] }",
+            "copies = 5",
+            ("inputs.userId", "same user id"),
+        ),
+        ('[users]\nid = "u"', "", "copies = 5", ("users.toml:5", "users.id", "collide")),
+        ('[users]\nid = "u{number}"\ntype = "integer"', "", "copies = 5", ("users.id",)),
+        ('[users]\nidd = "u"', "", "copies = 5", ("users.toml:5", 'did you mean "id"')),
+    ],
+)
+def test_users_that_collide_are_refused(
+    tmp_path: Path, more: str, user: str, load: str, told: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        preview(load_scenario(_users(tmp_path, more, user, load)))
+    for word in told:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "user", "load"),
+    [
+        (DATA, 'userId = "user-{$data.people.name}"', "copies = 50"),
+        (DATA, 'userId = "user-{$data.people.country}-{$copy.number}"', "copies = 500"),
+        ("", "userId = { uuid = true }", 'duration = "1s"'),
+    ],
+)
+def test_users_that_cannot_collide_are_taken(
+    tmp_path: Path, more: str, user: str, load: str
+) -> None:
+    shown = preview(load_scenario(_users(tmp_path, more, user, load)), seed=7)
+    assert [sample["copy"] for sample in shown["samples"]] == [0, 1, 2]
+    users = {json.loads(sample["body"])["events"][0]["user_id"] for sample in shown["samples"]}
+    assert len(users) == 3
+
+
+def test_a_list_of_events_is_refused(tmp_path: Path) -> None:
+    listed = '{ list = { event_type = "probe", user_id = "me" }, length = [1, 3] }'
+    overlay = f'[[overlay]]\nstep = "uploadEvents"\nat = "body#/events"\nvalue = {listed}'
+    with pytest.raises(InputError, match="list of events"):
+        preview(load_scenario(_users(tmp_path, overlay)))

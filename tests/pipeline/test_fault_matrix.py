@@ -14,7 +14,7 @@ import pytest
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.verify.verdict import Verdict
-from tests.pipeline.arena import Judged, Mix, fight
+from tests.pipeline.in_process_run import Judged, Mix, fight
 
 COPIES = 120
 ALL, ONCE = {"attempts": 12, "backoff": "20ms", "max_backoff": "100ms"}, {"attempts": 1}

@@ -16,7 +16,7 @@ from loadcheck.emulator.standalone import serving
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import RunContext
 from tests.compiled import compiled
-from tests.pipeline.arena import _loaded, _no_signals, _nobody_watches, _Nowhere
+from tests.pipeline.in_process_run import _loaded, _no_signals, _nobody_watches, _Nowhere
 
 SCENARIO = """
 workflow = "amplitude"

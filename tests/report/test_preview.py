@@ -42,6 +42,7 @@ def text(**more: Any) -> str:
     return report.text(
         {
             "scenario": "burst",
+            "profile": None,
             "description": "",
             "target": "emulator",
             "transport": "wire",
@@ -64,10 +65,29 @@ def text(**more: Any) -> str:
             ],
             "first_request": REQUEST | {"body": ""},
             "first_query": None,
+            "samples": [{"copy": 0, "url": "http://127.0.0.1:1/", "body": ""}],
+            "sizes": {
+                "requests": 1,
+                "p50_bytes": 500,
+                "p99_bytes": 700,
+                "peak_bytes_per_s": 1_250_000,
+            },
             "warnings": [],
         }
         | more
     )
+
+
+def test_what_differs_between_copies_stands_side_by_side() -> None:
+    bodies = ['{"u":"a-0","p":{"c":"DE","x":1}}', '{"u":"a-1","p":{"c":"FR","x":1}}']
+    samples = [
+        {"copy": number, "url": "http://127.0.0.1:1/", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    shown = text(samples=samples)
+    assert '  /u    "a-0"  "a-1"\n  /p/c  "DE"   "FR"\n' in shown
+    assert "/p/x" not in shown
+    assert "requests of 500 bytes (p50), 700 (p99), 1,250,000 bytes/s at the peak" in shown
 
 
 def test_a_scenario_without_description_has_no_colon() -> None:

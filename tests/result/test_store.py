@@ -213,7 +213,7 @@ def test_what_a_link_points_to_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["n" * 300, "nul\0"])
 def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ResultFileError, match=r"cannot be written: .*; choose another place"):
+    with pytest.raises(ResultFileError, match=r"cannot be written: .*; choose another --output"):
         ResultFile(tmp_path / name)
 
 

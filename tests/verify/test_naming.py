@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from loadcheck.verify.localize import Localized, Window
 from loadcheck.verify.naming import SendTimes, tell, where
-from loadcheck.workflow.identity import Buckets, user_id
+from loadcheck.workflow.identity import Buckets, Run
 
 BEGAN = datetime(2026, 1, 2, 10, 2, 13, tzinfo=UTC)
 DUE = [[10, 20, 30]]
@@ -20,7 +20,7 @@ DUE = [[10, 20, 30]]
 def told(began_at: datetime | None = BEGAN, **found: Any) -> dict[str, Any]:
     buckets = Buckets(run_id="r", copies=60)
     moments = SendTimes(due=DUE, began_at=began_at)
-    return tell(Localized(**found), lambda number: user_id("r", number), buckets, moments)
+    return tell(Localized(**found), Run(id="r", start_day="", end_day="").user_id, buckets, moments)
 
 
 @pytest.mark.parametrize(

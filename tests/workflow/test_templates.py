@@ -27,7 +27,7 @@ from loadcheck.workflow.expressions.values import (
     as_text,
     evaluate,
 )
-from loadcheck.workflow.identity import formats, insert_id, user_id
+from loadcheck.workflow.identity import Run
 
 # The frame holds drawn values from FREE on; the copy's number stands in its own slot.
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -46,10 +46,11 @@ NUMBER = Dynamic(
     evaluate=lambda frame: frame[Slot.NUMBER],
     pattern=Pattern("%d", Slot.NUMBER, string=False),
 )
+user_id = Run(id="run", start_day="", end_day="").user_id
 USER = Dynamic(
     text="$copy.userId",
-    evaluate=lambda frame: user_id("run", frame[Slot.NUMBER]),
-    pattern=Pattern(formats("run")["userId"], Slot.NUMBER, string=True),
+    evaluate=lambda frame: user_id(frame[Slot.NUMBER]),
+    pattern=Pattern("lc-run-%07d", Slot.NUMBER, string=True),
 )
 
 
@@ -155,20 +156,12 @@ def test_json_text_stays_json_whatever_is_put_into_it(text: str, value: Any, num
     ]
     template = join_template([*parts])
     assert isinstance(template, JsonText)
-    expected = {"name": f"a {text}", "bare": value, "n": number, "u": user_id("run", number)}
+    expected = {"name": f"a {text}", "bare": value, "n": number, "u": user_id(number)}
     assert json.loads(rendered(text_segments(template, utf8), frame)) == expected
     query = b"e=" + rendered(text_segments(template, percent), frame)
     assert json.loads(parse_qs(query.decode())["e"][0]) == expected
     assert evaluate(json_tree(template), frame) == expected
     assert json.loads(template.require(frame)) == expected
-
-
-@given(st.integers(0, 10**9))
-def test_formats_make_the_ids_of_a_copy(number: int) -> None:
-    for run_id in ("abc123abc123", "100%d"):
-        made = formats(run_id)
-        assert made["userId"] % number == user_id(run_id, number)
-        assert made["insertId"] % number == insert_id(run_id, number)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the emulator can be told: mappings (TOML, JSON) parsed into frozen values.
+"""The configuration of the emulator: mappings (TOML, JSON) parsed into frozen values.
 
 All keys, as they stand under ``[target]`` of a scenario or in the file of ``loadcheck emulate
 --config``; every one may be left out. Durations are texts such as "500ms" or numbers of seconds.

@@ -1,4 +1,4 @@
-"""``[faults]``: which ways to misbehave there are, and how each is told whom to hit.
+"""``[faults]``: which kinds of faults there are, and how each selects what it hits.
 
 Typed reading of a mapping that collects every problem instead of stopping at the first.
 
@@ -204,10 +204,10 @@ class Kind:
     Attributes:
         does: What it does, for the status page.
         subject: What its selection counts; "time" means that only a window makes sense.
-        on: What it hits unless told otherwise; None: not to be chosen.
-        status: The HTTP status unless told otherwise; 0: none.
-        delay_ms: The delay unless told otherwise; None: none.
-        number: The number it takes, unless told otherwise; None: none.
+        on: What it hits unless configured otherwise; None: not to be chosen.
+        status: The HTTP status unless configured otherwise; 0: none.
+        delay_ms: The delay unless configured otherwise; None: none.
+        number: The number it takes, unless configured otherwise; None: none.
         number_key: What that number is called.
     """
 

@@ -105,7 +105,7 @@ def throttled(
 
     Args:
         threshold: Events per second that one id may send.
-        batch: Whether it is ``/batch``, which tells daily quotas apart [D].
+        batch: Whether it is ``/batch``, which has daily quotas of its own [D].
         fast: Ids beyond the rate, and theirs: for "users" and for "devices".
         over: Ids beyond the day's quota, and their events.
         events: Indexes of the events concerned.
@@ -221,7 +221,7 @@ def too_deep(value: object, levels: int = MAX_DEPTH) -> bool:
 
 
 _IDS = ("user_id", "device_id")
-# what tells things apart is refused where it is too long [U]; values of properties are cut [D]
+# an identifier is refused where it is too long [U]; values of properties are cut [D]
 _NAMES = ("event_type", "insert_id", *_IDS)
 _TABLES = ("event_properties", "user_properties", "groups", "group_properties")
 _NOTHING: dict[str, Any] = {}

@@ -95,7 +95,7 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if type(value) is list else [value]
 
 
-_MAX_GROUP_TYPES = 5  # and of all these types together so many groups, the excess ignored [D]
+_MAX_GROUP_TYPES = 5  # and of all these types together this many groups, the excess ignored [D]
 _MAX_GROUPS = 10
 _MAX_LAYOUTS = 10_000
 _BROWSER = "mozilla/"  # what every real browser's user agent begins with
@@ -162,7 +162,7 @@ class Committer:
         user_id, device_id = get("user_id"), get("device_id")
         user = -1 if user_id is None else store.users.add(user_id)
         device = -1 if device_id is None else store.devices.add(device_id)
-        # an absent device_id is derived from the user [D], so it is told apart by the user
+        # an absent device_id is derived from the user [D], so the user distinguishes it
         source = device if device >= 0 else -1 - user
         time, event_id, insert_id = get("time"), get("event_id"), get("insert_id")
         # [D] Track progress: a deduplication key beside insert_id

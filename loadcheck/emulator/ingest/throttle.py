@@ -85,7 +85,7 @@ class Throttle:
         if _exceeds(self._events + len(events), limits.project_events_per_s) or _exceeds(
             self._requests + 1, limits.project_requests_per_s
         ):
-            # what is said at the project's ceiling is [U]: nobody is named
+            # what is said at the project's ceiling is [U]: no user is named
             return throttled(self._threshold, batch=self._batch)
         if limits.user_events_per_s is not None or limits.user_events_per_day is not None:
             answer = self._refuse_ids(events, now_ms)
@@ -190,7 +190,7 @@ _TIMER_MS = 0.5
 class CapacityQueue:
     """One server with a queue before it that has no end, and a service time that never varies.
 
-    Below its rate nobody waits; above it the queue grows by the difference, second after second.
+    Below its rate no request waits; above it the queue grows by the difference every second.
 
     Args:
         rate: Uploads that are served in a second, over all endpoints it is put before.

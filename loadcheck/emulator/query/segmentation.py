@@ -184,7 +184,7 @@ class SegmentationEndpoint:
 def _answer(
     query: Segmentation, content: dict[str, Any], computed_ms: int, now_ms: int, *, cached: bool
 ) -> Answer:
-    """Return the answer with what saved charts tell of their making [U-obs]."""
+    """Return the answer with what saved charts say about their making [U-obs]."""
     return json_answer(
         200,
         content

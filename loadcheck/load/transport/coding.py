@@ -25,7 +25,7 @@ class CodingError(Exception):
     """A body is not what its ``Content-Encoding`` says, or too large without it."""
 
 
-def decoded(body: bytes, codings: bytes) -> bytes:
+def decode(body: bytes, codings: bytes) -> bytes:
     """Return a body with its content codings removed, the last one first.
 
     Takes time in proportion to the body, as it came and as it becomes.
@@ -56,7 +56,7 @@ def decoded(body: bytes, codings: bytes) -> bytes:
     return body
 
 
-def compressed(request: Request) -> tuple[bytes, bytes]:
+def compress(request: Request) -> tuple[bytes, bytes]:
     """Return the head and the gzipped body of a request; as they are if it has a coding already."""
     if not request.body or b"\r\ncontent-encoding:" in request.head.lower():
         return request.head, request.body
@@ -105,7 +105,7 @@ Encode = Callable[[Request], bytes]
 _WITHOUT_BODY = (b"GET ", b"HEAD ", b"OPTIONS ", b"DELETE ")
 
 
-def plain(request: Request) -> bytes:
+def encode_plain(request: Request) -> bytes:
     """Return the bytes of a request with its body as it is."""
     _, _, head, body = request
     if body:
@@ -115,7 +115,7 @@ def plain(request: Request) -> bytes:
     return head + b"content-length: 0\r\n\r\n"
 
 
-def gzipped(request: Request) -> bytes:
+def encode_gzip(request: Request) -> bytes:
     """Return the bytes of a request with its body compressed."""
-    head, body = compressed(request)
-    return plain(request._replace(head=head, body=body))
+    head, body = compress(request)
+    return encode_plain(request._replace(head=head, body=body))

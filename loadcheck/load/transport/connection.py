@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import CodingError, Encode, decoded
+from loadcheck.load.transport.coding import CodingError, Encode, decode
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.settings import (
     CLOSED_IDLE,
@@ -100,19 +100,19 @@ class Connection(asyncio.Protocol):
         "_chunked",
         "_coding",
         "_complete",
+        "_dirty",
         "_encode",
         "_exchange",
         "_head_bytes",
         "_headers",
-        "_heard_ns",
         "_keep_alive",
         "_known",
+        "_last_read_ns",
         "_owner",
         "_parser",
         "_sink",
-        "_soiled",
         "_status",
-        "_surplus",
+        "_trailing_data",
         "_transport",
         "_trouble",
         "_until_close",
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._soiled = False
+        self._dirty = False
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -152,9 +152,9 @@ class Connection(asyncio.Protocol):
         self._coding = b""
         self._chunked = False
         self._trouble = ""
-        self._heard_ns = 0
+        self._last_read_ns = 0
         self._complete = False
-        self._surplus = False
+        self._trailing_data = False
         self._keep_alive = False
         self._until_close = False
 
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
             known is not None
             and len(data) == known.size
             and data.startswith(known.head)
-            and not self._heard_ns
+            and not self._last_read_ns
             and not self._without_body
         ):
             self._answered(known.status, known.headers, data[known.head_bytes :])
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         """Begin an answer."""
         if self._complete:
             # a second answer to one request: it must not be taken for the next request's
-            self._surplus = True
+            self._trailing_data = True
         elif self._status:
             self._headers = []  # the answer before was an interim one
             self._status = 0
@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Collect a piece of the body."""
         if self._complete:
-            self._surplus = True
+            self._trailing_data = True
             return
         self._body_bytes += len(data)
         if not self._body:
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
             sink: Who is told what comes of it.
             first_sent_ns: When it was written to a connection that was being closed; 0: never.
         """
-        if self._soiled:
+        if self._dirty:
             self._reset()
         self._without_body = request.head.startswith(b"HEAD ")
         self._sink = sink
@@ -304,7 +304,7 @@ class Connection(asyncio.Protocol):
             if timeouts.write_s and now_ns - self.sent_ns >= timeouts.write_s * 1e9:
                 return f"the request could not be written within {timeouts.write_s:g} s"
         elif timeouts.read_s:
-            since_ns = max(self.sent_ns, self._written_ns, self._heard_ns)
+            since_ns = max(self.sent_ns, self._written_ns, self._last_read_ns)
             if now_ns - since_ns >= timeouts.read_s * 1e9:
                 return f"nothing more of an answer within {timeouts.read_s:g} s"
         return ""
@@ -322,16 +322,16 @@ class Connection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         """Feed the parser and act on the result."""
-        self._soiled = True
+        self._dirty = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._surplus = True
+            self._trailing_data = True
             if not self._complete:
                 if isinstance(error, httptools.HttpParserUpgrade):
                     self.give_up(Failure.UNREADABLE, "the server switched protocols")
                 else:
-                    quoted = _quoted(data, first=not self._heard_ns) if not self._status else ""
+                    quoted = _quoted(data, first=not self._last_read_ns) if not self._status else ""
                     detail = f"not an HTTP/1.1 answer: {error}{quoted}"
                     self.give_up(Failure.UNREADABLE, detail)
                 return
@@ -346,7 +346,7 @@ class Connection(asyncio.Protocol):
             self._remember(data)
             self._finish()
             return
-        self._heard_ns = _now_ns()
+        self._last_read_ns = _now_ns()
         if self._status < _FIRST_FINAL_STATUS:
             self._head_bytes = size
 
@@ -357,7 +357,7 @@ class Connection(asyncio.Protocol):
         what the parser made of it once, it would make of it again. It is at the same point before
         and after a whole answer, so it need not see each.
         """
-        if self._heard_ns or self._surplus or self._without_body or not self._keep_alive:
+        if self._last_read_ns or self._trailing_data or self._without_body or not self._keep_alive:
             return
         if self._coding or self._chunked:
             return
@@ -435,13 +435,13 @@ class Connection(asyncio.Protocol):
         body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
         if self._coding:
             try:
-                body = decoded(body, self._coding)
+                body = decode(body, self._coding)
             except CodingError as error:
                 status = 0  # what cannot be read is no answer, whatever its head says
                 exchange.failure, exchange.detail = Failure.UNREADABLE, str(error)
         if self._without_body:
             self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
-        if not self._surplus and self._keep_alive:
+        if not self._trailing_data and self._keep_alive:
             self._answered(status, self._headers, body)
             return
         sink = self._sink
@@ -463,13 +463,13 @@ class Connection(asyncio.Protocol):
         9.2.2, RFC 9112 section 9.3.1). That a connection in steady use ends is another thing: that
         is the service's doing, and not hidden.
         """
-        if not self._heard_ns and self._rested() and self._repeated():
+        if not self._last_read_ns and self._rested() and self._repeated():
             return
         how = reason(error) if error else "the server closed the connection"
         self._fail(Failure.LOST, f"no complete answer: {how}")
 
     def _rested(self) -> bool:
-        """Tell whether the connection had been idle when the request under way was written."""
+        """Return whether the connection had been idle when the request under way was written."""
         return bool(self.idle_since_ns) and self.sent_ns - self.idle_since_ns >= RESTED_NS
 
     def _repeated(self) -> bool:

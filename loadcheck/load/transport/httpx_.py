@@ -17,7 +17,7 @@ import httpcore
 import httpx
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import CodingError, compressed, decoded
+from loadcheck.load.transport.coding import CodingError, compress, decode
 from loadcheck.load.transport.failures import failure_of, in_words, reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.settings import (
@@ -71,7 +71,7 @@ class HttpxTransport:
 
     def submit(self, request: Request, sink: Sink) -> None:
         """Send a request in a task of its own."""
-        self._tasks.start_soon(self._carry, request, sink)
+        self._tasks.start_soon(self._execute, request, sink)
 
     async def warm(self, origin: Origin, connections: int) -> None:
         """Do nothing: httpx opens connections when they are needed."""
@@ -85,7 +85,7 @@ class HttpxTransport:
     def _ended(self) -> bool:
         return self._closing
 
-    async def _carry(self, request: Request, sink: Sink) -> None:
+    async def _execute(self, request: Request, sink: Sink) -> None:
         sink(await self.send(request))
 
     async def send(self, request: Request) -> Exchange:
@@ -147,7 +147,7 @@ class HttpxTransport:
 
         try:
             with scope:
-                await self._converse(exchange, attempt, trace)
+                await self._exchange_once(exchange, attempt, trace)
         except CodingError as error:
             _failed(exchange, Failure.UNREADABLE, str(error))
         except Exception as error:  # noqa: BLE001  # what proves nothing ends nothing but this
@@ -164,10 +164,10 @@ class HttpxTransport:
             else:
                 _failed(exchange, Failure.CONNECT, "no connection became free in time")
 
-    async def _converse(self, exchange: Exchange, attempt: Attempt, trace: Any) -> None:
+    async def _exchange_once(self, exchange: Exchange, attempt: Attempt, trace: Any) -> None:
         request = exchange.request
         if self._settings.compress == "gzip":
-            head, body = compressed(request)
+            head, body = compress(request)
             request = request._replace(head=head, body=body)
         # made by hand, so that nothing goes out but what the workflow says
         outgoing = httpx.Request(
@@ -194,7 +194,7 @@ class HttpxTransport:
         finally:
             await response.aclose()
         coding = response.headers.get("content-encoding", "")
-        body = decoded(b"".join(pieces), coding.encode("latin-1"))
+        body = decode(b"".join(pieces), coding.encode("latin-1"))
         exchange.done_ns = _now_ns()
         exchange.status = response.status_code
         exchange.headers = [(name.lower(), value) for name, value in response.headers.raw]
@@ -205,7 +205,7 @@ class HttpxTransport:
 
 
 def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
-    """Tell whether a connection that had been idle was closed without an answer to a request.
+    """Return whether a connection that had been idle was closed without an answer to a request.
 
     A 408 that ends such a connection was said to its idleness, and not to the request.
     """
@@ -216,7 +216,7 @@ def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
 
 
 def _unprocessed(error: Exception, stream_id: int) -> bool:
-    """Tell whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
+    """Return whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
     told = _told_by_server(error)
     if isinstance(told, h2.events.ConnectionTerminated):
         return stream_id > (told.last_stream_id or 0)

@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import gzipped, plain
+from loadcheck.load.transport.coding import encode_gzip, encode_plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import failure_of, in_words
@@ -79,12 +79,12 @@ class Pool:
         named = settings.tls.server_name or origin.host
         self._server_name = named if self._tls is not None else None
         self._active = active
-        self._encode = plain if settings.compress == "none" else gzipped
+        self._encode = encode_plain if settings.compress == "none" else encode_gzip
         self._repeat = repeat
         self.idle: dict[Connection, None] = {}
         self._waiting: deque[PendingRequest] = deque()
         # only for connections that have just been opened
-        self._again: deque[PendingRequest] = deque()
+        self._retry_queue: deque[PendingRequest] = deque()
         self._open = 0
         self._opening = 0
         self._closing = False
@@ -109,9 +109,9 @@ class Pool:
 
     def expire(self, now_ns: int) -> None:
         """Fail the requests that have waited too long; end the connections that were idle so."""
-        for queue in (self._again, self._waiting):
+        for queue in (self._retry_queue, self._waiting):
             while queue and queue[0].until_ns <= now_ns:
-                unsent(queue.popleft(), "no connection became free in time")
+                fail_unsent(queue.popleft(), "no connection became free in time")
         while self.idle:
             oldest = next(iter(self.idle))
             if now_ns - oldest.idle_since_ns <= self._max_idle_ns:
@@ -122,9 +122,9 @@ class Pool:
     def abort(self) -> None:
         """Fail the requests that wait and open nothing further."""
         self._closing = True
-        for queue in (self._again, self._waiting):
+        for queue in (self._retry_queue, self._waiting):
             while queue:
-                unsent(queue.popleft(), "the run ended before it was sent")
+                fail_unsent(queue.popleft(), "the run ended before it was sent")
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -164,7 +164,9 @@ class Pool:
         """
         if self._closing or not self._repeat(request):
             return False
-        self._again.append(PendingRequest(request, sink, _now_ns() + self._waiting_ns, sent_ns))
+        self._retry_queue.append(
+            PendingRequest(request, sink, _now_ns() + self._waiting_ns, sent_ns)
+        )
         return True
 
     # opening
@@ -172,7 +174,7 @@ class Pool:
     def _open_more(self) -> None:
         """Open connections if more requests wait than are on their way."""
         while (
-            self._opening < len(self._waiting) + len(self._again)
+            self._opening < len(self._waiting) + len(self._retry_queue)
             and self._opening < _MOST_OPENING
             and self._open + self._opening < self._limit
             and not self._closing
@@ -211,8 +213,8 @@ class Pool:
             # before a request could be written: it would be waited for in vain
             connection.abort()
             self._refused(ConnectionResetError("the server closed the connection at once"))
-        elif self._again:
-            entry = self._again.popleft()
+        elif self._retry_queue:
+            entry = self._retry_queue.popleft()
             connection.send(entry.request, entry.sink, entry.sent_ns)
         else:
             if not self._waiting:
@@ -220,10 +222,10 @@ class Pool:
             self.ready(connection)
 
     def _refused(self, error: Exception) -> None:
-        queue = self._again or self._waiting
+        queue = self._retry_queue or self._waiting
         if queue:
             detail = f"cannot connect to {self._origin}: {in_words(error)}"
-            unsent(queue.popleft(), detail, failure_of(error, sent=False))
+            fail_unsent(queue.popleft(), detail, failure_of(error, sent=False))
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
@@ -232,7 +234,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def unsent(entry: PendingRequest, detail: str, failure: Failure = Failure.CONNECT) -> None:
+def fail_unsent(entry: PendingRequest, detail: str, failure: Failure = Failure.CONNECT) -> None:
     """Hand back a request that was never sent, or not a second time: then it is lost."""
     if entry.sent_ns:
         lost = RetriedExchange(entry.request, sent_ns=entry.sent_ns, done_ns=_now_ns())

@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is certainly this machine: a loopback address, or "localhost".
+    """Return whether a host is certainly this machine: a loopback address, or "localhost".
 
     Other names, and other spellings of addresses ("127.1"), may mean anything to whoever resolves
     them. "localhost" is this machine by RFC 6761 section 6.3, unless the system says otherwise.

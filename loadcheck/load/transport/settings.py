@@ -153,7 +153,7 @@ CUT_OFF = "the TLS connection was cut off: no close_notify came before its end"
 
 
 def cut_off(tls: Any) -> bool:
-    """Tell whether a TLS connection that has ended was ended by somebody else than the server.
+    """Return whether a TLS connection that has ended was ended by somebody else than the server.
 
     Who can close the connection beneath can cut an answer short that ends with it (RFC 8446
     section 6.1, RFC 9112 section 9.8).

@@ -17,7 +17,7 @@ import anyio.abc
 
 from loadcheck.load.transport import Sink
 from loadcheck.load.transport.connection import Connection
-from loadcheck.load.transport.pool import PendingRequest, Pool, unsent
+from loadcheck.load.transport.pool import PendingRequest, Pool, fail_unsent
 from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.workflow.exchange import Failure, Origin, Request
 
@@ -46,7 +46,7 @@ class WireTransport:
         if self._closing:
             loop = asyncio.get_running_loop()
             loop.call_soon(
-                unsent, PendingRequest(request, sink, 0), "the run ended before it was sent"
+                fail_unsent, PendingRequest(request, sink, 0), "the run ended before it was sent"
             )
             return
         pool = self._pools.get(request.origin)
@@ -110,7 +110,7 @@ class WireTransport:
         return pool
 
     def _repeat(self, request: Request) -> bool:
-        """Tell whether a second sending can do no harm; count it."""
+        """Return whether a second sending can do no harm; count it."""
         if request.step not in self._settings.repeatable:
             return False
         self.stale_retries += 1

@@ -184,9 +184,9 @@ class MergedRecord(Record):
         self._own.begin(begin_ns)
         super().begin(begin_ns)
 
-    def asked(self, exchange: Exchange) -> None:
+    def record_query(self, exchange: Exchange) -> None:
         """Enter a query of our own."""
-        self._own.asked(exchange)
+        self._own.record_query(exchange)
 
     def show(self) -> None:
         """Bring everything up to what the shards have told."""

@@ -8,8 +8,8 @@ The timeline as comma-separated values: a row a second, a column a figure.
 
 The histograms of a run as an HdrHistogram log, which its own readers and plotters understand.
 
-A line for each histogram, told apart by tags; format version 1.3 of ``HistogramLogWriter``. Values
-inside the histograms are microseconds, the column of maxima is milliseconds.
+A line for each histogram, distinguished by tags; format version 1.3 of ``HistogramLogWriter``.
+Values inside the histograms are microseconds, the column of maxima is milliseconds.
 
 What all belongs to intervals of the load has a line for each of them, at two significant digits.
 The rest has one line for the whole run, at three: failed and refused requests, queries that go on
@@ -78,7 +78,7 @@ def hlog(document: Document) -> str:
     for _, _, name, *_ in found:
         whole.pop(name, None)
     for name, times in whole.items():
-        # what is broken is told, not handed on
+        # what is broken is reported, not handed on
         stored.histogram(times, name)
         found.append((0.0, duration_s, name, times["max_ms"] or 0.0, times["hdr"]))
     # readers expect them in the order of time
@@ -150,7 +150,7 @@ def hgrm(document: Mapping[str, Any]) -> str:
     name, times = next(iter(histograms(document).items()), ("", None))
     histogram = HdrHistogram(1, 3_600_000_000, 3)
     if times is not None:
-        # read by the checked way first: what is broken is told
+        # read by the checked way first: what is broken is reported
         encoded = stored.histogram(times, name).encode()
         histogram = HdrHistogram.decode(encoded.encode("ascii"))
     lines = [f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}", ""]

@@ -191,7 +191,7 @@ def _sender(wanted: Settings) -> _Sender | None:
         from loadcheck.report.otel import points  # noqa: PLC0415
     except ImportError:
         return None
-    # it complains by itself, on stderr, unless somebody listens: its failures are ours to tell
+    # it complains by itself, on stderr, unless somebody listens: its failures are reported here
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     try:
         exporter = OTLPMetricExporter(session=_session(wanted.proxy))
@@ -213,14 +213,14 @@ def _session(proxy: str) -> Any:
             """Follow no redirect: where metrics go was consented to."""
 
     session = Session()
-    session.trust_env = False  # loopback goes through no proxy, and .netrc is nobody's business
+    session.trust_env = False  # loopback goes through no proxy, and .netrc is not read
     if proxy:
         session.proxies = {"http": proxy, "https": proxy}
     return session
 
 
 class _Sender:
-    """Exports at intervals, one at a time, in threads that nobody waits for at the end."""
+    """Exports at intervals, one at a time, in threads that are not joined at the end."""
 
     def __init__(self, exporter: Any, metrics: Callable[..., Any], wanted: Settings) -> None:
         self._exporter = exporter
@@ -337,7 +337,7 @@ class _Identity:
         own = {"service.instance.id": run_id}
         own |= {"loadcheck.scenario": scenario, "loadcheck.run.id": run_id}
         named = str(self._said.attributes.get("service.name", ""))
-        # what the SDK calls a service that nobody has named
+        # what the SDK calls a service without a name
         if named.startswith("unknown_service"):
             own["service.name"] = "loadcheck"
         return self._said.merge(self._resource(own))

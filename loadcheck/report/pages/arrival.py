@@ -108,7 +108,7 @@ def _lag(
         return None
     missing = _missing_by(document)
     totals = seconds.total("acknowledged")
-    # users counted beyond the acknowledged ones arrived without an answer, nobody knows when
+    # users counted beyond the acknowledged ones arrived without an answer, at an unknown time
     surplus = max(0, answers[-1][1] - (totals[-1] - len(missing)))
     known = _settled([count for _, count in answers])
     x: list[Number] = []
@@ -167,7 +167,7 @@ def _missing_by(document: Document) -> list[int]:
 
 
 def _instant(answer: Mapping[str, Any]) -> float:
-    """Return the instant whose state an answer tells; not before the load."""
+    """Return the instant whose state an answer reflects; not before the load."""
     return max(0.0, float(answer.get("as_of_s", answer["asked_s"])))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.report import capacity as told
-from loadcheck.report import headline, words
+from loadcheck.report import capacity, headline, words
 from loadcheck.report.page import (
     Axis,
     Block,
@@ -52,9 +51,9 @@ def capacity_page(document: Document) -> Page:
     ]
     return Page(
         verdict=document["verdict"],
-        badge="capacity" if told.badge(document) == "pass" else told.badge(document),
+        badge="capacity" if capacity.badge(document) == "pass" else capacity.badge(document),
         title=str(document["scenario"].get("name", "")),
-        because=f"{told.cause(document)}.",
+        because=f"{capacity.cause(document)}.",
         description=str(document["scenario"].get("description", "")),
         origin=[
             words.instant(run["started_at"]),
@@ -115,7 +114,7 @@ def _verdict(document: Document) -> Section:
         )
     lead = "Checks for each probe: " + ", ".join([*document["checks"], "consistency"]) + "."
     if best is not None:
-        lead += f" At {told.copies(best['rate'])}, the highest rate that held:"
+        lead += f" At {capacity.copies(best['rate'])}, the highest rate that held:"
     return Section(
         name="verdict",
         title="Verdict",
@@ -328,7 +327,7 @@ def _probes(document: Document) -> Section:
                         row.lost,
                         row.reason,
                     ]
-                    for row in told.probe_rows(document)
+                    for row in capacity.probe_rows(document)
                 ],
                 prose=True,
             )

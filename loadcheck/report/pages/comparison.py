@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.report import comparison as told
-from loadcheck.report import words
+from loadcheck.report import comparison, words
 from loadcheck.report.page import Bar, Block, Cell, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import overlay
 
@@ -34,9 +33,9 @@ def comparison_page(document: Document) -> Page:
     ]
     return Page(
         verdict=_VERDICTS[document["verdict"]],
-        badge=told.badge(document),
+        badge=comparison.badge(document),
         title=f"Comparison: {document['scenario']['name']}",
-        because=f"{told.cause(document)}.",
+        because=f"{comparison.cause(document)}.",
         origin=[
             words.instant(document["created_at"]),
             _sides(document),
@@ -82,7 +81,7 @@ def _tiles(document: Document) -> list[Tile]:
     )[:_TILES]
     tiles = []
     for figure in chosen:
-        base, candidate, difference, _ = told.row(figure)
+        base, candidate, difference, _ = comparison.row(figure)
         tiles.append(
             Tile(
                 label=_name(figure),
@@ -99,7 +98,7 @@ def _figures(document: Document) -> Section:
     ends = words.share(round(reach, 3))
     rows: list[list[str | Cell]] = []
     group = ""
-    for figure in told.shown(document):
+    for figure in comparison.shown(document):
         if figure["group"] != group:
             group = figure["group"]
             rows.append([Cell(text=group, strong=True)])
@@ -123,7 +122,7 @@ def _figures(document: Document) -> Section:
 
 
 def _row(figure: Document, reach: float) -> list[str | Cell]:
-    base, candidate, difference, interval = told.row(figure)
+    base, candidate, difference, interval = comparison.row(figure)
     word = figure["word"]
     return [
         figure["name"],

@@ -114,7 +114,7 @@ _MAX_NAMES = 200
 
 
 def affected_section(document: Document) -> Section | None:
-    """Return the section of the affected users; None if nobody is."""
+    """Return the section of the affected users; None if there are none."""
     localized = (document.get("consistency") or {}).get("localized")
     if not localized:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadcheck.data.users import UserIds
 from loadcheck.data.variety import DataFile
 from loadcheck.errors import Place, Problem
 from loadcheck.scenario.model.load import (
@@ -36,6 +37,7 @@ class Scenario:
         limits: Step → what it may ask of the service.
         capacity: How its capacity is searched for.
         files: The data files, by name.
+        user_ids: What users are called.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -64,6 +66,7 @@ class Scenario:
     profile: str = ""
     files: Mapping[str, DataFile] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    user_ids: UserIds = field(default_factory=UserIds)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from loadcheck.data.values import SpecError
-from loadcheck.documents.document import MISSING, read_document
+from loadcheck.documents.document import MISSING, look_up, parse_pointer, read_document
 from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
@@ -26,7 +26,7 @@ from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
-from loadcheck.workflow.expressions.values import Frame, Slot
+from loadcheck.workflow.expressions.values import Frame, Slot, uses_of
 from loadcheck.workflow.files import with_files
 from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
@@ -247,9 +247,12 @@ def _plan(
         _warnings=report.warnings,
         _query_warnings=query.warnings,
         unsent=unsent,
+        user_id=settings.run.user_id,
+        user_number=settings.run.user_number,
         _machine=main.machine,
         _end=end,
         _given=lambda frame: sample(inputs, frame),
+        uses_at=lambda step_id, place: _uses_at(main, words, inputs, (step_id, place)),
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
         _fill=_filler(settings.run, steps),
         _journey=any(
@@ -258,6 +261,25 @@ def _plan(
         _batch=batch,
         _query=query,
     )
+
+
+def _uses_at(
+    main: Unit, words: Mapping[str, frozenset[str]], inputs: Mapping[str, Any], at: tuple[str, str]
+) -> frozenset[str]:
+    """Return what the value at a place in the request of a step depends on.
+
+    The place may lead into a value that is known only when a copy runs: it is that one then.
+    """
+    step_id, place = at
+    if place.startswith("$inputs."):
+        value = inputs.get(place.removeprefix("$inputs."))
+    else:
+        draft = next((step.draft for step in main.steps if step.name == step_id), None)
+        value = None if draft is None or draft.body is MISSING else draft.body
+        for token in parse_pointer(place.removeprefix("body#")):
+            value = look_up(value, (token,)) if isinstance(value, dict | list) else value
+    uses = frozenset() if value is MISSING else uses_of(value)
+    return uses.union(*(words.get(word, frozenset()) for word in uses))
 
 
 def _batch(

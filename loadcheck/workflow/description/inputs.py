@@ -127,7 +127,7 @@ class InputSchema:
         )
 
     def fits(self, name: str, value: Any) -> bool:
-        """Say whether an input fits its schema."""
+        """Return whether an input fits its schema."""
         validator = self._validators.get(name)
         return validator is None or bool(validator.is_valid(value))
 

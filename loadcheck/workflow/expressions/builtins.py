@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
+from loadcheck.data.users import UserIds, uuid_of
 from loadcheck.documents.document import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import DeclaredInputs
@@ -29,7 +30,7 @@ from loadcheck.workflow.expressions.values import (
     Slot,
     as_dynamic,
 )
-from loadcheck.workflow.identity import NAMES, Run, formats, insert_id, prefix, user_id, uuid_of
+from loadcheck.workflow.identity import NAMES, Run, insert_id, prefix
 
 
 def follow(expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
@@ -250,6 +251,8 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
     name, run_id = expression.names[0], run.id
     if name in {"userId", "userUuid"} and run.users is not None:
         run_id = run.users
+    if name == "userId":
+        return _user_id(run.user_ids, run_id)
     if name in {"number", "time"}:
         slot = Slot.NUMBER if name == "number" else Slot.TIME
         evaluate: Evaluate = itemgetter(slot)
@@ -264,11 +267,10 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
         pattern = Pattern(f"{prefix(name)}%d", Slot.BUCKETS + NAMES.index(name), string=True)
         evaluate = _labelled(pattern)
     else:
-        identify = user_id if name == "userId" else insert_id
-        pattern = Pattern(formats(run_id)[name], Slot.NUMBER, string=True)
+        pattern = Pattern(run_id.replace("%", "%%") + "-%d", Slot.NUMBER, string=True)
 
         def evaluate(frame: Frame) -> Any:
-            return identify(run_id, frame[Slot.NUMBER])
+            return insert_id(run_id, frame[Slot.NUMBER])
 
     plain = run_id.isascii() and run_id.isalnum()
     return Dynamic(
@@ -277,6 +279,27 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
         uses=frozenset({expression.text}),
         pattern=pattern if plain else None,
     )
+
+
+def _user_id(ids: UserIds, run_id: str) -> Dynamic:
+    """Return ``$copy.userId``."""
+    text, written = "$copy.userId", ids.written(run_id)
+
+    def evaluate(frame: Frame) -> Any:
+        found = ids.of(run_id, frame[Slot.NUMBER])
+        return int(found) if ids.integer else found
+
+    pattern = json = None
+    if written is not None and written.plain:
+        pattern = Pattern(written.text, Slot.NUMBER, string=not ids.integer)
+    elif written is not None:
+        form = written.json
+
+        def json(frame: Frame) -> bytes:
+            number: int = frame[Slot.NUMBER]
+            return form % number
+
+    return Dynamic(text=text, evaluate=evaluate, uses=frozenset({text}), pattern=pattern, json=json)
 
 
 def run_value(expression: Expression, run: Run) -> str:

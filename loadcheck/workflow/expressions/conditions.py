@@ -79,7 +79,7 @@ def shortened(text: str) -> str:
 
 
 def truth(value: Any) -> bool:
-    """Say whether a value counts as true: not absent, null, false, 0 or empty."""
+    """Return whether a value counts as true: not absent, null, false, 0 or empty."""
     return value is not MISSING and bool(value)
 
 
@@ -94,7 +94,7 @@ def compare(name: str, left: Any, right: Any) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Say whether two JSON values are equal; true is not 1, strings compare without case."""
+    """Return whether two JSON values are equal; true is not 1, strings compare without case."""
     if _rank(left) != _rank(right):
         return False
     if isinstance(left, dict):

@@ -125,7 +125,7 @@ class Expression:
 
 
 def is_expression(text: str, *, own: bool) -> bool:
-    """Say whether a text means to be a runtime expression: "$" and a root that we know.
+    """Return whether a text means to be a runtime expression: "$" and a root that we know.
 
     Args:
         text: Any string.

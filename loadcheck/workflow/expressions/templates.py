@@ -97,7 +97,7 @@ def _bare(text: str) -> list[str | Expression | Bare]:
 
 
 def is_bare_text(text: str) -> bool:
-    """Say whether a text begins with an input that has no braces and goes on behind it."""
+    """Return whether a text begins with an input that has no braces and goes on behind it."""
     return text.startswith("$inputs.") and scan_expression(text, 0, VALUE)[1] < len(text)
 
 

@@ -277,7 +277,7 @@ def evaluate(value: Any, frame: Frame) -> Any:
 
 
 def is_absent(value: Any, frame: Frame) -> bool:
-    """Say whether a member is to be left out of its object or array."""
+    """Return whether a member is to be left out of its object or array."""
     return isinstance(value, Dynamic) and value.optional and value.evaluate(frame) is MISSING
 
 

@@ -179,12 +179,18 @@ class Plan:
         title: The document's title.
         steps: Every step that sends a request, in document order, of all workflows reached.
         unsent: Why requests could not be made, with how often; grows while copies run.
+        user_id: Gives what ``$copy.userId`` is, from a copy's number.
+        user_number: Gives that number from the id; None if it is nobody's.
+        uses_at: Gives what a value of a request depends on, from the step and the value's place:
+            ``body#/json/pointer`` or ``$inputs.name``.
     """
 
     workflow_id: str
     title: str
     steps: tuple[StepPlan, ...]
     unsent: Counter[str]
+    user_id: Callable[[int], str] = field(repr=False)
+    user_number: Callable[[str], int | None] = field(repr=False)
     _warnings: tuple[Problem, ...] = field(repr=False)
     _query_warnings: Sequence[Problem] = field(repr=False)
     _machine: CompiledWorkflow = field(repr=False)
@@ -195,6 +201,7 @@ class Plan:
     _batch: CompiledBatch | None = field(repr=False)
     _query: Callable[[str, Sequence[Edit], Mapping[str, str]], Query] = field(repr=False)
     _given: Callable[[Frame], dict[str, Any]] = field(repr=False)
+    uses_at: Callable[[str, str], frozenset[str]] = field(repr=False)
 
     def inputs(self, number: int, time_ms: int) -> dict[str, Any]:
         """Return the inputs of a copy, as the scenario gives them.

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import plain
+from loadcheck.load.transport.coding import encode_plain
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
@@ -57,7 +57,7 @@ class Talk:
         self.idle = True
         self.socket = FakeSocket()
         self.active: dict[Connection, None] = {}
-        self.connection = Connection(self, self.active, plain)
+        self.connection = Connection(self, self.active, encode_plain)
         self.connection.connection_made(cast("Any", self.socket))
 
     def ready(self, _: Connection) -> None:

@@ -70,9 +70,9 @@ class Shard:
             made.due = number + 1
             if due_ns >= made.grid.next_ns:
                 made.grid.enter(number, due_ns)
-            made.dispatched(due_ns, due_ns + copy.late_ns // 2)
+            made.record_dispatch(due_ns, due_ns + copy.late_ns // 2)
             made.start(number)
-            made.sent(due_ns, due_ns + copy.late_ns)
+            made.record_send(due_ns, due_ns + copy.late_ns)
             made.steps[0].add(exchange(copy, begin_ns), due_ns, due_ns + copy.late_ns // 2)
             if copy.settled:
                 taken = copy.answer == 200

@@ -13,7 +13,7 @@ import anyio
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.verify.verdict import Verdict
-from tests.pipeline.arena import Judged, Mix, fight
+from tests.pipeline.in_process_run import Judged, Mix, fight
 
 AT_ONCE = 16
 _VERDICTS = ("pass", "fail", "unknown")

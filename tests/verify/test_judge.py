@@ -272,9 +272,9 @@ def test_nothing_is_to_be_known_of_a_quiet_run() -> None:
 def test_what_did_not_happen_is_said() -> None:
     record = Record([STEP], 0)
     record.skip(7, 8)
-    record.dispatched(0, 50_000_000)
+    record.record_dispatch(0, 50_000_000)
     # the wait for a connection is the target's
-    record.sent(0, 900_000_000)
+    record.record_send(0, 900_000_000)
     unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
     said = warned(record, unsent=unsent, missed=2)
     assert said[0].startswith("1 copies were skipped because")

@@ -44,7 +44,7 @@ def exchange(index: int, sent_ns: int, done_ns: int, *, success: bool = True) ->
 def record() -> Record:
     """Return 20 s with a copy a second: every fifth fails, the rest take longer and longer."""
     record = Record(STEPS, 0, 2, grid=Grid([8, 12]))
-    record.asked(exchange(2, BEGIN - S, BEGIN - S + MS))
+    record.record_query(exchange(2, BEGIN - S, BEGIN - S + MS))
     record.begin(BEGIN)
     for number in range(20):
         due_ns = BEGIN + number * S + 5
@@ -57,15 +57,15 @@ def record() -> Record:
         record.start(number)
         success = number % 5 != 0
         done_ns = due_ns + (3 + number) * S
-        record.sent(due_ns, due_ns + 2 * MS)
+        record.record_send(due_ns, due_ns + 2 * MS)
         record.steps[0].add(exchange(0, due_ns + 2 * MS, done_ns, success=success), due_ns)
         if success:
             record.steps[1].add(exchange(1, done_ns, done_ns + MS), due_ns)
         record.settle(number, Outcome.ACKNOWLEDGED if success else Outcome.INDETERMINATE)
-    record.asked(exchange(2, BEGIN + 9 * S, BEGIN + 9 * S + MS))
-    record.asked(exchange(2, BEGIN + 9 * S, BEGIN + 9 * S + MS, success=False))
+    record.record_query(exchange(2, BEGIN + 9 * S, BEGIN + 9 * S + MS))
+    record.record_query(exchange(2, BEGIN + 9 * S, BEGIN + 9 * S + MS, success=False))
     record.end(BEGIN + 20 * S)
-    record.asked(exchange(2, BEGIN + 25 * S, BEGIN + 25 * S + MS))
+    record.record_query(exchange(2, BEGIN + 25 * S, BEGIN + 25 * S + MS))
     return record
 
 

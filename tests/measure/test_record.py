@@ -107,12 +107,12 @@ def test_every_copy_is_in_one_outcome() -> None:
 
 def test_our_own_queries_of_a_step_that_copies_run_are_kept_apart() -> None:
     record = Record([step("up", 0), step("ask", 1, dependent=True)], ingest=0, observer=1)
-    record.asked(answered(step=1))
+    record.record_query(answered(step=1))
     assert record.queries is not None
     assert record.queries.step_id == "ask@observer"
     assert record.queries.attempts == 1
     assert record.steps[1].attempts == 0
     plain = Record([step("up", 0), step("ask", 1, Role.OBSERVER)], ingest=0, observer=1)
-    plain.asked(answered(step=1))
+    plain.record_query(answered(step=1))
     assert plain.queries is None
     assert plain.steps[1].attempts == 1

@@ -1,0 +1,180 @@
+"""Frames, clocks, secrets and what a machine has: the parts that shards are held together by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadcheck import scenario as scenarios
+from loadcheck.errors import InputError
+from loadcheck.load.slices import Slice
+from loadcheck.measure.changes import BrokenChangeError
+from loadcheck.pipeline.shards.clock import Offset
+from loadcheck.pipeline.shards.coordinator import _host_problems, _Shard
+from loadcheck.pipeline.shards.dask import DaskEngine
+from loadcheck.pipeline.shards.frames import FrameError, Secret, Unframer, frame
+from loadcheck.pipeline.shards.merged import ShardRecord
+from loadcheck.pipeline.shards.spec import ShardSpec, mark, variables
+from loadcheck.pipeline.shards.workers import Workers, cores, count
+from loadcheck.workflow.identity import Run
+
+SCENARIOS = Path(__file__).parents[3] / "scenarios"
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+    max_leaves=5,
+)
+
+
+@given(
+    messages=st.lists(st.dictionaries(st.text(max_size=4), PLAIN, max_size=3), max_size=4),
+    cut=st.integers(1, 40),
+)
+def test_messages_come_out_as_they_went_in_however_they_are_cut(
+    messages: list[dict[str, Any]], cut: int
+) -> None:
+    sent = [{**message, "is": "x"} for message in messages]
+    data = b"".join(map(frame, sent))
+    unframer = Unframer()
+    came: list[Any] = []
+    for at in range(0, len(data), cut):
+        came += unframer.feed(data[at : at + cut])
+    assert came == sent
+
+
+@pytest.mark.parametrize(
+    "data", [b"Welcome to host1!\n" * 9, b"\0\0\0\1\xc1", b"\0\0\0\1\x01", b"\0\0\0\1\x80"]
+)
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(FrameError):
+        list(Unframer().feed(data))
+
+
+def test_secrets_show_in_no_text() -> None:
+    secret = Secret(KEY="v3ry-secret")
+    assert "v3ry" not in f"{secret} {secret!r} {[secret]}"
+    (came,) = Unframer().feed(frame({"is": "spec", "environment": secret}))
+    assert came["environment"] == {"KEY": "v3ry-secret"}
+
+
+@given(
+    offset=st.integers(-(10**15), 10**15),
+    trips=st.lists(
+        st.tuples(st.integers(0, 10**8), st.integers(0, 10**8), st.integers(0, 10**9)),
+        min_size=1,
+        max_size=8,
+    ),
+)
+def test_an_offset_is_as_exact_as_it_says_whatever_the_ways_take(
+    offset: int, trips: list[tuple[int, int, int]]
+) -> None:
+    clock, now = Offset(), 10**12
+    for there, back, pause in trips:
+        clock.add(now, now + there + offset, now + there + back)
+        now += there + back + pause
+        assert abs(clock.theirs(now) - (now + offset)) <= clock.error_ns(now) + 1
+    assert clock.count == len(trips)
+    assert clock.drift_ppm == 0.0
+
+
+def test_a_clock_that_runs_away_is_noticed() -> None:
+    clock = Offset()
+    for second in range(100):
+        now = second * 10**9
+        clock.add(now, now + second * 80_000 + 500, now + 1000)
+    assert clock.drift_ppm == pytest.approx(80, rel=0.1)
+
+
+def shard(**hello: Any) -> _Shard:
+    made = _Shard(told=ShardRecord(Slice(index=0, of=1)), remote=None)  # type: ignore[arg-type]
+    made.hello, made.ready = hello, {"connections": 1000}
+    return made
+
+
+def test_workers_of_one_machine_have_its_ports_together() -> None:
+    few = [shard(host="a", ports=2500) for _ in range(3)]
+    (problem,) = _host_problems(few)
+    assert "3 workers on a need 3,000 connections; it has 2,500 ephemeral ports" in str(problem)
+    assert not _host_problems(few[:2])
+    assert not _host_problems([shard(host="a", ports=None)] * 9)
+
+
+def spec(**changes: Any) -> ShardSpec:
+    scenario = scenarios.load(SCENARIOS / "live.toml", env=KEYS)
+    given: dict[str, Any] = {
+        "document": scenario.document,
+        "file": scenario.file,
+        "run": Run(id="abcdefghijkl", start_day="20260101", end_day="20260103"),
+        "servers": {},
+        "seed": 1,
+        "consent": False,
+        "part": Slice(index=1, of=3, together=2),
+        "environment": KEYS,
+        "marks": {name: mark("abcdefghijkl", value) for name, value in KEYS.items()},
+    }
+    return ShardSpec(**{**given, **changes})
+
+
+KEYS = {"AMPLITUDE_API_KEY": "key-of-a-project", "AMPLITUDE_SECRET_KEY": "secret-of-it"}
+
+
+def test_a_worker_reads_what_the_run_was_told() -> None:
+    made = spec()
+    (came,) = Unframer().feed(frame(made.message()))
+    read = ShardSpec.of(came)
+    assert (read.part, read.run, read.seed) == (made.part, made.run, made.seed)
+    scenario = read.scenario()
+    assert scenario.load == scenarios.load(SCENARIOS / "live.toml", env=KEYS).load
+    assert variables(scenario, KEYS) == KEYS
+
+
+def test_a_variable_that_the_worker_lacks_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AMPLITUDE_API_KEY", "another")
+    monkeypatch.delenv("AMPLITUDE_SECRET_KEY", raising=False)
+    with pytest.raises(InputError) as told:
+        spec(environment=None).scenario()
+    text = str(told.value)
+    assert "AMPLITUDE_API_KEY has another value" in text
+    assert "AMPLITUDE_SECRET_KEY is not set" in text
+    assert not any(value in text for value in (*KEYS.values(), "another;"))
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    assert spec(environment=None).scenario().name == "live"
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ("tcp://127.0.0.1:8786", True),
+        ("127.0.0.1:8786", True),
+        ("tls://10.0.0.5:8786", True),
+        ("tcp://10.0.0.5:8786", False),
+        ("ws://cluster:80", False),
+    ],
+)
+def test_secrets_travel_only_where_nobody_else_reads_them(address: str, *, private: bool) -> None:
+    assert DaskEngine(address).private is private
+
+
+def test_as_many_workers_as_there_are_cores_to_spare() -> None:
+    scenario = scenarios.load(SCENARIOS / "smoke.toml", overrides=["load.workers=auto"])
+    assert count(scenario) == max(1, cores() - 1)
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+    prefixed = scenarios.load(SCENARIOS / "smoke.toml", overrides=['load.prefixes=["a", "b"]'])
+    assert count(prefixed) == 2
+    assert Workers().wanted(prefixed)
+    assert not Workers().wanted(scenarios.load(SCENARIOS / "smoke.toml"))
+    with pytest.raises(InputError, match="contradicts --scheduler"):
+        Workers(scheduler="tcp://127.0.0.1:1").check(prefixed)
+
+
+def test_what_a_shard_tells_must_hold_what_it_says() -> None:
+    with pytest.raises(BrokenChangeError, match="lacks"):
+        ShardRecord(Slice(index=0, of=1)).take({"is": "snap"})
