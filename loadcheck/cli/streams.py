@@ -10,6 +10,7 @@ stopped with Ctrl-S, or a pipe that nobody reads, must not hold up the load.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -21,6 +22,24 @@ import time
 from typing import TextIO
 
 _STANDARD = (0, 1, 2)
+_PLAIN = {
+    "✓": "+",
+    "✗": "x",
+    "–": "-",
+    "−": "-",
+    "…": "..",
+    "×": "x",
+    "µ": "u",
+    "≤": "<=",
+    "≥": ">=",
+    "→": "->",
+    "━": "#",
+    "╌": ".",
+    "“": '"',
+    "”": '"',
+    **dict(zip("▁▂▃▄▅▆▇█", "..::-=##", strict=True)),
+}
+"""What is written where an encoding lacks a character: a pass must not look like a question."""
 _WAITING_FRAMES = 16
 _STEP_S = 0.01
 
@@ -53,7 +72,19 @@ def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:
             stream.flush()
     encoding = getattr(stream, "encoding", None) or "utf-8"
     raw = io.BufferedWriter(Tolerant(descriptor))
-    return io.TextIOWrapper(raw, encoding=encoding, errors="replace", line_buffering=True)
+    return io.TextIOWrapper(raw, encoding=encoding, errors=_ERRORS, line_buffering=True)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that an encoding lacks, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in lacking), error.end
+
+
+_ERRORS = "loadcheck.plain"
+codecs.register_error(_ERRORS, _replaced)
 
 
 class Tolerant(io.RawIOBase):
@@ -129,7 +160,7 @@ class Screen:
         raw = getattr(getattr(self._stream, "buffer", None), "raw", None)
         if isinstance(raw, Tolerant):
             # past the buffer, whose lock a thread that hangs in a write would keep for ever
-            raw.write(text.encode(self._stream.encoding, "replace"))
+            raw.write(text.encode(self._stream.encoding, _ERRORS))
         else:
             self._stream.write(text)
             self._stream.flush()

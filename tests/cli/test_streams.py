@@ -14,12 +14,14 @@ import orjson
 import pytest
 
 from loadcheck.cli.streams import Screen, Tolerant
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import ROOT, Loadcheck
 
 SHORT = ["--set", "load.duration=3", "--set", "load.rate=20"]
 
 
 CODES = {"pass": 0, "unknown": 3}  # the latter where the machine is busy
+
+EXAMPLE = ROOT / "results" / "example-burst.json"
 
 
 def verdict(loadcheck: Loadcheck) -> int:
@@ -77,6 +79,13 @@ def test_characters_that_the_output_lacks_are_replaced(loadcheck: Loadcheck) -> 
     ended = loadcheck("show", "grün.json", env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert ended.code == 2
     assert "gr?n.json: cannot be read" in ended.stderr
+
+
+def test_a_pass_is_no_question_where_the_output_lacks_its_mark(loadcheck: Loadcheck) -> None:
+    ended = loadcheck("show", EXAMPLE, env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert "  + All 21,600 acknowledged users" in ended.stdout
+    assert "?" not in ended.stdout
+    assert "143 us" in ended.stdout
 
 
 def test_a_stream_that_nobody_reads_holds_up_nothing() -> None:

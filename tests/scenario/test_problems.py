@@ -251,13 +251,26 @@ def test_tables(text: str, expected: list[str], problems: Problems) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "api.example.com", "ftp://example.com", "http://", "http://a:x", "http://a:99999",
+    ["", "ftp://example.com", "http://", "http://a:x", "http://a:99999",
      "https://a/?q=1", "https://a/#f", "http://[::1"],
 )  # fmt: skip
 def test_a_server(url: str, problems: Problems) -> None:
     target = f"[target]\nkind = 'live'\nservers = {{ api = '{url}' }}"
     found = f'the string "{url}"; {URL}' if url else f"an empty string; {TEXT}"
     assert problems(WORKFLOW + LOAD + target) == [f"s.toml:8: target.servers.api: found {found}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost:9001", "http://localhost:9001"),
+        ("127.0.0.1/api", "http://127.0.0.1/api"),
+        ("api.example.com", "https://api.example.com"),
+    ],
+)
+def test_a_server_without_its_scheme(url: str, meant: str, problems: Problems) -> None:
+    (told,) = problems(f"{WORKFLOW}{LOAD}[target]\nkind = 'live'\nservers = {{ api = '{url}' }}")
+    assert told.endswith(f'found the string "{url}"; the scheme is missing: {meant}')
 
 
 def test_credentials_in_a_server_are_not_repeated(problems: Problems) -> None:
