@@ -29,7 +29,10 @@ URL = "expected an http:// or https:// URL with a host, and no more than a path"
 MODELS = (
     'expected "open" (rate and duration, or stages) or "closed" (concurrency; copies or duration)'
 )
-DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amplitude", "influxdb"'
+DOCUMENT = (
+    "expected the path of an Arazzo document, or a shipped workflow: "
+    '"amplitude", "clickhouse", "influxdb"'
+)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,7 @@ DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amp
         ("attempts = 1", "attempts: unknown key; it belongs in [retry]"),
         ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, data, description, extends, '
          "inputs, limits, load, name, overlay, profiles, retry, seed, target, thresholds, "
-         "timeouts, values, verify, workflow")),
+         "timeouts, users, values, verify, workflow")),
         ("name = 5", f"name: found 5; {TEXT}"),
         ('name = ""', f"name: found an empty string; {TEXT}"),
         ('name = "a b"', f'name: found the string "a b"; {NAME}'),
