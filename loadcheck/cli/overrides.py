@@ -15,6 +15,7 @@ import typer
 
 from loadcheck.cli.completion import scenario_keys
 from loadcheck.documents.files import is_folder
+from loadcheck.documents.urls import with_scheme
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
 
@@ -108,7 +109,9 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
     for entry in entries or ():
         name, equals, value = entry.partition("=")
         if not (name and equals and value):
-            remedy = "expected NAME=FILE" if option == "--source" else "expected URL or NAME=URL"
+            remedy = "expected NAME=FILE"
+            if option == "--server":
+                remedy = with_scheme(entry) or "expected URL or NAME=URL"
             shown = without_userinfo(entry, bare=True)
             problems.append(Problem(message=f"{option} {shown}", remedy=remedy))
         named.append((name, value))

@@ -256,7 +256,7 @@ def read(path: Path, file: str) -> Node:
     try:
         content = read_file(path, MAX_BYTES)
     except UnreadableError as error:
-        remedy = error.remedy or nearest_file(path) or "name a file that is there"
+        remedy = error.remedy or _meant(path) or nearest_file(path) or "name a file that is there"
         problem = Problem(message=error.message, file=file, remedy=remedy)
         raise ScenarioError(problem) from None
     try:
@@ -279,6 +279,17 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Return a remedy that names the one of ``names`` nearest to ``name``, "" if none is near."""
     remedy = did_you_mean(name, names)
     return remedy if remedy.startswith("did you mean") else ""
+
+
+def _meant(path: Path) -> str:
+    """Return a remedy that names what a short name stands for: ``burst``: scenarios/burst.toml."""
+    name = path.with_suffix(".toml").name
+    for folder in (path.parent, path.parent / "scenarios"):
+        beside = folder / name
+        if beside.is_file():
+            return f'did you mean "{beside}"?'
+    near = nearest(name, (each.name for each in (path.parent / "scenarios").glob("*.toml")))
+    return near.replace('"', f'"{path.parent / "scenarios"}/', 1)
 
 
 def nearest_file(path: Path) -> str:
@@ -358,6 +369,8 @@ _REMEDIES = (
 
 def toml_remedy(reason: str, line: str) -> str:
     """Return what to do about what the parser says of a line."""
+    if reason.startswith("invalid value") and line.lstrip().startswith("["):
+        return "the array above it is not closed: close the bracket"
     if _is_bare_word(reason, line):
         return "text stands in quotes"
     found = (remedy for part, remedy in _REMEDIES if part in reason.lower())

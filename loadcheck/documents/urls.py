@@ -9,6 +9,18 @@ from urllib.parse import SplitResult, urlsplit
 _UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
 
 
+_HOST: Final = re.compile(r"(localhost|[0-9.]+|[\w-]+(?:\.[\w-]+)+)(:[0-9]{1,5})?(/[^\s?#@]*)?")
+
+
+def with_scheme(text: str) -> str:
+    """Return a remedy for a URL that lacks its scheme; "" if that is not what is wrong."""
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return ""
+    near = match[1] == "localhost" or match[1].startswith("127.")
+    return f"the scheme is missing: {'http' if near else 'https'}://{text}"
+
+
 def split_http_url(url: str) -> SplitResult:
     r"""Return the parts of an http or https URL.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from loadcheck import secrets
-from loadcheck.documents.document import MAX_BYTES
+from loadcheck.documents.document import MAX_BYTES, dotted
 from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
@@ -30,6 +30,7 @@ from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxie
 from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.target import Address, tls_problems
+from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import queries as marks
@@ -336,13 +337,22 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
         named = {edit.step: f"overlay.{index}.step" for index, edit in enumerate(scenario.overlay)}
         named |= {scenario.verify.ingest or "": "verify.ingest"}
         named["load.copies_per_request"] = "load.copies_per_request"
+        named |= {f"inputs.{name}": dotted(["inputs", name]) for name in scenario.inputs}
         placed = [
             problem
             if problem.file or problem.key not in named
-            else scenario.problem(named[problem.key], problem.message, problem.remedy)
+            else scenario.problem(named[problem.key], problem.message, _remedy(problem))
             for problem in error.problems
         ]
         raise ScenarioError([*problems, *placed]) from error
+
+
+def _remedy(problem: Problem) -> str:
+    """Return what to do, also about a key that was written below the wrong table."""
+    table, _, name = problem.key.partition(".")
+    if table == "inputs" and name in grammar.TOP:
+        return "it belongs at the top, above the first [table]"
+    return problem.remedy
 
 
 def _ingests(steps: Sequence[StepPlan]) -> list[StepPlan]:

@@ -88,20 +88,20 @@ def _consistency() -> Shape:
     return open_object(
         "What the service counted against what was sent. null: not known.",
         {
-            "checked": flag("Whether that was to be found out: not with verify.enabled = false."),
+            "checked?": flag("Whether that was to be found out: not with verify.enabled = false."),
             "uniques": {"type": ["integer", "null"], "description": "Users of this run counted."},
             "totals": maybe(count("Events of this run counted.")),
             "lower": count("Users acknowledged: the least that must be counted."),
             "upper": count("Users acknowledged or indeterminate: the most that can be counted."),
             "lost_at_least": maybe(count("Acknowledged users that are certainly missing.")),
-            "lost_at_most": maybe(count("Acknowledged users that can be missing.")),
+            "lost_at_most?": maybe(count("Acknowledged users that can be missing.")),
             "recovered_at_most": maybe(count("Indeterminate copies that may have arrived.")),
             "unexpected": maybe(count("Users counted that were refused or never sent.")),
             "duplicated": maybe(count("Events counted beyond those that were sent.")),
-            "missing_events": maybe(count("Events of counted users certainly missing.")),
-            "missing_events_at_most": maybe(count("Events of counted users that can be missing.")),
+            "missing_events?": maybe(count("Events of counted users certainly missing.")),
+            "missing_events_at_most?": maybe(count("Events of counted users that can be missing.")),
             "settled": flag("Whether the count had come to rest."),
-            "overtaken": maybe(
+            "overtaken?": maybe(
                 flag("Whether users are counted who were sent after the missing; null: not asked.")
             ),
             "waited_s": maybe(
@@ -114,47 +114,35 @@ def _consistency() -> Shape:
                 "enum": ["filter", "baseline"],
                 "description": "How this run's users are distinguished from others.",
             },
-            "lost": maybe(count("Lost users; null where it is not known whether any are.")),
-            "disappeared": maybe(count("Users counted before and, at the end, not any more.")),
-            "approximate": amount("The error that the counts are declared to have, as a share."),
-            "visibility": _visibility(),
-            "localized": _localized(),
-            "controls": open_object(
+            "lost?": maybe(count("Lost users; null where it is not known whether any are.")),
+            "disappeared?": maybe(count("Users counted before and, at the end, not any more.")),
+            "approximate?": amount("The error that the counts are declared to have, as a share."),
+            "visibility?": _visibility(),
+            "localized?": _localized(),
+            "controls?": open_object(
                 "Users whose fate is known. null: not asked.",
                 {
                     "acknowledged": maybe(count("Control users acknowledged.")),
                     "visible": maybe(count("Those that were counted.")),
                     "unsent": maybe(count("Users counted of a run that never was.")),
-                    "paired": maybe(
+                    "paired?": maybe(
                         count("Second events, under the ids of missing users, acknowledged.")
                     ),
-                    "paired_visible": maybe(count("Those that were counted.")),
-                    "paired_copies": {
-                        "type": "array",
-                        "description": "Numbers of the copies whose users they are.",
-                        "items": count("Its number."),
-                    },
-                    "checked": maybe(
+                    "paired_visible?": maybe(count("Those that were counted.")),
+                    "paired_copies?": list_of(
+                        "Numbers of the copies whose users they are.", count("Its number.")
+                    ),
+                    "checked?": maybe(
                         count("Second events of users that were not missing, acknowledged.")
                     ),
-                    "checked_visible": maybe(count("Those that were counted.")),
-                    "share": amount("Share of the acknowledged that was missing at that time."),
-                    "unpaired": text("Why no missing user was sent a second event; else empty."),
+                    "checked_visible?": maybe(count("Those that were counted.")),
+                    "share?": amount("Share of the acknowledged that was missing at that time."),
+                    "unpaired?": text("Why no missing user was sent a second event; else empty."),
                 },
-                (
-                    "paired",
-                    "paired_visible",
-                    "paired_copies",
-                    "checked",
-                    "checked_visible",
-                    "share",
-                    "unpaired",
-                ),
             ),
-            "observations": {
-                "type": "array",
-                "description": "Every answer to the observer step, in order.",
-                "items": open_object(
+            "observations": list_of(
+                "Every answer to the observer step, in order.",
+                open_object(
                     "One answer.",
                     {
                         "asked_s": {"type": "number", "description": "Since the load began."},
@@ -170,27 +158,14 @@ def _consistency() -> Shape:
                         "error": text("Why the answer is no evidence; empty if it is."),
                     },
                 ),
-            },
+            ),
         },
-        optional=(
-            "checked",
-            "lost_at_most",
-            "missing_events",
-            "missing_events_at_most",
-            "overtaken",
-            "lost",
-            "disappeared",
-            "approximate",
-            "visibility",
-            "localized",
-            "controls",
-        ),
     )
 
 
 def _intervals() -> Shape:
     def column(items: Shape) -> Shape:
-        return {"type": "array", "description": items["description"], "items": items}
+        return list_of(items["description"], items)
 
     times = column(
         {
@@ -271,7 +246,7 @@ def _localized() -> Shape:
 
     def copies(description: str, **more: Shape) -> Shape:
         item = open_object("One copy.", {**copy, **more})
-        return {"type": "array", "description": description, "items": item}
+        return list_of(description, item)
 
     return {
         "anyOf": [
@@ -284,10 +259,9 @@ def _localized() -> Shape:
                     "duplicated": copies(
                         "Users with events too many.", events=count("How many too many.")
                     ),
-                    "windows": {
-                        "type": "array",
-                        "description": "Stretches of send order from which users are missing.",
-                        "items": open_object(
+                    "windows": list_of(
+                        "Stretches of send order from which users are missing.",
+                        open_object(
                             "One stretch, to the width of a bucket.",
                             {
                                 "first_copy": count("The first copy."),
@@ -300,7 +274,7 @@ def _localized() -> Shape:
                                 "sent": count("Acknowledged users in it."),
                             },
                         ),
-                    },
+                    ),
                     "ambiguous": open_object(
                         "What has no name: how many, among how many.",
                         {
@@ -333,10 +307,9 @@ def _workers() -> dict[str, Any]:
         {
             "engine": text("What started them: processes, or dask."),
             "lease_s": amount("A worker starts no copy after this time without a message."),
-            "shards": {
-                "type": "array",
-                "description": "Them, in order: batch j of the run belongs to worker j mod N.",
-                "items": open_object(
+            "shards": list_of(
+                "Them, in order: batch j of the run belongs to worker j mod N.",
+                open_object(
                     "A worker.",
                     {
                         "index": count("From 0."),
@@ -362,7 +335,7 @@ def _workers() -> dict[str, Any]:
                         "watched_s": amount("How long it was watched."),
                     },
                 ),
-            },
+            ),
         },
     )
 
@@ -391,11 +364,11 @@ def json_schema() -> dict[str, Any]:
                         "started_at": text("UTC, ISO 8601."),
                         "ended_at": maybe(text("UTC, ISO 8601; null while it runs.")),
                         "interrupted": flag("Whether it was stopped by a signal."),
-                        "in_progress": flag(
+                        "in_progress?": flag(
                             "True while its process still writes it; never in a file, only in "
                             "what show --json prints."
                         ),
-                        "aborted": {
+                        "aborted?": {
                             **open_object(
                                 "The threshold that stopped the load early; null if none did.",
                                 {
@@ -409,29 +382,17 @@ def json_schema() -> dict[str, Any]:
                             "type": ["object", "null"],
                         },
                         "error": maybe(text("What ended the run early, if anything did.")),
-                        "load_began_at": maybe(text("UTC, ISO 8601; null before the load.")),
-                        "baseline": maybe(count("What was counted before the run.")),
-                        "start_day": text("First day of the query window, YYYYMMDD."),
-                        "end_day": text("Last day of it."),
-                        "copies": maybe(
+                        "load_began_at?": maybe(text("UTC, ISO 8601; null before the load.")),
+                        "baseline?": maybe(count("What was counted before the run.")),
+                        "start_day?": text("First day of the query window, YYYYMMDD."),
+                        "end_day?": text("Last day of it."),
+                        "copies?": maybe(
                             count("Copies foreseen, which decide the buckets in send order.")
                         ),
-                        "scenario_file": text("As the user named it."),
-                        "profile": maybe(text("The one of its profiles; null for none.")),
-                        "workers": _workers(),
+                        "scenario_file?": text("As the user named it."),
+                        "profile?": maybe(text("The one of its profiles; null for none.")),
+                        "workers?": _workers(),
                     },
-                    optional=(
-                        "in_progress",
-                        "aborted",
-                        "load_began_at",
-                        "baseline",
-                        "start_day",
-                        "end_day",
-                        "copies",
-                        "scenario_file",
-                        "profile",
-                        "workers",
-                    ),
                 ),
                 "copies": open_object(
                     "Copies of the workflow, one user each.",
@@ -449,7 +410,7 @@ def json_schema() -> dict[str, Any]:
                         "indeterminate": count("May or may not have taken effect."),
                     },
                 ),
-                "load": open_object(
+                "load?": open_object(
                     "Rates asked for and reached.",
                     {
                         "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
@@ -458,30 +419,29 @@ def json_schema() -> dict[str, Any]:
                         "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
                         "duration_s": amount("How long copies were started."),
                         "retries": count("Attempts beyond the first."),
-                        "stale_retries": count(
+                        "stale_retries?": count(
                             "Requests sent again by the transport: idle connections were closing."
                         ),
-                        "resends": count(
+                        "resends?": count(
                             "Requests of several copies sent again without those refused by name."
                         ),
                         "max_in_flight": count("The most copies under way at once."),
                     },
-                    optional=("stale_retries", "resends"),
                 ),
-                "generator": open_object(
+                "generator?": open_object(
                     "How well the generator itself did.",
                     {
                         "lateness": _histogram("Due to sent of each copy's first request."),
                         "dispatch_lag": _histogram("Due to started of each copy."),
                         "loop_lag": _histogram("How much later than asked a task came to run."),
                         "gc_pauses": _histogram("Passes of Python's garbage collector."),
-                        "unsent": count(
+                        "unsent?": count(
                             "Rejected copies for which this machine had no port, file or memory."
                         ),
                         "cpu_s": amount("Processor time of the generator while it was watched."),
                         "watched_s": amount("How long it was watched."),
                         "peak_memory_bytes": count("The most memory it held, resident."),
-                        "pauses": list_of(
+                        "pauses?": list_of(
                             "When it stood still for 0.5 s or more: stopped, suspended, or without "
                             "a processor.",
                             open_object(
@@ -493,21 +453,19 @@ def json_schema() -> dict[str, Any]:
                                 },
                             ),
                         ),
-                        "paused": count(
+                        "paused?": count(
                             "Copies skipped because they fell due in a pause; among the skipped."
                         ),
                     },
-                    optional=("unsent", "pauses", "paused"),
                 ),
-                "steps": {
+                "steps?": {
                     "type": "object",
                     "description": "By step id.",
                     "additionalProperties": _step(),
                 },
-                "stages": {
-                    "type": "array",
-                    "description": "The stages of an open load that were begun, in order.",
-                    "items": open_object(
+                "stages?": list_of(
+                    "The stages of an open load that were begun, in order.",
+                    open_object(
                         "One stage.",
                         {
                             "name": text("As the scenario names it."),
@@ -517,13 +475,12 @@ def json_schema() -> dict[str, Any]:
                             "end_rate": amount("Copies/s at its end."),
                         },
                     ),
-                },
-                "intervals": _intervals(),
-                "consistency": _consistency(),
-                "reconciliations": {
-                    "type": "array",
-                    "description": "Each time the service was asked again about the run.",
-                    "items": open_object(
+                ),
+                "intervals?": _intervals(),
+                "consistency?": _consistency(),
+                "reconciliations?": list_of(
+                    "Each time the service was asked again about the run.",
+                    open_object(
                         "One time.",
                         {
                             "at": text("UTC, ISO 8601."),
@@ -541,8 +498,8 @@ def json_schema() -> dict[str, Any]:
                             },
                         },
                     ),
-                },
-                "thresholds": {
+                ),
+                "thresholds?": {
                     "type": "array",
                     "items": open_object(
                         "One limit.",
@@ -552,13 +509,13 @@ def json_schema() -> dict[str, Any]:
                                 **numbers,
                                 "description": "null without samples, and if it has no end.",
                             },
-                            "low": {
+                            "low?": {
                                 **numbers,
                                 "description": "The least that it can be: without the generator's "
                                 "own delay and pauses, or by the observations. The threshold is "
                                 "broken if it does not hold anywhere from here to high.",
                             },
-                            "high": {
+                            "high?": {
                                 **numbers,
                                 "description": "The most that it can be; null if it has no end. "
                                 "The threshold holds if it does from low to here.",
@@ -571,10 +528,9 @@ def json_schema() -> dict[str, Any]:
                                 "figure no evidence.",
                             },
                         },
-                        optional=("low", "high"),
                     ),
                 },
-                "findings": {
+                "findings?": {
                     "type": "array",
                     "items": open_object(
                         "What one check says.",
@@ -586,12 +542,10 @@ def json_schema() -> dict[str, Any]:
                         },
                     ),
                 },
-                "warnings": {
-                    "type": "array",
-                    "items": {"type": "string"},
-                    "description": "What a reader should know before trusting the figures.",
-                },
-                "timeline": open_object(
+                "warnings": list_of(
+                    "What a reader should know before trusting the figures.", {"type": "string"}
+                ),
+                "timeline?": open_object(
                     "Columns, one value a second since the load began.",
                     {
                         name: {"type": "array", "items": numbers}
@@ -620,18 +574,6 @@ def json_schema() -> dict[str, Any]:
                 "workflow": {"type": "object", "description": "The document and its steps."},
                 "environment": {"type": "object", "description": "Versions and machine."},
             },
-            optional=(
-                "load",
-                "generator",
-                "steps",
-                "stages",
-                "intervals",
-                "consistency",
-                "thresholds",
-                "findings",
-                "timeline",
-                "reconciliations",
-            ),
         ),
     }
 

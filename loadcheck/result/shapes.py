@@ -13,15 +13,18 @@ _LONGEST, _END = 200, 80
 """Of a message, and of what is left of its end."""
 
 
-def open_object(
-    description: str, properties: dict[str, Shape], optional: tuple[str, ...] = ()
-) -> Shape:
-    """Return an object in which more may stand than is described: later versions add to it."""
+def open_object(description: str, properties: dict[str, Shape]) -> Shape:
+    """Return an object in which more may stand than is described: later versions add to it.
+
+    Args:
+        description: What it is.
+        properties: By name; with "?" behind it the name may be missing.
+    """
     return {
         "type": "object",
         "description": description,
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
+        "properties": {name.removesuffix("?"): shape for name, shape in properties.items()},
+        "required": [name for name in properties if not name.endswith("?")],
     }
 
 

@@ -95,7 +95,8 @@ def _expression(says: str, example: str) -> Shape:
 
 WORKFLOW: Keys = {
     "document": text(
-        'A workflow that comes with loadcheck ("amplitude", "influxdb"), or the path of an Arazzo '
+        'A workflow that comes with loadcheck ("amplitude", "clickhouse", "influxdb"), or '
+        "the path of an Arazzo "
         "document.",
         example="my-workflow.yml",
     ),
@@ -609,7 +610,8 @@ _TOP: Keys = {
         "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
     ),
     "workflow": either(
-        'A workflow that comes with loadcheck ("amplitude", "influxdb"), the path of an Arazzo '
+        'A workflow that comes with loadcheck ("amplitude", "clickhouse", "influxdb"), the '
+        "path of an Arazzo "
         "document, or a table.",
         {"type": "string", "pattern": r"\S"},
         table("", WORKFLOW),

@@ -399,5 +399,7 @@ def _threshold(node: Node, top: Table) -> Threshold | None:
     check, abort = table.text("check"), table.flag("abort")
     grace_s = table.duration("grace")
     if "grace" in table and not abort:
-        table.report.add(table["grace"], "without abort = true", "grace delays nothing else")
+        table.report.add(
+            table["grace"], "has no effect without abort = true", "add it, or leave grace out"
+        )
     return None if check is None else Threshold(check=check, **given(abort=abort, grace_s=grace_s))

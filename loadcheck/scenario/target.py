@@ -8,7 +8,7 @@ from urllib.parse import SplitResult
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
 from loadcheck.documents.toml import nearest, nearest_file
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.urls import split_http_url, with_scheme
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Target, Tls
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
@@ -133,6 +133,7 @@ def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
         report.add(node, "a URL with credentials in it", secrets)
         return None
     if url is None or url.query or url.fragment:
-        report.add(node, f"found {found(node)}", _EXPECTED_URL)
+        remedy = with_scheme(written)
+        report.add(node, f"found {found(node)}", remedy or _EXPECTED_URL)
         return None
     return written

@@ -28,6 +28,8 @@ CHECKS: Final[Mapping[str, str]] = {
     "otherwise the load was not what the scenario asks for.",
     "shard": "A worker that shares the load must live to its end; what one that was lost had not "
     "told of may or may not have been sent.",
+    "shards": "Every process that shares the load must finish its part; what a lost one sent since "
+    "its last report is indeterminate.",
     "threshold": "An internal error kept a threshold from being judged.",
     "asking": "An internal error interrupted the queries.",
     "load": "An internal error interrupted the load.",

@@ -99,7 +99,10 @@ class Progress:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the load began."""
-        return (time.monotonic_ns() - self.begin_ns) / 1e9 if self.begin_ns else 0.0
+        if not self.begin_ns:
+            return 0.0
+        # workers begin together at an instant that is still to come
+        return max(0.0, (time.monotonic_ns() - self.begin_ns) / 1e9)
 
     @property
     def asked_rate(self) -> float | None:

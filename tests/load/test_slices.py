@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice, SlicedPacer
+from loadcheck.scenario.model import load
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,17 @@ def test_own_numbers_stand_for_numbers_of_the_run(
     assert part.count(number) == own
     assert part.count(number + 1) == own + 1
     assert part.numbers(np.array([own]))[0] == number
+
+
+def test_a_load_that_ends_early_ends_so_in_all_its_parts() -> None:
+    stage = load.Stage(name="a", duration_s=2.0, rate=100.0, end_rate=300.0)
+    for together in (1, 10):
+        for whole in (
+            OpenPacer(stages=(stage,), arrivals="constant", most=123),
+            OpenPacer(stages=(stage,), arrivals="poisson", seed=3, most=123),
+        ):
+            slices = [Slice(index=index, of=3, together=together) for index in range(3)]
+            parts = [SlicedPacer.of(whole, each) for each in slices]
+            due = np.concatenate([chunk for part in parts for chunk in part.chunks()])
+            assert sum(part.planned for part in parts) == whole.planned == 123
+            assert np.array_equal(np.sort(due), np.concatenate(list(whole.chunks())))

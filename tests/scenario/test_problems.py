@@ -29,7 +29,10 @@ URL = "expected an http:// or https:// URL with a host, and no more than a path"
 MODELS = (
     'expected "open" (rate and duration, or stages) or "closed" (concurrency; copies or duration)'
 )
-DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amplitude", "influxdb"'
+DOCUMENT = (
+    "expected the path of an Arazzo document, or a shipped workflow: "
+    '"amplitude", "clickhouse", "influxdb"'
+)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,7 @@ DOCUMENT = 'expected the path of an Arazzo document, or a shipped workflow: "amp
         ("attempts = 1", "attempts: unknown key; it belongs in [retry]"),
         ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, data, description, extends, '
          "inputs, limits, load, name, overlay, profiles, retry, seed, target, thresholds, "
-         "timeouts, values, verify, workflow")),
+         "timeouts, users, values, verify, workflow")),
         ("name = 5", f"name: found 5; {TEXT}"),
         ('name = ""', f"name: found an empty string; {TEXT}"),
         ('name = "a b"', f'name: found the string "a b"; {NAME}'),
@@ -248,13 +251,26 @@ def test_tables(text: str, expected: list[str], problems: Problems) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "api.example.com", "ftp://example.com", "http://", "http://a:x", "http://a:99999",
+    ["", "ftp://example.com", "http://", "http://a:x", "http://a:99999",
      "https://a/?q=1", "https://a/#f", "http://[::1"],
 )  # fmt: skip
 def test_a_server(url: str, problems: Problems) -> None:
     target = f"[target]\nkind = 'live'\nservers = {{ api = '{url}' }}"
     found = f'the string "{url}"; {URL}' if url else f"an empty string; {TEXT}"
     assert problems(WORKFLOW + LOAD + target) == [f"s.toml:8: target.servers.api: found {found}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost:9001", "http://localhost:9001"),
+        ("127.0.0.1/api", "http://127.0.0.1/api"),
+        ("api.example.com", "https://api.example.com"),
+    ],
+)
+def test_a_server_without_its_scheme(url: str, meant: str, problems: Problems) -> None:
+    (told,) = problems(f"{WORKFLOW}{LOAD}[target]\nkind = 'live'\nservers = {{ api = '{url}' }}")
+    assert told.endswith(f'found the string "{url}"; the scheme is missing: {meant}')
 
 
 def test_credentials_in_a_server_are_not_repeated(problems: Problems) -> None:

@@ -35,7 +35,7 @@ thresholds = [
     ("written", "said"),
     [
         ("{ abort = true }", 'thresholds.0: "check" is missing; expected what must hold'),
-        ('{ check = "a", grace = "1s" }', "thresholds.0.grace: without abort = true"),
+        ('{ check = "a", grace = "1s" }', "thresholds.0.grace: has no effect without abort = true"),
         ('{ check = "a", abort = 1 }', "thresholds.0.abort: found 1; expected true or false"),
         ('{ check = "a", abort = true, grace = "-1s" }', "thresholds.0.grace: found the string"),
         ('{ chek = "a" }', 'thresholds.0.chek: unknown key; did you mean "check"?'),

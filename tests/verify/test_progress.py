@@ -47,6 +47,8 @@ def test_before_the_load_no_time_has_passed() -> None:
 def test_time_passes_from_the_beginning_of_the_load() -> None:
     begun = progress(begin_ns=time.monotonic_ns() - 3_000_000_000)
     assert begun.elapsed_s >= 3
+    ahead = progress(begin_ns=time.monotonic_ns() + 60_000_000_000)
+    assert ahead.elapsed_s == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
 from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol
-from loadcheck.workflow.compile.inputs import check_inputs, check_names, sample
+from loadcheck.workflow.compile.inputs import check_inputs, sample
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import Unit
@@ -158,7 +158,11 @@ def _inputs(
     others = (book.workflows.get(name) for name in workflow.depends_on)
     schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
     own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
-    check_names(own, schema.declared, book.scribe, path)
+    for name in own:
+        if not schema.declared.accepts(name):  # whose place is the scenario's to tell
+            remedy = did_you_mean(name, schema.declared) or "the workflow declares none"
+            message = "the workflow has no such input"
+            book.scribe.report.add(Problem(message=message, key=f"inputs.{name}", remedy=remedy))
     example = _example(settings.run)
     check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
     return values, noted

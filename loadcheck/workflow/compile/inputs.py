@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from loadcheck.documents.document import MISSING
+from loadcheck.documents.document import MISSING, dotted
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import SECTION, DeclaredInputs, InputSchema
@@ -35,7 +35,8 @@ def check_inputs(
     for name, required in schema.declared.items():
         if required and name not in values:
             message = f'the input "{name}" is required and has no value'
-            scribe.error(path, message, f"give it one: inputs.{name} in the scenario", SECTION)
+            given = f"{dotted([name])} = {_USUAL.get(_letters(name), '…')}"
+            scribe.error(path, message, f"give it one in the scenario: [inputs] {given}", SECTION)
     known = {name: value for name, value in values.items() if as_dynamic(value) is None}
     misfits = [(name, message) for name in known for message in schema.misfits(name, known[name])]
     for name, message in misfits:
@@ -45,6 +46,19 @@ def check_inputs(
     )
     for message in schema.misfits_together(known) if complete and not misfits else ():
         scribe.error(path, f"the inputs together: {message}", _FITTING, SECTION)
+
+
+_USUAL: Final = {
+    **dict.fromkeys(("user", "userid", "distinctid", "profileid"), '"$copy.userId"'),
+    **dict.fromkeys(("insertid", "eventid", "messageid"), '"$copy.insertId"'),
+    **dict.fromkeys(("runid", "run"), '"$run.id"'),
+    **dict.fromkeys(("apikey", "token", "secretkey"), '{ env = "NAME" }'),
+}
+"""What inputs of such names are given, in most scenarios."""
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def check_names(
