@@ -19,6 +19,12 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": True}
 
 
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process hides what it has met for as long as it lives; a test is a process of its own."""
+    monkeypatch.setattr("loadcheck.secrets._process", set())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print a confusion table of verdicts: what was true, and what was said of it."""
     from tests.property.verdict_fuzz.emulated import confusion  # noqa: PLC0415  # seldom needed

@@ -121,7 +121,7 @@ def test_tls_with_an_own_authority_and_a_client_certificate(
     with serving(server, context) as url:
         ended = loadcheck("run", scenario(tmp_path, url, target))
     assert ended.code == 0, ended.stderr
-    assert "consistency: not checked" in ended.stdout
+    assert "verification: disabled" in ended.stdout
     assert ended.result["copies"]["acknowledged"] == 100
     assert len(server.uploads) == 100
     assert orjson.loads(gzip.decompress(server.uploads[0]))["api_key"] == "key"

@@ -189,11 +189,11 @@ def _truth(emulator: Emulator, run_id: str) -> Truth:
     prefix = f"lc-{run_id}-"
     stored: Counter[int] = Counter()
     visible: Counter[int] = Counter()
-    # second events of the same users carry the mark of another run
-    paired = (f"{run_id}missing-", f"{run_id}present-")
-    for user, visible_ms, key in zip(store.user, store.visible, store.insert_id, strict=True):
+    # second events of the same users, and what a fault makes of them, bear another run's mark
+    marks = store.column("e:loadcheck_run").tolist()
+    for user, visible_ms, mark in zip(store.user, store.visible, marks, strict=True):
         name = store.users[user]
-        if key >= 0 and store.insert_ids[key].startswith(paired):
+        if mark >= 0 and store.values[mark] != run_id:
             continue
         if name.startswith(prefix):
             number = int(name.removeprefix(prefix))

@@ -27,7 +27,7 @@ def load(name: str, *overrides: str) -> Scenario:
 def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
     plan: Any = SimpleNamespace(warnings=["first"])
     ingest = SimpleNamespace(origin=origin)
-    compiled: Any = SimpleNamespace(plan=plan, ingest=ingest, scenario=scenario)
+    compiled: Any = SimpleNamespace(plan=plan, ingest=ingest, scenario=scenario, verification=None)
     first, *said = warnings.of_intent(compiled)
     assert first == "first"
     return said

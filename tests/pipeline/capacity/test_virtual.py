@@ -150,6 +150,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
         return SimpleNamespace(
             judgement=SimpleNamespace(consistent=Verdict.PASS, findings=[], judged=judged),
             figures=figures(),
+            document={"run": {}},
             stopped_at_s=stopped.at_s if stopped else None,
         )
 
