@@ -2,7 +2,7 @@
 
 Pure: answers, the ledger's numbers and what groups and controls told go in; bounds, one claim for
 each check and its reason come out. Nothing here asks, waits or reads a clock. The numbers are those
-of the rules as the README has them:
+of the rules as README.md beside this file has them:
 
 1. A loss rests on an answer whose state is as of the deadline.
 2. Answers that contradict each other prove nothing, unless the end is steady. Steady and lower:

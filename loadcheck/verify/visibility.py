@@ -376,7 +376,7 @@ def visibility(
                 users=np.array([acknowledged - known_lost]),
             )
         )
-        if order is not None and order.answers and (lost is None) == (not order.lost.any()):
+        if order is not None and order.answers and bool(known_lost) == bool(order.lost.any()):
             answers.append(_in_order(order, times, begun, span))
     return Visibility(
         acknowledged=acknowledged,

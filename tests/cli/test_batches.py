@@ -42,6 +42,7 @@ def scenario(folder: Path, target: str = "", load: str = LOAD, more: str = "") -
     return path
 
 
+@pytest.mark.long
 def test_planted_losses_are_named_to_the_user(loadcheck: Loadcheck, tmp_path: Path) -> None:
     faults = 'visibility_delay = "50ms"\nfaults.drop = { count = 23, among = 8000 }'
     ended = loadcheck("run", scenario(tmp_path, faults))

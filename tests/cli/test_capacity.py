@@ -102,6 +102,7 @@ def test_it_is_found_within_five_percent_in_twelve_probes(loadcheck: Loadcheck) 
     assert len(found["probes"]) <= 12
 
 
+@pytest.mark.long
 def test_not_even_the_lowest_rate(loadcheck: Loadcheck, tmp_path: Path) -> None:
     path = scenario(tmp_path, "faults.slow = { delay = '300ms' }", limit="50ms")
     ended = loadcheck("capacity", path, "--quiet")
@@ -138,6 +139,7 @@ def test_the_budget_of_events_is_kept(
     assert "Sustains at least" in ended.stdout
 
 
+@pytest.mark.long
 def test_the_budget_of_time_ends_a_probe(loadcheck: Loadcheck, tmp_path: Path) -> None:
     path = scenario(tmp_path, 'visibility_delay = "5m"')
     began = time.monotonic()

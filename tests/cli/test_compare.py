@@ -50,6 +50,7 @@ def test_no_regression_exits_0(loadcheck: Loadcheck, files: dict[str, Path]) -> 
         assert done.stdout.split()[0] == verdict
 
 
+@pytest.mark.long
 def test_the_tolerance_is_a_percentage_or_a_share(
     loadcheck: Loadcheck, files: dict[str, Path]
 ) -> None:

@@ -52,6 +52,7 @@ def gone(processes: list[psutil.Process]) -> bool:
     return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
 
 
+@pytest.mark.long
 def test_a_process_that_was_stopped_blames_nobody_and_sends_no_burst(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

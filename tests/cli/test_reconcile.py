@@ -85,6 +85,7 @@ def document(loadcheck: Loadcheck) -> dict[str, Any]:
     return read(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("service", [{"visibility_delay": "1h"}], indirect=True)
 def test_what_was_not_visible_in_time_is_found_later(
     loadcheck: Loadcheck, smoke: Path, service: Service
@@ -174,6 +175,7 @@ def test_the_export_decides_event_by_event(
     assert twice == set(truth["duplicate"]["user_ids"])
 
 
+@pytest.mark.long
 def test_several_events_a_copy_are_told_apart(
     loadcheck: Loadcheck, smoke: Path, service: Service
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_run_on_the_embedded_emulator_cannot_be_asked_again(
     assert ran.results[0].read_bytes() == before
 
 
+@pytest.mark.long
 def test_another_server_may_be_named_and_credentials_are_needed_for_it(
     loadcheck: Loadcheck, smoke: Path, service: Service
 ) -> None:
@@ -211,6 +214,7 @@ def test_another_server_may_be_named_and_credentials_are_needed_for_it(
     assert document(loadcheck)["consistency"]["uniques"] == 0
 
 
+@pytest.mark.long
 def test_users_are_called_by_the_ids_that_were_sent(
     loadcheck: Loadcheck, smoke: Path, service: Service
 ) -> None:
@@ -238,6 +242,7 @@ def test_users_are_called_by_the_ids_that_were_sent(
     assert truth["kind"] == "drop"
 
 
+@pytest.mark.long
 def test_a_service_that_is_gone_leaves_the_verdict_unknown(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:
@@ -250,6 +255,7 @@ def test_a_service_that_is_gone_leaves_the_verdict_unknown(
     assert "127.0.0.1" in json.dumps(document(loadcheck)["findings"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("service", [{"visibility_delay": "1h"}], indirect=True)
 def test_a_killed_run_of_which_nobody_is_shown_yet_has_lost_nobody(
     loadcheck: Loadcheck, smoke: Path, service: Service
@@ -276,6 +282,7 @@ def test_a_killed_run_of_which_nobody_is_shown_yet_has_lost_nobody(
     assert asked.code in (0, 3), asked.stdout
 
 
+@pytest.mark.long
 def test_the_export_tells_what_was_altered_and_what_was_never_sent(
     loadcheck: Loadcheck, smoke: Path, service: Service
 ) -> None:

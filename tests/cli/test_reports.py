@@ -79,6 +79,7 @@ def test_a_disk_without_room_for_one_is_told_and_keeps_no_other_from_it(
     assert len(loadcheck.results()) == 1
 
 
+@pytest.mark.long
 def test_reconcile_writes_them_too(loadcheck: Loadcheck, smoke: Path) -> None:
     ended = loadcheck("run", smoke, *QUICK, "--output", "r.json")
     assert ended.code == Exit.PASS, ended.stderr
@@ -87,6 +88,7 @@ def test_reconcile_writes_them_too(loadcheck: Loadcheck, smoke: Path) -> None:
     assert "r.json: is what both --output and --report name" in again.stderr
 
 
+@pytest.mark.long
 def test_a_comparison_without_a_baseline_yet_passes_if_it_may(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -207,6 +207,7 @@ def test_of_a_run_that_was_refused_altogether_nobody_is_awaited(
     assert ended.result["copies"]["rejected"] == ended.result["copies"]["started"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [401, 429, 500])
 def test_a_target_that_refuses_for_ever(loadcheck: Loadcheck, smoke: Path, status: int) -> None:
     ended = loadcheck(
@@ -271,6 +272,7 @@ def test_progress_is_plain_lines_where_nobody_watches(loadcheck: Loadcheck, smok
     assert "\x1b" not in ended.stderr + ended.stdout
 
 
+@pytest.mark.long
 def test_the_output_may_be_named_and_is_not_overwritten(
     loadcheck: Loadcheck, smoke: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def test_a_full_disk_ends_in_74_with_the_verdict_and_the_document(
     assert orjson.loads(left.read_bytes())["run"]["phase"] in ("intent", "running")
 
 
+@pytest.mark.long
 def test_a_directory_that_goes_away_does_not_end_the_run(loadcheck: Loadcheck, smoke: Path) -> None:
     process = loadcheck.start("run", smoke, *LONGER)
     wait_for(lambda: started(loadcheck) > 10)
@@ -50,6 +51,7 @@ def test_a_directory_that_goes_away_does_not_end_the_run(loadcheck: Loadcheck, s
     assert orjson.loads(stdout)["copies"]["acknowledged"] == 200
 
 
+@pytest.mark.long
 def test_a_second_run_into_the_same_file_is_refused_and_the_first_is_in_progress(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_two_runs_at_once_both_pass(loadcheck: Loadcheck, smoke: Path, service: 
     assert len(loadcheck.results()) == 2
 
 
+@pytest.mark.long
 def test_without_a_filter_the_count_before_is_taken_away_and_that_is_said(
     loadcheck: Loadcheck, smoke: Path, service: list[str], tmp_path: Path
 ) -> None:

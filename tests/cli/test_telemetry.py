@@ -164,6 +164,7 @@ def test_a_collector_that_refuses_harms_nothing_and_is_told_of(
     assert any("1 of 1 exports of metrics failed" in text for text in done.result["warnings"])
 
 
+@pytest.mark.long
 def test_a_collector_that_is_not_there_harms_nothing_and_is_told_of(loadcheck: Loadcheck) -> None:
     done = loadcheck(
         *SHORT,
@@ -176,6 +177,7 @@ def test_a_collector_that_is_not_there_harms_nothing_and_is_told_of(loadcheck: L
     assert any("exports of metrics failed" in text for text in done.result["warnings"])
 
 
+@pytest.mark.long
 def test_a_collector_that_never_answers_keeps_nobody_waiting(loadcheck: Loadcheck) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

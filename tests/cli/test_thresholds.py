@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from loadcheck.result import json_schema
@@ -37,6 +38,7 @@ def scenario(folder: Path, *thresholds: str, flood: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_each_stage_has_figures_of_its_own(loadcheck: Loadcheck, tmp_path: Path) -> None:
     path = scenario(
         tmp_path,

@@ -253,6 +253,20 @@ def test_counts_by_send_order_tell_of_a_long_load_what_the_sum_hides() -> None:
     assert trial.width_s(99, ordered=True) < 5
 
 
+def test_that_it_is_known_that_nobody_is_lost_leaves_no_counts_out() -> None:
+    begun = np.arange(600) / 100
+    polls = [(at, at + 0.01, at + 0.02) for at in np.arange(0.3, 8, 1.0).tolist()]
+    trial = play(begun, begun + 0.004, begun + 0.2, polls, polls)
+    unknown, nobody = (
+        visibility(trial.acks, trial.observations, acknowledged=600, order=trial.order, lost=lost)
+        for lost in (None, np.zeros(0, dtype=np.int64))
+    )
+    assert unknown is not None
+    assert nobody is not None
+    assert nobody.to_json() == unknown.to_json()
+    assert trial.width_s(99, ordered=True) < trial.width_s(99, ordered=False)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(

@@ -27,6 +27,7 @@ async def judge(first: int, record_property: Property) -> None:
     assert len(runs) == CHUNK
 
 
+@pytest.mark.long
 @pytest.mark.anyio
 @pytest.mark.parametrize("first", range(0, 30, CHUNK))
 async def test_thirty_mixes(first: int, record_property: Property) -> None:
