@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from loadcheck.report import terminal
 from loadcheck.result import read
+from tests.pictures import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,15 +23,20 @@ def blocks(kind: str) -> list[str]:
     return [text for found, text in BLOCKS if found == kind]
 
 
-def test_the_scenario_shown_is_the_scenario_shipped() -> None:
-    assert (ROOT / "scenarios" / "burst.toml").read_text() in blocks("toml")
+def test_the_scenario_shown_is_part_of_the_scenario_shipped() -> None:
+    shipped = (ROOT / "scenarios" / "burst.toml").read_text()
+    (shown,) = (text for text in blocks("toml") if "[[load.stages]]" in text)
+    assert shown in shipped
 
 
-def test_the_output_shown_is_that_of_the_example_shipped() -> None:
-    shown = terminal.summary(
-        read(EXAMPLE), color=False, width=100, paths=["results/example-burst.json"]
+def test_the_terminal_pictured_is_that_of_the_example_shipped() -> None:
+    assert "![A run in the terminal](.github/pictures/terminal.svg)" in README
+    drawn = (ROOT / ".github" / "pictures" / "terminal.svg").read_text()
+    pictured = html.unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)</text>", drawn)))
+    printed = terminal.summary(
+        read(EXAMPLE), color=False, width=COLUMNS, paths=["results/example-burst.json"]
     )
-    assert shown in blocks("text")
+    assert pictured.split()[-len(printed.split()) :] == printed.split()
 
 
 def test_the_example_is_a_passed_run_of_the_scenario_shown() -> None:
