@@ -35,9 +35,12 @@ def running(*arguments: str, end: signal.Signals = signal.SIGINT) -> Iterator[st
             line = process.stdout.readline()
             assert line, printed
             printed += line
-        yield printed
-        process.send_signal(end)
-        assert process.wait(10) == 0
+        try:
+            yield printed
+            process.send_signal(end)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 def url_in(printed: str) -> str:
