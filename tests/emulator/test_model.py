@@ -156,5 +156,5 @@ class Comparison(RuleBasedStateMachine):
         assert self.project.emulator.state()["events"] == len(self.model.stored)
 
 
-Comparison.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Comparison.TestCase.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 TestComparison = Comparison.TestCase

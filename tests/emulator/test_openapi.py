@@ -89,6 +89,7 @@ def url(serve: Serve) -> str:
 every_operation: Callable[[Any], Any] = schema.parametrize()
 
 
+@pytest.mark.long
 @every_operation
 @settings
 def test_whatever_is_sent_is_answered_as_described(case: Any, url: str) -> None:
