@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -110,12 +112,18 @@ def check(
 def _documents(folder: Path) -> list[Path]:
     """Return the Arazzo documents of a folder and those below it, by name."""
     found = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in _DOCUMENTS and path.is_file():
-            with path.open("rb") as opened:
-                if _ARAZZO.search(opened.read(_LOOK_BYTES)):
-                    found.append(path)
+    # what goes away while it is looked at, or may not be read, is no document to be linted
+    below = (Path(here) / name for here, _, names in os.walk(folder) for name in names)
+    for path in sorted(path for path in below if path.suffix in _DOCUMENTS):
+        with suppress(OSError):
+            if path.is_file() and _ARAZZO.search(_head(path)):
+                found.append(path)
     return found
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        return opened.read(_LOOK_BYTES)
 
 
 def _lint(

@@ -127,11 +127,13 @@ def _measured(
     if several:
         deviation, freedom = _between(sides, (base, candidate))
     elif left is not None and right is not None:
-        variances = [left.deviation(right) ** 2, right.deviation(left) ** 2]
+        variances = [_square(left.deviation(right)), _square(right.deviation(left))]
         deviation = math.sqrt(sum(variances))
         freedom = _welch(variances, [left.freedom, right.freedom])
     else:
         return _without(judged, base[0].trouble or candidate[0].trouble or "nothing varied")
+    if not math.isfinite(deviation):
+        return _without(judged, "too large to compare")
     reach = two_sided(CONFIDENCE, freedom) * deviation
     low, high = means[1] - means[0] - reach, means[1] - means[0] + reach
     if logarithmic:
@@ -187,7 +189,7 @@ def _between(
     """
     within = []
     for side in runs:
-        known = [one.spread.deviation() ** 2 for one in side if one.spread is not None]
+        known = [_square(one.spread.deviation()) for one in side if one.spread is not None]
         within.append(_mean(known) if known else 0.0)
     squares = [float(((side - side.mean()) ** 2).sum()) for side in sides]
     if all(side.size >= _SEVERAL for side in sides):
@@ -204,12 +206,17 @@ def _between(
 _SEVERAL = 3
 
 
+def _square(value: float) -> float:
+    """Return the square, which is infinite where ``**`` would raise."""
+    return value * value
+
+
 def _welch(variances: Sequence[float], freedoms: Sequence[float]) -> float:
     """Return the degrees of freedom of a sum of variances (B. L. Welch 1947)."""
     below = sum(
-        variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True)
+        _square(variance) / freedom for variance, freedom in zip(variances, freedoms, strict=True)
     )
-    return max(1.0, sum(variances) ** 2 / below) if below else float(min(freedoms))
+    return max(1.0, _square(sum(variances)) / below) if below else float(min(freedoms))
 
 
 _ENDLESS = 700.0

@@ -151,3 +151,22 @@ def test_a_name_too_long_for_a_file_is_told(loadcheck: Loadcheck, name: str) -> 
     assert done.code == 2
     assert "Traceback" not in done.stderr
     assert "too long" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$response.body#/a/0",
+        "$response.header.x",
+        "$statusCode",
+        "$request.body#/a",
+        "$url",
+        "$method",
+    ],
+)
+def test_an_input_that_nothing_can_give_yet_is_told(
+    loadcheck: Loadcheck, smoke: Path, expression: str
+) -> None:
+    ended = loadcheck("check", smoke, "--set", f"inputs.eventType={expression}")
+    assert ended.code in (0, 2)
+    assert "bug in loadcheck" not in ended.stderr

@@ -9,9 +9,11 @@ from loadcheck.documents.document import MISSING, dotted
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import SECTION, DeclaredInputs, InputSchema
+from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
+    Slot,
     UnsendableError,
     as_dynamic,
     evaluate,
@@ -115,12 +117,19 @@ def _closure(
     return inputs
 
 
+_NO_REQUEST: Final = Request(0, Origin("http", "", 0), b"", b"")
+"""Stands where an input reads a response and nothing has been sent."""
+
+
 def sample(values: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
     """Return inputs as they are in a frame, where they can be known there."""
+    if frame[Slot.EXCHANGE] is MISSING:
+        frame = [*frame]
+        frame[Slot.EXCHANGE] = Exchange(_NO_REQUEST)
     found: dict[str, Any] = {}
     for name, value in values.items():
         try:
             found[name] = evaluate(value, frame)
-        except UnsendableError:
+        except (UnsendableError, LookupError, ValueError):  # no request, no response
             continue
     return found
