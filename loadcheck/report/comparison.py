@@ -67,7 +67,7 @@ def _verdict(document: Document, console: Console) -> None:
         console,
         badge=badge(document),
         color=_COLORS[document["verdict"]],
-        name=document["scenario"]["name"],
+        name=str(document["scenario"].get("name", "")),
         cause=cause(document),
     )
 

@@ -97,7 +97,7 @@ def comparison_markdown(document: Document) -> str:
     """Return a comparison as GitHub and GitLab render it."""
     document = printable_document(document)
     verdict = document["verdict"]
-    name = _plain(document["scenario"]["name"])
+    name = _plain(str(document["scenario"].get("name", "")))
     lines = [
         f"## {_CHANGE_MARKS[verdict]} {comparison.badge(document).upper()}: {name}",
         "",

@@ -43,7 +43,7 @@ _SAMPLE_S = 0.05
 """Between two looks at how many copies have been acknowledged."""
 _LEAST_SLACK_S = 5.0
 """After the deadline, asking may take two time-outs of a query, or so long."""
-_ORDER_EVERY_S = 1.0
+_ORDER_EVERY_S = 2.0
 """Between two counts by send order at the least, and so many times as long as one of them takes."""
 _ORDER_SHARE = 20
 _LAST_ORDER_S = 2.0
@@ -150,7 +150,6 @@ class Verification:
         self._ordered: list[OrderCounts] = []
         self._ledger: Ledger | None = None
         self._watching_ns = 0
-        self._order_ns = 0
         self._names = UserNames(spec.plan, spec.ingest, verify.user)
 
     async def ask_until(self, day: str) -> None:
@@ -188,7 +187,7 @@ class Verification:
         """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
         if not self._orders:
             return
-        least_s = max(_ORDER_EVERY_S, self._verify.every_s)
+        least_s = max(_ORDER_EVERY_S, 2 * self._verify.every_s)
         most_s = 0.0
         if self._channel.budget is not None:
             cost = self._spec.queries.split_cost
@@ -198,12 +197,8 @@ class Verification:
             # the budget's share is for a whole window, and most runs are shorter: often at first
             so_far_s = (time.monotonic_ns() - self._watching_ns) / 1e9
             within_s = min(most_s, _ORDER_GROWTH * so_far_s)
-            # the end of the load is no reason to wait anew
-            passed_s = (time.monotonic_ns() - (self._order_ns or self._watching_ns)) / 1e9
-            pause_s = max(least_s, within_s, _ORDER_SHARE * took_s)
-            await anyio.sleep(max(0.0, pause_s - passed_s))
+            await anyio.sleep(max(least_s, within_s, _ORDER_SHARE * took_s))
             took_s = await self._ask_order()
-            self._order_ns = time.monotonic_ns()
 
     async def end_order(self) -> None:
         """Count by bucket in send order a last time, now that the count has settled."""
