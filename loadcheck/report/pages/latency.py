@@ -111,8 +111,8 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
         for kind, look in _LOOKS.items()
         if step[kind] and step[kind]["count"]
     ]
-    late = document["generator"]["lateness"]
-    if place == 0 and late["count"]:
+    late = document.get("generator", {}).get("lateness")
+    if place == 0 and late and late["count"]:
         times = stored.histogram(late, "generator.lateness")
         curves.append(("generator lateness", "late", "dashdot", times))
     if not curves:

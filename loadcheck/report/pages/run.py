@@ -17,8 +17,9 @@ Document = Mapping[str, Any]
 def environment_section(document: Document) -> Section:
     """Return the section of what was run, where and with what."""
     run, environment = document["run"], document["environment"]
+    workflow = document["workflow"]
     rows: list[list[str]] = [
-        ["workflow", f"{document['workflow']['name']} ({document['workflow']['id']})"],
+        ["workflow", f"{workflow.get('name', '?')} ({workflow.get('id', '?')})"],
         *([name, step["request"]] for name, step in document.get("steps", {}).items()),
         ["run", run["id"]],
         ["seed", str(run["seed"])],
