@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,23 +128,39 @@ def test_the_keyboard_reaches_every_value(opened: Tab) -> None:
     assert opened.run(zoomed) is True
 
 
+def soon(holds: Callable[[], bool], tries: int = 20) -> bool:
+    """Return whether something comes to hold: a busy machine draws a page later."""
+    for _ in range(tries):
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_a_line_is_hidden_by_its_number_or_its_name(opened: Tab) -> None:
     lines = "document.querySelectorAll('#chart-latency .plot > svg .line').length"
     longest = "document.querySelector('#chart-latency .label.r-longest')"
     before = opened.run(lines)
     opened.run(f"{plot('latency')}.focus()")
     opened.key("1", "1")
-    assert opened.run(lines) == before - 1
+    assert soon(lambda: opened.run(lines) == before - 1)
     assert opened.run(f"{longest}.classList.contains('off')")
-    opened.run(f"{longest}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-    x, y = opened.run(
-        f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])"
-        f"({longest}.getBoundingClientRect())"
-    )
-    button = {"button": "left", "clickCount": 1}
-    opened.mouse("mousePressed", x, y, buttons=1, **button)
-    opened.mouse("mouseReleased", x, y, **button)
-    assert opened.run(lines) == before
+
+    def clicked() -> bool:
+        """Click where the label is by now, if it has not moved away from the pointer meanwhile."""
+        if opened.run(lines) == before:
+            return True
+        opened.run(f"{longest}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        x, y = opened.run(
+            f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])"
+            f"({longest}.getBoundingClientRect())"
+        )
+        button = {"button": "left", "clickCount": 1}
+        opened.mouse("mousePressed", x, y, buttons=1, **button)
+        opened.mouse("mouseReleased", x, y, **button)
+        return bool(soon(lambda: opened.run(lines) == before, tries=5))
+
+    assert soon(clicked)
     assert opened.complaints() == []
 
 
