@@ -8,7 +8,7 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ _PROMPT_NS = 100_000_000
 """What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
 _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
-_STEP_S = 0.1
+_STEP_NS = 100_000_000
 """How soon a long wait notices that the run is stopping."""
 FOREVER_NS = 1 << 62
 """An instant that never comes."""
@@ -83,10 +83,12 @@ class Clock:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
+        sleep_until: Waits for an instant exactly, instead of turning the loop; None: nothing does.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
     spin_ns: int = SPIN_NS
+    sleep_until: Callable[[int], Awaitable[None]] | None = None
 
 
 def _nothing() -> None:
@@ -126,7 +128,7 @@ class Runner:
         self._backoff = rules.backoff
         clock = Clock() if clock is None else clock
         self._clock = clock.now_ns
-        self._spin_ns = clock.spin_ns
+        self._spin_ns, self._sleep_until = clock.spin_ns, clock.sleep_until
         self._limiters = {
             step: StepLimiter(limit, transport.submit, clock.now_ns)
             for step, limit in rules.limits.items()
@@ -340,8 +342,10 @@ class Runner:
         if self._clock() >= due_ns:
             await checkpoint()
         while (gap_ns := due_ns - self._clock()) > 0 and not self._stopped:
-            if gap_ns > self._spin_ns:
-                await anyio.sleep(min((gap_ns - self._spin_ns / 2) / 1e9, _STEP_S))
+            if self._sleep_until is not None:
+                await self._sleep_until(due_ns - max(0, gap_ns - _STEP_NS))
+            elif gap_ns > self._spin_ns:
+                await anyio.sleep(min((gap_ns - self._spin_ns / 2), _STEP_NS) / 1e9)
             else:
                 await checkpoint()
 
