@@ -60,6 +60,7 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "scenario_file": scenario.file,
             "profile": scenario.profile or None,
         },
+        "labels": dict(scenario.labels),
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
