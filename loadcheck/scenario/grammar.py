@@ -56,6 +56,10 @@ FINEST, COARSEST = 0.005, 0.5
 GENTLEST, STEEPEST = 1.1, 10.0
 """Each rate of a search's climb over the one before it."""
 
+MAX_LABELS = 64
+LABEL_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+LABEL = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$"
+"""One line of text, of which something can be seen."""
 NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
@@ -606,6 +610,15 @@ _TOP: Keys = {
         example="nightly",
     ),
     "description": text("One line for people.", example="A burst and the recovery from it"),
+    "labels": named(
+        "What a run is told apart by later, in list, trend and exports; --label adds to them. "
+        "Commit, branch and CI run are taken from git and the environment where not given.",
+        "NAME",
+        text("Anything that fits in a line.", pattern=LABEL),
+        example={"env": "staging"},
+        propertyNames={"pattern": LABEL_NAME},
+        maxProperties=MAX_LABELS,
+    ),
     "seed": whole(
         "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
     ),
