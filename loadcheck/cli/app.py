@@ -121,7 +121,11 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     ),
     export: ("loadcheck export results/burst.json --format junit -o out.xml",),
     emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),
-    explain: ("loadcheck explain verify.deadline", "loadcheck explain lost"),
+    explain: (
+        "loadcheck explain verify.deadline",
+        "loadcheck explain lost",
+        "loadcheck explain --grafana > dashboard.json",
+    ),
     schema: ("loadcheck schema scenario > scenario.schema.json", "loadcheck schema result"),
 }
 

@@ -149,28 +149,34 @@ class LivePage:
         )
         for work in (self._write, self._read):
             threading.Thread(target=work, name="page", daemon=True).start()
-        self._post({"is": "settings", "token": self._token, "sockets": dict(descriptors)})
+        self.post({"is": "settings", "token": self._token, "sockets": dict(descriptors)})
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     # what is told, and what is heard, by threads of their own
 
-    def _post(self, message: Mapping[str, Any]) -> None:
+    def post(self, message: Mapping[str, Any]) -> None:
+        """Have the process told something; this returns at once."""
         self._waiting += 1
         self._posted.put(orjson.dumps(message) + b"\n")
 
     def _write(self) -> None:
         assert self._process.stdin is not None
         descriptor = self._process.stdin.fileno()
-        while (data := self._posted.get()) is not None:
-            view = memoryview(data)
-            try:
+        try:
+            while (data := self._posted.get()) is not None:
+                view = memoryview(data)
                 while view:
                     view = view[os.write(descriptor, view) :]
-            except OSError:
-                self._gone.set()
-                return
-            self._waiting -= 1
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+                self._waiting -= 1
+        except OSError:
+            self._gone.set()
+        finally:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -215,7 +221,7 @@ class LivePage:
             # one that is slow gets all that has changed since, when it comes to read it
             if not self._waiting:
                 try:
-                    self._post(feed.message())
+                    self.post(feed.message())
                 except Exception as error:  # noqa: BLE001  # the load is not to suffer from it
                     kind = type(error).__name__
                     progress.notes.append(f"the live page ended early: {kind}: {error}")
@@ -224,7 +230,7 @@ class LivePage:
 
     def probed(self, row: Sequence[str]) -> None:
         """Tell what came of a probe: its number, rate, verdict and why."""
-        self._post({"is": "probed", "row": list(row)})
+        self.post({"is": "probed", "row": list(row)})
 
     def finish(self, encoded: bytes) -> None:
         """Have the finished report shown from now on.

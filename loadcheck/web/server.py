@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from loadcheck.report.otel.prometheus import CONTENT_TYPE
+from loadcheck.report.metrics import CONTENT_TYPE
 from loadcheck.web.state import State
 
 _MOST_LINE_BYTES: Final = 1 << 30

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from loadcheck.measure import Histogram
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout
 from loadcheck.measure.record import Record
+from loadcheck.report.metrics import BOUNDS_S
 
 Numbers = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -23,26 +24,6 @@ Labels = tuple[tuple[str, str | int], ...]
 Series = tuple[str, Labels]
 """The name of a metric, and the attributes of one of its data points."""
 
-
-DESCRIPTIONS: Mapping[str, tuple[str, str]] = {
-    "loadcheck.copies": ("Copies of the workflow that have ended, by outcome.", "{copy}"),
-    "loadcheck.copies.due": ("Copies that have fallen due.", "{copy}"),
-    "loadcheck.copies.started": ("Copies that were started.", "{copy}"),
-    "loadcheck.copies.in_flight": ("Copies under way.", "{copy}"),
-    "loadcheck.retries": ("Attempts beyond the first of a step.", "{request}"),
-    "loadcheck.requests": ("Requests by step and answer.", "{request}"),
-    "loadcheck.users.counted": ("Users of this run that the service counts.", "{user}"),
-    "loadcheck.response_time": ("From when a copy was due until its success.", "s"),
-    "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
-    "loadcheck.lateness": ("From when a copy was due until it was sent: our own fault.", "s"),
-}
-"""Of each metric what it is, and its unit."""
-
-BOUNDS_S = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-)
-"""Upper edges of the buckets of a histogram that is not exponential."""
 
 _US = 1e-6
 

@@ -1,4 +1,4 @@
-"""The metrics of a run as Prometheus reads them, and the Grafana dashboard that shows them.
+"""The metrics of a run: what they are, as Prometheus reads them, and a Grafana dashboard of them.
 
 Source: "Prometheus exposition formats", text format 0.0.4, and OpenTelemetry's "Prometheus and
 OpenMetrics Compatibility" for how names, units and attributes are written there.
@@ -12,7 +12,25 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from loadcheck.report.otel.snapshot import BOUNDS_S, DESCRIPTIONS
+DESCRIPTIONS: Mapping[str, tuple[str, str]] = {
+    "loadcheck.copies": ("Copies of the workflow that have ended, by outcome.", "{copy}"),
+    "loadcheck.copies.due": ("Copies that have fallen due.", "{copy}"),
+    "loadcheck.copies.started": ("Copies that were started.", "{copy}"),
+    "loadcheck.copies.in_flight": ("Copies under way.", "{copy}"),
+    "loadcheck.retries": ("Attempts beyond the first of a step.", "{request}"),
+    "loadcheck.requests": ("Requests by step and answer.", "{request}"),
+    "loadcheck.users.counted": ("Users of this run that the service counts.", "{user}"),
+    "loadcheck.response_time": ("From when a copy was due until its success.", "s"),
+    "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
+    "loadcheck.lateness": ("From when a copy was due until it was sent: our own fault.", "s"),
+}
+"""Of each metric what it is, and its unit."""
+
+BOUNDS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Upper edges of the buckets of a histogram that is not exponential."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNITS = {"s": "seconds"}
@@ -24,7 +42,7 @@ Metrics = Mapping[str, Any]
 
 def dashboard() -> str:
     """Return the dashboard, to be imported into Grafana, as JSON."""
-    return files("loadcheck.report.otel").joinpath("dashboard.json").read_text(encoding="utf-8")
+    return files("loadcheck.report").joinpath("grafana.json").read_text(encoding="utf-8")
 
 
 def exposition(metrics: Metrics, resource: Mapping[str, str]) -> str:
