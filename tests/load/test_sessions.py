@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import fmean
+from typing import Any
 
 import pytest
 import trio
@@ -15,10 +16,10 @@ from tests.load.test_runner import OneStep, Ran, TwoSteps, at_once, run
 LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)
 
 
-def thinking(spread: Spread, seed: int = 1) -> ThinkingPlan:
-    plan = ThinkingPlan(TwoSteps(), spread.of(seed, "think"))
-    plan.steps = TwoSteps.steps  # type: ignore[attr-defined]  # what the tests' runner asks for
-    return plan
+def thinking(spread: Spread, seed: int = 1, plan: Any = TwoSteps()) -> Any:  # noqa: B008
+    made: Any = ThinkingPlan(plan, spread.of(seed, "think"))
+    made.steps = plan.steps  # what the tests' runner asks for
+    return made
 
 
 def seconds(ran: Ran) -> dict[bytes, list[float]]:
@@ -116,9 +117,11 @@ def test_a_frozen_process_sends_nothing_after_its_lease() -> None:
 
 
 def test_neither_a_retry_nor_a_plan_of_one_step_thinks() -> None:
-    plan = ThinkingPlan(OneStep(), Spread(first=50.0).of(1, "think"))
-    plan.steps = OneStep.steps  # type: ignore[attr-defined]  # what the tests' runner asks for
-    ran = run(plan, lambda _, before: (0.001, 200 if before % 2 else 503), attempts=9)
+    ran = run(
+        thinking(Spread(first=50.0), plan=OneStep()),
+        lambda _, before: (0.001, 200 if before % 2 else 503),
+        attempts=9,
+    )
     assert ran.record.retries >= 50
     assert ran.record.acknowledged == 100
     assert ran.took_s < 20
