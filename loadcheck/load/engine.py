@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from loadcheck.load.alarm import open_alarm
 from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Begin, Rules, Runner
+from loadcheck.load.runner import Begin, Clock, Rules, Runner
 from loadcheck.load.sessions import ThinkingPlan
 from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
 from loadcheck.load.transport import LoadTransport
@@ -98,13 +99,16 @@ class LoadEngine:
         spec: What to send, and when.
         plan: What it was compiled to.
         transport: Carries the requests.
+        clock: How it tells time; None: by the system.
 
     Attributes:
         record: What is measured; empty before.
         monitor: What the generator tells of itself.
     """
 
-    def __init__(self, spec: LoadSpec, plan: Plan, transport: LoadTransport) -> None:
+    def __init__(
+        self, spec: LoadSpec, plan: Plan, transport: LoadTransport, clock: Clock | None = None
+    ) -> None:
         part, load, limits, seed = spec.part, spec.load, spec.limits, spec.seed
         copies: Copies = plan
         if load.think_time is not None:
@@ -133,7 +137,7 @@ class LoadEngine:
             together=load.copies_per_request,
             limits=by_step,
         )
-        self._runner = Runner(copies, transport, self.record, rules)
+        self._runner = Runner(copies, transport, self.record, rules, clock)
 
     @property
     def begin_ns(self) -> int:
@@ -232,7 +236,12 @@ async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator
     """
     compiled = compile_plan(spec.workflow) if plan is None else plan
     async with open_transport(spec.transport) as transport:
-        yield LoadEngine(spec, compiled, transport)
+        if spec.part is None:
+            yield LoadEngine(spec, compiled, transport)
+            return
+        with open_alarm() as alarm:
+            clock = None if alarm is None else Clock(sleep_until=alarm.sleep_until)
+            yield LoadEngine(spec, compiled, transport, clock)
 
 
 async def run_load(

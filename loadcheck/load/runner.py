@@ -8,7 +8,7 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,12 +16,12 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.alarms import Alarms
 from loadcheck.load.limiter import StepLimiter
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.slices import Copies
 from loadcheck.load.transport import Transport
+from loadcheck.load.waiting import WaitQueue
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit
@@ -38,7 +38,7 @@ _PROMPT_NS = 100_000_000
 """What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
 _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
-_STEP_S = 0.1
+_STEP_NS = 100_000_000
 """How soon a long wait notices that the run is stopping."""
 FOREVER_NS = 1 << 62
 """An instant that never comes."""
@@ -84,10 +84,12 @@ class Clock:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
+        sleep_until: Waits for an instant exactly, instead of turning the loop; None: nothing does.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
     spin_ns: int = SPIN_NS
+    sleep_until: Callable[[int], Awaitable[None]] | None = None
 
 
 def _nothing() -> None:
@@ -127,7 +129,7 @@ class Runner:
         self._backoff = rules.backoff
         clock = Clock() if clock is None else clock
         self._clock = clock.now_ns
-        self._spin_ns = clock.spin_ns
+        self._spin_ns, self._sleep_until = clock.spin_ns, clock.sleep_until
         self._limiters = {
             step: StepLimiter(limit, transport.submit, clock.now_ns)
             for step, limit in rules.limits.items()
@@ -137,7 +139,7 @@ class Runner:
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
         self._thinking: set[_Copy] = set()
-        self._alarms = Alarms(clock.now_ns, self._wake)
+        self._waiting = WaitQueue(clock.now_ns, self._wake)
         self._halted = False
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
@@ -351,8 +353,10 @@ class Runner:
         if self._clock() >= due_ns:
             await checkpoint()
         while (gap_ns := due_ns - self._clock()) > 0 and not self._stopped:
-            if gap_ns > self._spin_ns:
-                await anyio.sleep(min((gap_ns - self._spin_ns / 2) / 1e9, _STEP_S))
+            if self._sleep_until is not None:
+                await self._sleep_until(due_ns - max(0, gap_ns - _STEP_NS))
+            elif gap_ns > self._spin_ns:
+                await anyio.sleep(min((gap_ns - self._spin_ns / 2), _STEP_NS) / 1e9)
             else:
                 await checkpoint()
 
@@ -413,12 +417,12 @@ class Runner:
     def _think(self, copy: _Copy, seconds: float) -> None:
         """Let a copy wait that is not in flight meanwhile."""
         assert self._tasks is not None
-        if not self._alarms.serving:
-            self._alarms.serving = True
-            self._tasks.start_soon(self._alarms.serve)
+        if not self._waiting.serving:
+            self._waiting.serving = True
+            self._tasks.start_soon(self._waiting.serve)
         self._thinking.add(copy)
         self._record.in_flight -= 1
-        self._alarms.add(self._clock() + int(seconds * 1e9), copy)
+        self._waiting.add(self._clock() + int(seconds * 1e9), copy)
 
     def _wake(self, copy: _Copy) -> None:
         """Let a copy go on that has thought, if it was not ended meanwhile."""

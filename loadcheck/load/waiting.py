@@ -17,7 +17,7 @@ _AT_ONCE = 64
 """So many are woken before the loop has its turn."""
 
 
-class Alarms(Generic[_T]):
+class WaitQueue(Generic[_T]):
     """Calls back at instants.
 
     Args:
