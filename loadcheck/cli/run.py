@@ -16,6 +16,7 @@ from loadcheck.cli.overrides import (
     Json,
     Junit,
     KeepGoing,
+    Labels,
     Live,
     Markdown,
     Output,
@@ -30,6 +31,7 @@ from loadcheck.cli.overrides import (
     Sources,
     Strict,
     WorkersOption,
+    labelled,
     overrides,
     placed,
     shared,
@@ -48,6 +50,7 @@ def run(
         ),
     ],
     sets: Sets = None,
+    labels: Labels = None,
     profile: Profile = "",
     env_file: EnvFile = None,
     sources: Sources = None,
@@ -90,7 +93,7 @@ def run(
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
         scenario,
-        overrides=[*shared(workers, prefixes), *changes],
+        overrides=[*shared(workers, prefixes), *labelled(labels), *changes],
         profile=profile,
         env=environment,
     )

@@ -496,6 +496,7 @@ def _outline(compiled: CompiledScenario) -> Outline:
     until_s = load.duration_s if isinstance(load, ClosedLoad) else None
     return Outline(
         name=compiled.scenario.name,
+        labels=compiled.scenario.labels,
         run_id=compiled.run.id,
         planned=compiled.planned,
         pacer=pacer,

@@ -49,6 +49,7 @@ class Outline:
         duration_s: How long the load is to last, if known.
         stages: Names of the load's stages, and when each ends, since the load began.
         checked: Whether the service is asked for what arrived.
+        labels: What the run is told apart by.
         deadline_s: For how long, after the last acknowledgement, it is asked.
     """
 
@@ -60,6 +61,7 @@ class Outline:
     stages: Sequence[tuple[str, float]] = ()
     checked: bool = True
     deadline_s: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

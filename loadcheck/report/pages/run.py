@@ -23,6 +23,7 @@ def environment_section(document: Document) -> Section:
         *([name, step["request"]] for name, step in document.get("steps", {}).items()),
         ["run", run["id"]],
         ["seed", str(run["seed"])],
+        *([f"label {name}", value] for name, value in document.get("labels", {}).items()),
         ["started", words.instant(run["started_at"])],
         ["ended", words.instant(run["ended_at"]) if run["ended_at"] else "–"],
         ["loadcheck", str(environment.get("loadcheck", ""))],

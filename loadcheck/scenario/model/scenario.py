@@ -38,6 +38,7 @@ class Scenario:
         capacity: How its capacity is searched for.
         files: The data files, by name.
         user_ids: What users are called.
+        labels: What the run is told apart by later.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -67,6 +68,7 @@ class Scenario:
     files: Mapping[str, DataFile] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     user_ids: UserIds = field(default_factory=UserIds)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def secrets(self) -> frozenset[str]:
