@@ -17,6 +17,7 @@ from tests.web.conftest import second, serving
 
 BECAUSE = "document.querySelector('.because').textContent"
 LINE = "document.querySelector('#chart-latency .plot > svg .line').getAttribute('d')"
+FIRST_ROW = "document.querySelector('#chart-latency tbody th').textContent"
 STATE = "document.getElementById('state').textContent"
 
 
@@ -44,10 +45,7 @@ def test_the_page_follows_the_run_without_a_complaint(opened: Tab, served: LiveP
     assert soon(lambda: opened.run(LINE) != before, tries=200)
     # what the keyboard stood on, and what was folded out, is as it was
     assert opened.run("document.activeElement.closest('figure').dataset.chart") == "latency"
-    assert soon(
-        lambda: opened.run("document.querySelector('#chart-latency tbody th').textContent") == "39.5 s",
-        tries=200,
-    )
+    assert soon(lambda: opened.run(FIRST_ROW) == "39.5 s", tries=200)
     complaints = [said for said in opened.complaints() if not said.startswith("fetches")]
     assert complaints == []
 
