@@ -16,6 +16,7 @@ from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Begin, Clock, Rules, Runner
+from loadcheck.load.sessions import ThinkingPlan
 from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
@@ -110,12 +111,15 @@ class LoadEngine:
     ) -> None:
         part, load, limits, seed = spec.part, spec.load, spec.limits, spec.seed
         copies: Copies = plan
+        if load.think_time is not None:
+            copies = ThinkingPlan(plan, load.think_time.of(seed, "load.think_time"))
         self._pacer, self._ahead = spec.pacer, warmups(load)
         if part is not None:
             if self._pacer is not None:
                 self._pacer = SlicedPacer.of(self._pacer, part)
             self._ahead = [part.warmup(each) for each in self._ahead]
-            load, limits, copies = share_of(load, part), part.limits(limits), SlicedPlan(plan, part)
+            load, limits = share_of(load, part), part.limits(limits)
+            copies = SlicedPlan(copies, part)
             seed = part.seed(seed)
         self._load, self._drain_s = load, spec.drain_s
         self._transport = transport
