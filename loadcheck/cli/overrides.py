@@ -31,6 +31,16 @@ Sets = Annotated[
         autocompletion=scenario_keys,
     ),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="NAME=VALUE",
+        help="Label the run, e.g. --label env=staging; git and CI facts are taken by themselves. "
+        "Repeatable.",
+        show_default=False,
+    ),
+]
 Profile = Annotated[
     str,
     typer.Option(
@@ -88,6 +98,34 @@ def overrides(
     if strict:
         changes.append("workflow.strict=true")
     return [*changes, *(sets or ())]
+
+
+def labelled(labels: Sequence[str] | None) -> list[str]:
+    """Return labels as overrides of a scenario.
+
+    Raises:
+        ScenarioError: One is not of the form NAME=VALUE, is no line of text, or is given twice.
+    """
+    from loadcheck.scenario.loader import label_trouble  # noqa: PLC0415  # keeps --help quick
+
+    given, problems = dict[str, str](), []
+    for entry in labels or ():
+        name, equals, value = entry.partition("=")
+        name, value = name.strip(), value.strip()
+        trouble = label_trouble(name, value)
+        if not equals:
+            trouble = "there is no =", "expected NAME=VALUE, such as env=staging"
+        elif trouble is None and name in given:
+            trouble = "is given twice", "leave one out"
+        if trouble:
+            shown = without_userinfo(entry).encode("utf-8", "replace").decode()
+            problems.append(
+                Problem(file=f"--label {shown[:200]}", message=trouble[0], remedy=trouble[1])
+            )
+        given[name] = value
+    if problems:
+        raise ScenarioError(problems)
+    return [f"labels.{n}={json.dumps(v, ensure_ascii=False)}" for n, v in given.items()]
 
 
 def named_sources(sources: Sequence[str] | None) -> dict[str, str]:

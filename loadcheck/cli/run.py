@@ -16,6 +16,7 @@ from loadcheck.cli.overrides import (
     Json,
     Junit,
     KeepGoing,
+    Labels,
     Live,
     Markdown,
     Output,
@@ -30,10 +31,12 @@ from loadcheck.cli.overrides import (
     Sources,
     Strict,
     WorkersOption,
+    labelled,
     overrides,
     placed,
     shared,
 )
+from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.session import Watch
@@ -47,6 +50,7 @@ def run(
         ),
     ],
     sets: Sets = None,
+    labels: Labels = None,
     profile: Profile = "",
     env_file: EnvFile = None,
     sources: Sources = None,
@@ -65,6 +69,10 @@ def run(
     prefixes: Prefixes = None,
     scheduler: Scheduler = None,
     keep_going: KeepGoing = False,
+    web: Web = None,
+    opened: Open = False,
+    linger: Linger = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
@@ -85,7 +93,7 @@ def run(
     changes = overrides(sets, sources, servers, strict=strict)
     loaded = scenarios.load(
         scenario,
-        overrides=[*shared(workers, prefixes), *changes],
+        overrides=[*shared(workers, prefixes), *labelled(labels), *changes],
         profile=profile,
         env=environment,
     )
@@ -109,10 +117,16 @@ def run(
     wanted = metrics_settings(os.environ)
     if wanted is not None:
         view = telemetry.beside(view, wanted)
-    with Reports(page, junit, markdown, result=file, replace=force) as reports:
+    with (
+        Reports(page, junit, markdown, result=file, replace=force) as reports,
+        live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,
+    ):
+        if served is not None:
+            view = served.beside(view)
         finished = anyio.run(
             partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
         )
+        finish(served, finished.document)
         try:
             reports.write(finished.document)
         finally:

@@ -235,5 +235,6 @@ def _run(stored: Stored, intervals: Intervals) -> dict[str, Any]:
         "load": document["load"],
         "stages": document.get("stages", []),
         "environment": document["environment"],
+        "labels": document.get("labels", {}),
         "curves": curves(document, intervals),
     }

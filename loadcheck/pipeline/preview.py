@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadcheck.data.spread import Spread
 from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
@@ -29,6 +30,7 @@ _OWN = frozenset(
     {
         *("emulator", "live", "wire", "httpx", "open", "closed", "baseline"),
         *("per-copy", "observer", "setup", "renewal", "teardown"),
+        *("fixed", "uniform", "normal", "lognormal"),
     }
 )
 """Words of ours that a preview is read by."""
@@ -88,6 +90,7 @@ def _preview(
             "copies": copies,
             "users": copies,
             "events": copies and copies * scenario.load.events_per_copy,
+            "think_time": _wait(scenario.load.think_time),
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
@@ -197,6 +200,16 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
             }
             for stage in load.stages
         ],
+    }
+
+
+def _wait(spread: Spread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    return {
+        "kind": spread.kind,
+        "mean_s": round(spread.mean, 3),
+        "p99_s": round(spread.quantile(0.99), 3),
     }
 
 

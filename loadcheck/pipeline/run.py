@@ -22,6 +22,7 @@ from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import with_facts
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
@@ -77,6 +78,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         InputError: Something in the input cannot be used; nothing was sent or written.
         TargetError: The embedded emulator did not start.
     """
+    scenario = await anyio.to_thread.run_sync(with_facts, scenario)
     seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
     with addressed(scenario) as address:
         # 1. compile: every error in the input is found before anything starts

@@ -118,6 +118,8 @@ def _run(side: str, run: Document) -> Iterator[Text]:
         f"{words.instant(run['started_at'])}  {started} copies, {words.rate(load['reached_rate'])}"
     )
     yield Text(f"{'':<12}{about}", style="dim")
+    if run.get("labels"):
+        yield Text(f"{'':<12}{words.labels(run['labels'])}", style="dim", overflow="ellipsis")
 
 
 def _table(document: Document, width: int) -> Iterator[Text]:

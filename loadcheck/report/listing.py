@@ -88,6 +88,11 @@ def _rows(entries: Sequence[Entry], width: int) -> Iterator[Text]:
             cause = Text(f"{_GAP}{entry.cause}", style="dim")
             cause.truncate(width, overflow="ellipsis")
             yield cause
+        shown = words.labels(entry.labels)
+        if shown:
+            labels = Text(f"{_GAP}{shown}", style="dim")
+            labels.truncate(width, overflow="ellipsis")
+            yield labels
 
 
 def _cells(entry: Entry) -> list[Text]:
@@ -131,6 +136,7 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "duplicated": entry.duplicated,
             "cause": entry.cause,
             "trouble": entry.trouble,
+            "labels": dict(entry.labels),
         }
         for entry in entries
     ]
@@ -146,6 +152,7 @@ def _printable(entry: Entry) -> Entry:
         phase=printable(entry.phase),
         cause=printable(entry.cause),
         trouble=printable(entry.trouble),
+        labels={printable(name): printable(value) for name, value in entry.labels.items()},
     )
 
 

@@ -42,8 +42,17 @@ def run_markdown(document: Document) -> str:
     lines += [f"> ⚠️ {_plain(warning)}\n>" for warning in document["warnings"]]
     version = _plain(str(document["environment"].get("loadcheck", "")))
     when = _plain(words.instant(run["started_at"]))
-    lines += ["", f"<sub>{when} · run {_plain(run['id'])} · loadcheck {version}</sub>"]
+    lines += [
+        "",
+        f"<sub>{when} · run {_plain(run['id'])}{_labels(document)} · loadcheck {version}</sub>",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _labels(document: Document) -> str:
+    """Return the labels of a run to follow its id; "" if it has none."""
+    shown = words.labels(document.get("labels", {}))
+    return f" · {_plain(shown)}" if shown else ""
 
 
 def _figures(view: RunView) -> list[list[str]]:
@@ -113,7 +122,7 @@ def comparison_markdown(document: Document) -> str:
     for side in ("base", "candidate"):
         lines += [
             f"<sub>{side}: `{run['file']}` · {_plain(words.instant(run['started_at']))} · run "
-            f"{_plain(run['id'])}</sub><br>"
+            f"{_plain(run['id'])}{_labels(run)}</sub><br>"
             for run in document[side]
         ]
     lines.append(f"<sub>loadcheck {_plain(document['loadcheck'])}</sub>")

@@ -52,6 +52,19 @@ def instant(utc: str) -> str:
     return f"{utc[:19].replace('T', ' ')} UTC"
 
 
+def labels(given: Mapping[str, str]) -> str:
+    """Return labels in a line: commits abbreviated, without addresses and what goes without saying.
+
+    ``commit=1b2c3d4e5f6a branch=main env=staging``
+    """
+    shown = {
+        name: value[:12] if name == "commit" else value
+        for name, value in given.items()
+        if name != "ci_url" and (name, value) != ("dirty", "false")
+    }
+    return "  ".join(f"{name}={value}" for name, value in shown.items())
+
+
 def ending(run: Mapping[str, Any], what: str = "run") -> str:
     """Return how a run ended, if otherwise than by itself; "" if it did not.
 

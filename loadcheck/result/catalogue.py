@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Entry:
         duplicated: Events too many.
         cause: Why the verdict is what it is; "" if nothing tells.
         trouble: Why the file is of no use; "" if it is.
+        labels: What it is told apart by.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Entry:
     duplicated: int | None = None
     cause: str = ""
     trouble: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 Cause = Callable[[Mapping[str, Any]], str]
@@ -119,6 +121,7 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
     scenario = document.get("scenario") or {}
     if kind == "result" and not (run and scenario):
         raise KeyError("run")
+    labels = document.get("labels") or {}
     load, answer = document.get("load") or {}, document.get("answer") or {}
     ingest = (document.get("workflow") or {}).get("ingest")
     step = (document.get("steps") or {}).get(ingest) or {}
@@ -138,6 +141,7 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
         p99_ms=_number(times.get("p99_ms")),
         lost=_number(seen.get("lost_at_least")),
         duplicated=_number(seen.get("duplicated")),
+        labels={str(name): str(value) for name, value in labels.items()},
     )
 
 

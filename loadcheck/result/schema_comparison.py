@@ -5,7 +5,16 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from loadcheck.result.shapes import Shape, closed_object, list_of, maybe, number, text, violations
+from loadcheck.result.shapes import (
+    Shape,
+    closed_object,
+    labels,
+    list_of,
+    maybe,
+    number,
+    text,
+    violations,
+)
 
 
 class Change(enum.Enum):
@@ -115,6 +124,7 @@ def _run() -> Shape:
         load={"type": "object", "description": "As in the results file."},
         stages={"type": "array", "description": "As in the results file."},
         environment={"type": "object", "description": "As in the results file."},
+        **{"labels?": labels()},
         curves=closed_object(
             "What can be drawn.",
             percentiles=list_of("The percentiles of every curve.", _NUMBERS),

@@ -68,6 +68,15 @@ def maybe(shape: Shape) -> Shape:
     return {**shape, "type": [shape["type"], "null"]}
 
 
+def labels() -> Shape:
+    """Return what a run is told apart by."""
+    return {
+        "type": "object",
+        "description": "What it is told apart by: given as labels, or taken from git and CI.",
+        "additionalProperties": {"type": "string"},
+    }
+
+
 def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
     """Return where a document departs from a schema: dotted path and message, at most ten."""
     from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick

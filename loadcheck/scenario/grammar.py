@@ -56,6 +56,10 @@ FINEST, COARSEST = 0.005, 0.5
 GENTLEST, STEEPEST = 1.1, 10.0
 """Each rate of a search's climb over the one before it."""
 
+MAX_LABELS = 64
+LABEL_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+LABEL = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$"
+"""One line of text, of which something can be seen."""
 NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
@@ -236,6 +240,46 @@ SETUP: Keys = {
 TEARDOWN: Keys = {
     **_ONCE,
 }
+WAIT_DRAWN: Keys = {
+    "uniform": array(
+        "Every length between two is as likely.",
+        duration("The least, and the most.", zero=True),
+        minItems=2,
+        maxItems=2,
+        example=["1s", "3s"],
+    ),
+    "normal": table(
+        "A normal distribution; nothing below 0, or min.",
+        {
+            "mean": duration("Its mean.", example="2s"),
+            "sd": duration("Its standard deviation.", zero=True, example="500ms"),
+        },
+        required=("mean", "sd"),
+    ),
+    "lognormal": table(
+        "A lognormal distribution: as people are, mostly quick and now and then slow.",
+        {
+            "median": duration("Half are shorter.", example="2s"),
+            "p99": duration("99 of 100 are shorter.", example="20s"),
+        },
+        required=("median", "p99"),
+    ),
+    "min": duration("The shortest; what is drawn below is taken for it.", zero=True, example="0s"),
+    "max": duration("The longest; what is drawn above is taken for it.", example="1m"),
+}
+
+
+def wait(says: str) -> Shape:
+    """Return a duration that is fixed, or drawn for each copy."""
+    return either(
+        says,
+        duration(""),
+        table("", WAIT_DRAWN),
+        title="duration, or { uniform | normal | lognormal }",
+        example={"lognormal": {"median": "2s", "p99": "20s"}},
+    )
+
+
 _ANY = OpenLoad(stages=())
 STAGE: Keys = {
     "name": text(
@@ -293,6 +337,10 @@ LOAD: Keys = {
         1,
         MAX_COPIES_PER_REQUEST,
         default=_ANY.copies_per_request,
+    ),
+    "think_time": wait(
+        "How long a copy waits between its steps, like a person who reads. It is part of no "
+        "latency; a copy that thinks holds no connection and does not count as in flight."
     ),
     "preconnect": whole(
         "Connections that are open before the first copy is due; by default as many as the load "
@@ -638,6 +686,15 @@ _TOP: Keys = {
         example="nightly",
     ),
     "description": text("One line for people.", example="A burst and the recovery from it"),
+    "labels": named(
+        "What a run is told apart by later, in list, trend and exports; --label adds to them. "
+        "Commit, branch and CI run are taken from git and the environment where not given.",
+        "NAME",
+        text("Anything that fits in a line.", pattern=LABEL),
+        example={"env": "staging"},
+        propertyNames={"pattern": LABEL_NAME},
+        maxProperties=MAX_LABELS,
+    ),
     "seed": whole(
         "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
     ),

@@ -32,6 +32,7 @@ from loadcheck.scenario.target import read_target
 from loadcheck.scenario.verification import read_overlay, read_verify
 
 _NAME = re.compile(grammar.NAME)
+_LABEL_NAME, _LABEL = re.compile(grammar.LABEL_NAME), re.compile(grammar.LABEL)
 
 
 def load(
@@ -132,6 +133,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     files, values = read_data(top, Path(file).parent), read_values(top)
     users = read_users(top)
     setup, teardown = read_once(top, "setup", env), read_once(top, "teardown", env)
+    labels = _labels(top)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed")
     thresholds, capacity = read_thresholds(top), read_capacity(top)
@@ -163,6 +165,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         user_ids=users,
         setup=setup,
         teardown=teardown,
+        labels=labels,
     )
 
 
@@ -176,3 +179,33 @@ def _name(top: Table, file: str) -> str:
         expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
         top.report.add(top["name"], f"found {found(top['name'])}", expected)
     return name
+
+
+def _labels(top: Table) -> dict[str, str]:
+    table = top.table("labels", known=None)
+    entries = table.entries if table is not None else {}
+    if len(entries) > grammar.MAX_LABELS:
+        expected = f"expected at most {grammar.MAX_LABELS}"
+        top.report.add(top["labels"], f"found {len(entries)} labels", expected)
+    labels = {}
+    for name, node in entries.items():
+        trouble = label_trouble(name, node.value)
+        if trouble:
+            top.report.add(node, *trouble)
+        labels[name] = str(node.value)
+    return labels
+
+
+def label_trouble(name: str, value: Any) -> tuple[str, str] | None:
+    """Return what is wrong with a label and what was expected; None if nothing is."""
+    if not _LABEL_NAME.fullmatch(name):
+        expected = "expected a letter, then letters, digits, - and _, at most 64"
+        return f'"{name}" is no name of a label', expected
+    if not isinstance(value, str):
+        return "the value is no string", "write it in quotes"
+    if not value.strip():
+        return "the value is empty", "give it one, or leave the label out"
+    # a byte of an argument that is not UTF-8 is no text either
+    if not _LABEL.fullmatch(value) or value.encode("utf-8", "ignore").decode() != value:
+        return "the value is no line of text", "expected at most 512 characters, no line breaks"
+    return None

@@ -58,6 +58,7 @@ def test_a_planted_capacity_is_found_and_its_file_can_be_shown(
     loadcheck: Loadcheck, tmp_path: Path
 ) -> None:
     options = ["--from", "40", "--precision", "50%", "--keep", "probes"]
+    options += ["--label", "env=staging"]
     ended = loadcheck("capacity", scenario(tmp_path), *options)
     assert ended.code == 0, ended.stderr
     found = document(loadcheck)
@@ -87,6 +88,7 @@ def test_a_planted_capacity_is_found_and_its_file_can_be_shown(
     kept = [read(path) for path in (tmp_path / "probes").iterdir()]
     assert {result["run"]["id"] for result in kept} == {probe["run"] for probe in probes}
     assert {result["run"]["phase"] for result in kept} == {"complete"}
+    assert {result["labels"]["env"] for result in kept} == {found["labels"]["env"]} == {"staging"}
 
 
 @pytest.mark.long

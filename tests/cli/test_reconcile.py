@@ -90,16 +90,18 @@ def document(loadcheck: Loadcheck) -> dict[str, Any]:
 def test_what_was_not_visible_in_time_is_found_later(
     loadcheck: Loadcheck, smoke: Path, service: Service
 ) -> None:
-    ran = loadcheck("run", smoke, *service.options(), env=KEYS)
+    ran = loadcheck("run", smoke, *service.options(), "--label", "env=staging", env=KEYS)
     assert ran.code == 3, ran.stdout + ran.stderr
     first = ran.result
     assert first["verdict"] == "unknown"
+    assert first["labels"]["env"] == "staging"
     assert first["consistency"]["overtaken"] is False
     service.later("2h")
     asked = loadcheck("reconcile", ran.results[0], env=KEYS)
     assert asked.code == 0, asked.stdout + asked.stderr
     now = document(loadcheck)
     assert now["verdict"] == "pass"
+    assert now["labels"] == first["labels"]
     assert now["consistency"]["uniques"] == 200
     assert now["thresholds"][0]["verdict"] == "pass"
     # nobody waits for ever any more: everybody came after the last answer of the run, before this

@@ -124,6 +124,8 @@ def test_the_resource_is_named_by_the_environment(
 ) -> None:
     done = loadcheck(
         *SHORT,
+        "--label",
+        "team=search",
         env={
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{collector.url}/elsewhere",
             "OTEL_SERVICE_NAME": "launch-rehearsal",
@@ -141,6 +143,7 @@ def test_the_resource_is_named_by_the_environment(
     assert resource["service.name"] == "launch-rehearsal"
     assert resource["deployment.environment.name"] == "staging"
     assert resource["loadcheck.scenario"] == "smoke"
+    assert resource["loadcheck.label.team"] == "search"
     assert resource["loadcheck.run.id"] == done.result["run"]["id"]
     times = collector.last()["loadcheck.response_time"].exponential_histogram
     assert times.aggregation_temporality == 1

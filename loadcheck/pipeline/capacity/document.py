@@ -83,6 +83,7 @@ def intent(
         "checks": [check for check, _ in probing.checks],
         "curve": curve([]),
         "probes": [],
+        "labels": dict(scenario.labels),
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,

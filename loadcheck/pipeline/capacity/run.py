@@ -27,6 +27,7 @@ from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.identity import new_id
+from loadcheck.pipeline.labels import with_facts
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
 from loadcheck.pipeline.session import RunContext, Watch
@@ -104,6 +105,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         InputError: Something in the input cannot be used; nothing was sent or written.
         TargetError: The embedded emulator did not start.
     """
+    scenario = await anyio.to_thread.run_sync(with_facts, scenario)
     seed = seed_of(scenario, options.seed)
     with addressed(scenario) as address:
         return await _search(scenario, address, seed, options, view)

@@ -44,7 +44,12 @@ def capacity_junit(document: Document) -> str:
     """Return a capacity search as one test case, which fails if not even the lowest rate held."""
     document = printable_document(document)
     sentence = capacity.cause(document)
-    return _suites(document, [("capacity", document["verdict"], sentence)], sentence)
+    return _suites(
+        document,
+        [("capacity", document["verdict"], sentence)],
+        sentence,
+        properties=_labels(document),
+    )
 
 
 def _suites(
@@ -145,7 +150,12 @@ def _properties(document: Document) -> dict[str, Any]:
             if seen.get(name) is not None
         },
         "loadcheck": document["environment"].get("loadcheck", ""),
+        **_labels(document),
     }
+
+
+def _labels(document: Document) -> dict[str, str]:
+    return {f"label.{name}": value for name, value in document.get("labels", {}).items()}
 
 
 def _clean(value: str) -> str:

@@ -25,7 +25,7 @@ import anyio
 from loadcheck.documents.urls import split_http_url
 from loadcheck.errors import InputError, Problem
 from loadcheck.report.otel.snapshot import Snapshot, snapshot
-from loadcheck.verify.progress import Progress
+from loadcheck.verify.progress import Outline, Progress
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -235,7 +235,7 @@ class _Sender:
 
     async def watch(self, progress: Progress) -> None:
         """Export until cancelled, and then once more."""
-        resource = self._identity.of(progress.outline.name, progress.outline.run_id)
+        resource = self._identity.of(progress.outline)
         due_s = anyio.current_time()
         try:
             while True:
@@ -332,10 +332,11 @@ class _Identity:
         self._resource = Resource
         self._said = Resource.create()
 
-    def of(self, scenario: str, run_id: str) -> Any:
+    def of(self, outline: Outline) -> Any:
         """Return the resource of a run."""
-        own = {"service.instance.id": run_id}
-        own |= {"loadcheck.scenario": scenario, "loadcheck.run.id": run_id}
+        own = {f"loadcheck.label.{name}": value for name, value in outline.labels.items()}
+        own |= {"service.instance.id": outline.run_id}
+        own |= {"loadcheck.scenario": outline.name, "loadcheck.run.id": outline.run_id}
         named = str(self._said.attributes.get("service.name", ""))
         # what the SDK calls a service without a name
         if named.startswith("unknown_service"):

@@ -175,7 +175,7 @@ def _reach(document: Document) -> float:
 def _runs(document: Document) -> Section:
     rows: list[Sequence[str | Cell]] = [
         [
-            f"{side}: {run['file']}",
+            "  ".join([f"{side}: {run['file']}", words.labels(run.get("labels", {}))]).strip(),
             words.instant(run["started_at"]),
             Cell(text=run["verdict"], role=run["verdict"]),
             words.count(run["copies"]["started"]),

@@ -40,6 +40,7 @@ class Scenario:
         user_ids: What users are called.
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
+        labels: What the run is told apart by later.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -71,6 +72,7 @@ class Scenario:
     user_ids: UserIds = field(default_factory=UserIds)
     setup: Once | None = None
     teardown: Once | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -1,0 +1,185 @@
+"""What a run is told apart by later: labels given, and the facts of git and of the CI service."""
+
+from __future__ import annotations
+
+import os
+import subprocess  # git is asked, nothing is changed
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from loadcheck.scenario.loader import label_trouble
+from loadcheck.scenario.model import Scenario
+from loadcheck.secrets import cover
+
+_GIT_S, _COMMIT_S = 2.0, 0.5
+"""For how long git may look for changes, and for the commit alone if that takes too long."""
+
+_NAMES = ("commit", "branch", "ci_run", "ci_job", "ci_url")
+_CI: Mapping[str, tuple[str, tuple[str, str, str, str, str]]] = {
+    "github": (
+        "GITHUB_ACTIONS",
+        (
+            "{GITHUB_SHA}",
+            "{GITHUB_HEAD_REF}|{GITHUB_REF_NAME}",
+            "{GITHUB_RUN_ID}",
+            "{GITHUB_JOB}",
+            "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
+        ),
+    ),
+    "gitlab": (
+        "GITLAB_CI",
+        (
+            "{CI_COMMIT_SHA}",
+            "{CI_COMMIT_REF_NAME}",
+            "{CI_PIPELINE_ID}",
+            "{CI_JOB_NAME}",
+            "{CI_JOB_URL}",
+        ),
+    ),
+    "jenkins": (
+        "JENKINS_URL",
+        (
+            "{GIT_COMMIT}",
+            "{BRANCH_NAME}|{GIT_BRANCH}",
+            "{BUILD_NUMBER}",
+            "{JOB_NAME}",
+            "{BUILD_URL}",
+        ),
+    ),
+    "azure": (
+        "TF_BUILD",
+        (
+            "{BUILD_SOURCEVERSION}",
+            "{BUILD_SOURCEBRANCHNAME}",
+            "{BUILD_BUILDID}",
+            "{SYSTEM_JOBDISPLAYNAME}",
+            "{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",
+        ),
+    ),
+    "buildkite": (
+        "BUILDKITE",
+        (
+            "{BUILDKITE_COMMIT}",
+            "{BUILDKITE_BRANCH}",
+            "{BUILDKITE_BUILD_NUMBER}",
+            "{BUILDKITE_LABEL}",
+            "{BUILDKITE_BUILD_URL}",
+        ),
+    ),
+    "circleci": (
+        "CIRCLECI",
+        (
+            "{CIRCLE_SHA1}",
+            "{CIRCLE_BRANCH}",
+            "{CIRCLE_BUILD_NUM}",
+            "{CIRCLE_JOB}",
+            "{CIRCLE_BUILD_URL}",
+        ),
+    ),
+    "travis": (
+        "TRAVIS",
+        (
+            "{TRAVIS_COMMIT}",
+            "{TRAVIS_PULL_REQUEST_BRANCH}|{TRAVIS_BRANCH}",
+            "{TRAVIS_BUILD_NUMBER}",
+            "{TRAVIS_JOB_NAME}",
+            "{TRAVIS_BUILD_WEB_URL}",
+        ),
+    ),
+    "bitbucket": (
+        "BITBUCKET_BUILD_NUMBER",
+        (
+            "{BITBUCKET_COMMIT}",
+            "{BITBUCKET_BRANCH}",
+            "{BITBUCKET_BUILD_NUMBER}",
+            "{BITBUCKET_STEP_UUID}",
+            "{BITBUCKET_GIT_HTTP_ORIGIN}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",
+        ),
+    ),
+    "teamcity": (
+        "TEAMCITY_VERSION",
+        ("{BUILD_VCS_NUMBER}", "", "{BUILD_NUMBER}", "{TEAMCITY_BUILDCONF_NAME}", "{BUILD_URL}"),
+    ),
+}
+"""By service: the variable that shows it, and what makes commit, branch, run, job and address."""
+
+
+def with_facts(scenario: Scenario) -> Scenario:
+    """Return a scenario with the facts of git and of the CI service among its labels.
+
+    What is given goes before what git says, that before the CI service's variables. Without
+    git or a repository, or if git takes too long, the run goes on without. What looks like a
+    secret that the process knows is hidden.
+    """
+    environment = os.environ
+    labels = {**ci_facts(environment), **git_facts(environment), **scenario.labels}
+    return replace(scenario, labels={name: cover(value) for name, value in labels.items()})
+
+
+def ci_facts(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return which CI service runs this, and its commit, branch, run, job and address."""
+    for service, (sign, templates) in _CI.items():
+        if environment.get(sign, "") not in ("", "false"):
+            filled = {
+                name: next(_filled(template, environment), "")
+                for name, template in zip(_NAMES, templates, strict=True)
+            }
+            return _usable({"ci": service, **filled})
+    return {}
+
+
+def git_facts(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the commit of the repository that this is run in, the branch, and "dirty".
+
+    Dirty are changes of files that git follows; without a repository there is none of all this.
+    """
+    # no lock is taken, no program of the repository's configuration is started
+    environment = {**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    status = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    told = _git(*status, environment=environment, within_s=_GIT_S)
+    if told is None:
+        commit = _git("rev-parse", "HEAD", environment=environment, within_s=_COMMIT_S)
+        return _usable({"commit": (commit or "").strip()})
+    lines = told.splitlines()
+    facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    commit, branch = facts.get("branch.oid", ""), facts.get("branch.head", "")
+    if not commit or commit == "(initial)":
+        return {}
+    dirty = any(not line.startswith("#") for line in lines)
+    branch = "" if branch == "(detached)" else branch
+    return _usable({"commit": commit, "branch": branch, "dirty": str(dirty).lower()})
+
+
+def _git(*words: str, environment: Mapping[str, str], within_s: float) -> str | None:
+    """Return what git says; "" if it refuses or is not there, None if it takes too long."""
+    try:
+        done = subprocess.run(  # noqa: S603  # no shell, no word of the user's
+            ["git", "-c", "core.fsmonitor=false", *words],  # noqa: S607  # the user's own
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=within_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    except (OSError, ValueError):
+        return ""
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+
+
+def _filled(template: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield each of several templates whose variables are all set, filled in."""
+    for each in template.split("|"):
+        try:
+            text = each.format_map({k: v for k, v in environment.items() if v})
+        except KeyError:
+            continue
+        if text:
+            yield text
+
+
+def _usable(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return those that can be labels: who sets variables oddly does not lose a run."""
+    return {name: value for name, value in facts.items() if label_trouble(name, value) is None}
