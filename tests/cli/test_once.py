@@ -65,10 +65,10 @@ def test_one_login_serves_copies_queries_and_controls(running: Running) -> None:
 
 
 def test_a_token_is_renewed_before_it_expires_without_a_gap(running: Running) -> None:
-    running.service.valid_s = 1.2
+    running.service.valid_s = 2.5
     running.service.login_s = 0.2  # the old one is used meanwhile
     running.service.refuse = frozenset({2})  # a refresh that fails is tried again
-    document = running.run('every = "300ms"\nrenew = "relogin"', **{"load.duration": "1800ms"})
+    document = running.run('every = "500ms"\nrenew = "relogin"', **{"load.duration": "3s"})
     service = running.service
     assert document["verdict"] == "pass"
     assert service.refused == 0
