@@ -29,7 +29,7 @@ from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.frames import PROTOCOL, Message
+from loadcheck.pipeline.shards.frames import PROTOCOL, Message, Secret
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
 from loadcheck.verify.judge import LostShard
@@ -228,6 +228,14 @@ class ShardedEngine:
         for shard in self._shards:
             await shard.remote.send({"is": "warm"})
         await self._until(lambda: all(s.warmed or s.gone for s in self._shards), READY_S)
+
+    async def share(self, outputs: Mapping[str, Any]) -> None:
+        """Hand on what the set-up gave, before the load and whenever it has been renewed."""
+        for shard in self._shards:
+            if not shard.over:
+                said = {"is": "outputs", "outputs": Secret(outputs)}
+                self._start(shard.remote.send(said))
+        await asyncio.sleep(0)
 
     # the load
 
