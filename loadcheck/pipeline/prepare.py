@@ -187,7 +187,7 @@ def compile_scenario(
         sources=scenario.workflow.sources,
         servers={**scenario.target.servers, **address.servers},
         strict=scenario.workflow.strict,
-        inputs={name: given.value for name, given in scenario.inputs.items()},
+        inputs=marks.inputs(scenario),
         overlay=marks.overlay(scenario, verify.ingest or ""),
         run=run,
         criteria=criteria,

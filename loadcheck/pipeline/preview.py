@@ -254,7 +254,10 @@ def _buckets(
     added = _bytes(compiled) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
     return {
-        "places": [marks.place(edit, name) for name in names for edit in split.tag],
+        "places": list(
+            dict.fromkeys(marks.place(edit, name) for name in names for edit in split.tag)
+        ),
+        "partitions": len(names),
         "added_bytes": added,
         # one by send order, one more where copies share its buckets, one of the events
         "queries": 1

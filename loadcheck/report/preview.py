@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -207,6 +207,13 @@ def _thresholds(preview: Preview) -> list[str]:
     ]
 
 
+def _some(places: Sequence[str]) -> str:
+    """Name the first two and the last."""
+    if len(places) <= 3:  # noqa: PLR2004
+        return ", ".join(places)
+    return f"{places[0]}, {places[1]} … {places[-1]}"
+
+
 def _names(preview: Preview) -> list[tuple[str, str]]:
     """Say what is added to every request so that the missing can be named."""
     buckets = preview["buckets"]
@@ -215,10 +222,11 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
+    number = buckets["partitions"]
     queries = "1 group-by query" if buckets["queries"] == 1 else f"{buckets['queries']} group-bys"
     return [
-        ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
-        ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
+        ("names", f"the missing, by {number} buckets: +{buckets['added_bytes']} bytes a copy"),
+        ("", f"{_some(places)}; off with verify.localize = false"),
         ("", f"at least {queries}, at a cost of {buckets['cost']:,} each"),
     ]
 

@@ -63,9 +63,10 @@ LABEL = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$"
 NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
-BODY = rf"^body#{_POINTER}$"
+EVENTS = rf"^body(#{_POINTER})?$"
 BENEATH = rf"^{_POINTER}$"
 USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
+TAG = rf"{AT}|^\$inputs\.[^.#\s]+$"
 RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
 USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
@@ -82,6 +83,18 @@ OBSERVER_EDIT: Keys = {
 EDIT: Keys = {
     "step": text("The stepId of the request that is changed.", example="uploadEvents"),
     **OBSERVER_EDIT,
+}
+TAG_EDIT: Keys = {
+    "at": text(
+        f'The place in the request: {_PLACE[:-1]}; or "$inputs.NAME", an input to whose text the '
+        "value is added: for bodies that are no JSON.",
+        pattern=TAG,
+        example="body#/labels/{$partition}",
+    ),
+    "value": anything(
+        "What to put there: $copy.{$partition} is the copy's bucket.",
+        example="$copy.{$partition}",
+    ),
 }
 FURTHER_EDIT: Keys = {
     "at": text("The place in the event, as a JSON Pointer.", pattern=BENEATH, example="/insert_id"),
@@ -350,6 +363,10 @@ COUNT: Keys = {
         "Runtime expression or JSONPath that gives the number.", "$response.body#/data/users"
     ),
     "overlay": _edits("Edits of the query that this count needs and others do not."),
+    "select": text(
+        'What {$count} stands for in [verify.split]; by default "uniques" or "totals".',
+        example="count(DISTINCT user_id)",
+    ),
 }
 EVIDENCE: Keys = {
     "pruned": _expression(
@@ -363,13 +380,20 @@ EVIDENCE: Keys = {
 }
 SPLIT: Keys = {
     "labels": _expression("The labels of the rows.", "$response.body#/data/labels"),
-    "values": _expression("Their counts, in the same order.", "$.data.rows[*].value"),
+    "values": _expression(
+        "Their counts, in the same order; {$count} as in overlay.",
+        "$.data.rows[*].value",
+    ),
     "limit": whole("The most rows that the service returns.", 2, MAX_ROWS, example=1000),
     "tag": _edits(
         "Edits of the ingest step that put the buckets on its events; {$partition} stands for the "
-        "name of a partition."
+        "name of a partition.",
+        TAG_EDIT,
     ),
-    "overlay": _edits("Edits of the query that group its answer by {$partition}."),
+    "overlay": _edits(
+        "Edits of the query that group its answer by {$partition}, after those of the count; "
+        "{$count} stands for what is counted, users or events: see select of both."
+    ),
 }
 BUDGET: Keys = {
     "cost": whole("What all queries of a window may cost together.", 1, MAX_COST, example=1000),
@@ -406,12 +430,20 @@ REPEAT: Keys = {
 }
 BATCH: Keys = {
     "events": text(
-        "The array of events in the ingest step's request.", pattern=BODY, example="body#/events"
+        'The array of events in the ingest step\'s request; "body" if copies write lines one '
+        "under the other: JSON lines, line protocol.",
+        pattern=EVENTS,
+        example="body#/events",
     ),
     "refused": array(
         "Expressions for the indexes in it that an answer refuses.",
         {"type": "string", "pattern": r"\S"},
         example=["$response.body#/refused"],
+    ),
+    "statuses": _expression(
+        "The HTTP status of each event, in their order, in a 2xx answer that took only some: 4xx "
+        "is refused, 2xx taken.",
+        "$.items[*].index.status",
     ),
 }
 _VERIFY = Verify()
