@@ -73,6 +73,7 @@ class Progress:
         signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
         aborted: Whether a threshold has stopped the load.
+        users: Tells how many users must be counted; None: as many as copies were acknowledged.
     """
 
     outline: Outline
@@ -84,6 +85,7 @@ class Progress:
     signals: int = field(init=False, default=0)
     notes: list[str] = field(init=False, default_factory=list)
     aborted: bool = field(init=False, default=False)
+    users: Callable[[], int] | None = field(init=False, default=None)
     _cpu: tuple[float, float, float | None] = field(init=False, default=(0.0, 0.0, None))
     _signalled: anyio.Event = field(init=False, default_factory=anyio.Event)
 
@@ -97,6 +99,11 @@ class Progress:
         """Return after a time, or at once when a signal comes."""
         with anyio.move_on_after(seconds):
             await self._signalled.wait()
+
+    @property
+    def acknowledged_users(self) -> int:
+        """Users that must be counted, as far as is known by now."""
+        return self.record.acknowledged if self.users is None else self.users()
 
     @property
     def elapsed_s(self) -> float:

@@ -22,6 +22,7 @@ from typing import Any, Final
 import anyio
 
 from loadcheck import __version__
+from loadcheck.data.visits import Visits
 from loadcheck.errors import InputError
 from loadcheck.load.engine import Listener, LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
@@ -31,6 +32,7 @@ from loadcheck.measure.changes import change, digest, still
 from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
+from loadcheck.verify.people import Arrivals
 from loadcheck.verify.visibility import AckCurve
 
 SPARE_FILES: Final = 64
@@ -131,7 +133,8 @@ class _Shard:
             raise_open_file_limit(connections + SPARE_FILES)
             async with open_engine(compiled.load, compiled.plan) as engine:
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
-                await self._obey(_Load(engine, spec.part, compiled.plan.unsent))
+                load = _Load(engine, spec.part, compiled.plan.unsent, compiled.run.visits)
+                await self._obey(load)
         except InputError as error:
             problems = [
                 {
@@ -221,8 +224,13 @@ class _Load:
         is_stopped: Whether the run has said that it is to end.
     """
 
-    def __init__(self, engine: LoadEngine, part: Slice, unsent: Counter[str]) -> None:
+    def __init__(
+        self, engine: LoadEngine, part: Slice, unsent: Counter[str], visits: Visits | None
+    ) -> None:
         self.engine = engine
+        # who comes back may have come to another shard first: nobody here knows
+        alone = visits is not None and visits.most > 1
+        self._arrivals = Arrivals(visits) if alone and visits is not None else None
         self.has_begun = self.is_stopped = False
         self._part = part
         self._unsent = unsent
@@ -259,12 +267,11 @@ class _Load:
 
     def _note(self) -> None:
         record = self.engine.record
-        self._acks.add(
-            time.monotonic_ns(),
-            record.acknowledged,
-            record.started - record.rejected,
-            self._part.number(record.started + record.skipped),
-        )
+        acknowledged, possible = record.acknowledged, record.started - record.rejected
+        if self._arrivals is not None:
+            acknowledged, possible, _ = self._arrivals.look(record)
+        begun = self._part.number(record.started + record.skipped) * record.most_uploads
+        self._acks.add(time.monotonic_ns(), acknowledged, possible, begun)
 
 
 def hello() -> dict[str, Any]:
