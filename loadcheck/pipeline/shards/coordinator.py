@@ -493,13 +493,14 @@ class ShardedEngine:
     def _conclude(self) -> None:
         told = [shard.told for shard in self._shards]
         self.record.conclude(self._empty)
+        now_ns = time.monotonic_ns()
+        errors = [shard.offset.strayed_ns(now_ns) for shard in self._shards]
         if self.record.last_ack_ns is not None:
-            self.record.last_ack_ns += max(
-                shard.offset.error_ns(self.begin_ns) for shard in self._shards
-            )
+            self.record.last_ack_ns += max(errors)
         beside = [each.beside() for each in told]
         self.monitor = reduce(add, (monitor for monitor, _ in beside))
-        self.acks = reduce(add, (acks for _, acks in beside))
+        curves = zip((acks for _, acks in beside), errors, strict=True)
+        self.acks = reduce(add, (acks.blurred(error) for acks, error in curves))
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)

@@ -28,6 +28,7 @@ from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import change, digest, still
+from loadcheck.pipeline.shards.bundle import Bundle
 from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
@@ -124,12 +125,16 @@ class _Shard:
         """Do as the run says, and tell it what went wrong."""
         self._post("hello", **hello())
         try:
-            spec = ShardSpec.of(await self._inbox.get())
+            message = await self._inbox.get()
+            spec = ShardSpec.of(message)
             keep([*spec.run.target.values(), *(spec.environment or {}).values()])
-            compiled = spec.compiled()
-            connections = compiled.load.transport.max_connections
-            raise_open_file_limit(connections + SPARE_FILES)
-            async with open_engine(compiled.load, compiled.plan) as engine:
+            async with contextlib.AsyncExitStack() as opened:
+                with Bundle(**message["files"]).unpacked(spec) as found:
+                    compiled = found.compiled()
+                    connections = compiled.load.transport.max_connections
+                    raise_open_file_limit(connections + SPARE_FILES)
+                    open_ = open_engine(compiled.load, compiled.plan)
+                    engine = await opened.enter_async_context(open_)
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
                 await self._obey(_Load(engine, spec.part, compiled.plan.unsent))
         except InputError as error:
@@ -279,6 +284,7 @@ def hello() -> dict[str, Any]:
         "nice": os.nice(0),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "ports": _ports(),
+        "files": _files(),
     }
 
 
@@ -297,4 +303,13 @@ def _ports() -> int | None:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         low, high = map(int, text.split())
         return high - low + 1
+    return None
+
+
+def _files() -> int | None:
+    """Return how many more files this machine lets all its processes open together."""
+    with contextlib.suppress(OSError, ValueError):
+        text = Path("/proc/sys/fs/file-nr").read_text(encoding="ascii")
+        opened, unused, most = map(int, text.split())
+        return most - opened + unused
     return None
