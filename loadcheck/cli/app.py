@@ -114,7 +114,10 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     reconcile: ("loadcheck reconcile results/burst.json --export",),
     show: ("loadcheck show results/burst.json",),
     list_results: ("loadcheck list results",),
-    report: ("loadcheck report results/burst.json -o page.html",),
+    report: (
+        "loadcheck report results/burst.json -o page.html",
+        "loadcheck report smoke.json burst.json soak.json -o pipeline.html",
+    ),
     compare: (
         "loadcheck compare base.json new.json",
         "loadcheck compare base-*.json --to new-*.json --tolerance 10% -o pr.md",
