@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,7 @@ from loadcheck.pipeline.shards.bundle import Bundle
 from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.visibility import AckCurve
 
 SPARE_FILES: Final = 64
@@ -136,7 +137,7 @@ class _Shard:
                     open_ = open_engine(compiled.load, compiled.plan)
                     engine = await opened.enter_async_context(open_)
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
-                await self._obey(_Load(engine, spec.part, compiled.plan.unsent))
+                await self._obey(_Load(engine, spec.part, compiled))
         except InputError as error:
             problems = [
                 {
@@ -172,6 +173,8 @@ class _Shard:
                     case "ping":
                         now_ns = time.monotonic_ns()
                         self._post("pong", sent_ns=message["sent_ns"], read_ns=now_ns)
+                    case "outputs":
+                        load.shared.take(message["outputs"])
                     case "warm":
                         await load.engine.warm()
                         self._post("warmed")
@@ -222,15 +225,17 @@ class _Load:
 
     Attributes:
         engine: What sends it.
+        shared: What the set-up gives to its copies.
         has_begun: Whether it is too late to cancel.
         is_stopped: Whether the run has said that it is to end.
     """
 
-    def __init__(self, engine: LoadEngine, part: Slice, unsent: Counter[str]) -> None:
+    def __init__(self, engine: LoadEngine, part: Slice, compiled: CompiledScenario) -> None:
         self.engine = engine
         self.has_begun = self.is_stopped = False
         self._part = part
-        self._unsent = unsent
+        self._unsent = compiled.plan.unsent
+        self.shared = compiled.run.shared
         self._acks = AckCurve()
 
     def still(self) -> Any:

@@ -134,6 +134,10 @@ def _specs(
         message = "the credentials of the embedded emulator would travel in the clear"
         remedy = 'take a scheduler on tls://, or target.kind = "live"'
         raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    if compiled.setup is not None and not engine.private:
+        message = "what the set-up gives would travel in the clear"
+        remedy = "take a scheduler on tls://, or leave [setup] out"
+        raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
     together = compiled.load.load.copies_per_request
     specs = [
         ShardSpec(
