@@ -31,6 +31,9 @@ _DOCUMENTS = (".yml", ".yaml", ".json")
 _ARAZZO: Final = re.compile(rb"^[\"'{\s]*arazzo[\"']?\s*:", re.MULTILINE)
 _LOOK_BYTES: Final = 65_536
 """A document says within so many bytes that it is one of Arazzo."""
+_MOST_FILES: Final = 50_000
+"""A folder with more files was hardly meant: they would be looked at for minutes, in silence."""
+_NOT_OURS: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 
 class Format(enum.StrEnum):
@@ -110,11 +113,30 @@ def check(
 
 
 def _documents(folder: Path) -> list[Path]:
-    """Return the Arazzo documents of a folder and those below it, by name."""
-    found = []
+    """Return the Arazzo documents of a folder and those below it, by name.
+
+    Hidden folders below it, and those of installed packages, are left out.
+
+    Raises:
+        InputError: The folder has more files than anybody would want to have linted.
+    """
+    from loadcheck.errors import InputError  # noqa: PLC0415
+
+    found, paths, files = [], [], 0
     # what goes away while it is looked at, or may not be read, is no document to be linted
-    below = (Path(here) / name for here, _, names in os.walk(folder) for name in names)
-    for path in sorted(path for path in below if path.suffix in _DOCUMENTS):
+    for here, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "." and name not in _NOT_OURS]
+        paths += [Path(here) / name for name in names if Path(name).suffix in _DOCUMENTS]
+        files += len(names)
+        if files > _MOST_FILES:
+            raise InputError(
+                Problem(
+                    message=f"the folder and those below it have more than {_MOST_FILES:,} files",
+                    file=str(folder),
+                    remedy="name the folder that holds the documents, or the documents themselves",
+                )
+            )
+    for path in sorted(paths):
         with suppress(OSError):
             if path.is_file() and _ARAZZO.search(_head(path)):
                 found.append(path)

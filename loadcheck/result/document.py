@@ -12,8 +12,10 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from loadcheck import __version__
@@ -258,6 +260,11 @@ def _words(shape: Any) -> Iterator[str]:
 
 
 def _peak_memory_bytes() -> int:
+    # what getrusage says outlives fork and exec: it may be the peak of whoever started this process
+    with suppress(OSError), Path("/proc/self/status").open(encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from loadcheck.cli import check
+from loadcheck.errors import InputError
 from tests.cli.conftest import Loadcheck
 
 API = """openapi: 3.1.1
@@ -66,6 +70,26 @@ def test_a_folder_without_any_is_told(loadcheck: Loadcheck, tmp_path: Path) -> N
     done = loadcheck("check", str(tmp_path))
     assert done.code == 2
     assert "no Arazzo document in the folder" in done.stderr
+
+
+def test_hidden_folders_and_installed_packages_are_left_out(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    for name in (".git", "node_modules"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "bad.yaml").write_text("arazzo: 0.0.1\n")
+    done = loadcheck("check", str(tmp_path))
+    assert "no Arazzo document in the folder" in done.stderr
+
+
+def test_a_folder_of_too_many_files_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt").touch()
+    monkeypatch.setattr(check, "_MOST_FILES", 2)
+    with pytest.raises(InputError, match="more than 2 files; name the folder that holds"):
+        check._documents(tmp_path)
 
 
 def test_a_name_that_no_file_can_have_is_told(loadcheck: Loadcheck) -> None:

@@ -48,12 +48,16 @@ def _alarm(*_: Any) -> None:
 def laid_out(bad: BadInput) -> Iterator[Path]:
     """Put the files of an input into a folder, and go there."""
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as outer:
+        folder = Path(
+            outer, *["far", "from", "any", "file", "of", "others"]
+        )  # "../../.." is in it too
+        folder.mkdir(parents=True)
         for name, data in bad.files.items():
             Path(folder, name).write_bytes(data)
         os.chdir(folder)
         try:
-            yield Path(folder)
+            yield folder
         finally:
             os.chdir(before)
 
