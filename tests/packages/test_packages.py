@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-RUN = ("run", "scenarios/smoke.toml", "-s", "load.copies=20", "-o", "result.json")
+RUN = ("run", "scenarios/smoke.toml", "-o", "result.json")
 
 pytest.importorskip("build", reason="the extra lint brings build and twine")
 pytest.importorskip("twine", reason="the extra lint brings build and twine")
