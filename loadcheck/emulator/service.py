@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import dataclasses
+import secrets
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.config.model import OtherProject
 from loadcheck.emulator.export import EventsList, Export
 from loadcheck.emulator.faults import Injector
 from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.throttle import CapacityQueue
-from loadcheck.emulator.ingest.upload import Uploads
+from loadcheck.emulator.ingest.upload import RefusedError, Uploads, read_payload
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.message import Answer, Request, Router
 from loadcheck.emulator.pages import description, local_only, status_page
@@ -20,16 +26,18 @@ from loadcheck.emulator.store import EventStore, Taxonomy
 from loadcheck.emulator.users import Deletions, UserActivity, UserDirectory, UserSearch
 
 _HOUR_MS = 3_600_000
+_REGIONS = ("us", "eu")
 
 
 class Emulator:
-    """One project of Amplitude.
+    """One project of Amplitude, and behind it the others of its organization.
 
     Attributes:
         config: Its configuration.
         clock: Its time.
         injector: Its faults.
-        router: Answers requests.
+        router: Answers requests to this project.
+        others: The other projects.
     """
 
     def __init__(
@@ -74,6 +82,30 @@ class Emulator:
         self._route_users(people)
         self.router.add("GET", "/", local_only(self._page))
         self.router.add("GET", "/openapi.json", local_only(self._openapi))
+        self.others = [Emulator(each, self.clock) for each in _others(config)]
+        self._stranger: Emulator | None = None
+
+    def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Answer a request, in the project whose key it holds and the data centre it is sent to."""
+        region = request.path[1:3]
+        if request.path[3:4] == "/" and region in _REGIONS:
+            request = request._replace(path=request.path[3:])
+        elif self.others:
+            region = self.config.region
+        else:
+            return self.router(request)
+        return self._known(region, request).router(request)
+
+    def _known(self, region: str, request: Request) -> Emulator:
+        """Return the project that a request names; one that nobody has a key of, if none does."""
+        here = [each for each in (self, *self.others) if each.config.region == region]
+        key = _key_of(request)
+        for each in here:
+            if key is None or each.config.api_key == key:
+                return each
+        if self._stranger is None:
+            self._stranger = Emulator(_strangers(self.config), self.clock)
+        return self._stranger
 
     def _route_queries(self, people: UserDirectory) -> None:
         config, store = self.config, self._store
@@ -125,6 +157,10 @@ class Emulator:
             "queries": self._dashboard.requests,
             "queries_refused": self._dashboard.refusals,
             "cost": dict(zip(("5 minutes", "hour"), self._budget.spent, strict=True)),
+            "others": [
+                {"region": each.config.region, "users": each.state()["users"]}
+                for each in self.others
+            ],
         }
 
     def _page(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
@@ -134,3 +170,41 @@ class Emulator:
 
     def _openapi(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
         return Answer(200, description(self.config))
+
+
+def _others(config: EmulatorConfig) -> Iterator[EmulatorConfig]:
+    for project in config.projects:
+        yield _another(config, project)
+
+
+def _strangers(config: EmulatorConfig) -> EmulatorConfig:
+    """Return a project whose keys nobody can name: it refuses as the real ones refuse."""
+    keys = secrets.token_hex(16), secrets.token_hex(16)
+    return _another(config, OtherProject(api_key=keys[0], secret_key=keys[1], region="us"))
+
+
+def _another(config: EmulatorConfig, project: OtherProject) -> EmulatorConfig:
+    return dataclasses.replace(
+        config,
+        api_key=project.api_key,
+        secret_key=project.secret_key,
+        region=project.region,
+        projects=(),
+        faults=(),
+        capacity=None,
+    )
+
+
+def _key_of(request: Request) -> str | None:
+    """Return the API key in a request; None if it has none."""
+    scheme, _, pair = request.header(b"authorization").partition(b" ")
+    if scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(pair, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    try:
+        key = read_payload(request, None)[0].get("api_key")
+    except RefusedError:
+        return None
+    return None if key is None else str(key)

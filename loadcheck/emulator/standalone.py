@@ -39,7 +39,7 @@ async def serving(
         OSError: The address cannot be had.
         JournalWriteError: Not everything that was stored could be kept.
     """
-    async with listening(emulator.router, host, port, bound) as url:
+    async with listening(emulator, host, port, bound) as url:
         try:
             yield url
         finally:

@@ -217,6 +217,7 @@ def compile_scenario(
             queries = factory.queries(plan)
     problems += _misplaced_limits(scenario, plan)
     problems += _needless_leave(scenario, plan)
+    problems += _needless_thought(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -327,6 +328,15 @@ def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
     message = "no request carries a key by which the service could tell duplicates"
     remedy = "put $copy.insertId into the request, or leave stale out"
     return [scenario.problem("retry.stale", message, remedy)]
+
+
+def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
+    """Report that copies are to wait between steps, and have but one."""
+    steps = [step.step_id for step in plan.steps if step.role is Role.COPY]
+    if scenario.load.think_time is None or len(steps) > 1:
+        return []
+    message = f"has no effect: copies have one step, {', '.join(steps) or 'none'}"
+    return [scenario.problem("load.think_time", message, "leave it out")]
 
 
 def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:

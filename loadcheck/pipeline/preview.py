@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadcheck.data.spread import Spread
 from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
@@ -26,6 +27,7 @@ from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
     {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
+    | {"fixed", "uniform", "normal", "lognormal"}
 )
 """Words of ours that a preview is read by."""
 
@@ -81,6 +83,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             "copies": copies,
             "users": copies,
             "events": copies and copies * scenario.load.events_per_copy,
+            "think_time": _wait(scenario.load.think_time),
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
@@ -171,6 +174,16 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
             }
             for stage in load.stages
         ],
+    }
+
+
+def _wait(spread: Spread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    return {
+        "kind": spread.kind,
+        "mean_s": round(spread.mean, 3),
+        "p99_s": round(spread.quantile(0.99), 3),
     }
 
 

@@ -53,6 +53,9 @@ from loadcheck.verify.thresholds import (
 )
 from loadcheck.verify.verdict import Finding, SentCounts
 
+_NAMED = 5
+"""Users of those who are missing, shown while the run goes on."""
+
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
 
@@ -139,6 +142,10 @@ class RunSession:
             else Verification(compiled.verification, channel, self._seen)
         )
         spans = [stage.span for stage in record.stages]
+        self._progress.document = writer.document
+        self._progress.asked = self._asked
+        if self._sharded is not None:
+            self._progress.workers = self._sharded.told
         self._abort = abort(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
@@ -416,12 +423,41 @@ class RunSession:
         figures = self._figures_so_far()
         return [threshold.judge(figures) for threshold in self._compiled.thresholds]
 
+    def _asked(self, first: int) -> dict[str, Any]:
+        """Return what asking has come to so far, for those who show it."""
+        verification, begin_ns = self._verification, self._engine.begin_ns
+        if verification is None or not begin_ns:
+            return {}
+        seen = verification.observer.observations[first:]
+        located = verification.localized
+        return {
+            "observations": [
+                document.observed(each, begin_ns)
+                # how acknowledgements came, workers tell in the end
+                | {
+                    "acknowledged": None
+                    if self._sharded
+                    else verification.acks.before(each.asked_ns)
+                }
+                for each in seen
+            ],
+            "controls": verification.controlled.to_json(),
+            "lost": None
+            if located is None
+            else {
+                "at_least": located.lost_at_least,
+                "duplicated": located.duplicated_at_least,
+                "names": [verification.name(number) for number in located.lost[:_NAMED]],
+            },
+        }
+
     def _abort_if_broken(self) -> None:
         if not self._abort.watches or self._aborted is not None or self._record.load_ns:
             return
         self._aborted = self._abort.look(self._figures_so_far(), self._progress.elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
+            self._writer.document["run"]["aborted"] = self._aborted.to_json()
             self._engine.stop()
 
     async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:

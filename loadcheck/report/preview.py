@@ -33,6 +33,7 @@ def text(preview: Preview) -> str:
         ),
         ("target", _target(preview)),
         ("sends", _sends(preview["load"])),
+        *_thinks(preview["load"]),
         ("size", _size(preview["sizes"])),
         ("connects", _connects(preview)),
         *(
@@ -96,6 +97,19 @@ def _sends(load: Mapping[str, Any]) -> str:
         f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']}"
         f" arrivals, at most {load['max_in_flight']:,} in flight"
     )
+
+
+def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
+    wait = load["think_time"]
+    return [] if wait is None else [("thinks", f"{_wait(wait)} between steps")]
+
+
+def _wait(wait: Mapping[str, Any]) -> str:
+    """Say how long somebody waits."""
+    mean, most = words.clock(wait["mean_s"]), words.clock(wait["p99_s"])
+    if wait["kind"] == "fixed":
+        return mean
+    return f"{mean} in the mean, {most} at the 99th percentile ({wait['kind']})"
 
 
 def _size(sizes: Mapping[str, Any]) -> str:

@@ -208,6 +208,46 @@ _INPUT: Shape = {
         ),
     },
 }
+WAIT_DRAWN: Keys = {
+    "uniform": array(
+        "Every length between two is as likely.",
+        duration("The least, and the most.", zero=True),
+        minItems=2,
+        maxItems=2,
+        example=["1s", "3s"],
+    ),
+    "normal": table(
+        "A normal distribution; nothing below 0, or min.",
+        {
+            "mean": duration("Its mean.", example="2s"),
+            "sd": duration("Its standard deviation.", zero=True, example="500ms"),
+        },
+        required=("mean", "sd"),
+    ),
+    "lognormal": table(
+        "A lognormal distribution: as people are, mostly quick and now and then slow.",
+        {
+            "median": duration("Half are shorter.", example="2s"),
+            "p99": duration("99 of 100 are shorter.", example="20s"),
+        },
+        required=("median", "p99"),
+    ),
+    "min": duration("The shortest; what is drawn below is taken for it.", zero=True, example="0s"),
+    "max": duration("The longest; what is drawn above is taken for it.", example="1m"),
+}
+
+
+def wait(says: str) -> Shape:
+    """Return a duration that is fixed, or drawn for each copy."""
+    return either(
+        says,
+        duration(""),
+        table("", WAIT_DRAWN),
+        title="duration, or { uniform | normal | lognormal }",
+        example={"lognormal": {"median": "2s", "p99": "20s"}},
+    )
+
+
 _ANY = OpenLoad(stages=())
 STAGE: Keys = {
     "name": text(
@@ -265,6 +305,10 @@ LOAD: Keys = {
         1,
         MAX_COPIES_PER_REQUEST,
         default=_ANY.copies_per_request,
+    ),
+    "think_time": wait(
+        "How long a copy waits between its steps, like a person who reads. It is part of no "
+        "latency; a copy that thinks holds no connection and does not count as in flight."
     ),
     "preconnect": whole(
         "Connections that are open before the first copy is due; by default as many as the load "

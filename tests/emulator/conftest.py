@@ -46,12 +46,16 @@ class Project:
         """Let time pass: ``move(days=7)``."""
         self.clock.advance(dt.timedelta(**duration).total_seconds() * 1000)
 
-    def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> Answer:
+    def request(
+        self, method: str, target: str, body: bytes = b"", *, front: bool = False, **headers: str
+    ) -> Answer:
+        """Send a request to this project, or to the front of all of them."""
         path, _, query = target.partition("?")
         fields = [
             (name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()
         ]
-        answer = self.emulator.router(Request(method, path, query.encode(), fields, body))
+        answering = self.emulator if front else self.emulator.router
+        answer = answering(Request(method, path, query.encode(), fields, body))
         return answer if isinstance(answer, Answer) else asyncio.run(_awaited(answer))
 
     def post(self, payload: Any, path: str = "/2/httpapi") -> tuple[int, Any]:

@@ -8,6 +8,8 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
 
     api_key = "an-api-key"                  # drawn at random
     secret_key = "a-secret-key"             # drawn at random
+    region = "us"                           # or "eu": whose data centre knows these keys
+    projects = [{ api_key = "b", secret_key = "c", region = "eu" }]   # further ones: none
     seed = 7                                # of everything random: 0
     visibility_delay = { median = "2s", p99 = "30s" }   # 0
     time_zone = "Europe/Berlin"             # of the project's days: UTC

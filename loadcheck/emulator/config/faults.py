@@ -82,6 +82,17 @@ class Reader:
             return None
         return Reader(value, self.at(key), self.problems)
 
+    def subs(self, key: str) -> list[Reader]:
+        """Return the tables of the list at ``key``."""
+        value = self.table.get(key, [])
+        if not isinstance(value, list | tuple) or not all(isinstance(e, Mapping) for e in value):
+            self.problem(key, f"found {_shown(value)}", "expected a list of tables")
+            return []
+        return [
+            Reader(entry, f"{self.at(key)}.{index}", self.problems)
+            for index, entry in enumerate(value)
+        ]
+
     def text(self, key: str, default: str) -> str:
         """Return a string that is not empty."""
         value = self.table.get(key, default)

@@ -140,6 +140,32 @@ KEYS: Mapping[str, _Shape] = {
         {"type": "string", "minLength": 1},
         example="a-secret-key",
     ),
+    "region": _key(
+        "Data centre of the project: /us and /eu before a path are the two; a key of the other one "
+        "is unknown there.",
+        {"enum": ["us", "eu"]},
+        default="us",
+    ),
+    "projects": _key(
+        "Further projects, with data of their own and no faults.",
+        {
+            "type": "array",
+            "items": _table(
+                "",
+                {
+                    "api_key": _key(
+                        "Its API key.", {"type": "string", "minLength": 1}, example="a-key"
+                    ),
+                    "secret_key": _key(
+                        "Its secret key.", {"type": "string", "minLength": 1}, example="a-secret"
+                    ),
+                    "region": _key("Its data centre.", {"enum": ["us", "eu"]}, default="us"),
+                },
+            ),
+        },
+        title="array of tables",
+        example=[{"api_key": "another-key", "secret_key": "another-secret", "region": "eu"}],
+    ),
     "seed": _key("Seed of everything random in the emulator.", _NUMBER, default=0),
     "visibility_delay": _key(
         "From the acknowledgement of an event until queries count it.", _DELAY, default="0s"

@@ -176,6 +176,24 @@ class TaxonomyLimits:
     user_properties: int | None
 
 
+Region = Literal["us", "eu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherProject:
+    """A further project of the organization: keys, data and limits of its own, and no faults.
+
+    Attributes:
+        api_key: Its API key.
+        secret_key: Its secret key.
+        region: The data centre that knows its keys.
+    """
+
+    api_key: str
+    secret_key: str
+    region: Region
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorConfig:
     """Everything the emulator is told.
@@ -202,6 +220,8 @@ class EmulatorConfig:
         block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
         capacity: Uploads served in a second, one after the other; None: as fast as it can.
         faults: Ways to misbehave.
+        region: The data centre that its project's data is in.
+        projects: Further projects.
     """
 
     api_key: str
@@ -225,3 +245,5 @@ class EmulatorConfig:
     block_bots: bool = False
     capacity: float | None = None
     faults: tuple[Fault, ...] = field(default=())
+    region: Region = "us"
+    projects: tuple[OtherProject, ...] = ()

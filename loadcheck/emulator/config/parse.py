@@ -17,7 +17,9 @@ from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
     Fault,
+    OtherProject,
     QueryLimits,
+    Region,
     TaxonomyLimits,
     UploadLimits,
 )
@@ -156,10 +158,34 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         block_bots=top.flag("block_bots", default=False),
         capacity=top.rate("capacity"),
         faults=read_faults(top, seed),
+        region=_region(top, "us"),
+        projects=_projects(top),
     )
+    if config.api_key in {project.api_key for project in config.projects}:
+        top.problem("projects", "has the API key of the first project", "expected one of its own")
     if top.problems:
         raise ConfigError(top.problems)
     return config
+
+
+def _region(table: Reader, default: Region) -> Region:
+    return cast("Region", table.choice("region", ("us", "eu"), default))
+
+
+def _projects(top: Reader) -> tuple[OtherProject, ...]:
+    found: list[OtherProject] = []
+    for table in top.subs("projects"):
+        table.only({"api_key", "secret_key", "region"})
+        found.append(
+            OtherProject(
+                api_key=table.text("api_key", secrets.token_hex(16)),
+                secret_key=table.text("secret_key", secrets.token_hex(16)),
+                region=_region(table, "us"),
+            )
+        )
+        if found[-1].api_key in {project.api_key for project in found[:-1]}:
+            table.problem("api_key", "two projects have it", "expected one of its own")
+    return tuple(found)
 
 
 def parse_faults(table: Mapping[str, Any], seed: int) -> tuple[Fault, ...]:
