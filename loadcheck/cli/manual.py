@@ -115,6 +115,6 @@ def _listed(entries: Mapping[str, str]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text that man(7) shows as it stands."""
-    escaped = text.replace("\\", r"\e").replace("-", r"\-").replace("`", "")
+    """Return text that man(7) shows as it stands; a bracket may be escaped for rich."""
+    escaped = text.replace("\\[", "[").replace("\\", r"\e").replace("-", r"\-").replace("`", "")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

@@ -13,7 +13,6 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,8 +51,8 @@ def built(folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
-    yield built(tmp_path_factory.mktemp("first"))
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return built(tmp_path_factory.mktemp("first"))
 
 
 def test_they_are_the_same_byte_by_byte_when_built_again(
@@ -172,6 +171,7 @@ def works(commands: Path, folder: Path) -> None:
     shutil.copytree(ROOT / "scenarios", folder / "scenarios")
     loadcheck = commands / "loadcheck"
     assert PROJECT["version"] in ran(loadcheck, "--version")
+    assert "--workers" in ran(loadcheck, "run", "--help")
     ran(loadcheck, *RUN, cwd=folder)
     ran(loadcheck, "report", "result.json", "-o", "page.html", cwd=folder)
     assert "load.rate" in ran(loadcheck, "explain")
