@@ -28,6 +28,7 @@ from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
+from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
@@ -53,6 +54,8 @@ from loadcheck.verify.thresholds import (
 )
 from loadcheck.verify.verdict import Finding, SentCounts
 
+_CUT_SHORT = 3
+"""Signals that end even the tear-down."""
 _NAMED = 5
 """Users of those who are missing, shown while the run goes on."""
 
@@ -134,6 +137,8 @@ class RunSession:
         self._planned = compiled.planned
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
+        self._shared = SharedSteps(compiled, None if self._sharded is None else self._sharded.share)
+        self._setting_up = anyio.CancelScope()
         self._record = record = engine.record
         self._progress = Progress(_outline(compiled), record, self._judge_so_far)
         self._verification = (
@@ -183,6 +188,49 @@ class RunSession:
         """Return whether the target takes connections; why not is noted."""
         self._writer.trouble = await refusal(self._compiled)
         return self._writer.trouble is None
+
+    async def set_up(self) -> bool:
+        """Run what is run once before the load; return whether the load may begin."""
+        try:
+            with self._setting_up:
+                self._writer.trouble = await self._shared.set_up() or None
+            if self._setting_up.cancelled_caught:
+                self._writer.trouble = "the set-up was interrupted; nothing was sent"
+        except Exception as error:  # noqa: BLE001  # the run is saved in every case
+            self.fail("setup", error)
+            return False
+        finally:
+            self._writer.hide(self._compiled.secrets)
+        return self._writer.trouble is None
+
+    @contextlib.asynccontextmanager
+    async def fresh(self) -> AsyncIterator[None]:
+        """Keep what the set-up gave from expiring, for the length of a block."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._attempt, "setup", self._shared.keep_fresh)
+            yield
+            beside.cancel_scope.cancel()
+
+    async def tear_down(self, signals: AsyncIterator[signal.Signals] | None = None) -> None:
+        """Run what is run once when all is over; the third signal cuts it short, or two now."""
+        before = self._progress.signals
+        async with anyio.create_task_group() as around:
+
+            async def heed() -> None:
+                assert signals is not None
+                async for _ in signals:
+                    self._interrupted = True
+                    self._progress.signals += 1
+                    heard = self._progress.signals
+                    if heard >= _CUT_SHORT or heard - before > 1:
+                        around.cancel_scope.cancel()
+
+            if signals is not None:
+                around.start_soon(heed)
+            await self._attempt("teardown", self._shared.tear_down)
+            around.cancel_scope.cancel()
+        self._progress.notes += self._shared.notes
+        self._writer.hide(self._compiled.secrets)
 
     async def ask_before(self) -> None:
         """Ask for the count before anything was sent."""
@@ -257,6 +305,7 @@ class RunSession:
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
+            **self._shared.told(),
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
@@ -321,6 +370,7 @@ class RunSession:
             # what is noted from now on is shown at once
             self._progress.notes += self._sharded.notes
             self._sharded.notes = self._progress.notes
+            self._sharded.tell = self._progress.tell
         await self._engine.warm()
         async with anyio.create_task_group() as beside:
             self._beside = beside
@@ -467,6 +517,7 @@ class RunSession:
                 scope.cancel()
             self._interrupted = True
             self._progress.interrupt()
+            self._setting_up.cancel()
             self._engine.stop()
 
     def _seen(self, observation: Observation) -> None:

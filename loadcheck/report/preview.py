@@ -64,6 +64,13 @@ def _role(preview: Preview, step: Mapping[str, Any]) -> str:
     if step["role"] == "per-copy":
         ingest = "; decides its outcome" if step["step"] == preview["ingest"] else ""
         return f"runs in every copy{ingest}"
+    if step["role"] == "renewal":
+        return f"shared: renews, every {words.clock(step['every_s'])}"
+    if step["role"] in {"setup", "teardown"}:
+        again = step.get("every_s")
+        often = "" if again is None else f", and every {words.clock(again)}"
+        when = "before the load" if step["role"] == "setup" else "when all is over"
+        return f"shared: runs once, {when}{often}"
     return "one query covers all copies"
 
 

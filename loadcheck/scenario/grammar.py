@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from loadcheck.data.cells import CELL_TYPES
 from loadcheck.data.users import UserIds
-from loadcheck.scenario.model import Capacity, OpenLoad, Retry, Threshold, Timeouts, Verify
+from loadcheck.scenario.model import Capacity, Once, OpenLoad, Retry, Threshold, Timeouts, Verify
 from loadcheck.scenario.shapes import (
     MAX_DURATION_S,
     MAX_RATE,
@@ -207,6 +207,38 @@ _INPUT: Shape = {
             },
         ),
     },
+}
+_LONGEST = Once(workflow="")
+_ONCE: Keys = {
+    "workflow": text("The workflowId, in the scenario's Arazzo document.", example="login"),
+    "inputs": named(
+        "Its inputs. Those of [inputs] that it declares need not be repeated.",
+        "NAME",
+        _INPUT,
+        example={"password": {"env": "PASSWORD"}},
+    ),
+    "timeout": duration("How long it may take in all.", default=_LONGEST.timeout_s),
+}
+SETUP: Keys = {
+    **_ONCE,
+    "every": duration(
+        "How often its outputs are renewed while the run goes on, before they expire; the old ones "
+        "are used until the new ones are there.",
+        example="50m",
+    ),
+    "renew": text(
+        "The workflowId that renews them, or those of them that it has; by default the same: one "
+        "that also makes a project would make another.",
+        example="refreshToken",
+    ),
+    "public": array(
+        "Outputs that are no secrets; all others are shown and saved nowhere.",
+        {"type": "string", "pattern": r"\S"},
+        example=["projectId"],
+    ),
+}
+TEARDOWN: Keys = {
+    **_ONCE,
 }
 WAIT_DRAWN: Keys = {
     "uniform": array(
@@ -689,6 +721,18 @@ _TOP: Keys = {
         "NAME",
         anything("What is drawn, such as { int = [1, 100] }, or any value."),
         example={"country": {"choice": ["DE", "FR"], "weights": [3, 1]}},
+    ),
+    "setup": table(
+        "A workflow that runs once before the load: a login, a project to be made. Its outputs are "
+        "$setup.outputs.NAME in inputs and overlays, for copies, queries, controls and reconcile. "
+        "It is part of no latency. A failure ends the run before the load.",
+        SETUP,
+        required=("workflow",),
+    ),
+    "teardown": table(
+        "A workflow that runs once when all is over, also after Ctrl-C, an abort or an error.",
+        TEARDOWN,
+        required=("workflow",),
     ),
     "overlay": _edits(
         "What to put into a step's request that the document leaves out. Those of the service's "

@@ -29,7 +29,7 @@ from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.frames import PROTOCOL, Message
+from loadcheck.pipeline.shards.frames import PROTOCOL, Message, Secret
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
 from loadcheck.verify.judge import LostShard
@@ -101,6 +101,7 @@ class ShardedEngine:
         begin_ns: Monotonic instant at which the load began; 0 before.
         lost: The shards that were lost.
         notes: What is to be said of the load.
+        tell: Called with what is to be told at once.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ShardedEngine:
         self.begin_ns = 0
         self.lost: list[LostShard] = []
         self.notes: list[str] = []
+        self.tell: Callable[[str], None] = lambda _: None
 
     # before the load
 
@@ -226,6 +228,14 @@ class ShardedEngine:
         for shard in self._shards:
             await shard.remote.send({"is": "warm"})
         await self._until(lambda: all(s.warmed or s.gone for s in self._shards), READY_S)
+
+    async def share(self, outputs: Mapping[str, Any]) -> None:
+        """Hand on what the set-up gave, before the load and whenever it has been renewed."""
+        for shard in self._shards:
+            if not shard.over:
+                said = {"is": "outputs", "outputs": Secret(outputs)}
+                self._start(shard.remote.send(said))
+        await asyncio.sleep(0)
 
     # the load
 
@@ -340,6 +350,10 @@ class ShardedEngine:
                     shard.beat = self._start(shard.remote.send(beat))
                 if not deaf:
                     self._look_after(shard, now_ns)
+            if any(shard.silent and not shard.over for shard in self._shards):
+                # rows wait for who is silent; what the others tell is shown and saved all the same
+                self.record.show()
+                self._second(len(self.record.timeline) - 1)
             before_ns = now_ns
             await asyncio.sleep(_BEAT_S)
 
@@ -355,6 +369,7 @@ class ShardedEngine:
             shard.silent = True
             at_s = (now_ns - self.begin_ns) / _S
             self.notes.append(f"{shard.name} was silent {at_s:.0f} s into the load")
+            self.tell(f"{shard.name} is silent: nothing was heard of it for {silent_s:.0f} s")
 
     def stop(self) -> None:
         """Start no further copies; those under way are followed to their end."""
@@ -389,6 +404,9 @@ class ShardedEngine:
             shard.gone = shard.gone or said
             self._lose(shard, arrived_ns)
             return True
+        if shard.silent:
+            shard.silent = False
+            self.tell(f"{shard.name} is heard again")
         try:
             self._take(shard, arrived_ns, said)
         except BrokenChangeError as error:
@@ -401,7 +419,7 @@ class ShardedEngine:
     def _take(  # noqa: C901  # a case for each message
         self, shard: _Shard, arrived_ns: int, said: dict[str, Any]
     ) -> None:
-        shard.heard_ns, shard.silent = arrived_ns, False
+        shard.heard_ns = arrived_ns
         match said["is"]:
             case "hello":
                 shard.hello = said
@@ -472,6 +490,7 @@ class ShardedEngine:
             indeterminate=shard.told.untold(due),
         )
         self.lost.append(shard.lost)
+        self.tell(f"{shard.name} is lost: {shard.gone.why}")
         self._join()
         if not self._keep_going:
             self.stop()
@@ -493,13 +512,14 @@ class ShardedEngine:
     def _conclude(self) -> None:
         told = [shard.told for shard in self._shards]
         self.record.conclude(self._empty)
+        now_ns = time.monotonic_ns()
+        errors = [shard.offset.strayed_ns(now_ns) for shard in self._shards]
         if self.record.last_ack_ns is not None:
-            self.record.last_ack_ns += max(
-                shard.offset.error_ns(self.begin_ns) for shard in self._shards
-            )
+            self.record.last_ack_ns += max(errors)
         beside = [each.beside() for each in told]
         self.monitor = reduce(add, (monitor for monitor, _ in beside))
-        self.acks = reduce(add, (acks for _, acks in beside))
+        curves = zip((acks for _, acks in beside), errors, strict=True)
+        self.acks = reduce(add, (acks.blurred(error) for acks, error in curves))
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)

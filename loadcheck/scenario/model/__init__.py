@@ -15,7 +15,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
 )
 from loadcheck.scenario.model.scenario import Scenario
-from loadcheck.scenario.model.sending import Edit, Input, Target, Tls, Workflow
+from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
@@ -38,6 +38,7 @@ __all__ = [
     "Export",
     "Input",
     "Limit",
+    "Once",
     "OpenLoad",
     "Repeat",
     "Retry",
