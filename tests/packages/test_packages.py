@@ -113,7 +113,7 @@ def interpreter(version: str) -> Path | None:
     pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
     on_path = shutil.which(f"python{version}")
     for path in [*map(Path, filter(None, [on_path])), *pyenv]:
-        works = subprocess.run([path, "-c", "import venv"], capture_output=True, check=False)
+        works = subprocess.run([str(path), "-c", "import venv"], capture_output=True, check=False)
         if works.returncode == 0:
             return path
     return None
@@ -128,7 +128,7 @@ def environment(folder: Path, version: str) -> Path:
 
 
 def index_answers(commands: Path) -> bool:
-    asked = [commands / "pip", "download", "--quiet", "--no-deps", "--dest", commands / "x", "idna"]
+    asked = [f"{commands}/pip", "download", "--quiet", "--no-deps", f"--dest={commands}/x", "idna"]
     return subprocess.run(asked, capture_output=True, check=False, timeout=120).returncode == 0
 
 
