@@ -10,20 +10,20 @@ from typing import Any, Self
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """Return the document of a run, a capacity search or a comparison.
+    """Return the document of a run, a capacity search, a comparison or a trend.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
-    from loadcheck.compare import SCHEMA  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.result import read_any  # noqa: PLC0415
-    from loadcheck.result.schema_comparison import problems  # noqa: PLC0415
+    from loadcheck.result import read_any  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.result import schema_comparison as comparison  # noqa: PLC0415
+    from loadcheck.result import schema_trend as trend  # noqa: PLC0415
 
-    return read_any(path, {SCHEMA: problems})
+    return read_any(path, {one.SCHEMA: one.problems for one in (comparison, trend)})
 
 
 def kind_of(document: Mapping[str, Any]) -> str:
-    """Return "result", "capacity" or "comparison"."""
+    """Return "result", "capacity", "comparison" or "trend"."""
     return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 

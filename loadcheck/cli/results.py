@@ -22,7 +22,7 @@ def show(
     """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
-    from loadcheck.report import capacity, comparison  # noqa: PLC0415
+    from loadcheck.report import capacity, comparison, trend  # noqa: PLC0415
 
     document = stored(result)
     color = terminal.has_color(sys.stdout)
@@ -33,6 +33,8 @@ def show(
             document, color=color, width=terminal.width(), paths=[terminal.shown_path(result)]
         )
         sys.stdout.write(text)
+    elif kind_of(document) == "trend":
+        sys.stdout.write(trend.text(document, color=color, width=terminal.width()))
     elif kind_of(document) == "comparison":
         sys.stdout.write(comparison.text(document, color=color, width=terminal.width()))
     else:
@@ -108,7 +110,12 @@ def report(
     sys.stdout.write(f"{shown_path(path)}\n")
 
 
-_NAMES = {"result": "run", "capacity": "capacity search", "comparison": "comparison"}
+_NAMES = {
+    "result": "run",
+    "capacity": "capacity search",
+    "comparison": "comparison",
+    "trend": "trend",
+}
 
 
 class Format(enum.StrEnum):

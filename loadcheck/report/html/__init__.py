@@ -31,6 +31,7 @@ from loadcheck.report.page import Page
 from loadcheck.report.pages.capacity import capacity_page
 from loadcheck.report.pages.comparison import comparison_page
 from loadcheck.report.pages.run import result_page
+from loadcheck.report.pages.trend import trend_page
 
 _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page")
 """The parts of the script, in the order in which they need each other."""
@@ -38,6 +39,7 @@ _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page"
 _PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
     "loadcheck.capacity": capacity_page,
     "loadcheck.comparison": comparison_page,
+    "loadcheck.trend": trend_page,
 }
 
 
@@ -45,7 +47,7 @@ def page(document: Mapping[str, Any]) -> bytes:
     """Return what is stored in a file as an HTML page in UTF-8.
 
     Args:
-        document: That of a run of any phase, of a capacity search or of a comparison.
+        document: That of a run of any phase, of a capacity search, a comparison or a trend.
     """
     return render(content(document))
 
