@@ -47,6 +47,7 @@ MAX_COUNT = 2**63 - 1
 MAX_ERROR = 0.5
 """Of counts that are estimates: what is off by half tells nothing."""
 MAX_EVENTS_PER_COPY = 1000
+MAX_UPLOADS = 1000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
@@ -296,6 +297,53 @@ def wait(says: str) -> Shape:
     )
 
 
+UPLOADS_DRAWN: Keys = {
+    "uniform": array(
+        "Every number between two is as likely.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_UPLOADS},
+        minItems=2,
+        maxItems=2,
+        example=[1, 9],
+    ),
+    "normal": table(
+        "A normal distribution, rounded.",
+        {
+            "mean": rate("Its mean.", title="number", example=5),
+            "sd": rate("Its standard deviation.", zero=True, title="number", example=2),
+        },
+        required=("mean", "sd"),
+    ),
+    "lognormal": table(
+        "A lognormal distribution, rounded.",
+        {
+            "median": rate("Half make fewer.", title="number", example=3),
+            "p99": rate("99 of 100 make fewer.", title="number", example=30),
+        },
+        required=("median", "p99"),
+    ),
+    "min": whole("The fewest; what is drawn below is taken for it.", 1, MAX_UPLOADS, example=1),
+    "max": whole("The most; what is drawn above is taken for it.", 1, MAX_UPLOADS, example=50),
+}
+SESSIONS: Keys = {
+    "uploads": either(
+        "How many uploads a copy makes under its user id, each with a deduplication key and a row "
+        "of data of its own.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_UPLOADS},
+        table("", UPLOADS_DRAWN),
+        title="whole number, or { uniform | normal | lognormal }",
+        example=5,
+    ),
+    "gap": wait("How long it waits between them; by default load.think_time."),
+    "returning": {
+        "description": "The share of copies whose user is that of an earlier copy. Users are "
+        "counted once, however often they come.",
+        "title": "share",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "examples": [0.3],
+    },
+}
 _ANY = OpenLoad(stages=())
 STAGE: Keys = {
     "name": text(
@@ -751,6 +799,7 @@ _TOP: Keys = {
         example={"users": {"file": "users.csv"}},
     ),
     "users": table("What users are called: $copy.userId.", USERS, required=("id",)),
+    "sessions": table("Users who upload more than once, or come back.", SESSIONS),
     "values": named(
         "Values that are drawn for each copy, or plain ones: $values.NAME.",
         "NAME",

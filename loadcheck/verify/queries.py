@@ -266,7 +266,11 @@ class QueryFactory:
         """
         run = self._workflow.run
         sister = dataclasses.replace(
-            run, id=f"{run.id}{suffix}", copies=None, users=run.id if paired else None
+            run,
+            id=f"{run.id}{suffix}",
+            copies=None,
+            users=run.id if paired else None,
+            visits=None,  # each control is a user of its own
         )
         plan = compile_plan(dataclasses.replace(self._workflow, run=sister))
         return plan, self._of(plan, sister)
