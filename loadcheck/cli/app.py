@@ -118,7 +118,10 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck list results",
         "loadcheck list --label env=staging --verdict fail --since 7d --sort p99",
     ),
-    report: ("loadcheck report results/burst.json -o page.html",),
+    report: (
+        "loadcheck report results/burst.json -o page.html",
+        "loadcheck report smoke.json burst.json soak.json -o pipeline.html",
+    ),
     compare: (
         "loadcheck compare base.json new.json",
         "loadcheck compare base-*.json --to new-*.json --tolerance 10% -o pr.md",

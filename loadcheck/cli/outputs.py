@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
@@ -27,13 +27,13 @@ def kind_of(document: Mapping[str, Any]) -> str:
     return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 
-def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
+def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
     """Write a file in one step.
 
     Args:
         data: What it holds.
         path: Where it goes.
-        of: The result it was made of, which is not written over whatever ``replace`` says.
+        of: What it was made of, which is not written over whatever ``replace`` says.
         replace: Write over another file that is there.
 
     Raises:
@@ -43,7 +43,7 @@ def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.result import ResultFile  # noqa: PLC0415
 
-    if is_same(path, of):
+    if any(is_same(path, each) for each in ([of] if isinstance(of, Path) else of)):
         message = "is the result itself, which is not written over"
         raise ResultFileError(
             Problem(file=str(path), message=message, remedy="choose another --output")

@@ -101,9 +101,14 @@ def list_results(
 
 
 def report(
-    result: Annotated[
-        Path,
-        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT...",
+            help="Results file; several are shown on one page.",
+            show_default=False,
+            autocompletion=result_files,
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -111,23 +116,31 @@ def report(
             "--output",
             "-o",
             help="Write the page to this file.",
-            show_default="next to the results file",
+            show_default="next to the results file; of several report.html next to the first",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write a stored result as one HTML page: of a run, a capacity search or a comparison.
 
-    The page is self-contained: the verdict first, then charts and tables.
+    The page is self-contained: the verdict first, then charts and tables. Of several results, such
+    as those of one pipeline, it has an overview and then the report of each.
     """
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
-    from loadcheck.report.html import page  # noqa: PLC0415
+    from loadcheck.report.html import content, render  # noqa: PLC0415
+    from loadcheck.report.pages.several import several_page  # noqa: PLC0415
 
-    with naming(result):
-        data = page(stored(result))
-    path = output or result.with_suffix(".html")
-    place(data, path, of=result, replace=force)
+    pages = []
+    for result in results:
+        with naming(result):
+            pages.append(content(stored(result)))
+    if len(pages) == 1:
+        data, path = render(pages[0]), results[0].with_suffix(".html")
+    else:
+        data, path = render(several_page(pages)), results[0].with_name("report.html")
+    path = output or path
+    place(data, path, of=results, replace=force)
     sys.stdout.write(f"{shown_path(path)}\n")
 
 
