@@ -29,7 +29,7 @@ from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.target import read_target
-from loadcheck.scenario.verification import read_overlay, read_verify
+from loadcheck.scenario.verification import read_delete, read_overlay, read_verify
 
 _NAME = re.compile(grammar.NAME)
 _LABEL_NAME, _LABEL = re.compile(grammar.LABEL_NAME), re.compile(grammar.LABEL)
@@ -129,7 +129,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     target, inputs = read_target(top, Path(file).parent), read_inputs(top, env)
     retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)
-    limits = read_limits(top)
+    limits, deletion = read_limits(top), read_delete(top)
     files, values = read_data(top, Path(file).parent), read_values(top)
     users = read_users(top)
     labels = _labels(top)
@@ -163,6 +163,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         values=values,
         user_ids=users,
         labels=labels,
+        deletion=deletion,
     )
 
 

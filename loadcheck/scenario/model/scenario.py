@@ -19,7 +19,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
 )
 from loadcheck.scenario.model.sending import Edit, Input, Target, Workflow
-from loadcheck.scenario.model.verify import Verify
+from loadcheck.scenario.model.verify import Deletion, Verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class Scenario:
         files: The data files, by name.
         user_ids: What users are called.
         labels: What the run is told apart by later.
+        deletion: How its users are deleted; None: nobody said.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -69,6 +70,7 @@ class Scenario:
     values: Mapping[str, Any] = field(default_factory=dict)
     user_ids: UserIds = field(default_factory=UserIds)
     labels: Mapping[str, str] = field(default_factory=dict)
+    deletion: Deletion | None = None
 
     @property
     def secrets(self) -> frozenset[str]:
