@@ -109,7 +109,7 @@ class ConsentError(InputError):
 
 
 class TargetError(LoadcheckError):
-    """The embedded emulator did not start or ended before the run did."""
+    """The target cannot be used: the emulator did not start, the set-up failed."""
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

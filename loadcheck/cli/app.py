@@ -24,6 +24,7 @@ from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import run
 from loadcheck.cli.schema import schema
 from loadcheck.cli.shard import shard
+from loadcheck.cli.web import PortAfterWeb
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo
 
@@ -90,6 +91,7 @@ def _loadcheck(
     """A load generator that proves its load arrived."""
 
 
+_CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
 _RUNNING: _Commands = (init, check, run, capacity, reconcile, delete)
 _READING: _Commands = (show, list_results, report, compare, export)
@@ -104,6 +106,7 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck run scenarios/burst.toml -s load.stages.1.rate=4000 -o high.json",
         "loadcheck run live.toml --live --report page.html --junit out.xml",
         "loadcheck run live.toml --live --workers auto -s load.rate=50000",
+        "loadcheck run scenarios/burst.toml --web --open",
     ),
     capacity: (
         "loadcheck capacity scenarios/capacity.toml",
@@ -123,7 +126,11 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     ),
     export: ("loadcheck export results/burst.json --format junit -o out.xml",),
     emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),
-    explain: ("loadcheck explain verify.deadline", "loadcheck explain lost"),
+    explain: (
+        "loadcheck explain verify.deadline",
+        "loadcheck explain lost",
+        "loadcheck explain --grafana > dashboard.json",
+    ),
     schema: ("loadcheck schema scenario > scenario.schema.json", "loadcheck schema result"),
 }
 
@@ -141,7 +148,7 @@ for _panel, _commands in (
     for _command in _commands:
         app.command(
             "list" if _command is list_results else None,
-            cls=ManyAfterTo if _command is compare else None,
+            cls=_CLASSES.get(_command),
             epilog=INIT_EPILOG if _command is init else _epilog(_command),
             rich_help_panel=_panel,
         )(acknowledged(_command))

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,10 @@ from loadcheck.cli.overrides import (
     placed,
     shared,
 )
+from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
+
+if TYPE_CHECKING:
+    from loadcheck.web.process import LivePage
 
 _REDRAW_S = 0.5
 
@@ -106,6 +110,10 @@ def capacity(
     workers: WorkersOption = None,
     prefixes: Prefixes = None,
     scheduler: Scheduler = None,
+    web: Web = None,
+    opened: Open = False,
+    linger: Linger = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Find the highest rate at which all thresholds hold and everything arrives.
 
@@ -148,8 +156,11 @@ def capacity(
         consent=consent,
         workers=Workers(scheduler=scheduler, environment=environment),
     )
-    view = _View(quiet=quiet)
-    with Reports(page, junit, markdown, result=file, replace=force) as reports:
+    with (
+        Reports(page, junit, markdown, result=file, replace=force) as reports,
+        live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,
+    ):
+        view = _View(served, quiet=quiet)
         searched = anyio.run(
             partial(search, loaded, options, view), backend_options={"use_uvloop": True}
         )
@@ -157,6 +168,7 @@ def capacity(
         for note in view.notes:
             tell(Problem(message=note, severity="warning"))
         document = searched.document
+        finish(served, document)
         try:
             reports.write(document)
         finally:
@@ -236,15 +248,20 @@ def _exit(interrupted: bool, inconsistent: bool, verdict: str) -> int:
 class _View:
     """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over.
 
+    Args:
+        served: The page of the search, if there is one.
+        quiet: Whether to show nothing.
+
     Attributes:
         notes: What is to be said of the metrics that probes send, each once.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
         from loadcheck.cli.streams import Screen  # noqa: PLC0415
         from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
 
         self._quiet = quiet
+        self._served = served
         self._metrics = metrics_settings(os.environ)
         self.notes: dict[str, None] = {}
         self._screen = Screen(sys.stderr)
@@ -271,9 +288,12 @@ class _View:
             finally:
                 self._screen.show("\r\x1b[K")
 
-        if self._metrics is None:
-            return show
-        sending = telemetry.beside(show, self._metrics)
+        shown: Watch = show
+        if self._served is not None:
+            shown = self._served.beside(shown, f"probe {number} at {copies(rate)}")
+        if self._metrics is None and self._served is None:
+            return shown
+        sending = shown if self._metrics is None else telemetry.beside(shown, self._metrics)
 
         async def noted(progress: Any) -> None:
             try:
@@ -285,8 +305,11 @@ class _View:
 
     def told(self, probe: Mapping[str, Any], /) -> None:
         """Show what a probe has come to."""
-        from loadcheck.report.capacity import probe_line  # noqa: PLC0415
+        from loadcheck.report.capacity import copies, probe_line, probe_row  # noqa: PLC0415
 
+        if self._served is not None:
+            row = probe_row(probe)
+            self._served.probed([row.number, copies(row.rate), row.verdict, row.reason])
         if not self._quiet:
             self._screen.show(f"{probe_line(probe)}\n")
 

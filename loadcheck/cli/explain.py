@@ -34,6 +34,13 @@ def explain(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the whole reference in Markdown.")
     ] = False,
+    grafana: Annotated[
+        bool,
+        typer.Option(
+            "--grafana",
+            help="Print a Grafana dashboard (JSON) of the metrics that runs serve or send.",
+        ),
+    ] = False,
 ) -> None:
     """Explain a key of a scenario, a threshold's metric, a check, an exit code or a term.
 
@@ -42,6 +49,11 @@ def explain(
     from loadcheck.cli import reference, terminal  # noqa: PLC0415  # keeps --help quick
     from loadcheck.errors import InputError, Problem, did_you_mean  # noqa: PLC0415
 
+    if grafana:
+        from loadcheck.report.metrics import dashboard  # noqa: PLC0415
+
+        sys.stdout.write(dashboard())
+        return
     if markdown:
         sys.stdout.write(reference.markdown())
         return

@@ -36,6 +36,7 @@ from loadcheck.cli.overrides import (
     placed,
     shared,
 )
+from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.session import Watch
@@ -68,6 +69,10 @@ def run(
     prefixes: Prefixes = None,
     scheduler: Scheduler = None,
     keep_going: KeepGoing = False,
+    web: Web = None,
+    opened: Open = False,
+    linger: Linger = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
@@ -112,10 +117,16 @@ def run(
     wanted = metrics_settings(os.environ)
     if wanted is not None:
         view = telemetry.beside(view, wanted)
-    with Reports(page, junit, markdown, result=file, replace=force) as reports:
+    with (
+        Reports(page, junit, markdown, result=file, replace=force) as reports,
+        live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,
+    ):
+        if served is not None:
+            view = served.beside(view)
         finished = anyio.run(
             partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
         )
+        finish(served, finished.document)
         try:
             reports.write(finished.document)
         finally:

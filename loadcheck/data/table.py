@@ -26,6 +26,7 @@ import numpy.typing as npt
 import orjson
 
 from loadcheck.data.cells import CELL_TYPES, CellType, misfits
+from loadcheck.documents.files import note
 
 _CHUNK_BYTES: Final = 1 << 21
 _BLOCK_BYTES: Final = 512
@@ -138,6 +139,7 @@ def open_table(path: Path, layout: Layout) -> Table:
     Raises:
         DataError: It cannot be read, or a row in it is none; says which line.
     """
+    note(path)
     try:
         known = path.stat()
     except OSError as error:

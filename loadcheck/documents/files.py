@@ -6,6 +6,9 @@ import os
 import select
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,27 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISREG, "a file"),
 )
+
+
+_NOTED: ContextVar[set[Path] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[set[Path]]:
+    """Note which files are read in a block."""
+    noted: set[Path] = set()
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
+
+
+def note(path: Path) -> None:
+    """Tell whoever notes it that a file is read."""
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.add(path)
 
 
 class UnreadableError(Exception):
@@ -56,6 +80,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     Raises:
         UnreadableError: It is missing, no file, too long, or a pipe that does not end.
     """
+    note(path)
     try:
         # a pipe without a writer would otherwise hold up the opening
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

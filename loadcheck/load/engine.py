@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from loadcheck.load.alarm import open_alarm
 from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Begin, Rules, Runner
+from loadcheck.load.runner import Begin, Clock, Rules, Runner
+from loadcheck.load.sessions import ThinkingPlan
 from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
@@ -97,21 +99,27 @@ class LoadEngine:
         spec: What to send, and when.
         plan: What it was compiled to.
         transport: Carries the requests.
+        clock: How it tells time; None: by the system.
 
     Attributes:
         record: What is measured; empty before.
         monitor: What the generator tells of itself.
     """
 
-    def __init__(self, spec: LoadSpec, plan: Plan, transport: LoadTransport) -> None:
+    def __init__(
+        self, spec: LoadSpec, plan: Plan, transport: LoadTransport, clock: Clock | None = None
+    ) -> None:
         part, load, limits, seed = spec.part, spec.load, spec.limits, spec.seed
         copies: Copies = plan
+        if load.think_time is not None:
+            copies = ThinkingPlan(plan, load.think_time.of(seed, "load.think_time"))
         self._pacer, self._ahead = spec.pacer, warmups(load)
         if part is not None:
             if self._pacer is not None:
                 self._pacer = SlicedPacer.of(self._pacer, part)
             self._ahead = [part.warmup(each) for each in self._ahead]
-            load, limits, copies = share_of(load, part), part.limits(limits), SlicedPlan(plan, part)
+            load, limits = share_of(load, part), part.limits(limits)
+            copies = SlicedPlan(copies, part)
             seed = part.seed(seed)
         self._load, self._drain_s = load, spec.drain_s
         self._transport = transport
@@ -129,7 +137,7 @@ class LoadEngine:
             together=load.copies_per_request,
             limits=by_step,
         )
-        self._runner = Runner(copies, transport, self.record, rules)
+        self._runner = Runner(copies, transport, self.record, rules, clock)
 
     @property
     def begin_ns(self) -> int:
@@ -228,7 +236,12 @@ async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator
     """
     compiled = compile_plan(spec.workflow) if plan is None else plan
     async with open_transport(spec.transport) as transport:
-        yield LoadEngine(spec, compiled, transport)
+        if spec.part is None:
+            yield LoadEngine(spec, compiled, transport)
+            return
+        with open_alarm() as alarm:
+            clock = None if alarm is None else Clock(sleep_until=alarm.sleep_until)
+            yield LoadEngine(spec, compiled, transport, clock)
 
 
 async def run_load(

@@ -8,7 +8,7 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,10 +21,11 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.slices import Copies
 from loadcheck.load.transport import Transport
+from loadcheck.load.waiting import WaitQueue
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit
-from loadcheck.workflow.exchange import Exchange, Failure, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request, Think
 from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
@@ -37,7 +38,7 @@ _PROMPT_NS = 100_000_000
 """What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
 _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
-_STEP_S = 0.1
+_STEP_NS = 100_000_000
 """How soon a long wait notices that the run is stopping."""
 FOREVER_NS = 1 << 62
 """An instant that never comes."""
@@ -83,10 +84,12 @@ class Clock:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
+        sleep_until: Waits for an instant exactly, instead of turning the loop; None: nothing does.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
     spin_ns: int = SPIN_NS
+    sleep_until: Callable[[int], Awaitable[None]] | None = None
 
 
 def _nothing() -> None:
@@ -126,7 +129,7 @@ class Runner:
         self._backoff = rules.backoff
         clock = Clock() if clock is None else clock
         self._clock = clock.now_ns
-        self._spin_ns = clock.spin_ns
+        self._spin_ns, self._sleep_until = clock.spin_ns, clock.sleep_until
         self._limiters = {
             step: StepLimiter(limit, transport.submit, clock.now_ns)
             for step, limit in rules.limits.items()
@@ -135,6 +138,9 @@ class Runner:
         self.submit = None if self._limiters else transport.submit
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
+        self._thinking: set[_Copy] = set()
+        self._waiting = WaitQueue(clock.now_ns, self._wake)
+        self._halted = False
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
         self._stopped = False
@@ -216,7 +222,7 @@ class Runner:
                 over = now >= until_ns or now >= self.lease_ns
                 if over or self._stopped or number >= most:
                     self.is_expired = now >= self.lease_ns
-                    self.stop()
+                    self._end()
                     return
                 count = 1 if together == 1 else min(together, most - number)
                 record.due += count
@@ -239,7 +245,14 @@ class Runner:
         self._raise()
 
     def stop(self) -> None:
-        """Start no further copies; those under way are followed to their end."""
+        """Start no further copies; end those that think, follow requests under way to their end."""
+        self._halted = True
+        self._end()
+        for copy in [*self._thinking]:
+            self._give_up(copy)
+
+    def _end(self) -> None:
+        """Start no further copies."""
         self._stopped = True
         self._stopping.set()
 
@@ -247,7 +260,7 @@ class Runner:
         """Remember a fault of our own and end the run; :meth:`run_open` raises it."""
         if self._error is None:
             self._error = error
-        self.stop()
+        self._end()
         self._idle.set()
 
     # the schedule
@@ -283,7 +296,7 @@ class Runner:
                     now = looked_ns = clock()
                     if now >= self.lease_ns:
                         self.is_expired = True
-                        self.stop()
+                        self._end()
                     if now - should_ns > RESOLUTION_NS:
                         begun = self._stalled(pacer, begun, planned, (should_ns, now))
                         if number <= begun:
@@ -340,8 +353,10 @@ class Runner:
         if self._clock() >= due_ns:
             await checkpoint()
         while (gap_ns := due_ns - self._clock()) > 0 and not self._stopped:
-            if gap_ns > self._spin_ns:
-                await anyio.sleep(min((gap_ns - self._spin_ns / 2) / 1e9, _STEP_S))
+            if self._sleep_until is not None:
+                await self._sleep_until(due_ns - max(0, gap_ns - _STEP_NS))
+            elif gap_ns > self._spin_ns:
+                await anyio.sleep(min((gap_ns - self._spin_ns / 2), _STEP_NS) / 1e9)
             else:
                 await checkpoint()
 
@@ -355,7 +370,7 @@ class Runner:
         for limiter in self._limiters.values():
             limiter.close()
         for copy in [copy for copy in self._copies if copy.paused]:
-            copy.give_up()
+            self._give_up(copy)
         if self._copies and self._error is None:
             self._transport.abort()
             with anyio.move_on_after(_ABORT_S):
@@ -387,14 +402,48 @@ class Runner:
         self._copies.add(copy)
         copy.advance(None)
 
-    def pause(self, copy: _Copy, seconds: float) -> None:
+    def pause(self, copy: _Copy, pause: Pause) -> None:
         """Let a copy go on after a while; end it if the run waits no longer."""
         assert self._tasks is not None
         copy.paused = True
-        if self._backoff.closed:
+        thinks = type(pause) is Think
+        if self._backoff.closed or (thinks and self._halted):
             copy.give_up()
+        elif thinks:
+            self._think(copy, pause.seconds)
+        else:
+            self._tasks.start_soon(self._resume, copy, pause.seconds)
+
+    def _think(self, copy: _Copy, seconds: float) -> None:
+        """Let a copy wait that is not in flight meanwhile."""
+        assert self._tasks is not None
+        if not self._waiting.serving:
+            self._waiting.serving = True
+            self._tasks.start_soon(self._waiting.serve)
+        self._thinking.add(copy)
+        self._record.in_flight -= 1
+        self._waiting.add(self._clock() + int(seconds * 1e9), copy)
+
+    def _wake(self, copy: _Copy) -> None:
+        """Let a copy go on that has thought, if it was not ended meanwhile."""
+        if copy not in self._thinking:
             return
-        self._tasks.start_soon(self._resume, copy, seconds)
+        if self._clock() >= self.lease_ns:  # whoever counts on this process takes it for gone
+            self._give_up(copy)
+            return
+        self._thinking.discard(copy)
+        record = self._record
+        record.in_flight += 1
+        record.max_in_flight = max(record.max_in_flight, record.in_flight)
+        copy.paused = False
+        copy.advance(None)
+
+    def _give_up(self, copy: _Copy) -> None:
+        """End a copy that waits, with what its attempts have proven."""
+        if copy in self._thinking:
+            self._thinking.discard(copy)
+            self._record.in_flight += 1  # settling takes it away again
+        copy.give_up()
 
     async def _resume(self, copy: _Copy, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -496,12 +545,12 @@ class _Copy:
                 else:
                     runner.submit(effect, self.advance)
             else:
-                runner.pause(self, effect.seconds)
+                runner.pause(self, effect)
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
             runner.fail(error)
 
     def give_up(self) -> None:
-        """End a copy that waits for its next attempt, with what its attempts have proven."""
+        """End a copy that waits, with what its attempts have proven."""
         self.paused = False
         self.flow.close()
         self.runner.ended(self)

@@ -126,12 +126,11 @@ class Histogram(Recorded):
             :meth:`add`.
     """
 
-    __slots__ = ("_above_range", "_buffer", "_counts", "_feed", "_hdr", "_max_ns", "_min_ns")
+    __slots__ = ("_above_range", "_buffer", "_counts", "_feed", "_max_ns", "_min_ns")
 
     def __init__(self, feed: Callable[[], None] | None = None) -> None:
-        self._hdr: Any = layout(SIGNIFICANT_DIGITS).histogram()
-        # as numpy's own type: in one that comes from ctypes, counting is ten times slower
-        self._counts: Counts = np.ctypeslib.as_array(self._hdr.counts).view(np.uint64)
+        # zeroed pages cost nothing until something is counted in them
+        self._counts: Counts = np.zeros(layout(SIGNIFICANT_DIGITS).size, dtype=np.uint64)
         self._buffer = array("q")
         self._feed = feed
         self._above_range = 0
@@ -257,7 +256,8 @@ class Histogram(Recorded):
     def encode(self) -> str:
         """Return the HdrHistogram V2 encoding, compressed and in base64; the unit is 1 µs."""
         self._fold()
-        hdr = self._hdr
+        hdr = layout(SIGNIFICANT_DIGITS).histogram()
+        np.ctypeslib.as_array(hdr.counts)[:] = self._counts
         hdr.total_count = int(self._counts.sum())
         hdr.min_value = max(self._min_ns, 0) // _NS_PER_US if hdr.total_count else 0
         hdr.max_value = min(-(-self._max_ns // _NS_PER_US), HIGHEST_US)
@@ -279,9 +279,8 @@ class Histogram(Recorded):
         filled = np.flatnonzero(counts)
         if filled.size:
             low, high = int(filled[0]), int(filled[-1])
-            hdr = histogram._hdr
-            histogram._min_ns = int(hdr.get_value_from_index(low)) * _NS_PER_US
-            top = hdr.get_highest_equivalent_value(hdr.get_value_from_index(high))
+            histogram._min_ns = int(source.get_value_from_index(low)) * _NS_PER_US
+            top = source.get_highest_equivalent_value(source.get_value_from_index(high))
             histogram._max_ns = int(top) * _NS_PER_US
         return histogram
 

@@ -96,9 +96,10 @@ class IntervalHistograms(Recorded):
         grid, used, packed = state
         IntervalHistograms.__init__(self, grid)
         self._used = used
-        rows = np.zeros((grid.capacity, used), dtype=np.uint32)
-        unpack(packed, rows.reshape(-1))
-        self._rows[:, :used] = rows
+        if used:
+            rows = np.zeros((grid.capacity, used), dtype=np.uint32)
+            unpack(packed, rows.reshape(-1))
+            self._rows[:, :used] = rows
 
     def __add__(self, other: IntervalHistograms) -> IntervalHistograms:
         merged = IntervalHistograms(self.grid + other.grid)

@@ -130,7 +130,11 @@ class Timeline(Recorded):
 
     def to_json(self) -> dict[str, list[Cell]]:
         """Return the columns by name."""
-        return {name: list(column) for name, column in self._columns.items()}
+        return self.since(0)
+
+    def since(self, row: int) -> dict[str, list[Cell]]:
+        """Return the columns by name, from a row on."""
+        return {name: column[row:] for name, column in self._columns.items()}
 
     def __getstate__(self) -> tuple[Any, ...]:
         columns = tuple(tuple(column) for column in self._columns.values())

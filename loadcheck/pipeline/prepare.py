@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -29,13 +30,14 @@ from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.pipeline.data import user_problems, with_data
+from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
-from loadcheck.scenario.model import OpenLoad, Scenario, Target
+from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
-from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
@@ -124,13 +126,23 @@ def hide_passwords(scenario: Scenario) -> Scenario:
     """
     workflow = scenario.workflow
     names = password_inputs(workflow.document, workflow.id)
+    once: dict[str, Any] = {}
+    for key, part in (("setup", scenario.setup), ("teardown", scenario.teardown)):
+        if part is not None:
+            own = password_inputs(workflow.document, part.workflow)
+            once[key] = replace(part, inputs=_without_passwords(part.inputs, own))
+            names |= own
+    return replace(scenario, inputs=_without_passwords(scenario.inputs, names), **once)
+
+
+def _without_passwords(inputs: Mapping[str, Input], names: Collection[str]) -> dict[str, Input]:
     hidden = {
         name: replace(given, secret=True, hidden=given.hidden | {given.value})
-        for name, given in scenario.inputs.items()
+        for name, given in inputs.items()
         if name in names and isinstance(given.value, str) and not given.value.startswith("$")
     }
     keep(value for given in hidden.values() for value in given.hidden)
-    return replace(scenario, inputs={**scenario.inputs, **hidden}) if hidden else scenario
+    return {**inputs, **hidden}
 
 
 def compile_scenario(
@@ -152,52 +164,28 @@ def compile_scenario(
     verify = scenario.verify
     problems = _emulator_problems(scenario) + tls_problems(scenario)
     scenario, run = with_data(scenario, run, seed, problems)
+
+    base = _settings(scenario, run, address, consent=consent)
+    run, once = compile_once(scenario, replace(base, once=offered(scenario)))
     criteria = {}
     condition = marks.acknowledged(scenario)
-    needing = [
-        key
-        for key, used in (
-            ("verify.acknowledged", condition is not None),
-            ("verify.split", scenario.verify.localizes),
-            ("load.events_per_copy", scenario.load.events_per_copy > 1),
-            ("load.copies_per_request", scenario.load.copies_per_request > 1),
-        )
-        if used
-    ]
-    if verify.ingest is None:
-        remedy = "name the step that it is about in verify.ingest"
-        problems += [scenario.problem(key, "has no step", remedy) for key in needing]
-    elif condition is not None:
+    if verify.ingest is not None and condition is not None:
         criteria[verify.ingest] = [condition]
+    problems += _ingest_problems(scenario)
     problems += _rows_problems(scenario, seed)
-    if scenario.load.events_per_copy > 1 and verify.repeat is None:
-        remedy = "tell in [verify.repeat] how a copy sends further events"
-        message = "the workflow's profile knows only one event a copy"
-        problems.append(scenario.problem("load.events_per_copy", message, remedy))
     observer = queries = factory = None
     shares = scenario.load.copies_per_request > 1
-    if shares and verify.batch is None:
-        remedy = "tell in [verify.batch] where the events stand in a request"
-        message = "the workflow's profile knows only one copy a request"
-        problems.append(scenario.problem("load.copies_per_request", message, remedy))
-    settings = Settings(
-        document=scenario.workflow.document,
-        name=scenario.workflow.name,
+    settings = replace(
+        base,
         workflow_id=scenario.workflow.id,
-        sources=scenario.workflow.sources,
-        servers={**scenario.target.servers, **address.servers},
-        strict=scenario.workflow.strict,
         inputs={name: given.value for name, given in scenario.inputs.items()},
         overlay=marks.overlay(scenario, verify.ingest or ""),
         run=run,
         criteria=criteria,
         query=verify.query,
-        secrets=scenario.secrets,
         ingest=verify.ingest,
         together=verify.batch if shares and verify.ingest else None,
-        fetch=partial(fetch, consent=consent),
         cookies=scenario.target.cookies,
-        folder=Path(scenario.file).parent,
     )
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
@@ -217,6 +205,7 @@ def compile_scenario(
             queries = factory.queries(plan)
     problems += _misplaced_limits(scenario, plan)
     problems += _needless_leave(scenario, plan)
+    problems += _needless_thought(scenario, plan)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -267,6 +256,73 @@ def compile_scenario(
         asking=query_transport(scenario, plan, consent=consent),
         thresholds=limits,
         pacer=pacer,
+        setup=_once(scenario, plan, scenario.setup, (once.setup, once.renewal), consent=consent),
+        teardown=_once(scenario, plan, scenario.teardown, (once.teardown,), consent=consent),
+    )
+
+
+def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) -> Settings:
+    """Return what all workflows of a scenario are compiled from."""
+    return Settings(
+        document=scenario.workflow.document,
+        name=scenario.workflow.name,
+        sources=scenario.workflow.sources,
+        servers={**scenario.target.servers, **address.servers},
+        strict=scenario.workflow.strict,
+        run=run,
+        secrets=scenario.secrets,
+        fetch=partial(fetch, consent=consent),
+        cookies=True,
+        folder=Path(scenario.file).parent,
+    )
+
+
+def _ingest_problems(scenario: Scenario) -> list[Problem]:
+    """Return what is asked of the ingest step, or its events, and cannot be done."""
+    verify, load = scenario.verify, scenario.load
+    needing = (
+        ("verify.acknowledged", verify.acknowledged is not None),
+        ("verify.split", verify.localizes),
+        ("load.events_per_copy", load.events_per_copy > 1),
+        ("load.copies_per_request", load.copies_per_request > 1),
+    )
+    remedy = "name the step that it is about in verify.ingest"
+    problems = [
+        scenario.problem(key, "has no step", remedy)
+        for key, used in needing
+        if used and verify.ingest is None
+    ]
+    if load.events_per_copy > 1 and verify.repeat is None:
+        remedy = "tell in [verify.repeat] how a copy sends further events"
+        message = "the workflow's profile knows only one event a copy"
+        problems.append(scenario.problem("load.events_per_copy", message, remedy))
+    if load.copies_per_request > 1 and verify.batch is None:
+        remedy = "tell in [verify.batch] where the events stand in a request"
+        message = "the workflow's profile knows only one copy a request"
+        problems.append(scenario.problem("load.copies_per_request", message, remedy))
+    return problems
+
+
+def _once(
+    scenario: Scenario,
+    plan: Plan,
+    wanted: Once | None,
+    own: Sequence[Plan | None],
+    *,
+    consent: bool,
+) -> SharedPlan | None:
+    """Return a workflow that is run once, as it is to be run, with the one that renews it."""
+    first = own[0] if own else None
+    if wanted is None or first is None:
+        return None
+    transport = query_transport(scenario, first, consent=consent)
+    steps_s = _shorter(first, scenario.timeouts.request_s)
+    return SharedPlan(
+        wanted=wanted,
+        plan=first,
+        transport=replace(transport, timeouts=scenario.timeouts, steps_s=steps_s),
+        used=used_outputs(scenario, plan, first),
+        renewal=_once(scenario, plan, wanted, own[1:], consent=consent),
     )
 
 
@@ -327,6 +383,15 @@ def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
     message = "no request carries a key by which the service could tell duplicates"
     remedy = "put $copy.insertId into the request, or leave stale out"
     return [scenario.problem("retry.stale", message, remedy)]
+
+
+def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
+    """Report that copies are to wait between steps, and have but one."""
+    steps = [step.step_id for step in plan.steps if step.role is Role.COPY]
+    if scenario.load.think_time is None or len(steps) > 1:
+        return []
+    message = f"has no effect: copies have one step, {', '.join(steps) or 'none'}"
+    return [scenario.problem("load.think_time", message, "leave it out")]
 
 
 def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:

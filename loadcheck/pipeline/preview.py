@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadcheck.data.spread import Spread
 from loadcheck.load.pacer import max_requests, warmups
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
@@ -19,13 +20,18 @@ from loadcheck.pipeline.target import UNSTARTED, Address
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import queries as marks
-from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import SEQUENCES, partitions
+from loadcheck.workflow.runtime.plan import StepPlan
 from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
-    {"emulator", "live", "wire", "httpx", "per-copy", "observer", "open", "closed", "baseline"}
+    {
+        *("emulator", "live", "wire", "httpx", "open", "closed", "baseline"),
+        *("per-copy", "observer", "setup", "renewal", "teardown"),
+        *("fixed", "uniform", "normal", "lognormal"),
+    }
 )
 """Words of ours that a preview is read by."""
 
@@ -48,7 +54,14 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     address = UNSTARTED if scenario.target.kind == "emulator" else Address()
     run = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
     compiled = compile_scenario(scenario, run, address, seed=seed, consent=consent)
-    reached = destinations(scenario, compiled.plan.steps, metrics=True)
+    with compiled.run.shared.assumed():
+        return _preview(scenario, compiled, address, consent=consent)
+
+
+def _preview(
+    scenario: Scenario, compiled: CompiledScenario, address: Address, *, consent: bool
+) -> dict[str, Any]:
+    reached = destinations(scenario, compiled.steps, metrics=True)
     hidden = redactor(compiled.secrets)
     plan, verify = compiled.plan, scenario.verify
     copies = compiled.planned
@@ -61,13 +74,9 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
         "connection": _connection(scenario),
         "workflow": plan.workflow_id,
         "steps": [
-            {
-                "step": step.step_id,
-                "role": step.role.value,
-                "request": f"{step.method} {step.origin}{step.path}",
-                "depends_on": sorted(step.uses),
-            }
-            for step in plan.steps
+            *_once("setup", compiled.setup),
+            *(_step(step, step.role.value) for step in plan.steps),
+            *_once("teardown", compiled.teardown),
         ],
         "overlay": [
             {"step": edit.step, "at": edit.at, "value": hidden.document(edit.value)}
@@ -81,6 +90,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
             "copies": copies,
             "users": copies,
             "events": copies and copies * scenario.load.events_per_copy,
+            "think_time": _wait(scenario.load.think_time),
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
         },
@@ -103,6 +113,25 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     }
     clean: dict[str, Any] = hidden.document(shown, _OWN | set(_keys(shown)))
     return clean
+
+
+def _step(step: StepPlan, role: str) -> dict[str, Any]:
+    return {
+        "step": step.step_id,
+        "role": role,
+        "request": f"{step.method} {step.origin}{step.path}",
+        "depends_on": sorted(step.uses),
+    }
+
+
+def _once(role: str, part: SharedPlan | None) -> list[dict[str, Any]]:
+    """Return the steps that are run once for all copies, and how often again."""
+    if part is None:
+        return []
+    again = None if part.renewal else part.wanted.every_s
+    first = [_step(step, role) | {"every_s": again} for step in part.plan.steps]
+    steps = () if part.renewal is None else part.renewal.plan.steps
+    return [*first, *(_step(step, "renewal") | {"every_s": part.wanted.every_s} for step in steps)]
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -171,6 +200,16 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
             }
             for stage in load.stages
         ],
+    }
+
+
+def _wait(spread: Spread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    return {
+        "kind": spread.kind,
+        "mean_s": round(spread.mean, 3),
+        "p99_s": round(spread.quantile(0.99), 3),
     }
 
 

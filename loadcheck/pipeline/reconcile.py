@@ -5,33 +5,37 @@ Puts a later answer into a stored result: findings, thresholds and the verdict.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlunsplit
 
+import anyio
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
-from loadcheck.errors import InputError, Problem, ResultFileError, SaveError
+from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.destinations import destinations, require_consent
+from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
-from loadcheck.secrets import SHORTEST, credentials, keep, redactor, too_short
+from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -373,6 +377,12 @@ async def _again(
         remedy = "loadcheck show tells what was counted; loadcheck delete how far the deletion is"
         raise InputError(_problem(path, "deletion", message, remedy))
     compiled = restored(path, document, options)
+    if (document["run"].get("teardown") or {}).get("success"):
+        workflow = document["run"]["teardown"]["workflow"]
+        sys.stderr.write(
+            f"warning: the run ended with its tear-down ({workflow}): what that took away cannot be"
+            " counted any more\n"
+        )
     scenario = compiled.scenario
     ledger, unsaved = ledger_of(document)
     sent = SentCounts(
@@ -385,7 +395,10 @@ async def _again(
     )
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
-    async with httpx_transport(compiled.asking) as transport:
+    async with (
+        _set_up(compiled),
+        httpx_transport(compiled.asking) as transport,
+    ):
         assert compiled.verification is not None
         verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
@@ -400,10 +413,10 @@ async def _again(
                 for entry in before.get("observations", ())
             ),
         )
+        compared = None
+        if options.export:
+            compared = await _export(path, compiled, ledger, document)
     verified = verification.conclude(sent, due)
-    compared = None
-    if options.export:
-        compared = await _export(path, compiled, ledger, document)
     settled = rejudge(
         document,
         LaterAnswer(sent=sent, verified=verified, compared=compared),
@@ -428,6 +441,29 @@ async def _again(
         consistent=settled.consistent,
         verdict=settled.verdict,
     )
+
+
+@contextlib.asynccontextmanager
+async def _set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
+    """Run what is run once, around a block: what it gave to the run may have expired since.
+
+    Raises:
+        TargetError: The set-up failed; nobody was asked.
+    """
+    shared = SharedSteps(compiled)
+    try:
+        why = await shared.set_up()
+        if why:
+            raise TargetError(f"{why}; nobody was asked")
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(shared.keep_fresh)
+            yield
+            beside.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await shared.tear_down()
+        for note in shared.notes:
+            sys.stderr.write(cover(f"warning: {note}\n"))
 
 
 def _controls(stored: Mapping[str, Any]) -> ControlResult | None:
@@ -517,11 +553,12 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
 def _require_consent(compiled: CompiledScenario, options: ReconcileOptions, what: str) -> None:
     scenario, observer = compiled.scenario, compiled.observer
     assert observer is not None
+    steps = sum((part.plan.steps for part in compiled.once), (observer,))
     # one that was sent to the embedded emulator is asked of a server by now
     live = dataclasses.replace(scenario, target=dataclasses.replace(scenario.target, kind="live"))
     found = [
         dataclasses.replace(each, what=what, load=False) if each.load else each
-        for each in destinations(live, [observer], metrics=False)
+        for each in destinations(live, steps, metrics=False)
     ]
     require_consent(scenario, found, consent=options.consent, copies=None)
 

@@ -131,21 +131,28 @@ async def execute(
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
             async with session.attended(watch, context.signals):
                 # 4. see that the target takes connections
-                if await session.reaches_target():
-                    # 5. ask for the count before the run
-                    await session.ask_before()
-                    # 6. send every copy when it is due, and await those in flight; ask meanwhile
-                    await session.send()
-                    # 7. ask until the count has settled, or the deadline has passed
-                    await session.settle()
+                # and run what is run once for all copies
+                if await session.reaches_target() and await session.set_up():
+                    async with session.fresh():
+                        # 5. ask for the count before the run
+                        await session.ask_before()
+                        # 6. send every copy when it is due, and await those in flight; ask
+                        # meanwhile
+                        await session.send()
+                        # 7. ask until the count has settled, or the deadline has passed
+                        await session.settle()
     except Exception as error:
         if session is None or not session.begun:
             sink.close()
             raise
         session.fail("transport", error)
     except BaseException:
+        if session is not None:
+            with anyio.CancelScope(shield=True):
+                await session.tear_down()
         sink.close()
         raise
+    await session.tear_down(context.signals)
     if context.emulator is not None and not context.emulator.alive:
         writer.trouble = "the embedded emulator ended before the run did"
     # 8. put the counts against the ledger, and the figures against the thresholds
@@ -178,7 +185,7 @@ def prepare(
     """
     identity = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
-    found = destinations(scenario, compiled.plan.steps, metrics=True)
+    found = destinations(scenario, compiled.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
     if workers is not None and workers.wanted(scenario):
         workers.check(scenario)

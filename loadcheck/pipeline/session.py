@@ -28,6 +28,7 @@ from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
+from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
@@ -52,6 +53,11 @@ from loadcheck.verify.thresholds import (
     ThresholdAbort,
 )
 from loadcheck.verify.verdict import Finding, SentCounts
+
+_CUT_SHORT = 3
+"""Signals that end even the tear-down."""
+_NAMED = 5
+"""Users of those who are missing, shown while the run goes on."""
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
@@ -131,6 +137,8 @@ class RunSession:
         self._planned = compiled.planned
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
+        self._shared = SharedSteps(compiled, None if self._sharded is None else self._sharded.share)
+        self._setting_up = anyio.CancelScope()
         self._record = record = engine.record
         self._progress = Progress(_outline(compiled), record, self._judge_so_far)
         self._verification = (
@@ -139,6 +147,10 @@ class RunSession:
             else Verification(compiled.verification, channel, self._seen)
         )
         spans = [stage.span for stage in record.stages]
+        self._progress.document = writer.document
+        self._progress.asked = self._asked
+        if self._sharded is not None:
+            self._progress.workers = self._sharded.told
         self._abort = abort(compiled.thresholds, spans)
         self._aborted: Aborted | None = None
         self._interrupted = False
@@ -176,6 +188,49 @@ class RunSession:
         """Return whether the target takes connections; why not is noted."""
         self._writer.trouble = await refusal(self._compiled)
         return self._writer.trouble is None
+
+    async def set_up(self) -> bool:
+        """Run what is run once before the load; return whether the load may begin."""
+        try:
+            with self._setting_up:
+                self._writer.trouble = await self._shared.set_up() or None
+            if self._setting_up.cancelled_caught:
+                self._writer.trouble = "the set-up was interrupted; nothing was sent"
+        except Exception as error:  # noqa: BLE001  # the run is saved in every case
+            self.fail("setup", error)
+            return False
+        finally:
+            self._writer.hide(self._compiled.secrets)
+        return self._writer.trouble is None
+
+    @contextlib.asynccontextmanager
+    async def fresh(self) -> AsyncIterator[None]:
+        """Keep what the set-up gave from expiring, for the length of a block."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._attempt, "setup", self._shared.keep_fresh)
+            yield
+            beside.cancel_scope.cancel()
+
+    async def tear_down(self, signals: AsyncIterator[signal.Signals] | None = None) -> None:
+        """Run what is run once when all is over; the third signal cuts it short, or two now."""
+        before = self._progress.signals
+        async with anyio.create_task_group() as around:
+
+            async def heed() -> None:
+                assert signals is not None
+                async for _ in signals:
+                    self._interrupted = True
+                    self._progress.signals += 1
+                    heard = self._progress.signals
+                    if heard >= _CUT_SHORT or heard - before > 1:
+                        around.cancel_scope.cancel()
+
+            if signals is not None:
+                around.start_soon(heed)
+            await self._attempt("teardown", self._shared.tear_down)
+            around.cancel_scope.cancel()
+        self._progress.notes += self._shared.notes
+        self._writer.hide(self._compiled.secrets)
 
     async def ask_before(self) -> None:
         """Ask for the count before anything was sent."""
@@ -250,6 +305,7 @@ class RunSession:
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
+            **self._shared.told(),
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
@@ -416,12 +472,41 @@ class RunSession:
         figures = self._figures_so_far()
         return [threshold.judge(figures) for threshold in self._compiled.thresholds]
 
+    def _asked(self, first: int) -> dict[str, Any]:
+        """Return what asking has come to so far, for those who show it."""
+        verification, begin_ns = self._verification, self._engine.begin_ns
+        if verification is None or not begin_ns:
+            return {}
+        seen = verification.observer.observations[first:]
+        located = verification.localized
+        return {
+            "observations": [
+                document.observed(each, begin_ns)
+                # how acknowledgements came, workers tell in the end
+                | {
+                    "acknowledged": None
+                    if self._sharded
+                    else verification.acks.before(each.asked_ns)
+                }
+                for each in seen
+            ],
+            "controls": verification.controlled.to_json(),
+            "lost": None
+            if located is None
+            else {
+                "at_least": located.lost_at_least,
+                "duplicated": located.duplicated_at_least,
+                "names": [verification.name(number) for number in located.lost[:_NAMED]],
+            },
+        }
+
     def _abort_if_broken(self) -> None:
         if not self._abort.watches or self._aborted is not None or self._record.load_ns:
             return
         self._aborted = self._abort.look(self._figures_so_far(), self._progress.elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
+            self._writer.document["run"]["aborted"] = self._aborted.to_json()
             self._engine.stop()
 
     async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
@@ -431,6 +516,7 @@ class RunSession:
                 scope.cancel()
             self._interrupted = True
             self._progress.interrupt()
+            self._setting_up.cancel()
             self._engine.stop()
 
     def _seen(self, observation: Observation) -> None:

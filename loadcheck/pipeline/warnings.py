@@ -12,10 +12,12 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.judge import is_paused, pauses_told
 from loadcheck.verify.naming import UserNames
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.runtime.plan import Plan
+from loadcheck.workflow.runtime.plan import Plan, Role
 
 _LATE_MS = 10.0
 """A 99th percentile of the dispatch lag from which on a reader is warned."""
+_LONG = 0.99
+"""The share of waits that are meant by "up to"."""
 _MOST_UNSENT = 3
 """So many reasons why requests could not be made are told."""
 
@@ -26,6 +28,7 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
         *(str(problem) for problem in compiled.plan.warnings),
         *_routes(compiled.scenario.target, compiled.ingest.origin),
         *_shared_users(compiled),
+        *_cut_short(compiled),
     ]
 
 
@@ -85,6 +88,21 @@ def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
     if compiled.isolation == "baseline":
         told += "; counted without a filter for the run, they hide each other"
     yield told + "; {run} or {uuid} in [users] id makes them the run's own"
+
+
+def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
+    """Say that copies take longer than they have when the last has started."""
+    scenario = compiled.scenario
+    think, drain_s = scenario.load.think_time, scenario.timeouts.drain_s
+    steps = sum(step.role is Role.COPY for step in compiled.plan.steps)
+    if think is None:
+        return
+    length_s = (steps - 1) * think.quantile(_LONG)
+    if length_s > drain_s:
+        yield (
+            f"copies think for up to {length_s:.0f} s, and those under way when the last has "
+            f"started have {drain_s:g} s: the rest of their steps is not sent; raise timeouts.drain"
+        )
 
 
 def _routes(target: Target, origin: Origin) -> list[str]:

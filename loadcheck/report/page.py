@@ -189,6 +189,29 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heat:
+    """How many samples fell where, over time: cells that are darker the more there are.
+
+    Attributes:
+        x: Edges along the x axis, ascending: one more than there are columns.
+        y: Edges along the y axis, ascending: one more than there are rows.
+        cells: Samples, column by column.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    cells: Sequence[Sequence[int]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the script reads it: of each column the first row and those from there."""
+        columns = []
+        for column in self.cells:
+            filled = [place for place, number in enumerate(column) if number]
+            columns.append([filled[0], *column[filled[0] : filled[-1] + 1]] if filled else [])
+        return {"x": _short(self.x), "y": _short(self.y), "cells": columns}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """A chart and its data as a table.
 
@@ -202,6 +225,7 @@ class Chart:
         group: Charts of one group share the extent and the cursor along x.
         height: In CSS pixels.
         table: Its data, for those who cannot see it.
+        heat: Drawn beneath the series.
     """
 
     name: str
@@ -214,6 +238,7 @@ class Chart:
     marks: Sequence[Mark] = ()
     group: str = ""
     height: int = 280
+    heat: Heat | None = None
     kind: str = field(default="chart", init=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -244,6 +269,7 @@ class Chart:
             "marks": [mark.to_json() for mark in self.marks],
             "group": self.group,
             "height": self.height,
+            "heat": None if self.heat is None else self.heat.to_json(),
         }
 
 

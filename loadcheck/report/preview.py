@@ -33,6 +33,7 @@ def text(preview: Preview) -> str:
         ),
         ("target", _target(preview)),
         ("sends", _sends(preview["load"])),
+        *_thinks(preview["load"]),
         ("size", _size(preview["sizes"])),
         ("connects", _connects(preview)),
         *(
@@ -63,6 +64,13 @@ def _role(preview: Preview, step: Mapping[str, Any]) -> str:
     if step["role"] == "per-copy":
         ingest = "; decides its outcome" if step["step"] == preview["ingest"] else ""
         return f"runs in every copy{ingest}"
+    if step["role"] == "renewal":
+        return f"shared: renews, every {words.clock(step['every_s'])}"
+    if step["role"] in {"setup", "teardown"}:
+        again = step.get("every_s")
+        often = "" if again is None else f", and every {words.clock(again)}"
+        when = "before the load" if step["role"] == "setup" else "when all is over"
+        return f"shared: runs once, {when}{often}"
     return "one query covers all copies"
 
 
@@ -96,6 +104,19 @@ def _sends(load: Mapping[str, Any]) -> str:
         f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']}"
         f" arrivals, at most {load['max_in_flight']:,} in flight"
     )
+
+
+def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
+    wait = load["think_time"]
+    return [] if wait is None else [("thinks", f"{_wait(wait)} between steps")]
+
+
+def _wait(wait: Mapping[str, Any]) -> str:
+    """Say how long somebody waits."""
+    mean, most = words.clock(wait["mean_s"]), words.clock(wait["p99_s"])
+    if wait["kind"] == "fixed":
+        return mean
+    return f"{mean} in the mean, {most} at the 99th percentile ({wait['kind']})"
 
 
 def _size(sizes: Mapping[str, Any]) -> str:

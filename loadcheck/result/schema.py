@@ -419,6 +419,23 @@ def json_schema() -> dict[str, Any]:
                         "scenario_file?": text("As the user named it."),
                         "profile?": maybe(text("The one of its profiles; null for none.")),
                         "workers?": _workers(),
+                        "setup?": open_object(
+                            "The workflow that ran once before the load.",
+                            {
+                                "workflow": text("Its workflowId."),
+                                "outputs": list_of("Names of its outputs.", text("A name.")),
+                                "runs": count("How often it succeeded: again before expiry."),
+                                "failed": count("How often it failed."),
+                            },
+                        ),
+                        "teardown?": open_object(
+                            "The workflow that ran once when all was over.",
+                            {
+                                "workflow": text("Its workflowId."),
+                                "success": maybe(flag("Null if it has not run.")),
+                                "error": maybe(text("Why it failed, or was cut short.")),
+                            },
+                        ),
                     },
                 ),
                 "copies": open_object(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +50,10 @@ class ResultWriter:
         """Enter sections that hold words of the service, in which a secret might stand."""
         clean = self._redactor.document(sections, document.own_words())
         self.document |= document.brief(clean)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Keep further secrets out of what is entered from now on."""
+        self._redactor |= secrets
 
     async def save(self, phase: str, *, durable: bool) -> None:
         """Save in a thread, so that the disk does not hold up the load.

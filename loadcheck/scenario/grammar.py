@@ -13,6 +13,7 @@ from loadcheck.data.users import UserIds
 from loadcheck.scenario.model import (
     Capacity,
     Deletion,
+    Once,
     OpenLoad,
     Retry,
     Threshold,
@@ -218,6 +219,78 @@ _INPUT: Shape = {
         ),
     },
 }
+_LONGEST = Once(workflow="")
+_ONCE: Keys = {
+    "workflow": text("The workflowId, in the scenario's Arazzo document.", example="login"),
+    "inputs": named(
+        "Its inputs. Those of [inputs] that it declares need not be repeated.",
+        "NAME",
+        _INPUT,
+        example={"password": {"env": "PASSWORD"}},
+    ),
+    "timeout": duration("How long it may take in all.", default=_LONGEST.timeout_s),
+}
+SETUP: Keys = {
+    **_ONCE,
+    "every": duration(
+        "How often its outputs are renewed while the run goes on, before they expire; the old ones "
+        "are used until the new ones are there.",
+        example="50m",
+    ),
+    "renew": text(
+        "The workflowId that renews them, or those of them that it has; by default the same: one "
+        "that also makes a project would make another.",
+        example="refreshToken",
+    ),
+    "public": array(
+        "Outputs that are no secrets; all others are shown and saved nowhere.",
+        {"type": "string", "pattern": r"\S"},
+        example=["projectId"],
+    ),
+}
+TEARDOWN: Keys = {
+    **_ONCE,
+}
+WAIT_DRAWN: Keys = {
+    "uniform": array(
+        "Every length between two is as likely.",
+        duration("The least, and the most.", zero=True),
+        minItems=2,
+        maxItems=2,
+        example=["1s", "3s"],
+    ),
+    "normal": table(
+        "A normal distribution; nothing below 0, or min.",
+        {
+            "mean": duration("Its mean.", example="2s"),
+            "sd": duration("Its standard deviation.", zero=True, example="500ms"),
+        },
+        required=("mean", "sd"),
+    ),
+    "lognormal": table(
+        "A lognormal distribution: as people are, mostly quick and now and then slow.",
+        {
+            "median": duration("Half are shorter.", example="2s"),
+            "p99": duration("99 of 100 are shorter.", example="20s"),
+        },
+        required=("median", "p99"),
+    ),
+    "min": duration("The shortest; what is drawn below is taken for it.", zero=True, example="0s"),
+    "max": duration("The longest; what is drawn above is taken for it.", example="1m"),
+}
+
+
+def wait(says: str) -> Shape:
+    """Return a duration that is fixed, or drawn for each copy."""
+    return either(
+        says,
+        duration(""),
+        table("", WAIT_DRAWN),
+        title="duration, or { uniform | normal | lognormal }",
+        example={"lognormal": {"median": "2s", "p99": "20s"}},
+    )
+
+
 _ANY = OpenLoad(stages=())
 STAGE: Keys = {
     "name": text(
@@ -275,6 +348,10 @@ LOAD: Keys = {
         1,
         MAX_COPIES_PER_REQUEST,
         default=_ANY.copies_per_request,
+    ),
+    "think_time": wait(
+        "How long a copy waits between its steps, like a person who reads. It is part of no "
+        "latency; a copy that thinks holds no connection and does not count as in flight."
     ),
     "preconnect": whole(
         "Connections that are open before the first copy is due; by default as many as the load "
@@ -695,6 +772,18 @@ _TOP: Keys = {
         "NAME",
         anything("What is drawn, such as { int = [1, 100] }, or any value."),
         example={"country": {"choice": ["DE", "FR"], "weights": [3, 1]}},
+    ),
+    "setup": table(
+        "A workflow that runs once before the load: a login, a project to be made. Its outputs are "
+        "$setup.outputs.NAME in inputs and overlays, for copies, queries, controls and reconcile. "
+        "It is part of no latency. A failure ends the run before the load.",
+        SETUP,
+        required=("workflow",),
+    ),
+    "teardown": table(
+        "A workflow that runs once when all is over, also after Ctrl-C, an abort or an error.",
+        TEARDOWN,
+        required=("workflow",),
     ),
     "overlay": _edits(
         "What to put into a step's request that the document leaves out. Those of the service's "

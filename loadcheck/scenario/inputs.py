@@ -15,8 +15,8 @@ from loadcheck.documents.toml import nearest_file
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
-from loadcheck.scenario.model import Input
-from loadcheck.scenario.reader import Report, Table, json, text
+from loadcheck.scenario.model import Input, Once
+from loadcheck.scenario.reader import Report, Table, given, json, text
 from loadcheck.secrets import SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -91,6 +91,26 @@ def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
     if table is None:
         return {}
     return {name: _input(node, environment, top.report) for name, node in table.entries.items()}
+
+
+def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | None:
+    """Read ``[setup]`` or ``[teardown]``; None where there is none, or it was reported."""
+    table = top.table(name, grammar.SETUP if name == "setup" else grammar.TEARDOWN)
+    if table is None:
+        return None
+    table.require("workflow", 'expected the workflowId of a workflow: workflow = "login"')
+    nodes = table.array("public", "names of outputs") or () if name == "setup" else ()
+    public = frozenset(word for node in nodes if (word := text(node, top.report)) is not None)
+    every_s = table.duration("every") if name == "setup" else None
+    inputs, workflow = read_inputs(table, environment), table.text("workflow")
+    told = given(timeout_s=table.duration("timeout"), every_s=every_s)
+    if "renew" in table:
+        told |= given(renew=table.text("renew"))
+        if "every" not in table:
+            table.report.add(table["renew"], "is never run", 'say how often: every = "50m"')
+    return (
+        None if workflow is None else Once(workflow=workflow, inputs=inputs, public=public, **told)
+    )
 
 
 def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:

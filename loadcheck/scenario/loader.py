@@ -14,7 +14,7 @@ from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_users, read_values
-from loadcheck.scenario.inputs import read_inputs
+from loadcheck.scenario.inputs import read_inputs, read_once
 from loadcheck.scenario.layers import read_layers
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.loads import (
@@ -132,6 +132,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     limits, deletion = read_limits(top), read_delete(top)
     files, values = read_data(top, Path(file).parent), read_values(top)
     users = read_users(top)
+    setup, teardown = read_once(top, "setup", env), read_once(top, "teardown", env)
     labels = _labels(top)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed")
@@ -162,6 +163,8 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         files=files,
         values=values,
         user_ids=users,
+        setup=setup,
+        teardown=teardown,
         labels=labels,
         deletion=deletion,
     )

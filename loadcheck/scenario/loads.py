@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from loadcheck.data.spread import Spread
 from loadcheck.documents.document import Node
 from loadcheck.documents.durations import parse_duration
 from loadcheck.scenario import grammar
@@ -30,6 +31,7 @@ from loadcheck.scenario.model import (
     Timeouts,
 )
 from loadcheck.scenario.reader import Table, found, given, text
+from loadcheck.scenario.sessions import read_wait
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(grammar.STAGE_NAME)
@@ -167,10 +169,20 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]
     return {
         "events_per_copy": table.whole("events_per_copy"),
         "copies_per_request": together,
+        "think_time": _think_time(table),
         "preconnect": table.whole("preconnect"),
         "workers": _workers(table),
         "prefixes": _prefixes(table),
     }
+
+
+def _think_time(table: Table) -> Spread | None:
+    """Read how long copies wait between their steps."""
+    shared = table.get("copies_per_request")
+    if "think_time" in table and shared is not None and shared.value != 1:
+        remedy = "copies that share a request have one step: leave one of them out"
+        table.report.contradiction(table["think_time"], shared, remedy)
+    return read_wait(table, "think_time")
 
 
 def _workers(table: Table) -> int | None:

@@ -6,6 +6,7 @@ import enum
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -21,6 +22,10 @@ _CPU_S = 0.9
 
 def _nothing() -> Sequence[Judged]:
     return ()
+
+
+def _none(_first: int = 0) -> Mapping[str, Any]:
+    return {}
 
 
 class Phase(enum.Enum):
@@ -73,6 +78,10 @@ class Progress:
         signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
         aborted: Whether a threshold has stopped the load.
+        document: The results document as far as it is known; without what every second changes.
+        asked: Returns what asking has come to as the results file holds it: ``observations`` from
+            the one of a number on, ``controls``, and who is ``lost``; nothing if nobody is asked.
+        workers: Returns what the results file says of the workers; nothing if there are none.
     """
 
     outline: Outline
@@ -84,6 +93,9 @@ class Progress:
     signals: int = field(init=False, default=0)
     notes: list[str] = field(init=False, default_factory=list)
     aborted: bool = field(init=False, default=False)
+    document: Mapping[str, Any] = field(init=False, default_factory=dict)
+    asked: Callable[[int], Mapping[str, Any]] = field(init=False, default=_none)
+    workers: Callable[[], Mapping[str, Any]] = field(init=False, default=_none)
     _cpu: tuple[float, float, float | None] = field(init=False, default=(0.0, 0.0, None))
     _signalled: anyio.Event = field(init=False, default_factory=anyio.Event)
 

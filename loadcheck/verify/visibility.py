@@ -116,6 +116,21 @@ class AckCurve(Recorded):
         self._times, *columns = (array("q", column) for column in state)
         self._columns = tuple(columns)
 
+    def blurred(self, error_ns: int) -> AckCurve:
+        """Return what holds if the clock by which it was noted may have been off by so much."""
+        times, low, *high = self._ordered()
+        merged = AckCurve()
+        if times.size:
+            wide = np.unique(np.concatenate((times - error_ns, times + error_ns)))
+            passed = np.searchsorted(times + error_ns, wide, side="right")
+            ahead = np.minimum(np.searchsorted(times - error_ns, wide), times.size - 1)
+            columns = (
+                np.where(passed, low[np.maximum(passed - 1, 0)], 0),
+                *(h[ahead] for h in high),
+            )
+            merged.__setstate__(tuple(column.tobytes() for column in (wide, *columns)))
+        return merged
+
     def __add__(self, other: AckCurve) -> AckCurve:
         both = [
             [np.frombuffer(column, dtype=np.int64) for column in part.__getstate__()]

@@ -92,6 +92,12 @@ class Pause(NamedTuple):
     seconds: float
 
 
+class Think(Pause):
+    """The copy waits between its steps as its user would: nothing is wrong or repeated."""
+
+    __slots__ = ()
+
+
 class Failure(enum.Enum):
     """Why there is no answer to judge."""
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from loadcheck.documents.files import note
 from loadcheck.errors import Problem, WorkflowError
 from loadcheck.workflow.expressions.values import Dynamic, FileContent, Frame, Slot
 
@@ -67,6 +68,7 @@ def _file(value: Mapping[str, Any], folder: Path, key: str) -> Dynamic:
             raise _refused(
                 key, f'"{name}" is larger than {MAX_BYTES:,} bytes', "take a smaller one"
             )
+        note(path)
         data = path.read_bytes()
     except OSError as error:
         raise _refused(key, f'"{name}" cannot be read: {error.strerror}', "") from None

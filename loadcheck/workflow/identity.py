@@ -21,17 +21,93 @@ answer proves that no group was left out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck import secrets
 from loadcheck.data.users import UserIds, uuid_number
 from loadcheck.data.variety import Variety
+from loadcheck.documents.document import MISSING
+
+
+class SharedOutputs:
+    """What the workflow of ``[setup]`` gave to all copies and queries: ``$setup.outputs.NAME``.
+
+    The values are replaced as a whole, so that nobody ever reads old ones beside new ones.
+
+    Args:
+        workflow: The workflow; "" if there is none.
+        names: Its outputs.
+        public: Those that are no secrets.
+
+    Attributes:
+        values: The outputs; empty before it has run.
+        hidden: Every text among them that may be shown nowhere, also those that were replaced.
+    """
+
+    def __init__(
+        self, workflow: str = "", names: Collection[str] = (), public: Collection[str] = ()
+    ) -> None:
+        self.workflow = workflow
+        self.names = tuple(names)
+        self._public = frozenset(public)
+        self.values: Mapping[str, Any] = {}
+        self.hidden: frozenset[str] = frozenset()
+
+    def reader(self, name: str) -> Callable[[Any], Any]:
+        """Return what gives an output, in whichever frame."""
+        return lambda _: self.values.get(name, MISSING)
+
+    def take(self, values: Mapping[str, Any], beside: Iterable[Any] = ()) -> None:
+        """Take new values over.
+
+        Args:
+            values: The outputs by name.
+            beside: Further values that are secret: what single steps gave to each other.
+        """
+        self.hide(values, beside)
+        self.values = dict(values)
+
+    def hide(self, values: Mapping[str, Any], beside: Iterable[Any] = ()) -> None:
+        """Let values be shown nowhere, those of public outputs aside."""
+        shown = {word for name in self._public for word in texts_in(values.get(name))}
+        secret = [values[name] for name in values if name not in self._public]
+        self.hidden |= {word for value in (*secret, *beside) for word in texts_in(value)} - shown
+        secrets.keep(self.hidden)
+
+    @contextlib.contextmanager
+    def assumed(self) -> Iterator[None]:
+        """Let every output be its own name for the length of a block: to show a request."""
+        before = self.values
+        self.values = {name: f"$setup.outputs.{name}" for name in self.names}
+        try:
+            yield
+        finally:
+            self.values = before
+
+
+_LONG_NUMBER: Final = 10**7
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts in a JSON value that can be kept out of others, long numbers among them."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_in(each)
+    elif isinstance(value, str) and len(value.strip()) >= secrets.SHORTEST:
+        yield value
+    elif isinstance(value, int) and abs(value) >= _LONG_NUMBER:
+        yield str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +123,7 @@ class Run:
         users: Id of the run whose users ``$copy.userId`` gives; None: its own.
         variety: Data files and drawn values.
         user_ids: What users are called.
+        shared: What ``[setup]`` gave.
     """
 
     id: str
@@ -57,6 +134,7 @@ class Run:
     users: str | None = None
     variety: Variety = field(default_factory=Variety)
     user_ids: UserIds = field(default_factory=UserIds)
+    shared: SharedOutputs = field(default_factory=SharedOutputs, compare=False)
 
     def user_id(self, number: int) -> str:
         """Return the id of the user of copy ``number``, as ``$copy.userId`` gives it."""

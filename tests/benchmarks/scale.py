@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=4000)
     parser.add_argument("--seconds", type=int, default=8)
     given = parser.parse_args()
-    for shards in (2, 20, 100):
+    for shards in (1, 2, 4, 20, 100):
         replay(shards, 1000, 6)
     for workers in map(int, given.workers.split(",")):
         run(workers, given.rate, given.seconds)

@@ -137,6 +137,7 @@ def run(
     closed: dict[str, Any] | None = None,
     beside: Callable[[Runner], Any] | None = None,
     together: int = 1,
+    clock: Clock | None = None,
 ) -> Ran:
     async def main() -> Ran:
         async with trio.open_nursery() as nursery:
@@ -145,8 +146,9 @@ def run(
             on = ("5xx", "429", "connection")
             retry = Retry(attempts=attempts, backoff_s=1, max_backoff_s=1, on=on)
             rules = Rules(backoff=Backoff(retry, seed=1), together=together)
-            clock = Clock(now_ns=now_ns, spin_ns=0)
-            runner = Runner(plan, transport, record, rules, clock)
+            runner = Runner(
+                plan, transport, record, rules, clock or Clock(now_ns=now_ns, spin_ns=0)
+            )
             began = trio.current_time()
             if beside is not None:
                 nursery.start_soon(beside, runner)
@@ -542,3 +544,21 @@ def test_a_pause_over_the_end_skips_the_rest() -> None:
     ran = run(OneStep(), at_once, rate=100, duration_s=3, beside=pausing(1.0025, 60))
     assert (ran.record.due, ran.record.started) == (300, 101)
     assert len(ran.record.paused) == 199
+
+
+def test_who_can_wait_exactly_never_turns_the_loop_meanwhile() -> None:
+    waits = 0
+
+    async def sleep_until(instant_ns: int) -> None:
+        nonlocal waits
+        waits += 1
+        # a nanosecond is less than what a float of seconds tells apart
+        await trio.sleep_until((instant_ns - 1) / 1e9)
+        await trio.lowlevel.checkpoint()
+
+    # in this time, which passes only while all sleep, turning the loop would never end
+    clock = Clock(now_ns=now_ns, spin_ns=1 << 62, sleep_until=sleep_until)
+    ran = run(OneStep(), at_once, rate=10, duration_s=3, clock=clock)
+    assert (ran.record.started, ran.record.acknowledged) == (30, 30)
+    assert ran.record.dispatch_lag.max_ns == 0
+    assert waits <= 2 * 30 + 1

@@ -335,18 +335,23 @@ def test_of_many_reasons_the_most_frequent_are_named() -> None:
     assert steps[0].main_reasons() == dict(steps[0].reasons)
 
 
-@given(st.lists(st.lists(st.integers(0, 20 * S), max_size=8), min_size=1, max_size=3))
+@given(
+    shards=st.lists(st.lists(st.integers(0, 20 * S), max_size=8), min_size=1, max_size=3),
+    error_ns=st.integers(0, S // 3),
+    off=st.sampled_from([-1, 0, 1]),
+)
 def test_acknowledgements_of_several_generators_are_bounded_by_their_curves(
-    shards: list[list[int]],
+    shards: list[list[int]], error_ns: int, off: int
 ) -> None:
     curves = []
     for index, instants in enumerate(shards):
         curve = AckCurve()
-        curve.begin(1000 * (index + 1))
+        # its clock is off by as much as it may be, and not as those of the others
+        curve.begin(1000 * (index + 1) - off * (-1) ** index * error_ns)
         # looked at every second and a bit
         for look in range(0, 22 * S, S + index * 12345):
             curve.add(1000 * (index + 1) + look, sum(instant <= look for instant in instants))
-        curves.append(curve)
+        curves.append(curve.blurred(error_ns))
     merged = pickle.loads(pickle.dumps(added(curves)))
     times, at_least, at_most, possible, _ = merged.points()
     assert np.array_equal(possible, at_most)

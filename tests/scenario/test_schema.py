@@ -231,4 +231,5 @@ def test_every_table_of_the_grammar_is_in_it() -> None:
     assert set(SCHEMA["properties"]) == set(grammar.TOP)
     assert set(grammar.TABLES) == {
         "workflow", "target", "load", "retry", "timeouts", "users", "verify", "capacity",
+        "setup", "teardown",
     }  # fmt: skip

@@ -108,6 +108,24 @@ EMULATED = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1
           "the whole request has less time")]),
         (TOP + "preconnect = -1", [("6: load.preconnect: found -1; expected a whole number "
          "from 0 to 1,000,000")]),
+        (TOP + 'think_time = "0s"',
+         [('6: load.think_time: found the string "0s"; expected a duration ("2s"), or a table '
+          'such as { uniform = ["1s", "3s"] }')]),
+        (TOP + "think_time = {}",
+         [("6: load.think_time: draws from no distribution, or from several; expected one of "
+          "{ uniform = [least, most] }, { normal = { mean, sd } } and { lognormal = { median, "
+          "p99 } }")]),
+        (TOP + 'think_time = { lognormal = { median = "2s", p99 = "1s" } }',
+         [("6: load.think_time.lognormal.median: contradicts load.think_time.lognormal.p99 "
+          "(line 6); half are below the median, and 99 of 100 below p99")]),
+        (TOP + "think_time = { normal = { mean = 2, sd = 1 }, max = 0 }",
+         ["6: load.think_time.max: found 0; expected min below max"]),
+        (TOP + 'think_time = { uniform = ["3s", "1s"] }',
+         [("6: load.think_time.uniform: the least is not below the most; expected "
+          "[least, most]")]),
+        (TOP + 'copies_per_request = 2\nthink_time = "1s"',
+         [("7: load.think_time: contradicts load.copies_per_request (line 6); copies that share "
+          "a request have one step: leave one of them out")]),
         (TOP + "workers = 0", [("6: load.workers: found 0; expected a whole number from 1 to "
          "1,000")]),
         (TOP + 'workers = "many"', [('6: load.workers: found the string "many"; expected a whole '

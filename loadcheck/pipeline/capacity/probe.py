@@ -69,6 +69,7 @@ class ProbeTemplate:
             stages=stages,
             events_per_copy=given.events_per_copy,
             copies_per_request=given.copies_per_request,
+            think_time=given.think_time,
             workers=given.workers,
             prefixes=given.prefixes,
         )

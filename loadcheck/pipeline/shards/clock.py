@@ -49,6 +49,12 @@ class Offset:
         when, _, half = self._best
         return half + abs(now_ns - when) * self._DRIFT_PPM // 1_000_000
 
+    def strayed_ns(self, now_ns: int) -> int:
+        """Return how far an instant that was agreed on when it settled may be off by now."""
+        assert self._best is not None
+        assert self._first is not None
+        return self._first[2] + abs(self._best[1] - self._first[1]) + self.error_ns(now_ns)
+
     def theirs(self, ours_ns: int) -> int:
         """Return what their clock reads when ours reads so."""
         assert self._best is not None

@@ -29,7 +29,7 @@ from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.frames import PROTOCOL, Message
+from loadcheck.pipeline.shards.frames import PROTOCOL, Message, Secret
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
 from loadcheck.verify.judge import LostShard
@@ -226,6 +226,14 @@ class ShardedEngine:
         for shard in self._shards:
             await shard.remote.send({"is": "warm"})
         await self._until(lambda: all(s.warmed or s.gone for s in self._shards), READY_S)
+
+    async def share(self, outputs: Mapping[str, Any]) -> None:
+        """Hand on what the set-up gave, before the load and whenever it has been renewed."""
+        for shard in self._shards:
+            if not shard.over:
+                said = {"is": "outputs", "outputs": Secret(outputs)}
+                self._start(shard.remote.send(said))
+        await asyncio.sleep(0)
 
     # the load
 
@@ -493,13 +501,14 @@ class ShardedEngine:
     def _conclude(self) -> None:
         told = [shard.told for shard in self._shards]
         self.record.conclude(self._empty)
+        now_ns = time.monotonic_ns()
+        errors = [shard.offset.strayed_ns(now_ns) for shard in self._shards]
         if self.record.last_ack_ns is not None:
-            self.record.last_ack_ns += max(
-                shard.offset.error_ns(self.begin_ns) for shard in self._shards
-            )
+            self.record.last_ack_ns += max(errors)
         beside = [each.beside() for each in told]
         self.monitor = reduce(add, (monitor for monitor, _ in beside))
-        self.acks = reduce(add, (acks for _, acks in beside))
+        curves = zip((acks for _, acks in beside), errors, strict=True)
+        self.acks = reduce(add, (acks.blurred(error) for acks, error in curves))
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)

@@ -1,8 +1,8 @@
 """Messages between a run and its shards: a length of four bytes, and MessagePack.
 
 They go over any pair of byte streams: pipes, ``ssh``, ``kubectl exec -i``. Down go ``spec``,
-``warm``, ``ping``, ``begin`` and ``stop``; up come ``hello``, ``ready``, ``warmed``, ``pong``,
-``armed``, ``snap``, ``done`` and ``failed``.
+``warm``, ``outputs``, ``ping``, ``begin`` and ``stop``; up come ``hello``, ``ready``, ``warmed``,
+``pong``, ``armed``, ``snap``, ``done`` and ``failed``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from loadcheck.measure.changes import BrokenChangeError, decode, encode
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised with every change of what messages mean."""
 MOST_BYTES: Final = 1 << 28
 """Of one message. What is longer is none: something else writes into the stream."""
@@ -27,7 +27,7 @@ class FrameError(ValueError):
     """What came is no message of ours."""
 
 
-class Secret(dict[str, str]):
+class Secret(dict[str, Any]):
     """Values by name, of which nothing is shown by accident."""
 
     def __repr__(self) -> str:

@@ -210,7 +210,7 @@ class MergedRecord(Record):
         if not shards:
             return
         self.steps = tuple(
-            own + moving(step)
+            own + moving(step) if own.attempts else moving(step)
             for own, step in zip(self._own.steps, _total(_held(shards, "steps")), strict=True)
         )
         self.queries = self._own.queries

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +28,11 @@ from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import change, digest, still
+from loadcheck.pipeline.shards.bundle import Bundle
 from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
+from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.visibility import AckCurve
 
 SPARE_FILES: Final = 64
@@ -124,14 +126,18 @@ class _Shard:
         """Do as the run says, and tell it what went wrong."""
         self._post("hello", **hello())
         try:
-            spec = ShardSpec.of(await self._inbox.get())
+            message = await self._inbox.get()
+            spec = ShardSpec.of(message)
             keep([*spec.run.target.values(), *(spec.environment or {}).values()])
-            compiled = spec.compiled()
-            connections = compiled.load.transport.max_connections
-            raise_open_file_limit(connections + SPARE_FILES)
-            async with open_engine(compiled.load, compiled.plan) as engine:
+            async with contextlib.AsyncExitStack() as opened:
+                with Bundle(**message["files"]).unpacked(spec) as found:
+                    compiled = found.compiled()
+                    connections = compiled.load.transport.max_connections
+                    raise_open_file_limit(connections + SPARE_FILES)
+                    open_ = open_engine(compiled.load, compiled.plan)
+                    engine = await opened.enter_async_context(open_)
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
-                await self._obey(_Load(engine, spec.part, compiled.plan.unsent))
+                await self._obey(_Load(engine, spec.part, compiled))
         except InputError as error:
             problems = [
                 {
@@ -167,6 +173,8 @@ class _Shard:
                     case "ping":
                         now_ns = time.monotonic_ns()
                         self._post("pong", sent_ns=message["sent_ns"], read_ns=now_ns)
+                    case "outputs":
+                        load.shared.take(message["outputs"])
                     case "warm":
                         await load.engine.warm()
                         self._post("warmed")
@@ -217,15 +225,17 @@ class _Load:
 
     Attributes:
         engine: What sends it.
+        shared: What the set-up gives to its copies.
         has_begun: Whether it is too late to cancel.
         is_stopped: Whether the run has said that it is to end.
     """
 
-    def __init__(self, engine: LoadEngine, part: Slice, unsent: Counter[str]) -> None:
+    def __init__(self, engine: LoadEngine, part: Slice, compiled: CompiledScenario) -> None:
         self.engine = engine
         self.has_begun = self.is_stopped = False
         self._part = part
-        self._unsent = unsent
+        self._unsent = compiled.plan.unsent
+        self.shared = compiled.run.shared
         self._acks = AckCurve()
 
     def still(self) -> Any:
@@ -279,6 +289,7 @@ def hello() -> dict[str, Any]:
         "nice": os.nice(0),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "ports": _ports(),
+        "files": _files(),
     }
 
 
@@ -297,4 +308,13 @@ def _ports() -> int | None:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         low, high = map(int, text.split())
         return high - low + 1
+    return None
+
+
+def _files() -> int | None:
+    """Return how many more files this machine lets all its processes open together."""
+    with contextlib.suppress(OSError, ValueError):
+        text = Path("/proc/sys/fs/file-nr").read_text(encoding="ascii")
+        opened, unused, most = map(int, text.split())
+        return most - opened + unused
     return None

@@ -184,9 +184,10 @@ def agreed(load: LoadSpec) -> str:
 
 def fingerprint(compiled: CompiledScenario) -> str:
     """Return a hash of what copy 0 sends first, without what is secret: it tells plans apart."""
-    flow = compiled.plan.copy(0, 0, Backoff(Retry(attempts=1), 0))
-    request = next(flow, None)
-    flow.close()
+    with compiled.run.shared.assumed():
+        flow = compiled.plan.copy(0, 0, Backoff(Retry(attempts=1), 0))
+        request = next(flow, None)
+        flow.close()
     if not isinstance(request, Request):
         return ""
     load = agreed(compiled.load).encode()

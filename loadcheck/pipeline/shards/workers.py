@@ -6,13 +6,15 @@ import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.slices import Slice
+from loadcheck.pipeline.shards.bundle import Bundle, bundle
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.dask import DaskEngine
+from loadcheck.pipeline.shards.frames import Message
 from loadcheck.pipeline.shards.remote import Engine, Local
 from loadcheck.pipeline.shards.spec import (
     ShardSpec,
@@ -112,7 +114,7 @@ async def open_workers(
     sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
     try:
         refuse_too_few(scenario, number)
-        specs = [spec.message() for spec in _specs(compiled, engine, address, number, workers)]
+        specs = _specs(compiled, engine, address, number, workers)
         await sharded.open(specs, fingerprint(compiled))
         yield sharded
     finally:
@@ -121,19 +123,23 @@ async def open_workers(
 
 def _specs(
     compiled: CompiledScenario, engine: Engine, address: Address, number: int, workers: Workers
-) -> list[ShardSpec]:
+) -> list[Message]:
     """Return what each worker is told.
 
     Raises:
-        InputError: Secrets would travel where others can read them.
+        InputError: Secrets would travel where others can read them, or a file cannot be read.
     """
     known = variables(compiled.scenario, workers.environment)
     if compiled.run.target and not engine.private:
         message = "the credentials of the embedded emulator would travel in the clear"
         remedy = 'take a scheduler on tls://, or target.kind = "live"'
         raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    if compiled.setup is not None and not engine.private:
+        message = "what the set-up gives would travel in the clear"
+        remedy = "take a scheduler on tls://, or leave [setup] out"
+        raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
     together = compiled.load.load.copies_per_request
-    return [
+    specs = [
         ShardSpec(
             document=compiled.scenario.document,
             file=str(Path(compiled.scenario.file).absolute()),
@@ -148,3 +154,7 @@ def _specs(
         )
         for index in range(number)
     ]
+    files = Bundle()
+    if engine.foreign:
+        files = bundle(replace(specs[0], environment=known), private=engine.private)
+    return [{**spec.message(), "files": files.message()} for spec in specs]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -49,33 +50,82 @@ def page(document: Mapping[str, Any]) -> bytes:
     return render(_PAGES.get(kind, result_page)(document))
 
 
-def render(content: Page) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Live:
+    """What is otherwise in the page of a run that goes on.
+
+    Attributes:
+        token: Who has it may ask for news, and stop the run.
+        whole: Whether it is a whole page, for viewers without a script, too.
+    """
+
+    token: str = ""
+    whole: bool = False
+
+
+def render(content: Page, *, token: str = "", number: int = 0) -> bytes:
     """Return a page as HTML in UTF-8.
 
     Whatever a file says is escaped by the template. The content security policy allows the page's
-    own style and script, by their hashes, and nothing else: no fetch, frame, form or image.
+    own style and script, by their hashes, and nothing else: no fetch, frame, form or image. With a
+    token the page is one that goes on: it may ask for news where it comes from, and for a stop.
+
+    Args:
+        content: The page.
+        token: Of a page that goes on; "" for one that is complete.
+        number: Of the state that it shows.
     """
-    style, script = _part("page.css"), _script()
+    style, script = _part("page.css"), _script(live=bool(token))
+    own = "'self'" if token else "'none'"
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; base-uri 'none'; form-action {own}"
     )
+    if token:
+        policy += f"; connect-src {own}"
     text: str = _template().render(
         page=content,
         policy=policy,
         # neither needs escaping: they are ours, and end no element
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        data=_data(content),
+        data=_data(content, number=number, live=bool(token)),
         version=__version__,
+        live=_Live(token=token, whole=True) if token else None,
     )
     return text.encode()
 
 
-def _data(content: Page) -> Markup:
+def update(content: Page, *, number: int) -> bytes:
+    """Return what has changed in a page that goes on: its content again, and its charts, as JSON.
+
+    Args:
+        content: The page.
+        number: Of the state that it shows.
+    """
+    made = _template().make_module({"page": content, "live": _Live(), **_NO_FRAME})
+    return orjson.dumps(
+        {
+            "number": number,
+            "html": str(made.content()),
+            "verdict": content.verdict,
+            "title": f"{content.badge} {content.title} – loadcheck",
+            "began_at": content.began_at,
+            "charts": [chart.to_json() for chart in content.charts()],
+        }
+    )
+
+
+_NO_FRAME = {"policy": "", "style": "", "script": "", "data": "", "version": ""}
+
+
+def _data(content: Page, *, number: int, live: bool) -> Markup:
     """Return the charts' data as JSON that cannot end the element it stands in."""
     charts = [chart.to_json() for chart in content.charts()]
-    data = orjson.dumps({"began_at": content.began_at, "charts": charts}).decode()
+    told: dict[str, Any] = {"began_at": content.began_at, "charts": charts}
+    if live:
+        told["number"] = number
+    data = orjson.dumps(told).decode()
     for character in "<>&\u2028\u2029":
         data = data.replace(character, f"\\u{ord(character):04x}")
     return Markup(data)  # noqa: S704
@@ -91,9 +141,10 @@ def _part(name: str) -> str:
 
 
 @cache
-def _script() -> str:
+def _script(*, live: bool) -> str:
     """Return the script: its parts, which see each other and nothing else sees."""
-    parts = "\n".join(_part(f"script/{name}.js") for name in _SCRIPT)
+    names = (*_SCRIPT, "live") if live else _SCRIPT
+    parts = "\n".join(_part(f"script/{name}.js") for name in names)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 

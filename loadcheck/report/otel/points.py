@@ -7,7 +7,6 @@ conventions ask for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -18,29 +17,19 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from loadcheck import __version__
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout
-from loadcheck.report.otel.snapshot import Distribution, Series, Snapshot
-
-_DESCRIPTIONS = {
-    "loadcheck.copies": ("Copies of the workflow that have ended, by outcome.", "{copy}"),
-    "loadcheck.copies.due": ("Copies that have fallen due.", "{copy}"),
-    "loadcheck.copies.started": ("Copies that were started.", "{copy}"),
-    "loadcheck.copies.in_flight": ("Copies under way.", "{copy}"),
-    "loadcheck.retries": ("Attempts beyond the first of a step.", "{request}"),
-    "loadcheck.requests": ("Requests by step and answer.", "{request}"),
-    "loadcheck.users.counted": ("Users of this run that the service counts.", "{user}"),
-    "loadcheck.response_time": ("From when a copy was due until its success.", "s"),
-    "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
-    "loadcheck.lateness": ("From when a copy was due until it was sent: our own fault.", "s"),
-}
-_BOUNDS_S = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+from loadcheck.measure.histogram import Counts
+from loadcheck.report.metrics import BOUNDS_S, DESCRIPTIONS
+from loadcheck.report.otel.snapshot import (
+    Distribution,
+    Series,
+    Snapshot,
+    bucketed,
+    middles_s,
 )
+
 _FINEST_SCALE = 6
 _MAX_BUCKETS = 160
 _NS = 1e-9
-_US = 1e-6
 
 _Numbers = npt.NDArray[np.int64]
 _Values = npt.NDArray[np.float64]
@@ -150,7 +139,7 @@ def _buckets(
     """Return the counts above zero, the seconds they stand for, and the extremes."""
     counts: Counts = times.counts if before is None else times.counts - before.counts
     places = np.flatnonzero(counts)
-    seconds = _middles()[places]
+    seconds = middles_s()[places]
     if before is not None and places.size:
         # what the extremes of an interval were is known to the width of a bucket
         least, most = float(seconds[0]), float(seconds[-1])
@@ -160,12 +149,10 @@ def _buckets(
 
 
 def _explicit(counts: _Numbers, seconds: _Values, common: dict[str, Any]) -> Any:
-    inside = np.zeros(len(_BOUNDS_S) + 1, dtype=np.int64)
-    np.add.at(inside, np.searchsorted(_BOUNDS_S, seconds, side="left"), counts)
     return export.HistogramDataPoint(
         count=int(counts.sum()),
-        bucket_counts=inside.tolist(),
-        explicit_bounds=_BOUNDS_S,
+        bucket_counts=bucketed(counts, seconds),
+        explicit_bounds=BOUNDS_S,
         **common,
     )
 
@@ -194,14 +181,6 @@ def _exponential(counts: _Numbers, seconds: _Values, common: dict[str, Any]) -> 
     )
 
 
-@cache
-def _middles() -> _Values:
-    """Return the seconds in the middle of each of a histogram's buckets."""
-    buckets = layout(SIGNIFICANT_DIGITS)
-    middles: _Values = (buckets.lowest_us + buckets.highest_us) / 2 * _US
-    return middles
-
-
 def _by_name(
     values: Mapping[Series, Any],
 ) -> Iterable[tuple[str, list[tuple[Any, Any]]]]:
@@ -223,5 +202,5 @@ def _number(
 
 
 def _metric(name: str, data: Any) -> export.Metric:
-    description, unit = _DESCRIPTIONS[name]
+    description, unit = DESCRIPTIONS[name]
     return export.Metric(name=name, description=description, unit=unit, data=data)

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import Counts
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout
 from loadcheck.measure.record import Record
+from loadcheck.report.metrics import BOUNDS_S
+
+Numbers = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 
 Labels = tuple[tuple[str, str | int], ...]
 """A data point's attributes, in an order that makes them comparable."""
 
 Series = tuple[str, Labels]
 """The name of a metric, and the attributes of one of its data points."""
+
+
+_US = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,35 @@ class Snapshot:
     totals: Mapping[Series, int]
     levels: Mapping[Series, int]
     times: Mapping[Series, Distribution]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for another process: names, attributes and numbers; times in buckets."""
+        times = []
+        for (name, labels), taken in self.times.items():
+            places = np.flatnonzero(taken.counts)
+            counts, seconds = taken.counts[places].astype(np.int64), middles_s()[places]
+            total_s = float(counts @ seconds)
+            times.append([name, dict(labels), bucketed(counts, seconds), total_s])
+        return {
+            kind: [[name, dict(labels), number] for (name, labels), number in values.items()]
+            for kind, values in (("totals", self.totals), ("levels", self.levels))
+        } | {"times": times}
+
+
+def bucketed(counts: Numbers, seconds: Values) -> list[int]:
+    """Return how many samples are in each bucket, and beyond the last of :data:`BOUNDS_S`."""
+    inside = np.zeros(len(BOUNDS_S) + 1, dtype=np.int64)
+    np.add.at(inside, np.searchsorted(BOUNDS_S, seconds, side="left"), counts)
+    found: list[int] = inside.tolist()
+    return found
+
+
+@cache
+def middles_s() -> Values:
+    """Return the seconds in the middle of each of a histogram's buckets."""
+    buckets = layout(SIGNIFICANT_DIGITS)
+    middles: Values = (buckets.lowest_us + buckets.highest_us) / 2 * _US
+    return middles
 
 
 def snapshot(record: Record, time_ns: int) -> Snapshot:

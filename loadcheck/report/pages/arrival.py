@@ -20,12 +20,12 @@ _T = TypeVar("_T")
 Document = Mapping[str, Any]
 
 
-def charts(document: Document) -> list[Chart]:
+def charts(document: Document, at_most: int = _MAX_POINTS) -> list[Chart]:
     """Return the two curves and the lag between them; none if nothing was counted."""
     seen, timeline = document.get("consistency"), document.get("timeline")
     if not seen or not timeline or not timeline["second"] or not seen["observations"]:
         return []
-    seconds = Seconds(document, _MAX_POINTS)
+    seconds = Seconds(document, at_most)
     answers = [
         (_instant(answer), answer["uniques"] - (seen.get("baseline") or 0))
         for answer in seen["observations"]

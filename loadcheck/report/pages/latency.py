@@ -198,9 +198,9 @@ class Curves:
     note: str
 
 
-def chart(document: Document) -> Chart | None:
+def chart(document: Document, at_most: int = _MAX_POINTS) -> Chart | None:
     """Return the chart; None if no copy succeeded."""
-    drawn = curves(document, _MAX_POINTS)
+    drawn = curves(document, at_most)
     if not any(drawn.columns["longest"]):
         return None
     listed = _intervals(document, _MAX_ROWS) or _seconds(document, _MAX_ROWS)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.report import words
+from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, latency, timeline
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
@@ -263,26 +263,29 @@ def _loss(counted: Counted) -> list[Tile]:
 def _verdict(view: RunView) -> Section:
     blocks: list[Block] = [Checks(checks=view.findings)] if view.findings else []
     if view.thresholds:
-        blocks.append(
-            Table(
-                columns=["threshold", "measured", "verdict"],
-                rows=[
-                    [
-                        each.name,
-                        each.text.removeprefix("measured "),
-                        Cell(
-                            text=_HELD[each.verdict],
-                            role=each.verdict,
-                            strong=each.verdict != "pass",
-                        ),
-                    ]
-                    for each in view.thresholds
-                ],
-            )
-        )
+        blocks.append(thresholds_table(view.document["thresholds"]))
     if not blocks:
         blocks.append(Text(text="The run ended before anything was judged."))
     return Section(name="verdict", title="Verdict", blocks=blocks)
+
+
+def thresholds_table(thresholds: Sequence[Mapping[str, Any]]) -> Table:
+    """Return how thresholds stand, as a results file holds them."""
+    return Table(
+        columns=["threshold", "measured", "verdict"],
+        rows=[
+            [
+                each["expression"],
+                headline.measured(each).removeprefix("measured "),
+                Cell(
+                    text=_HELD[each["verdict"]],
+                    role=each["verdict"],
+                    strong=each["verdict"] != "pass",
+                ),
+            ]
+            for each in thresholds
+        ],
+    )
 
 
 def _charts(name: str, title: str, charts: Sequence[Chart]) -> Section | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from loadcheck.report import words
 from loadcheck.report.page import Axis, Chart, Mark, Number, Series, Shape, Table, Unit
-from loadcheck.report.pages import latency
+from loadcheck.report.pages import heat, latency
 from loadcheck.report.pages.latency import GROUP, TIME
 from loadcheck.report.pages.time_axis import Seconds, stage_marks
 
@@ -17,16 +17,17 @@ _MAX_ROWS = 60
 Document = Mapping[str, Any]
 
 
-def charts(document: Document) -> list[Chart]:
+def charts(document: Document, at_most: int = _MAX_POINTS) -> list[Chart]:
     """Return the charts over the seconds of the load; none if it has no second."""
     timeline = document.get("timeline")
     if not timeline or not timeline["second"]:
         return []
-    seconds, table = Seconds(document, _MAX_POINTS), Seconds(document, _MAX_ROWS)
+    seconds, table = Seconds(document, at_most), Seconds(document, _MAX_ROWS)
     stages = stage_marks(document)
     found = [
         _rates(document, seconds, table, stages),
-        latency.chart(document),
+        latency.chart(document, at_most),
+        heat.chart(document),
         _outcomes(document, seconds, table, stages),
         _others(document, seconds, table, stages),
         _in_flight(seconds, table, stages),

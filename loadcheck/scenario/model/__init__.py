@@ -15,7 +15,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
 )
 from loadcheck.scenario.model.scenario import Scenario
-from loadcheck.scenario.model.sending import Edit, Input, Target, Tls, Workflow
+from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
@@ -42,6 +42,7 @@ __all__ = [
     "Input",
     "Jobs",
     "Limit",
+    "Once",
     "OpenLoad",
     "Repeat",
     "Retry",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from loadcheck.data.spread import Spread
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -26,6 +28,7 @@ class OpenLoad:
         max_in_flight: Copies that may be under way; one that falls due beyond is skipped, counted.
         events_per_copy: Events that each copy sends of its user.
         copies_per_request: Copies whose events go into one request; they fall due together.
+        think_time: How long a copy waits between its steps, seconds; None: not at all.
         preconnect: Connections that are open before the first copy is due; None: as many as the
             rates let expect, and more ahead of a stage whose rate rises.
         copies: The load ends with so many, even before its time; None: with its last stage.
@@ -40,6 +43,7 @@ class OpenLoad:
     max_in_flight: int = 2000
     events_per_copy: int = 1
     copies_per_request: int = 1
+    think_time: Spread | None = None
     preconnect: int | None = None
     copies: int | None = None
     workers: int | None = None
@@ -56,6 +60,7 @@ class ClosedLoad:
         duration_s: How long copies are started; None if the number decides.
         events_per_copy: Events that each copy sends of its user.
         copies_per_request: Copies whose events go into one request.
+        think_time: How long a copy waits between its steps, seconds; None: not at all.
         preconnect: Connections that are open before the first copy starts; None: as many as there
             are requests in flight.
         workers: Processes that share the load, as of an open one.
@@ -67,6 +72,7 @@ class ClosedLoad:
     duration_s: float | None = None
     events_per_copy: int = 1
     copies_per_request: int = 1
+    think_time: Spread | None = None
     preconnect: int | None = None
     workers: int | None = None
     prefixes: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from loadcheck.scenario.model.load import (
     Threshold,
     Timeouts,
 )
-from loadcheck.scenario.model.sending import Edit, Input, Target, Workflow
+from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Workflow
 from loadcheck.scenario.model.verify import Deletion, Verify
 
 
@@ -38,6 +38,8 @@ class Scenario:
         capacity: How its capacity is searched for.
         files: The data files, by name.
         user_ids: What users are called.
+        setup: What is run once before the load; None: nothing.
+        teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
         deletion: How its users are deleted; None: nobody said.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
@@ -69,13 +71,18 @@ class Scenario:
     files: Mapping[str, DataFile] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     user_ids: UserIds = field(default_factory=UserIds)
+    setup: Once | None = None
+    teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     deletion: Deletion | None = None
 
     @property
     def secrets(self) -> frozenset[str]:
         """Every value that must appear in no file, log or message."""
-        return frozenset().union(*(entry.hidden for entry in self.inputs.values()))
+        once = [each.inputs.values() for each in (self.setup, self.teardown) if each is not None]
+        return frozenset().union(
+            *(entry.hidden for entries in (self.inputs.values(), *once) for entry in entries)
+        )
 
     def problem(self, key: str, message: str, remedy: str = "") -> Problem:
         """Return a problem with the value at ``key``, telling where that value was written.

@@ -116,3 +116,24 @@ class Input:
     def __repr__(self) -> str:
         value = "<secret>" if self.secret else repr(self.value)
         return f"Input(value={value}, secret={self.secret}, env={self.env!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """A workflow that is run once for all copies, before the load or behind it.
+
+    Attributes:
+        workflow: Its ``workflowId``, in the scenario's document.
+        inputs: Its inputs, beside those of ``[inputs]`` that it declares.
+        timeout_s: How long it may take in all.
+        every_s: How often its outputs are renewed while the run goes on; None: never.
+        renew: The workflow that renews them, or some of them; "": the same.
+        public: Outputs that are no secrets, and may be shown.
+    """
+
+    workflow: str
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    timeout_s: float = 30.0
+    every_s: float | None = None
+    renew: str = ""
+    public: frozenset[str] = frozenset()

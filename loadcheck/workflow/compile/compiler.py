@@ -58,6 +58,8 @@ class Settings:
         together: How they do; None if each has its own.
         fetch: Reads source descriptions that are URLs; None refuses them.
         cookies: Whether a copy keeps the cookies that it is given.
+        once: Given where the workflow is run as a whole, for all copies, and all of its outputs are
+            wanted: further inputs, taken where it declares them.
         folder: Where files are that the scenario puts into requests; None: the document's folder.
     """
 
@@ -78,6 +80,7 @@ class Settings:
     fetch: Fetch | None = None
     cookies: bool = False
     folder: Path | None = None
+    once: Mapping[str, Any] | None = None
 
 
 def compile_plan(settings: Settings) -> Plan:
@@ -110,6 +113,8 @@ def compile_plan(settings: Settings) -> Plan:
         )
     )
     main = program.add(book, workflow, main=True)
+    if settings.once is not None:
+        main.scope.face.wanted.update(workflow.outputs)
     program.compile()
     if not settings.cookies:
         program.warn_of_cookies()
@@ -144,7 +149,10 @@ def _inputs(
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}
     noted: dict[str, frozenset[str]] = {}
-    for name, raw in settings.inputs.items():
+    schema = InputSchema(workflow.inputs, book.scribe.document.root)
+    offered = settings.once or {}
+    taken = {name: raw for name, raw in offered.items() if name in schema.declared}
+    for name, raw in {**taken, **settings.inputs}.items():
         scope.noted.clear()
         secret = isinstance(raw, str) and raw in settings.secrets
         value = (
@@ -154,7 +162,6 @@ def _inputs(
             values[name] = value
             noted[name] = frozenset(scope.noted)
     root = book.scribe.document.root
-    schema = InputSchema(workflow.inputs, root)
     others = (book.workflows.get(name) for name in workflow.depends_on)
     schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
     own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
@@ -164,8 +171,14 @@ def _inputs(
             message = "the workflow has no such input"
             book.scribe.report.add(Problem(message=message, key=f"inputs.{name}", remedy=remedy))
     example = _example(settings.run)
-    check_inputs(schema, {**schema.defaults, **sample(values, example)}, book.scribe, path)
+    # what the set-up will give has no value yet
+    late = {name: value for name, value in values.items() if _is_shared(value)}
+    check_inputs(schema, {**schema.defaults, **late, **sample(values, example)}, book.scribe, path)
     return values, noted
+
+
+def _is_shared(value: Any) -> bool:
+    return any(word.startswith("$setup.") for word in uses_of(value))
 
 
 def _with_files(value: Any, settings: Settings, key: str) -> Any:
@@ -200,7 +213,7 @@ def _plan(
     settings: Settings, report: Report, program: Linker, main: Unit, inputs: Mapping[str, Any]
 ) -> Plan:
     words = close(program.units.values())
-    end = end_of_copy(main, words)
+    end = end_of_copy(main, words) if settings.once is None else len(main.steps)
     if end is None:
         main.book.scribe.warn(
             main.path_of_inputs,

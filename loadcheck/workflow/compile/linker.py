@@ -194,7 +194,7 @@ class Linker:
 
     def _depend(self, unit: Unit, name: str, path: Path) -> None:
         found = find_workflow(unit.book, name, path, "Workflow Object")
-        if found is not None:
+        if found is not None and name != self._given.run.shared.workflow:  # that one has run
             target = self.add(*found)
             step = Step(step_id=f"dependsOn {name}", once=True)
             unit.steps.append(

@@ -23,7 +23,7 @@ STANDARD: Final = (
     "url", "method", "statusCode", "request", "response", "inputs", "outputs", "steps",
     "workflows", "sourceDescriptions", "components", "self",
 )  # fmt: skip
-OWN: Final = ("copy", "run", "query", "target", "data", "values")
+OWN: Final = ("copy", "run", "query", "target", "data", "values", "setup")
 OWN_REMEDY: Final = "what is loadcheck's own belongs in the scenario's inputs and overlay"
 
 _MESSAGE_PARTS: Final = {
@@ -257,7 +257,7 @@ def _names(text: str, root: str, end: int, context: _Context) -> tuple[tuple[str
 
 
 def _takes_pointer(root: str, names: tuple[str, ...]) -> bool:
-    values = {"inputs", "outputs", "steps", "workflows", "data", "values"}
+    values = {"inputs", "outputs", "steps", "workflows", "data", "values", "setup"}
     return root in values or names == ("body",) or (root == "response" and names[0] == "header")
 
 
@@ -311,6 +311,11 @@ def _own(text: str, root: str, end: int) -> tuple[tuple[str, ...], int]:
         pair = re.compile(rf"\.({_IDENTIFIER.pattern})\.({_IDENTIFIER.pattern})").match(text, end)
         if pair is None:
             raise ExpressionError(f'"{text}" names no column', "expected $data.NAME.COLUMN")
+        return pair.groups(), pair.end()
+    if root == "setup":
+        pair = re.compile(rf"\.(outputs)\.({_DOTTED.pattern})").match(text, end)
+        if pair is None:
+            raise ExpressionError(f'"{text}" names no output', "expected $setup.outputs.NAME")
         return pair.groups(), pair.end()
     match = re.compile(rf"\.({_IDENTIFIER.pattern})").match(text, end)
     known = _OWN_NAMES.get(root)

@@ -108,6 +108,7 @@ class Scope:
             "query": query_number,
             "data": self._data,
             "values": self._value,
+            "setup": self._shared,
         }
 
     @property
@@ -123,7 +124,7 @@ class Scope:
         return ".".join(words) + "#" + format_pointer(self.tokens)
 
     def _longest(
-        self, expression: Expression, declared: Mapping[str, Any], what: str
+        self, expression: Expression, declared: Collection[str], what: str
     ) -> tuple[str, tuple[str, ...]]:
         name, rest = longest(expression, declared, what)
         self._declared, self.tokens = name, rest + tokens_of(expression)
@@ -150,6 +151,19 @@ class Scope:
 
     def _value(self, expression: Expression) -> Any:
         return follow(expression, self._copies.value(expression.names[0]), ())
+
+    def _shared(self, expression: Expression) -> Any:
+        shared = self._run.shared
+        if not shared.workflow:
+            remedy = 'name its workflow: [setup] workflow = "login"'
+            raise ExpressionError(f'"{expression.text}": the scenario has no [setup]', remedy)
+        what = f'the workflow "{shared.workflow}" of [setup] has no output'
+        name, rest = self._longest(expression, shared.names, what)
+        return self._shared_output(expression, name, rest)
+
+    def _shared_output(self, expression: Expression, name: str, rest: tuple[str, ...]) -> Dynamic:
+        uses = frozenset({f"$setup.outputs.{name}"})
+        return dynamic(expression, self._run.shared.reader(name), rest, uses=uses)
 
     def _noting(self, read: Callable[[Expression, Run], str]) -> Callable[[Expression], str]:
         def noted(expression: Expression) -> str:
@@ -245,6 +259,8 @@ class Scope:
         name, rest = self._longest(
             expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
         )
+        if kind == "outputs" and workflow_id == self._run.shared.workflow:
+            return self._shared_output(expression, name, rest)
         if kind == "outputs":
             face.wanted.add(name)
         index = 0 if kind == "inputs" else 1

@@ -26,7 +26,7 @@ from loadcheck.workflow.runtime.program import (
     no_retry,
 )
 
-__all__ = ["Answer", "Flow", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
+__all__ = ["Answer", "Flow", "Once", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
 
 
 class Role(enum.Enum):
@@ -78,6 +78,21 @@ class Answer:
     success: bool
     values: dict[str, Any]
     exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What a workflow came to that was run for all copies.
+
+    Attributes:
+        success: Whether it succeeded.
+        outputs: Its outputs that have a value.
+        beside: What its steps gave to each other.
+    """
+
+    success: bool
+    outputs: dict[str, Any]
+    beside: list[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -213,6 +228,11 @@ class Plan:
         return self._given(self._frame(number, time_ms))
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the workflow's outputs, where it is one that is run for all copies."""
+        return tuple(sorted(name for name, _ in self._machine.outputs))
+
+    @property
     def warnings(self) -> tuple[Problem, ...]:
         """What was accepted although the specification has it otherwise."""
         return (*self._warnings, *self._query_warnings)
@@ -231,6 +251,24 @@ class Plan:
             A flow whose result says whether the workflow's per-copy part succeeded.
         """
         return run(self._machine, self._frame(number, time_ms), retry, self._end)
+
+    def once(self, time_ms: int, retry: RetryPolicy) -> Flow[Once]:
+        """Return the run of the whole workflow for all copies together.
+
+        Its outputs are given as far as they have a value, also where it fails.
+
+        Args:
+            time_ms: The present, in milliseconds since 1970.
+            retry: Asked when a step fails and no failure action of the document matches.
+        """
+        machine, frame = self._machine, self._frame(0, time_ms)
+        success = yield from run(machine, frame, retry, len(machine.steps))
+        found = {name: evaluate(frame) for name, evaluate in machine.outputs}
+        return Once(
+            success=success,
+            outputs={name: value for name, value in found.items() if value is not MISSING},
+            beside=[value for value in frame[Slot.FREE :] if value is not MISSING],
+        )
 
     def batch(
         self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse

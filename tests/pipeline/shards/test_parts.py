@@ -19,6 +19,7 @@ from loadcheck.pipeline.shards.coordinator import _host_problems, _Shard
 from loadcheck.pipeline.shards.dask import DaskEngine
 from loadcheck.pipeline.shards.frames import FrameError, Secret, Unframer, frame
 from loadcheck.pipeline.shards.merged import ShardRecord
+from loadcheck.pipeline.shards.shard import hello
 from loadcheck.pipeline.shards.spec import ShardSpec, mark, variables
 from loadcheck.pipeline.shards.workers import Workers, cores, count
 from loadcheck.workflow.identity import Run
@@ -90,6 +91,26 @@ def test_a_clock_that_runs_away_is_noticed() -> None:
     assert clock.drift_ppm == pytest.approx(80, rel=0.1)
 
 
+@given(ppm=st.integers(-90, 90), seconds=st.integers(1, 7200), trip_ns=st.integers(2, 10**7))
+def test_what_was_agreed_by_a_clock_strays_no_further_than_it_says(
+    ppm: int, seconds: int, trip_ns: int
+) -> None:
+    clock = Offset()
+
+    def theirs(now: int) -> int:
+        return 77 + now + now * ppm // 1_000_000
+
+    clock.add(0, theirs(trip_ns), trip_ns)
+    clock.settle()
+    agreed = clock.theirs(10**9)
+    for second in range(1, seconds, 100):
+        now = second * 10**9
+        clock.add(now, theirs(now), now + trip_ns)
+    now = seconds * 10**9
+    # what they say has passed since, and what has
+    assert abs((theirs(now) - agreed) - (now - 10**9)) <= clock.strayed_ns(now)
+
+
 def shard(**hello: Any) -> _Shard:
     made = _Shard(told=ShardRecord(Slice(index=0, of=1)), remote=None)  # type: ignore[arg-type]
     made.hello, made.ready = hello, {"connections": 1000}
@@ -102,6 +123,17 @@ def test_workers_of_one_machine_have_its_ports_together() -> None:
     assert "3 workers on a need 3,000 connections; it has 2,500 ephemeral ports" in str(problem)
     assert not _host_problems(few[:2])
     assert not _host_problems([shard(host="a", ports=None)] * 9)
+    (problem,) = _host_problems([shard(host="a", ports=99_999, files=1999) for _ in range(2)])
+    assert "2 workers on a need 2,000 connections; it has 1,999 open files" in str(problem)
+    assert not _host_problems([shard(host="a", files=None)])
+
+
+def test_a_worker_says_what_its_machine_grants() -> None:
+    here = hello()
+    assert here["boot"]
+    assert here["ports"] is None or 0 < here["ports"] <= 65536
+    assert here["files"] is None or here["files"] > 0
+    assert _host_problems([shard(**{**here, "files": 10})])
 
 
 def spec(**changes: Any) -> ShardSpec:

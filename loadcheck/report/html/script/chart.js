@@ -12,16 +12,25 @@ class Chart {
     this.plot = figure.querySelector(".plot");
     this.tools = figure.querySelector(".tools");
     this.yScale = spec.y.scale;
-    this.series = spec.series.map((one) => ({ ...one, x: spec.xs[one.x] }));
-    this.stack();
-    const all = this.series.flatMap((one) => (one.x.length ? [one.x[0], one.x[one.x.length - 1]] : []));
-    this.extent = [Math.min(...all), Math.max(...all)];
-    this.points = [...new Set(this.series.flatMap((one) => one.x))].sort((a, b) => a - b);
     this.cursor = null;
+    this.take(spec);
     this.members = spec.group ? groups.get(spec.group) || [] : [];
     if (spec.group) groups.set(spec.group, this.members);
     this.members.push(this);
     this.build();
+  }
+
+  /** Take the values of a chart, at first and whenever there are more. */
+  take(spec) {
+    this.spec = spec;
+    const hidden = new Set((this.series || []).filter((one) => one.hidden).map((one) => one.label));
+    this.series = spec.series.map((one) => ({ ...one, x: spec.xs[one.x], hidden: hidden.has(one.label) }));
+    this.stack();
+    const ends = spec.heat ? spec.heat.x : [];
+    const all = this.series.flatMap((one) => (one.x.length ? [one.x[0], one.x[one.x.length - 1]] : []));
+    if (ends.length) all.push(ends[0], ends[ends.length - 1]);
+    this.extent = [Math.min(...all), Math.max(...all)];
+    this.points = [...new Set(this.series.flatMap((one) => one.x))].sort((a, b) => a - b);
   }
 
   /** Put areas on top of each other. */
@@ -77,8 +86,8 @@ class Chart {
     else {
       const button = html("button", "", entry, one.label);
       button.type = "button";
-      button.addEventListener("click", () => this.hide(one));
-      this.entries.set(one, button);
+      button.addEventListener("click", () => this.hide(this.series.find((other) => other.label === one.label)));
+      this.entries.set(one.label, button);
     }
   }
 
@@ -87,7 +96,7 @@ class Chart {
     if (!one || one.shape === "stack") return;
     one.hidden = !one.hidden;
     for (const other of this.series) if (other.shape === "band" && other.role === one.role) other.hidden = one.hidden;
-    const button = this.entries.get(one);
+    const button = this.entries.get(one.label);
     if (button) button.setAttribute("aria-pressed", String(!one.hidden));
     this.draw();
   }
@@ -195,6 +204,7 @@ class Chart {
       svg("clipPath", { id: clip }, defs));
     this.axes(x, y, yTicks, yNames, narrow);
     const inside = svg("g", { "clip-path": `url(#${clip})` }, canvas);
+    this.heat(inside, x, y);
     const names = this.marks(inside, x, y);
     for (const one of this.shown()) this.one(one, inside, x, y, domain);
     for (const [at, height, mark] of names) {
@@ -224,6 +234,12 @@ class Chart {
         take(one.y[i]);
         if (one.low && one.shape === "band") take(one.low[i]);
       });
+    }
+    const { heat } = this.spec;
+    if (heat) {
+      take(heat.y[0]);
+      take(heat.y[heat.y.length - 1]);
+      return [low, high];
     }
     if (!(high > -Infinity)) return log ? [1, 10] : [0, 1];
     for (const mark of this.spec.marks) {

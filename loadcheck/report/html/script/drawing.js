@@ -1,6 +1,7 @@
 // The inside of a chart: axes, marks, lines, areas and their names.
 
 const LABEL_GAP = 15;
+const SHADES = 8;
 
 Object.assign(Chart.prototype, {
   axes(x, y, yTicks, yNames, narrow) {
@@ -28,6 +29,29 @@ Object.assign(Chart.prototype, {
     svg("text", { x: box.right, y: box.bottom + 34, class: "axis-name end" }, canvas, spec.x.label);
     const scale = isLog(this.yScale) ? ", logarithmic" : "";
     svg("text", { x: 0, y: 12, class: "axis-name" }, canvas, `${spec.y.label}${scale}`);
+  },
+
+  /** Fill the cells of a heat map: one path for each shade, whatever the number of cells. */
+  heat(parent, x, y) {
+    const { heat } = this.spec;
+    if (!heat) return;
+    let most = 1;
+    for (const cells of heat.cells) for (let i = 1; i < cells.length; i += 1) if (cells[i] > most) most = cells[i];
+    const paths = new Array(SHADES).fill("");
+    const edges = heat.y.map((at) => y(at).toFixed(1));
+    heat.cells.forEach((cells, i) => {
+      const from = x(heat.x[i]).toFixed(1);
+      const to = x(heat.x[i + 1]).toFixed(1);
+      for (let row = 1; row < cells.length; row += 1) {
+        if (!cells[row]) continue;
+        const shade = Math.min(SHADES - 1, Math.floor((SHADES * Math.log1p(cells[row])) / Math.log1p(most)));
+        const at = cells[0] + row - 1;
+        paths[shade] += `M${from},${edges[at]}H${to}V${edges[at + 1]}H${from}Z`;
+      }
+    });
+    paths.forEach((d, shade) => {
+      if (d) svg("path", { d, class: "cell", "fill-opacity": ((shade + 1) / SHADES).toFixed(2) }, parent);
+    });
   },
 
   marks(inside, x, y) {

@@ -17,10 +17,15 @@ hatchings();
 scrollable();
 window.addEventListener("resize", scrollable);
 document.addEventListener("toggle", scrollable, true);
-for (const spec of data.charts) {
-  charts.push(new Chart(spec, document.getElementById(`chart-${spec.name}`)));
+
+function drawAll(specs) {
+  charts.length = 0;
+  groups.clear();
+  for (const spec of specs) charts.push(new Chart(spec, document.getElementById(`chart-${spec.name}`)));
+  for (const chart of charts) chart.draw();
 }
-for (const chart of charts) chart.draw();
+
+drawAll(data.charts);
 
 // paper has a width of its own; what is zoomed or pointed at stays on the screen
 let folded = [];

@@ -1,7 +1,7 @@
 // How values are written; the same as in loadcheck/report/words.py.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const began = data.began_at ? Date.parse(data.began_at) : NaN;
+let began = data.began_at ? Date.parse(data.began_at) : NaN;
 
 const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const significant = (value) => String(Number(value.toPrecision(3)));

@@ -1,0 +1,377 @@
+"""What is run once for all copies: the workflows of ``[setup]`` and ``[teardown]``."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import anyio
+import orjson
+
+from loadcheck.data.values import word_of
+from loadcheck.documents.document import dotted
+from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
+from loadcheck.load.retry import Backoff
+from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
+from loadcheck.scenario.model import Once as Wanted
+from loadcheck.scenario.model import Scenario
+from loadcheck.secrets import HIDDEN, redactor
+from loadcheck.verify.compiled import CompiledScenario, SharedPlan
+from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.copydata import PER_COPY
+from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.identity import Run, SharedOutputs
+from loadcheck.workflow.runtime.plan import Once, Plan
+
+Outputs = Mapping[str, Any]
+Spread = Callable[[Outputs], Awaitable[None]]
+"""Hands outputs on to other processes."""
+
+_USED: Final = re.compile(r"\$setup\.outputs\.([A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*)")
+_COPIES: Final = (*PER_COPY, "$setup.")
+_SHOWN: Final = 300
+"""So many characters of an answer are shown."""
+_AGAIN_S: Final = 5.0
+"""After a refresh that failed, the next is tried: then after twice as long, up to ``every``."""
+_TELLING: Final = re.compile(
+    r"token|secret|passw|api.?key|session|cookie|authori|credential|jwt|signature", re.IGNORECASE
+)
+
+
+# before the run
+
+
+def texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Yield the strings in a value, each with its place in the scenario."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping | list | tuple):
+        for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from texts(part, f"{key}.{name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OncePlans:
+    """The plans of what is run once; None where there is nothing.
+
+    Attributes:
+        setup: Before the load.
+        renewal: While it goes on.
+        teardown: When all is over.
+    """
+
+    setup: Plan | None = None
+    renewal: Plan | None = None
+    teardown: Plan | None = None
+
+
+def compile_once(scenario: Scenario, base: Settings) -> tuple[Run, OncePlans]:
+    """Compile what is run once; return the run with what the set-up will give, and the plans.
+
+    Args:
+        scenario: What to do.
+        base: What their plans are compiled from, their workflows and inputs aside.
+
+    Raises:
+        ScenarioError: One cannot be compiled, or an output that is used is not there.
+    """
+    run, setup, plan, renewal = base.run, scenario.setup, None, None
+    problems = [*_own_inputs(scenario, "setup"), *_own_inputs(scenario, "teardown")]
+    if setup is not None:
+        plan = _compiled(scenario, "setup.workflow", setup, base, problems)
+        if setup.renew:
+            own = {name: given.value for name, given in setup.inputs.items()}
+            beside = replace(base, once={**(base.once or {}), **own})
+            again = replace(setup, workflow=setup.renew, inputs={})
+            renewal = _compiled(scenario, "setup.renew", again, beside, problems)
+            problems += [
+                scenario.problem(
+                    "setup.renew",
+                    f'its output "{name}" is none of {plan.workflow_id}',
+                    did_you_mean(name, plan.outputs),
+                )
+                for name in renewal.outputs
+                if name not in plan.outputs
+            ]
+            if not renewal.outputs:
+                message, remedy = "gives no output, so it renews nothing", "add outputs to it"
+                problems.append(scenario.problem("setup.renew", message, remedy))
+        run = replace(run, shared=SharedOutputs(plan.workflow_id, plan.outputs, setup.public))
+        problems += [
+            scenario.problem(
+                "setup.public",
+                f'the workflow "{plan.workflow_id}" has no output "{name}"',
+                did_you_mean(name, plan.outputs),
+            )
+            for name in sorted(setup.public - frozenset(plan.outputs))
+        ]
+    problems += _unknown_outputs(scenario, plan)
+    if problems:
+        raise ScenarioError(problems)
+    teardown = scenario.teardown
+    last = None
+    if teardown is not None:
+        last = _compiled(scenario, "teardown.workflow", teardown, replace(base, run=run), [])
+    return run, OncePlans(setup=plan, renewal=renewal, teardown=last)
+
+
+def offered(scenario: Scenario) -> dict[str, Any]:
+    """Return what of ``[inputs]`` means something in a workflow that is run once."""
+    return {
+        name: given.value
+        for name, given in scenario.inputs.items()
+        if not any(word in text for _, text in texts(given.value, "") for word in _COPIES)
+        and word_of(given.value) is None
+    }
+
+
+def _own_inputs(scenario: Scenario, key: str) -> list[Problem]:
+    """Return a problem for each input of ``[setup]`` or ``[teardown]`` that a copy would bring."""
+    wanted = scenario.setup if key == "setup" else scenario.teardown
+    also = ("$setup.",) if key == "setup" else ()
+    if wanted is None:
+        return []
+    return [
+        scenario.problem(
+            place,
+            f'"{text}" has no value there: the workflow is run once, for all copies',
+            "give it a value that needs no copy" + (" and no output of its own" if also else ""),
+        )
+        for name, given in wanted.inputs.items()
+        for place, text in texts(given.value, dotted([key, "inputs", name]))
+        if any(word in text for word in (*PER_COPY, *also))
+    ]
+
+
+def _unknown_outputs(scenario: Scenario, plan: Plan | None) -> list[Problem]:
+    """Return a problem for each place that names an output which ``[setup]`` has not."""
+    names = () if plan is None else plan.outputs
+    once = [] if scenario.teardown is None else [("teardown.inputs", scenario.teardown.inputs)]
+    places = [
+        (dotted([*table.split("."), name]), given.value)
+        for table, entries in (("inputs", scenario.inputs), *once)
+        for name, given in entries.items()
+    ]
+    places += [(f"overlay.{n}.value", edit.value) for n, edit in enumerate(scenario.overlay)]
+    places += [("verify", scenario.document.get("verify")), ("values", dict(scenario.values))]
+    found = []
+    for place, value in places:
+        for key, text in texts(value, place):
+            for name in _USED.findall(text):
+                words = name.split(".")
+                if any(".".join(words[:end]) in names for end in range(1, len(words) + 1)):
+                    continue
+                if plan is None:
+                    message, remedy = (
+                        f'"$setup.outputs.{name}": the scenario has no [setup]',
+                        'name the workflow that gives it: [setup] workflow = "login"',
+                    )
+                else:
+                    message = f'the workflow "{plan.workflow_id}" has no output "{words[0]}"'
+                    remedy = did_you_mean(words[0], names) or "it declares none: add outputs to it"
+                found.append(scenario.problem(key, message, remedy))
+    return found
+
+
+def used_outputs(scenario: Scenario, plan: Plan, own: Plan) -> tuple[str, ...]:
+    """Return the outputs of the set-up that copies, queries or the tear-down need."""
+    words = {word for step in plan.steps for word in step.uses if word.startswith("$setup.")}
+    parts = [scenario.document.get(key) for key in ("inputs", "overlay", "verify", "teardown")]
+    written = {name for _, text in texts(parts, "") for name in _USED.findall(text)}
+    words |= {f"$setup.outputs.{name}" for name in written}
+    return tuple(name for name in own.outputs if f"$setup.outputs.{name}" in words)
+
+
+def _compiled(
+    scenario: Scenario, key: str, wanted: Wanted, base: Settings, problems: list[Problem]
+) -> Plan:
+    inputs = {name: given.value for name, given in wanted.inputs.items()}
+    try:
+        return compile_plan(replace(base, workflow_id=wanted.workflow, inputs=inputs))
+    except WorkflowError as error:
+        placed = []
+        for problem in error.problems:
+            at = ""
+            if problem.message.startswith("there is no workflow"):
+                at = key
+            elif problem.key.startswith("inputs.") and not problem.file:
+                at = f"{key.partition('.')[0]}.{problem.key}"
+            placed.append(scenario.problem(at, problem.message, problem.remedy) if at else problem)
+        raise ScenarioError([*problems, *placed]) from error
+
+
+# while it goes on
+
+
+class SharedSteps:
+    """Runs the workflows of ``[setup]`` and ``[teardown]`` of one run.
+
+    Args:
+        compiled: What to do.
+        spread: Hands the outputs on to the processes that send the load.
+
+    Attributes:
+        notes: What is to be said of them.
+        runs: How often the set-up has succeeded.
+        failed: How often it has failed.
+        ended: What the tear-down came to: "" for a success, else why not; None if it has not run.
+    """
+
+    def __init__(self, compiled: CompiledScenario, spread: Spread | None = None) -> None:
+        self._compiled = compiled
+        self._setup, self._teardown = compiled.setup, compiled.teardown
+        self._spread = spread
+        self._touched = False
+        self.notes: list[str] = []
+        self.runs = self.failed = 0
+        self.ended: str | None = None
+
+    async def set_up(self) -> str:
+        """Run the set-up; return why the load cannot begin, "" if nothing is in the way."""
+        if self._setup is None:
+            return ""
+        why = await self._renew(self._setup)
+        return f"the set-up failed: {why}" if why else ""
+
+    async def keep_fresh(self) -> None:
+        """Run the set-up again and again, as its outputs expire; runs until cancelled."""
+        setup = self._setup
+        if setup is None or setup.wanted.every_s is None:
+            return
+        every_s, part = setup.wanted.every_s, setup.renewal or setup
+        wait_s, behind_s = every_s, min(_AGAIN_S, every_s)
+        while True:
+            await anyio.sleep(wait_s)
+            why = await self._renew(part)
+            if not why:
+                wait_s, behind_s = every_s, min(_AGAIN_S, every_s)
+                continue
+            self._note(f"the outputs of the set-up were not renewed, the old ones are used: {why}")
+            wait_s, behind_s = behind_s, min(2 * behind_s, every_s)
+
+    async def tear_down(self) -> None:
+        """Run the tear-down, if the run has got as far as its set-up; it is bounded in time."""
+        teardown = self._teardown
+        if teardown is None or self.ended is not None or not (self._touched or self._setup is None):
+            return
+        self.ended = "it was cut short"
+        self.ended, _ = await self._run(teardown)
+        made = self.runs or self._setup is None or not teardown.plan.unsent
+        if self.ended and made:  # else the set-up failed before there was anything to take away
+            self._note(f"the tear-down failed: {self.ended}")
+
+    def told(self) -> dict[str, Any]:
+        """Return what the results file says of them."""
+        found: dict[str, Any] = {}
+        if self._setup is not None:
+            found["setup"] = {
+                "workflow": self._setup.wanted.workflow,
+                "outputs": list(self._compiled.run.shared.names),
+                "runs": self.runs,
+                "failed": self.failed,
+            }
+        if self._teardown is not None:
+            found["teardown"] = {
+                "workflow": self._teardown.wanted.workflow,
+                "success": None if self.ended is None else not self.ended,
+                "error": self.ended or None,
+            }
+        return found
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    async def _renew(self, setup: SharedPlan) -> str:
+        """Run the set-up, and let its outputs be used; return why not, "" if they are."""
+        shared = self._compiled.run.shared
+        why, ended = await self._run(setup)
+        if not why:
+            lacking = [name for name in setup.used if name not in ended.outputs]
+            if lacking:
+                why = "its answers have no value for the output " + ", ".join(lacking)
+        if why:
+            self.failed += 1
+            if not self.runs:  # what it has made is for the tear-down to take away
+                shared.take(ended.outputs, ended.beside)
+            return why
+        shared.take({**shared.values, **ended.outputs}, ended.beside)
+        self.runs += 1
+        if self._spread is not None:
+            await self._spread(shared.values)
+        return ""
+
+    async def _run(self, part: SharedPlan) -> tuple[str, Once]:
+        """Run a workflow; return why it failed, "" if it did not, and what it gave."""
+        asked: list[Exchange] = []
+        ended: Once | None = None
+        with anyio.move_on_after(part.wanted.timeout_s):
+            async with httpx_transport(part.transport) as transport:
+                ended = await self._drive(part, transport, asked)
+        last = asked[-1] if asked else None
+        if last is not None and last.status:
+            self._touched = True
+        if ended is None:
+            step = f" at the step {part.plan.steps[last.request.step].step_id}" if last else ""
+            why = f"it was not over within {part.wanted.timeout_s:g} s{step}"
+            return why, Once(success=False, outputs={}, beside=[])
+        self._compiled.run.shared.hide(ended.outputs, ended.beside)
+        if ended.success:
+            return "", ended
+        unsent = "; ".join(part.plan.unsent)
+        why = self._told(part.plan, last) if last is not None and not last.success else unsent
+        return why or unsent or "none of its steps could be run", ended
+
+    async def _drive(
+        self, part: SharedPlan, transport: HttpxTransport, asked: list[Exchange]
+    ) -> Once:
+        part.plan.unsent.clear()
+        backoff = Backoff(self._compiled.scenario.retry, self._compiled.seed)
+        flow = part.plan.once(time.time_ns() // 1_000_000, backoff)
+        exchange: Exchange | None = None
+        while True:
+            try:
+                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+            except StopIteration as stop:
+                ended: Once = stop.value
+                return ended
+            if isinstance(effect, Pause):
+                exchange = None
+                await anyio.sleep(effect.seconds)
+            else:
+                exchange = await transport.send(effect)
+                asked.append(exchange)
+
+    def _told(self, plan: Plan, exchange: Exchange) -> str:
+        """Return what a step that failed was answered, without anything that may be a secret."""
+        step = plan.steps[exchange.request.step]
+        hidden = redactor(self._compiled.secrets)
+        told = f"the step {step.step_id} ({step.method} {step.origin}{step.path})"
+        told += f" was answered {exchange.status}: " if exchange.status else ": "
+        told += exchange.reason or "it failed"
+        body = _without_telling(exchange.body)
+        return hidden.text(f"{told}; the answer: {body}" if body else told)
+
+
+def _without_telling(body: bytes) -> str:
+    """Return the begin of an answer, without the values of members that are called secrets."""
+    try:
+        text = orjson.dumps(_masked(orjson.loads(body))).decode()
+    except ValueError:
+        text = "" if b"\0" in body else body[: 4 * _SHOWN].decode("utf-8", "replace")
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN
+            if _TELLING.search(name) and isinstance(each, str | int) and len(str(each)) > 1
+            else _masked(each)
+            for name, each in value.items()
+        }
+    return [_masked(each) for each in value] if isinstance(value, list) else value

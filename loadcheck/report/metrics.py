@@ -1,0 +1,101 @@
+"""The metrics of a run: what they are, as Prometheus reads them, and a Grafana dashboard of them.
+
+Source: "Prometheus exposition formats", text format 0.0.4, and OpenTelemetry's "Prometheus and
+OpenMetrics Compatibility" for how names, units and attributes are written there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+DESCRIPTIONS: Mapping[str, tuple[str, str]] = {
+    "loadcheck.copies": ("Copies of the workflow that have ended, by outcome.", "{copy}"),
+    "loadcheck.copies.due": ("Copies that have fallen due.", "{copy}"),
+    "loadcheck.copies.started": ("Copies that were started.", "{copy}"),
+    "loadcheck.copies.in_flight": ("Copies under way.", "{copy}"),
+    "loadcheck.retries": ("Attempts beyond the first of a step.", "{request}"),
+    "loadcheck.requests": ("Requests by step and answer.", "{request}"),
+    "loadcheck.users.counted": ("Users of this run that the service counts.", "{user}"),
+    "loadcheck.response_time": ("From when a copy was due until its success.", "s"),
+    "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
+    "loadcheck.lateness": ("From when a copy was due until it was sent: our own fault.", "s"),
+}
+"""Of each metric what it is, and its unit."""
+
+BOUNDS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Upper edges of the buckets of a histogram that is not exponential."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_UNITS = {"s": "seconds"}
+"""Units that are part of a name; what stands in braces counts things and is none."""
+_ODD = re.compile(r"[^a-zA-Z0-9_]")
+
+Metrics = Mapping[str, Any]
+
+
+def dashboard() -> str:
+    """Return the dashboard, to be imported into Grafana, as JSON."""
+    return files("loadcheck.report").joinpath("grafana.json").read_text(encoding="utf-8")
+
+
+def exposition(metrics: Metrics, resource: Mapping[str, str]) -> str:
+    """Return what is scraped.
+
+    Args:
+        metrics: A snapshot as JSON.
+        resource: Who measured them; told once, as OpenTelemetry's ``target_info``, and ``job`` and
+            ``instance`` are the scraper's to give.
+    """
+    lines = [
+        "# HELP target_info Target metadata",
+        "# TYPE target_info gauge",
+        f"target_info{_labels(resource)} 1",
+    ]
+    for kind, shape in (("totals", "counter"), ("levels", "gauge"), ("times", "histogram")):
+        ordered = sorted(metrics.get(kind, ()), key=lambda each: each[0])
+        for name, group in groupby(ordered, key=lambda each: each[0]):
+            told = written(name, counter=kind == "totals")
+            lines.append(f"# HELP {told} {DESCRIPTIONS[name][0]}")
+            lines.append(f"# TYPE {told} {shape}")
+            for _, labels, *value in group:
+                lines += _samples(told, labels, value)
+    return "\n".join(lines) + "\n"
+
+
+def written(name: str, *, counter: bool) -> str:
+    """Return how a metric is called: with its unit, and ``_total`` if it only grows."""
+    unit = _UNITS.get(DESCRIPTIONS[name][1], "")
+    parts = [_ODD.sub("_", name), *([unit] if unit else []), *(["total"] if counter else [])]
+    return "_".join(parts)
+
+
+def _samples(name: str, labels: Mapping[str, Any], value: list[Any]) -> Iterator[str]:
+    if len(value) == 1:
+        yield f"{name}{_labels(labels)} {value[0]}"
+        return
+    buckets, total_s = value
+    reached = 0
+    for bound, number in zip((*map(repr, BOUNDS_S), "+Inf"), buckets, strict=True):
+        reached += number
+        yield f"{name}_bucket{_labels({**labels, 'le': bound})} {reached}"
+    yield f"{name}_sum{_labels(labels)} {total_s!r}"
+    yield f"{name}_count{_labels(labels)} {reached}"
+
+
+def _labels(labels: Mapping[str, Any]) -> str:
+    if not labels:
+        return ""
+    told = ",".join(f'{_ODD.sub("_", key)}="{_escaped(value)}"' for key, value in labels.items())
+    return f"{{{told}}}"
+
+
+def _escaped(value: object) -> str:
+    text = str(value).replace("\\", "\\\\")
+    return text.replace('"', '\\"').replace("\n", "\\n")

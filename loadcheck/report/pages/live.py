@@ -1,0 +1,250 @@
+"""The page of a run while it goes on: the report's charts, and what only the present has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadcheck.report import headline, words
+from loadcheck.report.page import Block, Cell, Chart, Page, Section, Table, Text, Tile
+from loadcheck.report.pages import arrival, timeline
+from loadcheck.report.pages.heat import Cells, map_of
+from loadcheck.report.pages.run import thresholds_table
+
+POINTS = 600
+"""Of a line: more are joined, so that an hour costs no more than ten minutes."""
+_SHOWN_EVENTS = 30
+_STAGES = {
+    "starting": "Starting",
+    "load": "Sending the load",
+    "stopping": "Stopping",
+    "settle": "Waiting for the count",
+    "done": "Done",
+}
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        at_s: When, since the load began.
+        text: What.
+        role: A verdict; decides colour.
+    """
+
+    at_s: float
+    text: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What is known of a run besides its document while it goes on.
+
+    Attributes:
+        now: Its state, as :class:`loadcheck.web.feed.Feed` tells it.
+        title: What a probe of a search is called; "" for a run.
+        events: What happened, the latest last.
+        heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.
+        heat: Its columns.
+        probes: Of a search: what came of those before, as rows of a table.
+    """
+
+    now: Mapping[str, Any]
+    title: str
+    events: Sequence[Event]
+    heat_edges: Sequence[float]
+    heat: Cells
+    probes: Sequence[Sequence[str]] = ()
+
+
+def live_page(document: Document, live: Live) -> Page:
+    """Return the page of a run that goes on.
+
+    Args:
+        document: The results document so far.
+        live: What else is known.
+    """
+    run, now = document["run"], live.now
+    broken = [each for each in now["thresholds"] if each["verdict"] == "fail"]
+    sections = [
+        _so_far(now, live.events),
+        _probes(live.probes),
+        _over_time(document, live),
+        _charts("arrival", "Did it arrive?", arrival.charts(document, POINTS)),
+        _generator(document, now),
+    ]
+    name = str(document["scenario"].get("name", ""))
+    return Page(
+        verdict="fail" if broken else "unknown",
+        badge="running" if not broken else "failing",
+        title=f"{name}: {live.title}" if live.title else name,
+        because=_because(now, broken),
+        origin=[words.instant(run["started_at"]), f"run {run['id']}"],
+        tiles=_tiles(document, now),
+        warnings=[*document["warnings"], *([run["error"]] if run.get("error") else [])],
+        sections=[section for section in sections if section is not None],
+        began_at=run.get("load_began_at") or "",
+    )
+
+
+def _because(now: Mapping[str, Any], broken: Sequence[Mapping[str, Any]]) -> str:
+    stage = _STAGES.get(now["stage"], now["stage"])
+    if now["stage"] == "load" and now["part"]:
+        stage += f", {now['part']}"
+    left = "" if now["left_s"] is None else f", {words.clock(now['left_s'])} left"
+    if now["stage"] == "settle" and left:
+        left = f", at most {left[2:]}"
+    held = len(now["thresholds"])
+    if broken:
+        verdict = f"broken so far: {', '.join(each['expression'] for each in broken)}"
+    elif held:
+        verdict = f"no threshold is broken so far, of {held}"
+    else:
+        verdict = "no verdict before the end"
+    return f"{stage}: {words.clock(now['elapsed_s'])}{left}. {verdict[0].upper()}{verdict[1:]}."
+
+
+def _tiles(document: Document, now: Mapping[str, Any]) -> list[Tile]:
+    copies, rows = document["copies"], document["timeline"]
+
+    def last(name: str) -> Any:
+        column = rows.get(name)
+        return column[-1] if column else None
+
+    planned = f" of {words.count(copies['planned'])}" if copies.get("planned") else ""
+    tiles = [
+        Tile(
+            label="Acknowledged",
+            value=words.count(copies["acknowledged"]),
+            note=f"of {words.count(copies['started'])} sent{planned and ',' + planned}",
+        ),
+        Tile(
+            label="Achieved rate",
+            value=words.rate(last("started")),
+            note="" if now["asked_rate"] is None else f"target {words.rate(now['asked_rate'])}",
+        ),
+        Tile(
+            label="p99 of the last second",
+            value=words.duration(last("p99_ms")),
+            note=f"since the beginning {words.duration(now['p99_ms'])}",
+        ),
+        Tile(
+            label="In flight",
+            value=words.count(copies["in_flight"]),
+            note=f"{words.count(copies['retries'])} retries",
+        ),
+    ]
+    bad = copies["rejected"] + copies["indeterminate"] + copies["skipped"]
+    tiles.append(
+        Tile(
+            label="Not acknowledged",
+            value=words.count(bad),
+            note=f"{words.count(copies['rejected'])} rejected, "
+            f"{words.count(copies['indeterminate'])} indeterminate, "
+            f"{words.count(copies['skipped'])} skipped",
+            role="fail" if bad else "",
+        )
+    )
+    if headline.is_checked(document):
+        seen, sure = copies["uniques"], copies["acknowledged"]
+        note = (
+            f"{words.count(max(0, sure - seen))} to come" if seen is not None else "not yet asked"
+        )
+        tiles.append(Tile(label="Visible", value=words.count(seen), note=note))
+    return tiles
+
+
+def _so_far(now: Mapping[str, Any], events: Sequence[Event]) -> Section:
+    blocks: list[Block] = []
+    if now["thresholds"]:
+        blocks.append(thresholds_table(now["thresholds"]))
+    shown = events[-_SHOWN_EVENTS:][::-1]
+    if shown:
+        blocks.append(
+            Table(
+                columns=["at", "event"],
+                rows=[[words.clock(one.at_s), Cell(text=one.text, role=one.role)] for one in shown],
+                numeric=False,
+                note=""
+                if len(shown) == len(events)
+                else f"The last {len(shown)} of {len(events)} events.",
+            )
+        )
+    if not blocks:
+        blocks.append(Text(text="Nothing has happened yet."))
+    return Section(name="now", title="Verdict so far and events", blocks=blocks)
+
+
+def _probes(rows: Sequence[Sequence[str]]) -> Section | None:
+    if not rows:
+        return None
+    table = Table(columns=["probe", "rate", "verdict", "because"], rows=rows, numeric=False)
+    return Section(name="probes", title="Probes so far", blocks=[table])
+
+
+def _over_time(document: Document, live: Live) -> Section | None:
+    charts = timeline.charts(document, POINTS)
+    heat = map_of(document, live.heat_edges, live.heat, "latency") if len(live.heat) else None
+    place = next((at for at, one in enumerate(charts, 1) if one.name == "latency"), 0)
+    if heat is not None:
+        charts.insert(place, heat)
+    return _charts("load", "Over time", charts)
+
+
+def _charts(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
+    return Section(name=name, title=title, blocks=charts) if charts else None
+
+
+def _generator(document: Document, now: Mapping[str, Any]) -> Section:
+    """Return how those who send the load are."""
+    late = document["timeline"].get("lateness_p99_ms") or [None]
+    blocks: list[Block] = [
+        Table(
+            columns=["", ""],
+            rows=[
+                ["lateness p99 of the last second", words.duration(late[-1])],
+                [
+                    "CPU",
+                    "–"
+                    if now["cpu_share"] is None
+                    else f"{100 * now['cpu_share']:.0f} % of a core",
+                ],
+                ["last query", now["trouble"] or "answered"],
+            ],
+            numeric=False,
+        )
+    ]
+    shards = (now["workers"] or {}).get("shards", ())
+    if shards:
+        blocks.append(
+            Table(
+                columns=[
+                    *("worker", "host", "state", "started", "acknowledged"),
+                    *("lateness p99", "loop lag p99", "CPU"),
+                ],
+                rows=[_shard(shard) for shard in shards],
+            )
+        )
+    return Section(name="generator", title="Generator", blocks=blocks)
+
+
+def _shard(shard: Mapping[str, Any]) -> list[str | Cell]:
+    cpu = shard["cpu_s"] / shard["watched_s"] if shard["watched_s"] else None
+    end = shard["end"]
+    lost = end == "lost"
+    state = Cell(text=str(end or "sending"), role="fail" if lost else "", strong=lost)
+    return [
+        f"worker {shard['index'] + 1}",
+        str(shard["host"] or "–"),
+        state,
+        words.count(shard["started"]),
+        words.count(shard["acknowledged"]),
+        words.duration(shard["lateness_p99_ms"]),
+        words.duration(shard["loop_lag_p99_ms"]),
+        "–" if cpu is None else f"{100 * cpu:.0f} %",
+    ]

@@ -1,0 +1,252 @@
+"""A run as its page knows it: put together from what is told of it each second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from loadcheck.escaping import printable_document
+from loadcheck.report import words
+from loadcheck.report.html import page as report_page
+from loadcheck.report.html import render, update
+from loadcheck.report.metrics import exposition
+from loadcheck.report.page import Page
+from loadcheck.report.pages.heat import ROWS
+from loadcheck.report.pages.live import Event, Live, live_page
+
+_MOST_EVENTS = 200
+_HEAT_ROWS = 512
+_SETTLED = "waiting for the count"
+_STAGES = {"load": "the load began", "stopping": "the load is being stopped", "settle": _SETTLED}
+_CONTROLS = {
+    "acknowledged": "fresh control users acknowledged",
+    "visible": "fresh control users are counted",
+    "paired": "second events sent for users who are missing or not",
+    "paired_visible": "of the paired control users are counted",
+}
+
+
+class State:
+    """What is known of a run, or of a probe of a search, and how it is shown.
+
+    Attributes:
+        number: Of the state: it grows whenever there is something new.
+        report: The finished report; None while the run goes on.
+        metrics: The last figures for who scrapes them.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.report: bytes | None = None
+        self.metrics: Mapping[str, Any] = {}
+        self._fixed: dict[str, Any] = {}
+        self._said: dict[str, Any] = {}
+        self._columns: dict[str, list[Any]] = {}
+        self._heat = np.zeros((_HEAT_ROWS, ROWS), dtype=np.int64)
+        self._heat_ends: list[float] = []
+        self._observations: list[Any] = []
+        self._events: list[Event] = []
+        self._probes: list[Sequence[str]] = []
+        self._before: dict[Any, Any] = {}
+        self._drawn: tuple[int, Page] | None = None
+        self._update: tuple[int, bytes] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been told."""
+        return bool(self._said)
+
+    @property
+    def resource(self) -> dict[str, str]:
+        """Whose metrics they are, by OpenTelemetry's conventions."""
+        run, scenario = self._said.get("run") or {}, self._fixed.get("scenario") or {}
+        return {
+            "service.name": "loadcheck",
+            "service.instance.id": str(run.get("id", "")),
+            "loadcheck.scenario": str(scenario.get("name", "")),
+            "loadcheck.run.id": str(run.get("id", "")),
+        }
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Take a message of the run."""
+        self.number += 1
+        match message["is"]:
+            case "probed":
+                self._probes.append(message["row"])
+            case "done":
+                self.report = report_page(message["document"])
+            case kind:
+                told = printable_document(message)
+                if kind == "run":
+                    self._begin(told)
+                self._enter(told)
+
+    def _begin(self, told: Mapping[str, Any]) -> None:
+        self._fixed = dict(told)
+        self._columns, self._observations, self._before = {}, [], {}
+        self._heat = np.zeros((_HEAT_ROWS, ROWS), dtype=np.int64)
+        self._heat_ends = []
+        if told["title"]:
+            self._note(f"{told['title']} begins", "", 0.0)
+
+    def _enter(self, told: Mapping[str, Any]) -> None:
+        self._said = dict(told)
+        self.metrics = told.get("metrics", self.metrics)
+        for name, values in told["rows"].items():
+            self._columns.setdefault(name, []).extend(values)
+        now, asked = told["now"], told["asked"]
+        self._observations += asked.get("observations", ())
+        self._warm(now["elapsed_s"], told["heat"])
+        self._look(told, now, asked)
+
+    def _warm(self, elapsed_s: float, samples: Sequence[int]) -> None:
+        """Enter where latencies lay; what is long ago is kept in wider and wider columns."""
+        if not any(samples):
+            return
+        if len(self._heat_ends) == _HEAT_ROWS:
+            self._heat[: _HEAT_ROWS // 2] = self._heat[::2] + self._heat[1::2]
+            self._heat[_HEAT_ROWS // 2 :] = 0
+            self._heat_ends = self._heat_ends[1::2]
+        last = self._heat_ends[-1] if self._heat_ends else 0.0
+        if elapsed_s <= last:
+            self._heat[max(len(self._heat_ends) - 1, 0)] += np.array(samples, dtype=np.int64)
+            return
+        self._heat[len(self._heat_ends)] = samples
+        self._heat_ends.append(elapsed_s)
+
+    # what happened
+
+    def _note(self, text: str, role: str, at_s: float | None = None) -> None:
+        at_s = self._said["now"]["elapsed_s"] if at_s is None else at_s
+        self._events.append(Event(at_s=at_s, text=text, role=role))
+        del self._events[:-_MOST_EVENTS]
+
+    def _look(self, told: Mapping[str, Any], now: Mapping[str, Any], asked: Any) -> None:
+        """Note what has come about since the last message."""
+        if self._changes("stage", now["stage"]) and now["stage"] in _STAGES:
+            self._note(_STAGES[now["stage"]], "")
+        if self._changes("part", now["part"]) and now["part"]:
+            self._note(f"stage {now['part']}", "")
+        self._look_at_interruptions(told["run"] or {}, now["signals"])
+        if self._changes("trouble", now["trouble"]):
+            trouble = f"query failed: {now['trouble']}" if now["trouble"] else ""
+            self._note(trouble or "queries are answered again", "unknown" if trouble else "pass")
+        for warning in told["warnings"]:
+            if self._changes(("warning", warning), True):
+                self._note(warning, "unknown")
+        skipped = told["copies"]["skipped"]
+        if self._changes("skips", bool(skipped)) and skipped:
+            self._note("copies are skipped: too many are in flight, or we are late", "unknown")
+        self._look_at_thresholds(now["thresholds"])
+        self._look_at_workers((now["workers"] or {}).get("shards", ()))
+        self._look_at_answers(asked)
+
+    def _look_at_interruptions(self, run: Mapping[str, Any], signals: int) -> None:
+        if self._changes("aborted", run.get("aborted")) and run.get("aborted"):
+            self._note(f"stopped by a threshold: {run['aborted']['threshold']}", "fail")
+        if self._changes("signals", signals) and signals:
+            self._note("interrupted" if signals == 1 else "interrupted again", "unknown")
+
+    def _look_at_thresholds(self, thresholds: Sequence[Mapping[str, Any]]) -> None:
+        for each in thresholds:
+            what = "threshold", each["expression"]
+            before = self._before.get(what)
+            if not self._changes(what, each["verdict"]):
+                continue
+            if each["verdict"] == "fail":
+                self._note(f"broken: {each['expression']}", "fail")
+            elif before == "fail":
+                self._note(f"no longer broken: {each['expression']}", "pass")
+
+    def _look_at_workers(self, shards: Sequence[Mapping[str, Any]]) -> None:
+        for shard in shards:
+            if self._changes(("shard", shard["index"]), shard["end"]) and shard["end"]:
+                lost = shard["end"] == "lost"
+                text = f"worker {shard['index'] + 1} {'was lost' if lost else 'has ended'}"
+                self._note(text, "fail" if lost else "")
+
+    def _look_at_answers(self, asked: Mapping[str, Any]) -> None:
+        controls = asked.get("controls") or {}
+        for name, what in _CONTROLS.items():
+            if self._changes(("control", name), controls.get(name)) and controls.get(name):
+                self._note(f"{words.count(controls[name])} {what}", "")
+        lost = asked.get("lost")
+        if lost is not None and self._changes("lost", lost["at_least"]):
+            number = words.count(lost["at_least"])
+            named = f": {', '.join(lost['names'])}" if lost["names"] else ""
+            more = " …" if lost["at_least"] > len(lost["names"]) > 0 else ""
+            if lost["at_least"]:
+                self._note(f"{number} users are lost{named}{more}", "fail")
+            else:
+                self._note("no user is lost", "pass")
+        if lost is not None and self._changes("duplicated", lost["duplicated"]):
+            self._note(f"{words.count(lost['duplicated'])} events counted twice", "fail")
+
+    def _changes(self, what: Any, value: Any) -> bool:
+        """Return whether something is otherwise than when it was last looked at, or is new."""
+        first = what not in self._before
+        before = self._before.get(what)
+        self._before[what] = value
+        return before != value and not (first and not value)
+
+    # how it is shown
+
+    def document(self) -> dict[str, Any]:
+        """Return the results document so far."""
+        said, fixed = self._said, self._fixed
+        copies = said["copies"]
+        document = {
+            **{name: fixed[name] for name in ("schema", "scenario", "workflow", "environment")},
+            "verdict": "unknown",
+            "run": {**(said["run"] or {}), "in_progress": True},
+            "copies": {"planned": fixed["planned"], **copies},
+            "warnings": said["warnings"],
+            "timeline": self._columns,
+        }
+        document["consistency"] = {
+            "checked": fixed["checked"],
+            "baseline": (said["run"] or {}).get("baseline"),
+            "observations": self._observations,
+            "localized": None,
+        }
+        return document
+
+    def page(self) -> Page:
+        """Return the page of the run as it is now."""
+        if not self.begun:
+            return Page(
+                verdict="unknown",
+                badge="starting",
+                title="loadcheck",
+                because="Nothing is sent yet.",
+            )
+        if self._drawn is None or self._drawn[0] != self.number:
+            number = len(self._heat_ends)
+            live = Live(
+                now=self._said["now"],
+                title=self._fixed["title"],
+                events=self._events,
+                heat_edges=[0.0, *self._heat_ends],
+                heat=self._heat[:number],
+                probes=self._probes,
+            )
+            self._drawn = self.number, live_page(self.document(), live)
+        return self._drawn[1]
+
+    def whole(self, token: str) -> bytes:
+        """Return what a browser gets that asks for the page."""
+        if self.report is not None:
+            return self.report
+        return render(self.page(), token=token, number=self.number)
+
+    def changed(self) -> bytes:
+        """Return what a page that is open gets each second: all that can have changed."""
+        if self._update is None or self._update[0] != self.number:
+            self._update = self.number, update(self.page(), number=self.number)
+        return self._update[1]
+
+    def scraped(self) -> bytes:
+        """Return the metrics as Prometheus reads them."""
+        return exposition(self.metrics, self.resource).encode()

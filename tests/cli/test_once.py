@@ -1,0 +1,269 @@
+"""``[setup]`` and ``[teardown]`` against a service that wants a login."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import loadcheck
+from loadcheck.errors import InputError
+from tests.cli.conftest import Loadcheck
+from tests.cli.login_service import PASSWORD, Service, application, scenario, write_documents
+from tests.workflow.influxdb_server import serving
+
+QUICK = {"load.duration": "800ms", "verify.quiet": "400ms"}
+
+
+class Running:
+    """The service and a folder of its own."""
+
+    def __init__(self, folder: Path, url: str, service: Service) -> None:
+        self.folder, self.url, self.service = folder, url, service
+
+    def run(self, more: str = "", **changes: Any) -> dict[str, Any]:
+        path = scenario(self.folder, self.url, more=more)
+        found = loadcheck.run_sync(path, set={**QUICK, **changes}, results=self.folder / "results")
+        return dict(found.document)
+
+    def texts(self) -> str:
+        return "".join(path.read_text() for path in (self.folder / "results").iterdir())
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Loadcheck]:
+    started = Loadcheck(tmp_path)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setenv("SERVICE_PASSWORD", PASSWORD)
+    service = Service()
+    with serving(application(service)) as url:
+        yield Running(tmp_path, url, service)
+
+
+def test_one_login_serves_copies_queries_and_controls(running: Running) -> None:
+    document = running.run()
+    service = running.service
+    assert document["verdict"] == "pass"
+    assert document["consistency"]["uniques"] == 40
+    assert (service.asked["login"], service.asked["make"], service.asked["delete"]) == (1, 1, 1)
+    assert service.refused == 0
+    assert not service.projects
+    assert set(document["steps"]) == {"sendEvent", "countUsers"}  # no latency of the login
+    assert document["run"]["setup"]["runs"] == 1
+    assert document["run"]["teardown"] == {"workflow": "clean", "success": True, "error": None}
+    assert not any(token in running.texts() for token in service.tokens)
+
+
+def test_a_token_is_renewed_before_it_expires_without_a_gap(running: Running) -> None:
+    running.service.valid_s = 2.5
+    running.service.login_s = 0.2  # the old one is used meanwhile
+    running.service.refuse = frozenset({2})  # a refresh that fails is tried again
+    document = running.run('every = "500ms"\nrenew = "relogin"', **{"load.duration": "3s"})
+    service = running.service
+    assert document["verdict"] == "pass"
+    assert service.refused == 0
+    assert document["run"]["setup"]["failed"] == 1
+    assert document["run"]["setup"]["runs"] == service.asked["login"] - 1 >= 3
+    assert (service.asked["make"], service.asked["delete"]) == (1, 1)
+    used = [token for token in service.tokens if service.used[token]]
+    assert len(used) >= 3
+    assert any("were not renewed, the old ones are used" in each for each in document["warnings"])
+    assert not any(token in running.texts() for token in service.tokens)
+
+
+def test_a_set_up_that_fails_ends_the_run_before_the_load(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_PASSWORD", "not-the-password")
+    document = running.run()
+    assert document["verdict"] == "unknown"
+    assert document["copies"]["started"] == 0
+    error = document["run"]["error"]
+    assert error.startswith("the set-up failed: the step login (POST ")
+    assert "answered 401" in error
+    assert '{"error":"no such user, or not ***"' in error
+    assert "not-the-password" not in running.texts()
+    assert running.service.asked == {"login": 1}
+    assert document["warnings"] == []  # there was nothing to take away
+
+
+def test_what_half_a_set_up_made_is_taken_away(running: Running) -> None:
+    running.service.valid_s = 3600
+    document = running.run(**{"inputs.project": "$setup.outputs.token"})
+    assert document["copies"]["acknowledged"] == 0  # no such project
+    assert not running.service.projects
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        ({"inputs.token": "$setup.outputs.tokn"}, "inputs.token", 'has no output "tokn"'),
+        ({"setup.workflow": "prepair"}, "setup.workflow", 'there is no workflow "prepair"'),
+        ({"teardown.workflow": "x"}, "teardown.workflow", 'there is no workflow "x"'),
+        ({"setup.public": ["projekt"]}, "setup.public", 'has no output "projekt"'),
+        ({"setup.inputs.password": "$copy.userId"}, "setup.inputs.password", "run once"),
+        ({"setup.inputs.nme": "x"}, "setup.inputs.nme", "no such input"),
+        ({"setup.renew": "send"}, "setup.renew", "is never run"),
+        ({"setup.every": "1m", "setup.renew": "relogn"}, "setup.renew", "there is no workflow"),
+        (
+            {
+                "verify.uniques": {
+                    "value": "$response.body#/users",
+                    "overlay": [{"at": "query.x", "value": "$setup.outputs.y"}],
+                }
+            },
+            "verify.uniques.overlay.0.value",
+            'has no output "y"',
+        ),
+    ],
+)
+def test_bad_input_is_told_with_its_key_and_nothing_is_sent(
+    running: Running, change: dict[str, Any], key: str, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        running.run(**change)
+    problems = {problem.key: problem for problem in caught.value.problems}
+    found = [problem for name, problem in problems.items() if key in name]
+    assert found, problems
+    assert message in found[0].message
+    assert not running.service.asked
+
+
+def test_an_output_without_a_set_up_names_its_line(running: Running) -> None:
+    path = scenario(running.folder, running.url)
+    text = path.read_text()
+    begin, end = text.index("[setup]"), text.index("[teardown]")
+    path.write_text(text[:begin] + text[end:])
+    line = next(n for n, each in enumerate(path.read_text().splitlines(), 1) if "token =" in each)
+    with pytest.raises(InputError) as caught:
+        loadcheck.run_sync(path)
+    first = caught.value.problems[0]
+    assert (first.file, first.line, first.key) == (str(path), line, "inputs.token")
+    assert "the scenario has no [setup]" in first.message
+
+
+def test_check_marks_what_is_shared(running: Running, command: Loadcheck) -> None:
+    scenario(command.folder, running.url, more='every = "50m"\nrenew = "relogin"')
+    ended = command("check", "shared.toml", env={"SERVICE_PASSWORD": PASSWORD})
+    assert ended.code == 0, ended.stderr
+    lines = [" ".join(line.split()) for line in ended.stdout.splitlines()]
+    assert f"steps login POST {running.url}/login (shared: runs once, before the load)" in lines
+    assert f"login POST {running.url}/login (shared: renews, every 50:00)" in lines
+    assert any("sendEvent" in line and "runs in every copy" in line for line in lines)
+    assert any("countUsers" in line and "one query covers all" in line for line in lines)
+    assert any("deleteProject" in line and "when all is over" in line for line in lines)
+    assert not running.service.asked
+
+
+def test_a_dependency_that_the_set_up_has_met_is_not_run_again(running: Running) -> None:
+    path = scenario(running.folder, running.url)
+    documents = write_documents(running.folder)
+    described = json.loads(documents.read_text())
+    send = described["workflows"][0]
+    send["dependsOn"] = ["prepare"]
+    send["steps"][0]["parameters"][0] = {
+        "name": "Authorization",
+        "in": "header",
+        "value": "Bearer {$workflows.prepare.outputs.token}",
+    }
+    documents.write_text(json.dumps(described))
+    found = loadcheck.run_sync(path, set=QUICK, results=running.folder / "results")
+    assert found.verdict == "pass"
+    assert running.service.asked["login"] == 1
+
+
+@pytest.mark.long
+def test_workers_take_new_tokens_and_none_is_on_a_command_line(
+    running: Running, command: Loadcheck
+) -> None:
+    running.service.valid_s = 3.0
+    scenario(command.folder, running.url, more='every = "700ms"\nrenew = "relogin"', lasts="5s")
+    process = command.start(
+        "run", "shared.toml", "--workers", "2", env={"SERVICE_PASSWORD": PASSWORD}
+    )
+    import psutil  # noqa: PLC0415
+
+    lines: set[str] = set()
+    while process.poll() is None:
+        try:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                lines.add(" ".join([*child.cmdline(), *child.environ().values()]))
+        except psutil.Error:
+            pass
+        time.sleep(0.2)
+    told = "".join(process.communicate())
+    assert process.returncode == 0, told
+    assert any("shard" in line for line in lines)
+    document = json.loads(command.results()[0].read_text())
+    assert document["consistency"]["uniques"] == 250
+    assert running.service.refused == 0
+    assert (running.service.asked["make"], running.service.asked["delete"]) == (1, 1)
+    held = "".join([told, *lines, command.results()[0].read_text()])
+    assert not any(token in held for token in running.service.tokens)
+    # asked again, it logs in anew; the tear-down has taken the project, and that is said
+    again = command("reconcile", command.results()[0], env={"SERVICE_PASSWORD": PASSWORD})
+    assert "what that took away cannot be counted any more" in again.stderr
+    assert running.service.asked["make"] == 2
+    assert not running.service.projects
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_tears_down(running: Running, command: Loadcheck, signals: int) -> None:
+    scenario(command.folder, running.url, lasts="60s")
+    process = command.start("run", "shared.toml", env={"SERVICE_PASSWORD": PASSWORD})
+    until = time.monotonic() + 60
+    while running.service.asked["event"] < 5:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.7)
+    process.communicate()
+    assert process.returncode == 130
+    assert running.service.asked["delete"] == 1
+    assert not running.service.projects
+    document = json.loads(command.results()[0].read_text())
+    assert document["run"]["teardown"]["success"] is True
+
+
+@pytest.mark.long
+def test_an_abort_tears_down_and_reconcile_counts_where_nothing_was_taken(
+    running: Running, command: Loadcheck
+) -> None:
+    path = scenario(command.folder, running.url, lasts="20s")
+    text = path.read_text().replace(
+        '["lost == 0", "error_rate < 1%"]',
+        '[{ check = "sendEvent.max < 1us", abort = true, grace = "1s" }]',
+    )
+    path.write_text(text)
+    ended = command("run", path, env={"SERVICE_PASSWORD": PASSWORD})
+    assert ended.result["run"]["aborted"] is not None
+    assert not running.service.projects
+    # a set-up that makes nothing: the run's events are still there, and the login is a new one
+    before = running.service.asked["login"]
+    running.service.projects["kept"] = {}
+    kept = text.replace('[teardown]\nworkflow = "clean"\n', "")
+    kept = kept[: kept.index("[teardown.inputs]")] + kept[kept.index("[load]") :]
+    kept = kept.replace('"prepare"\npublic = ["project"]', '"relogin"')
+    kept = kept.replace('"$setup.outputs.project"', '"kept"')
+    path.write_text(kept)
+    output = command.folder / "kept.json"
+    first = command(
+        *("run", path, "-o", output, "--set", "load.duration=1s", "--set", "thresholds=[]"),
+        env={"SERVICE_PASSWORD": PASSWORD},
+    )
+    assert first.code == 0, first.stderr
+    again = command("reconcile", output, env={"SERVICE_PASSWORD": PASSWORD})
+    assert again.code == 0, again.stdout + again.stderr
+    assert running.service.asked["login"] == before + 2

@@ -1,0 +1,169 @@
+"""A run that is watched on a page: the page says what the run does, and is no matter of its."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import httpx
+import orjson
+import psutil
+import pytest
+
+from tests.cli.conftest import Loadcheck
+from tests.cli.test_interrupts import children, wait_for
+from tests.web.conftest import get
+
+STEADY = ("--set", "load.duration=4", "--set", "load.rate=50")
+_QUERIED = re.compile(r"(loadcheck_\w+)\{([^}]*)\}")
+_LABEL = re.compile(r'(\w+)\s*(?:=~|!=|=)"')
+
+
+def addresses(process: subprocess.Popen[str]) -> dict[str, str]:
+    """Return what a run says it serves; what it says later is read and dropped."""
+    assert process.stderr is not None
+    found = {}
+    for line in process.stderr:
+        name, _, url = line.strip().partition(": ")
+        found[name] = url
+        if name == "metrics":
+            break
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    return found
+
+
+def labels_of(scraped: str) -> dict[str, set[str]]:
+    """Return the labels of each metric that was scraped."""
+    found: dict[str, set[str]] = {}
+    for line in scraped.splitlines():
+        match = re.match(r"(\w+)(?:\{(.*)\})? \S+$", line)
+        if match and not line.startswith("#"):
+            found.setdefault(match[1], set()).update(_LABEL.findall(match[2] or ""))
+    return found
+
+
+def test_a_run_is_watched_scraped_and_reported_at_one_address(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    process = loadcheck.start("run", smoke, *STEADY, "--web", "--metrics-port", free_port())
+    urls = addresses(process)
+    wait_for(lambda: "Target and achieved rate" in get(urls["live"]).text)
+    wait_for(lambda: "loadcheck_users_counted " in get(urls["metrics"]).text)
+    scraped = labels_of(get(urls["metrics"]).text)
+    events = urls["live"].replace("/?", "/events?")
+    with httpx.Client(trust_env=False, timeout=60) as client, client.stream("GET", events) as told:
+        assert "event: done" in "".join(told.iter_text())
+    # the run waits a moment for those who look at its page
+    assert "This page is complete" in get(urls["live"]).text
+    assert process.wait(60) == 0
+    # every metric and label that the dashboard asks for is there
+    dashboard = orjson.loads(loadcheck("explain", "--grafana").stdout)
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queried = [match for each in asked for match in _QUERIED.findall(each)]
+    assert len(queried) > 12
+    for name, labels in queried:
+        assert name in scraped, name
+        assert set(_LABEL.findall(labels)) - {"job", "instance"} <= scraped[name], name
+    grouped = {name for each in asked for name in re.findall(r"by \(([^)]*)\)", each)}
+    known = {label for labels in scraped.values() for label in labels}
+    # an error has its type instead of a status
+    assert {part.strip() for each in grouped for part in each.split(",")} <= known | {"error_type"}
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return str(found.getsockname()[1])
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_sent(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for arguments in (["--web", str(port)], [f"--web={port}"]):
+            ended = loadcheck("run", smoke, *arguments)
+            assert (ended.code, ended.stdout, ended.results) == (2, "", [])
+            assert f"error: --web: port {port} is taken by another process" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--open"], "--open: is about the page that --web serves; add --web"),
+        (["--web-linger", "1m"], "--web-linger: is about the page that --web serves; add --web"),
+        (["--web=70000"], '--web: "70000" is no port; expected a number from 1 to 65535'),
+        (["--web", "--web-linger=x"], '--web-linger: "x" is no duration; expected e.g. 30s or 10m'),
+        (["--metrics-port", "x:y"], '--metrics-port: "y" is no port'),
+        (["--metrics-port=192.0.2.1:9464"], "192.0.2.1 is no address of this machine"),
+    ],
+)
+@pytest.mark.long
+def test_what_cannot_be_served_is_told(
+    loadcheck: Loadcheck, smoke: Path, arguments: list[str], said: str
+) -> None:
+    ended = loadcheck("run", smoke, *arguments)
+    assert (ended.code, ended.stdout, ended.results) == (2, "", [])
+    assert said in ended.stderr
+
+
+@pytest.mark.long
+def test_a_page_that_dies_hurts_no_run(loadcheck: Loadcheck, smoke: Path) -> None:
+    process = loadcheck.start("run", smoke, *STEADY, "--web")
+    page = wait_for(lambda: [c for c in children(process) if "loadcheck.web.server" in c.cmdline()])
+    wait_for(loadcheck.results)
+    os.kill(page[0].pid, signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "the live page ended early: its process has gone" in out
+
+
+@pytest.mark.long
+def test_a_page_that_stands_still_holds_no_run_up(loadcheck: Loadcheck, smoke: Path) -> None:
+    process = loadcheck.start("run", smoke, *STEADY, "--web")
+    page = wait_for(lambda: [c for c in children(process) if "loadcheck.web.server" in c.cmdline()])
+    wait_for(loadcheck.results)
+    os.kill(page[0].pid, signal.SIGSTOP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not psutil.pid_exists(page[0].pid)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+def test_stop_on_the_page_is_ctrl_c(loadcheck: Loadcheck, smoke: Path, workers: list[str]) -> None:
+    process = loadcheck.start(
+        *("run", smoke, "--set", "load.duration=60", "--web"),
+        *("--metrics-port", free_port(), *workers),
+    )
+    url = addresses(process)["live"]
+    wait_for(lambda: "Copies in flight" in get(url).text)
+    if workers:
+        assert "worker 2" in get(url).text
+    assert httpx.post(url.replace("/?", "/stop?"), trust_env=False).status_code == 202
+    assert process.wait(60) == 130
+    (path,) = loadcheck.results()
+    result = orjson.loads(path.read_bytes())
+    assert result["run"]["interrupted"]
+    assert result["consistency"]["uniques"] == result["copies"]["acknowledged"] > 0
+
+
+@pytest.mark.long
+def test_a_search_is_watched_probe_by_probe(loadcheck: Loadcheck, smoke: Path) -> None:
+    sets = ("capacity.probe=1s", "capacity.warmup=0s", "capacity.samples=20", "capacity.probes=3")
+    process = loadcheck.start(
+        *("capacity", smoke, "--from", "50", "--to", "200", "--web-linger", "30s", "--web"),
+        *("--metrics-port", free_port()),
+        *[word for each in sets for word in ("-s", each)],
+    )
+    url = addresses(process)["live"]
+    wait_for(lambda: "Probes so far" in get(url).text, 60)
+    assert ": probe " in get(url).text
+    wait_for(lambda: "This page is complete" in get(url).text, 60)
+    # it stays, as asked for, until it is told to go
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) in (0, 3)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import anyio
+import pytest
+
+from loadcheck.load.alarm import Alarm, open_alarm
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform != "linux", reason="the kernel's timer is Linux's"),
+]
+
+
+async def waited(alarm: Alarm, for_ns: int) -> int:
+    """Return how long after the instant a wait ended."""
+    instant = time.monotonic_ns() + for_ns
+    await alarm.sleep_until(instant)
+    return time.monotonic_ns() - instant
+
+
+async def test_no_wait_ends_before_its_instant() -> None:
+    with open_alarm() as alarm:
+        assert alarm is not None
+        assert all([await waited(alarm, us * 1000) >= 0 for us in range(0, 3000, 100)])
+
+
+async def test_an_instant_that_has_passed_is_no_wait() -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    with open_alarm() as alarm:
+        assert alarm is not None
+        other = asyncio.ensure_future(turn())
+        await alarm.sleep_until(-5)
+        await alarm.sleep_until(0)
+        assert (turns, other.done()) == (1, True), "others had a turn"
+
+
+async def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
+    with open_alarm() as alarm:
+        assert alarm is not None
+        for _ in range(3):
+            with anyio.move_on_after(0.001):
+                await alarm.sleep_until(time.monotonic_ns() + 60_000_000_000)
+            # an alarm of before must not end this one
+            assert await waited(alarm, 3_000_000) >= 0

@@ -1,0 +1,127 @@
+"""Copies that take their time, under virtual time."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+import pytest
+import trio
+
+from loadcheck.data.spread import Spread
+from loadcheck.load.runner import Runner
+from loadcheck.load.sessions import ThinkingPlan
+from tests.load.test_runner import OneStep, Ran, TwoSteps, at_once, run
+
+LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)
+
+
+def thinking(spread: Spread, seed: int = 1, plan: Any = TwoSteps()) -> Any:  # noqa: B008
+    made: Any = ThinkingPlan(plan, spread.of(seed, "think"))
+    made.steps = plan.steps  # what the tests' runner asks for
+    return made
+
+
+def seconds(ran: Ran) -> dict[bytes, list[float]]:
+    found: dict[bytes, list[float]] = {}
+    for instant, body in ran.transport.sent:
+        found.setdefault(body, []).append(instant - ran.began_s)
+    return found
+
+
+def test_a_thought_is_part_of_no_latency_and_takes_no_place_in_flight() -> None:
+    ran = run(thinking(Spread(first=10.0)), at_once, rate=10, duration_s=10, max_in_flight=2)
+    record = ran.record
+    assert (record.started, record.acknowledged, record.skipped) == (100, 100, 0)
+    assert record.max_in_flight <= 2
+    assert record.in_flight == 0
+    for times in seconds(ran).values():
+        assert times[1] - times[0] == pytest.approx(10.0, abs=0.01)
+    for step in record.steps:
+        assert step.service_time.count == 100
+        assert step.service_time.percentile_ms(100) == pytest.approx(1, rel=0.1)
+
+
+def test_thoughts_are_drawn_from_the_seed_and_the_number_of_the_copy() -> None:
+    first, again, other = (
+        {
+            body: times[1] - times[0]
+            for body, times in seconds(run(thinking(LOGNORMAL, seed), at_once, drain_s=9e3)).items()
+        }
+        for seed in (1, 1, 2)
+    )
+    assert first == pytest.approx(again, abs=0.01)
+    assert first != pytest.approx(other, abs=0.1)
+    assert len({round(wait, 3) for wait in first.values()}) > 90
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        Spread(kind="uniform", first=1.0, second=3.0),
+        Spread(kind="normal", first=5.0, second=1.0),
+        LOGNORMAL,
+        Spread(first=2.0),
+    ],
+)
+def test_what_is_drawn_has_the_mean_that_is_told(spread: Spread) -> None:
+    draw = spread.of(3, "think")
+    drawn = [draw(number, turn) for number in range(10_000) for turn in (0, 1)]
+    assert fmean(drawn) == pytest.approx(spread.mean, rel=0.05)
+    assert sorted(drawn)[19_800] == pytest.approx(spread.quantile(0.99), rel=0.1)
+
+
+def test_a_stop_ends_those_who_think_at_once_with_what_is_known_of_them() -> None:
+    async def stop(runner: Runner) -> None:
+        await trio.sleep(5)
+        runner.stop()
+
+    ran = run(thinking(Spread(first=60.0)), at_once, rate=10, beside=stop, drain_s=1000)
+    assert ran.took_s < 6
+    # the first step was the one that counts: it was acknowledged
+    assert ran.record.acknowledged == ran.record.started
+    assert len(ran.transport.sent) == ran.record.started
+    assert ran.record.in_flight == 0
+
+
+def test_a_stop_in_a_closed_load_starts_nobody_in_the_place_of_those_who_think() -> None:
+    async def stop(runner: Runner) -> None:
+        await trio.sleep(5)
+        runner.stop()
+
+    closed = {"concurrency": 20, "copies": 1000}
+    ran = run(thinking(Spread(first=60.0)), at_once, closed=closed, beside=stop)
+    assert (ran.record.started, ran.record.acknowledged) == (20, 20)
+    assert ran.took_s < 6
+
+
+def test_the_end_of_the_schedule_lets_those_who_think_go_on() -> None:
+    ran = run(thinking(Spread(first=20.0)), at_once, rate=10, duration_s=10)
+    assert len(ran.transport.sent) == 200
+
+
+def test_a_drain_that_is_too_short_cuts_them_off() -> None:
+    ran = run(thinking(Spread(first=20.0)), at_once, rate=10, duration_s=10, drain_s=5)
+    assert 100 <= len(ran.transport.sent) < 160
+    assert ran.record.acknowledged == 100
+
+
+def test_a_frozen_process_sends_nothing_after_its_lease() -> None:
+    async def end(runner: Runner) -> None:
+        await trio.sleep(5)
+        runner.lease_ns = runner.begin_ns + 6_000_000_000
+
+    ran = run(thinking(Spread(first=3.0)), at_once, rate=10, beside=end)
+    assert max(instant for instant, _ in ran.transport.sent) - ran.began_s < 6.1
+    assert ran.record.in_flight == 0
+
+
+def test_neither_a_retry_nor_a_plan_of_one_step_thinks() -> None:
+    ran = run(
+        thinking(Spread(first=50.0), plan=OneStep()),
+        lambda _, before: (0.001, 200 if before % 2 else 503),
+        attempts=9,
+    )
+    assert ran.record.retries >= 50
+    assert ran.record.acknowledged == 100
+    assert ran.took_s < 20
