@@ -8,9 +8,12 @@ that whatever ends the process, the next one goes on; asking for a batch twice d
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +26,8 @@ from pyroaring import BitMap
 
 from loadcheck.errors import InputError, LoadcheckError
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.pipeline.reconcile import ReconcileOptions, ledger_of, restored
+from loadcheck.pipeline.reconcile import ReconcileOptions, ledger_of, restored, set_up
+from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
@@ -43,7 +47,6 @@ _TRIES: Final = 8
 """So often a batch is asked for before it is given up."""
 _LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 60.0
 _DETAIL_CHARS: Final = 200
-_NOW_MS: Final = 1_700_000_000_000
 _PLACEHOLDER = re.compile(r"\{\$(users|run\.id|inputs\.([^{}]+)|start|end)\}")
 _OWN: Final = frozenset({"$copy.userUuid", "$copy.insertId", "$copy.insertUuid", "$run.id"})
 """Any of these in an id makes it one that no other run has."""
@@ -141,7 +144,71 @@ async def delete(
         def save() -> None:
             file.save(document)
 
-        return await remove(compiled, document, save, ask, tell, wait_s=wait_s)
+        async with set_up(compiled):
+            try:
+                return await remove(compiled, document, save, ask, tell, wait_s=wait_s)
+            except LoadcheckError as error:  # as it is: not in a group
+                failed = error
+        raise failed
+
+
+async def at_end(
+    compiled: CompiledScenario,
+    finished: CompletedRun,
+    signals: AsyncIterator[signal.Signals],
+    *,
+    kept: bool,
+) -> CompletedRun:
+    """Delete the users of a run that has just ended; return it with what came of that.
+
+    What goes wrong is a warning in the result: ``loadcheck delete`` goes on from there.
+
+    Args:
+        compiled: The run.
+        finished: The same.
+        signals: The first ends the deletion.
+        kept: Whether it has a file of its own.
+    """
+    document = dict(finished.document)
+    sys.stderr.write("Deleting the users of the run; Ctrl-C leaves the rest to loadcheck delete.\n")
+    why = "it was interrupted"
+    with contextlib.ExitStack() as stack:
+        file: ResultFile | None = None
+
+        def save() -> None:
+            if file is not None:
+                file.save(document)
+
+        async with anyio.create_task_group() as around:
+            with anyio.CancelScope() as scope:
+                around.start_soon(_heed, signals, scope)
+                try:
+                    if kept and finished.unsaved is None:
+                        file = stack.enter_context(ResultFile(finished.path, replace=True))
+                    await remove(compiled, document, save, _yes, _say_nothing)
+                    why = ""
+                except LoadcheckError as error:
+                    why = str(error)
+            around.cancel_scope.cancel()
+        if why:
+            told = redactor(compiled.secrets).text(f"The users of the run are not deleted: {why}.")
+            document["warnings"] = [*document["warnings"], told]
+            with contextlib.suppress(InputError):
+                save()
+    return replace(finished, document=document)
+
+
+async def _heed(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+
+
+def _yes(_: Outline) -> bool:
+    return True
+
+
+def _say_nothing(_: int, __: int) -> None:
+    """Nobody looks."""
 
 
 async def remove(
@@ -154,7 +221,7 @@ async def remove(
     wait_s: float = 0.0,
 ) -> Deleted:
     """Do what :func:`delete` does, for a run that is compiled already."""
-    deletion = _how(compiled)
+    deletion = check(compiled)
     parts = _parts(compiled, deletion, document)
     async with httpx_transport(compiled.asking) as transport:
         work = _Work(compiled, deletion, parts, transport.send)
@@ -178,6 +245,7 @@ async def _with_consent(
     deletion, hidden = work.deletion, redactor(compiled.secrets)
     section = _section(document, parts, deletion)
     counted = await work.count()
+    await work.read_inputs()
     if section["phase"] == "done" and counted:  # some came back, or were never found
         section |= {"phase": "begun", "done": 0, "jobs": [], "after": None, "ended_at": None}
     started = section["phase"] != "new"
@@ -205,8 +273,8 @@ async def _with_consent(
     return Deleted(section=section, verdict=Verdict(section["verdict"]), says=_sentence(section))
 
 
-def _how(compiled: CompiledScenario) -> Deletion:
-    """Return how users are deleted.
+def check(compiled: CompiledScenario) -> Deletion:
+    """Return how the users of a run are deleted, be it one that is still to come.
 
     Raises:
         InputError: They cannot be, or must not be.
@@ -417,7 +485,7 @@ class _Work:
         self._spec = spec
         self._run_id = compiled.run.id
         self._integer = compiled.scenario.user_ids.integer
-        self._inputs = compiled.plan.inputs(0, _NOW_MS)
+        self._inputs: dict[str, Any] = {}
         self._client = QueryClient(
             QueryChannel(send=self._asked),
             absent=spec.verify.absent,
@@ -443,6 +511,27 @@ class _Work:
             InputError: It does not say, or does not let us ask.
         """
         return await self._count(self._spec.queries.counts)
+
+    async def read_inputs(self) -> None:
+        """Note what the inputs are that a request to delete names, the workflow's own included.
+
+        Raises:
+            InputError: One has no value: the request would be another than was meant.
+        """
+        texts = f"{self.deletion.path} {self.deletion.body}"
+        names = {match[2] for match in _PLACEHOLDER.finditer(texts) if match[2]}
+        if not names:
+            return
+        observer = self.compiled.observer
+        assert observer is not None
+        query = self._spec.plan.query(
+            observer.step_id, values={name: f"$inputs.{name}" for name in names}
+        )
+        reply = await self._client.ask(query, self._spec.queries.counts.cost)
+        self._inputs = {name: each for name, each in reply.values.items() if each is not None}
+        for name in sorted(names - self._inputs.keys()):
+            remedy = "give it one in [inputs]"
+            raise InputError(self._scenario.problem("delete", f"$inputs.{name} is empty", remedy))
 
     async def _count(self, queries: CountQueries) -> int | None:
         reply = await self._client.ask(queries.uniques, queries.cost)
@@ -643,7 +732,7 @@ class _Filler:
             return ",".join(map(self._quoted, self._ids))
         if match[1] == "run.id":
             return self._run_id
-        return str(self._inputs.get(match[2], ""))
+        return str(self._inputs[match[2]])
 
     def _quoted(self, value: str | int) -> str:
         text = str(value).replace("\\", "\\\\")

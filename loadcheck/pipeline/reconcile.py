@@ -396,7 +396,7 @@ async def _again(
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at)
     async with (
-        _set_up(compiled),
+        set_up(compiled),
         httpx_transport(compiled.asking) as transport,
     ):
         assert compiled.verification is not None
@@ -444,7 +444,7 @@ async def _again(
 
 
 @contextlib.asynccontextmanager
-async def _set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
+async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
     """Run what is run once, around a block: what it gave to the run may have expired since.
 
     Raises:

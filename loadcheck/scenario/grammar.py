@@ -250,6 +250,11 @@ SETUP: Keys = {
 }
 TEARDOWN: Keys = {
     **_ONCE,
+    "delete": flag(
+        "Delete the run's users from the service at the very end, as loadcheck delete does; that "
+        "the run may leave this machine says that it may.",
+        default=False,
+    ),
 }
 WAIT_DRAWN: Keys = {
     "uniform": array(
@@ -781,9 +786,9 @@ _TOP: Keys = {
         required=("workflow",),
     ),
     "teardown": table(
-        "A workflow that runs once when all is over, also after Ctrl-C, an abort or an error.",
+        "What is done once when all is over, also after Ctrl-C, an abort or an error: a workflow "
+        "runs, the run's users are deleted.",
         TEARDOWN,
-        required=("workflow",),
     ),
     "overlay": _edits(
         "What to put into a step's request that the document leaves out. Those of the service's "

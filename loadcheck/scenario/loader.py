@@ -167,6 +167,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         teardown=teardown,
         labels=labels,
         deletion=deletion,
+        deletes=bool(document.plain().get("teardown", {}).get("delete")),
     )
 
 

@@ -275,3 +275,22 @@ def test_it_goes_on_where_it_was_begun_only(loadcheck: Loadcheck, service: Servi
     path.write_bytes(orjson.dumps(document))
     with pytest.raises(InputError, match=r"begun at https://amplitude\.example"):
         delete(path)
+
+
+@pytest.mark.long
+def test_at_the_end_of_the_run(loadcheck: Loadcheck, service: Service) -> None:
+    path, ended = a_run(loadcheck, service, **{"teardown.delete": "true"})
+    assert "250 users, requested, done by 2" in ended.stdout
+    service.later("31d")
+    assert delete(path)[0].verdict is Verdict.PASS
+    assert users(service) == 0
+
+
+def test_what_cannot_be_deleted_in_the_end_is_refused_before(loadcheck: Loadcheck) -> None:
+    scenario = Path(__file__).resolve().parents[2] / "scenarios" / "smoke.toml"
+    options = ("--set", "teardown.delete=true", "--set", "users.id=u-{number:07}")
+    ended = loadcheck("run", scenario, *options)
+    assert (ended.code, ended.results) == (2, [])
+    assert "the ids are not this run's alone: u-{number:07} gives every run the same" in (
+        ended.stderr
+    )

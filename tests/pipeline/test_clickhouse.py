@@ -36,12 +36,13 @@ _SELECT = re.compile(
     r"if\(\{totals:UInt8\}, count\(\), uniqExact\(user_id\)\) AS n"
     r" FROM events WHERE run = '(?P<run>[\w-]+)'(?: GROUP BY label LIMIT 1000)? FORMAT JSON"
 )
+_DELETE = re.compile(r"ALTER TABLE events DELETE WHERE run = '(?P<run>[\w-]+)'")
 
 
 class Table:
     """One table; the first rows are lost, or inserted twice."""
 
-    def __init__(self, *, lose: int, twice: int) -> None:
+    def __init__(self, *, lose: int = 0, twice: int = 0) -> None:
         self.rows: list[dict[str, Any]] = []
         self._left = Counter(lose=lose, twice=twice)
         self._lock = threading.Lock()
@@ -51,6 +52,10 @@ class Table:
             kind = next((name for name, count in self._left.items() if count), "")
             self._left[kind] -= bool(kind)
             self.rows.extend([row] * {"lose": 0, "twice": 2}.get(kind, 1))
+
+    def delete(self, run: str) -> None:
+        with self._lock:
+            self.rows = [row for row in self.rows if row["run"] != run]
 
     def select(self, run: str, label: str | None, *, totals: bool) -> list[dict[str, Any]]:
         groups: dict[str, list[str]] = defaultdict(list) if label else {"": []}
@@ -77,7 +82,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        row = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        match = _DELETE.fullmatch(body.decode())
+        if match is not None and parse_qs(urlsplit(self.path).query)["mutations_sync"] == ["1"]:
+            self.table.delete(match["run"])
+            self.answer(200, b"")
+            return
+        row = json.loads(body)
         query = parse_qs(urlsplit(self.path).query)["query"][0]
         if query != "INSERT INTO events FORMAT JSONEachRow":
             self.answer(404, b"Code: 60. DB::Exception: Table does not exist.")
@@ -100,9 +111,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def clickhouse(*, lose: int = 0, twice: int = 0) -> Iterator[str]:
+def clickhouse(table: Table) -> Iterator[str]:
     """Serve a table; yield its base URL."""
-    handler = type("Serving", (Handler,), {"table": Table(lose=lose, twice=twice)})
+    handler = type("Serving", (Handler,), {"table": table})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -125,7 +136,7 @@ def clickhouse(*, lose: int = 0, twice: int = 0) -> Iterator[str]:
 def test_what_is_planted_is_named(
     tmp_path: Path, planted: dict[str, int], code: int, found: dict[str, int]
 ) -> None:
-    with clickhouse(**planted) as url:
+    with clickhouse(Table(**planted)) as url:
         (tmp_path / "s.toml").write_text(SCENARIO.format(url=url))
         ended = Loadcheck(tmp_path)("run", "s.toml")
     assert ended.code == code, ended.stderr + ended.stdout
@@ -133,3 +144,19 @@ def test_what_is_planted_is_named(
     assert {name: told[name] or 0 for name in found} == found
     localized = told["localized"] or {"lost": [], "duplicated": []}
     assert {name: len(localized[name]) for name in found} == found
+
+
+@pytest.mark.long
+def test_the_rows_of_the_run_are_deleted_and_no_others(tmp_path: Path) -> None:
+    """Users went missing, so rows of control users are there, too; they go with the others."""
+    table = Table(lose=19)
+    other = {"run": "another", "user_id": "somebody", "labels": {}}
+    with clickhouse(table) as url:
+        (tmp_path / "s.toml").write_text(SCENARIO.format(url=url))
+        loadcheck = Loadcheck(tmp_path)
+        ended = loadcheck("run", "s.toml")
+        table.rows.append(other)
+        assert len({row["run"] for row in table.rows}) == 5  # the run, three sorts of controls
+        deleted = loadcheck("delete", ended.results[0], "--yes")
+        assert (deleted.code, table.rows) == (0, [other]), deleted.stderr
+        assert deleted.stdout.startswith("300 users are deleted")

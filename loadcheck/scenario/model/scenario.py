@@ -42,6 +42,7 @@ class Scenario:
         teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
         deletion: How its users are deleted; None: nobody said.
+        deletes: Whether they are at the end of the run.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -75,6 +76,7 @@ class Scenario:
     teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     deletion: Deletion | None = None
+    deletes: bool = False
 
     @property
     def secrets(self) -> frozenset[str]:
