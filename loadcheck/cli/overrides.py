@@ -46,7 +46,7 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         metavar="NAME",
-        help="Lay [profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
+        help="Lay \\[profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
         show_default=False,
     ),
 ]
@@ -193,7 +193,7 @@ Scheduler = Annotated[
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Run workers on a Dask cluster, one on each of its.",
+        help="Run the workers on a Dask cluster: one process on each of its workers.",
     ),
 ]
 KeepGoing = Annotated[

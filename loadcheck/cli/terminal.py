@@ -122,7 +122,7 @@ def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -
 
 async def no_view(run: live.Running) -> None:
     """Show nothing but that a signal was heard."""
-    await _plain(run, every_s=math.inf)
+    await _plain(run, every_s=math.inf, quiet=True)
 
 
 async def line_view(run: live.Running) -> None:
@@ -130,16 +130,19 @@ async def line_view(run: live.Running) -> None:
     await _plain(run, every_s=_LINE_S)
 
 
-async def _plain(run: live.Running, *, every_s: float) -> None:
-    screen, heard = Screen(sys.stderr), 0
+async def _plain(run: live.Running, *, every_s: float, quiet: bool = False) -> None:
+    screen, heard, seen = Screen(sys.stderr), 0, 0
     try:
         while True:
             await run.wait(every_s)
-            if run.signals == heard:
-                screen.show(f"{live.line(run)}\n")
-            else:
+            news, seen = live.told(run, seen), len(run.news)
+            for each in () if quiet else news:
+                screen.show(f"{each}\n")
+            if run.signals != heard:
                 heard = run.signals
                 screen.show(f"{live.interruption(run)}\n")
+            elif not news:
+                screen.show(f"{live.line(run)}\n")
     finally:
         if run.signals != heard:
             screen.show(f"{live.interruption(run)}\n")

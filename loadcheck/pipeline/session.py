@@ -370,6 +370,7 @@ class RunSession:
             # what is noted from now on is shown at once
             self._progress.notes += self._sharded.notes
             self._sharded.notes = self._progress.notes
+            self._sharded.tell = self._progress.tell
         await self._engine.warm()
         async with anyio.create_task_group() as beside:
             self._beside = beside

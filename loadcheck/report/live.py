@@ -82,11 +82,15 @@ class Running(Protocol):
     signals: int
 
     @property
+    def news(self) -> Sequence[str]:
+        """What is to be told at once, the latest last."""
+
+    @property
     def outline(self) -> Outlined:
         """What was known of it before."""
 
     async def wait(self, seconds: float) -> None:
-        """Return after a time, or at once when a signal comes."""
+        """Return after a time, or at once when a signal or news come."""
 
     @property
     def stage(self) -> str:
@@ -165,6 +169,8 @@ class LiveView:
             *((row, 4) for row in self._limits(room)),
             (self._row("generator", self._generator(room)), 3),
         ]
+        if run.news:
+            rows.append((self._row("workers", self._paint(_YELLOW, _said(run.news[-1]))), 1))
         if run.trouble:
             trouble = self._paint(_YELLOW, f"last query: {_said(run.trouble)}")
             rows.append((self._row("", trouble), 2))
@@ -358,6 +364,12 @@ def interruption(run: Running) -> str:
     if run.signals > 1:
         return "Interrupted again: saving what is known."
     return "Interrupted: waiting for the count. Ctrl-C again: save at once."
+
+
+def told(run: Running, seen: int) -> list[str]:
+    """Return what has come to be told since so many were seen, a line each, for logs."""
+    time = words.clock(run.elapsed_s)
+    return [f"{time:>7}  {'workers':<8}  {_said(news)}" for news in run.news[seen:]]
 
 
 def line(run: Running) -> str:

@@ -77,6 +77,7 @@ class Progress:
         observation: What the service said last.
         signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
+        news: What is to be told at once, the latest last: of workers, while the load goes on.
         aborted: Whether a threshold has stopped the load.
         document: The results document as far as it is known; without what every second changes.
         asked: Returns what asking has come to as the results file holds it: ``observations`` from
@@ -92,6 +93,7 @@ class Progress:
     observation: Observation | None = field(init=False, default=None)
     signals: int = field(init=False, default=0)
     notes: list[str] = field(init=False, default_factory=list)
+    news: list[str] = field(init=False, default_factory=list)
     aborted: bool = field(init=False, default=False)
     document: Mapping[str, Any] = field(init=False, default_factory=dict)
     asked: Callable[[int], Mapping[str, Any]] = field(init=False, default=_none)
@@ -102,11 +104,19 @@ class Progress:
     def interrupt(self) -> None:
         """Note a signal."""
         self.signals += 1
+        self._wake()
+
+    def tell(self, news: str) -> None:
+        """Let those who watch say something at once."""
+        self.news.append(news)
+        self._wake()
+
+    def _wake(self) -> None:
         self._signalled.set()
         self._signalled = anyio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Return after a time, or at once when a signal comes."""
+        """Return after a time, or at once when a signal or news come."""
         with anyio.move_on_after(seconds):
             await self._signalled.wait()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -31,6 +33,16 @@ def test_every_option_and_argument_is_explained() -> None:
         assert command.help, name
         for each in command.params:
             assert getattr(each, "help", None), f"{name} {each.name}"
+
+
+def test_help_is_printed_as_it_is_written() -> None:
+    """What stands in brackets would be taken for rich's markup, and not be printed."""
+    for name, command in typer.main.get_group(app).commands.items():
+        texts = [
+            command.help or "",
+            *(getattr(each, "help", None) or "" for each in command.params),
+        ]
+        assert [text for text in texts if re.search(r"(?<!\\)\[", text)] == [], name
 
 
 def test_without_a_command_the_help_is_shown() -> None:

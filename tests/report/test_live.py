@@ -66,6 +66,7 @@ class Run:
     asked_rate: float | None = 2500.0
     trouble: str = ""
     signals: int = 0
+    news: Sequence[str] = ()
     checked: bool = True
     standing: Sequence[Judged] = STANDING
     times: Histogram = field(default_factory=times)
@@ -234,3 +235,12 @@ def test_the_plain_line_tells_what_went_wrong_first() -> None:
     assert "1,234,567 rejected  123,456 indeterminate" in live.line(Run(record=BAD))
     assert "(refused)" in live.line(Run(trouble="refused"))
     assert "visible" not in live.line(Run(checked=False))
+
+
+def test_what_becomes_of_workers_is_told_at_once() -> None:
+    run = Run(news=["worker 1 is silent", "worker 1 (a\x1b[2J) is lost: killed"])
+    (shown,) = (row for row in rows(run) if "worker 1" in row)
+    assert shown.split() == ["workers", "worker", "1", "(a\\x1b[2J)", "is", "lost:", "killed"]
+    assert live.told(run, 2) == []
+    (line,) = live.told(run, 1)
+    assert line.startswith(" 10.0 s  workers   worker 1 (a")

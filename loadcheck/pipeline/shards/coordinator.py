@@ -101,6 +101,7 @@ class ShardedEngine:
         begin_ns: Monotonic instant at which the load began; 0 before.
         lost: The shards that were lost.
         notes: What is to be said of the load.
+        tell: Called with what is to be told at once.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ShardedEngine:
         self.begin_ns = 0
         self.lost: list[LostShard] = []
         self.notes: list[str] = []
+        self.tell: Callable[[str], None] = lambda _: None
 
     # before the load
 
@@ -348,6 +350,10 @@ class ShardedEngine:
                     shard.beat = self._start(shard.remote.send(beat))
                 if not deaf:
                     self._look_after(shard, now_ns)
+            if any(shard.silent and not shard.over for shard in self._shards):
+                # rows wait for who is silent; what the others tell is shown and saved all the same
+                self.record.show()
+                self._second(len(self.record.timeline) - 1)
             before_ns = now_ns
             await asyncio.sleep(_BEAT_S)
 
@@ -363,6 +369,7 @@ class ShardedEngine:
             shard.silent = True
             at_s = (now_ns - self.begin_ns) / _S
             self.notes.append(f"{shard.name} was silent {at_s:.0f} s into the load")
+            self.tell(f"{shard.name} is silent: nothing was heard of it for {silent_s:.0f} s")
 
     def stop(self) -> None:
         """Start no further copies; those under way are followed to their end."""
@@ -397,6 +404,9 @@ class ShardedEngine:
             shard.gone = shard.gone or said
             self._lose(shard, arrived_ns)
             return True
+        if shard.silent:
+            shard.silent = False
+            self.tell(f"{shard.name} is heard again")
         try:
             self._take(shard, arrived_ns, said)
         except BrokenChangeError as error:
@@ -409,7 +419,7 @@ class ShardedEngine:
     def _take(  # noqa: C901  # a case for each message
         self, shard: _Shard, arrived_ns: int, said: dict[str, Any]
     ) -> None:
-        shard.heard_ns, shard.silent = arrived_ns, False
+        shard.heard_ns = arrived_ns
         match said["is"]:
             case "hello":
                 shard.hello = said
@@ -480,6 +490,7 @@ class ShardedEngine:
             indeterminate=shard.told.untold(due),
         )
         self.lost.append(shard.lost)
+        self.tell(f"{shard.name} is lost: {shard.gone.why}")
         self._join()
         if not self._keep_going:
             self.stop()

@@ -1,0 +1,1 @@
+complete --command loadcheck --no-files --arguments "(env _LOADCHECK_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) loadcheck)" --condition "env _LOADCHECK_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) loadcheck"
