@@ -518,7 +518,7 @@ class _Work:
         Raises:
             InputError: One has no value: the request would be another than was meant.
         """
-        texts = f"{self.deletion.path} {self.deletion.body}"
+        texts = f"{self.deletion.endpoint} {self.deletion.body}"
         names = {match[2] for match in _PLACEHOLDER.finditer(texts) if match[2]}
         if not names:
             return
@@ -669,7 +669,7 @@ class _Work:
     def _request(self, part: _Part, batch: int) -> Request:
         ids = part.ids(batch)
         fill = _Filler(self.deletion.quote, self._inputs, part.run_id, ids, numbers=self._integer)
-        path = fill.path(self.deletion.path)
+        path = fill.path(self.deletion.endpoint)
         body = self.deletion.body
         content = None if body is None else fill.body(body)
         return self._made(self.deletion.method, path, content)

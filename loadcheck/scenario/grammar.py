@@ -528,7 +528,7 @@ DELETE: Keys = {
         "DELETE",
         default=_DELETION.method,
     ),
-    "path": text(
+    "endpoint": text(
         "Its path and query. {$users} stands for the ids of a batch, quoted and with commas, "
         "{$run.id} for the mark of the run, {$inputs.NAME} for an input that is no copy's own.",
         pattern=PATH,

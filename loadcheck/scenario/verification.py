@@ -53,7 +53,7 @@ def read_delete(top: Table) -> Deletion | None:
     deletion = Deletion(
         **given(
             method=table.choice("method"),
-            path=_path(table),
+            endpoint=_endpoint(table),
             body=None if body is None else json(body, table.report),
             batch=table.whole("batch"),
             every_s=table.duration("every"),
@@ -63,24 +63,25 @@ def read_delete(top: Table) -> Deletion | None:
         )
     )
     if impossible is None:
-        table.require("path", "expected the path of the request")
+        table.require("endpoint", "expected the path of the request")
         _check_placeholders(table)
-        if not (deletion.by_user or deletion.by_run) and "path" in table:
+        if not (deletion.by_user or deletion.by_run) and "endpoint" in table:
+            remedy = "put {$users} or {$run.id} into endpoint or body"
             message = "names neither users nor the run: it would delete everybody"
-            table.report.add(table["path"], message, "put {$users} or {$run.id} into path or body")
+            table.report.add(table["endpoint"], message, remedy)
     return deletion
 
 
-def _path(table: Table) -> str | None:
-    path = table.text("path")
-    if path is not None and not path.startswith("/"):
-        table.report.add(table["path"], f"found {found(table['path'])}", 'expected "/path"')
-    return path
+def _endpoint(table: Table) -> str | None:
+    endpoint = table.text("endpoint")
+    if endpoint is not None and not endpoint.startswith("/"):
+        table.report.add(table["endpoint"], f"found {found(table['endpoint'])}", 'expected "/path"')
+    return endpoint
 
 
 def _check_placeholders(table: Table) -> None:
     """Report what looks like a placeholder and is none: it would be sent as it stands."""
-    for name in ("path", "body"):
+    for name in ("endpoint", "body"):
         node = table.get(name)
         for _, part in () if node is None else node.walk():
             for word in _PLACEHOLDER.findall(part.value if isinstance(part.value, str) else ""):

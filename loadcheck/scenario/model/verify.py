@@ -122,12 +122,12 @@ class Jobs:
 class Deletion:
     """How the users of a run are deleted: a request to the query's server, with its headers.
 
-    In ``path`` and ``body`` ``{$users}`` stands for the ids of a batch, ``{$run.id}`` for the mark
-    of the run, ``{$inputs.NAME}`` for a run-wide input.
+    In ``endpoint`` and ``body`` ``{$users}`` stands for the ids of a batch, ``{$run.id}`` for the
+    mark of the run, ``{$inputs.NAME}`` for a run-wide input.
 
     Attributes:
         method: The request's.
-        path: Its path and query.
+        endpoint: Its path and query.
         body: Its body: a text as it stands, all else as JSON; None: it has none.
         batch: Ids in a request, at the most.
         every_s: Pause between two requests.
@@ -137,7 +137,7 @@ class Deletion:
     """
 
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
-    path: str = ""
+    endpoint: str = ""
     body: Any = None
     batch: int = 100
     every_s: float = 0.0
@@ -156,7 +156,7 @@ class Deletion:
         return self._names("{$run.id}")
 
     def _names(self, placeholder: str) -> bool:
-        return placeholder in self.path or placeholder in str(self.body)
+        return placeholder in self.endpoint or placeholder in str(self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
