@@ -17,6 +17,7 @@ from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.explain import explain
+from loadcheck.cli.history import trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.reconcile import reconcile
@@ -94,7 +95,7 @@ def _loadcheck(
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
 _RUNNING: _Commands = (init, check, run, capacity, reconcile, delete)
-_READING: _Commands = (show, list_results, report, compare, export)
+_READING: _Commands = (show, list_results, report, compare, trend, export)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
@@ -119,10 +120,18 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     ),
     show: ("loadcheck show results/burst.json",),
     list_results: ("loadcheck list results",),
-    report: ("loadcheck report results/burst.json -o page.html",),
+    report: (
+        "loadcheck report results/burst.json -o page.html",
+        "loadcheck report smoke.json burst.json soak.json -o pipeline.html",
+    ),
     compare: (
         "loadcheck compare base.json new.json",
         "loadcheck compare base-*.json --to new-*.json --tolerance 10% -o pr.md",
+    ),
+    trend: (
+        "loadcheck trend",
+        "loadcheck trend results --label commit --label env=staging -o trend.html",
+        "loadcheck trend --since 90d --fail-on-change",
     ),
     export: ("loadcheck export results/burst.json --format junit -o out.xml",),
     emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),

@@ -63,6 +63,16 @@ def compare(
             autocompletion=result_files,
         ),
     ] = None,
+    baseline_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--baseline-from",
+            help="Take the base from this directory: the comparable runs since the last change, at "
+            "most 30. All files named are then the candidate.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
     tolerance: Annotated[
         str,
         typer.Option(
@@ -110,8 +120,11 @@ def compare(
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
     from loadcheck.result import ResultFile, read  # noqa: PLC0415
 
-    base, candidate = _sides(files, to or [])
-    share = _share(tolerance)
+    if baseline_from is not None:
+        base, candidate = _baseline(baseline_from, [*files, *(to or [])], missing=allow_missing)
+    else:
+        base, candidate = _sides(files, to or [])
+    share = as_share(tolerance)
     if allow_missing:
         base = [path for path in base if path.exists()]
     if output is not None:
@@ -151,7 +164,22 @@ def _sides(files: list[Path], to: list[Path]) -> tuple[list[Path], list[Path]]:
     return base, candidate
 
 
-def _share(text: str) -> float:
+def _baseline(
+    directory: Path, candidate: list[Path], *, missing: bool
+) -> tuple[list[Path], list[Path]]:
+    from loadcheck.compare.history import result_paths  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.compare.trend import baseline  # noqa: PLC0415
+    from loadcheck.errors import ResultFileError  # noqa: PLC0415
+
+    try:
+        return baseline(directory, result_paths([directory]), candidate), candidate
+    except ResultFileError:
+        if missing:
+            return [], candidate
+        raise
+
+
+def as_share(text: str) -> float:
     """Return a percentage, or a share of one, as a share of one."""
     from loadcheck.errors import InputError, Problem  # noqa: PLC0415
 

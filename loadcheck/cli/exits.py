@@ -39,7 +39,8 @@ MEANINGS = {
     Exit.INCONSISTENT: "Fail: the service is not consistent: users lost, duplicated or unexpected.",
     Exit.USAGE: "Bad input: nothing was sent, nothing written.",
     Exit.UNKNOWN: "Unknown: no proof either way. Comes before 5.",
-    Exit.REGRESSION: "compare: a figure is worse by more than the tolerance.",
+    Exit.REGRESSION: "compare: a figure is worse by more than the tolerance. "
+    "trend --fail-on-change: the newest run is behind a change for the worse.",
     Exit.THRESHOLD: "Fail: consistent, or not asked about, but a threshold was broken.",
     Exit.BUG: "A bug in loadcheck.",
     Exit.UNSAVED: "The result could not be saved; the verdict is told, the document is on stdout.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
@@ -10,30 +10,30 @@ from typing import Any, Self
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """Return the document of a run, a capacity search or a comparison.
+    """Return the document of a run, a capacity search, a comparison or a trend.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
-    from loadcheck.compare import SCHEMA  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.result import read_any  # noqa: PLC0415
-    from loadcheck.result.schema_comparison import problems  # noqa: PLC0415
+    from loadcheck.result import read_any  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.result import schema_comparison as comparison  # noqa: PLC0415
+    from loadcheck.result import schema_trend as trend  # noqa: PLC0415
 
-    return read_any(path, {SCHEMA: problems})
+    return read_any(path, {one.SCHEMA: one.problems for one in (comparison, trend)})
 
 
 def kind_of(document: Mapping[str, Any]) -> str:
-    """Return "result", "capacity" or "comparison"."""
+    """Return "result", "capacity", "comparison" or "trend"."""
     return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 
-def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
+def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
     """Write a file in one step.
 
     Args:
         data: What it holds.
         path: Where it goes.
-        of: The result it was made of, which is not written over whatever ``replace`` says.
+        of: What it was made of, which is not written over whatever ``replace`` says.
         replace: Write over another file that is there.
 
     Raises:
@@ -43,7 +43,7 @@ def place(data: bytes, path: Path, *, of: Path, replace: bool) -> None:
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.result import ResultFile  # noqa: PLC0415
 
-    if is_same(path, of):
+    if any(is_same(path, each) for each in ([of] if isinstance(of, Path) else of)):
         message = "is the result itself, which is not written over"
         raise ResultFileError(
             Problem(file=str(path), message=message, remedy="choose another --output")

@@ -22,7 +22,7 @@ def show(
     """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
-    from loadcheck.report import capacity, comparison  # noqa: PLC0415
+    from loadcheck.report import capacity, comparison, trend  # noqa: PLC0415
 
     document = stored(result)
     color = terminal.has_color(sys.stdout)
@@ -33,6 +33,8 @@ def show(
             document, color=color, width=terminal.width(), paths=[terminal.shown_path(result)]
         )
         sys.stdout.write(text)
+    elif kind_of(document) == "trend":
+        sys.stdout.write(trend.text(document, color=color, width=terminal.width()))
     elif kind_of(document) == "comparison":
         sys.stdout.write(comparison.text(document, color=color, width=terminal.width()))
     else:
@@ -65,9 +67,14 @@ def list_results(
 
 
 def report(
-    result: Annotated[
-        Path,
-        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT...",
+            help="Results file; several are shown on one page.",
+            show_default=False,
+            autocompletion=result_files,
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -75,27 +82,40 @@ def report(
             "--output",
             "-o",
             help="Write the page to this file.",
-            show_default="next to the results file",
+            show_default="next to the results file; of several report.html next to the first",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write a stored result as one HTML page: of a run, a capacity search or a comparison.
 
-    The page is self-contained: the verdict first, then charts and tables.
+    The page is self-contained: the verdict first, then charts and tables. Of several results, such
+    as those of one pipeline, it has an overview and then the report of each.
     """
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
-    from loadcheck.report.html import page  # noqa: PLC0415
+    from loadcheck.report.html import content, render  # noqa: PLC0415
+    from loadcheck.report.pages.several import several_page  # noqa: PLC0415
 
-    with naming(result):
-        data = page(stored(result))
-    path = output or result.with_suffix(".html")
-    place(data, path, of=result, replace=force)
+    pages = []
+    for result in results:
+        with naming(result):
+            pages.append(content(stored(result)))
+    if len(pages) == 1:
+        data, path = render(pages[0]), results[0].with_suffix(".html")
+    else:
+        data, path = render(several_page(pages)), results[0].with_name("report.html")
+    path = output or path
+    place(data, path, of=results, replace=force)
     sys.stdout.write(f"{shown_path(path)}\n")
 
 
-_NAMES = {"result": "run", "capacity": "capacity search", "comparison": "comparison"}
+_NAMES = {
+    "result": "run",
+    "capacity": "capacity search",
+    "comparison": "comparison",
+    "trend": "trend",
+}
 
 
 class Format(enum.StrEnum):

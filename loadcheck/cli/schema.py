@@ -16,13 +16,15 @@ class Kind(enum.StrEnum):
     RESULT = "result"
     CAPACITY = "capacity"
     COMPARISON = "comparison"
+    TREND = "trend"
 
 
 def schema(
     kind: Annotated[
         Kind,
         typer.Argument(
-            help="Which kind of file: a scenario, or the result of a run, a search, a comparison."
+            help="Which kind of file: a scenario, or the result of a run, a search, a comparison, "
+            "a trend."
         ),
     ] = Kind.RESULT,
 ) -> None:
@@ -36,6 +38,7 @@ def schema(
     from loadcheck.emulator.config import KEYS  # noqa: PLC0415
     from loadcheck.result import capacity_schema, json_schema  # noqa: PLC0415
     from loadcheck.result.schema_comparison import comparison_schema  # noqa: PLC0415
+    from loadcheck.result.schema_trend import trend_schema  # noqa: PLC0415
     from loadcheck.scenario.schema import json_schema as scenario_schema  # noqa: PLC0415
 
     schemas = {
@@ -43,6 +46,7 @@ def schema(
         Kind.RESULT: json_schema,
         Kind.CAPACITY: capacity_schema,
         Kind.COMPARISON: comparison_schema,
+        Kind.TREND: trend_schema,
     }
     data = orjson.dumps(schemas[kind](), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     sys.stdout.buffer.write(data)

@@ -44,7 +44,7 @@ class Difference:
 
 def differences(first: Document, other: Document, file: str) -> list[Difference]:
     """Return in what a run differs from the first one, what matters first."""
-    left, right = dict(_facts(first)), dict(_facts(other))
+    left, right = dict(facts(first)), dict(facts(other))
     found = []
     for key in [*left, *(key for key in right if key not in left)]:
         base, candidate = left.get(key, _ABSENT), right.get(key, _ABSENT)
@@ -61,6 +61,11 @@ def differences(first: Document, other: Document, file: str) -> list[Difference]
     return sorted(found, key=lambda one: not one.matters)
 
 
+def identity(document: Document) -> tuple[str, ...]:
+    """Return what makes a run comparable: others that have the same differ in nothing of weight."""
+    return tuple(sorted(f"{key}={value!r}" for key, value in facts(document) if _matters(key)))
+
+
 def unfinished(document: Document) -> str:
     """Return why a run cannot stand for its load; "" if it can."""
     run = document["run"]
@@ -75,7 +80,7 @@ def unfinished(document: Document) -> str:
     return ""
 
 
-def _facts(document: Document) -> Iterator[tuple[str, Any]]:
+def facts(document: Document) -> Iterator[tuple[str, Any]]:
     """Yield what describes a run, by dotted path."""
     scenario, workflow = document["scenario"], document["workflow"]
     yield from _flat("workflow", {key: workflow.get(key) for key in ("id", "sha256")})

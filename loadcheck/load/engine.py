@@ -16,7 +16,7 @@ from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Begin, Clock, Rules, Runner
-from loadcheck.load.sessions import ThinkingPlan
+from loadcheck.load.sessions import SessionPlan, ThinkingPlan
 from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
@@ -76,7 +76,10 @@ class LoadSpec:
         else:
             grid = Grid([load.duration_s] if load.duration_s is not None else ())
         spans = stage_spans(pacer, self.stages) if pacer is not None else ()
-        return Record(plan.steps, self.ingest, self.observer, spans, grid)
+        record = Record(plan.steps, self.ingest, self.observer, spans, grid)
+        visits = self.workflow.run.visits
+        record.most_uploads = 1 if visits is None else visits.most
+        return record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,10 @@ class LoadEngine:
         copies: Copies = plan
         if load.think_time is not None:
             copies = ThinkingPlan(plan, load.think_time.of(seed, "load.think_time"))
+        visits = spec.workflow.run.visits
+        uploads = 1 if visits is None else visits.most
+        if visits is not None and uploads > 1:
+            copies = SessionPlan(copies, visits)
         self._pacer, self._ahead = spec.pacer, warmups(load)
         if part is not None:
             if self._pacer is not None:
@@ -135,6 +142,7 @@ class LoadEngine:
             backoff=Backoff(spec.retry, seed),
             ingest=spec.ingest,
             together=load.copies_per_request,
+            uploads=uploads,
             limits=by_step,
         )
         self._runner = Runner(copies, transport, self.record, rules, clock)

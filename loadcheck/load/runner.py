@@ -25,7 +25,7 @@ from loadcheck.load.waiting import WaitQueue
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit
-from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request, Think
+from loadcheck.workflow.exchange import Exchange, Failure, Gap, Pause, Request, Think
 from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
@@ -67,12 +67,14 @@ class Rules:
         backoff: Decides about retries.
         ingest: Index of the step whose outcome is the copy's.
         together: Copies that share a request. They fall due together, when the first of them does.
+        uploads: The most uploads of a copy.
         limits: Step index → what it may ask of the service, for steps that are metered.
     """
 
     backoff: Backoff
     ingest: int = 0
     together: int = 1
+    uploads: int = 1
     limits: Mapping[int, Limit] = field(default_factory=dict)
 
 
@@ -123,6 +125,8 @@ class Runner:
     ) -> None:
         self._plan = plan
         self._together = rules.together
+        self._uploads = rules.uploads
+        self._plain = rules.together == 1 and rules.uploads == 1
         self._ingest = rules.ingest
         self._transport = transport
         self._record = record
@@ -386,9 +390,14 @@ class Runner:
 
     def _start(self, number: int, due_ns: int, now: int, count: int) -> None:
         time_ms = self._begin_ms + (due_ns - self.begin_ns) // 1_000_000
-        if self._together == 1:
+        if self._plain:
             self._record.start(number)
             copy = _Copy()
+            copy.flow = self._plan.copy(number, time_ms, self._backoff)
+        elif self._together == 1:
+            self._record.start(number)
+            copy = session = _Session()
+            session.begin(number * self._uploads, self._record)
             copy.flow = self._plan.copy(number, time_ms, self._backoff)
         else:
             numbers = range(number, number + count)
@@ -406,7 +415,9 @@ class Runner:
         """Let a copy go on after a while; end it if the run waits no longer."""
         assert self._tasks is not None
         copy.paused = True
-        thinks = type(pause) is Think
+        thinks = isinstance(pause, Think)
+        if type(pause) is Gap:
+            copy.end_upload()
         if self._backoff.closed or (thinks and self._halted):
             copy.give_up()
         elif thinks:
@@ -436,6 +447,7 @@ class Runner:
         record.in_flight += 1
         record.max_in_flight = max(record.max_in_flight, record.in_flight)
         copy.paused = False
+        copy.begin_upload(self._clock())
         copy.advance(None)
 
     def _give_up(self, copy: _Copy) -> None:
@@ -486,9 +498,9 @@ class Runner:
         self._copies.discard(copy)
         if self._unable and copy in self._unable:
             self._unable.discard(copy)
-            if copy.outcome in (None, Outcome.REJECTED):
+            if copy.proven() in (None, Outcome.REJECTED):
                 self._record.unsent.update(copy.numbers())
-        if self._together == 1:
+        if self._plain:
             self._record.settle(copy.number, copy.outcome or _REJECTED)
         else:
             copy.settle(self._record)
@@ -559,9 +571,59 @@ class _Copy:
         """Return the copies whose outcome it still decides."""
         return (self.number,)
 
+    def proven(self) -> Outcome | None:
+        """Return what its attempts have proven."""
+        return self.outcome
+
+    def end_upload(self) -> None:
+        """Enter the outcome of one upload of several."""
+
+    def begin_upload(self, now_ns: int) -> None:
+        """Go on to the next upload of several, if the one before has ended."""
+
     def settle(self, record: Record) -> None:
         """Enter its outcome."""
         record.settle(self.number, self.outcome or Outcome.REJECTED)
+
+
+class _Session(_Copy):
+    """A copy that makes several uploads, each with an outcome of its own."""
+
+    __slots__ = ("_open", "_record", "_upload", "_whole")
+
+    _upload: int
+    _whole: Outcome | None
+
+    def begin(self, first: int, record: Record) -> None:
+        """Begin the first upload, by its number."""
+        self._upload, self._record = first, record
+        self._open, self._whole = True, None
+        record.uploads.started.add(first)
+
+    def end_upload(self) -> None:
+        """Enter the outcome of the upload under way."""
+        outcome = self.outcome or Outcome.REJECTED
+        self._record.uploads.settle(self._upload, outcome)
+        self._whole = merge(self._whole, outcome)
+        self._open, self.outcome = False, None
+
+    def begin_upload(self, now_ns: int) -> None:
+        """Go on to the next upload, which is due now."""
+        if not self._open:
+            self._open = True
+            self._upload += 1
+            self._record.uploads.started.add(self._upload)
+            self.due_ns = self.started_ns = now_ns
+
+    def proven(self) -> Outcome | None:
+        """Return what all uploads have proven together: whether its user must be counted."""
+        return self._whole if self.outcome is None else merge(self._whole, self.outcome)
+
+    def settle(self, record: Record) -> None:
+        """Enter the outcome of the last upload, and of all together."""
+        if self._open:
+            self.end_upload()
+        record.settle(self.number, self._whole or Outcome.REJECTED)
 
 
 class _Batch(_Copy):

@@ -1,11 +1,13 @@
-"""Copies that take their time: those that think between their steps."""
+"""Copies that take their time: that think between their steps, or upload more than once."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
+from loadcheck.data.visits import Visits
 from loadcheck.load.slices import Copies
-from loadcheck.workflow.exchange import Request, Think
+from loadcheck.workflow.exchange import Gap, Request, Think
 from loadcheck.workflow.runtime.batch import Refuse
 from loadcheck.workflow.runtime.program import Flow, RetryPolicy
 
@@ -56,3 +58,33 @@ def _thinking(flow: Flow[bool], think: Wait, number: int) -> Flow[bool]:
             exchange = yield effect
     finally:
         flow.close()
+
+
+class SessionPlan:
+    """A plan whose copies run it several times, each time as another upload of one user.
+
+    Args:
+        plan: What they do each time, by the number of the upload.
+        visits: How often, and how long they wait between.
+    """
+
+    def __init__(self, plan: Copies, visits: Visits) -> None:
+        self._plan = plan
+        self._visits = visits
+
+    def copy(self, number: int, time_ms: int, retry: RetryPolicy, /) -> Flow[bool]:
+        """Return the flow of a copy."""
+        visits, plan = self._visits, self._plan
+        first = number * visits.most
+        success = yield from plan.copy(first, time_ms, retry)
+        for turn in range(1, visits.uploads(number)):
+            yield Gap(visits.gap(number, turn))
+            now_ms = time.time_ns() // 1_000_000
+            success &= yield from plan.copy(first + turn, now_ms, retry)
+        return success
+
+    def batch(
+        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse, /
+    ) -> Flow[bool]:
+        """Return the flow of copies that share requests: they upload once."""
+        return self._plan.batch(numbers, time_ms, retry, refuse)

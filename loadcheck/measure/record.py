@@ -331,6 +331,8 @@ class Record(Recorded):
         grid: Intervals by which times, failures, lateness and outcomes are kept.
         delays: The lateness by interval.
         stalls: When the generator itself stood still.
+        uploads: The uploads of copies that make several, by their numbers: the copy's own, times
+            ``most_uploads``, plus the place among them. Empty where each makes one.
         paused: Of the copies skipped, those that fell due during a pause of the generator.
     """
 
@@ -355,6 +357,7 @@ class Record(Recorded):
         "ledger",
         "load_ns",
         "max_in_flight",
+        "most_uploads",
         "paused",
         "queries",
         "rejected",
@@ -369,6 +372,7 @@ class Record(Recorded):
         "timeline",
         "uniques",
         "unsent",
+        "uploads",
     )
 
     def __init__(
@@ -402,6 +406,8 @@ class Record(Recorded):
         self.lateness = self.delays.total
         self.dispatch_lag = Histogram()
         self.ledger = Ledger()
+        self.uploads = Ledger()
+        self.most_uploads = 1
         self.timeline = Timeline()
         self.due = self.started = self.skipped = 0
         self.paused = BitMap()
@@ -504,6 +510,7 @@ class Record(Recorded):
         self.indeterminate += len(self.ledger.open())
         self.in_flight = 0
         self.ledger.close()
+        self.uploads.close()
 
     def close_second(self, second: int) -> None:
         """Write the timeline's row of a second that has passed."""
@@ -554,6 +561,13 @@ class Record(Recorded):
             return bitmap(numbers(np.array(copies.to_array(), dtype=np.int64)))
 
         self.ledger.__setstate__(tuple(map(renumbered, self.ledger.__getstate__())))
+        most = self.most_uploads
+
+        def of_uploads(uploads: BitMap) -> BitMap:
+            copies, places = np.divmod(np.array(uploads.to_array(), dtype=np.int64), most)
+            return bitmap(numbers(copies) * most + places)
+
+        self.uploads.__setstate__(tuple(map(of_uploads, self.uploads.__getstate__())))
         self.paused = renumbered(self.paused)
         self.unsent = renumbered(self.unsent)
 
@@ -579,6 +593,10 @@ class Record(Recorded):
         }
         ledger.started |= unknown
         ledger.indeterminate |= unknown
+        if self.most_uploads > 1:
+            # those of copies that have an outcome, too: nobody knows how many more they made
+            self.uploads.started.add_range(0, due * self.most_uploads)
+            self.uploads.close()
         outcomes.add_at(since_begin_ns, gained)
         self._outcomes = outcomes
         for name, count in gained.items():
@@ -592,6 +610,7 @@ class Record(Recorded):
         "delays",
         "dispatch_lag",
         "ledger",
+        "uploads",
         "timeline",
         "stalls",
         "due",
@@ -619,6 +638,7 @@ class Record(Recorded):
         "last_ack_ns",
         "uniques",
         "_ingest",
+        "most_uploads",
     )
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -656,6 +676,7 @@ class Record(Recorded):
             "last_ack_ns": _latest(record.last_ack_ns for record in both),
             "uniques": _latest(record.uniques for record in both),
             "_ingest": self._ingest,
+            "most_uploads": self.most_uploads,
         }
         outcomes = self.outcomes() + other.outcomes()
         merged.__setstate__((outcomes, *(sums[name] for name in self._HELD)))

@@ -12,6 +12,7 @@ import numpy as np
 from loadcheck.data.order import rows_of
 from loadcheck.data.table import DataError, open_table
 from loadcheck.data.variety import DataFile, Variety
+from loadcheck.data.visits import Visits
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.load.pacer import planned_copies
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Verify
@@ -37,6 +38,8 @@ def with_data(
         ScenarioError: A file cannot be used; with every problem found.
     """
     load = scenario.load
+    visits = None if scenario.sessions is None else Visits(scenario.sessions, seed)
+    each = 1 if visits is None else visits.most
     for file in scenario.files.values():
         try:
             table = open_table(file.path, file.layout)
@@ -55,16 +58,18 @@ def with_data(
         problems += _unknown_types(scenario, file, table.names)
         problems += _unknown_columns(scenario, file, table.names)
         planned = planned_copies(load, seed)
+        planned = planned and planned * each
         if not table.rows:
             problems.append(scenario.problem(f"data.{file.name}.file", "has no rows"))
         elif file.end == "stop":
-            load = _at_most(load, table.rows)
+            load = _at_most(load, max(1, table.rows // each))
         elif file.end == "error" and planned is None:
             remedy = 'say how many by load.copies, or end = "stop"'
             message = f"{table.rows:,} rows may be too few: the load has no number of copies"
             problems.append(scenario.problem(f"data.{file.name}.order", message, remedy))
         elif file.end == "error" and planned is not None and planned > table.rows:
-            message = f"{table.rows:,} rows are too few for {planned:,} copies"
+            many = f"{planned:,} " + ("copies" if each == 1 else f"uploads, {each:,} a copy")
+            message = f"{table.rows:,} rows are too few for {many}"
             remedy = 'a longer file, fewer copies, or end = "stop"'
             problems.append(scenario.problem(f"data.{file.name}.file", message, remedy))
     if problems and scenario.files:
@@ -73,7 +78,7 @@ def with_data(
     variety = Variety(seed=seed, files=scenario.files, values=scenario.values)
     copies = run.copies if load is scenario.load else planned_copies(load, seed)
     return replace(scenario, load=load), replace(
-        run, variety=variety, copies=copies, user_ids=scenario.user_ids
+        run, variety=variety, copies=copies, user_ids=scenario.user_ids, visits=visits
     )
 
 
@@ -125,6 +130,8 @@ def user_problems(scenario: Scenario, run: Run, plan: Plan, ingest: StepPlan) ->
                 remedy = "a fixed number is load.events_per_copy"
                 return [scenario.problem(key, message, remedy)]
     uses = frozenset() if verify.user is None else plan.uses_at(ingest.step_id, verify.user)
+    if run.visits is not None:
+        return _visit_problems(scenario, run, uses, ingest.uses)
     drawn = {word for word in uses if word.startswith("$values.")}
     files = {word.split(".")[1]: word for word in uses if word.startswith("$data.")}
     if uses & _IDENTITY or any(UNIQUE + word in uses for word in drawn) or not (drawn or files):
@@ -138,13 +145,45 @@ def user_problems(scenario: Scenario, run: Run, plan: Plan, ingest: StepPlan) ->
     return [scenario.problem(_place_of(scenario, word), message, remedy)]
 
 
+_MOST_UPLOADS: Final = 2**32
+
+
+def _visit_problems(
+    scenario: Scenario, run: Run, user: frozenset[str], request: frozenset[str]
+) -> list[Problem]:
+    """Return why users cannot come again.
+
+    Args:
+        scenario: What to do.
+        run: Who the run is.
+        user: What the user depends on; empty if nobody says where it stands.
+        request: What all of the request depends on.
+    """
+    same = {"$copy.userId", "$copy.userUuid"}
+    others = {word for word in user if word.startswith(("$data.", "$values."))}
+    others |= user & (_IDENTITY - same)
+    if (run.most_uploads or 0) > _MOST_UPLOADS:
+        message = f"{run.most_uploads:,} uploads are more than can be numbered"
+        remedy = "fewer copies, or fewer uploads each"
+        return [scenario.problem("sessions.uploads", message, remedy)]
+    message = "users cannot come again: "
+    if not (user or request) & same:
+        message += "the request does not hold $copy.userId"
+    elif others:
+        message += f"a user depends on {', '.join(sorted(others))}, which differs each time"
+    else:
+        return []
+    remedy = 'put "$copy.userId" there, as [users] id has it, or leave [sessions] out'
+    return [scenario.problem("sessions", message, remedy)]
+
+
 def _event_places(verify: Verify) -> Iterator[str]:
     """Yield the places of events in the ingest step's request, as far as they are known."""
     if verify.user is not None:
         yield verify.user
     if verify.repeat is not None:
         yield verify.repeat.event
-    if verify.batch is not None:
+    if verify.batch is not None and verify.batch.events != "body":  # lines: one event each
         yield verify.batch.events
     if verify.export is not None:
         yield verify.export.event

@@ -26,7 +26,7 @@ from pyroaring import BitMap
 
 from loadcheck.errors import InputError, LoadcheckError
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.pipeline.reconcile import ReconcileOptions, ledger_of, restored, set_up
+from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
 from loadcheck.result import ResultFile, read
@@ -365,13 +365,14 @@ def _parts(
     compiled: CompiledScenario, deletion: Deletion, document: dict[str, Any]
 ) -> Sequence[_Part]:
     """Return whom the run sent, by the ledger."""
-    ledger, _ = ledger_of(document)
+    ledger, _ = people_of(document, compiled)
     size = deletion.batch if deletion.by_user else 0
     names = UserNames(compiled.plan, compiled.ingest, compiled.scenario.verify.user)
     if size and not names.known:
         message = "is where the id of a user stands, and nothing does there"
         raise InputError(compiled.scenario.problem("verify.user", message))
-    wanted = (ledger.acknowledged | ledger.indeterminate) - ledger.skipped
+    # none of these was skipped: a copy is put into one of the sets
+    wanted = ledger.acknowledged | ledger.indeterminate
     parts = [_Part(compiled.run.id, names.of, wanted, size)]
     stored = document.get("consistency", {}).get("controls") or {}
     controls = ControlResult.read(stored)
@@ -446,7 +447,7 @@ def _outline(
     parts: Sequence[_Part],
     section: dict[str, Any],
 ) -> Outline:
-    ledger, unsaved = ledger_of(document)
+    ledger, unsaved = people_of(document, compiled)
     deletion, numbers = compiled.scenario.deletion, parts[0].numbers
     assert deletion is not None
     fresh = [part for part in parts[1:] if part.run_id.endswith(FRESH_RUN)]

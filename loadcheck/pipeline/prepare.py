@@ -178,7 +178,7 @@ def compile_scenario(
     settings = replace(
         base,
         workflow_id=scenario.workflow.id,
-        inputs={name: given.value for name, given in scenario.inputs.items()},
+        inputs=marks.inputs(scenario),
         overlay=marks.overlay(scenario, verify.ingest or ""),
         run=run,
         criteria=criteria,
@@ -227,7 +227,7 @@ def compile_scenario(
             queries=queries,
             factory=factory,
             filtered="$run.id" in observer.uses,
-            buckets=Buckets(run_id=run.id, copies=run.copies),
+            buckets=Buckets(run_id=run.id, copies=run.most_uploads),
             retry=scenario.retry,
             seed=seed,
             load_s=None if pacer is None else pacer.duration_s,
@@ -388,7 +388,9 @@ def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
 def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
     """Report that copies are to wait between steps, and have but one."""
     steps = [step.step_id for step in plan.steps if step.role is Role.COPY]
-    if scenario.load.think_time is None or len(steps) > 1:
+    sessions = scenario.sessions
+    between = sessions is not None and "sessions.gap" not in scenario.places
+    if scenario.load.think_time is None or len(steps) > 1 or between:
         return []
     message = f"has no effect: copies have one step, {', '.join(steps) or 'none'}"
     return [scenario.problem("load.think_time", message, "leave it out")]

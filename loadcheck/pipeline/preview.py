@@ -88,8 +88,7 @@ def _preview(
         "load": _load(scenario, compiled)
         | {
             "copies": copies,
-            "users": copies,
-            "events": copies and copies * scenario.load.events_per_copy,
+            **_people(compiled),
             "think_time": _wait(scenario.load.think_time),
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
@@ -203,6 +202,28 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
     }
 
 
+_MOST_COUNTED: Final = 2_000_000
+
+
+def _people(compiled: CompiledScenario) -> dict[str, Any]:
+    """Return how many users copies are, and how many events they send in how many uploads."""
+    copies, visits = compiled.planned, compiled.run.visits
+    each, sessions = compiled.scenario.load.events_per_copy, compiled.scenario.sessions
+    if visits is None or sessions is None:
+        return {"users": copies, "events": copies and copies * each, "sessions": None}
+    told = {
+        "uploads": round(sessions.uploads.mean, 1),
+        "uploads_most": visits.most,
+        "gap": _wait(sessions.gap) if visits.most > 1 else None,
+        "returning": sessions.returning,
+    }
+    if copies is None or copies > _MOST_COUNTED:
+        return {"users": None, "events": None, "sessions": told}
+    uploads = visits.of_copies(np.arange(copies, dtype=np.int64))
+    users = int(np.unique(visits.users(uploads)).size)
+    return {"users": users, "events": int(uploads.size) * each, "sessions": told}
+
+
 def _wait(spread: Spread | None) -> dict[str, Any] | None:
     if spread is None:
         return None
@@ -293,7 +314,10 @@ def _buckets(
     added = _bytes(compiled) - _bytes(bare)
     names = partitions(scenario.verify.partitions)
     return {
-        "places": [marks.place(edit, name) for name in names for edit in split.tag],
+        "places": list(
+            dict.fromkeys(marks.place(edit, name) for name in names for edit in split.tag)
+        ),
+        "partitions": len(names),
         "added_bytes": added,
         # one by send order, one more where copies share its buckets, one of the events
         "queries": 1

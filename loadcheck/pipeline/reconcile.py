@@ -19,14 +19,17 @@ from typing import Any
 from urllib.parse import unquote, urlunsplit
 
 import anyio
+import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
+from loadcheck.data.visits import Visits
 from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.measure import Ledger
+from loadcheck.measure.recorded import bitmap
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.once import SharedSteps
@@ -42,6 +45,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
+from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import ParsedThreshold
@@ -357,11 +361,17 @@ def restored(
     return compiled
 
 
-def ledger_of(document: Mapping[str, Any]) -> tuple[Ledger, BitMap]:
-    """Return which copies had which outcome, and those that a killed run may have sent unsaved.
+def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[Ledger, BitMap]:
+    """Return which users had which outcome, and the copies that a killed run may have sent unsaved.
 
-    The latter are indeterminate.
+    Whom the latter sent is indeterminate.
     """
+    ledger, unsaved = _ledger_of(document)
+    visits = compiled.run.visits
+    return People.behind(ledger, _uploads(document, ledger, visits), visits).ledger, unsaved
+
+
+def _ledger_of(document: Mapping[str, Any]) -> tuple[Ledger, BitMap]:
     ledger = Ledger.from_json(document["ledger"])
     ledger.close()
     unsaved = _unsaved(document, ledger)
@@ -384,8 +394,11 @@ async def _again(
             " counted any more\n"
         )
     scenario = compiled.scenario
-    ledger, unsaved = ledger_of(document)
-    sent = SentCounts(
+    ledger, unsaved = _ledger_of(document)
+    visits = compiled.run.visits
+    uploads = _uploads(document, ledger, visits)
+    people = People.behind(ledger, uploads, visits)
+    copies = SentCounts(
         started=len(ledger.started) + len(unsaved),
         acknowledged=len(ledger.acknowledged),
         indeterminate=len(ledger.indeterminate),
@@ -393,8 +406,9 @@ async def _again(
         events_per_copy=scenario.load.events_per_copy,
         sent_again=document.get("load", {}).get("stale_retries", 0),
     )
+    sent = people.counts(copies)
     began_at = document["run"].get("load_began_at")
-    due = moments(document["timeline"]["due"], began_at)
+    due = moments(document["timeline"]["due"], began_at, visits)
     async with (
         set_up(compiled),
         httpx_transport(compiled.asking) as transport,
@@ -405,7 +419,7 @@ async def _again(
         before = document.get("consistency", {})
         await verification.later(
             sent,
-            ledger,
+            people,
             _controls(before),
             ago_s=_ago_s(document),
             shown=any(
@@ -415,7 +429,7 @@ async def _again(
         )
         compared = None
         if options.export:
-            compared = await _export(path, compiled, ledger, document)
+            compared = await _export(path, compiled, people.uploads or ledger, document)
     verified = verification.conclude(sent, due)
     settled = rejudge(
         document,
@@ -567,6 +581,21 @@ def _baseline(document: Mapping[str, Any]) -> int | None:
     stored = document.get("consistency", {}).get("baseline")
     baseline = document["run"].get("baseline") if stored is None else stored
     return None if baseline is None else int(baseline)
+
+
+def _uploads(document: Mapping[str, Any], ledger: Ledger, visits: Visits | None) -> Ledger:
+    """Return the uploads of copies that make several; those that nobody can know of included."""
+    if visits is None or visits.most == 1:
+        return Ledger()
+    found = Ledger.from_json(document["uploads"])
+    found.close()
+    if document["run"]["phase"] != "complete":
+        # whoever was under way when the run was killed may have gone on
+        begun = ledger.started | ledger.indeterminate
+        numbers = np.array(begun.to_array(), dtype=np.int64)
+        found.started |= bitmap(visits.of_copies(numbers))
+        found.close()
+    return found
 
 
 def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:

@@ -42,6 +42,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.judge import Judgement, judge
+from loadcheck.verify.people import Arrivals, People
 from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, Verified, moments
@@ -135,12 +136,16 @@ class RunSession:
         self._compiled = compiled
         self._writer = writer
         self._planned = compiled.planned
+        visits = compiled.run.visits
+        self._arrivals = arrivals = None if visits is None else Arrivals(visits)
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
         self._shared = SharedSteps(compiled, None if self._sharded is None else self._sharded.share)
         self._setting_up = anyio.CancelScope()
         self._record = record = engine.record
         self._progress = Progress(_outline(compiled), record, self._judge_so_far)
+        if arrivals is not None:
+            self._progress.users = lambda: arrivals.look(record)[0]
         self._verification = (
             None
             if compiled.verification is None
@@ -348,7 +353,7 @@ class RunSession:
         if verification is None or (self._writer.trouble is not None and not record.due):
             return None
         began_at = self._writer.document["run"].get("load_began_at")
-        due = moments(record.timeline.column("due"), began_at)
+        due = moments(record.timeline.column("due"), began_at, self._compiled.run.visits)
         try:
             return verification.conclude(self._sent(), due)
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing is proven
@@ -385,6 +390,9 @@ class RunSession:
         sharded, verification = self._sharded, self._verification
         if sharded is not None and verification is not None and sharded.acks is not None:
             verification.acks = sharded.acks
+            sessions = self._compiled.scenario.sessions
+            # a user may come to several workers: when the first acknowledged one, none can tell
+            verification.tells_lag = sessions is None or not sessions.returning
 
     def _began(self) -> None:
         """Start what goes on beside the load."""
@@ -438,19 +446,21 @@ class RunSession:
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._attempt, "asking", verification.watch_order)
-                await verification.after(self._sent(), record.ledger, since_ns)
+                await verification.after(self._sent(), self._people(), since_ns)
                 beside.cancel_scope.cancel()
             await verification.end_order()
 
     def _come_so_far(self) -> tuple[int, int, int]:
         """Return the copies acknowledged, those that can have arrived, and those begun."""
         record = self._record
+        if self._arrivals is not None:
+            return self._arrivals.look(record)
         begun = record.started + record.skipped
         return record.acknowledged, record.started - record.rejected, begun
 
     def _sent(self) -> SentCounts:
         record = self._record
-        return SentCounts(
+        copies = SentCounts(
             started=record.started,
             acknowledged=record.acknowledged,
             indeterminate=record.indeterminate,
@@ -458,6 +468,12 @@ class RunSession:
             events_per_copy=self._compiled.load.load.events_per_copy,
             sent_again=record.stale_retries,
         )
+        return self._people().counts(copies)
+
+    def _people(self) -> People:
+        """Return the users behind the copies."""
+        record = self._record
+        return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
 
     # what goes on beside them
 

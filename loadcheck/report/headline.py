@@ -229,12 +229,19 @@ def _so_far(document: Document) -> str:
     )
 
 
+def _acknowledged_users(document: Document) -> int | None:
+    """Return how many users must be counted: fewer than copies, where some come again."""
+    lower: int | None = document.get("consistency", {}).get("lower")
+    copies: int | None = document["copies"]["acknowledged"]
+    return lower if lower is not None and "sessions" in document.get("scenario", {}) else copies
+
+
 def _passed(document: Document) -> str:
     if is_checked(document):
         error = document.get("consistency", {}).get("approximate")
         within = f", within a declared error of {words.share(error)}" if error else ""
-        acknowledged = document["copies"]["acknowledged"]
-        return f"all {words.count(acknowledged)} acknowledged users were counted{within}"
+        users = words.count(_acknowledged_users(document))
+        return f"all {users} acknowledged users were counted{within}"
     number = len(document.get("thresholds", ()))
     if not number:
         return "no thresholds"
@@ -306,7 +313,7 @@ def _counted(document: Document) -> Iterator[str]:
     lost = seen.get("lost_at_least")
     if lost:
         least = "at least " if "lost" in failed and seen.get("lost_at_most") != lost else ""
-        of = words.count(document["copies"]["acknowledged"])
+        of = words.count(_acknowledged_users(document))
         yield f"{least}{words.count(lost)} of {of} acknowledged users {_are(lost)} missing"
     elif "lost" in failed:
         yield _brief(failed["lost"]["summary"])

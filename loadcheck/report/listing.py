@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from loadcheck.escaping import printable
-from loadcheck.report import capacity, comparison, headline, words
+from loadcheck.report import capacity, comparison, headline, trend, words
 from loadcheck.report.terminal import CapturedConsole
 from loadcheck.result.catalogue import Entry
 
@@ -44,6 +44,7 @@ def cause(document: Mapping[str, Any]) -> str:
 _CAUSES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "loadcheck.capacity": capacity.cause,
     "loadcheck.comparison": comparison.cause,
+    "loadcheck.trend": trend.cause,
 }
 
 

@@ -105,6 +105,10 @@ class Running(Protocol):
         """What has been counted."""
 
     @property
+    def acknowledged_users(self) -> int:
+        """Users that must be counted, as far as is known by now."""
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the load began."""
 
@@ -253,7 +257,7 @@ class LiveView:
         run = self._run
         if not run.outline.checked:
             return self._paint(_DIM, "verification: disabled")
-        counted, acknowledged = run.record.uniques, run.record.acknowledged
+        counted, acknowledged = run.record.uniques, run.acknowledged_users
         text = f"{words.count(counted)} of {words.count(acknowledged)} acknowledged"
         if counted is None or not acknowledged:
             return text

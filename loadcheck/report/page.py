@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Number = float | int | None
@@ -159,12 +159,14 @@ class Cell:
         text: What it says.
         role: A verdict or another meaning; decides colour.
         strong: Whether it stands out.
+        link: Id of what in the page it leads to; "" for nothing.
         bar: Drawn instead of the text.
     """
 
     text: str
     role: str = ""
     strong: bool = False
+    link: str = ""
     bar: Bar | None = None
 
 
@@ -354,6 +356,8 @@ class Page:
         sections: The rest.
         began_at: When the load began, UTC, ISO 8601: the zero of charts over time; "" if there is
             no such instant, or more than one.
+        parts: Pages of their own, one after the other below the sections.
+        name: Of a part: its id, which its sections' and charts' names begin with.
     """
 
     verdict: str
@@ -366,6 +370,23 @@ class Page:
     warnings: Sequence[str] = ()
     sections: Sequence[Section] = ()
     began_at: str = ""
+    parts: Sequence[Page] = ()
+    name: str = ""
+
+    def within(self, name: str) -> Page:
+        """Return it as a part of another page, in which names are unique by the part's."""
+        return replace(
+            self,
+            name=name,
+            sections=[
+                replace(
+                    section,
+                    name=f"{name}-{section.name}",
+                    blocks=[_within(block, name) for block in section.blocks],
+                )
+                for section in self.sections
+            ],
+        )
 
     def charts(self) -> list[Chart]:
         """Return the charts in order."""
@@ -374,7 +395,14 @@ class Page:
             for section in self.sections
             for block in section.blocks
             if isinstance(block, Chart)
-        ]
+        ] + [chart for part in self.parts for chart in part.charts()]
+
+
+def _within(block: Block, name: str) -> Block:
+    if not isinstance(block, Chart):
+        return block
+    group = f"{name}-{block.group}" if block.group else ""
+    return replace(block, name=f"{name}-{block.name}", group=group)
 
 
 def _short(values: Sequence[Number]) -> list[Number]:

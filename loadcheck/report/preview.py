@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -93,7 +93,11 @@ def _target(preview: Preview) -> str:
 
 def _sends(load: Mapping[str, Any]) -> str:
     copies = "copies" if load["copies"] is None else f"{words.count(load['copies'])} copies"
-    users = "" if load["copies"] is None else f" ({words.count(load['users'])} users and events)"
+    users = ""
+    if load["copies"] is not None and load["sessions"] is None:
+        users = f" ({words.count(load['users'])} users and events)"
+    elif load["copies"] is not None and load["users"] is not None:
+        users = f" ({words.count(load['users'])} users, {words.count(load['events'])} events)"
     together = load["copies_per_request"]
     if together > 1:
         users += f" in requests of {words.count(together)}"
@@ -107,8 +111,19 @@ def _sends(load: Mapping[str, Any]) -> str:
 
 
 def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
-    wait = load["think_time"]
-    return [] if wait is None else [("thinks", f"{_wait(wait)} between steps")]
+    wait, sessions = load["think_time"], load["sessions"]
+    rows = [] if wait is None else [("thinks", f"{_wait(wait)} between steps")]
+    if sessions is None:
+        return rows
+    parts = []
+    if sessions["uploads_most"] > 1:
+        mean, most = sessions["uploads"], sessions["uploads_most"]
+        many = f"{most:,} uploads" if mean == most else f"{mean:g} uploads in the mean, {most:,} at"
+        many += "" if mean == most else " most,"
+        parts.append(f"{many} by each copy, {_wait(sessions['gap'])} apart")
+    if sessions["returning"]:
+        parts.append(f"{sessions['returning']:.0%} of the copies by users who come back")
+    return [*rows, ("sessions", "; ".join(parts))]
 
 
 def _wait(wait: Mapping[str, Any]) -> str:
@@ -228,6 +243,13 @@ def _thresholds(preview: Preview) -> list[str]:
     ]
 
 
+def _some(places: Sequence[str]) -> str:
+    """Name the first two and the last."""
+    if len(places) <= 3:  # noqa: PLR2004
+        return ", ".join(places)
+    return f"{places[0]}, {places[1]} … {places[-1]}"
+
+
 def _names(preview: Preview) -> list[tuple[str, str]]:
     """Say what is added to every request so that the missing can be named."""
     buckets = preview["buckets"]
@@ -236,10 +258,11 @@ def _names(preview: Preview) -> list[tuple[str, str]]:
     if buckets is None:
         return []
     places = [place.rpartition("/")[2] for place in buckets["places"]]
+    number = buckets["partitions"]
     queries = "1 group-by query" if buckets["queries"] == 1 else f"{buckets['queries']} group-bys"
     return [
-        ("names", f"the missing, by {len(places)} buckets: +{buckets['added_bytes']} bytes a copy"),
-        ("", f"{places[0]}, {places[1]} … {places[-1]}; off with verify.localize = false"),
+        ("names", f"the missing, by {number} buckets: +{buckets['added_bytes']} bytes a copy"),
+        ("", f"{_some(places)}; off with verify.localize = false"),
         ("", f"at least {queries}, at a cost of {buckets['cost']:,} each"),
     ]
 

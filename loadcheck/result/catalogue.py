@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,34 @@ class Entry:
     cause: str = ""
     trouble: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which runs are chosen of many.
+
+    Attributes:
+        labels: Names and values of labels that all must be there; None stands for any value.
+        scenarios: Names of scenarios, of which it is one; without any, all are.
+        verdicts: The same of verdicts.
+        since: When they began at the earliest, as results files write instants; "" for any time.
+    """
+
+    labels: Sequence[tuple[str, str | None]] = ()
+    scenarios: frozenset[str] = frozenset()
+    verdicts: frozenset[str] = frozenset()
+    since: str = ""
+
+    def takes(
+        self, started_at: str, scenario: str, verdict: str, labels: Mapping[str, str]
+    ) -> bool:
+        """Return whether a run is one of them."""
+        return (
+            started_at >= self.since
+            and (not self.scenarios or scenario in self.scenarios)
+            and (not self.verdicts or verdict in self.verdicts)
+            and all(name in labels and value in (None, labels[name]) for name, value in self.labels)
+        )
 
 
 Cause = Callable[[Mapping[str, Any]], str]

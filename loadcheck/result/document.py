@@ -97,6 +97,7 @@ def moving(record: Record, planned: int | None) -> dict[str, Any]:
             "indeterminate": record.indeterminate + record.in_flight,
         },
         "ledger": record.ledger.to_json(),
+        **({"uploads": record.uploads.to_json()} if record.most_uploads > 1 else {}),
         "timeline": record.timeline.to_json(),
     }
 

@@ -23,6 +23,7 @@ SCHEMA = "loadcheck.result/1"
 
 _VERDICT = {"enum": ["pass", "fail", "unknown"], "description": "No evidence is unknown."}
 
+_LEDGER = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
 _PERCENTILES = {
     f"{name}_ms": maybe(amount(f"{text}, in milliseconds; null without samples"))
     for name, text in {
@@ -604,16 +605,12 @@ def json_schema() -> dict[str, Any]:
                 ),
                 "ledger": open_object(
                     "Copy numbers by outcome: Roaring bitmaps, portable format, base64.",
-                    {
-                        name: text("A set of copy numbers.")
-                        for name in (
-                            "started",
-                            "skipped",
-                            "acknowledged",
-                            "rejected",
-                            "indeterminate",
-                        )
-                    },
+                    {name: text("A set of copy numbers.") for name in _LEDGER},
+                ),
+                "uploads?": open_object(
+                    "The same of single uploads, where copies make several: the copy's number "
+                    "times the most uploads of one, plus the upload's place among them.",
+                    {name: text("A set of upload numbers.") for name in _LEDGER},
                 ),
                 "scenario": {"type": "object", "description": "As run; secrets are not in it."},
                 "labels?": labels(),

@@ -307,6 +307,29 @@ def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str,
     return _checked(path, document)
 
 
+def read_unchecked(path: Path) -> dict[str, Any]:
+    """Return a document of any kind of ours, in its present shape, without looking into it.
+
+    For who reads many: it costs a fraction of :func:`read_any`. What of it is used must be seen to.
+
+    Raises:
+        ResultFileError: It cannot be read, or is no file of loadcheck.
+    """
+    document = _parsed(path)
+    found = document.get("schema") if isinstance(document, dict) else None
+    match = _KIND.fullmatch(found) if isinstance(found, str) else None
+    if match is None:
+        raise _unusable(path, "is no file of loadcheck", "name results files", key="schema")
+    assert isinstance(document, dict)
+    if match[1] == "result" and found != SCHEMA:
+        version = _VERSION.fullmatch(str(found))
+        if version is None or int(version[1]) > CURRENT:
+            later = f'this version of loadcheck reads up to "{SCHEMA}"'
+            raise _unusable(path, f'has the schema "{found}"', later, key="schema")
+        return upgraded(document, int(version[1]))
+    return document
+
+
 def read_results(path: Path) -> bytes:
     """Return what a results file holds, if it can be parsed without taking all memory.
 

@@ -7,6 +7,7 @@ made of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from loadcheck.data.cells import CELL_TYPES
 from loadcheck.data.users import UserIds
@@ -55,6 +56,7 @@ MAX_COUNT = 2**63 - 1
 MAX_ERROR = 0.5
 """Of counts that are estimates: what is off by half tells nothing."""
 MAX_EVENTS_PER_COPY = 1000
+MAX_UPLOADS = 1000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
@@ -74,14 +76,19 @@ NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
 PATH = r"^/"
-BODY = rf"^body#{_POINTER}$"
+EVENTS = rf"^body(#{_POINTER})?$"
 BENEATH = rf"^{_POINTER}$"
 USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
+TAG = rf"{AT}|^\$inputs\.[^.#\s]+$"
 RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
 USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
 PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
 
+_SHIPPED = ", ".join(
+    f'"{path.parent.name}"'
+    for path in sorted(Path(__file__).parents[1].glob("library/*/profile.toml"))
+)
 _PLACE = '"body#/json/pointer", "query.NAME", "header.NAME", "path.NAME" or "cookie.NAME".'
 _VALUE = anything(
     "What to put there; strings may hold expressions, also deep inside.", example="$copy.insertId"
@@ -93,6 +100,18 @@ OBSERVER_EDIT: Keys = {
 EDIT: Keys = {
     "step": text("The stepId of the request that is changed.", example="uploadEvents"),
     **OBSERVER_EDIT,
+}
+TAG_EDIT: Keys = {
+    "at": text(
+        f'The place in the request: {_PLACE[:-1]}; or "$inputs.NAME", an input to whose text the '
+        "value is added: for bodies that are no JSON.",
+        pattern=TAG,
+        example="body#/labels/{$partition}",
+    ),
+    "value": anything(
+        "What to put there: $copy.{$partition} is the copy's bucket.",
+        example="$copy.{$partition}",
+    ),
 }
 FURTHER_EDIT: Keys = {
     "at": text("The place in the event, as a JSON Pointer.", pattern=BENEATH, example="/insert_id"),
@@ -110,9 +129,7 @@ def _expression(says: str, example: str) -> Shape:
 
 WORKFLOW: Keys = {
     "document": text(
-        'A workflow that comes with loadcheck ("amplitude", "clickhouse", "influxdb"), or '
-        "the path of an Arazzo "
-        "document.",
+        f"A workflow that comes with loadcheck ({_SHIPPED}), or the path of an Arazzo document.",
         example="my-workflow.yml",
     ),
     "id": text("The workflowId, if the document has several workflows.", example="uploadAndCount"),
@@ -296,6 +313,53 @@ def wait(says: str) -> Shape:
     )
 
 
+UPLOADS_DRAWN: Keys = {
+    "uniform": array(
+        "Every number between two is as likely.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_UPLOADS},
+        minItems=2,
+        maxItems=2,
+        example=[1, 9],
+    ),
+    "normal": table(
+        "A normal distribution, rounded.",
+        {
+            "mean": rate("Its mean.", title="number", example=5),
+            "sd": rate("Its standard deviation.", zero=True, title="number", example=2),
+        },
+        required=("mean", "sd"),
+    ),
+    "lognormal": table(
+        "A lognormal distribution, rounded.",
+        {
+            "median": rate("Half make fewer.", title="number", example=3),
+            "p99": rate("99 of 100 make fewer.", title="number", example=30),
+        },
+        required=("median", "p99"),
+    ),
+    "min": whole("The fewest; what is drawn below is taken for it.", 1, MAX_UPLOADS, example=1),
+    "max": whole("The most; what is drawn above is taken for it.", 1, MAX_UPLOADS, example=50),
+}
+SESSIONS: Keys = {
+    "uploads": either(
+        "How many uploads a copy makes under its user id, each with a deduplication key and a row "
+        "of data of its own.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_UPLOADS},
+        table("", UPLOADS_DRAWN),
+        title="whole number, or { uniform | normal | lognormal }",
+        example=5,
+    ),
+    "gap": wait("How long it waits between them; by default load.think_time."),
+    "returning": {
+        "description": "The share of copies whose user is that of an earlier copy. Users are "
+        "counted once, however often they come.",
+        "title": "share",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "examples": [0.3],
+    },
+}
 _ANY = OpenLoad(stages=())
 STAGE: Keys = {
     "name": text(
@@ -442,6 +506,10 @@ COUNT: Keys = {
         "Runtime expression or JSONPath that gives the number.", "$response.body#/data/users"
     ),
     "overlay": _edits("Edits of the query that this count needs and others do not."),
+    "select": text(
+        'What {$count} stands for in [verify.split]; by default "uniques" or "totals".',
+        example="count(DISTINCT user_id)",
+    ),
 }
 EVIDENCE: Keys = {
     "pruned": _expression(
@@ -455,13 +523,20 @@ EVIDENCE: Keys = {
 }
 SPLIT: Keys = {
     "labels": _expression("The labels of the rows.", "$response.body#/data/labels"),
-    "values": _expression("Their counts, in the same order.", "$.data.rows[*].value"),
+    "values": _expression(
+        "Their counts, in the same order; {$count} as in overlay.",
+        "$.data.rows[*].value",
+    ),
     "limit": whole("The most rows that the service returns.", 2, MAX_ROWS, example=1000),
     "tag": _edits(
         "Edits of the ingest step that put the buckets on its events; {$partition} stands for the "
-        "name of a partition."
+        "name of a partition.",
+        TAG_EDIT,
     ),
-    "overlay": _edits("Edits of the query that group its answer by {$partition}."),
+    "overlay": _edits(
+        "Edits of the query that group its answer by {$partition}, after those of the count; "
+        "{$count} stands for what is counted, users or events: see select of both."
+    ),
 }
 BUDGET: Keys = {
     "cost": whole("What all queries of a window may cost together.", 1, MAX_COST, example=1000),
@@ -498,12 +573,20 @@ REPEAT: Keys = {
 }
 BATCH: Keys = {
     "events": text(
-        "The array of events in the ingest step's request.", pattern=BODY, example="body#/events"
+        'The array of events in the ingest step\'s request; "body" if copies write lines one '
+        "under the other: JSON lines, line protocol.",
+        pattern=EVENTS,
+        example="body#/events",
     ),
     "refused": array(
         "Expressions for the indexes in it that an answer refuses.",
         {"type": "string", "pattern": r"\S"},
         example=["$response.body#/refused"],
+    ),
+    "statuses": _expression(
+        "The HTTP status of each event, in their order, in a 2xx answer that took only some: 4xx "
+        "is refused, 2xx taken.",
+        "$.items[*].index.status",
     ),
 }
 JOBS: Keys = {
@@ -755,7 +838,7 @@ _TOP: Keys = {
         "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
     ),
     "workflow": either(
-        'A workflow that comes with loadcheck ("amplitude", "clickhouse", "influxdb"), the '
+        f"A workflow that comes with loadcheck ({_SHIPPED}), the "
         "path of an Arazzo "
         "document, or a table.",
         {"type": "string", "pattern": r"\S"},
@@ -772,6 +855,7 @@ _TOP: Keys = {
         example={"users": {"file": "users.csv"}},
     ),
     "users": table("What users are called: $copy.userId.", USERS, required=("id",)),
+    "sessions": table("Users who upload more than once, or come back.", SESSIONS),
     "values": named(
         "Values that are drawn for each copy, or plain ones: $values.NAME.",
         "NAME",

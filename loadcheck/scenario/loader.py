@@ -28,6 +28,7 @@ from loadcheck.scenario.loads import (
 from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
+from loadcheck.scenario.sessions import read_sessions
 from loadcheck.scenario.target import read_target
 from loadcheck.scenario.verification import read_delete, read_overlay, read_verify
 
@@ -132,6 +133,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     limits, deletion = read_limits(top), read_delete(top)
     files, values = read_data(top, Path(file).parent), read_values(top)
     users = read_users(top)
+    sessions = read_sessions(top, None if load is None else load.think_time)
     setup, teardown = read_once(top, "setup", env), read_once(top, "teardown", env)
     labels = _labels(top)
     name, description = _name(top, file), top.text("description") or ""
@@ -163,6 +165,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         files=files,
         values=values,
         user_ids=users,
+        sessions=sessions,
         setup=setup,
         teardown=teardown,
         labels=labels,

@@ -144,6 +144,7 @@ class Localizer:
                 as_of_ns=self._as_of_ns,
                 duplicated=events.duplicated if events else 0,
                 missing_events=events.missing if events else 0,
+                hidden_events=events.hidden if events else 0,
                 complete=events.complete if events else None,
                 balanced=events is not None,
             ),
@@ -162,7 +163,8 @@ class Localizer:
         terms = self._terms
         assert base.uniques is not None
         each = terms.events_per_copy
-        if base.totals is None or (each == 1 and base.totals <= base.uniques):
+        alone = each == 1 and self._copies.people is None
+        if base.totals is None or (alone and base.totals <= base.uniques):
             return None, None, 0  # with one event a user, no missing one can hide a duplicate
         totals: list[Tally] = []
         events: EventCounts | None = None

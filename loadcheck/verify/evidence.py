@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loadcheck.verify.verdict import SentCounts, Verdict
+from loadcheck.verify.verdict import EventBounds, SentCounts, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,10 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
     dipped = _dips(terms, good)
     # others' users may make up the number: then only standing still tells something
     reached = most >= terms.upper and not dipped and terms.isolation == "filter"
-    events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
+    if terms.sent.events is None:
+        events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
+    else:
+        events = terms.sent.events.acknowledged
     fewer = totals is not None and not terms.before and terms.most(totals) < events
     return Standing(
         final=final,
@@ -299,6 +302,8 @@ class Groups:
         unexpected: Users counted that were refused, or never sent.
         duplicated: Events counted beyond those sent, bucket by bucket.
         missing_events: Events of counted users that are missing, bucket by bucket.
+        hidden_events: Acknowledged events that others in their buckets can hide, where users send
+            different numbers of them.
         complete: Whether every bucket that lacks users has all events of those that were
             acknowledged; None if that was not asked.
         balanced: Whether events were counted by bucket too.
@@ -315,6 +320,7 @@ class Groups:
     unexpected: int = 0
     duplicated: int = 0
     missing_events: int = 0
+    hidden_events: int = 0
     complete: bool | None = None
     balanced: bool = False
     contradiction: str = ""
@@ -547,10 +553,11 @@ class _Weighing:
 
         Lost users beside as many duplicated events look so, too; but in other buckets.
         """
-        terms, each = self._terms, self._terms.sent.events_per_copy
+        terms = self._terms
         if terms.approximate or self._most >= terms.lower or self._totals is None:
             return False
-        return self._totals >= each * terms.lower and self._groups.complete is not False
+        enough = self._totals >= terms.sent.acknowledged_events
+        return enough and self._groups.complete is not False
 
     def _doubt_of_arrival(self, at_most: int) -> Reason | None:
         """Return why users may be missing although as many are counted; None if none are."""
@@ -613,7 +620,46 @@ class _Weighing:
         if doubt is not None or totals is None:
             unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt or Reason.ADRIFT)
             return unknown, unknown
+        events = terms.sent.events
+        if events is not None:
+            return self._beyond(totals, events), self._short_of(totals, events)
         return self._duplicated(totals, each), self._missing_events(totals, each)
+
+    def _beyond(self, totals: int, events: EventBounds) -> Claim:
+        """Return what is known of duplicated events of users who send different numbers."""
+        least, groups = self._terms.least(totals), self._groups
+        doubled = max(0, least - events.possible - events.rejected, groups.duplicated)
+        doubt = None
+        if doubled and self._looks_approximate():
+            doubt = Reason.APPROXIMATE
+        elif not doubled and totals and (self._hides_events(2) or least > events.possible):
+            doubt = Reason.HIDDEN
+        if doubt is not None:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
+        return Claim(verdict=Verdict.FAIL if doubled else Verdict.PASS, at_least=doubled)
+
+    def _short_of(self, totals: int, events: EventBounds) -> Claim:
+        """Return what is known of missing events of counted users who send different numbers."""
+        terms, groups = self._terms, self._groups
+        missing = groups.missing_events
+        if not max(0, terms.lower - self._most, self._hidden_at_most()):
+            # with nobody lost, all that is missing are events of counted users
+            missing = max(missing, events.acknowledged - terms.most(totals))
+        at_most = groups.hidden_events + missing if groups.balanced else events.acknowledged
+        if missing:
+            doubt = self._doubt_of_loss(timely=self._stands.timely)
+            if terms.splits and not self._grouped:
+                doubt = Reason.UNSPLIT
+            elif terms.approximate:
+                doubt = Reason.HIDDEN
+            elif self._stands.most_events >= events.acknowledged > terms.most(totals):
+                doubt = Reason.CONFLICT  # another answer counted them all
+            if doubt is not None:
+                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+            return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
+        if totals and at_most and not terms.approximate:
+            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
+        return Claim(verdict=Verdict.PASS)
 
     def _hides_events(self, each: int) -> bool:
         """Return whether lost and duplicated events can make up for each other (rule 3)."""

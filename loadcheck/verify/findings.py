@@ -273,10 +273,13 @@ class _Sentences:
             if self._terms.approximate
             else ""
         )
-        return (
-            f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
-            f"{self._within()}.{recovered}{unnamed}"
-        )
+        counted = f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
+        if self._terms.approximate:  # no count says that: it lets them all be there
+            counted = (
+                f"{self._seen.uniques or 0:,} users were counted {self._when()}, and "
+                f"{sent.acknowledged:,} acknowledged"
+            )
+        return f"{counted}{self._within()}.{recovered}{unnamed}"
 
     def _missing(self, claim: Claim) -> str:
         exact = claim.at_most == claim.at_least
@@ -448,20 +451,28 @@ class _Sentences:
             if again
             else ""
         )
-        each = self._sent.events_per_copy
+        each, events = self._sent.events_per_copy, self._sent.events
+        beyond = f"{'one' if each == 1 else f'{each:,}'} per user"
+        if events is not None:
+            beyond = f"the {events.possible:,} sent"
         return (
-            f"{claim.at_least:,} events were counted beyond {'one' if each == 1 else f'{each:,}'} "
-            f"per user ({seen.totals:,} events of {seen.uniques:,} users): retries were not "
+            f"{claim.at_least:,} events were counted beyond {beyond} "
+            f"({seen.totals:,} events of {seen.uniques:,} users): retries were not "
             f"deduplicated, or the pipeline repeated them.{ours}{who} loadcheck reconcile --export "
             "lists them."
         )
 
     def _missing_events(self) -> Finding:
-        claim, seen = self._proof.missing_events, self._seen
+        claim, seen, events = self._proof.missing_events, self._seen, self._sent.events
         counted = (
             f"each user sent {self._sent.events_per_copy:,}, and {seen.totals:,} of "
             f"{seen.uniques:,} users were counted"
         )
+        if events is not None:
+            counted = (
+                f"{events.acknowledged:,} events were acknowledged, and {seen.totals:,} of "
+                f"{seen.uniques:,} users were counted"
+            )
         if claim.verdict is Verdict.FAIL:
             number = f"{claim.at_least:,}"
             if claim.at_least != claim.at_most:

@@ -21,6 +21,7 @@ from loadcheck.verify.group_testing import (
     least_lost,
     least_unexpected,
 )
+from loadcheck.verify.people import People
 from loadcheck.verify.query_client import Tally
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
@@ -94,16 +95,25 @@ class SentCopies:
     Args:
         buckets: The run's partitions.
         acknowledged, indeterminate, rejected: Copy numbers.
+        uploads: Whose they are, where users make several; None: each makes one.
 
     Attributes:
         buckets: As given.
+        people: Those that make several uploads, with these; None: each makes one.
         acknowledged, indeterminate, rejected: Likewise.
     """
 
     def __init__(
-        self, buckets: Buckets, *, acknowledged: BitMap, indeterminate: BitMap, rejected: BitMap
+        self,
+        buckets: Buckets,
+        *,
+        acknowledged: BitMap,
+        indeterminate: BitMap,
+        rejected: BitMap,
+        uploads: People | None = None,
     ) -> None:
         self.buckets = buckets
+        self.people = uploads if uploads is not None and uploads.uploads is not None else None
         self.acknowledged = acknowledged
         self.indeterminate = indeterminate
         self.rejected = rejected
@@ -115,6 +125,19 @@ class SentCopies:
             copies: BitMap = getattr(self, group)
             self._crowds[group, name] = crowd(self.buckets, copies, name)
         return self._crowds[group, name]
+
+    def uploads(self, group: Group, name: str) -> Ints:
+        """Return how many uploads of a group are in the buckets of their users."""
+        assert self.people is not None and self.people.uploads is not None  # noqa: PT018
+        made, of = self.people.uploads, self.people.of
+        assert of is not None
+        uploads: BitMap = getattr(made, group)
+        if group == "indeterminate":
+            uploads = uploads | made.open()
+        total: Ints = np.zeros(size(name), dtype=np.int64)
+        for chunk in in_chunks(uploads):
+            total += np.bincount(self.buckets.column(of(chunk), name), minlength=size(name))
+        return total
 
     def sent(self, name: str) -> Ints:
         """Return how many copies of any outcome are in each bucket of a partition."""
@@ -181,17 +204,21 @@ class EventCounts:
         missing: Events of counted users that are not there.
         complete: Whether each bucket that lacks users has all events that were acknowledged; None
             if no bucket lacks any.
+        hidden: Acknowledged events that others in their buckets can hide.
     """
 
     duplicated: int
     missing: int
     complete: bool | None
+    hidden: int = 0
 
 
 def weigh_events(
     copies: SentCopies, users: Tally, events: Tally, events_per_copy: int
 ) -> EventCounts:
     """Hold events against users, bucket by bucket: sums over all hide what compensates (rule 3)."""
+    if copies.people is not None:
+        return _weigh_uploads(copies, users, events, events_per_copy)
     known = copies.crowd("acknowledged", users.name)
     others = copies.crowd("indeterminate", users.name) + copies.crowd("rejected", users.name)
     # who was not acknowledged may have arrived with one event of several
@@ -204,6 +231,22 @@ def weigh_events(
         complete=bool((events.counts >= events_per_copy * known)[short].all())
         if short.any()
         else None,
+    )
+
+
+def _weigh_uploads(copies: SentCopies, users: Tally, events: Tally, each: int) -> EventCounts:
+    """Hold events against those that users of a bucket sent, each as many as they did."""
+    taken = each * copies.uploads("acknowledged", users.name)
+    unclear = each * copies.uploads("indeterminate", users.name)
+    short = users.counts < copies.crowd("acknowledged", users.name)
+    lacking = np.maximum(taken - events.counts, 0)
+    # where an unclear one is not counted, it may be that it is and an acknowledged one is not
+    hidden = np.where(unclear > 0, np.clip(taken + unclear - events.counts, 0, taken), 0)
+    return EventCounts(
+        duplicated=int(np.maximum(events.counts - taken - unclear, 0).sum()),
+        missing=int(lacking[~short].sum()),  # a lost user's events are lost with the user
+        complete=bool((events.counts >= taken)[short].all()) if short.any() else None,
+        hidden=int(hidden[~short].sum()),
     )
 
 
@@ -484,7 +527,13 @@ def deduce_duplicated(
     """Decide whose events were counted too often; None if nothing explains the counts."""
     names = [tally.name for tally in totals]
     by_name = {tally.name: tally.counts for tally in uniques}
-    extra = [tally.counts - events_per_copy * by_name[tally.name] for tally in totals]
+    if copies.people is None:
+        extra = [tally.counts - events_per_copy * by_name[tally.name] for tally in totals]
+    else:
+        extra = [
+            tally.counts - events_per_copy * copies.uploads("acknowledged", tally.name)
+            for tally in totals
+        ]
     if any((surplus < 0).any() for surplus in extra):
         return None
     countable = (copies.acknowledged | copies.indeterminate | copies.rejected) - BitMap(lost)

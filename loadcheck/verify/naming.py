@@ -44,11 +44,13 @@ class SendTimes:
         due: Copies that fell due in each second since the load began, for each generator.
         began_at: When it began; None if that is not known.
         copies_per_request: Copies that share a request.
+        uploads: The most uploads of a copy: numbers are those of uploads.
     """
 
     due: Sequence[Sequence[int]]
     began_at: datetime | None
     copies_per_request: int = 1
+    uploads: int = 1
 
     @property
     def copies(self) -> int:
@@ -58,6 +60,8 @@ class SendTimes:
     def seconds(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return for each copy the second since the load began in which it was sent."""
         together = self.copies_per_request
+        if self.uploads > 1:
+            numbers = numbers // self.uploads
         requests, within = np.divmod(numbers, together)
         rounds, generators = np.divmod(requests, len(self.due))
         own = rounds * together + within
@@ -75,7 +79,7 @@ class SendTimes:
     def stretch(self, first: int, last: int) -> tuple[int, int]:
         """Return the first and the last second in which copies of a range were sent."""
         # within one generator numbers go up with time: its first and its last suffice
-        each = len(self.due) * self.copies_per_request
+        each = len(self.due) * self.copies_per_request * self.uploads
         ends = {
             *range(first, min(first + each, last + 1)),
             *range(max(first, last - each + 1), last + 1),
@@ -207,7 +211,7 @@ def tell(
         second = moments.second(number)
         return {
             "user_id": name(number),
-            "copy": number,
+            "copy": number // moments.uploads,
             "second": second,
             "sent_at": moments.clock(second),
         }

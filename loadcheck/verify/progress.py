@@ -79,6 +79,7 @@ class Progress:
         notes: What those who watch the run want said among its warnings.
         news: What is to be told at once, the latest last: of workers, while the load goes on.
         aborted: Whether a threshold has stopped the load.
+        users: Tells how many users must be counted; None: as many as copies were acknowledged.
         document: The results document as far as it is known; without what every second changes.
         asked: Returns what asking has come to as the results file holds it: ``observations`` from
             the one of a number on, ``controls``, and who is ``lost``; nothing if nobody is asked.
@@ -95,6 +96,7 @@ class Progress:
     notes: list[str] = field(init=False, default_factory=list)
     news: list[str] = field(init=False, default_factory=list)
     aborted: bool = field(init=False, default=False)
+    users: Callable[[], int] | None = field(init=False, default=None)
     document: Mapping[str, Any] = field(init=False, default_factory=dict)
     asked: Callable[[int], Mapping[str, Any]] = field(init=False, default=_none)
     workers: Callable[[], Mapping[str, Any]] = field(init=False, default=_none)
@@ -119,6 +121,11 @@ class Progress:
         """Return after a time, or at once when a signal or news come."""
         with anyio.move_on_after(seconds):
             await self._signalled.wait()
+
+    @property
+    def acknowledged_users(self) -> int:
+        """Users that must be counted, as far as is known by now."""
+        return self.record.acknowledged if self.users is None else self.users()
 
     @property
     def elapsed_s(self) -> float:

@@ -15,8 +15,8 @@ import anyio.to_thread
 import numpy as np
 from pyroaring import BitMap
 
+from loadcheck.data.visits import Visits
 from loadcheck.load.retry import Backoff
-from loadcheck.measure import Ledger
 from loadcheck.scenario.model import Retry, Verify
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
@@ -25,6 +25,7 @@ from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, crowd
 from loadcheck.verify.naming import SendTimes, UserNames, places, tell
 from loadcheck.verify.observe import Observer
+from loadcheck.verify.people import People
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryBudget, QueryChannel, QueryClient
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts
@@ -139,6 +140,7 @@ class Verification:
             spec.queries.counts, self._asker, every_s=self._pace_s(), seen=seen
         )
         self.acks = AckCurve()
+        self.tells_lag = True
         self.baseline: int | None = None
         self.terms: Terms | None = None
         self.controlled = ControlResult()
@@ -148,7 +150,7 @@ class Verification:
         self._blank = False
         self._end_ns = 0
         self._ordered: list[OrderCounts] = []
-        self._ledger: Ledger | None = None
+        self._people: People | None = None
         self._watching_ns = 0
         self._names = UserNames(spec.plan, spec.ingest, verify.user)
 
@@ -224,14 +226,14 @@ class Verification:
             )
         return (reply.answered_ns - reply.asked_ns) / 1e9
 
-    async def after(self, sent: SentCounts, ledger: Ledger, last_ack_ns: int) -> None:
+    async def after(self, sent: SentCounts, people: People, last_ack_ns: int) -> None:
         """Ask until the count has settled; then by bucket who makes it up.
 
         All of it ends two time-outs of a query, or five seconds, after the deadline, whatever the
         service does: what was answered until then is what there is.
         """
         since_ns = last_ack_ns or time.monotonic_ns()
-        self._ledger = ledger
+        self._people = people
         self.acks.add(since_ns, sent.acknowledged, sent.started - sent.rejected)
         deadline_ns = since_ns + int(self._verify.deadline_s * 1e9)
         terms = self._make_terms(sent, since_ns, deadline_ns)
@@ -244,7 +246,7 @@ class Verification:
             await self._ask_controls(terms, deadline_ns)
             if not self._verify.localizes:
                 return
-            await self.localize(ledger, terms)
+            await self.localize(people, terms)
             hidden = self.localized is not None and self.localized.lost_at_least
             if hidden and not self._standing().short:
                 # hidden behind others that arrived: they too get until the deadline
@@ -255,12 +257,12 @@ class Verification:
                     await anyio.sleep(max(0.0, min(self.pause_s, left_s)))
                     await self.observer.ask()
                 await self._ask_controls(terms, deadline_ns)
-                await self.localize(ledger, terms)
+                await self.localize(people, terms)
 
     async def later(
         self,
         sent: SentCounts,
-        ledger: Ledger,
+        people: People,
         controls: ControlResult | None,
         *,
         ago_s: float,
@@ -270,7 +272,7 @@ class Verification:
 
         Args:
             sent: The ledger's numbers.
-            ledger: Who was sent.
+            people: Who was sent.
             controls: What the run's own controls showed; None if it sent none.
             ago_s: How long ago the last acknowledgement was.
             shown: Whether the service has counted anybody of the run before.
@@ -293,21 +295,23 @@ class Verification:
                 self._controls.at_ns = since_ns
             await self._ask_controls(terms, until_ns)
             if self._verify.localizes:
-                await self.localize(ledger, terms)
+                await self.localize(people, terms)
 
-    async def localize(self, ledger: Ledger, terms: Terms) -> None:
+    async def localize(self, people: People, terms: Terms) -> None:
         """Ask by bucket who makes up the count: who is missing, and who was counted twice."""
-        self._acknowledged = ledger.acknowledged
-        self.localized = await self._locate(ledger, terms)
+        self._acknowledged = people.ledger.acknowledged
+        self.localized = await self._locate(people, terms)
 
-    async def _locate(self, ledger: Ledger, terms: Terms) -> Localized:
+    async def _locate(self, people: People, terms: Terms) -> Localized:
         split = self._verify.split
         assert split is not None
+        ledger = people.ledger
         copies = SentCopies(
             self._spec.buckets,
             acknowledged=ledger.acknowledged,
             indeterminate=ledger.indeterminate | ledger.open(),
             rejected=ledger.rejected,
+            uploads=people,
         )
         config = LocalizerConfig(
             query=self._spec.queries.split,
@@ -358,7 +362,7 @@ class Verification:
             overtaken=self._overtaken(),
         )
         lag = None
-        if consistency.uniques is not None:
+        if consistency.uniques is not None and self.tells_lag:
             lag = visibility(
                 self.acks,
                 self.observer.observations,
@@ -395,9 +399,9 @@ class Verification:
 
     def _order(self) -> SendOrder | None:
         """Return the counts by send order beside what was sent; None if nobody asked."""
-        if self._ledger is None or not self._ordered:
+        if self._people is None or not self._ordered:
             return None
-        ledger, buckets = self._ledger, self._spec.buckets
+        ledger, buckets = self._people.ledger, self._spec.buckets
         unclear = ledger.indeterminate | ledger.open()
         lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
         acknowledged = crowd(buckets, ledger.acknowledged, SEQUENCE)
@@ -438,7 +442,8 @@ class Verification:
             return
         counted = final.uniques - terms.before
         full = counted == terms.upper and not terms.sent.rejected
-        events = terms.sent.events_per_copy * counted
+        sent = terms.sent
+        events = sent.events_per_copy * counted if sent.events is None else sent.events.possible
         if not full or (stands.totals is not None and stands.totals != events):
             # a cache that says it is fresh and is not must not be the only witness
             self.observer.ask_by(fresh)
@@ -463,9 +468,10 @@ class Verification:
 
     async def _send_controls(self) -> None:
         """Send the control users, fresh and paired: somebody is missing."""
-        ledger, terms = self._ledger, self.terms
-        if not self._spec.filtered or ledger is None or terms is None:
+        people, terms = self._people, self.terms
+        if not self._spec.filtered or people is None or terms is None:
             return
+        ledger = people.ledger
         self._controls = controls = self._new_controls()
         counted = (self._standing().final or _NO_ANSWER).uniques
         short = terms.lower - max(0, (counted or 0) - terms.before)
@@ -477,16 +483,17 @@ class Verification:
             await controls.send(touched.max() + 1 if touched else 0, share)
         self.controlled = controls.result
         with anyio.move_on_after(self._slack_s):
-            await controls.pair(await self._candidates(ledger, terms))
+            await controls.pair(await self._candidates(people, terms))
         self.controlled = controls.result
 
-    async def _candidates(self, ledger: Ledger, terms: Terms) -> Candidates:
+    async def _candidates(self, people: People, terms: Terms) -> Candidates:
         """Return who can be sent a second event: users missing by now, and others."""
         if not self._verify.localizes:
             none = self._verify.split is None
             why = "the workflow's profile has no buckets" if none else "verify.localize is off"
             return Candidates(unnamed=f"{why}, so nobody who is missing has a name")
-        found = self.localized or await self._locate(ledger, terms)
+        found = self.localized or await self._locate(people, terms)
+        ledger = people.ledger
         missing = BitMap(found.lost)
         if not missing:
             # of a stretch in which nobody is counted everybody is missing
@@ -546,7 +553,13 @@ class Verification:
         return max(verify.every_s, even_s)
 
 
-def moments(due: Sequence[float | None], began_at: str | None) -> SendTimes:
+def moments(
+    due: Sequence[float | None], began_at: str | None, visits: Visits | None = None
+) -> SendTimes:
     """Return when copies were sent, by the timeline's column of copies due."""
     began = None if began_at is None else datetime.fromisoformat(began_at)
-    return SendTimes(due=[[int(copies or 0) for copies in due]], began_at=began)
+    return SendTimes(
+        due=[[int(copies or 0) for copies in due]],
+        began_at=began,
+        uploads=1 if visits is None else visits.most,
+    )

@@ -70,8 +70,26 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventBounds:
+    """Events by what became of them, where users send different numbers of them."""
+
+    acknowledged: int
+    indeterminate: int
+    rejected: int
+
+    @property
+    def possible(self) -> int:
+        """All that can have arrived."""
+        return self.acknowledged + self.indeterminate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SentCounts:
-    """What our own ledger says, as numbers of copies; one user each."""
+    """What our own ledger says, as numbers of users; one for each copy unless they come again.
+
+    Attributes:
+        events: How many events they sent; None: each as many as ``events_per_copy``.
+    """
 
     started: int
     acknowledged: int
@@ -79,6 +97,14 @@ class SentCounts:
     rejected: int
     events_per_copy: int = 1
     sent_again: int = 0
+    events: EventBounds | None = None
+
+    @property
+    def acknowledged_events(self) -> int:
+        """Events of acknowledged copies."""
+        if self.events is not None:
+            return self.events.acknowledged
+        return self.events_per_copy * self.acknowledged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,12 @@ class Think(Pause):
     __slots__ = ()
 
 
+class Gap(Think):
+    """The copy waits before its next upload, which has a time of its own."""
+
+    __slots__ = ()
+
+
 class Failure(enum.Enum):
     """Why there is no answer to judge."""
 

@@ -34,6 +34,7 @@ import numpy.typing as npt
 from loadcheck import secrets
 from loadcheck.data.users import UserIds, uuid_number
 from loadcheck.data.variety import Variety
+from loadcheck.data.visits import Visits
 from loadcheck.documents.document import MISSING
 
 
@@ -123,6 +124,7 @@ class Run:
         users: Id of the run whose users ``$copy.userId`` gives; None: its own.
         variety: Data files and drawn values.
         user_ids: What users are called.
+        visits: Whose copies are; None: each has a user of its own.
         shared: What ``[setup]`` gave.
     """
 
@@ -134,7 +136,14 @@ class Run:
     users: str | None = None
     variety: Variety = field(default_factory=Variety)
     user_ids: UserIds = field(default_factory=UserIds)
+    visits: Visits | None = None
     shared: SharedOutputs = field(default_factory=SharedOutputs, compare=False)
+
+    @property
+    def most_uploads(self) -> int | None:
+        """How many numbers of uploads there are; None if that is not known beforehand."""
+        each = 1 if self.visits is None else self.visits.most
+        return self.copies and self.copies * each
 
     def user_id(self, number: int) -> str:
         """Return the id of the user of copy ``number``, as ``$copy.userId`` gives it."""

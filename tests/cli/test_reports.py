@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from loadcheck.cli.exits import Exit
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import ROOT, Loadcheck
 
 ALL = ("--report", "page.html", "--junit", "out.xml", "--markdown", "out.md")
 QUICK = (
@@ -111,3 +111,22 @@ def test_a_comparison_without_a_baseline_yet_passes_if_it_may(
     assert loadcheck("compare", "new.json", "gone.json", "--allow-missing-base").code == 2
     same = loadcheck("compare", "gone.json", "new.json", "--to", "new.json", kept[0])
     assert " base       new.json" in same.stdout
+
+
+def test_several_results_are_one_page(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    early = ROOT / "tests" / "report" / "early.json"
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_bytes(early.read_bytes())
+    ended = loadcheck("report", "a.json", "b.json")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "report.html\n", "")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('<article class="part') == 2
+    # none of them is written over, whatever is said, and nothing is written if one cannot be read
+    refused = loadcheck("report", "a.json", "b.json", "-o", "b.json", "--force")
+    assert refused.code == 2
+    assert "b.json: is the result itself" in refused.stderr
+    (tmp_path / "b.json").write_text("{")
+    broken = loadcheck("report", "a.json", "b.json", "-o", "other.html")
+    assert broken.code == 2
+    assert broken.stderr.startswith("error: b.json: ")
+    assert not (tmp_path / "other.html").exists()

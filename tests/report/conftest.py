@@ -65,6 +65,11 @@ class Browser:
         self._number = 0
         self.events: list[dict[str, Any]] = []
 
+    @property
+    def pid(self) -> int:
+        """Of the browser's main process."""
+        return self._process.pid
+
     def call(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
         """Call a method and return what it answers."""
         self._number += 1

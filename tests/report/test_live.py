@@ -72,6 +72,10 @@ class Run:
     times: Histogram = field(default_factory=times)
 
     @property
+    def acknowledged_users(self) -> int:
+        return self.record.acknowledged
+
+    @property
     def outline(self) -> Run:
         return self
 

@@ -14,7 +14,11 @@ from typing import Any
 import orjson
 import pytest
 
-from loadcheck.report import capacity, comparison, listing, live, terminal
+from loadcheck.compare.figures import RATE, counted, time_of_step
+from loadcheck.compare.history import Past, Range
+from loadcheck.compare.trend import trend as build_trend
+from loadcheck.errors import Problem
+from loadcheck.report import capacity, comparison, listing, live, terminal, trend
 from loadcheck.result.catalogue import Entry
 from tests.report.test_capacity import PROBES
 from tests.report.test_capacity import document as searched
@@ -141,6 +145,36 @@ def unchecked() -> Document:
     return document
 
 
+def trended() -> Document:
+    """Return a trend of one history that became slower, and of one that is too short."""
+    levels = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.5, 1.01, 0.99, 1.0, 1.2, 1.21, 1.19, 1.2]
+    response, rate = time_of_step("uploadEvents", "response_time", "p99"), RATE
+
+    def past(day: int, level: float, name: str) -> Past:
+        return Past(
+            file=f"results/{name}-{day:02}.json",
+            kind="result",
+            id=f"{name}{day}",
+            started_at=f"2026-11-{day + 1:02}T03:00:00.000Z",
+            scenario=name,
+            verdict="unknown" if day == 3 else "pass",
+            labels={"commit": f"{day:02}b7c9d2e4f6a8"},
+            identity=(name,),
+            facts={"environment.cpus": 4 if day < 10 else 2},
+            unused="its verdict is unknown" if day == 3 else "",
+            figures={
+                response: Range(value=40 * level, low=39 * level, high=41 * level),
+                rate: Range(value=500.0),
+                counted("lost"): Range(value=0),
+            },
+        )
+
+    runs = [past(day, level, "nightly") for day, level in enumerate(levels)]
+    runs += [past(day, 1.0, "smoke") for day in range(3)]
+    broken = Problem(file="results/cut.json", message="is not JSON: unexpected end of data")
+    return build_trend(runs, [broken])
+
+
 def figure(key: str, *cells: Any, **more: Any) -> Document:
     base, candidate, low, high, word = cells
     group, _, name = key.rpartition(" ")
@@ -253,6 +287,7 @@ DRAWN: Mapping[str, Callable[[int], str]] = {
     "capacity-bound": lambda width: capacity.summary(
         searched(900, None, ending="budget"), color=False, width=width
     ),
+    "trend": lambda width: trend.text(trended(), color=False, width=width),
     "compared": lambda width: comparison.text(compared(), color=False, width=width),
     "no-baseline": lambda width: comparison.text(
         compared() | {"base": [], "figures": [], "verdict": "unsure"}, color=False, width=width

@@ -240,6 +240,7 @@ def _emulator_problems(table: Mapping[str, Any]) -> list[str]:
 def test_every_table_of_the_grammar_is_in_it() -> None:
     assert set(SCHEMA["properties"]) == set(grammar.TOP)
     assert set(grammar.TABLES) == {
-        "workflow", "target", "load", "retry", "timeouts", "users", "verify", "capacity",
+        "workflow", "target", "load", "retry",
+        "sessions", "timeouts", "users", "verify", "capacity",
         "setup", "teardown", "delete",
     }  # fmt: skip

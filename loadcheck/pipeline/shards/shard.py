@@ -33,6 +33,7 @@ from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unfr
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.people import Arrivals
 from loadcheck.verify.visibility import AckCurve
 
 SPARE_FILES: Final = 64
@@ -232,6 +233,10 @@ class _Load:
 
     def __init__(self, engine: LoadEngine, part: Slice, compiled: CompiledScenario) -> None:
         self.engine = engine
+        # who comes back may have come to another shard first: nobody here knows
+        visits = compiled.run.visits
+        alone = visits is not None and visits.most > 1
+        self._arrivals = Arrivals(visits) if alone and visits is not None else None
         self.has_begun = self.is_stopped = False
         self._part = part
         self._unsent = compiled.plan.unsent
@@ -269,12 +274,11 @@ class _Load:
 
     def _note(self) -> None:
         record = self.engine.record
-        self._acks.add(
-            time.monotonic_ns(),
-            record.acknowledged,
-            record.started - record.rejected,
-            self._part.number(record.started + record.skipped),
-        )
+        acknowledged, possible = record.acknowledged, record.started - record.rejected
+        if self._arrivals is not None:
+            acknowledged, possible, _ = self._arrivals.look(record)
+        begun = self._part.number(record.started + record.skipped) * record.most_uploads
+        self._acks.add(time.monotonic_ns(), acknowledged, possible, begun)
 
 
 def hello() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from loadcheck.report import trend
 from loadcheck.report.export.junit import capacity_junit, run_junit
 from loadcheck.report.export.samples import capacity_csv, csv_rows, hgrm, hlog
 from loadcheck.report.markdown import capacity_markdown, comparison_markdown, run_markdown
@@ -22,5 +23,6 @@ FORMATS: Mapping[str, Mapping[str, Format]] = {
     },
     "capacity": {"csv": capacity_csv, "junit": capacity_junit, "markdown": capacity_markdown},
     "comparison": {"markdown": comparison_markdown},
+    "trend": {"markdown": trend.markdown},
 }
 """The formats by name, for each kind of document."""

@@ -6,7 +6,8 @@ policy, but on canvases: the nine charts of a run are printed as 18 pixel images
 and text, in the colours of the screen even if that is dark, and 53 kB (51 of script) come on top
 of what it does not have: keyboard, hatching, bands between two series, labelled stages and limits,
 the percentile axis. Plotly's script alone is 4.7 MB, and needs inline styles that the policy
-refuses. A page without scripts still has every number in tables.
+refuses. Without scripts a page has plain pictures in their place (``figure``), and every number in
+tables.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from markupsafe import Markup
 
 from loadcheck import __version__
 from loadcheck.escaping import printable_document
+from loadcheck.report.html.figure import figure
 from loadcheck.report.page import Page
 from loadcheck.report.pages.capacity import capacity_page
 from loadcheck.report.pages.comparison import comparison_page
 from loadcheck.report.pages.run import result_page
+from loadcheck.report.pages.trend import trend_page
 
 _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page")
 """The parts of the script, in the order in which they need each other."""
@@ -36,6 +39,7 @@ _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page"
 _PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
     "loadcheck.capacity": capacity_page,
     "loadcheck.comparison": comparison_page,
+    "loadcheck.trend": trend_page,
 }
 
 
@@ -43,11 +47,16 @@ def page(document: Mapping[str, Any]) -> bytes:
     """Return what is stored in a file as an HTML page in UTF-8.
 
     Args:
-        document: That of a run of any phase, of a capacity search or of a comparison.
+        document: That of a run of any phase, of a capacity search, a comparison or a trend.
     """
+    return render(content(document))
+
+
+def content(document: Mapping[str, Any]) -> Page:
+    """Return what is stored in a file as what a page of it consists of."""
     document = printable_document(document)
     kind = document["schema"].partition("/")[0]
-    return render(_PAGES.get(kind, result_page)(document))
+    return _PAGES.get(kind, result_page)(document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +72,7 @@ class _Live:
     whole: bool = False
 
 
-def render(content: Page, *, token: str = "", number: int = 0) -> bytes:
+def render(made: Page, *, token: str = "", number: int = 0) -> bytes:
     """Return a page as HTML in UTF-8.
 
     Whatever a file says is escaped by the template. The content security policy allows the page's
@@ -71,7 +80,7 @@ def render(content: Page, *, token: str = "", number: int = 0) -> bytes:
     token the page is one that goes on: it may ask for news where it comes from, and for a stop.
 
     Args:
-        content: The page.
+        made: The page.
         token: Of a page that goes on; "" for one that is complete.
         number: Of the state that it shows.
     """
@@ -84,12 +93,12 @@ def render(content: Page, *, token: str = "", number: int = 0) -> bytes:
     if token:
         policy += f"; connect-src {own}"
     text: str = _template().render(
-        page=content,
+        page=made,
         policy=policy,
         # neither needs escaping: they are ours, and end no element
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        data=_data(content, number=number, live=bool(token)),
+        data=_data(made, number=number, live=bool(token)),
         version=__version__,
         live=_Live(token=token, whole=True) if token else None,
     )
@@ -153,4 +162,5 @@ def _template() -> Any:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals["figure"] = figure
     return environment.from_string(_part("page.html.jinja"))

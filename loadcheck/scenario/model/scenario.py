@@ -8,6 +8,7 @@ from typing import Any
 
 from loadcheck.data.users import UserIds
 from loadcheck.data.variety import DataFile
+from loadcheck.data.visits import Sessions
 from loadcheck.errors import Place, Problem
 from loadcheck.scenario.model.load import (
     Capacity,
@@ -38,6 +39,7 @@ class Scenario:
         capacity: How its capacity is searched for.
         files: The data files, by name.
         user_ids: What users are called.
+        sessions: How often they come; None: once.
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
@@ -72,6 +74,7 @@ class Scenario:
     files: Mapping[str, DataFile] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     user_ids: UserIds = field(default_factory=UserIds)
+    sessions: Sessions | None = None
     setup: Once | None = None
     teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -194,9 +194,11 @@ def _with_files(value: Any, settings: Settings, key: str) -> Any:
 def _example(run: Run) -> Frame:
     """Return the frame of copy 0, without anything that an answer would have to bring."""
     frame: Frame = [MISSING] * Slot.FREE
-    frame[Slot.NUMBER] = 0
+    frame[Slot.NUMBER] = frame[Slot.USER] = 0
     frame[Slot.TIME] = EXAMPLE_TIME_MS
-    fill_all = filler(Buckets(run_id=run.id, copies=run.copies), NAMES, Slot.NUMBER, Slot.BUCKETS)
+    fill_all = filler(
+        Buckets(run_id=run.id, copies=run.most_uploads), NAMES, Slot.NUMBER, Slot.BUCKETS
+    )
     fill_all(frame)
     return frame
 
@@ -205,8 +207,17 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
     """Return what puts the buckets of a copy into its frame; None if no step uses any."""
     used = frozenset().union(*(step.uses for step in steps))
     names = [name for name in NAMES if f"$copy.{name}" in used]
-    buckets = Buckets(run_id=run.id, copies=run.copies)
-    return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
+    buckets = Buckets(run_id=run.id, copies=run.most_uploads)
+    visits = run.visits
+    if visits is None:
+        return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
+    user, fill = visits.user, filler(buckets, names, Slot.USER, Slot.BUCKETS)
+
+    def fill_all(frame: Frame) -> None:
+        frame[Slot.USER] = user(frame[Slot.NUMBER])
+        fill(frame)
+
+    return fill_all
 
 
 def _plan(

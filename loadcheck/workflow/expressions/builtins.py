@@ -240,7 +240,6 @@ def _iso_time(frame: Frame) -> str:
 _WHOLE: Final[dict[str, Callable[[str], Evaluate]]] = {
     "events": lambda _: itemgetter(Slot.EVENTS),
     "isoTime": lambda _: _iso_time,
-    "userUuid": lambda run_id: lambda frame: uuid_of(run_id, frame[Slot.NUMBER], "user"),
     "insertUuid": lambda run_id: lambda frame: uuid_of(run_id, frame[Slot.NUMBER], "insert"),
 }
 """Values of a copy that no pattern of its number gives, made from the run's id."""
@@ -251,8 +250,15 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
     name, run_id = expression.names[0], run.id
     if name in {"userId", "userUuid"} and run.users is not None:
         run_id = run.users
+    user = Slot.NUMBER if run.visits is None else Slot.USER
     if name == "userId":
-        return _user_id(run.user_ids, run_id)
+        return _user_id(run.user_ids, run_id, user)
+    if name == "userUuid":
+        return Dynamic(
+            text=expression.text,
+            evaluate=lambda frame: uuid_of(run_id, frame[user], "user"),
+            uses=frozenset({expression.text}),
+        )
     if name in {"number", "time"}:
         slot = Slot.NUMBER if name == "number" else Slot.TIME
         evaluate: Evaluate = itemgetter(slot)
@@ -281,22 +287,22 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
     )
 
 
-def _user_id(ids: UserIds, run_id: str) -> Dynamic:
+def _user_id(ids: UserIds, run_id: str, slot: int) -> Dynamic:
     """Return ``$copy.userId``."""
     text, written = "$copy.userId", ids.written(run_id)
 
     def evaluate(frame: Frame) -> Any:
-        found = ids.of(run_id, frame[Slot.NUMBER])
+        found = ids.of(run_id, frame[slot])
         return int(found) if ids.integer else found
 
     pattern = json = None
     if written is not None and written.plain:
-        pattern = Pattern(written.text, Slot.NUMBER, string=not ids.integer)
+        pattern = Pattern(written.text, slot, string=not ids.integer)
     elif written is not None:
         form = written.json
 
         def json(frame: Frame) -> bytes:
-            number: int = frame[Slot.NUMBER]
+            number: int = frame[slot]
             return form % number
 
     return Dynamic(text=text, evaluate=evaluate, uses=frozenset({text}), pattern=pattern, json=json)

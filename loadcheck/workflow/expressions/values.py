@@ -31,11 +31,12 @@ class Slot:
     QUERY: Final = 3
     BUCKETS: Final = 4  # as many as there are names of partitions
     COOKIES: Final = 20  # those of the copy, where they are kept
-    INPUTS: Final = 21
-    WORKFLOWS: Final = 22
-    OUTPUTS: Final = 23
-    EVENTS: Final = 24  # in the request that carries the copy
-    FREE: Final = 25
+    USER: Final = 21  # the user's number, where it may differ from the copy's
+    INPUTS: Final = 22
+    WORKFLOWS: Final = 23
+    OUTPUTS: Final = 24
+    EVENTS: Final = 25  # in the request that carries the copy
+    FREE: Final = 26
 
 
 class Pattern(NamedTuple):

@@ -64,6 +64,7 @@ class Mix:
         verify: The scenario's ``[verify]``.
         retry: The scenario's ``[retry]``.
         inputs: The scenario's ``[inputs]``, beside those that every mix has.
+        sessions: The scenario's ``[sessions]``; empty: it has none.
         thresholds: The scenario's.
         filtered: Whether the query has a filter for the run; false: baseline mode.
         interrupts: When signals come, in seconds since the run began.
@@ -80,6 +81,7 @@ class Mix:
     verify: Mapping[str, Any] = field(default_factory=dict)
     retry: Mapping[str, Any] = field(default_factory=lambda: {"attempts": 1})
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    sessions: Mapping[str, Any] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     filtered: bool = True
     interrupts: tuple[float, ...] = ()
@@ -108,6 +110,8 @@ class Mix:
             "timeouts": {"request": "2s", "drain": "5s"},
             "verify": self.asking if self.filtered else {**_COUNTS, **self.asking},
         }
+        if self.sessions:
+            tables["sessions"] = self.sessions
         workflow = 'workflow = "amplitude"' if self.filtered else f'workflow.document = "{_BARE}"'
         lines = [
             'name = "fuzz"',
@@ -165,6 +169,7 @@ class Trial:
         load_over_s: When the last copy was over; of a run that is asked about again: when it is.
         over_s: When the run had its verdict.
         acked_s: Copy → when its acknowledgement came.
+        acked: Insert ids of events that were acknowledged.
     """
 
     mix: Mix
@@ -176,6 +181,7 @@ class Trial:
     load_over_s: float = 0.0
     over_s: float = 0.0
     acked_s: dict[int, float] = field(default_factory=dict)
+    acked: set[str] = field(default_factory=set)
 
     @property
     def seen(self) -> Mapping[str, Any]:
@@ -221,6 +227,7 @@ class _Wire:
         self._open: dict[Exchange, Sink] = {}
         self.last_s = clock.now_s
         self.acked_s: dict[int, float] = {}
+        self.acked: set[str] = set()
 
     def submit(self, request: Request, sink: Sink) -> None:
         """Send a request."""
@@ -243,6 +250,7 @@ class _Wire:
         if exchange.success:
             for event in orjson.loads(exchange.request.body)["events"]:
                 self.acked_s[copy_of(event["insert_id"])] = self.last_s
+                self.acked.add(event["insert_id"])
 
     async def warm(self, origin: Origin, connections: int) -> None:
         """Do nothing."""
@@ -321,6 +329,7 @@ def play(mix: Mix) -> Trial:
             with _in_place(copies, queries, mix.seed):
                 run_virtual(lambda: _run(trial, scenario, clock, file), clock)
                 trial.load_over_s, trial.acked_s = copies.last_s, copies.acked_s
+                trial.acked = copies.acked
                 if file is not None and mix.later_s is not None:
                     clock.now_ns += int(mix.later_s * 1e9)
                     trial.load_over_s = clock.now_s

@@ -129,6 +129,7 @@ class Chart {
 
   nameToggle() {
     this.toggle.textContent = isLog(this.yScale) ? "log" : "linear";
+    this.toggle.setAttribute("aria-label", `${this.toggle.textContent} scale, linear or logarithmic: ${this.spec.title}`);
     this.toggle.setAttribute("aria-pressed", String(isLog(this.yScale)));
   }
 

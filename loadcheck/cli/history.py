@@ -1,0 +1,244 @@
+"""Commands over many results files: trend, prune and merge; options that choose some of them."""
+
+from __future__ import annotations
+
+import enum
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadcheck.cli.completion import result_files
+
+if TYPE_CHECKING:
+    from loadcheck.result.catalogue import Wanted
+
+_AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+Scenarios = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scenario",
+        metavar="NAME",
+        help="Only those of this scenario. Repeatable.",
+        show_default=False,
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME|AGE",
+        help="Only those begun since 2026-11-26, 2026-11-26T08:00 (UTC), or 7d, 12h ago.",
+        show_default=False,
+    ),
+]
+Verdicts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--verdict",
+        metavar="WORD",
+        help="Only those of this verdict. Repeatable.",
+        show_default=False,
+    ),
+]
+WithLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="NAME[=VALUE]",
+        help="Only those with this label. Repeatable: all of them.",
+        show_default=False,
+    ),
+]
+
+
+class Format(enum.StrEnum):
+    """The formats of a trend."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+    HTML = "html"
+
+
+def trend(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Results files, or directories of them.",
+            metavar="[DIR|FILE]...",
+            show_default="results",
+            autocompletion=result_files,
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME[=VALUE]",
+            help="NAME: order runs by this label, e.g. commit. NAME=VALUE: only runs with it.",
+            show_default="in order of time",
+        ),
+    ] = None,
+    names: Scenarios = None,
+    since: Since = None,
+    tolerance: Annotated[
+        str,
+        typer.Option(
+            "--tolerance",
+            help="Relative changes up to this size count as no change.",
+            metavar="PERCENT",
+        ),
+    ] = "3%",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the permutations.", min=0)] = 0,
+    fail_on_change: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-change",
+            help="Exit with 4 if the newest run is behind a change for the worse.",
+        ),
+    ] = False,
+    kind: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Output format.",
+            show_default="by the name of --output, else text",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> None:
+    """Show how figures went over many runs, and since which run they are worse or better.
+
+    Runs that compare would compare belong together. Unfinished runs, those with the verdict unknown
+    and outliers are shown, not used; at least 10 others are needed.
+
+    Exit codes: 0, 2 if no change could be told (too few runs, unreadable files), 4 with
+    --fail-on-change if a figure's last change is for the worse.
+    """
+    from loadcheck.cli.compare import as_share  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.exits import Exit, tell  # noqa: PLC0415
+    from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
+    from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+    from loadcheck.result import ResultFile  # noqa: PLC0415
+
+    orders = [label for label in labels or () if "=" not in label]
+    if len(orders) > 1:
+        message = f"--label {orders[1]}: runs are already in order of {orders[0]}"
+        raise ResultFileError(Problem(message=message, remedy="name one label without a value"))
+    chosen = wanted([label for label in labels or () if "=" in label], names, since)
+    share = as_share(tolerance)
+    sources = places or [Path("results")]
+    with ResultFile(output, replace=force) if output is not None else nullcontext() as place:
+        runs, problems = read_history(
+            result_paths(sources),
+            lambda run: chosen.takes(run.started_at, run.scenario, run.verdict, run.labels),
+        )
+        document = trend_of(runs, problems, label="".join(orders), tolerance=share, seed=seed)
+        missing = [history["missing"] for history in document["histories"]]
+        if not missing:
+            where = ", ".join(map(str, sources))
+            reasons = [Problem(file=each.file, message=each.message) for each in problems]
+            if orders and runs:
+                reasons.append(
+                    Problem(message=f'none of {len(runs)} runs has a label "{orders[0]}"')
+                )
+            message = f"{where}: no run to look at; 10 that can be compared are needed"
+            raise ResultFileError([*reasons[:5], Problem(message=message)])
+        written = Format.JSON if as_json else kind or _named(output)
+        data = _written(document, written, to_terminal=place is None)
+        if place is not None:
+            place.write(data)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    if all(missing):
+        least = min(missing)
+        more = f"{least} more run{'' if least == 1 else 's'}"
+        tell(Problem(message=f"too few runs that can be used: {more} needed to tell a change"))
+        raise typer.Exit(Exit.USAGE)
+    worse = fail_on_change and document["verdict"] == "worse"
+    raise typer.Exit(Exit.REGRESSION if worse else Exit.PASS)
+
+
+def wanted(
+    labels: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    since: str | None = None,
+    verdicts: Sequence[str] | None = None,
+) -> Wanted:
+    """Return which runs the options choose.
+
+    Raises:
+        InputError: An instant is none.
+    """
+    from loadcheck.result.catalogue import Wanted  # noqa: PLC0415  # imports here keep --help quick
+
+    pairs = [label.partition("=") for label in labels or ()]
+    return Wanted(
+        labels=[(name, value if equals else None) for name, equals, value in pairs],
+        scenarios=frozenset(names or ()),
+        verdicts=frozenset(verdicts or ()),
+        since=instant(since, "--since") if since is not None else "",
+    )
+
+
+def instant(text: str, option: str) -> str:
+    """Return an instant, or how long ago it was, as results files write instants.
+
+    Raises:
+        InputError: It is neither.
+    """
+    from loadcheck.errors import InputError, Problem  # noqa: PLC0415  # keeps --help quick
+
+    age = _AGE.fullmatch(text.strip())
+    try:
+        if age is not None:
+            found = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        else:
+            found = datetime.fromisoformat(text.strip())
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        remedy = "expected 2026-11-26, 2026-11-26T08:00, or an age: 90m, 12h, 7d, 4w"
+        raise InputError(
+            Problem(key=option, message=f'"{text}" is no instant', remedy=remedy)
+        ) from None
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _named(output: Path | None) -> Format:
+    """Return the format that a file's name asks for."""
+    kinds = {".json": Format.JSON, ".md": Format.MARKDOWN, ".html": Format.HTML}
+    return Format.TEXT if output is None else kinds.get(output.suffix.lower(), Format.TEXT)
+
+
+def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) -> bytes:
+    if kind is Format.JSON:
+        from loadcheck.result.store import encoded  # noqa: PLC0415  # imports here keep --help quick
+
+        return encoded(document)
+    if kind is Format.HTML:
+        from loadcheck.report.html import page  # noqa: PLC0415
+
+        return page(document)
+    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
+    from loadcheck.report import trend as shown  # noqa: PLC0415
+
+    if kind is Format.MARKDOWN:
+        return shown.markdown(document).encode()
+    color = to_terminal and has_color(sys.stdout)
+    return shown.text(document, color=color, width=width()).encode()

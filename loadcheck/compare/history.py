@@ -1,0 +1,251 @@
+"""Many results files, each read as far as its key figures, and put beside those they compare to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadcheck.compare import figures
+from loadcheck.compare.comparable import facts, identity, unfinished
+from loadcheck.compare.figures import Figure
+from loadcheck.errors import Problem, ResultFileError
+from loadcheck.measure import Histogram
+from loadcheck.result.store import read_unchecked
+
+Document = Mapping[str, Any]
+
+_Z = 1.96
+"""Standard errors of a 95 % interval."""
+_KINDS = ("result", "capacity")
+_SECTIONS = ("load", "generator", "steps", "consistency")
+_CAPACITY = Figure(
+    key="capacity", group="the capacity", name="sustained", unit="1/s", better="more"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A figure of one run.
+
+    Attributes:
+        value: In the figure's unit.
+        low: The least that it is by the run's own samples, with 95 % confidence; None: not known.
+        high: The most that it is.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One run of a history.
+
+    Attributes:
+        file: As the user named it, or its directory.
+        kind: "result", or "capacity" for a search.
+        id: The run's.
+        started_at: UTC, ISO 8601.
+        scenario: Its name.
+        verdict: The run's own.
+        labels: What it is told apart by.
+        identity: What makes it comparable: runs that have the same belong to one history.
+        facts: What describes it, by dotted path.
+        unused: Why it is no evidence of a level; "" if it is.
+        figures: What it measured.
+    """
+
+    file: str
+    kind: str
+    id: str
+    started_at: str
+    scenario: str
+    verdict: str
+    labels: Mapping[str, str]
+    identity: tuple[object, ...]
+    facts: Mapping[str, Any]
+    unused: str
+    figures: Mapping[Figure, Range]
+
+
+def result_paths(places: Sequence[Path]) -> list[Path]:
+    """Return the files that are named, and the JSON files of directories, in order and once each.
+
+    Raises:
+        ResultFileError: There is no such file or directory, or it cannot be read.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        try:
+            inside = (
+                sorted(
+                    path
+                    for path in place.iterdir()
+                    if path.suffix == ".json" and not path.name.startswith(".") and path.is_file()
+                )
+                if place.is_dir()
+                else [place]
+            )
+        except (OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            problem = Problem(
+                file=str(place),
+                message=f"cannot be read: {reason}",
+                remedy="name results files, or a directory of them",
+            )
+            raise ResultFileError(problem) from error
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def read_history(
+    paths: Sequence[Path], wanted: Callable[[Past], bool] | None = None
+) -> tuple[list[Past], list[Problem]]:
+    """Return the runs of files, in order of time, and what is wrong with the other files.
+
+    Comparisons and trends are passed over; a run that stands in several files counts once.
+
+    Args:
+        paths: Results files.
+        wanted: Which runs are; None for all.
+    """
+    runs: dict[str, Past] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            run = read_past(path)
+        except ResultFileError as error:
+            problems += error.problems
+            continue
+        if run is None or (wanted is not None and not wanted(run)):
+            continue
+        if run.id in runs:
+            message = f"is the run of {runs[run.id].file} once more: it counts once"
+            problems.append(Problem(file=run.file, message=message, severity="warning"))
+            continue
+        runs[run.id] = run
+    return sorted(runs.values(), key=lambda run: (run.started_at, run.id)), problems
+
+
+def read_past(path: Path) -> Past | None:
+    """Return the run of a file as far as its key figures; None for a file of another kind of ours.
+
+    Raises:
+        ResultFileError: It cannot be read, or lacks what a results file has.
+    """
+    document = read_unchecked(path)
+    kind = str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
+    if kind not in _KINDS:
+        return None
+    try:
+        run = document["run"]
+        unused = unfinished(document)
+        if not unused and document["verdict"] == "unknown":
+            unused = "its verdict is unknown"
+        measured: dict[Figure, Range] = {}
+        if not unused or all(section in document for section in _SECTIONS):
+            measured = dict(_search(document) if kind == "capacity" else _run(document))
+        return Past(
+            file=str(path),
+            kind=kind,
+            id=str(run["id"]),
+            started_at=str(run["started_at"]),
+            scenario=str(document["scenario"].get("name", "")),
+            verdict=str(document["verdict"]),
+            labels={str(n): str(v) for n, v in (document.get("labels") or {}).items()},
+            identity=(kind, *identity(document)),
+            facts=dict(facts(document)),
+            unused=unused,
+            figures={key: one for key, one in measured.items() if math.isfinite(one.value)},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        message = f"lacks what a results file has, or has it otherwise: {error}"
+        raise ResultFileError(
+            Problem(file=str(path), message=message[:200], remedy="was it edited by hand?")
+        ) from error
+
+
+def _search(document: Document) -> Iterator[tuple[Figure, Range]]:
+    answer = document["answer"]
+    if answer and answer["rate"] is not None:
+        low, high = answer["interval"]
+        yield _CAPACITY, Range(value=float(answer["rate"]), low=low, high=high)
+
+
+def _run(document: Document) -> Iterator[tuple[Figure, Range]]:
+    for name, step in document["steps"].items():
+        if step["role"] == "per-copy":
+            yield from _step(name, step)
+    copies, rate = document["copies"], float(document["load"]["reached_rate"])
+    if rate > 0:
+        yield figures.RATE, Range(value=rate, low=rate, high=rate)
+    started, due = copies["started"], copies["started"] + copies["skipped"]
+    if started:
+        yield figures.ERRORS, _share(started - copies["acknowledged"], started)
+    if due:
+        yield figures.SKIPPED, _share(copies["skipped"], due)
+    yield from _counted(document["consistency"])
+    late = document["generator"]["lateness"]["p99_ms"]
+    if late is not None:
+        yield figures.lateness("p99"), Range(value=late)
+
+
+def _counted(seen: Document) -> Iterator[tuple[Figure, Range]]:
+    for name, (lower, upper) in figures.COUNTS.items():
+        low = seen.get(lower)
+        if low is not None:
+            high = low if seen.get(upper) is None else seen[upper]
+            yield figures.counted(name), Range(value=low, low=low, high=high)
+    lag = seen.get("visibility")
+    if lag is None:
+        return
+    for name in figures.VISIBLE:
+        upper_s, lower_s = lag[f"{name}_s"], lag["lower"][f"{name}_s"]
+        if upper_s is not None:
+            low = 1e3 * (upper_s if lower_s is None else lower_s)
+            yield figures.visible(name), Range(value=1e3 * upper_s, low=low, high=1e3 * upper_s)
+
+
+def _step(name: str, step: Document) -> Iterator[tuple[Figure, Range]]:
+    time = "service_time" if step["response_time"] is None else "response_time"
+    times = step[time]
+    number = times["count"]
+    told = {
+        key: percentile
+        for key, percentile in figures.PERCENTILES.items()
+        if round(number * (1 - percentile / 100), 6) >= figures.FEWEST_BEYOND
+    }
+    # the samples of those ranks that the percentile of all there could have been lies between
+    reach = {
+        key: _Z * math.sqrt(percentile * (100 - percentile) / number)
+        for key, percentile in told.items()
+    }
+    edges = [edge for key in told for edge in (told[key] - reach[key], told[key] + reach[key])]
+    ends: list[float | None] = []
+    if edges:
+        histogram = Histogram.decode(times["hdr"])
+        ends = histogram.percentiles_ms([min(max(edge, 0.0), 100.0) for edge in edges])
+    for place, key in enumerate(told):
+        value = times[f"{key}_ms"]
+        if value is not None:
+            low, high = ends[2 * place : 2 * place + 2]
+            core = key == "p50"
+            yield (
+                figures.time_of_step(name, time, key, core=core),
+                Range(value=value, low=low, high=high),
+            )
+    if step["attempts"]:
+        failed = step["attempts"] - step["succeeded"]
+        yield figures.errors_of_step(name), _share(failed, step["attempts"])
+
+
+def _share(hits: int, trials: int) -> Range:
+    """Return a share with its interval, E. B. Wilson's (1927)."""
+    share, weight = hits / trials, _Z**2 / trials
+    middle = (share + weight / 2) / (1 + weight)
+    reach = _Z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
+    return Range(value=share, low=max(middle - reach, 0.0), high=min(middle + reach, 1.0))

@@ -1,0 +1,310 @@
+"""A trend for a terminal and for pull requests: what changed, since which run, and every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby, pairwise
+from typing import Any
+
+from rich.padding import Padding
+from rich.text import Text
+
+from loadcheck.escaping import printable_document
+from loadcheck.report import words
+from loadcheck.report.terminal import CapturedConsole, print_headline
+
+COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
+MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
+_BARS = "▁▂▃▄▅▆▇█"
+_UNUSED, _NOTHING = "·", " "
+_NARROWEST, _WIDEST = 12, 60
+"""Columns of a sparkline."""
+_MOST_NAMED = 3
+_MOST_SKIPPED = 5
+_LONGEST = 40
+
+Document = Mapping[str, Any]
+
+
+def text(document: Document, *, color: bool, width: int) -> str:
+    """Return a trend.
+
+    Args:
+        document: A trend's document.
+        color: Whether to use terminal colours.
+        width: Columns of the terminal.
+    """
+    document = printable_document(document)
+    paper = CapturedConsole(color=color, width=width)
+    console = paper.console
+    for number, history in enumerate(document["histories"]):
+        if number:
+            console.print()
+        print_headline(
+            console,
+            badge=history["verdict"],
+            color=COLORS[history["verdict"]],
+            name=history["name"],
+            cause=because(history),
+        )
+        for line in [*remarks(history), extent(history, document)]:
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+        for event in _changes(history):
+            console.print(event)
+        console.print()
+        for row in _table(history, width):
+            console.print(row, soft_wrap=True)
+    skipped = skipped_lines(document)
+    if skipped:
+        console.print()
+        for said in skipped:
+            console.print(Padding(Text(f"! {said}", style="yellow"), (0, 0, 0, 1)))
+    return paper.text()
+
+
+def markdown(document: Document) -> str:
+    """Return a trend in Markdown."""
+    document = printable_document(document)
+    lines: list[str] = []
+    for history in document["histories"]:
+        word = history["verdict"]
+        lines += [f"## {MARKS[word]} {_plain(history['name'])}: {word}", ""]
+        lines += [f"{_plain(because(history))}.", ""]
+        lines += [f"{_plain(line)}  " for line in [*remarks(history), extent(history, document)]]
+        lines.append("")
+        for event in history["changes"]:
+            lines.append(f"- {MARKS[event['word']]} **{_plain(_run_name(history, event['run']))}**")
+            lines += [f"  - {_plain(line)}" for line in event_lines(history, event)]
+        lines += ["", "| | figure | trend | level | change |", "|---|---|---|--:|---|"]
+        for figure in shown(history):
+            cells = [MARKS[figure["word"]], _plain(name(figure)), sparkline(history, figure, 30)]
+            cells += [level(figure), _plain(change(figure))]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    lines += [f"> ⚠️ {_plain(line)}\n>" for line in skipped_lines(document)]
+    lines.append(f"<sub>loadcheck {_plain(document['loadcheck'])}</sub>")
+    return "\n".join(lines) + "\n"
+
+
+def cause(document: Document) -> str:
+    """Return what the verdict rests on as a sentence without its full stop."""
+    word = document["verdict"]
+    for history in document["histories"]:
+        if history["verdict"] == word:
+            return because(history)
+    return "No run that can be used"
+
+
+def because(history: Document) -> str:
+    """Return what the verdict on a history rests on as a sentence without its full stop."""
+    if history["missing"]:
+        missing = history["missing"]
+        return f"{missing} more run{'' if missing == 1 else 's'} needed to tell a change"
+    word = history["verdict"]
+    if word == "same":
+        return "No change"
+    last = [
+        (figure["changes"][-1]["run"], figure)
+        for figure in target(history)
+        if figure["word"] == word
+    ]
+    first = max(run for run, _ in last)
+    named = [name(figure) for run, figure in last if run == first]
+    rest = len(last) - len(named[:_MOST_NAMED])
+    more = f" and {rest} more" if rest else ""
+    listed = ", ".join(named[:_MOST_NAMED])
+    return f"{word.capitalize()} since {_run_name(history, first)}: {listed}{more}"
+
+
+def remarks(history: Document) -> list[str]:
+    """Return what tells a history from others of the same name."""
+    return [f"runs with {fact}" for fact in history["apart"]]
+
+
+def extent(history: Document, document: Document) -> str:
+    """Return how many runs there are, from when to when, and how many of them are used."""
+    every = history["runs"]
+    unused = sum(bool(run["unused"]) for run in every)
+    what = "searches" if history["kind"] == "capacity" else "runs"
+    told = f"{len(every)} {what}, {_day(every[0])} to {_day(every[-1])}"
+    if document["order"] != "time":
+        told += f", by label {document['order']}"
+    if unused:
+        told += f"; {unused} not used: {next(run['unused'] for run in every if run['unused'])}"
+        told += " and the like" if unused > 1 else ""
+    return told
+
+
+def skipped_lines(document: Document) -> list[str]:
+    """Return which files were of no use, the first of them by name."""
+    skipped = document["skipped"]
+    lines = [f"{each['file']}: {each['why']}" for each in skipped[:_MOST_SKIPPED]]
+    rest = len(skipped) - _MOST_SKIPPED
+    return [*lines, f"and {rest} more files that were of no use"] if rest > 0 else lines
+
+
+def target(history: Document) -> list[Document]:
+    """Return the figures of the target."""
+    return [figure for figure in history["figures"] if figure["about"] == "target"]
+
+
+def shown(history: Document) -> list[Document]:
+    """Return the figures that say something: those that are zero throughout do not."""
+    return [
+        figure
+        for figure in history["figures"]
+        if any(figure["values"]) or figure["key"] in ("lost", "duplicated", "error_rate")
+    ]
+
+
+def name(figure: Document) -> str:
+    """Return a figure's name by itself."""
+    own, group = str(figure["name"]), str(figure["group"])
+    return own if group.startswith("the ") else f"{group} {own}"
+
+
+def runs(number: int) -> str:
+    """Return a number of runs."""
+    return f"{number} run" if number == 1 else f"{number} runs"
+
+
+def event_lines(history: Document, event: Document) -> Iterator[str]:
+    """Yield which figures changed at a run and by how much, and what else did."""
+    wanted = set(event["figures"])
+    for figure in history["figures"]:
+        for one in figure["changes"] if figure["key"] in wanted else ():
+            if one["run"] == event["run"]:
+                yield f"{one['word']}: {name(figure)} {size(figure, one)}, p {one['p']:.3f}"
+    if event["differences"]:
+        told = ", ".join(
+            f"{each['key']} {_short(each['before'])} → {_short(each['after'])}"
+            for each in event["differences"]
+        )
+        yield f"also different: {told}"
+
+
+def size(figure: Document, one: Document) -> str:
+    """Return how large a change is: the levels, and their difference as a share."""
+    before, after = (value(figure, one[side]) for side in ("before", "after"))
+    share = "" if one["relative"] is None else f" ({_percent(one['relative'])})"
+    drift = " by drift" if one["kind"] == "drift" else ""
+    return f"{before} → {after}{share}{drift}"
+
+
+def value(figure: Document, number: float | None) -> str:
+    """Return a value with its unit."""
+    write = {"ms": words.duration, "1/s": words.rate, "ratio": words.share, "count": words.count}
+    return write[figure["unit"]](number)
+
+
+def level(figure: Document) -> str:
+    """Return the present level of a figure."""
+    return value(figure, figure["level"])
+
+
+def change(figure: Document) -> str:
+    """Return the last change of a figure in a few words; "" if there is none."""
+    if not figure["changes"]:
+        return ""
+    one = figure["changes"][-1]
+    share = value(figure, one["after"]) if one["relative"] is None else _percent(one["relative"])
+    kind = "drift from" if one["kind"] == "drift" else "since"
+    return f"{share} {kind} #{one['run'] + 1}"
+
+
+def sparkline(history: Document, figure: Document, room: int) -> str:
+    """Return the values of a figure as bars; a dot is a run that was not used."""
+    every = history["runs"]
+    out = set(figure["outliers"])
+    cells = [
+        None if run["unused"] or place in out else number
+        for place, (run, number) in enumerate(zip(every, figure["values"], strict=True))
+    ]
+    marks = [_UNUSED if number is not None else _NOTHING for number in figure["values"]]
+    if len(cells) > room:
+        edges = [round(place * len(cells) / room) for place in range(room + 1)]
+        parts = [cells[a:b] for a, b in pairwise(edges)]
+        known = [[each for each in part if each is not None] for part in parts]
+        cells = [sum(part) / len(part) if part else None for part in known]
+        marks = [_UNUSED] * room
+    numbers = [each for each in cells if each is not None]
+    if not numbers:
+        return "".join(marks)
+    low, high = min(numbers), max(numbers)
+    # what hardly varies is not drawn as if it did
+    least = 0.1 * abs(high)
+    if high - low < least:
+        middle = (low + high) / 2
+        low, high = middle - least / 2, middle + least / 2
+    span = (high - low) or 1.0
+    return "".join(
+        mark
+        if number is None
+        else _BARS[min(int((number - low) / span * len(_BARS)), len(_BARS) - 1)]
+        for number, mark in zip(cells, marks, strict=True)
+    )
+
+
+def _changes(history: Document) -> Iterator[Padding]:
+    for event in history["changes"]:
+        color = COLORS[event["word"]]
+        head = Text(f"{MARKS[event['word']]} {_run_name(history, event['run'])}", style=color)
+        yield Padding(head, (0, 0, 0, 2))
+        for line in event_lines(history, event):
+            yield Padding(Text(line, style="dim"), (0, 0, 0, 4))
+
+
+def _table(history: Document, width: int) -> Iterator[Text]:
+    figures = shown(history)
+    if not figures:
+        return
+    names = [str(figure["name"]) for figure in figures]
+    levels = [level(figure) for figure in figures]
+    changes = [change(figure) for figure in figures]
+    first = max(map(len, names)) + 3
+    middle = max(*map(len, levels), len("level"))
+    last = max(map(len, changes))
+    room = width - first - middle - last - 9
+    room = min(max(room, _NARROWEST), _WIDEST, max(len(history["runs"]), len("trend")))
+    head = f"{'':<{first}} {'trend':<{room}}  {'level':>{middle}}  change"
+    yield Text(head.rstrip(), style="dim")
+    rows = list(zip(figures, names, levels, changes, strict=True))
+    for group, members in groupby(rows, key=lambda row: row[0]["group"]):
+        yield Text(f" {group}")
+        for figure, own, now, said in members:
+            word = figure["word"]
+            line = Text(f"   {own}".ljust(first), style="dim")
+            bars = sparkline(history, figure, room).ljust(room)
+            line.append(f" {bars}  ", style="not dim")
+            line.append(f"{now:>{middle}}  ", style="not dim")
+            style = COLORS[word] if word in ("worse", "better") else "dim"
+            line.append(f"{MARKS[word]} {said or word}", style=f"not dim {style}")
+            yield line
+
+
+def _run_name(history: Document, index: int) -> str:
+    run = history["runs"][index]
+    commit = run["labels"].get("commit", "")
+    told = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"
+    return f"{told} commit {commit[:12]}" if commit else told
+
+
+def _day(run: Document) -> str:
+    return str(run["started_at"])[:10]
+
+
+def _percent(share: float) -> str:
+    digits = 0 if abs(share) >= 0.995 else 1  # noqa: PLR2004
+    return f"{100 * share:+,.{digits}f} %".replace("-", "−")
+
+
+def _short(value_: Any) -> str:
+    told = "none" if value_ is None else str(value_)
+    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
+
+
+def _plain(said: str) -> str:
+    """Return a text in which nothing is Markdown or HTML."""
+    for character in "\\`*_[]<>|#":
+        said = said.replace(character, f"\\{character}")
+    return " ".join(said.split())

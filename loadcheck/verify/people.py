@@ -1,0 +1,122 @@
+"""The users behind a ledger of copies, where a user may come more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from loadcheck.data.visits import Visits
+from loadcheck.measure import Ledger
+from loadcheck.measure.record import Record
+from loadcheck.measure.recorded import bitmap
+from loadcheck.verify.verdict import EventBounds, SentCounts
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Users and uploads by outcome, both by the numbers of uploads.
+
+    Attributes:
+        ledger: The users. Acknowledged is who has one upload at least that was; rejected who has
+            none that can have arrived.
+        uploads: The uploads; None where each user makes one, so that they are the same.
+        of: Gives the users of uploads.
+    """
+
+    ledger: Ledger
+    uploads: Ledger | None = None
+    of: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]] | None = None
+
+    @classmethod
+    def behind(cls, ledger: Ledger, uploads: Ledger, visits: Visits | None) -> People:
+        """Return the users behind the copies of a ledger.
+
+        Args:
+            ledger: The copies.
+            uploads: Their uploads, where they make several.
+            visits: Whose they are; None: each has a user of its own.
+        """
+        if visits is None:
+            return cls(ledger=ledger)
+        made = ledger if visits.most == 1 else uploads
+        users = Ledger()
+        users.started = users_of(made.started, visits)
+        users.acknowledged = users_of(made.acknowledged, visits)
+        unclear = users_of(made.indeterminate | made.open(), visits)
+        users.indeterminate = unclear - users.acknowledged
+        refused = users_of(made.rejected, visits)
+        users.rejected = refused - users.acknowledged - users.indeterminate
+        # nobody else may have such a number
+        users.skipped = _times(ledger.skipped, visits.most) if visits.most > 1 else ledger.skipped
+        return cls(ledger=users, uploads=made, of=visits.users)
+
+    def counts(self, sent: SentCounts) -> SentCounts:
+        """Return the numbers of users, and the bounds of their events.
+
+        Args:
+            sent: The numbers of copies.
+        """
+        users, made, each = self.ledger, self.uploads, sent.events_per_copy
+        if made is None:
+            return sent
+        unclear = len(made.indeterminate) + len(made.open())
+        return SentCounts(
+            started=len(users.started),
+            acknowledged=len(users.acknowledged),
+            indeterminate=len(users.indeterminate),
+            rejected=len(users.rejected),
+            events_per_copy=each,
+            sent_again=sent.sent_again,
+            events=EventBounds(
+                acknowledged=each * len(made.acknowledged),
+                indeterminate=each * unclear,
+                rejected=each * len(made.rejected),
+            ),
+        )
+
+
+class Arrivals:
+    """How many users there are by now, while copies come; each look costs what is new.
+
+    Args:
+        visits: Whose copies are.
+    """
+
+    def __init__(self, visits: Visits) -> None:
+        self._visits = visits
+        self._seen = {name: BitMap() for name in ("started", "acknowledged")}
+        self._users = {name: BitMap() for name in ("started", "acknowledged")}
+
+    def look(self, record: Record) -> tuple[int, int, int]:
+        """Return the users acknowledged, those that can have arrived, and how far numbers are."""
+        most = self._visits.most
+        made = record.ledger if most == 1 else record.uploads
+        for name, seen in self._seen.items():
+            now: BitMap = getattr(made, name)
+            self._users[name] |= users_of(now - seen, self._visits)
+            self._seen[name] = now.copy()
+        begun = (record.started + record.skipped) * most
+        return len(self._users["acknowledged"]), len(self._users["started"]), begun
+
+
+def users_of(uploads: BitMap, visits: Visits) -> BitMap:
+    """Return the users of some uploads."""
+    found = BitMap()
+    for begin in range(0, len(uploads), _CHUNK):
+        part = np.array(uploads[begin : begin + _CHUNK].to_array(), dtype=np.int64)
+        found |= bitmap(visits.users(part))
+    return found
+
+
+def _times(copies: BitMap, most: int) -> BitMap:
+    found = BitMap()
+    for begin in range(0, len(copies), _CHUNK):
+        part = np.array(copies[begin : begin + _CHUNK].to_array(), dtype=np.int64)
+        found |= bitmap(part * most)
+    return found

@@ -1,0 +1,127 @@
+"""What does the page of a run cost, the browser and the load? ``python -m tests.benchmarks.web``.
+
+An hour of history and ten shards, told each second for twenty seconds to a page that a headless
+Chromium shows, scrolled to where most charts are in view; and what one message costs the process
+that sends the load. What must hold: first paint within 1 s, at most 30 % of a core and 60 MB of
+JavaScript's heap in the browser, 2 % of a core and no millisecond in a row in the generator.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import psutil
+
+from loadcheck import pipeline
+from loadcheck import scenario as scenarios
+from loadcheck.verify.progress import Progress
+from loadcheck.web.feed import Feed
+from tests.benchmarks.harness import arguments, report
+from tests.report.conftest import Browser, Tab
+from tests.web.conftest import second, serving
+
+_HOUR_S = 3600
+_EVERY_S = 6
+"""Of the history, which comes faster than the rest."""
+_WATCHED_S = 20
+_SHARDS = 10
+_SCENARIO = Path(__file__).resolve().parents[2] / "scenarios" / "smoke.toml"
+
+
+def browser_cost() -> dict[str, float]:
+    """Return what the page costs who looks at it."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        sys.exit("no chromium")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, serving() as page:
+        page.post(second(_EVERY_S, shards=_SHARDS))
+        for number in range(2 * _EVERY_S, _HOUR_S + 1, _EVERY_S):
+            page.post(second(number, first=number - _EVERY_S, shards=_SHARDS))
+        started = Browser(program, Path(profile))
+        tab = Tab(started)
+        tab.shape(1280, 1400)
+        tab.call("Performance.enable", timeDomain="timeTicks")
+        tab.open(page.url)
+        tab.run("document.querySelector('#chart-heat').scrollIntoView({block: 'center'})")
+        time.sleep(2)
+        paint_ms = tab.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        server, browser = psutil.Process(page.pid), psutil.Process(started.pid)
+        began_s, serving_s, browser_s = time.perf_counter(), _cpu_s(server), _cpu_s(browser)
+        for number in range(_HOUR_S + 1, _HOUR_S + 1 + _WATCHED_S):
+            page.post(second(number, first=number - 1, shards=_SHARDS))
+            time.sleep(1)
+        took_s = time.perf_counter() - began_s
+        serving_s, browser_s = _cpu_s(server) - serving_s, _cpu_s(browser) - browser_s
+        heap_bytes = _figures(tab)["JSHeapUsedSize"]
+        tab.call("HeapProfiler.collectGarbage")
+        kept_bytes = _figures(tab)["JSHeapUsedSize"]
+        started.close()
+    return {
+        "first_paint_ms": paint_ms,
+        "browser_share": browser_s / took_s,
+        "heap_bytes": heap_bytes,
+        "heap_kept_bytes": kept_bytes,
+        "page_process_share": serving_s / took_s,
+    }
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    """Return the processor's time of a process and of those that it has started."""
+    everyone = [process, *process.children(recursive=True)]
+    return float(sum(sum(each.cpu_times()[:2]) for each in everyone))
+
+
+def _figures(tab: Tab) -> dict[str, float]:
+    return {each["name"]: each["value"] for each in tab.call("Performance.getMetrics")["metrics"]}
+
+
+def feed_cost() -> dict[str, float]:
+    """Return what one message costs the generator, in a run of some seconds."""
+    took_s: list[float] = []
+
+    async def watch(progress: Progress) -> None:
+        feed = Feed(progress, metrics=True)
+        while True:
+            began_s = time.perf_counter()
+            feed.message()
+            took_s.append(time.perf_counter() - began_s)
+            await anyio.sleep(0.2)
+
+    loaded = scenarios.load(_SCENARIO, overrides=["load.rate=500", "load.duration=6"])
+    with tempfile.TemporaryDirectory() as folder:
+        options = pipeline.Options(results=Path(folder))
+        anyio.run(pipeline.run, loaded, options, watch, backend_options={"use_uvloop": True})
+    took_s.sort()
+    middle = took_s[len(took_s) // 2]
+    return {"message_s": middle, "longest_message_s": took_s[-1], "generator_share": middle}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = arguments(__doc__ or "")
+    found = {**feed_cost(), **browser_cost()}
+    rows = [
+        ("what", "figure"),
+        ("first paint", f"{found['first_paint_ms']:.0f} ms"),
+        ("browser", f"{100 * found['browser_share']:.1f} % of a core"),
+        (
+            "its heap; after a collection",
+            f"{found['heap_bytes'] / 1e6:.1f} MB; {found['heap_kept_bytes'] / 1e6:.1f} MB",
+        ),
+        ("the page's process", f"{100 * found['page_process_share']:.1f} % of a core"),
+        (
+            "a message, in the generator",
+            f"{1e3 * found['message_s']:.2f} ms, {100 * found['generator_share']:.2f} % of a core",
+        ),
+        ("the longest", f"{1e3 * found['longest_message_s']:.2f} ms"),
+    ]
+    report(found, rows, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()
