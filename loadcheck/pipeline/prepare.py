@@ -37,6 +37,7 @@ from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
+from loadcheck.verify.advice import lasts
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
@@ -231,6 +232,7 @@ def compile_scenario(
             retry=scenario.retry,
             seed=seed,
             load_s=None if pacer is None else pacer.duration_s,
+            lasting=lasts(scenario.target.kind),
         )
     spec = LoadSpec(
         workflow=settings,
