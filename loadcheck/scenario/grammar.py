@@ -355,8 +355,38 @@ STAGE: Keys = {
     ),
     "ramp_to": rate("The rate at the end of the stage, reached linearly.", zero=True, example=2500),
 }
-OPEN_ONLY = ("arrivals", "max_in_flight", "rate", "stages")
-CLOSED_ONLY = ("concurrency", "copies")
+TRACE: Keys = {
+    "file": text(
+        "CSV or TSV file beside the scenario (.csv, .tsv, .txt, each also .gz), an instant a row, "
+        "in order.",
+        example="access.csv",
+    ),
+    "column": text(
+        "The column of the instants; by default the only one, or one that is called time, "
+        "timestamp, ts, datetime or date.",
+        example="received_at",
+    ),
+    "unit": choice(
+        "What numbers count; by default their size tells.", "s", "ms", "us", "ns", example="ms"
+    ),
+    "speed": rate("Times as fast as it was recorded.", example=2),
+    "scale": rate("Copies for each row of it, in the mean; a fraction thins it out.", example=0.5),
+}
+SPIKES: Keys = {
+    "every": duration("From the begin of one spike to that of the next.", example="30s"),
+    "duration": duration("How long a spike lasts.", example="2s"),
+    "rate": rate("Copies per second meanwhile.", example=2500),
+}
+RAMP: Keys = {
+    "duration": duration("How long the stretch lasts.", example="30s"),
+    "concurrency": whole(
+        "Users at its end: they come or go evenly meanwhile.", 0, MAX_IN_FLIGHT, example=50
+    ),
+}
+OPEN_ONLY = (
+    *("arrivals", "max_in_flight", "rate", "rate_in", "repeat", "spikes", "stages", "trace"),
+)
+CLOSED_ONLY = ("concurrency", "copies", "ramp")
 LOAD: Keys = {
     "model": choice(
         '"open": copies arrive on a schedule, whether or not earlier ones have been answered: '
@@ -374,6 +404,32 @@ LOAD: Keys = {
         maxItems=MAX_STAGES,
         example=[{"name": "burst", "duration": "8s", "rate": 2500}],
     ),
+    "repeat": whole(
+        "How often the stages are gone through; their names are numbered then: burst-1, burst-2.",
+        1,
+        MAX_STAGES,
+        default=1,
+    ),
+    "spikes": table(
+        "Short stretches at another rate, over a load of rate and duration. Stages are named "
+        "steady-1, spike-1, steady-2 and so on.",
+        SPIKES,
+        required=tuple(SPIKES),
+    ),
+    "trace": either(
+        "Recorded arrivals that an open load follows, instead of rate and stages: a file, or a "
+        "table that says more.",
+        {"type": "string", "pattern": r"\S"},
+        table("", TRACE, required=("file",)),
+        title="file, or { file, column, unit, speed, scale }",
+        example={"file": "access.csv", "speed": 2},
+    ),
+    "rate_in": choice(
+        'What rates count: "copies" (users), or "events", of which a copy sends events_per_copy.',
+        "copies",
+        "events",
+        default="copies",
+    ),
     "arrivals": choice(
         'Gaps between the copies of an open load. "constant": evenly spaced. "poisson": '
         "independent and exponential.",
@@ -389,6 +445,14 @@ LOAD: Keys = {
         default=_ANY.max_in_flight,
     ),
     "concurrency": whole("Copies in flight in a closed load.", 1, MAX_IN_FLIGHT, example=50),
+    "ramp": array(
+        "How the users of a closed load come and go, from none, instead of concurrency and "
+        "duration: a user runs one copy after the other.",
+        table("", RAMP, required=tuple(RAMP)),
+        minItems=1,
+        maxItems=MAX_STAGES,
+        example=[{"duration": "30s", "concurrency": 50}, {"duration": "10s", "concurrency": 0}],
+    ),
     "copies": whole("Copies of a closed load in all.", 1, MAX_COPIES, example=10_000),
     "events_per_copy": whole(
         "Events that each copy sends of its user.",

@@ -13,6 +13,7 @@ from loadcheck.scenario.model.load import (
     Stage,
     Threshold,
     Timeouts,
+    Users,
 )
 from loadcheck.scenario.model.scenario import Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
@@ -49,6 +50,7 @@ __all__ = [
     "Threshold",
     "Timeouts",
     "Tls",
+    "Users",
     "Verify",
     "Workflow",
 ]
