@@ -14,7 +14,7 @@ from loadcheck.scenario.model.load import (
     Threshold,
     Timeouts,
 )
-from loadcheck.scenario.model.scenario import Scenario
+from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
 from loadcheck.scenario.model.verify import (
     Batch,
@@ -36,6 +36,7 @@ __all__ = [
     "Edit",
     "Evidence",
     "Export",
+    "FlowOfMix",
     "Input",
     "Limit",
     "Once",
