@@ -16,7 +16,7 @@ from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.explain import explain
-from loadcheck.cli.history import trend
+from loadcheck.cli.history import prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.reconcile import reconcile
@@ -94,7 +94,7 @@ def _loadcheck(
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
 _RUNNING: _Commands = (init, check, run, capacity, reconcile)
-_READING: _Commands = (show, list_results, report, compare, trend, export)
+_READING: _Commands = (show, list_results, report, compare, trend, export, prune)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
@@ -114,7 +114,10 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     ),
     reconcile: ("loadcheck reconcile results/burst.json --export",),
     show: ("loadcheck show results/burst.json",),
-    list_results: ("loadcheck list results",),
+    list_results: (
+        "loadcheck list results",
+        "loadcheck list --label env=staging --verdict fail --since 7d --sort p99",
+    ),
     report: (
         "loadcheck report results/burst.json -o page.html",
         "loadcheck report smoke.json burst.json soak.json -o pipeline.html",
@@ -127,6 +130,10 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck trend",
         "loadcheck trend results --label commit --label env=staging -o trend.html",
         "loadcheck trend --since 90d --fail-on-change",
+    ),
+    prune: (
+        "loadcheck prune --older-than 90d --dry-run",
+        "loadcheck prune results --keep 50 --label env=staging --yes",
     ),
     export: ("loadcheck export results/burst.json --format junit -o out.xml",),
     emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),

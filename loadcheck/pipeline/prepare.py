@@ -183,7 +183,7 @@ def compile_scenario(
     settings = replace(
         base,
         workflow_id=scenario.workflow.id,
-        inputs={name: given.value for name, given in scenario.inputs.items()},
+        inputs=marks.inputs(scenario),
         overlay=marks.overlay(scenario, verify.ingest or ""),
         run=run,
         criteria=criteria,

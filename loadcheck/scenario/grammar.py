@@ -7,6 +7,7 @@ made of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from loadcheck.data.cells import CELL_TYPES
 from loadcheck.data.users import UserIds
@@ -67,14 +68,19 @@ LABEL = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$"
 NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
-BODY = rf"^body#{_POINTER}$"
+EVENTS = rf"^body(#{_POINTER})?$"
 BENEATH = rf"^{_POINTER}$"
 USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
+TAG = rf"{AT}|^\$inputs\.[^.#\s]+$"
 RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
 USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
 PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
 
+_SHIPPED = ", ".join(
+    f'"{path.parent.name}"'
+    for path in sorted(Path(__file__).parents[1].glob("library/*/profile.toml"))
+)
 _PLACE = '"body#/json/pointer", "query.NAME", "header.NAME", "path.NAME" or "cookie.NAME".'
 _VALUE = anything(
     "What to put there; strings may hold expressions, also deep inside.", example="$copy.insertId"
@@ -86,6 +92,18 @@ OBSERVER_EDIT: Keys = {
 EDIT: Keys = {
     "step": text("The stepId of the request that is changed.", example="uploadEvents"),
     **OBSERVER_EDIT,
+}
+TAG_EDIT: Keys = {
+    "at": text(
+        f'The place in the request: {_PLACE[:-1]}; or "$inputs.NAME", an input to whose text the '
+        "value is added: for bodies that are no JSON.",
+        pattern=TAG,
+        example="body#/labels/{$partition}",
+    ),
+    "value": anything(
+        "What to put there: $copy.{$partition} is the copy's bucket.",
+        example="$copy.{$partition}",
+    ),
 }
 FURTHER_EDIT: Keys = {
     "at": text("The place in the event, as a JSON Pointer.", pattern=BENEATH, example="/insert_id"),
@@ -103,9 +121,7 @@ def _expression(says: str, example: str) -> Shape:
 
 WORKFLOW: Keys = {
     "document": text(
-        'A workflow that comes with loadcheck ("amplitude", "clickhouse", "influxdb"), or '
-        "the path of an Arazzo "
-        "document.",
+        f"A workflow that comes with loadcheck ({_SHIPPED}), or the path of an Arazzo document.",
         example="my-workflow.yml",
     ),
     "id": text("The workflowId, if the document has several workflows.", example="uploadAndCount"),
@@ -342,8 +358,38 @@ STAGE: Keys = {
     ),
     "ramp_to": rate("The rate at the end of the stage, reached linearly.", zero=True, example=2500),
 }
-OPEN_ONLY = ("arrivals", "max_in_flight", "rate", "stages")
-CLOSED_ONLY = ("concurrency", "copies")
+TRACE: Keys = {
+    "file": text(
+        "CSV or TSV file beside the scenario (.csv, .tsv, .txt, each also .gz), an instant a row, "
+        "in order.",
+        example="access.csv",
+    ),
+    "column": text(
+        "The column of the instants; by default the only one, or one that is called time, "
+        "timestamp, ts, datetime or date.",
+        example="received_at",
+    ),
+    "unit": choice(
+        "What numbers count; by default their size tells.", "s", "ms", "us", "ns", example="ms"
+    ),
+    "speed": rate("Times as fast as it was recorded.", example=2),
+    "scale": rate("Copies for each row of it, in the mean; a fraction thins it out.", example=0.5),
+}
+SPIKES: Keys = {
+    "every": duration("From the begin of one spike to that of the next.", example="30s"),
+    "duration": duration("How long a spike lasts.", example="2s"),
+    "rate": rate("Copies per second meanwhile.", example=2500),
+}
+RAMP: Keys = {
+    "duration": duration("How long the stretch lasts.", example="30s"),
+    "concurrency": whole(
+        "Users at its end: they come or go evenly meanwhile.", 0, MAX_IN_FLIGHT, example=50
+    ),
+}
+OPEN_ONLY = (
+    *("arrivals", "max_in_flight", "rate", "rate_in", "repeat", "spikes", "stages", "trace"),
+)
+CLOSED_ONLY = ("concurrency", "copies", "ramp")
 LOAD: Keys = {
     "model": choice(
         '"open": copies arrive on a schedule, whether or not earlier ones have been answered: '
@@ -361,6 +407,32 @@ LOAD: Keys = {
         maxItems=MAX_STAGES,
         example=[{"name": "burst", "duration": "8s", "rate": 2500}],
     ),
+    "repeat": whole(
+        "How often the stages are gone through; their names are numbered then: burst-1, burst-2.",
+        1,
+        MAX_STAGES,
+        default=1,
+    ),
+    "spikes": table(
+        "Short stretches at another rate, over a load of rate and duration. Stages are named "
+        "steady-1, spike-1, steady-2 and so on.",
+        SPIKES,
+        required=tuple(SPIKES),
+    ),
+    "trace": either(
+        "Recorded arrivals that an open load follows, instead of rate and stages: a file, or a "
+        "table that says more.",
+        {"type": "string", "pattern": r"\S"},
+        table("", TRACE, required=("file",)),
+        title="file, or { file, column, unit, speed, scale }",
+        example={"file": "access.csv", "speed": 2},
+    ),
+    "rate_in": choice(
+        'What rates count: "copies" (users), or "events", of which a copy sends events_per_copy.',
+        "copies",
+        "events",
+        default="copies",
+    ),
     "arrivals": choice(
         'Gaps between the copies of an open load. "constant": evenly spaced. "poisson": '
         "independent and exponential.",
@@ -376,6 +448,14 @@ LOAD: Keys = {
         default=_ANY.max_in_flight,
     ),
     "concurrency": whole("Copies in flight in a closed load.", 1, MAX_IN_FLIGHT, example=50),
+    "ramp": array(
+        "How the users of a closed load come and go, from none, instead of concurrency and "
+        "duration: a user runs one copy after the other.",
+        table("", RAMP, required=tuple(RAMP)),
+        minItems=1,
+        maxItems=MAX_STAGES,
+        example=[{"duration": "30s", "concurrency": 50}, {"duration": "10s", "concurrency": 0}],
+    ),
     "copies": whole("Copies of a closed load in all.", 1, MAX_COPIES, example=10_000),
     "events_per_copy": whole(
         "Events that each copy sends of its user.",
@@ -477,6 +557,10 @@ COUNT: Keys = {
         "Runtime expression or JSONPath that gives the number.", "$response.body#/data/users"
     ),
     "overlay": _edits("Edits of the query that this count needs and others do not."),
+    "select": text(
+        'What {$count} stands for in [verify.split]; by default "uniques" or "totals".',
+        example="count(DISTINCT user_id)",
+    ),
 }
 EVIDENCE: Keys = {
     "pruned": _expression(
@@ -490,13 +574,20 @@ EVIDENCE: Keys = {
 }
 SPLIT: Keys = {
     "labels": _expression("The labels of the rows.", "$response.body#/data/labels"),
-    "values": _expression("Their counts, in the same order.", "$.data.rows[*].value"),
+    "values": _expression(
+        "Their counts, in the same order; {$count} as in overlay.",
+        "$.data.rows[*].value",
+    ),
     "limit": whole("The most rows that the service returns.", 2, MAX_ROWS, example=1000),
     "tag": _edits(
         "Edits of the ingest step that put the buckets on its events; {$partition} stands for the "
-        "name of a partition."
+        "name of a partition.",
+        TAG_EDIT,
     ),
-    "overlay": _edits("Edits of the query that group its answer by {$partition}."),
+    "overlay": _edits(
+        "Edits of the query that group its answer by {$partition}, after those of the count; "
+        "{$count} stands for what is counted, users or events: see select of both."
+    ),
 }
 BUDGET: Keys = {
     "cost": whole("What all queries of a window may cost together.", 1, MAX_COST, example=1000),
@@ -533,12 +624,20 @@ REPEAT: Keys = {
 }
 BATCH: Keys = {
     "events": text(
-        "The array of events in the ingest step's request.", pattern=BODY, example="body#/events"
+        'The array of events in the ingest step\'s request; "body" if copies write lines one '
+        "under the other: JSON lines, line protocol.",
+        pattern=EVENTS,
+        example="body#/events",
     ),
     "refused": array(
         "Expressions for the indexes in it that an answer refuses.",
         {"type": "string", "pattern": r"\S"},
         example=["$response.body#/refused"],
+    ),
+    "statuses": _expression(
+        "The HTTP status of each event, in their order, in a 2xx answer that took only some: 4xx "
+        "is refused, 2xx taken.",
+        "$.items[*].index.status",
     ),
 }
 _VERIFY = Verify()
@@ -750,7 +849,7 @@ _TOP: Keys = {
         "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
     ),
     "workflow": either(
-        'A workflow that comes with loadcheck ("amplitude", "clickhouse", "influxdb"), the '
+        f"A workflow that comes with loadcheck ({_SHIPPED}), the "
         "path of an Arazzo "
         "document, or a table.",
         {"type": "string", "pattern": r"\S"},

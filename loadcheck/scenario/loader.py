@@ -155,7 +155,7 @@ def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: 
 def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:
     top = Table(document, report, known=grammar.TOP)
     workflow = read_workflow(top, Path(file).parent)
-    load = read_load(top)
+    load = read_load(top, Path(file).parent)
     target, inputs = read_target(top, Path(file).parent), read_inputs(top, env)
     retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)

@@ -21,7 +21,8 @@ from loadcheck.scenario.model import (
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
 
 _AT = re.compile(grammar.AT)
-_BODY = re.compile(grammar.BODY)
+_EVENTS = re.compile(grammar.EVENTS)
+_TAG = re.compile(grammar.TAG)
 _USER = re.compile(grammar.USER)
 _PERCENT = re.compile(grammar.PERCENT)
 _BENEATH = re.compile(grammar.BENEATH)
@@ -30,6 +31,13 @@ _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
     '"path.NAME" or "cookie.NAME"'
 )
+
+
+_EXPECTED = {
+    _AT: _EXPECTED_AT,
+    _TAG: f'{_EXPECTED_AT}, or "$inputs.name"',
+    _BENEATH: 'expected "/json/pointer"',
+}
 
 
 def read_overlay(top: Table) -> tuple[Edit, ...]:
@@ -107,7 +115,9 @@ def _count(verify: Table, name: str, step: str) -> Count | None:
     table = Table(node, verify.report, known=grammar.COUNT)
     table.require("value", "expected a runtime expression")
     return Count(
-        value=table.text("value") or "", overlay=_observer_edits(table, "overlay", step) or ()
+        value=table.text("value") or "",
+        overlay=_observer_edits(table, "overlay", step) or (),
+        select=table.text("select"),
     )
 
 
@@ -163,7 +173,7 @@ def _split(verify: Table, step: str) -> Split | None:
     table.require("values", "expected a runtime expression or JSONPath for their counts")
     table.require("limit", "expected the most rows that the service returns")
     edits = {
-        "tag": _observer_edits(table, "tag", verify.text("ingest") or "") or (),
+        "tag": _tags(table, verify.text("ingest") or ""),
         "overlay": _observer_edits(table, "overlay", step) or (),
     }
     for name, does in (
@@ -181,6 +191,11 @@ def _split(verify: Table, step: str) -> Split | None:
         tag=edits["tag"],
         overlay=edits["overlay"],
     )
+
+
+def _tags(table: Table, step: str) -> tuple[Edit, ...]:
+    entries = table.tables("tag", grammar.TAG_EDIT) or []
+    return tuple(_edit(entry, step, place=_TAG) for entry in entries)
 
 
 def _names_partition(edit: Edit) -> bool:
@@ -240,15 +255,19 @@ def _batch(verify: Table) -> Batch | None:
     table = verify.table("batch", grammar.BATCH)
     if table is None:
         return None
-    expected = 'expected the array of events in the ingest step\'s request: "body#/json/pointer"'
+    expected = (
+        'expected the array of events in the ingest step\'s request: "body#/json/pointer", or '
+        '"body" for lines'
+    )
     table.require("events", expected)
     events = table.text("events")
-    if events is not None and not _BODY.fullmatch(events):
+    if events is not None and not _EVENTS.fullmatch(events):
         table.report.add(table["events"], f"found {found(table['events'])}", expected)
     entries = table.array("refused", "runtime expressions") or []
     return Batch(
         events=events or "",
         refused=tuple(text(entry, table.report) or "" for entry in entries),
+        statuses=table.text("statuses"),
     )
 
 
@@ -258,7 +277,7 @@ def _observer_edits(table: Table, name: str, step: str) -> tuple[Edit, ...] | No
 
 
 def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
-    expected = _EXPECTED_AT if place is _AT else 'expected "/json/pointer"'
+    expected = _EXPECTED[place]
     table.require("at", expected)
     table.require("value", "expected what to put there")
     at = table.text("at")

@@ -273,10 +273,13 @@ class _Sentences:
             if self._terms.approximate
             else ""
         )
-        return (
-            f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
-            f"{self._within()}.{recovered}{unnamed}"
-        )
+        counted = f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
+        if self._terms.approximate:  # no count says that: it lets them all be there
+            counted = (
+                f"{self._seen.uniques or 0:,} users were counted {self._when()}, and "
+                f"{sent.acknowledged:,} acknowledged"
+            )
+        return f"{counted}{self._within()}.{recovered}{unnamed}"
 
     def _missing(self, claim: Claim) -> str:
         exact = claim.at_most == claim.at_least

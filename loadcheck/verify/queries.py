@@ -21,6 +21,8 @@ from loadcheck.workflow.runtime.plan import Plan, Query, StepPlan
 _PARTITION = "{$partition}"
 _EVENT = "{$event}"
 _EVENTS = "{$events}"
+_COUNT = "{$count}"
+_INPUT = "$inputs."
 
 
 def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
@@ -37,6 +39,7 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
             edits += [
                 dataclasses.replace(filled(edit, _PARTITION, name), step=edit.step or ingest)
                 for edit in split.tag
+                if not edit.at.startswith(_INPUT)
             ]
     if repeat is not None:
         beneath = [edit for edit in edits if edit.step == ingest and _is_in(edit.at, repeat.event)]
@@ -55,9 +58,30 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def split_edits(split: Split, name: str) -> tuple[Edit, ...]:
-    """Return the edits that group the observer step's answer by a partition."""
-    return tuple(filled(edit, _PARTITION, name) for edit in split.overlay)
+def inputs(scenario: Scenario) -> dict[str, Any]:
+    """Return the workflow's inputs; those that buckets are written into hold them as well."""
+    found = {name: given.value for name, given in scenario.inputs.items()}
+    split = scenario.verify.split
+    if split is None or not scenario.verify.localizes:
+        return found
+    for partition in partitions(scenario.verify.partitions):
+        for edit in split.tag:
+            if edit.at.startswith(_INPUT):
+                name = edit.at.removeprefix(_INPUT)
+                found[name] = f"{found.get(name, '')}{fill(edit.value, _PARTITION, partition)}"
+    return found
+
+
+def split_edits(split: Split, name: str, select: str) -> tuple[Edit, ...]:
+    """Return the edits that group the observer step's answer by a partition.
+
+    Args:
+        split: How.
+        name: The partition.
+        select: What is counted.
+    """
+    edits = (filled(edit, _COUNT, select) for edit in split.overlay)
+    return tuple(filled(edit, _PARTITION, name) for edit in edits)
 
 
 def place(edit: Edit, name: str) -> str:
@@ -159,8 +183,10 @@ class ObserverQueries:
         assert verify.split is not None
         count = verify.uniques if metric == "uniques" else verify.totals
         assert count is not None
-        values = {"labels": verify.split.labels, "values": verify.split.values}
-        edits = (*count.overlay, *split_edits(verify.split, name))
+        select = metric if count.select is None else count.select
+        numbers = verify.split.values.replace(_COUNT, select)
+        values = {"labels": verify.split.labels, "values": numbers}
+        edits = (*count.overlay, *split_edits(verify.split, name, select))
         return self._compile("split", edits, values)
 
     def _counts(self, uniques: Count, cost: int, more: tuple[Edit, ...] = ()) -> CountQueries:

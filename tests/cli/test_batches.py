@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from pyroaring import BitMap
 
 from loadcheck.result import json_schema, read
+from loadcheck.scenario.library import shipped
 from tests.cli.conftest import Loadcheck
 
 SCENARIO = """
@@ -131,6 +132,9 @@ def test_what_cannot_be_is_told_with_its_line(
         text = text.replace("eventType", "measurement").replace(
             'eventProperties = { scenario = "batches" }', 'database = "d"'
         )
+        profile = (shipped()["influxdb"] / "profile.toml").read_text()
+        (tmp_path / "own.toml").write_text(profile.partition("[verify.batch]")[0])
+        text = text.replace('"influxdb"', '{ document = "influxdb", profile = "own.toml" }', 1)
     path.write_text(text)
     ended = loadcheck("check", path)
     assert ended.code == 2

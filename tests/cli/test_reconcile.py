@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,14 @@ class Service:
         self.call("POST", "clock", advance=time_)
 
 
-@pytest.fixture
-def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+@contextmanager
+def serving(**changes: Any) -> Iterator[Service]:
+    """Run an emulator for the length of a block."""
     config = {
         "visibility_delay": "100ms",
         "api_key": KEYS["AMPLITUDE_API_KEY"],
         "secret_key": KEYS["AMPLITUDE_SECRET_KEY"],
-        **getattr(request, "param", {}),
+        **changes,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "loadcheck.emulator", "--embedded"],
@@ -78,6 +80,12 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     process.stdin.close()
     assert process.wait(timeout=10) == 0
     process.stdout.close()
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with serving(**getattr(request, "param", {})) as made:
+        yield made
 
 
 def document(loadcheck: Loadcheck) -> dict[str, Any]:

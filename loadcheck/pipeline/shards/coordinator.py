@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -21,15 +18,21 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
-from loadcheck import __version__
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.engine import Listener, LoadSpec
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.frames import PROTOCOL, Message, Secret
+from loadcheck.pipeline.shards.frames import Message, Secret
+from loadcheck.pipeline.shards.members import (
+    Member,
+    crowded_workers,
+    late_workers,
+    odd,
+    ready_problems,
+    version_problems,
+)
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
 from loadcheck.verify.judge import LostShard
@@ -52,43 +55,7 @@ _AHEAD_NS: Final = 1_000_000_000
 _ROUND_TRIPS: Final = 10
 _ALIGNED_NS: Final = 100_000_000
 """Clocks that are known no better than this are told of."""
-_LATE_MS: Final = 10.0
-"""A 99th percentile of the lateness from which on a worker is named, if not all are late."""
 _S: Final = 1_000_000_000
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Shard:
-    """A shard as the coordinator knows it."""
-
-    told: ShardRecord
-    remote: Remote
-    offset: Offset = field(default_factory=Offset)
-    hello: Mapping[str, Any] = field(default_factory=dict)
-    ready: Mapping[str, Any] | None = None
-    problems: list[Problem] | None = None
-    warmed: bool = False
-    begin_ns: int = 0
-    armed: bool = False
-    late: bool = False
-    cancelled: bool = False
-    heard_ns: int = 0
-    silent: bool = False
-    end: str = ""
-    beat: asyncio.Task[Any] | None = None
-    gone: Gone | None = None
-    lost: LostShard | None = None
-
-    @property
-    def name(self) -> str:
-        """How people call it."""
-        host = self.hello.get("host")
-        return f"worker {self.told.part.index + 1}" + (f" ({host})" if host else "")
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.told.complete or self.lost is not None
 
 
 class ShardedEngine:
@@ -111,7 +78,7 @@ class ShardedEngine:
         self._plan = plan
         self._engine = engine
         self._keep_going = keep_going
-        self._shards: list[_Shard] = []
+        self._shards: list[Member] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -150,7 +117,7 @@ class ShardedEngine:
                 errors.append(found)
                 continue
             part = Slice(index=index, of=len(specs), together=together)
-            shard = _Shard(told=ShardRecord(part), remote=found)
+            shard = Member(told=ShardRecord(part), remote=found)
             self._shards.append(shard)
             self._start(self._hear(shard))
         if errors:
@@ -158,15 +125,16 @@ class ShardedEngine:
         told = [shard.told for shard in self._shards]
         self.record = MergedRecord(self._empty, told)
         await self._await_all(lambda shard: bool(shard.hello), "did not come up")
-        self._check_versions()
+        _refuse(version_problems(self._shards))
+        self.notes += odd(self._shards)
         for shard, spec in zip(self._shards, specs, strict=True):
             await shard.remote.send(spec)
         await self._await_all(
             lambda shard: shard.ready is not None or shard.problems is not None, "was not ready"
         )
-        self._check_ready(fingerprint)
+        _refuse(ready_problems(self._shards, fingerprint))
 
-    async def _await_all(self, met: Callable[[_Shard], bool], what: str) -> None:
+    async def _await_all(self, met: Callable[[Member], bool], what: str) -> None:
         """Wait until all shards have come to something.
 
         Raises:
@@ -183,43 +151,6 @@ class ShardedEngine:
             elif not met(shard):
                 message = f"{shard.name} on {shard.remote.where} {what} within {READY_S:g} s"
                 problems.append(Problem(message=message, remedy="take fewer workers"))
-        if problems:
-            raise InputError(problems)
-
-    def _check_versions(self) -> None:
-        problems = []
-        for shard in self._shards:
-            theirs = shard.hello.get("version")
-            if shard.hello.get("protocol") != PROTOCOL or theirs != __version__:
-                message = f"{shard.name} runs loadcheck {theirs}, this is {__version__}"
-                problems.append(Problem(message=message, remedy="install the same version there"))
-        if problems:
-            raise InputError(problems)
-        pythons = {str(shard.hello.get("python")) for shard in self._shards}
-        if len(pythons) > 1:
-            self.notes.append(
-                f"workers run different versions of Python: {', '.join(sorted(pythons))}"
-            )
-        slow = [s.name for s in self._shards if (s.hello.get("nice") or 0) > os.nice(0)]
-        if slow:
-            self.notes.append(f"{', '.join(slow)}: runs at a lower priority (nice), may be late")
-
-    def _check_ready(self, fingerprint: str) -> None:
-        problems = []
-        for shard in self._shards:
-            problems += [
-                replace(problem, message=f"{shard.name}: {problem.message}")
-                for problem in shard.problems or ()
-            ]
-            if shard.ready is not None and shard.ready["fingerprint"] != fingerprint:
-                message = f"{shard.name} has made another request of the same scenario"
-                remedy = "are the workflow's files and the variables the same there?"
-                problems.append(Problem(message=message, remedy=remedy))
-        hosts: dict[str, list[_Shard]] = defaultdict(list)
-        for shard in self._shards:
-            hosts[str(shard.hello.get("boot"))].append(shard)
-        for shards in hosts.values():
-            problems += _host_problems(shards)
         if problems:
             raise InputError(problems)
 
@@ -323,7 +254,7 @@ class ShardedEngine:
                 "timeline are joined by them"
             )
 
-    async def _measure(self, shard: _Shard) -> None:
+    async def _measure(self, shard: Member) -> None:
         """Measure how a shard's clock differs from ours."""
         for _ in range(_PINGS):
             before = shard.offset.count
@@ -357,7 +288,7 @@ class ShardedEngine:
             before_ns = now_ns
             await asyncio.sleep(_BEAT_S)
 
-    def _look_after(self, shard: _Shard, now_ns: int) -> None:
+    def _look_after(self, shard: Member, now_ns: int) -> None:
         silent_s = (now_ns - shard.heard_ns) / _S
         if silent_s > LEASE_S + _GRACE_S:
             why = f"nothing was heard of it for {silent_s:.0f} s"
@@ -388,7 +319,7 @@ class ShardedEngine:
 
     # what shards say
 
-    async def _hear(self, shard: _Shard) -> None:
+    async def _hear(self, shard: Member) -> None:
         """Take what a shard says until it is gone; what breaks here ends the load."""
         try:
             while not await self._heard(shard):
@@ -397,7 +328,7 @@ class ShardedEngine:
             self._error = error
         self._changed.set()
 
-    async def _heard(self, shard: _Shard) -> bool:
+    async def _heard(self, shard: Member) -> bool:
         """Take a message; return whether it was the last."""
         arrived_ns, said = await shard.remote.receive()
         if isinstance(said, Gone):
@@ -417,7 +348,7 @@ class ShardedEngine:
         return False
 
     def _take(  # noqa: C901  # a case for each message
-        self, shard: _Shard, arrived_ns: int, said: dict[str, Any]
+        self, shard: Member, arrived_ns: int, said: dict[str, Any]
     ) -> None:
         shard.heard_ns = arrived_ns
         match said["is"]:
@@ -449,7 +380,7 @@ class ShardedEngine:
                     self._tell_early(shard)
                 self._join()
 
-    def _tell_early(self, shard: _Shard) -> None:
+    def _tell_early(self, shard: Member) -> None:
         """Note that a shard has ended its part because it heard nothing."""
         why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
         at_s = shard.told.held("load_ns") / _S
@@ -463,7 +394,7 @@ class ShardedEngine:
             self.record.show()
             self._second(len(self.record.timeline) - 1)
 
-    def _lose(self, shard: _Shard, at_ns: int | None = None) -> None:
+    def _lose(self, shard: Member, at_ns: int | None = None) -> None:
         """Take a shard for lost, and find out what it may have done."""
         self._changed.set()
         if shard.over or shard.gone is None:
@@ -523,41 +454,16 @@ class ShardedEngine:
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)
-        late = [(s.name, s.told.lateness_p99_ms or 0.0) for s in self._shards]
-        worst = [f"{name}: {ms:.1f} ms" for name, ms in late if ms > _LATE_MS]
-        if 0 < len(worst) < len(late):
-            self.notes.append(
-                f"of {len(late)} workers {len(worst)} sent late, at the 99th percentile: "
-                f"{', '.join(worst)}; the target is not the reason"
-            )
+        late = late_workers({s.name: s.told.lateness_p99_ms for s in self._shards})
+        crowded = crowded_workers(told, self._spec.load)
+        self.notes += [note for note in (late, crowded) if note]
 
     def told(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""
         return {
             "engine": self._engine.name,
             "lease_s": LEASE_S,
-            "shards": [self._told(shard) for shard in self._shards],
-        }
-
-    def _told(self, shard: _Shard) -> dict[str, Any]:
-        hello, told, known = shard.hello, shard.told, shard.offset.measured
-        now_ns = time.monotonic_ns()
-        monitor = told.beside()[0]
-        return {
-            "index": told.part.index,
-            "host": hello.get("host"),
-            "pid": hello.get("pid"),
-            "python": hello.get("python"),
-            "nice": hello.get("nice"),
-            "clock_error_ms": shard.offset.error_ns(now_ns) / 1e6 if known else None,
-            "drift_ppm": shard.offset.drift_ppm if known else None,
-            "end": "lost" if shard.lost else shard.end or None,
-            "started": told.held("started") or 0,
-            "acknowledged": told.held("acknowledged") or 0,
-            "lateness_p99_ms": told.lateness_p99_ms,
-            "loop_lag_p99_ms": monitor.loop_lag.percentile_ms(99),
-            "cpu_s": monitor.cpu_s,
-            "watched_s": monitor.watched_s,
+            "shards": [shard.to_json() for shard in self._shards],
         }
 
     async def shut(self) -> None:
@@ -588,28 +494,14 @@ class ShardedEngine:
         return met()
 
 
+def _refuse(problems: Iterable[Problem]) -> None:
+    found = [*problems]
+    if found:
+        raise InputError(found)
+
+
 async def _caught(launch: Any) -> Remote | InputError:
     try:
         return await launch  # type: ignore[no-any-return]
     except InputError as error:
         return error
-
-
-def _host_problems(shards: Sequence[_Shard]) -> list[Problem]:
-    """Return what shards of one machine ask of it together that it has not."""
-    needed = sum(int((shard.ready or {}).get("connections", 0)) for shard in shards)
-    problems = []
-    for name, what, remedy in (
-        ("ports", "ephemeral ports", "widen net.ipv4.ip_local_port_range"),
-        ("files", "open files", "raise fs.file-max"),
-    ):
-        free = shards[0].hello.get(name)
-        if free is not None and needed > free:
-            host = shards[0].hello.get("host")
-            message = (
-                f"{len(shards)} workers on {host} need {needed:,} connections; it has "
-                f"{free:,} {what}"
-            )
-            every = f"lower load.max_in_flight (or load.concurrency), {remedy}, or add a machine"
-            problems.append(Problem(key="load", message=message, remedy=every))
-    return problems

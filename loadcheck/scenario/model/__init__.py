@@ -13,6 +13,7 @@ from loadcheck.scenario.model.load import (
     Stage,
     Threshold,
     Timeouts,
+    Users,
 )
 from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
@@ -50,6 +51,7 @@ __all__ = [
     "Threshold",
     "Timeouts",
     "Tls",
+    "Users",
     "Verify",
     "Workflow",
 ]

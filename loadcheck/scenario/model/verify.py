@@ -16,10 +16,13 @@ class Count:
     Attributes:
         value: Runtime expression that gives it, e.g. ``$response.body#/data/seriesCollapsed/0/0``.
         overlay: Edits of the observer step's request that this count needs and others do not.
+        select: What ``{$count}`` stands for where counts are made by bucket; None: uniques or
+            totals, as the count is called.
     """
 
     value: str
     overlay: tuple[Edit, ...] = ()
+    select: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +46,15 @@ class Evidence:
 class Split:
     """How events are marked with the buckets of their copy, and counted by bucket.
 
-    In every string ``{$partition}`` stands for the name of a partition.
+    In every string ``{$partition}`` stands for the name of a partition, and in the query and the
+    place of its counts ``{$count}`` for what is counted, as :attr:`Count.select` says.
 
     Attributes:
         labels: Expression for the labels of the rows.
         values: Expression for their counts, in the same order.
         limit: The most rows that the service returns.
-        tag: Edits of the ingest step that mark its events, made for every partition.
+        tag: Edits of the ingest step that mark its events, made for every partition; the place
+            ``$inputs.name`` adds text to an input.
         overlay: Edits of the observer step that group its answer by one partition.
     """
 
@@ -123,13 +128,17 @@ class Batch:
     """How copies share a request, for ``load.copies_per_request`` above 1.
 
     Attributes:
-        events: The array of events in the ingest step's request: ``body#/json/pointer``.
+        events: The array of events in the ingest step's request: ``body#/json/pointer``; ``body``
+            if the bodies of copies are lines that follow each other.
         refused: Expressions for the indexes in it that an answer refuses: numbers, in arrays and
             objects of any depth.
+        statuses: Expression for the HTTP statuses of all events, in their order, in an answer that
+            may have taken only some of them; None if it has none.
     """
 
     events: str
     refused: tuple[str, ...] = ()
+    statuses: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
@@ -17,8 +16,8 @@ from loadcheck.workflow.compile.workflow import StepDraft, Unit
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
-from loadcheck.workflow.expressions.selectors import compile_jsonpath
-from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, as_dynamic
+from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
+from loadcheck.workflow.expressions.values import Evaluate, as_dynamic
 from loadcheck.workflow.runtime.plan import CallFrame, Query
 from loadcheck.workflow.runtime.program import Step
 
@@ -196,19 +195,8 @@ class QueryCompiler:
 
 def _value(unit: Unit, text: str) -> Evaluate:
     """Return what reads a value off an answer: a runtime expression, or JSONPath on the body."""
-    if text.startswith(("$.", "$[")) or text == "$":
-        find = compile_jsonpath(text)
-
-        def evaluate(frame: Frame) -> Any:
-            try:
-                nodes = find(frame[Slot.EXCHANGE].json())
-            except ValueError:
-                return MISSING
-            if len(nodes) > 1:
-                return nodes
-            return nodes[0] if nodes else MISSING
-
-        return evaluate
+    if is_jsonpath(text):
+        return find_in_answer(text)
     value = unit.scope.resolve(parse_expression(text))
     dynamic = as_dynamic(value)
     return (lambda _: value) if dynamic is None else dynamic.evaluate

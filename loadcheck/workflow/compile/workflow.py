@@ -31,6 +31,7 @@ from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
 from loadcheck.workflow.expressions.values import (
     Evaluate,
     Frame,
@@ -279,18 +280,26 @@ class Unit:
         if unit.draft is None:
             return None
         self._at(unit, answered=True)
-        values = [self._resolver.value(text, unit.path) for text in together.refused]
-        self.scope.here = None
-        evaluates = [_evaluate(value) for value in values if value is not MISSING]
         try:
-            batch = compile_batch(unit.draft, together.events, self.machine, unit.step, evaluates)
-        except (RequestError, ValueError) as error:
-            remedy = "see events and refused of [verify.batch]"
+            refused = [self._reading(text, unit) for text in together.refused]
+            statuses = self._reading(together.statuses, unit) if together.statuses else None
+            self.scope.here = None
+            batch = compile_batch(
+                unit.draft, together.events, self.machine, unit.step, refused, statuses
+            )
+        except (RequestError, ValueError, ExpressionError) as error:
+            remedy = "see loadcheck explain verify.batch"
             problem = Problem(message=str(error), key=f"batch of step {unit.name}", remedy=remedy)
             self.book.scribe.report.add(problem)
             return None
         self.events = batch.each
         return batch
+
+    def _reading(self, text: str, unit: StepDraft) -> Evaluate:
+        """Return what reads a value off the answer to a batch."""
+        if is_jsonpath(text):
+            return find_in_answer(text)
+        return _evaluate(self._resolver.value(text, unit.path))
 
     def check_outputs(self) -> None:
         """Report what is wrong with outputs that nobody reads."""

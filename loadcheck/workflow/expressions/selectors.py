@@ -19,7 +19,7 @@ from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions.conditions import shortened
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.patterns import compile_pattern
-from loadcheck.workflow.expressions.values import Dynamic, Frame, as_dynamic
+from loadcheck.workflow.expressions.values import Dynamic, Evaluate, Frame, Slot, as_dynamic
 
 _SINGULAR = re.compile(
     r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)\s*"
@@ -60,6 +60,31 @@ class _Matching(FilterFunction):
 
 _JSONPATH = jsonpath_rfc9535.JSONPathEnvironment()
 _JSONPATH.function_extensions |= {"match": _Matching("^(?:{})$"), "search": _Matching("(?:{})")}
+
+
+def is_jsonpath(text: str) -> bool:
+    """Return whether a text that reads a value off an answer is JSONPath on its body."""
+    return text.startswith(("$.", "$[")) or text == "$"
+
+
+def find_in_answer(text: str) -> Evaluate:
+    """Return what reads off an answer's JSON what a JSONPath finds: one value, or an array.
+
+    Raises:
+        ExpressionError: It is no JSONPath.
+    """
+    find = compile_jsonpath(text)
+
+    def evaluate(frame: Frame) -> Any:
+        try:
+            nodes = find(frame[Slot.EXCHANGE].json())
+        except ValueError:
+            return MISSING
+        if len(nodes) > 1:
+            return nodes
+        return nodes[0] if nodes else MISSING
+
+    return evaluate
 
 
 def compile_selector(text: str, kind: str | None) -> Callable[[Any], Any]:

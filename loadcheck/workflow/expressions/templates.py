@@ -112,10 +112,14 @@ def with_braces(text: str) -> str:
 
 
 def is_broken_json(parts: Sequence[str | Known | Dynamic]) -> bool:
-    """Return whether the template looks like JSON but is not valid JSON."""
+    """Return whether the template looks like JSON, is no JSON lines, and is not valid JSON."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or _LIKE_JSON.match(first) is None:
         return False
+    whole = "".join(part if isinstance(part, str) else "0" for part in parts)
+    lines = [line.strip() for line in whole.splitlines() if line.strip()]
+    if len(lines) > 1 and all(line[0] + line[-1] in ("{}", "[]") for line in lines):
+        return False  # JSON lines, a document each: text
     return _as_json(parts) is None
 
 

@@ -23,6 +23,7 @@ from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Flow, R
 MAX_RESENDS: Final = 50
 """Requests of one batch that are sent again without what was refused; each is a smaller one."""
 
+_TAKEN: Final = range(200, 300)
 _REFUSED: Final = range(400, 500)
 _FOR_NOW: Final = frozenset({408, 429})
 """Refusals of the whole request for the time being, whatever they name (RFC 9110, RFC 6585)."""
@@ -39,6 +40,7 @@ class CompiledBatch:
         each: Events of one copy.
         uses: What the part depends on that the copies share.
         refused: Give what an answer says of refused indexes.
+        statuses: Gives the status of each event; None if answers have none.
     """
 
     machine: CompiledWorkflow
@@ -47,6 +49,7 @@ class CompiledBatch:
     each: int
     uses: frozenset[str]
     refused: tuple[Evaluate, ...] = ()
+    statuses: Evaluate | None = None
 
 
 Refuse = Callable[[Sequence[int]], None]
@@ -100,6 +103,15 @@ def _attempts(
         exchange = yield request
         frame[Slot.EXCHANGE] = exchange
         success = judge(step, frame, exchange)
+        each = _statuses(batch, frame, exchange, copies)
+        if each is not None:
+            # an answer that says of each event what became of it is the last word on all of them
+            refused = {at // batch.each for at, status in enumerate(each) if status in _REFUSED}
+            others = [status for at, status in enumerate(each) if at // batch.each not in refused]
+            exchange.success = bool(others) and all(status in _TAKEN for status in others)
+            if exchange.success:
+                exchange.reason = ""
+            return exchange.success, exchange, refused
         named = _named(batch, frame, exchange, copies)
         if success or named:
             return success, exchange, named
@@ -118,6 +130,20 @@ def _named(batch: CompiledBatch, frame: Frame, exchange: Exchange, copies: int) 
         index // batch.each for evaluate in batch.refused for index in _indexes(evaluate(frame))
     }
     return found if all(0 <= place < copies for place in found) else set()
+
+
+def _statuses(
+    batch: CompiledBatch, frame: Frame, exchange: Exchange, copies: int
+) -> list[int] | None:
+    """Return the status of each event; None if the answer has not as many as were sent."""
+    if batch.statuses is None or exchange.failure is not None or exchange.status not in _TAKEN:
+        return None
+    if exchange.repeated:
+        return None  # what is refused now may have been taken when it was sent first
+    found = batch.statuses(frame)
+    each = found if isinstance(found, list) else [found]
+    whole = all(isinstance(status, int) and not isinstance(status, bool) for status in each)
+    return each if whole and len(each) == copies * batch.each else None
 
 
 def _indexes(value: Any) -> Iterator[int]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from loadcheck.errors import ScenarioError
 from loadcheck.load.pacer import OpenPacer
+from loadcheck.pipeline.capacity.judge import _limit
 from loadcheck.pipeline.capacity.probe import probing
 from loadcheck.pipeline.capacity.run import _allowance, aim_of
 from loadcheck.scenario.model import Budget, Capacity, ClosedLoad, OpenLoad, Stage, Target
@@ -128,3 +131,27 @@ def test_probes_of_a_live_service_share_its_query_budget() -> None:
     allowance = _allowance(limited)
     assert allowance is not None
     assert allowance.wait_s(1000) == 0
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "lag_ms", "limit"),
+    [
+        ([9.9, 9.8, 9.9], [0, 0, 0], "generator"),
+        ([9.9, 1.0, 9.9], [0, 300, 0], "generator"),
+        ([9.9, 1.0, 1.0], [0, 0, 0], "worker"),
+        ([1.0, 1.0, 1.0], [300, 0, 0], "worker"),
+        # nobody of them says why: whatever it was, it was no answer of the target's
+        ([1.0, 1.0, 1.0], [0, 0, None], "generator"),
+        ([], [], "generator"),
+    ],
+)
+def test_loadcheck_is_the_limit_when_all_of_its_workers_are(
+    cpu_s: list[float], lag_ms: list[float | None], limit: str
+) -> None:
+    shards = [
+        {"cpu_s": cpu, "watched_s": 10.0, "loop_lag_p99_ms": lag}
+        for cpu, lag in zip(cpu_s, lag_ms, strict=True)
+    ]
+    run = {"workers": {"shards": shards}} if shards else {}
+    finished: Any = SimpleNamespace(document={"run": run})
+    assert _limit(finished) == limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,28 @@ from hypothesis import strategies as st
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
+from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
-from loadcheck.measure.changes import BrokenChangeError
+from loadcheck.measure.changes import BrokenChangeError, change, still
 from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.coordinator import _host_problems, _Shard
 from loadcheck.pipeline.shards.dask import DaskEngine
 from loadcheck.pipeline.shards.frames import FrameError, Secret, Unframer, frame
+from loadcheck.pipeline.shards.members import (
+    Member,
+    crowded_workers,
+    host_problems,
+    late_workers,
+    version_problems,
+)
 from loadcheck.pipeline.shards.merged import ShardRecord
 from loadcheck.pipeline.shards.shard import hello
 from loadcheck.pipeline.shards.spec import ShardSpec, mark, variables
 from loadcheck.pipeline.shards.workers import Workers, cores, count
+from loadcheck.scenario.model import OpenLoad
+from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.identity import Run
+from tests.load.stages import stage
+from tests.pipeline.shards.test_merged import empty
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 PLAIN = st.recursive(
@@ -111,21 +123,59 @@ def test_what_was_agreed_by_a_clock_strays_no_further_than_it_says(
     assert abs((theirs(now) - agreed) - (now - 10**9)) <= clock.strayed_ns(now)
 
 
-def shard(**hello: Any) -> _Shard:
-    made = _Shard(told=ShardRecord(Slice(index=0, of=1)), remote=None)  # type: ignore[arg-type]
+def shard(**hello: Any) -> Member:
+    made = Member(told=ShardRecord(Slice(index=0, of=1)), remote=None)  # type: ignore[arg-type]
     made.hello, made.ready = hello, {"connections": 1000}
     return made
 
 
 def test_workers_of_one_machine_have_its_ports_together() -> None:
     few = [shard(host="a", ports=2500) for _ in range(3)]
-    (problem,) = _host_problems(few)
+    (problem,) = host_problems(few)
     assert "3 workers on a need 3,000 connections; it has 2,500 ephemeral ports" in str(problem)
-    assert not _host_problems(few[:2])
-    assert not _host_problems([shard(host="a", ports=None)] * 9)
-    (problem,) = _host_problems([shard(host="a", ports=99_999, files=1999) for _ in range(2)])
+    assert not [*host_problems(few[:2])]
+    assert not [*host_problems([shard(host="a", ports=None)] * 9)]
+    (problem,) = host_problems([shard(host="a", ports=99_999, files=1999) for _ in range(2)])
     assert "2 workers on a need 2,000 connections; it has 1,999 open files" in str(problem)
-    assert not _host_problems([shard(host="a", files=None)])
+    assert not [*host_problems([shard(host="a", files=None)])]
+
+
+@given(
+    late=st.lists(st.floats(0.001, 9), min_size=2, max_size=8),
+    index=st.integers(0, 7),
+    ms=st.floats(11, 10_000),
+)
+def test_one_saturated_worker_of_several_is_named(late: list[float], index: int, ms: float) -> None:
+    names = {f"worker {place + 1}": each for place, each in enumerate(late)}
+    assert not late_workers(names)
+    worst = f"worker {index % len(late) + 1}"
+    names[worst] = ms
+    said = late_workers(names)
+    assert f"of {len(late)} workers 1 sent late" in said
+    assert [name for name in names if f"{name}: " in said] == [worst]
+    # where all are late, none of them is the reason
+    assert not late_workers(dict.fromkeys(names, ms))
+
+
+def told(index: int, *, most: int, skipped: int = 0, paused: int = 0) -> ShardRecord:
+    record = empty()
+    record.max_in_flight, record.skipped = most, skipped + paused
+    record.paused.update(range(paused))
+    made = ShardRecord(Slice(index=index, of=2))
+    tree = still((record, Monitor(), AckCurve(), Counter[str]()))
+    made.take({"is": "snap", "sequence": 0, "rows": 0, "change": change(None, tree)})
+    return made
+
+
+def test_a_share_that_was_full_while_others_had_room_is_told() -> None:
+    load = OpenLoad(stages=(stage(1, 9, 9),), max_in_flight=10)
+    said = crowded_workers([told(0, most=5, skipped=7), told(1, most=3)], load)
+    assert said.startswith("7 copies were skipped by workers whose share of load.max_in_flight")
+    assert "a share of 5 is small" in said
+    # all were full: the warning of the whole run says so
+    assert not crowded_workers([told(0, most=5, skipped=7), told(1, most=5, skipped=1)], load)
+    # the generator stood still
+    assert not crowded_workers([told(0, most=5, paused=7), told(1, most=3)], load)
 
 
 def test_a_worker_says_what_its_machine_grants() -> None:
@@ -133,7 +183,7 @@ def test_a_worker_says_what_its_machine_grants() -> None:
     assert here["boot"]
     assert here["ports"] is None or 0 < here["ports"] <= 65536
     assert here["files"] is None or here["files"] > 0
-    assert _host_problems([shard(**{**here, "files": 10})])
+    assert [*host_problems([shard(**{**here, "files": 10})])]
 
 
 def spec(**changes: Any) -> ShardSpec:
@@ -210,3 +260,12 @@ def test_as_many_workers_as_there_are_cores_to_spare() -> None:
 def test_what_a_shard_tells_must_hold_what_it_says() -> None:
     with pytest.raises(BrokenChangeError, match="lacks"):
         ShardRecord(Slice(index=0, of=1)).take({"is": "snap"})
+
+
+def test_a_worker_of_another_version_is_named_with_the_remedy() -> None:
+    same = shard(**hello())
+    assert not [*version_problems([same])]
+    for change_ in ({"version": "0.0.1"}, {"protocol": 99}, {"version": None}):
+        (problem,) = version_problems([same, shard(**{**hello(), **change_})])
+        assert "worker 1 (" in str(problem)
+        assert "install the same version there" in str(problem)

@@ -1,0 +1,173 @@
+"""A shard as the coordinator knows it, and what is to be said of several together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from loadcheck import __version__
+from loadcheck.errors import Problem
+from loadcheck.load.slices import share_of
+from loadcheck.pipeline.shards.clock import Offset
+from loadcheck.pipeline.shards.frames import PROTOCOL
+from loadcheck.pipeline.shards.merged import ShardRecord
+from loadcheck.pipeline.shards.remote import Gone, Remote
+from loadcheck.scenario.model import ClosedLoad, OpenLoad
+from loadcheck.verify.judge import LostShard
+
+_LATE_MS: Final = 10.0
+"""A 99th percentile of the lateness from which on a worker is named, if not all are late."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Member:
+    """A shard as the coordinator knows it."""
+
+    told: ShardRecord
+    remote: Remote
+    offset: Offset = field(default_factory=Offset)
+    hello: Mapping[str, Any] = field(default_factory=dict)
+    ready: Mapping[str, Any] | None = None
+    problems: list[Problem] | None = None
+    warmed: bool = False
+    begin_ns: int = 0
+    armed: bool = False
+    late: bool = False
+    cancelled: bool = False
+    heard_ns: int = 0
+    silent: bool = False
+    end: str = ""
+    beat: asyncio.Task[Any] | None = None
+    gone: Gone | None = None
+    lost: LostShard | None = None
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        host = self.hello.get("host")
+        return f"worker {self.told.part.index + 1}" + (f" ({host})" if host else "")
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.told.complete or self.lost is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the results file says of it."""
+        hello, told, known = self.hello, self.told, self.offset.measured
+        now_ns = time.monotonic_ns()
+        monitor = told.beside()[0]
+        return {
+            "index": told.part.index,
+            "host": hello.get("host"),
+            "pid": hello.get("pid"),
+            "python": hello.get("python"),
+            "nice": hello.get("nice"),
+            "clock_error_ms": self.offset.error_ns(now_ns) / 1e6 if known else None,
+            "drift_ppm": self.offset.drift_ppm if known else None,
+            "end": "lost" if self.lost else self.end or None,
+            "started": told.held("started") or 0,
+            "acknowledged": told.held("acknowledged") or 0,
+            "lateness_p99_ms": told.lateness_p99_ms,
+            "loop_lag_p99_ms": monitor.loop_lag.percentile_ms(99),
+            "cpu_s": monitor.cpu_s,
+            "watched_s": monitor.watched_s,
+        }
+
+
+def version_problems(members: Sequence[Member]) -> Iterator[Problem]:
+    """Yield what makes shards unfit to work together."""
+    for member in members:
+        theirs = member.hello.get("version")
+        if member.hello.get("protocol") != PROTOCOL or theirs != __version__:
+            message = f"{member.name} runs loadcheck {theirs}, this is {__version__}"
+            yield Problem(message=message, remedy="install the same version there")
+
+
+def odd(members: Sequence[Member]) -> Iterator[str]:
+    """Say how shards differ that work together all the same."""
+    pythons = {str(member.hello.get("python")) for member in members}
+    if len(pythons) > 1:
+        yield f"workers run different versions of Python: {', '.join(sorted(pythons))}"
+    slow = [member.name for member in members if (member.hello.get("nice") or 0) > os.nice(0)]
+    if slow:
+        yield f"{', '.join(slow)}: runs at a lower priority (nice), may be late"
+
+
+def ready_problems(members: Sequence[Member], fingerprint: str) -> Iterator[Problem]:
+    """Yield why shards cannot send what they are to.
+
+    Args:
+        members: All of them, each ready or not.
+        fingerprint: What the plan is to come to.
+    """
+    hosts: dict[str, list[Member]] = defaultdict(list)
+    for member in members:
+        hosts[str(member.hello.get("boot"))].append(member)
+        for problem in member.problems or ():
+            yield replace(problem, message=f"{member.name}: {problem.message}")
+        if member.ready is not None and member.ready["fingerprint"] != fingerprint:
+            message = f"{member.name} has made another request of the same scenario"
+            remedy = "are the workflow's files and the variables the same there?"
+            yield Problem(message=message, remedy=remedy)
+    for together in hosts.values():
+        yield from host_problems(together)
+
+
+def host_problems(members: Sequence[Member]) -> Iterator[Problem]:
+    """Yield what shards of one machine ask of it together that it has not."""
+    needed = sum(int((member.ready or {}).get("connections", 0)) for member in members)
+    for name, what, remedy in (
+        ("ports", "ephemeral ports", "widen net.ipv4.ip_local_port_range"),
+        ("files", "open files", "raise fs.file-max"),
+    ):
+        free = members[0].hello.get(name)
+        if free is not None and needed > free:
+            host = members[0].hello.get("host")
+            message = (
+                f"{len(members)} workers on {host} need {needed:,} connections; it has "
+                f"{free:,} {what}"
+            )
+            every = f"lower load.max_in_flight (or load.concurrency), {remedy}, or add a machine"
+            yield Problem(key="load", message=message, remedy=every)
+
+
+def late_workers(p99_ms: Mapping[str, float | None]) -> str:
+    """Say which workers sent late where others did not; "" if none or all did.
+
+    Args:
+        p99_ms: Worker → the 99th percentile of the lateness of what it sent.
+    """
+    worst = [f"{name}: {ms:.1f} ms" for name, ms in p99_ms.items() if ms and ms > _LATE_MS]
+    if not 0 < len(worst) < len(p99_ms):
+        return ""
+    return (
+        f"of {len(p99_ms)} workers {len(worst)} sent late, at the 99th percentile: "
+        f"{', '.join(worst)}; the target is not the reason"
+    )
+
+
+def crowded_workers(told: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) -> str:
+    """Say that workers skipped copies while others had room for them; "" if none did."""
+    if not isinstance(load, OpenLoad):
+        return ""
+    skipped, room = 0, False
+    for each in told:
+        share = share_of(load, each.part)
+        most = each.held("max_in_flight") or 0
+        room |= (
+            isinstance(share, OpenLoad) and most + load.copies_per_request <= share.max_in_flight
+        )
+        skipped += (each.held("skipped") or 0) - len(each.held("paused") or ())
+    if not skipped or not room:
+        return ""
+    return (
+        f"{skipped:,} copies were skipped by workers whose share of load.max_in_flight was in "
+        f"flight, while others had room: a share of {load.max_in_flight // len(told):,} is small; "
+        "raise load.max_in_flight, or take fewer workers"
+    )

@@ -1,0 +1,349 @@
+"""Small servers that answer as services document it, with faults that a test plants.
+
+One store and one server for all: a service is a function that reads its requests and writes its
+answers. :func:`relay` puts the same faults before a real server.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+KEYS = {
+    "INFLUX_AUTHORIZATION": "Token of-the-bucket",
+    "SEGMENT_WRITE_KEY": "key-of-the-source",
+    "POSTHOG_PROJECT_TOKEN": "phc_token",
+    "POSTHOG_PERSONAL_KEY": "phx_key",
+    "MIXPANEL_ACCOUNT": "an-account",
+    "MIXPANEL_SECRET": "its-secret",
+}
+"""What the shipped scenarios take from the environment, besides Amplitude's."""
+
+
+class Event(NamedTuple):
+    """What a service keeps of an event."""
+
+    run: str
+    user: str
+    labels: Mapping[str, str]
+
+
+class Call(NamedTuple):
+    """A request."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+Answer = tuple[int, Any]
+"""Status, and the body: bytes, or a value that is written as JSON."""
+
+
+@dataclass
+class Store:
+    """Events; the first are refused, lost or taken twice, as many as a test wants.
+
+    Attributes:
+        refuse: So many are refused by name.
+        lose: So many of the next are acknowledged and forgotten.
+        twice: So many of the next are kept twice.
+        quoted: Whether counts are written as strings, by services that may.
+    """
+
+    refuse: int = 0
+    lose: int = 0
+    twice: int = 0
+    quoted: bool = False
+    events: list[Event] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def times(self) -> int | None:
+        """Return how often the next event is kept; None if it is refused."""
+        with self.lock:
+            for name, times in (("refuse", None), ("lose", 0), ("twice", 2)):
+                left = getattr(self, name)
+                if left:
+                    setattr(self, name, left - 1)
+                    return times
+        return 1
+
+    def take(self, event: Event) -> bool:
+        """Take an event; return whether it is acknowledged."""
+        times = self.times()
+        with self.lock:
+            self.events += [event] * (times or 0)
+        return times is not None
+
+    def count(self, run: str, label: str | None = None) -> list[dict[str, Any]]:
+        """Return label, users and events of each group of a run."""
+        users: dict[str | None, Counter[str]] = defaultdict(Counter)
+        with self.lock:
+            for event in self.events:
+                if event.run == run:
+                    users[event.labels.get(label) if label else None][event.user] += 1
+        return [
+            {"label": name, "uniques": len(found), "totals": found.total()}
+            for name, found in users.items()
+        ]
+
+
+def found(pattern: str, text: str) -> dict[str, Any]:
+    """Return what a request must look like holds; a request of another form is a test's failure."""
+    match = re.fullmatch(pattern, text)
+    assert match is not None, text
+    return match.groupdict()
+
+
+def clickhouse(store: Store, call: Call) -> Answer:
+    """Answer as the HTTP interface of ClickHouse."""
+    query = call.query["query"]
+    if call.method == "POST":
+        found(r"INSERT INTO events FORMAT JSONEachRow", query)
+        for row in map(json.loads, call.body.splitlines()):
+            labels = dict(zip(row["labels.name"], row["labels.bucket"], strict=True))
+            store.take(Event(row["run"], row["user_id"], labels))
+        return 200, b""
+    asked = found(
+        r"SELECT (labels\.bucket\[indexOf\(labels\.name, '(?P<label>\w+)'\)\] AS label, )?"
+        r"uniqExact\(user_id\) AS uniques, count\(\) AS totals FROM events "
+        r"WHERE run = '(?P<run>\w+)'( GROUP BY label LIMIT 1000)? FORMAT JSON",
+        query,
+    )
+    rows: list[dict[str, Any]] = store.count(asked["run"], asked["label"])
+    rows = rows or [{"uniques": 0, "totals": 0}] * (asked["label"] is None)
+    if store.quoted:
+        numbers = ("uniques", "totals")
+        rows = [row | {name: str(row[name]) for name in numbers} for row in rows]
+    return 200, {"data": rows, "rows": len(rows)}
+
+
+def influxdb(store: Store, call: Call) -> Answer:
+    """Answer as InfluxDB 1, and as InfluxDB 2 with the compatible query API."""
+    if call.method == "POST":
+        assert call.path in ("/write", "/api/v2/write")
+        assert call.query["precision"] == "ms"
+        for line in call.body.decode().splitlines():
+            point = found(r'probe,(?P<tags>[\w=,-]+) user="(?P<user>[\w-]+)" \d+', line)
+            tags = dict(tag.split("=") for tag in point["tags"].split(","))
+            store.take(Event(tags["run"], point["user"], tags))
+        return 204, b""
+    asked = found(
+        r'SELECT COUNT\((?P<users>DISTINCT\()?"user"\)?\) FROM "probe" '
+        r"WHERE \"run\" = '(?P<run>\w+)'( GROUP BY \"(?P<label>\w+)\")?",
+        call.query["q"],
+    )
+    series = []
+    for row in store.count(asked["run"], asked["label"]):
+        number = row["uniques" if asked["users"] else "totals"]
+        tags = {"tags": {asked["label"]: row["label"]}} if asked["label"] else {}
+        one = {"name": "probe", "columns": ["time", "count"], "values": [[0, number]]}
+        series.append(one | tags)
+    return 200, {"results": [{"statement_id": 0} | ({"series": series} if series else {})]}
+
+
+def postgrest(store: Store, call: Call) -> Answer:
+    """Answer as PostgREST before the table and the function of the profile."""
+    if call.path.startswith("/rpc/"):
+        return 200, store.count(call.query["of_run"], call.query.get("by_name"))
+    assert "resolution=ignore-duplicates" in call.headers["prefer"]
+    for row in call.json:
+        store.take(Event(row["run"], row["user_id"], row["labels"]))
+    return 201, b""
+
+
+def segment(store: Store, call: Call) -> Answer:
+    """Answer as Segment's tracking API, and as PostgREST before the warehouse."""
+    if call.method == "GET":
+        rows = store.count(call.query["of_run"], label=_property(call.query.get("by_name")))
+        return 200, rows
+    for each in call.json["batch"]:
+        properties = each["properties"]
+        store.take(Event(properties["loadcheck_run"], each["userId"], properties))
+    return 200, {"success": True}
+
+
+def _property(label: str | None) -> str | None:
+    return f"loadcheck_{label}" if label else None
+
+
+def elasticsearch(store: Store, call: Call) -> Answer:
+    """Answer as Elasticsearch and OpenSearch."""
+    if call.path == "/loadcheck/_bulk":
+        lines = [json.loads(line) for line in call.body.splitlines()]
+        items = []
+        for action, document in zip(lines[::2], lines[1::2], strict=True):
+            event = Event(document["run"], document["user_id"], document["labels"])
+            status = 201 if store.take(event) else 429
+            items.append({"index": {"_id": action["index"]["_id"], "status": status}})
+        errors = any(item["index"]["status"] >= 400 for item in items)
+        return 200, {"took": 1, "errors": errors, "items": items}
+    body = call.json
+    run, groups = body["query"]["term"]["run"], body["aggs"]["groups"]
+    told: dict[str, Any] = {}
+    if "cardinality" in groups:
+        number = sum(row["uniques"] for row in store.count(run))
+        told["groups"] = {"value": number - number // 50}  # an estimate, below the truth
+    elif "aggs" in groups:
+        assert groups["aggs"]["uniques"] == {"stats_bucket": {"buckets_path": "users>_count"}}
+        rows = store.count(run, groups["terms"]["field"].removeprefix("labels."))
+        buckets = [
+            {
+                "key": row["label"],
+                "uniques": {"count": row["uniques"]},
+                "totals": {"value": row["totals"]},
+            }
+            for row in rows
+        ]
+        told["groups"] = {"sum_other_doc_count": 0, "buckets": buckets}
+    else:
+        assert body["aggs"]["uniques"] == {"stats_bucket": {"buckets_path": "groups>_count"}}
+        number = sum(row["uniques"] for row in store.count(run))
+        told["groups"] = {"sum_other_doc_count": max(0, number - groups["terms"]["size"])}
+        told["uniques"] = {"count": number}
+    if "totals" in body["aggs"]:
+        told["totals"] = {"value": sum(row["totals"] for row in store.count(run))}
+    return 200, {"timed_out": False, "_shards": {"failed": 0}, "aggregations": told}
+
+
+def posthog(store: Store, call: Call) -> Answer:
+    """Answer as PostHog's capture and query APIs."""
+    if call.path == "/batch/":
+        assert call.json["api_key"] == "phc_token"
+        for each in call.json["batch"]:
+            properties = each["properties"]
+            store.take(Event(properties["loadcheck_run"], each["distinct_id"], properties))
+        return 200, {"status": "Ok"}
+    assert call.headers["authorization"] == "Bearer phx_key"
+    asked = found(
+        r"SELECT (properties\.(?P<label>\w+) AS label, (?P<what>[\w() ]+) AS n"
+        r"|count\(DISTINCT distinct_id\) AS uniques, count\(\) AS totals) FROM events"
+        r" WHERE properties\.loadcheck_run = '(?P<run>\w+)'( GROUP BY label LIMIT 1000)?",
+        call.json["query"]["query"],
+    )
+    rows = store.count(asked["run"], asked["label"])
+    if asked["label"] is None:
+        results = [[sum(row[name] for row in rows) for name in ("uniques", "totals")]]
+    else:
+        name = "totals" if asked["what"] == "count()" else "uniques"
+        results = [[row["label"], row[name]] for row in rows]
+    return 200, {"results": results, "hasMore": False, "is_cached": False}
+
+
+def mixpanel(store: Store, call: Call) -> Answer:
+    """Answer as Mixpanel's ingestion and query APIs."""
+    if call.path == "/import":
+        failed = []
+        for index, each in enumerate(call.json):
+            properties = each["properties"]
+            event = Event(properties["loadcheck_run"], properties["distinct_id"], properties)
+            with store.lock:  # an $insert_id counts once
+                known = any(event == other for other in store.events)
+            if not known and not store.take(event):
+                failed.append({"index": index, "$insert_id": properties["$insert_id"]})
+        number = len(call.json) - len(failed)
+        told = {"code": 400 if failed else 200, "num_records_imported": number}
+        return told["code"], told | ({"failed_records": failed} if failed else {"status": "OK"})
+    asked = found(
+        r'function main\(\) \{ (var by = "properties\.(?P<label>\w+)"; )?return Events\(\{'
+        r'from_date: "[\d-]{10}", to_date: "[\d-]{10}", '
+        r'event_selectors: \[\{event: "[\w ]+"\}\]\}\)'
+        r' ?\.filter\(function\(e\) \{ return e\.properties\.loadcheck_run == "(?P<run>\w+)"; \}\)'
+        r" ?(?P<users>\.groupByUser\((\[by\], )?mixpanel\.reducer\.count\(\)\))?"
+        r"\.(reduce\(|groupBy\(\[(by|\"key\.1\")\], )mixpanel\.reducer\.count\(\)\); \}",
+        parse_qs(call.body.decode())["script"][0],
+    )
+    name = "uniques" if asked["users"] else "totals"
+    rows = store.count(asked["run"], asked["label"])
+    if asked["label"] is None:
+        return 200, [row[name] for row in rows]
+    return 200, [{"key": [row["label"]], "value": row[name]} for row in rows]
+
+
+Service = Callable[[Store, Call], Answer]
+
+
+def relay(url: str, taken: Answer, again: Callable[[bytes], bytes] = bytes) -> Service:
+    """Return a service that stands before a real one, and loses or repeats what is sent to it.
+
+    Args:
+        url: The real one's.
+        taken: What it answers to what it takes.
+        again: Makes of a request's body that of its repetition.
+    """
+
+    def answer(store: Store, call: Call) -> Answer:
+        times = store.times() if call.method == "POST" else 1
+        told = taken
+        for body in (call.body, again(call.body))[: times or 0]:
+            connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+            try:
+                kept = {name: text for name, text in call.headers.items() if name in _RELAYED}
+                connection.request(call.method, call.url, body or None, kept)
+                response = connection.getresponse()
+                told = (response.status, response.read())
+            finally:
+                connection.close()
+        return told
+
+    return answer
+
+
+_RELAYED = ("content-type", "authorization", "prefer")
+
+
+@contextmanager
+def serving(service: Service, store: Store) -> Iterator[str]:
+    """Serve from threads of this process; yield the base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            status, told = service(store, Call(self.command, self.path, headers, body))
+            content = told if isinstance(told, bytes) else json.dumps(told).encode()
+            self.send_response(status)
+            if status != http.client.NO_CONTENT:
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,145 @@
+"""The profiles of services, against small servers that answer as the services document it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadcheck.scenario.library import shipped
+from tests.cli.conftest import Ended, Loadcheck
+from tests.pipeline import services
+from tests.pipeline.services import Service, Store, serving
+
+SCENARIO = """
+workflow = "{name}"
+[target]
+kind = "live"
+servers = {{ "*" = "{url}" }}
+[inputs]
+{inputs}
+[load]
+model = "closed"
+concurrency = 40
+copies = 300
+copies_per_request = {together}
+[verify]
+every = "200ms"
+quiet = "500ms"
+deadline = "3s"
+budget = {{ cost = 1000, window = "1s" }}
+{more}
+"""
+SERVICES: dict[str, tuple[Service, str]] = {
+    "clickhouse": (services.clickhouse, ""),
+    "influxdb": (services.influxdb, ""),
+    "influxdb2": (services.influxdb, 'org = "o"\nbucket = "b"\nauthorization = "Token t"'),
+    "postgrest": (services.postgrest, ""),
+    "segment": (services.segment, 'writeKey = "key-of-source"'),
+    "elasticsearch": (services.elasticsearch, ""),
+    "posthog": (
+        services.posthog,
+        'projectToken = "phc_token"\nprojectId = "1"\npersonalKey = "phx_key"',
+    ),
+    "mixpanel": (services.mixpanel, 'projectId = "1"\nbasicAuth = "YTpi"'),
+}
+
+
+def run(
+    folder: Path,
+    name: str,
+    store: Store,
+    *,
+    together: int = 1,
+    more: str = "",
+    service: Service | None = None,
+) -> Ended:
+    """Run 300 copies against a service."""
+    answers, inputs = SERVICES[name]
+    with serving(service or answers, store) as url:
+        text = SCENARIO.format(name=name, url=url, inputs=inputs, together=together, more=more)
+        (folder / "s.toml").write_text(text)
+        return Loadcheck(folder)("run", "s.toml")
+
+
+def check(ended: Ended, **planted: int) -> None:
+    """Hold a run to what was planted: lost and duplicated users are named, one by one."""
+    told = ended.result["consistency"]
+    want = {"lost": 0, "duplicated": 0} | planted
+    assert {name: told[name] or 0 for name in want} == want, ended.stdout + ended.stderr
+    named = told["localized"] or {"lost": [], "duplicated": []}
+    assert {name: len(named[name]) for name in want} == want, ended.stdout
+    assert ended.code == (1 if any(want.values()) else 0), ended.stdout + ended.stderr
+
+
+def test_every_profile_but_amplitude_is_tested_here() -> None:
+    """The emulator, and half of the other tests, are Amplitude's."""
+    assert {"amplitude", *SERVICES} == set(shipped())
+
+
+@pytest.mark.parametrize(
+    ("name", "together"),
+    [("elasticsearch", 10), pytest.param("clickhouse", 1, marks=pytest.mark.long)],
+)
+def test_users_who_are_lost_are_named(tmp_path: Path, name: str, together: int) -> None:
+    check(run(tmp_path, name, Store(lose=19), together=together), lost=19)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize(
+    ("planted", "together"),
+    [({"lost": 19}, 7), ({"duplicated": 15}, 1), ({}, 10)],
+)
+def test_what_is_planted_is_named(
+    tmp_path: Path, name: str, planted: dict[str, int], together: int
+) -> None:
+    faults = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+    check(run(tmp_path, name, faults, together=together), **planted)
+
+
+@pytest.mark.long
+def test_counts_in_quotes_are_counts(tmp_path: Path) -> None:
+    check(run(tmp_path, "clickhouse", Store(lose=19, quoted=True)), lost=19)
+
+
+@pytest.mark.parametrize(
+    "name", ["elasticsearch", pytest.param("mixpanel", marks=pytest.mark.long)]
+)
+def test_events_refused_by_name_are_no_loss(tmp_path: Path, name: str) -> None:
+    """Of a request of ten, some are refused and the others taken."""
+    ended = run(tmp_path, name, Store(refuse=23), together=10)
+    copies: dict[str, Any] = ended.result["copies"]
+    assert (copies["rejected"], copies["acknowledged"]) == (23, 277), ended.stdout
+    check(ended)
+
+
+CARDINALITY = """
+approximate = "10%"
+[verify.uniques]
+value = "$response.body#/aggregations/groups/value"
+[[verify.uniques.overlay]]
+at = "body#/aggs"
+value.groups.cardinality.field = "user_id"
+[[verify.totals.overlay]]
+at = "body#/aggs"
+value.groups.cardinality.field = "user_id"
+value.totals.value_count.field = "user_id"
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("lose", "verdict"),
+    [(0, "pass"), (19, "pass"), (90, "fail")],
+    ids=["the error alone", "within the error", "beyond the error"],
+)
+def test_an_approximate_count_says_how_far_it_is_to_be_believed(
+    tmp_path: Path, lose: int, verdict: str
+) -> None:
+    more = CARDINALITY
+    ended = run(tmp_path, "elasticsearch", Store(lose=lose), more=more)
+    lost = next(each for each in ended.result["findings"] if each["check"] == "lost")
+    assert (lost["verdict"], "10 %" in lost["summary"]) == (verdict, True), lost["summary"]
+    assert ended.result["consistency"]["localized"] is None
