@@ -19,7 +19,7 @@ from loadcheck.load.engine import LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.pipeline import warnings
+from loadcheck.pipeline import deletion, warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.labels import with_facts
@@ -159,7 +159,13 @@ async def execute(
     # 8. put the counts against the ledger, and the figures against the thresholds
     figures, verified, judgement = session.judge()
     # 9. save the verdict
-    return await session.save(figures, verified, judgement)
+    finished = await session.save(figures, verified, judgement)
+    if compiled.scenario.deletes and not writer.trouble:
+        # 10. delete the users of the run
+        finished = await deletion.at_end(
+            compiled, finished, context.signals, kept=isinstance(sink, ResultFile)
+        )
+    return finished
 
 
 def prepare(
@@ -188,6 +194,8 @@ def prepare(
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
     found = destinations(scenario, compiled.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
+    if scenario.deletes:
+        deletion.check(compiled)
     if workers is not None and workers.wanted(scenario):
         workers.check(scenario)
     else:

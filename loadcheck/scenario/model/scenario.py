@@ -20,7 +20,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
 )
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Workflow
-from loadcheck.scenario.model.verify import Verify
+from loadcheck.scenario.model.verify import Deletion, Verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class Scenario:
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
+        deletion: How its users are deleted; None: nobody said.
+        deletes: Whether they are at the end of the run.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -99,6 +101,8 @@ class Scenario:
     setup: Once | None = None
     teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    deletion: Deletion | None = None
+    deletes: bool = False
 
     @property
     def secrets(self) -> frozenset[str]:
