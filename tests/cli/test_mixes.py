@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 
 from loadcheck.result import read
-from tests.cli.conftest import Loadcheck
-from tests.cli.test_reconcile import KEYS, Service, service
-
-__all__ = ["service"]
+from tests.cli.conftest import KEYS, Loadcheck, Service
 
 MIX = """
 thresholds = ["lost == 0"]
