@@ -41,6 +41,10 @@ _RISK = 0.0001
 should it hold as many users as are missing."""
 _CERTAINTY = 0.95
 _CONTROL, _UNSENT, _MISSING, _PRESENT = "control", "unsent", "missing", "present"
+FRESH_RUN = _CONTROL
+"""What the id of the run of fresh users ends in."""
+PAIRED_RUNS = (_MISSING, _PRESENT)
+"""The same of the runs of second events."""
 _NS_PER_MS = 1_000_000
 
 
@@ -186,11 +190,7 @@ class Controls:
             share: Which share of the acknowledged users is missing.
         """
         plan, _ = self._runs.sister(_CONTROL)
-        wanted = FRESH
-        if 0 < share < 1:
-            needed = math.ceil(math.log(_RISK) / math.log1p(-share))
-            wanted = max(FRESH, needed) if needed <= MOST_FRESH else FRESH
-        acknowledged = await self._all(plan, range(first, first + wanted), {})
+        acknowledged = await self._all(plan, range(first, first + fresh_users(share)), {})
         self._note(acknowledged=len(acknowledged), share=share)
 
     async def pair(self, candidates: Candidates) -> None:
@@ -297,6 +297,14 @@ class Controls:
                 await sleep(effect.seconds)
             else:
                 exchange = await self._send(_swapped(effect, swaps) if swaps else effect)
+
+
+def fresh_users(share: float) -> int:
+    """Return how many fresh users are sent where so large a share of the users is missing."""
+    if not 0 < share < 1:
+        return FRESH
+    needed = math.ceil(math.log(_RISK) / math.log1p(-share))
+    return max(FRESH, needed) if needed <= MOST_FRESH else FRESH
 
 
 def _sample(numbers: BitMap) -> list[int]:

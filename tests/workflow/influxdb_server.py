@@ -36,6 +36,7 @@ _QUERY = re.compile(
     r" FROM \"(?P<measurement>\w+)\" WHERE \"run\" = '(?P<run>[\w-]+)'"
     r'( GROUP BY "(?P<label>\w+)")?'
 )
+_DELETE = re.compile(r'DELETE FROM "(?P<measurement>\w+)" WHERE "run" = \'(?P<run>[\w-]+)\'')
 
 
 @dataclass
@@ -56,6 +57,15 @@ class Store:
         identity = (match["measurement"], match["run"], match["id"], match["time"], match["labels"])
         self.points[identity] = (match["user"], time.monotonic() + self.delay_s)
         return True
+
+    def delete(self, query: str) -> dict[str, Any]:
+        match = _DELETE.fullmatch(query)
+        if match is None:
+            return {"statement_id": 0, "error": f"error parsing query: {query}"}
+        gone = [each for each in self.points if each[:2] == (match["measurement"], match["run"])]
+        for each in gone:
+            del self.points[each]
+        return {"statement_id": 0}
 
     def count(self, query: str) -> dict[str, Any]:
         match = _QUERY.fullmatch(query)
@@ -96,9 +106,15 @@ def application(store: Store) -> Starlette:
     async def query(request: Request) -> Response:
         if request.query_params.get("db") != DATABASE:
             return JSONResponse({"results": [{"statement_id": 0, "error": "database not found"}]})
-        return JSONResponse({"results": [store.count(request.query_params.get("q", ""))]})
+        answer = store.delete if request.method == "POST" else store.count
+        return JSONResponse({"results": [answer(request.query_params.get("q", ""))]})
 
-    return Starlette(routes=[Route("/write", write, methods=["POST"]), Route("/query", query)])
+    return Starlette(
+        routes=[
+            Route("/write", write, methods=["POST"]),
+            Route("/query", query, methods=["GET", "POST"]),
+        ]
+    )
 
 
 @contextmanager
