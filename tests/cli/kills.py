@@ -21,9 +21,8 @@ from typing import Any
 
 import psutil
 
-from tests.cli.conftest import SCENARIOS, Loadcheck
+from tests.cli.conftest import KEYS, SCENARIOS, Loadcheck, Service, serving
 from tests.cli.test_interrupts import children, document, gone, started, wait_for
-from tests.cli.test_reconcile import KEYS, Service, serving
 from tests.cli.test_workers import bounds_hold, shards
 
 LOAD_S = 3.0
