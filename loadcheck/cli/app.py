@@ -19,6 +19,7 @@ from loadcheck.cli.explain import explain
 from loadcheck.cli.history import trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
+from loadcheck.cli.plan import plan
 from loadcheck.cli.reconcile import reconcile
 from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import run
@@ -93,13 +94,17 @@ def _loadcheck(
 
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
-_RUNNING: _Commands = (init, check, run, capacity, reconcile)
+_RUNNING: _Commands = (init, check, plan, run, capacity, reconcile)
 _READING: _Commands = (show, list_results, report, compare, trend, export)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
         "loadcheck check scenarios/burst.toml",
         "loadcheck check workflow.yml --format github",
+    ),
+    plan: (
+        "loadcheck plan scenarios/burst.toml",
+        "loadcheck plan live.toml --json | jq -r .digest",
     ),
     run: (
         "loadcheck run scenarios/burst.toml",

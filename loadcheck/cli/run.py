@@ -36,6 +36,7 @@ from loadcheck.cli.overrides import (
     placed,
     shared,
 )
+from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes, approve
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def run(
     opened: Open = False,
     linger: Linger = None,
     metrics_port: MetricsPort = None,
+    yes: Yes = False,
+    plan: PlanDigest = None,
+    force_limits: ForceLimits = False,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
@@ -98,6 +102,8 @@ def run(
         env=environment,
     )
     loaded = hide_passwords(loaded)
+    if consent:
+        plan = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
     directory, file = placed(output)
     options = pipeline.Options(
         results=directory,
@@ -106,6 +112,8 @@ def run(
         seed=seed,
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
+        approved=plan,
+        force_limits=force_limits,
     )
     view: Watch
     if quiet:

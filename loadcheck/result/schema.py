@@ -429,6 +429,18 @@ def json_schema() -> dict[str, Any]:
                         "indeterminate": count("May or may not have taken effect."),
                     },
                 ),
+                "spent?": open_object(
+                    "What the service was sent and asked, so far; loadcheck plan told it before.",
+                    {
+                        "users": count("Users of the copies that were begun."),
+                        "events": count("Their events."),
+                        "controls": count(
+                            "Events of control users, sent because some are missing."
+                        ),
+                        "queries": count("Questions asked by loadcheck itself."),
+                        "query_cost": count("What they cost together, by verify.budget."),
+                    },
+                ),
                 "load?": open_object(
                     "Rates asked for and reached.",
                     {

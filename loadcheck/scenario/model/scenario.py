@@ -20,6 +20,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
 )
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Workflow
+from loadcheck.scenario.model.service import Service
 from loadcheck.scenario.model.verify import Verify
 
 
@@ -43,6 +44,7 @@ class Scenario:
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
+        service: What the service is known for: its regions, its limits.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
@@ -76,6 +78,7 @@ class Scenario:
     setup: Once | None = None
     teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    service: Service = field(default_factory=Service)
 
     @property
     def secrets(self) -> frozenset[str]:
