@@ -102,8 +102,6 @@ def run(
         env=environment,
     )
     loaded = hide_passwords(loaded)
-    if consent:
-        plan = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
     directory, file = placed(output)
     options = pipeline.Options(
         results=directory,
@@ -112,9 +110,23 @@ def run(
         seed=seed,
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
-        approved=plan,
+        approved=approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
+        if consent
+        else plan,
         force_limits=force_limits,
     )
+    if loaded.flows:
+        from loadcheck.cli.mix import run_flows  # noqa: PLC0415
+
+        alone = {"--web": web, "--metrics-port": metrics_port}
+        run_flows(
+            loaded,
+            options,
+            {"report": page, "junit": junit, "markdown": markdown},
+            as_json=as_json,
+            quiet=quiet,
+            alone=[name for name, given in alone.items() if given is not None],
+        )
     view: Watch
     if quiet:
         view = terminal.no_view

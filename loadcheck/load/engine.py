@@ -13,7 +13,7 @@ import anyio
 
 from loadcheck.load.alarm import open_alarm
 from loadcheck.load.monitor import Monitor, each_second
-from loadcheck.load.pacer import OpenPacer, Warmup, pacer_of, stage_spans, warmups
+from loadcheck.load.pacer import OpenPacer, Warmup, levels, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Begin, Clock, Rules, Runner
 from loadcheck.load.sessions import SessionPlan, ThinkingPlan
@@ -74,7 +74,8 @@ class LoadSpec:
         if isinstance(load, OpenLoad):
             grid = Grid([stage.duration_s for stage in load.stages])
         else:
-            grid = Grid([load.duration_s] if load.duration_s is not None else ())
+            lengths = [stretch.duration_s for stretch in load.ramp]
+            grid = Grid(lengths or ([load.duration_s] if load.duration_s is not None else ()))
         spans = stage_spans(pacer, self.stages) if pacer is not None else ()
         record = Record(plan.steps, self.ingest, self.observer, spans, grid)
         visits = self.workflow.run.visits
@@ -120,7 +121,7 @@ class LoadEngine:
         uploads = 1 if visits is None else visits.most
         if visits is not None and uploads > 1:
             copies = SessionPlan(copies, visits)
-        self._pacer, self._ahead = spec.pacer, warmups(load)
+        self._pacer, self._ahead, self._part = spec.pacer, warmups(load), part
         if part is not None:
             if self._pacer is not None:
                 self._pacer = SlicedPacer.of(self._pacer, part)
@@ -207,7 +208,16 @@ class LoadEngine:
     async def _send(self, begin: Begin | None, began: Callable[[], None]) -> None:
         load, drain_s, pacer = self._load, self._drain_s, self._pacer
         if isinstance(load, ClosedLoad):
-            await self._runner.run_closed(load, drain_s=drain_s, begin=begin, began=began)
+            users = None
+            if load.ramp:
+                part = self._part
+                users = (
+                    (at_s, total if part is None else part.share_of_copies(total))
+                    for at_s, total in levels(load)
+                )
+            await self._runner.run_closed(
+                load, drain_s=drain_s, users=users, begin=begin, began=began
+            )
         elif pacer is not None:
             await self._runner.run_open(
                 pacer,

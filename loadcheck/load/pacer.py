@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.data.trace import Trace
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Stage
 
@@ -42,12 +43,14 @@ class OpenPacer:
         stages: At least one.
         arrivals: Which of the two.
         seed: Seed of the exponential variates.
+        trace: The recorded arrivals whose rate is followed, instead of that of the stages.
         most: The schedule ends with so many copies; None: with its last stage.
     """
 
     stages: Sequence[Stage]
     arrivals: Literal["constant", "poisson"] = "constant"
     seed: int = 0
+    trace: Trace | None = None
     most: int | None = None
 
     @property
@@ -58,6 +61,8 @@ class OpenPacer:
     @property
     def peak_rate(self) -> float:
         """The highest rate asked for, in copies per second."""
+        if self.trace is not None:
+            return self.trace.peak_rate
         return max(max(stage.rate, stage.end_rate) for stage in self.stages)
 
     @property
@@ -69,6 +74,8 @@ class OpenPacer:
 
     def rate_at(self, elapsed_s: float) -> float:
         """Return the rate asked for at an instant of the schedule; 0 outside it."""
+        if self.trace is not None:
+            return self.trace.rate_at(elapsed_s)
         begin = 0.0
         for stage in self.stages:
             into = elapsed_s - begin
@@ -79,6 +86,8 @@ class OpenPacer:
 
     def expected_at(self, elapsed_s: float) -> float:
         """Return N(t): how many copies are due by then, in the mean."""
+        if self.trace is not None:
+            return self.trace.expected_at(elapsed_s)
         begin = total = 0.0
         for stage in self.stages:
             into = min(max(elapsed_s - begin, 0.0), stage.duration_s)
@@ -89,6 +98,8 @@ class OpenPacer:
 
     def due_before(self, elapsed_s: float) -> int:
         """Return how many copies fall due before an instant of the schedule, exactly."""
+        if self.trace is not None:
+            return self._within(self._due_in_trace(elapsed_s))
         if self.arrivals == "constant":
             return self._within(int(np.ceil(self.expected_at(elapsed_s) - _ROUNDING)))
         end_ns = round(elapsed_s * 1e9)
@@ -104,6 +115,23 @@ class OpenPacer:
             if due.size:
                 yield np.rint(self._invert(due) * 1e9).astype(np.int64)
 
+    def _due_in_trace(self, elapsed_s: float) -> int:
+        """Return how many copies of a trace fall due before an instant: as :meth:`chunks` has it.
+
+        Many may fall due at once, or a nanosecond apart: what the sum gives is looked at again.
+        """
+        end_ns, most = round(elapsed_s * 1e9), int(np.ceil(self._expected()[-1] - _ROUNDING))
+        found = min(most, int(np.ceil(self.expected_at(elapsed_s) - _ROUNDING)))
+
+        def due_ns(number: int) -> int:
+            return int(np.rint(self._invert(np.array([float(number)])) * 1e9)[0])
+
+        while found > 0 and due_ns(found - 1) >= end_ns:
+            found -= 1
+        while found < most and due_ns(found) < end_ns:
+            found += 1
+        return found
+
     @property
     def _most_own(self) -> int | None:
         """How many copies of the schedule it gives at most."""
@@ -114,6 +142,8 @@ class OpenPacer:
 
     def _expected(self) -> Array:
         """Return N at the beginning of each stage and at the end of the last."""
+        if self.trace is not None:
+            return np.array([0.0, self.trace.total])
         added = [s.duration_s * (s.rate + s.end_rate) / 2 for s in self.stages]
         return np.concatenate(([0.0], np.cumsum(added)))
 
@@ -132,6 +162,8 @@ class OpenPacer:
 
     def _invert(self, positions: Array) -> Array:
         """Return the t at which N(t) equals each position."""
+        if self.trace is not None:
+            return self.trace.instants(positions)
         expected = self._expected()
         durations = np.array([stage.duration_s for stage in self.stages])
         rates = np.array([stage.rate for stage in self.stages])
@@ -172,12 +204,37 @@ class Warmup:
 
 def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
     """Return the schedule of an open load."""
-    return OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed, most=load.copies)
+    return OpenPacer(
+        stages=load.stages,
+        arrivals=load.arrivals,
+        seed=seed,
+        trace=load.trace,
+        most=load.copies,
+    )
 
 
 def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
     """Return how many copies a load asks for; None if time alone decides."""
     return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
+
+
+def levels(load: ClosedLoad) -> Iterator[tuple[float, int]]:
+    """Yield when the number of users of a closed load changes, in seconds, and to what.
+
+    Between two numbers users come or go one by one, evenly: the first comes at once, the last goes
+    at the end.
+    """
+    begin_s, users = 0.0, 0
+    if not load.ramp or load.ramp[0].concurrency == 0:
+        yield 0.0, 0 if load.ramp else load.concurrency
+    for stretch in load.ramp:
+        change = stretch.concurrency - users
+        step = 1 if change > 0 else -1
+        late = change < 0
+        for number in range(late, abs(change) + late):
+            users += step
+            yield begin_s + stretch.duration_s * number / abs(change), users
+        begin_s += stretch.duration_s
 
 
 def max_in_flight(load: OpenLoad | ClosedLoad) -> int:
@@ -210,12 +267,17 @@ def warmups(load: OpenLoad | ClosedLoad) -> list[Warmup]:
     limit = max_requests(load)
     if load.preconnect is not None:
         return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
+    if isinstance(load, ClosedLoad) and load.ramp:
+        # whoever comes later brings a connection
+        return [Warmup(at_s=0.0, connections=min(limit, next(levels(load))[1] or 1))]
     if isinstance(load, ClosedLoad):
         return [Warmup(at_s=0.0, connections=limit)]
     found: list[Warmup] = []
     begin_s = most = 0.0
     for stage in load.stages:
         rate = max(stage.rate, stage.end_rate)
+        if load.trace is not None:
+            rate = load.trace.peak_rate
         if rate > most:
             connections = min(limit, math.ceil(rate * _ANSWER_S / load.copies_per_request))
             lead_s = _LEAD_S + connections / _PER_S

@@ -8,7 +8,7 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -150,6 +150,7 @@ class Runner:
         self._stopped = False
         self._stopping = anyio.Event()  # set with it, for who waits
         self._draining = False
+        self._users = self._wanted = 0  # of a closed load: there are, and are to be
         self._idle = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self.begin_ns = 0
@@ -191,6 +192,7 @@ class Runner:
         load: ClosedLoad,
         *,
         drain_s: float,
+        users: Iterator[tuple[float, int]] | None = None,
         begin: Begin | None = None,
         began: Callable[[], None] = _nothing,
     ) -> None:
@@ -198,6 +200,8 @@ class Runner:
 
         Args:
             load: How many, and for how long.
+            users: When so many users are to be there, in seconds since the load began; None: all
+                are, from the start.
             drain_s: How long to wait for those under way when the last one has started.
             begin: When the first ones are started, ahead of now; None: at once.
             began: Called when that is known, before anything is sent.
@@ -206,18 +210,21 @@ class Runner:
         async with anyio.create_task_group() as tasks:
             self._begin(tasks, begin)
             began()
-            if begin is not None:
-                await self._wait_until(begin.ns)
+            await self._wait_until(self.begin_ns)
             until_ns = FOREVER_NS if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
             most = MOST_COPIES if copies is None else copies
             starting = False
+            self._users = self._wanted = -(-load.concurrency // together)
 
             async def later() -> None:
                 refill()
 
             def refill() -> None:
                 nonlocal number, starting
+                if self._users > self._wanted:
+                    self._users -= 1
+                    return
                 if starting:
                     # it ended without a request: the loop must have its turn, and the stack an end
                     tasks.start_soon(later)
@@ -238,15 +245,32 @@ class Runner:
                 starting = False
 
             self._refill = refill
-            for _ in range(-(-load.concurrency // together)):
-                if not self._stopped:
-                    refill()
+            if users is None:
+                for _ in range(self._users):
+                    if not self._stopped:
+                        refill()
+            else:
+                await self._come_and_go(users, refill, until_ns)
             await self._stopping.wait()
             self._refill = None
             self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
             tasks.cancel_scope.cancel()
         self._raise()
+
+    async def _come_and_go(
+        self, users: Iterator[tuple[float, int]], refill: Callable[[], None], until_ns: int
+    ) -> None:
+        """Let users come when it is time; one who is to go does so when a copy has ended."""
+        self._users = 0
+        for at_s, level in users:
+            await self._wait_until(self.begin_ns + int(at_s * 1e9))
+            self._wanted = -(-level // self._together)
+            while self._users < self._wanted and not self._stopped:
+                self._users += 1
+                refill()
+        await self._wait_until(until_ns)
+        self._end()
 
     def stop(self) -> None:
         """Start no further copies; end those that think, follow requests under way to their end."""

@@ -123,6 +123,7 @@ class SlicedPacer(OpenPacer):
             stages=whole.stages,
             arrivals=whole.arrivals,
             seed=whole.seed,
+            trace=whole.trace,
             most=whole.most,
             slice=part,
         )
@@ -151,7 +152,13 @@ class SlicedPacer(OpenPacer):
 
     @property
     def _whole(self) -> OpenPacer:
-        return OpenPacer(stages=self.stages, arrivals=self.arrivals, seed=self.seed, most=self.most)
+        return OpenPacer(
+            stages=self.stages,
+            arrivals=self.arrivals,
+            seed=self.seed,
+            trace=self.trace,
+            most=self.most,
+        )
 
     @property
     def _most_own(self) -> int | None:
@@ -179,6 +186,7 @@ def share_of(load: OpenLoad | ClosedLoad, part: Slice) -> OpenLoad | ClosedLoad:
     if isinstance(load, ClosedLoad):
         return replace(
             load,
+            # the levels of a ramp are shared one by one as they come
             concurrency=part.share_of_copies(load.concurrency),
             copies=None if load.copies is None else part.count(load.copies),
         )

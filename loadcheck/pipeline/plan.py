@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes
 from loadcheck.pipeline.target import addressed
+from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.asking import asking, most_cost
@@ -37,6 +38,8 @@ SCHEMA: Final = "loadcheck.plan/1"
 DIGEST: Final = 32
 """Hexadecimal digits of a digest: 128 bits."""
 _HEX: Final = re.compile(rf"[0-9A-Fa-f]{{{DIGEST}}}")
+_RATES: Final = ("events_per_s", "requests_per_s")
+_STEP: Final = 0x9E3779B97F4A7C15
 _HOUR_S: Final = 3600.0
 _OURS: Final = Path(__file__).resolve().parents[1]
 _MATTERS_NOT: Final = ("labels", "description")
@@ -162,24 +165,69 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
         InputError: With every problem found.
     """
     chosen = scenario.seed if seed is None else seed
-    sources = Sources()
+    parts, sources = scenario.flows or (scenario,), Sources()
     # with a port and keys as a run has them: requests are as long as its own
-    with addressed(scenario) as address:
+    with addressed(parts[0]) as address:
 
-        def compiled_with(number: int) -> CompiledScenario:
-            run = new_run(scenario, datetime.now(UTC), address.supplied, seed=number)
-            return compile_scenario(scenario, run, address, seed=number, consent=consent)
+        def compiled_with(number: int) -> list[CompiledScenario]:
+            found = []
+            for place, part in enumerate(parts):
+                own = flow_seed(number, place)
+                run = new_run(part, datetime.now(UTC), address.supplied, seed=own)
+                found.append(compile_scenario(part, run, address, seed=own, consent=consent))
+            return found
 
         with sources.noted():
             compiled = compiled_with(0 if chosen is None else chosen)
-        reached = destinations(scenario, compiled.steps, metrics=True)
+        reached = _reached(compiled)
         found = digest(scenario, sources, reached, seed=chosen)
+        number = seed_of_digest(found) if chosen is None else chosen
         if chosen is None:
-            compiled = compiled_with(seed_of_digest(found))
+            compiled = compiled_with(number)
+    head = {"schema": SCHEMA, "digest": found, "seed": number}
+    plans = [_redacted(each) for each in compiled]
+    if not scenario.flows:
+        return {**head, **plans[0]}
+    away = [each["leaves_this_machine"] for each in plans]
+    return {
+        **head,
+        "scenario": scenario.name,
+        "leaves_this_machine": any(away),
+        "destinations": _places(scenario, reached),
+        "flows": plans,
+    }
+
+
+def flow_seed(seed: int, place: int) -> int:
+    """Return the seed of one flow of a mix: flows of the same seed would arrive in step."""
+    return (seed + place * _STEP) % MAX_SEED if place else seed
+
+
+def _reached(compiled: Iterable[CompiledScenario]) -> list[Destination]:
+    found: dict[Destination, None] = {}
+    for each in compiled:
+        found |= dict.fromkeys(destinations(each.scenario, each.steps, metrics=True))
+    return [*found]
+
+
+def _redacted(compiled: CompiledScenario) -> dict[str, Any]:
     with compiled.run.shared.assumed():
-        made = _plan(compiled, reached)
-    said = redactor(compiled.secrets).document(made.pop("warnings"))
-    return {"schema": SCHEMA, "digest": found, "seed": compiled.seed, **made, "warnings": said}
+        made = _plan(compiled, _reached([compiled]))
+    made["warnings"] = redactor(compiled.secrets).document(made["warnings"])
+    return made
+
+
+def _places(scenario: Scenario, reached: Iterable[Destination]) -> list[dict[str, Any]]:
+    regions = scenario.service.regions
+    return [
+        {
+            "origin": each.origin,
+            "what": each.what,
+            "region": regions.get((urlsplit(each.origin).hostname or "").lower()),
+            "away": each.away,
+        }
+        for each in reached
+    ]
 
 
 def _plan(compiled: CompiledScenario, reached: Sequence[Destination]) -> dict[str, Any]:
@@ -194,15 +242,7 @@ def _plan(compiled: CompiledScenario, reached: Sequence[Destination]) -> dict[st
         "profile": scenario.profile or None,
         "target": scenario.target.kind,
         "service": service.name or None,
-        "destinations": [
-            {
-                "origin": each.origin,
-                "what": each.what,
-                "region": service.regions.get((urlsplit(each.origin).hostname or "").lower()),
-                "away": each.away,
-            }
-            for each in reached
-        ],
+        "destinations": _places(scenario, reached),
         "leaves_this_machine": any(each.away for each in reached),
         **sent,
         "new_users": {"billed": service.billed or None, **users},
@@ -408,6 +448,8 @@ def _stays(compiled: CompiledScenario, reached: Iterable[Destination]) -> list[s
         return ["nothing but the results file: the emulator ends with the run"]
     service = scenario.service
     left = [service.stays] if service.stays else ["whatever the service keeps of what it is sent"]
+    if scenario.deletes:
+        left.append("users are deleted when all is over: teardown.delete")
     if compiled.verification is not None and compiled.verification.filtered:
         left.append("up to as many control users as told above, if somebody is missing")
     if any("metrics" in each.what for each in reached):
@@ -418,7 +460,8 @@ def _stays(compiled: CompiledScenario, reached: Iterable[Destination]) -> list[s
 
 
 def require_plan(
-    compiled: CompiledScenario,
+    scenario: Scenario,
+    compiled: Sequence[CompiledScenario],
     sources: Sources,
     *,
     seed: int | None,
@@ -430,7 +473,8 @@ def require_plan(
     Limits are those of the service, and hold for other machines only: an emulator takes more.
 
     Args:
-        compiled: The run.
+        scenario: What to do.
+        compiled: The run, or the flows of a mix.
         sources: What was read to make it.
         seed: The one chosen on the command line or in the scenario; None if neither has one.
         approved: The digest of the plan that was approved; None: any run may be made.
@@ -439,17 +483,15 @@ def require_plan(
     Raises:
         InputError: It is another run, or with every limit that it breaks and what would fit.
     """
-    scenario = compiled.scenario
-    reached = destinations(scenario, compiled.steps, metrics=True)
+    reached = _reached(compiled)
     if approved is not None:
         found = digest(scenario, sources, reached, seed=seed)
         if approved.lower() != found:
             raise InputError(_another(found))
     if forced or not any(each.away and each.load for each in reached):
         return
-    with compiled.run.shared.assumed():
-        checks = limits(compiled, _sent(compiled), _queries(compiled))
-    problems = broken(scenario, checks)
+    flows = [_redacted(each) for each in compiled]
+    problems = refused(scenario, {"flows": flows} if scenario.flows else flows[0])
     if problems:
         raise InputError(problems)
 
@@ -464,16 +506,21 @@ def _another(found: str) -> Problem:
 
 def refused(scenario: Scenario, planned: Mapping[str, Any]) -> list[Problem]:
     """Return why a plan is refused: limits that a run on another machine would break."""
-    if not planned["enforced"]:
-        return []
+    flows = [each for each in planned.get("flows", (planned,)) if each["enforced"]]
     names = {field.name for field in fields(LimitCheck)}
-    return broken(
-        scenario,
-        [
-            LimitCheck(**{name: value for name, value in each.items() if name in names})
-            for each in planned["limits"]
-        ],
-    )
+    checks = [
+        LimitCheck(**{name: value for name, value in limit.items() if name in names})
+        for flow in flows
+        for limit in flow["limits"]
+    ]
+    for name in _RATES if len(flows) > 1 else ():
+        # what one flow alone keeps, all of them together may break
+        each = [check for check in checks if check.limit == name and check.planned is not None]
+        total = sum(check.planned or 0.0 for check in each)
+        if each and total > each[0].allowed and all(check.holds for check in each):
+            remedy = f"load.rate lower by {1 - each[0].allowed / total:.0%} in every flow"
+            checks.append(replace(each[0], planned=total, remedy=remedy))
+    return broken(scenario, checks)
 
 
 def broken(scenario: Scenario, checks: Iterable[LimitCheck]) -> list[Problem]:

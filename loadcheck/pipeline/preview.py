@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from loadcheck.data.spread import Spread
-from loadcheck.load.pacer import max_requests, warmups
+from loadcheck.load.pacer import OpenPacer, max_requests, warmups
 from loadcheck.load.transport.coding import encode_plain
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
@@ -36,6 +37,7 @@ _OWN = frozenset(
 )
 """Words of ours that a preview is read by."""
 
+_SHAPE_COLUMNS: Final = 60
 _SAMPLES: Final = 3
 _SIZED: Final = 300
 """So many requests are measured."""
@@ -182,6 +184,11 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
             "concurrency": load.concurrency,
             "duration_s": load.duration_s,
             "peak_rate": None,
+            "ramp": [
+                {"duration_s": stretch.duration_s, "concurrency": stretch.concurrency}
+                for stretch in load.ramp
+            ],
+            "shape": _users(load) if load.ramp else None,
         }
     assert isinstance(load, OpenLoad)
     assert pacer is not None
@@ -190,6 +197,9 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
         "arrivals": load.arrivals,
         "duration_s": pacer.duration_s,
         "peak_rate": pacer.peak_rate,
+        "events_per_copy": load.events_per_copy,
+        "trace": load.trace and {"file": load.trace.shown, "rows": load.trace.rows},
+        "shape": _rates(pacer),
         "max_in_flight": load.max_in_flight,
         "stages": [
             {
@@ -201,6 +211,23 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
             for stage in load.stages
         ],
     }
+
+
+def _rates(pacer: OpenPacer) -> list[float] | None:
+    """Return the rates of a load in stretches of the same length; None where it is constant."""
+    width_s = pacer.duration_s / _SHAPE_COLUMNS
+    ends = [pacer.expected_at(column * width_s) for column in range(_SHAPE_COLUMNS + 1)]
+    rates = [(end - begin) / width_s for begin, end in itertools.pairwise(ends)]
+    return None if max(rates) - min(rates) <= 1e-6 * max(rates) else rates
+
+
+def _users(load: ClosedLoad) -> list[float]:
+    """Return how many users a closed load has in the middle of stretches of the same length."""
+    ends_s = np.cumsum([0.0, *(stretch.duration_s for stretch in load.ramp)])
+    users = [0, *(stretch.concurrency for stretch in load.ramp)]
+    middles = (np.arange(_SHAPE_COLUMNS) + 0.5) * ends_s[-1] / _SHAPE_COLUMNS
+    found: list[float] = np.interp(middles, ends_s, users).tolist()
+    return found
 
 
 _MOST_COUNTED: Final = 2_000_000

@@ -43,6 +43,12 @@ def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
         f'the threshold "{check}" does not apply to a single rate and was ignored'
         for check in left_out
     ]
+    given = compiled.scenario.document.get("load", {})
+    shapes = [name for name in ("trace", "repeat", "spikes", "ramp") if name in given]
+    if shapes:
+        said.append(
+            f"each probe holds one rate, in copies/s: load.{', load.'.join(shapes)} is left out"
+        )
     if not compiled.scenario.verify.enabled:
         said.append("verify.enabled = false: it was not checked whether what was sent arrived")
     return [*of_intent(compiled), *said]

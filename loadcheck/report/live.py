@@ -33,7 +33,6 @@ _COLUMNS = 40
 """Columns that the histogram may take."""
 _LABEL = 13
 _MOST_THRESHOLDS = 6
-_LEVELS = "▁▂▃▄▅▆▇█"
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _RED, _YELLOW, _GREEN = "\x1b[31m", "\x1b[33m", "\x1b[32m"
 _STYLE = re.compile("\x1b\\[\\d+m")
@@ -315,7 +314,7 @@ class LiveView:
         seconds = min(_TRACE, room - len(text) - 3)
         if seconds < _SHORTEST_BAR:
             return text
-        return f"{text}   {sparkline(self._run.recent(column, seconds))}".rstrip()
+        return f"{text}   {words.sparkline(self._run.recent(column, seconds))}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +338,7 @@ class _Bins:
         if columns <= 0:
             return ""
         at = np.minimum((self.places * columns).astype(np.int64), columns - 1)
-        return sparkline(np.bincount(at, weights=self.counts, minlength=columns).tolist())
+        return words.sparkline(np.bincount(at, weights=self.counts, minlength=columns).tolist())
 
 
 def _binned(times: Histogram) -> _Bins | None:
@@ -352,15 +351,6 @@ def _binned(times: Histogram) -> _Bins | None:
     span = math.log(high_us / low_us) or 1.0
     places = np.log(ends_us / low_us) / span
     return _Bins(places, counts[filled], low_us / 1e3, high_us / 1e3)
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """Return values as columns of eight heights; nothing is drawn for none and for zero."""
-    most = max((value for value in values if value is not None), default=0) or 1
-    return "".join(
-        " " if not value else _LEVELS[min(7, max(0, math.ceil(8 * value / most) - 1))]
-        for value in values
-    )
 
 
 def interruption(run: Running) -> str:

@@ -13,7 +13,10 @@ _NAME: Final = 13
 
 
 def text(plan: Mapping[str, Any], *, width: int = 100) -> str:
-    """Return a plan as lines of plain text."""
+    """Return a plan as lines of plain text; the plan of a mix flow by flow."""
+    if "flows" in plan:
+        told = "".join(f"{text(flow, width=width)}\n" for flow in plan["flows"])
+        return f"{told}{printable(_digest(plan))}\n"
     lines = [f"Plan of {plan['scenario']}", ""]
     for name, value in _rows(plan):
         indent = " " * (_NAME + 3)
@@ -56,7 +59,12 @@ def _rows(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _limits(plan)
     for index, each in enumerate(plan["stays"]):
         yield "" if index else "stays", each
-    yield "digest", f"{plan['digest']}  (loadcheck run --plan DIGEST runs this and nothing else)"
+    if "digest" in plan:
+        yield "digest", _digest(plan)
+
+
+def _digest(plan: Mapping[str, Any]) -> str:
+    return f"{plan['digest']}  (loadcheck run --plan DIGEST runs this and nothing else)"
 
 
 def _between(bounds: Mapping[str, Any], told: Any = words.count) -> str:

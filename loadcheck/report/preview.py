@@ -12,6 +12,8 @@ from loadcheck.report import words
 
 Preview = Mapping[str, Any]
 _CELL: Final = 20
+_STAGES: Final = 8
+"""So many stages are listed."""
 
 
 def text(preview: Preview) -> str:
@@ -36,10 +38,7 @@ def text(preview: Preview) -> str:
         *_thinks(preview["load"]),
         ("size", _size(preview["sizes"])),
         ("connects", _connects(preview)),
-        *(
-            ("" if index else "stages", _stage(stage))
-            for index, stage in enumerate(preview["load"].get("stages", ()))
-        ),
+        *(("" if index else "stages", line) for index, line in enumerate(_stages(preview["load"]))),
         ("verifies", _verifies(preview)),
         *_names(preview),
         *(
@@ -93,21 +92,27 @@ def _target(preview: Preview) -> str:
 
 def _sends(load: Mapping[str, Any]) -> str:
     copies = "copies" if load["copies"] is None else f"{words.count(load['copies'])} copies"
-    users = ""
-    if load["copies"] is not None and load["sessions"] is None:
-        users = f" ({words.count(load['users'])} users and events)"
-    elif load["copies"] is not None and load["users"] is not None:
-        users = f" ({words.count(load['users'])} users, {words.count(load['events'])} events)"
+    known = load["copies"] is not None and load["users"] is not None
+    users = f" ({_users(load)})" if known else ""
     together = load["copies_per_request"]
     if together > 1:
         users += f" in requests of {words.count(together)}"
     length = "" if load["duration_s"] is None else f" in {words.clock(load['duration_s'])}"
     if load["model"] == "closed":
         return f"{copies}{users}{length}, {load['concurrency']:,} in flight"
+    events = load["events_per_copy"]
+    peak = words.rate(load["peak_rate"])
+    peak += f" of users, {words.rate(load['peak_rate'] * events)} of events" if events > 1 else ""
+    arrivals = "recorded" if load["trace"] else load["arrivals"]
     return (
-        f"{copies}{users}{length}, peak {words.rate(load['peak_rate'])}, {load['arrivals']}"
+        f"{copies}{users}{length}, peak {peak}, {arrivals}"
         f" arrivals, at most {load['max_in_flight']:,} in flight"
     )
+
+
+def _users(load: Mapping[str, Any]) -> str:
+    users, events = words.count(load["users"]), words.count(load["events"])
+    return f"{users} users and events" if users == events else f"{users} users, {events} events"
 
 
 def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -211,6 +216,24 @@ def _connects(preview: Preview) -> str:
         "certificates NOT verified": not tls["verify"],
     }
     return ", ".join([*parts, *(words for words, wanted in named.items() if wanted)])
+
+
+def _stages(load: Mapping[str, Any]) -> list[str]:
+    """Say what a load is made of, and draw it."""
+    shape, trace = load["shape"], load.get("trace")
+    drawn = [] if shape is None else [words.sparkline(shape)]
+    if trace is not None:
+        length = words.clock(load["duration_s"])
+        return [f"{trace['file']}: {words.count(trace['rows'])} arrivals in {length}", *drawn]
+    stages = load.get("stages", ())
+    lines = [_stage(stage) for stage in stages[:_STAGES]]
+    if len(stages) > _STAGES:
+        lines.append(f"… and {len(stages) - _STAGES:,} more")
+    lines += [
+        f"to {stretch['concurrency']:,} users in {words.clock(stretch['duration_s'])}"
+        for stretch in load.get("ramp", ())[:_STAGES]
+    ]
+    return [*lines, *drawn]
 
 
 def _stage(stage: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -77,3 +78,15 @@ def ending(run: Mapping[str, Any], what: str = "run") -> str:
     if run["phase"] != "complete":
         return f"the {what} was killed: {run['phase']}"
     return "interrupted" if run["interrupted"] else ""
+
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return values as columns of eight heights; nothing is drawn for none and for zero."""
+    most = max((value for value in values if value is not None), default=0) or 1
+    return "".join(
+        " " if not value else _LEVELS[min(7, max(0, math.ceil(8 * value / most) - 1))]
+        for value in values
+    )

@@ -13,12 +13,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from loadcheck.data.spread import Spread
+from loadcheck.data.table import DataError
+from loadcheck.data.trace import Trace, read_trace
 from loadcheck.documents.document import Node
-from loadcheck.documents.durations import parse_duration
+from loadcheck.documents.durations import format_duration, parse_duration
+from loadcheck.documents.files import is_file
+from loadcheck.documents.toml import nearest_file
+from loadcheck.errors import Problem
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import (
     Capacity,
@@ -29,6 +36,7 @@ from loadcheck.scenario.model import (
     Stage,
     Threshold,
     Timeouts,
+    Users,
 )
 from loadcheck.scenario.reader import Table, found, given, text
 from loadcheck.scenario.sessions import read_wait
@@ -41,8 +49,13 @@ _MODELS = (
 _DURATION = 'expected a duration such as "30s"'
 
 
-def read_load(top: Table) -> OpenLoad | ClosedLoad | None:
-    """Read ``[load]``; None if it was reported."""
+def read_load(top: Table, folder: Path) -> OpenLoad | ClosedLoad | None:
+    """Read ``[load]``; None if it was reported.
+
+    Args:
+        top: The scenario.
+        folder: The scenario's own: a trace is inside it.
+    """
     if not top.require("load", "expected a table [load]"):
         return None
     table = Table(top["load"], top.report, known=grammar.LOAD)
@@ -51,7 +64,7 @@ def read_load(top: Table) -> OpenLoad | ClosedLoad | None:
     match table.choice("model"):
         case "open":
             _refuse(table, grammar.CLOSED_ONLY, "closed")
-            return _open(table)
+            return _open(table, folder)
         case "closed":
             _refuse(table, grammar.OPEN_ONLY, "open")
             return _closed(table)
@@ -67,14 +80,31 @@ def _refuse(table: Table, names: Iterable[str], model: str) -> None:
             table.report.contradiction(table[name], table["model"], remedy)
 
 
-def _open(table: Table) -> OpenLoad:
+def _open(table: Table, folder: Path) -> OpenLoad:
     before = len(table.report.problems)
-    stages = _stages(table) if "stages" in table else _constant(table)
+    trace = None
+    if "trace" in table:
+        trace, stages = _trace(table, folder)
+    elif "stages" in table:
+        stages = _stages(table)
+    else:
+        stages = _constant(table)
+    if "repeat" in table:
+        stages = _repeated(table, stages)
+    if "spikes" in table:
+        stages = _spiked(table, stages)
+    events = table.whole("events_per_copy") or 1
+    if table.choice("rate_in") == "events" and events > 1:
+        stages = tuple(
+            replace(stage, rate=stage.rate / events, end_rate=stage.end_rate / events)
+            for stage in stages
+        )
     if len(table.report.problems) == before:
         _check_size(table, stages)
     most = table.whole("max_in_flight")
     return OpenLoad(
         stages=stages,
+        trace=trace,
         **given(
             arrivals=table.choice("arrivals"),
             max_in_flight=most,
@@ -85,12 +115,133 @@ def _open(table: Table) -> OpenLoad:
 
 def _check_size(table: Table, stages: tuple[Stage, ...]) -> None:
     copies = sum((stage.rate + stage.end_rate) / 2 * stage.duration_s for stage in stages)
-    where = table["stages"] if "stages" in table else table["rate"]
+    where = next(table[name] for name in ("trace", "stages", "rate") if name in table)
     if copies == 0:
         table.report.add(where, "starts no copy", "expected a rate greater than 0")
     if copies > grammar.MAX_COPIES:
         remedy = f"expected at most {grammar.MAX_COPIES:,}"
         table.report.add(where, f"starts {copies:,.0f} copies", remedy)
+
+
+def _refuse_beside(table: Table, name: str, others: Iterable[str], remedy: str) -> None:
+    for other in others:
+        if other in table:
+            table.report.contradiction(table[other], table[name], remedy)
+
+
+def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]:
+    """Read the trace that a load follows."""
+    others = ("rate", "duration", "stages", "repeat", "spikes", "arrivals", "rate_in")
+    _refuse_beside(table, "trace", others, "the trace says when copies come")
+    node, report = table["trace"], table.report
+    if isinstance(node.value, str):
+        node = Node({"file": node}, node.place)
+    own = Table(node, report, known=grammar.TRACE)
+    if not own.require("file", 'expected a file: file = "access.csv"'):
+        return None, ()
+    shown, column, unit = own.text("file"), own.text("column"), own.choice("unit")
+    speed, scale = own.rate("speed"), own.rate("scale")
+    if shown is None:
+        return None, ()
+    home = folder.resolve()
+    path = (home / shown).resolve()
+    if Path(shown).is_absolute() or not path.is_relative_to(home):
+        report.add(own["file"], "is outside of the scenario's folder", "name a file inside it")
+        return None, ()
+    if not is_file(path):
+        remedy = nearest_file(path) or "it is looked for beside the scenario"
+        report.add(own["file"], "no such file", remedy)
+        return None, ()
+    try:
+        trace = read_trace(path, shown, column, unit)
+    except DataError as error:
+        key = own["file"].place.key
+        told = Problem(
+            message=error.message, file=str(path), line=error.line, key=key, remedy=error.remedy
+        )
+        report.problems.append(told)
+        return None, ()
+    trace.speed, trace.scale = speed or 1.0, scale or 1.0
+    if trace.duration_s > grammar.MAX_DURATION_S:
+        message = f"lasts {format_duration(trace.duration_s)}"
+        report.add(own["file"], message, "play it faster: speed = 10")
+    rate = trace.total / trace.duration_s
+    stage = Stage(name="trace", duration_s=trace.duration_s, rate=rate, end_rate=rate)
+    return trace, (stage,)
+
+
+def _repeated(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Return stages gone through several times, their names numbered."""
+    times = table.whole("repeat")
+    if "stages" not in table:
+        remedy = "give stages, or a longer duration"
+        table.report.add(table["repeat"], "repeats stages, and there are none", remedy)
+        return stages
+    if times is None or times == 1:
+        return stages
+    if times * len(stages) > grammar.MAX_STAGES:
+        message = f"makes {times * len(stages):,} stages"
+        remedy = f"expected at most {grammar.MAX_STAGES:,}"
+        table.report.add(table["repeat"], message, remedy)
+        return stages
+    entries = table.tables("stages", grammar.STAGE) or []
+    found: list[Stage] = []
+    for number in range(1, times + 1):
+        for entry, stage in zip(entries, stages, strict=True):
+            begin = stage.rate
+            if "rate" not in entry and found:  # it goes on from where the last one ended
+                begin = found[-1].end_rate
+            end = stage.end_rate if "ramp_to" in entry else begin
+            name = f"{stage.name}-{number}"
+            found.append(replace(stage, name=name, rate=begin, end_rate=end))
+    twice = {stage.name for stage in found if sum(o.name == stage.name for o in found) > 1}
+    if twice:
+        message = f'gives two stages the name "{min(twice)}"'
+        table.report.add(table["repeat"], message, "name them otherwise")
+    return tuple(found)
+
+
+def _spiked(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Return a constant load with spikes."""
+    own = table.table("spikes", grammar.SPIKES)
+    if "stages" in table:
+        remedy = "write the spikes as stages, and repeat them"
+        table.report.contradiction(table["spikes"], table["stages"], remedy)
+        return stages
+    if own is None or not stages:
+        return stages
+    for name, expected in (("every", '"30s"'), ("duration", '"2s"'), ("rate", "2500")):
+        own.require(name, f"expected {name} = {expected}")
+    every_s, lasts_s, rate = own.duration("every"), own.duration("duration"), own.rate("rate")
+    if every_s is None or lasts_s is None or rate is None:
+        return stages
+    base = stages[0]
+    if lasts_s >= every_s:
+        own.report.contradiction(own["duration"], own["every"], "a spike is shorter than that")
+    if every_s > base.duration_s:
+        message = f"is longer than the load ({format_duration(base.duration_s)})"
+        own.report.add(own["every"], message, "no spike would come")
+    if 2 * base.duration_s / every_s > grammar.MAX_STAGES:
+        remedy = f"expected at most {grammar.MAX_STAGES // 2:,}"
+        own.report.add(own["every"], "makes too many spikes", remedy)
+        return stages
+    return tuple(_with_spikes(base, every_s, lasts_s, rate))
+
+
+def _with_spikes(base: Stage, every_s: float, lasts_s: float, rate: float) -> Iterator[Stage]:
+    """Yield a stage with spikes, the first as late as any other comes after the one before it."""
+    number, begin_s = 1, 0.0
+    while begin_s < base.duration_s:
+        spike_s, end_s = begin_s + every_s - lasts_s, begin_s + every_s
+        for name, from_s, to_s, at in (
+            (f"steady-{number}", begin_s, spike_s, base.rate),
+            (f"spike-{number}", spike_s, end_s, rate),
+        ):
+            length_s = min(to_s, base.duration_s) - from_s
+            if length_s > 0:
+                yield Stage(name=name, duration_s=length_s, rate=at, end_rate=at)
+        begin_s = number * every_s
+        number += 1
 
 
 def _constant(table: Table) -> tuple[Stage, ...]:
@@ -143,7 +294,40 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
     )
 
 
+def _ramp(table: Table) -> tuple[Users, ...]:
+    """Read how users come and go."""
+    others = ("concurrency", "duration")
+    _refuse_beside(table, "ramp", others, "the ramp says how many, and for how long")
+    entries = table.tables("ramp", grammar.RAMP) or []
+    found = []
+    for entry in entries:
+        for name, expected in (("duration", _DURATION), ("concurrency", "expected users")):
+            entry.require(name, expected)
+        length_s, users = entry.duration("duration"), entry.whole("concurrency")
+        if length_s is not None and users is not None:
+            found.append(Users(duration_s=length_s, concurrency=users))
+    node = table["ramp"]
+    if node.value == []:
+        table.report.add(node, "is empty", "expected at least one stretch")
+    elif len(entries) > grammar.MAX_STAGES:
+        message, remedy = f"has {len(entries):,}", f"expected at most {grammar.MAX_STAGES:,}"
+        table.report.add(node, message, remedy)
+    elif len(found) == len(entries) and not any(each.concurrency for each in found):
+        table.report.add(node, "brings no users", "expected concurrency of 1 or more somewhere")
+    return tuple(found)
+
+
 def _closed(table: Table) -> ClosedLoad:
+    if "ramp" in table:
+        ramp = _ramp(table)
+        most = max((stretch.concurrency for stretch in ramp), default=0) or 1
+        return ClosedLoad(
+            concurrency=most,
+            ramp=ramp,
+            copies=table.whole("copies"),
+            duration_s=sum(stretch.duration_s for stretch in ramp),
+            **given(**_requests(table, "ramp", most)),
+        )
     table.require("concurrency", "expected how many copies are in flight")
     if "copies" not in table and "duration" not in table:
         table.require("copies", "expected copies, duration or both: whichever ends first")

@@ -46,8 +46,7 @@ class Feed:
             held["deadline_s"] = progress.outline.deadline_s
             held["checked"] = progress.outline.checked
             held["planned"] = progress.outline.planned
-        asked = progress.asked(self._asked)
-        self._asked += len(asked.get("observations", ()))
+        asked = self._new_answers()
         held |= {
             "run": progress.document.get("run"),
             "warnings": [
@@ -84,6 +83,15 @@ class Feed:
             "thresholds": [judged.to_json() for judged in progress.thresholds()],
             "workers": progress.workers(),
         }
+
+    def _new_answers(self) -> Mapping[str, Any]:
+        """Return what asking has come to; of the service's answers those that were not told."""
+        asked = self._progress.asked(self._asked)
+        answers = asked.get("observations", ())
+        self._asked += len(answers)
+        # what a service writes into an error may repeat what it was sent
+        covered = [answer | {"error": cover(answer["error"])} for answer in answers]
+        return {**asked, "observations": covered}
 
     def _new_rows(self) -> Mapping[str, Sequence[Any]]:
         """Return the seconds of the timeline that are complete and were not told."""

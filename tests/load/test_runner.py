@@ -11,12 +11,12 @@ import pytest
 import trio
 import trio.testing
 
-from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.pacer import OpenPacer, levels
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.load.transport import Sink
 from loadcheck.measure.record import Record
-from loadcheck.scenario.model import ClosedLoad, Retry
+from loadcheck.scenario.model import ClosedLoad, Retry, Users
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 from tests.load.stages import stage
@@ -153,7 +153,9 @@ def run(
             if beside is not None:
                 nursery.start_soon(beside, runner)
             if closed is not None:
-                await runner.run_closed(ClosedLoad(**closed), drain_s=drain_s)
+                load = ClosedLoad(**closed)
+                users = levels(load) if load.ramp else None
+                await runner.run_closed(load, drain_s=drain_s, users=users)
             else:
                 pacer = OpenPacer(stages=[stage(duration_s, rate, rate)])
                 await runner.run_open(pacer, max_in_flight=max_in_flight, drain_s=drain_s)
@@ -562,3 +564,29 @@ def test_who_can_wait_exactly_never_turns_the_loop_meanwhile() -> None:
     assert (ran.record.started, ran.record.acknowledged) == (30, 30)
     assert ran.record.dispatch_lag.max_ns == 0
     assert waits <= 2 * 30 + 1
+
+
+def test_users_of_a_closed_load_come_and_go() -> None:
+    ramp = (
+        Users(duration_s=10.0, concurrency=5),
+        Users(duration_s=10.0, concurrency=5),
+        Users(duration_s=10.0, concurrency=0),
+        Users(duration_s=5.0, concurrency=0),
+        Users(duration_s=5.0, concurrency=2),
+    )
+    closed = {"concurrency": 5, "ramp": ramp, "duration_s": 40.0}
+    ran = run(OneStep(), lambda *_: (0.5, 200), closed=closed)
+    starts = [instant - ran.began_s for instant, _ in ran.transport.sent]
+    busy = [sum(at <= second < at + 0.5 for at in starts) for second in (1, 3, 9, 15, 25, 32, 39)]
+    assert busy == [1, 2, 5, 5, 3, 0, 2]
+    assert ran.record.max_in_flight == 5
+    assert ran.took_s == pytest.approx(40.0, abs=0.6)
+    assert ran.record.acknowledged == len(starts) == ran.record.due
+
+
+def test_a_ramp_ends_with_its_copies() -> None:
+    ramp = (Users(duration_s=10.0, concurrency=5), Users(duration_s=50.0, concurrency=5))
+    closed = {"concurrency": 5, "ramp": ramp, "copies": 20, "duration_s": 60.0}
+    ran = run(OneStep(), lambda *_: (0.5, 200), closed=closed)
+    assert len(ran.transport.sent) == 20
+    assert ran.took_s < 10

@@ -18,6 +18,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+KEYS = {
+    "INFLUX_AUTHORIZATION": "Token of-the-bucket",
+    "SEGMENT_WRITE_KEY": "key-of-the-source",
+    "POSTHOG_PROJECT_TOKEN": "phc_token",
+    "POSTHOG_PERSONAL_KEY": "phx_key",
+    "MIXPANEL_ACCOUNT": "an-account",
+    "MIXPANEL_SECRET": "its-secret",
+}
+"""What the shipped scenarios take from the environment, besides Amplitude's."""
+
 
 class Event(NamedTuple):
     """What a service keeps of an event."""
@@ -323,7 +333,7 @@ def serving(service: Service, store: Store) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             return

@@ -22,6 +22,8 @@ from loadcheck.verify.progress import Progress
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
+TOGETHER = "load.copies_per_request="
+MANY = ["load.max_in_flight=4000"]
 
 
 def load(name: str, *overrides: str, env: dict[str, str] | None = None) -> Scenario:
@@ -121,9 +123,9 @@ def test_a_digest_that_is_none_is_told() -> None:
     [
         (["load.rate=300"], "requests_per_s", "load.rate=100"),
         (["load.rate=300"], "requests_per_s", "load.copies_per_request=3"),
-        (["load.rate=2000", "load.copies_per_request=50", "load.max_in_flight=4000"], "events_per_s", "load.rate=1000"),
+        ([*MANY, "load.rate=2000", "load.copies_per_request=50"], "events_per_s", "load.rate=1000"),
         (["load.events_per_copy=31"], "user_events_per_s", "load.events_per_copy=30"),
-        (["load.copies_per_request=3000", "load.max_in_flight=4000"], "events_per_request", "load.copies_per_request=1999"),
+        ([*MANY, TOGETHER + "3000"], "events_per_request", TOGETHER + "1999"),
         (["load.duration=16m", "verify.budget.cost=2", "load.rate=1"], "verify.budget", ""),
         (
             [f"inputs.eventProperties.text={'x' * 600_000}", "load.rate=4",
@@ -275,3 +277,19 @@ def test_bytes_are_those_that_arrive(
     }
     assert planned["bytes"]["least"] == planned["bytes"]["most"]
     assert total() == pytest.approx(planned["bytes"]["most"], rel=0.01)
+
+
+def test_a_mix_is_planned_flow_by_flow(tmp_path: Path) -> None:
+    document = (
+        'workflow = "amplitude"\ninputs = { eventType = "x", apiKey = "some-key-of-a-test", '
+        'basicAuth = "c29tZTpiYXNpYw==" }\ntarget = { kind = "live" }\n'
+        "load = { model = 'open', duration = '1s' }\n"
+        '[[mix]]\nname = "one"\nrate = 80\n[[mix]]\nname = "two"\nrate = 80\n'
+    )
+    (tmp_path / "m.toml").write_text(document)
+    scenario = scenarios.load(tmp_path / "m.toml")
+    planned = plan(scenario)
+    assert [flow["users"]["most"] for flow in planned["flows"]] == [80, 80]
+    # 80 requests a second are fewer than 100, and twice as many are not
+    assert "160 requests a second break a limit" in str(refused(scenario, planned)[0])
+    assert planned["digest"] in report.text(planned)

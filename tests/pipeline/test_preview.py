@@ -10,13 +10,16 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline.preview import preview
+from tests.pipeline import services
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "k-e+y/1234", "AMPLITUDE_SECRET_KEY": 'se"crét & co'}
 
 
 def shown(name: str, *overrides: str) -> dict[str, Any]:
-    loaded = scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env=KEYS)
+    loaded = scenarios.load(
+        SCENARIOS / f"{name}.toml", overrides=overrides, env=KEYS | services.KEYS
+    )
     return preview(loaded, seed=1)
 
 

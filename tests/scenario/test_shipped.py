@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import ClosedLoad, Edit, OpenLoad, Scenario, load
+from tests.pipeline.services import KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "scenarios").glob("*.toml"))
@@ -34,7 +35,7 @@ def test_all_are_there() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_explains_itself(path: Path) -> None:
-    scenario = load(path, env=ENVIRONMENT)
+    scenario = load(path, env=ENVIRONMENT | KEYS)
     text = path.read_text()
     assert scenario.name == path.stem
     assert scenario.description

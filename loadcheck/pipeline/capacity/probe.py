@@ -64,7 +64,7 @@ class ProbeTemplate:
     def _load(self, *stages: Stage) -> OpenLoad:
         given = self.scenario.load
         if isinstance(given, OpenLoad):
-            return replace(given, stages=stages)
+            return replace(given, stages=stages, trace=None)
         return OpenLoad(
             stages=stages,
             events_per_copy=given.events_per_copy,
@@ -128,13 +128,18 @@ def _is_sized(metric: Metric) -> bool:
     return metric.name.rpartition(".")[2] in _SIZED
 
 
+_SHAPE = frozenset(
+    {
+        *("model", "rate", "rate_in", "duration", "stages", "repeat", "spikes", "trace"),
+        *("concurrency", "copies", "ramp"),
+    }
+)
+"""What a probe, which holds one rate, has otherwise."""
+
+
 def _document(load: OpenLoad, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``[load]`` of a probe, as a scenario would write it."""
-    kept = {
-        name: value
-        for name, value in given.items()
-        if name not in ("model", "rate", "duration", "stages", "concurrency", "copies")
-    }
+    kept = {name: value for name, value in given.items() if name not in _SHAPE}
     stages = [
         {"name": stage.name, "duration": stage.duration_s, "rate": stage.rate}
         for stage in load.stages

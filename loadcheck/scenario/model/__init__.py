@@ -13,16 +13,19 @@ from loadcheck.scenario.model.load import (
     Stage,
     Threshold,
     Timeouts,
+    Users,
 )
-from loadcheck.scenario.model.scenario import Scenario
+from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
 from loadcheck.scenario.model.service import Service, ServiceLimits
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
     Count,
+    Deletion,
     Evidence,
     Export,
+    Jobs,
     Repeat,
     Split,
     Verify,
@@ -34,10 +37,13 @@ __all__ = [
     "Capacity",
     "ClosedLoad",
     "Count",
+    "Deletion",
     "Edit",
     "Evidence",
     "Export",
+    "FlowOfMix",
     "Input",
+    "Jobs",
     "Limit",
     "Once",
     "OpenLoad",
@@ -52,6 +58,7 @@ __all__ = [
     "Threshold",
     "Timeouts",
     "Tls",
+    "Users",
     "Verify",
     "Workflow",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadcheck.data.spread import Spread
+from loadcheck.data.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +20,21 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """A stretch of a closed load: users come or go evenly until there are so many."""
+
+    duration_s: float
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLoad:
     """Copies arrive on a schedule, whether or not earlier ones have been answered.
 
     Attributes:
         stages: At least one; a constant rate is one stage.
         arrivals: "constant": evenly spaced. "poisson": independent, exponential gaps.
+        trace: The recorded arrivals that copies follow, in one stage; None: the stages say when.
         max_in_flight: Copies that may be under way; one that falls due beyond is skipped, counted.
         events_per_copy: Events that each copy sends of its user.
         copies_per_request: Copies whose events go into one request; they fall due together.
@@ -40,6 +50,7 @@ class OpenLoad:
 
     stages: tuple[Stage, ...]
     arrivals: Literal["constant", "poisson"] = "constant"
+    trace: Trace | None = None
     max_in_flight: int = 2000
     events_per_copy: int = 1
     copies_per_request: int = 1
@@ -55,7 +66,8 @@ class ClosedLoad:
     """A fixed number of copies is under way; the next starts when one ends.
 
     Attributes:
-        concurrency: Copies in flight.
+        concurrency: Copies in flight, at the most.
+        ramp: How users come and go, from none; empty: all are there from the start.
         copies: How many in all; None if the duration decides.
         duration_s: How long copies are started; None if the number decides.
         events_per_copy: Events that each copy sends of its user.
@@ -68,6 +80,7 @@ class ClosedLoad:
     """
 
     concurrency: int
+    ramp: tuple[Users, ...] = ()
     copies: int | None = None
     duration_s: float | None = None
     events_per_copy: int = 1
