@@ -13,6 +13,7 @@ from loadcheck import __version__
 from loadcheck.cli.capacity import capacity
 from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
+from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.explain import explain
@@ -93,7 +94,7 @@ def _loadcheck(
 
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
-_RUNNING: _Commands = (init, check, run, capacity, reconcile)
+_RUNNING: _Commands = (init, check, run, capacity, reconcile, delete)
 _READING: _Commands = (show, list_results, report, compare, trend, export, merge, prune)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
@@ -113,6 +114,10 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck capacity live.toml --live --from 100 --to 5000 --budget 10m",
     ),
     reconcile: ("loadcheck reconcile results/burst.json --export",),
+    delete: (
+        "loadcheck delete results/live.json --live --dry-run",
+        "loadcheck delete results/live.json --live --yes",
+    ),
     show: ("loadcheck show results/burst.json",),
     list_results: (
         "loadcheck list results",
