@@ -13,10 +13,11 @@ from loadcheck import __version__
 from loadcheck.cli.capacity import capacity
 from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
+from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.explain import explain
-from loadcheck.cli.history import trend
+from loadcheck.cli.history import prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.reconcile import reconcile
@@ -93,8 +94,8 @@ def _loadcheck(
 
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
-_RUNNING: _Commands = (init, check, run, capacity, reconcile)
-_READING: _Commands = (show, list_results, report, compare, trend, export)
+_RUNNING: _Commands = (init, check, run, capacity, reconcile, delete)
+_READING: _Commands = (show, list_results, report, compare, trend, export, prune)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
@@ -113,8 +114,15 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck capacity live.toml --live --from 100 --to 5000 --budget 10m",
     ),
     reconcile: ("loadcheck reconcile results/burst.json --export",),
+    delete: (
+        "loadcheck delete results/live.json --live --dry-run",
+        "loadcheck delete results/live.json --live --yes",
+    ),
     show: ("loadcheck show results/burst.json",),
-    list_results: ("loadcheck list results",),
+    list_results: (
+        "loadcheck list results",
+        "loadcheck list --label env=staging --verdict fail --since 7d --sort p99",
+    ),
     report: (
         "loadcheck report results/burst.json -o page.html",
         "loadcheck report smoke.json burst.json soak.json -o pipeline.html",
@@ -127,6 +135,10 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck trend",
         "loadcheck trend results --label commit --label env=staging -o trend.html",
         "loadcheck trend --since 90d --fail-on-change",
+    ),
+    prune: (
+        "loadcheck prune --older-than 90d --dry-run",
+        "loadcheck prune results --keep 50 --label env=staging --yes",
     ),
     export: ("loadcheck export results/burst.json --format junit -o out.xml",),
     emulate: ("loadcheck emulate --port 8765 --config emulator.toml",),

@@ -175,6 +175,94 @@ def trend(
     raise typer.Exit(Exit.REGRESSION if worse else Exit.PASS)
 
 
+def prune(
+    directory: Annotated[Path, typer.Argument(help="Directory of results files.")] = Path(
+        "results"
+    ),
+    age: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than",
+            metavar="AGE|TIME",
+            help="Those begun longer ago than 90d, 12w, or before 2026-11-26.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            metavar="N",
+            help="All but the newest N of the runs that can be compared with each other.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    labels: WithLabels = None,
+    names: Scenarios = None,
+    verdicts: Verdicts = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove old results: those that are all that the options say.
+
+    Kept whatever they say: examples (example*.json), what is being written, the runs that compare
+    --baseline-from takes (since the last change, at most 30), and those that a comparison which
+    stays names. Comparisons and trends go by age only; pages and other files are not touched.
+    """
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.exits import Exit, tell  # noqa: PLC0415
+    from loadcheck.compare import prune as pruning  # noqa: PLC0415
+    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
+
+    if age is None and keep is None and not labels:
+        remedy = "say --older-than AGE, --keep N or --label NAME=VALUE; --dry-run only shows"
+        raise InputError(Problem(message="nothing says which results are old", remedy=remedy))
+    criteria = pruning.Criteria(
+        before="" if age is None else instant(age, "--older-than"),
+        beyond=keep,
+        takes=wanted(labels, names, None, verdicts).takes,
+        labelled=bool(labels) or keep is not None,
+    )
+    found = pruning.plan(directory, criteria)
+    for path in found.removed:
+        sys.stdout.write(f"remove {terminal.shown_path(path)}\n")
+    for path, why in found.kept.items():
+        sys.stdout.write(f"keep   {terminal.shown_path(path)}: {why}\n")
+    number = len(found.removed)
+    size = sum(state.st_size for state in found.removed.values())
+    what = f"{number} file{'' if number == 1 else 's'}, {size / 1e6:.1f} MB"
+    if dry_run or not number:
+        sys.stdout.write(f"{what} would be removed\n" if number else "nothing to remove\n")
+        return
+    sys.stdout.flush()
+    if not yes and not _agreed(f"Remove {what}? [y/N] "):
+        sys.stderr.write("nothing was removed\n")
+        raise typer.Exit(Exit.PASS)
+    gone, troubles = pruning.remove(found)
+    sys.stdout.write(f"removed {len(gone)} of {what}\n")
+    for trouble in troubles:
+        tell(Problem(message=trouble, severity="warning"))
+
+
+def _agreed(question: str) -> bool:
+    """Return whether the user says yes.
+
+    Raises:
+        InputError: There is nobody to ask.
+    """
+    from loadcheck.errors import InputError, Problem  # noqa: PLC0415  # keeps --help quick
+
+    if not sys.stdin.isatty():
+        message = "nobody can be asked: standard input is no terminal"
+        raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def wanted(
     labels: Sequence[str] | None = None,
     names: Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.completion import result_files
+from loadcheck.cli.history import Scenarios, Since, Verdicts, WithLabels, wanted
 
 
 def show(
@@ -41,10 +42,30 @@ def show(
         terminal.print_summary(document, paths=[result], stream=sys.stdout)
 
 
+class Sort(enum.StrEnum):
+    """What a list may be in order of."""
+
+    WHEN = "when"
+    SCENARIO = "scenario"
+    VERDICT = "verdict"
+    RATE = "rate"
+    P99 = "p99"
+    LOST = "lost"
+    FILE = "file"
+
+
 def list_results(
     directory: Annotated[Path, typer.Argument(help="Directory of results files.")] = Path(
         "results"
     ),
+    labels: WithLabels = None,
+    verdicts: Verdicts = None,
+    names: Scenarios = None,
+    since: Since = None,
+    sort: Annotated[
+        Sort, typer.Option("--sort", help="By what: names ascending, figures and time descending.")
+    ] = Sort.WHEN,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List stored results, newest first: verdict, rate, p99, lost and duplicated."""
@@ -53,14 +74,27 @@ def list_results(
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
     from loadcheck.escaping import printable_json  # noqa: PLC0415
     from loadcheck.report import listing  # noqa: PLC0415
-    from loadcheck.result.catalogue import entries  # noqa: PLC0415
+    from loadcheck.result.catalogue import entries, ordered  # noqa: PLC0415
 
-    found = entries(directory, listing.cause)
+    chosen = wanted(labels, names, since, verdicts)
+    every = entries(directory, listing.cause)
+    found = [
+        entry
+        for entry in every
+        if chosen.takes_all
+        or (
+            not entry.trouble
+            and chosen.takes(entry.started_at, entry.scenario, entry.verdict, entry.labels)
+        )
+    ]
+    found = ordered(found, sort.value, reverse=reverse)
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         sys.stdout.buffer.write(printable_json(orjson.dumps(listing.rows(found), option=option)))
     elif found:
         sys.stdout.write(listing.text(found, color=has_color(sys.stdout), width=width()))
+    elif every:
+        sys.stderr.write(f"none of {len(every)} files in {shown_path(directory)} is so\n")
     else:
         where = shown_path(directory)
         sys.stderr.write(f"{where} holds no results yet: loadcheck run SCENARIO makes one\n")

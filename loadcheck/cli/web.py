@@ -35,8 +35,8 @@ Linger = Annotated[
     typer.Option(
         "--web-linger",
         metavar="TIME",
-        help="Serve the finished report for so long, e.g. 10m; 0: end with the run. Ctrl-C ends "
-        "it earlier.",
+        help="Serve the finished report, and the last metrics, for so long, e.g. 10m; 0: end with "
+        "the run. Ctrl-C ends it earlier.",
         show_default="until Ctrl-C on a terminal, else 0",
     ),
 ]
@@ -81,10 +81,12 @@ def live_page(
         InputError: A port is taken, an option cannot be used, or the extra is not installed.
     """
     page, metrics = _page(web), _metrics(metrics_port)
-    for option, given in (("--open", opened), ("--web-linger", linger is not None)):
-        if given and page is None:
-            message = "is about the page that --web serves"
-            raise InputError(Problem(key=option, message=message, remedy="add --web"))
+    if opened and page is None:
+        message = "is about the page that --web serves"
+        raise InputError(Problem(key="--open", message=message, remedy="add --web"))
+    if linger is not None and page is None and metrics is None:
+        message = "is about what --web or --metrics-port serves"
+        raise InputError(Problem(key="--web-linger", message=message, remedy="add --web"))
     stay_s = _stay_s(linger)
     if page is None and metrics is None:
         yield None
@@ -99,10 +101,12 @@ def live_page(
         if opened:
             served.open()
         yield served
-        if page is not None and stay_s:
+        if stay_s and (page is not None or linger is not None):
             sys.stdout.flush()
+            what = "The report stays" if page is not None else "The metrics stay"
             until = "" if math.isinf(stay_s) else f"for {stay_s:g} s, or "
-            sys.stderr.write(f"The report stays at {served.url} {until}until Ctrl-C.\n")
+            url = served.url or served.metrics_url
+            sys.stderr.write(f"{what} {until}until Ctrl-C:\n  {url}\n")
             served.stay(None if math.isinf(stay_s) else stay_s)
 
 

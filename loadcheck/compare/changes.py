@@ -34,8 +34,9 @@ _OUTLIER = 5.0
 _CONFIDENCE = 0.95
 _NEAR = 15
 """Runs to either side of a change whose variation is looked at."""
-_ERRORS = 4.0
-"""Standard errors by which levels differ at the least, by the variation of the runs nearby."""
+_ERRORS, _OWN = 4.0, 2.5
+"""Standard errors by which levels differ at the least: by the variation of the runs nearby, taken
+together, and by that of each side, which three runs tell badly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,4 +355,4 @@ def _apart(left: Floats, right: Floats) -> bool:
     pooled = sum(squares) / (sum(sizes) - 2) * sum(1 / size for size in sizes)
     own = sum(square / (size - 1) / size for square, size in zip(squares, sizes, strict=True))
     difference = abs(float(left.mean() - right.mean()))
-    return difference > _ERRORS * float(np.sqrt(max(pooled, own)))
+    return difference > max(_ERRORS * float(np.sqrt(pooled)), _OWN * float(np.sqrt(own)))

@@ -23,7 +23,7 @@ from loadcheck.compare.changes import (
 )
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.history import Past, read_history, read_past
-from loadcheck.errors import Problem, ResultFileError
+from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema_trend import SCHEMA
 
 TOLERANCE = 0.03
@@ -118,20 +118,37 @@ def baseline(directory: Path, paths: Sequence[Path], candidates: Sequence[Path])
         message = f"holds {counted} with {candidates[0]}"
         remedy = problems[0].message if problems and not others else "name the base by its files"
         raise ResultFileError(Problem(file=str(directory), message=message, remedy=remedy))
+    require_ruptures()
+    return [Path(run.file) for run in since_last_change(alike)]
+
+
+def since_last_change(runs: Sequence[Past]) -> list[Past]:
+    """Return the runs behind the last change of any figure of the target, the newest 30 at most.
+
+    They have a known verdict. Where changes cannot be told, for few runs or without ``ruptures``,
+    there is none.
+
+    Args:
+        runs: Comparable ones, in order of time.
+    """
+    usable = [run for run in runs if not run.unused]
     since = 0
     if len(usable) >= FEWEST_RUNS:
-        found = find_changes(_series(_figures(alike), alike), TOLERANCE)
-        about = {figure.key: figure.about for figure in _figures(alike)}
+        figures = _figures(runs)
+        try:
+            found = find_changes(_series(figures, runs), TOLERANCE)
+        except InputError:
+            found = {}
         since = max(
             (
                 point.index
-                for key, changes in found.items()
-                if about[key] == "target"
-                for point in changes.points
+                for figure in figures
+                if figure.about == "target" and figure.key in found
+                for point in found[figure.key].points
             ),
             default=0,
         )
-    return [Path(run.file) for run in alike[since:] if not run.unused][-_MOST_BASE:]
+    return [run for run in runs[since:] if not run.unused][-_MOST_BASE:]
 
 
 def _when(run: Past) -> tuple[str, str]:

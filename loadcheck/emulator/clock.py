@@ -12,17 +12,32 @@ class Clock:
     machine's clock in the middle of a run does not make events appear late or early.
     """
 
-    __slots__ = ("_origin_ns", "_stopped_ms")
+    __slots__ = ("_origin_ns", "_since_ns", "_speed", "_stopped_ms")
 
     def __init__(self) -> None:
-        self._origin_ns = time.time_ns() - time.monotonic_ns()
+        self._since_ns = time.monotonic_ns()
+        self._origin_ns = time.time_ns()
+        self._speed = 1.0
         self._stopped_ms: int | None = None
 
     def now_ms(self) -> int:
         """Return the emulated time."""
         if self._stopped_ms is not None:
             return self._stopped_ms
-        return (self._origin_ns + time.monotonic_ns()) // 1_000_000
+        passed_ns = time.monotonic_ns() - self._since_ns
+        if self._speed != 1.0:
+            passed_ns = int(passed_ns * self._speed)
+        return (self._origin_ns + passed_ns) // 1_000_000
+
+    @property
+    def speed(self) -> float:
+        """Emulated seconds in a real one."""
+        return self._speed
+
+    def set_speed(self, speed: float) -> None:
+        """Let time pass faster, or slower, from now on; delays of answers stay real."""
+        now_ms, self._speed = self.now_ms(), speed
+        self.set_to(now_ms)
 
     @property
     def stopped(self) -> bool:
@@ -46,4 +61,4 @@ class Clock:
         """Make it ``epoch_ms`` now."""
         if self._stopped_ms is not None:
             self._stopped_ms = epoch_ms
-        self._origin_ns = epoch_ms * 1_000_000 - time.monotonic_ns()
+        self._origin_ns, self._since_ns = epoch_ms * 1_000_000, time.monotonic_ns()

@@ -1,48 +1,78 @@
-"""The control endpoint of the embedded emulator: clock, faults and the truth about them."""
+"""The control endpoint of an emulator: clock, faults and the truth about them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from loadcheck.emulator.config import ConfigError, parse_faults
 from loadcheck.emulator.config.faults import Reader
-from loadcheck.emulator.message import Answer, Request, Router, json_answer
+from loadcheck.emulator.message import Answer, Request, Router, error_answer, json_answer
+from loadcheck.emulator.query.dashboard import authorized
 from loadcheck.emulator.service import Emulator
 
 _LATEST_MS = 253_402_300_799_999
+_SLOWEST, _FASTEST = 0.001, 1_000_000.0
 
 
 class Control:
     """Moves the clock, plants faults, and reports what they did.
 
-    Its paths begin with a secret, so that only the parent process finds them.
+    The embedded emulator's paths begin with a secret, so that only the parent process finds them.
+    The one that stands alone has them at ``/control``, for those who have its keys.
     """
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
-    def install(self, router: Router, prefix: str) -> None:
-        """Add its routes."""
-        router.add("GET", f"{prefix}/clock", self._clock)
-        router.add("POST", f"{prefix}/clock", self._move)
-        router.add("GET", f"{prefix}/faults", self._faults)
-        router.add("PUT", f"{prefix}/faults", self._replace)
-        router.add("GET", f"{prefix}/truth", self._truth)
-        router.add("GET", f"{prefix}/state", self._state)
+    def install(self, router: Router, prefix: str, *, keys: bool = False) -> None:
+        """Add its routes.
+
+        Args:
+            router: Where to.
+            prefix: What their paths begin with.
+            keys: Only for requests with the project's keys, as queries have them.
+        """
+        for method, name, handler in (
+            ("GET", "clock", self._clock),
+            ("POST", "clock", self._move),
+            ("GET", "faults", self._faults),
+            ("PUT", "faults", self._replace),
+            ("GET", "truth", self._truth),
+            ("GET", "state", self._state),
+        ):
+            router.add(method, f"{prefix}/{name}", self._with_keys(handler) if keys else handler)
+
+    def _with_keys(self, handler: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
+        config = self._emulator.config
+        credentials = f"{config.api_key}:{config.secret_key}".encode()
+
+        def guarded(request: Request) -> Answer:
+            if not authorized(request, credentials):
+                return error_answer(401, "Invalid API key or secret key")
+            return handler(request)
+
+        return guarded
 
     def _clock(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
         clock = self._emulator.clock
-        return json_answer(200, {"now_ms": clock.now_ms(), "stopped": clock.stopped})
+        return json_answer(
+            200, {"now_ms": clock.now_ms(), "stopped": clock.stopped, "speed": clock.speed}
+        )
 
     def _move(self, request: Request) -> Answer:
-        """Move the clock: ``{"stopped": true, "now_ms": 0, "advance": "1h"}``, in this order."""
+        """Move the clock: ``{"stopped": true, "speed": 10, "now_ms": 0, "advance": "1h"}``.
+
+        In this order; all may be left out.
+        """
         try:
             table = Reader(_table(request))
-            table.only({"stopped", "now_ms", "advance"})
+            table.only({"stopped", "speed", "now_ms", "advance"})
             clock = self._emulator.clock
             stopped = table.flag("stopped", default=clock.stopped)
+            speed = table.number("speed", clock.speed, least=_SLOWEST, most=_FASTEST)
             now_ms = table.integer("now_ms", clock.now_ms(), most=_LATEST_MS)
             advance_ms = table.duration_ms("advance", 0.0)
             if table.problems:
@@ -51,6 +81,8 @@ class Control:
             return _refused(error)
         if stopped != clock.stopped:
             (clock.stop if stopped else clock.start)()
+        if speed != clock.speed:
+            clock.set_speed(speed)
         if "now_ms" in table.table:
             clock.set_to(now_ms)
         clock.advance(advance_ms)

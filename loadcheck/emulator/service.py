@@ -18,7 +18,7 @@ from loadcheck.emulator.ingest.commit import Committer
 from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import RefusedError, Uploads, read_payload
 from loadcheck.emulator.journal import Journal
-from loadcheck.emulator.message import Answer, Request, Router
+from loadcheck.emulator.message import Answer, Request, Router, json_answer
 from loadcheck.emulator.pages import description, local_only, status_page
 from loadcheck.emulator.query.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
@@ -57,6 +57,7 @@ class Emulator:
             people,
             RateWindow(config.queries.deletion_requests_per_s, 1000),
             self.clock,
+            config.deletion_after_ms,
         )
         self._dashboard = Dashboard(
             config, self.clock, self.injector, before=self._deletions.run_due
@@ -81,6 +82,7 @@ class Emulator:
         self._route_queries(people)
         self._route_users(people)
         self.router.add("GET", "/", local_only(self._page))
+        self.router.add("GET", "/health", lambda _: json_answer(200, {"status": "ok"}))
         self.router.add("GET", "/openapi.json", local_only(self._openapi))
         self.others = [Emulator(each, self.clock) for each in _others(config)]
         self._stranger: Emulator | None = None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.control import Control
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.protocol import listening
 from loadcheck.emulator.service import Emulator
@@ -114,6 +115,7 @@ async def _serve(
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             loop.add_signal_handler(number, ended.set)
     emulator, journal = open_emulator(config, data)
+    Control(emulator).install(emulator.router, "/control", keys=True)
     async with serving(emulator, host, port, journal) as url:
         ready(url)
         await ended.wait()
@@ -130,6 +132,8 @@ def greeting(config: EmulatorConfig, url: str) -> str:
 
   status      {url}/
   OpenAPI     {url}/openapi.json
+  healthy     {url}/health
+  control     {url}/control/clock, faults, truth, state, with the keys
   api key     {config.api_key}
   secret key  {config.secret_key}
   limits      {config.limits_name}, cache {"as documented" if config.cache else "off"}

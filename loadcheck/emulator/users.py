@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,33 +231,45 @@ def _count(query: Any, name: str, default: int) -> int:
 
 _PROJECT = 1
 _MOST_IDS = 100
-_JOB_DAYS = 30
-_REVOCABLE_DAYS = 3
+_DAY_MS = 86_400_000
+_REVOCABLE = 0.1
+"""Of the time until a job runs so much, in the end, is too late to revoke it: 3 days of 30."""
 _LONGEST_DAYS = 186
 _NOT_FOUND = 404
 
 
 @dataclass(slots=True)
 class _Job:
-    """All deletions that fall due on one day: staging, then submitted, then done."""
+    """Deletions that fall due together: staging, then submitted, then done.
+
+    Attributes:
+        day: When they fall due.
+        due_ms: The same as an instant.
+        fixed_ms: From then on nobody can be taken out.
+        people: Whom they are about.
+        done: Whether it has run.
+    """
 
     day: dt.date
+    due_ms: float
+    fixed_ms: float
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
     done: bool = False
 
-    def status(self, today: dt.date) -> str:
-        """Return how far it is; it can be revoked until three days before."""
+    def status(self, now_ms: int) -> str:
+        """Return how far it is."""
         if self.done:
             return "done"
-        return "submitted" if (self.day - today).days < _REVOCABLE_DAYS else "staging"
+        return "submitted" if now_ms > self.fixed_ms else "staging"
 
-    def as_json(self, today: dt.date) -> dict[str, Any]:
-        """Return it as the API shows it."""
+    def as_json(self, now_ms: int, people: Collection[int] | None = None) -> dict[str, Any]:
+        """Return it as the API shows it, with all of its people or some."""
+        shown = self.people if people is None else people
         return {
             "day": self.day.isoformat(),
-            "status": self.status(today),
+            "status": self.status(now_ms),
             "app": _PROJECT,
-            "amplitude_ids": list(self.people.values()),
+            "amplitude_ids": [self.people[person] for person in shown],
             "active_scrub_done_date": self.day.isoformat() if self.done else None,
         }
 
@@ -266,22 +278,45 @@ class Deletions:
     """The deletion jobs of the project."""
 
     def __init__(
-        self, store: EventStore, people: UserDirectory, requests: RateWindow, clock: Clock
+        self,
+        store: EventStore,
+        people: UserDirectory,
+        requests: RateWindow,
+        clock: Clock,
+        after_ms: float,
     ) -> None:
         self._store = store
         self._people = people
         self._requests = requests
         self._clock = clock
-        self._jobs: dict[dt.date, _Job] = {}
+        self._after_ms = after_ms
+        self._jobs: list[_Job] = []
 
     def run_due(self) -> None:
         """Erase the users whose deletion is due."""
-        today = self._today()
-        for job in self._jobs.values():
-            if job.day <= today and not job.done:
+        now_ms = self._clock.now_ms()
+        for job in self._jobs:
+            if not job.done and job.due_ms <= now_ms:
                 for person in job.people:
                     self._store.erase(self._people.rows(person).tolist())
                 job.done = True
+
+    def _open_job(self) -> _Job:
+        """Return the job that takes what is asked for now."""
+        now_ms = self._clock.now_ms()
+        due_ms = now_ms + self._after_ms
+        day = dt.datetime.fromtimestamp(due_ms / 1000, dt.UTC).date()
+        whole = self._after_ms >= _DAY_MS  # then it is the day that counts, else the last request
+        if whole:
+            due_ms = due_ms // _DAY_MS * _DAY_MS
+        # three days before is a day, too: until its end
+        fixed_ms = due_ms - _REVOCABLE * self._after_ms + (_DAY_MS - 1 if whole else 0)
+        for job in self._jobs:
+            if job.day == day and not job.done:
+                job.due_ms, job.fixed_ms = max(job.due_ms, due_ms), max(job.fixed_ms, fixed_ms)
+                return job
+        self._jobs.append(_Job(day, due_ms, fixed_ms))
+        return self._jobs[-1]
 
     async def post(self, request: Request) -> Answer:
         """Queue deletions: all that are asked for, or none.
@@ -301,16 +336,15 @@ class Deletions:
         if unknown and not ignore:
             raise QueryError("unknown ids: " + ", ".join(unknown))
         today = self._today()
-        job = self._jobs.setdefault(
-            today + dt.timedelta(days=_JOB_DAYS), _Job(today + dt.timedelta(days=_JOB_DAYS))
-        )
+        job = self._open_job()
         for person in found:
             job.people[person] = {
                 "amplitude_id": person,
                 "requester": str(content.get("requester", "")),
                 "requested_on_day": today.isoformat(),
             }
-        return json_answer(200, job.as_json(today))
+        # whether the job's other people are shown as well is [U]
+        return json_answer(200, job.as_json(self._clock.now_ms(), dict.fromkeys(found)))
 
     async def get(self, request: Request) -> Answer:
         """List the jobs of a range of days.
@@ -323,9 +357,9 @@ class Deletions:
         end = read_day(query.get("end_day", "").replace("-", ""), "end_day")
         if not 0 <= (end - start).days <= _LONGEST_DAYS:
             raise QueryError("end_day must be up to six months after start_day")
-        today = self._today()
-        jobs = sorted(self._jobs.values(), key=lambda job: job.day)
-        return json_answer(200, [job.as_json(today) for job in jobs if start <= job.day <= end])
+        now_ms = self._clock.now_ms()
+        jobs = sorted(self._jobs, key=lambda job: job.day)
+        return json_answer(200, [job.as_json(now_ms) for job in jobs if start <= job.day <= end])
 
     async def delete(self, request: Request, amplitude_id: str, day: str) -> Answer:  # noqa: ARG002
         """Take one person out of a job.
@@ -333,12 +367,13 @@ class Deletions:
         Raises:
             QueryError: There is no such job, or it is too late.
         """
-        today = self._today()
-        job = self._jobs.get(read_day(day.replace("-", ""), "JOB_START_DAY"))
+        due = read_day(day.replace("-", ""), "JOB_START_DAY")
         person = self._people.numbered(amplitude_id)
-        if job is None or person is None or person not in job.people:
+        jobs = [job for job in self._jobs if job.day == due and person in job.people]
+        if not jobs or person is None:
             raise QueryError("no such deletion", _NOT_FOUND)
-        if job.status(today) != "staging":
+        job = jobs[-1]
+        if job.status(self._clock.now_ms()) != "staging":
             raise QueryError("it can no longer be revoked")
         return json_answer(200, job.people.pop(person))
 

@@ -254,9 +254,15 @@ def _added(old: tuple[bytes, bytes], gain: tuple[bytes, bytes]) -> tuple[bytes, 
     values = values.copy()
     values[spots[inside]] += gained[inside]
     if not inside.all():
-        fresh = ~inside
-        places = np.insert(places, spots[fresh], more[fresh])
-        values = np.insert(values, spots[fresh], gained[fresh])
+        fresh = np.flatnonzero(~inside)
+        # both at once: this is most of what a coordinator does for a worker
+        at = spots[fresh] + np.arange(fresh.size)
+        known = np.ones(places.size + fresh.size, dtype=bool)
+        known[at] = False
+        wider, sums = np.empty(known.size, dtype="<u4"), np.empty(known.size, dtype="<u8")
+        wider[at], wider[known] = more[fresh], places
+        sums[at], sums[known] = gained[fresh], values
+        places, values = wider, sums
     return places.tobytes(), values.tobytes()
 
 

@@ -330,9 +330,20 @@ async def again(path: Path, options: ReconcileOptions) -> Asked:
         return await _again(path, document, file, options)
 
 
-async def _again(
-    path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
-) -> Asked:
+def restored(
+    path: Path, document: Mapping[str, Any], options: ReconcileOptions, *, what: str = "queries"
+) -> CompiledScenario:
+    """Return what a stored run did, compiled again, so that its service can be asked.
+
+    Args:
+        path: The results file.
+        document: What it holds.
+        options: What a user says beside it.
+        what: What is sent, in words.
+
+    Raises:
+        InputError: The file cannot be used, or the service would be another machine unasked.
+    """
     scenario = _scenario(path, document, options.env)
     run, servers = _run(path, document, scenario, options)
     compiled = compile_scenario(
@@ -346,17 +357,44 @@ async def _again(
         raise InputError(
             _problem(path, "scenario.verify.enabled", "the run was not verified", _RUN_ONE)
         )
-    _require_consent(compiled, options)
+    _require_consent(compiled, options, what)
+    return compiled
+
+
+def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[Ledger, BitMap]:
+    """Return which users had which outcome, and the copies that a killed run may have sent unsaved.
+
+    Whom the latter sent is indeterminate.
+    """
+    ledger, unsaved = _ledger_of(document)
+    visits = compiled.run.visits
+    return People.behind(ledger, _uploads(document, ledger, visits), visits).ledger, unsaved
+
+
+def _ledger_of(document: Mapping[str, Any]) -> tuple[Ledger, BitMap]:
+    ledger = Ledger.from_json(document["ledger"])
+    ledger.close()
+    unsaved = _unsaved(document, ledger)
+    ledger.indeterminate |= unsaved
+    return ledger, unsaved
+
+
+async def _again(
+    path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
+) -> Asked:
+    if document.get("deletion"):
+        message = "its users have been deleted since: what is counted now proves nothing of the run"
+        remedy = "loadcheck show tells what was counted; loadcheck delete how far the deletion is"
+        raise InputError(_problem(path, "deletion", message, remedy))
+    compiled = restored(path, document, options)
     if (document["run"].get("teardown") or {}).get("success"):
         workflow = document["run"]["teardown"]["workflow"]
         sys.stderr.write(
             f"warning: the run ended with its tear-down ({workflow}): what that took away cannot be"
             " counted any more\n"
         )
-    ledger = Ledger.from_json(document["ledger"])
-    ledger.close()
-    unsaved = _unsaved(document, ledger)
-    ledger.indeterminate |= unsaved
+    scenario = compiled.scenario
+    ledger, unsaved = _ledger_of(document)
     visits = compiled.run.visits
     uploads = _uploads(document, ledger, visits)
     people = People.behind(ledger, uploads, visits)
@@ -372,9 +410,10 @@ async def _again(
     began_at = document["run"].get("load_began_at")
     due = moments(document["timeline"]["due"], began_at, visits)
     async with (
-        _set_up(compiled),
+        set_up(compiled),
         httpx_transport(compiled.asking) as transport,
     ):
+        assert compiled.verification is not None
         verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
@@ -419,7 +458,7 @@ async def _again(
 
 
 @contextlib.asynccontextmanager
-async def _set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
+async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
     """Run what is run once, around a block: what it gave to the run may have expired since.
 
     Raises:
@@ -525,14 +564,14 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
     return bare, supplied(key, secret)
 
 
-def _require_consent(compiled: CompiledScenario, options: ReconcileOptions) -> None:
+def _require_consent(compiled: CompiledScenario, options: ReconcileOptions, what: str) -> None:
     scenario, observer = compiled.scenario, compiled.observer
     assert observer is not None
     steps = sum((part.plan.steps for part in compiled.once), (observer,))
     # one that was sent to the embedded emulator is asked of a server by now
     live = dataclasses.replace(scenario, target=dataclasses.replace(scenario.target, kind="live"))
     found = [
-        dataclasses.replace(each, what="queries", load=False) if each.load else each
+        dataclasses.replace(each, what=what, load=False) if each.load else each
         for each in destinations(live, steps, metrics=False)
     ]
     require_consent(scenario, found, consent=options.consent, copies=None)

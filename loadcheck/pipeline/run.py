@@ -19,7 +19,7 @@ from loadcheck.load.engine import LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.pipeline import warnings
+from loadcheck.pipeline import deletion, warnings
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.labels import with_facts
@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
 REPEATED_S = 0.5
 """The same signal again within this time is the same wish, sent by a terminal and by a parent."""
-_SPARE_FILES = 64
+SPARE_FILES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
-            heard = open_signals() if options.signals else nullcontext(_no_signals())
+            heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 path = options.output
                 if path is None:
@@ -126,6 +126,7 @@ async def execute(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
+            session.gate = context.gate
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -158,7 +159,13 @@ async def execute(
     # 8. put the counts against the ledger, and the figures against the thresholds
     figures, verified, judgement = session.judge()
     # 9. save the verdict
-    return await session.save(figures, verified, judgement)
+    finished = await session.save(figures, verified, judgement)
+    if compiled.scenario.deletes and not writer.trouble:
+        # 10. delete the users of the run
+        finished = await deletion.at_end(
+            compiled, finished, context.signals, kept=isinstance(sink, ResultFile)
+        )
+    return finished
 
 
 def prepare(
@@ -187,10 +194,12 @@ def prepare(
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
     found = destinations(scenario, compiled.steps, metrics=True)
     require_consent(scenario, found, consent=consent, copies=copies(compiled))
+    if scenario.deletes:
+        deletion.check(compiled)
     if workers is not None and workers.wanted(scenario):
         workers.check(scenario)
     else:
-        raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
+        raise_open_file_limit(max_requests(scenario.load) + SPARE_FILES)
     return compiled
 
 
@@ -211,7 +220,8 @@ def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-async def _no_signals() -> AsyncIterator[signal.Signals]:
+async def no_signals() -> AsyncIterator[signal.Signals]:
+    """Yield no signal, ever."""
     await anyio.sleep_forever()
     yield signal.SIGINT
 

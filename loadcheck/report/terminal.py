@@ -148,7 +148,26 @@ def _totals(view: RunView) -> Table:
             for name, lag in view.counted.lag.items():
                 visible.append(f"{name} {lag}   ", "yellow" if lag[0] in "n≥" else "")
             table.add_row("visible in", visible)
+    if view.document.get("deletion"):
+        table.add_row("deletion", _deletion(view.document["deletion"]))
     return table
+
+
+def _deletion(section: Mapping[str, Any]) -> Text:
+    """Return how far the deletion of the run's users is."""
+    users = words.count(section["users"])
+    if section["phase"] == "begun":
+        done = f"{words.count(section['done'])} of {words.count(section['batches'])} requests"
+        return Text(f"{users} users, begun: {done} done", style="yellow")
+    if section["phase"] == "requested":
+        by = f", done by {max(section['jobs'])}" if section["jobs"] else ""
+        return Text(f"{users} users, requested{by}")
+    left = section["after"]
+    return (
+        Text(f"{users} users are deleted")
+        if not left
+        else Text(f"{words.count(left)} of {users} users are still counted", style="red")
+    )
 
 
 def _outcomes(document: Document) -> Text:

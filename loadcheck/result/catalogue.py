@@ -72,6 +72,11 @@ class Wanted:
     verdicts: frozenset[str] = frozenset()
     since: str = ""
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether every run is one of them."""
+        return not (self.labels or self.scenarios or self.verdicts or self.since)
+
     def takes(
         self, started_at: str, scenario: str, verdict: str, labels: Mapping[str, str]
     ) -> bool:
@@ -184,3 +189,29 @@ def _number(value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return value
     raise TypeError(value)
+
+
+def ordered(found: Sequence[Entry], by: str, *, reverse: bool = False) -> list[Entry]:
+    """Return entries in another order; those that lack what they are in order of go last.
+
+    Args:
+        found: Newest first.
+        by: "when", "rate", "p99" and "lost" descending; "scenario", "verdict", "file" ascending.
+        reverse: The other way round.
+    """
+    key = _KEYS[by]
+    known = [entry for entry in found if key(entry) not in (None, "")]
+    rest = [entry for entry in found if key(entry) in (None, "")]
+    descending = by in ("when", "rate", "p99", "lost")
+    return [*sorted(known, key=key, reverse=descending is not reverse), *rest]
+
+
+_KEYS: Mapping[str, Callable[[Entry], Any]] = {
+    "when": lambda entry: entry.started_at,
+    "scenario": lambda entry: entry.scenario,
+    "verdict": lambda entry: entry.verdict,
+    "rate": lambda entry: entry.rate,
+    "p99": lambda entry: entry.p99_ms,
+    "lost": lambda entry: entry.lost,
+    "file": lambda entry: entry.path.name,
+}

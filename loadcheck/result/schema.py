@@ -347,6 +347,32 @@ def _workers() -> dict[str, Any]:
     )
 
 
+def _deletion() -> dict[str, Any]:
+    """Return the section about the deletion of the run's users."""
+    return open_object(
+        "How far the deletion of the run's users is; absent if none was asked for.",
+        {
+            "phase": {
+                "enum": ["begun", "requested", "done"],
+                "description": "begun: not all batches are asked for. requested: they are. done: "
+                "the service says that they are gone, and was asked for the count.",
+            },
+            "requested_at": text("UTC, ISO 8601: when the first batch was."),
+            "ended_at": maybe(text("UTC, ISO 8601: when the count was asked for.")),
+            "server": text("Where the users were."),
+            "users": count("Users of the run, controls aside."),
+            "batches": count("Requests in all."),
+            "batch": count("Ids in each at the most; 0: by the mark of the run."),
+            "done": count("Requests answered."),
+            "jobs": list_of("Days of the service's jobs.", {"type": "string"}),
+            "before": maybe(count("Users counted before.")),
+            "after": maybe(count("Users still counted at the end.")),
+            "error": maybe(text("Why the last request was of no use.")),
+            "verdict": _VERDICT,
+        },
+    )
+
+
 def json_schema() -> dict[str, Any]:
     """Return the schema of a results file."""
     numbers = {"type": ["number", "null"]}
@@ -523,6 +549,7 @@ def json_schema() -> dict[str, Any]:
                         },
                     ),
                 ),
+                "deletion?": _deletion(),
                 "thresholds?": {
                     "type": "array",
                     "items": open_object(
@@ -592,6 +619,21 @@ def json_schema() -> dict[str, Any]:
                 ),
                 "scenario": {"type": "object", "description": "As run; secrets are not in it."},
                 "labels?": labels(),
+                "mix?": open_object(
+                    "Which flow of a mix the run is. Copy n of it is copy n × flows + place of the "
+                    "mix.",
+                    {
+                        "name": text("What the mix is called."),
+                        "flow": text("What the flow is called."),
+                        "place": {"type": "integer", "description": "Among the flows, from 0."},
+                        "flows": {"type": "array", "description": "What all are called."},
+                        "together?": {
+                            "type": "object",
+                            "description": "The verdict on all flows, and the sums of their "
+                            "counts; there once all have ended.",
+                        },
+                    },
+                ),
                 "workflow": {"type": "object", "description": "The document and its steps."},
                 "environment": {"type": "object", "description": "Versions and machine."},
             },

@@ -11,7 +11,16 @@ from pathlib import Path
 
 from loadcheck.data.cells import CELL_TYPES
 from loadcheck.data.users import UserIds
-from loadcheck.scenario.model import Capacity, Once, OpenLoad, Retry, Threshold, Timeouts, Verify
+from loadcheck.scenario.model import (
+    Capacity,
+    Deletion,
+    Once,
+    OpenLoad,
+    Retry,
+    Threshold,
+    Timeouts,
+    Verify,
+)
 from loadcheck.scenario.shapes import (
     MAX_DURATION_S,
     MAX_RATE,
@@ -48,6 +57,9 @@ MAX_ERROR = 0.5
 """Of counts that are estimates: what is off by half tells nothing."""
 MAX_EVENTS_PER_COPY = 1000
 MAX_UPLOADS = 1000
+MAX_FLOWS = 26
+MAX_FLOW_NAME = 40
+MAX_WEIGHT = 1_000_000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
@@ -59,12 +71,14 @@ GENTLEST, STEEPEST = 1.1, 10.0
 """Each rate of a search's climb over the one before it."""
 
 MAX_LABELS = 64
+MAX_IDS = 100_000
 LABEL_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 LABEL = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$"
 """One line of text, of which something can be seen."""
 NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
+PATH = r"^/"
 EVENTS = rf"^body(#{_POINTER})?$"
 BENEATH = rf"^{_POINTER}$"
 USER = rf"^(body#{_POINTER}|\$inputs\.[^.#\s]+)$"
@@ -256,6 +270,11 @@ SETUP: Keys = {
 }
 TEARDOWN: Keys = {
     **_ONCE,
+    "delete": flag(
+        "Delete the run's users from the service at the very end, as loadcheck delete does; that "
+        "the run may leave this machine says that it may.",
+        default=False,
+    ),
 }
 WAIT_DRAWN: Keys = {
     "uniform": array(
@@ -637,6 +656,46 @@ BATCH: Keys = {
         "$.items[*].index.status",
     ),
 }
+JOBS: Keys = {
+    "job": _expression("JSONPath to the day of the job in the answer to a deletion.", "$.day"),
+    "path": text(
+        "Where jobs are listed; {$start} and {$end} stand for the first and the last day wanted.",
+        pattern=PATH,
+        example="/jobs?start={$start}&end={$end}",
+    ),
+    "days": _expression("JSONPath to the days of the jobs listed.", "$[*].day"),
+    "states": _expression("JSONPath to their states.", "$[*].status"),
+    "done": text("The state that is the last.", example="done"),
+}
+_DELETION = Deletion()
+DELETE: Keys = {
+    "method": choice(
+        "Method of the request, which goes to the server that counts, with the credentials of its "
+        "query.",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        default=_DELETION.method,
+    ),
+    "endpoint": text(
+        "Its path and query. {$users} stands for the ids of a batch, quoted and with commas, "
+        "{$run.id} for the mark of the run, {$inputs.NAME} for an input that is no copy's own.",
+        pattern=PATH,
+        example="/events?run=eq.{$run.id}&user=in.({$users})",
+    ),
+    "body": anything(
+        'Its body: a text, or JSON in which "{$users}" is the array of the ids.',
+        example={"user_ids": "{$users}"},
+    ),
+    "batch": whole("Ids in a request at the most.", 1, MAX_IDS, default=_DELETION.batch),
+    "every": duration("Pause between two requests.", zero=True, default=_DELETION.every_s),
+    "quote": choice("What stands around each id in a text.", "'", '"', default=_DELETION.quote),
+    "jobs": table("How far a deletion is that the service does in its own time.", JOBS),
+    "impossible": text(
+        "Why the service cannot delete users; said instead of trying.", example="append-only"
+    ),
+}
 _VERIFY = Verify()
 
 
@@ -878,9 +937,9 @@ _TOP: Keys = {
         required=("workflow",),
     ),
     "teardown": table(
-        "A workflow that runs once when all is over, also after Ctrl-C, an abort or an error.",
+        "What is done once when all is over, also after Ctrl-C, an abort or an error: a workflow "
+        "runs, the run's users are deleted.",
         TEARDOWN,
-        required=("workflow",),
     ),
     "overlay": _edits(
         "What to put into a step's request that the document leaves out. Those of the service's "
@@ -897,6 +956,10 @@ _TOP: Keys = {
         example={"lookup": {"concurrency": 4, "rate": 5}},
     ),
     "verify": table("How the service is asked what arrived.", VERIFY),
+    "delete": table(
+        "How loadcheck delete RESULT removes the users of a run; the profiles of services know.",
+        DELETE,
+    ),
     "thresholds": array(
         "What must hold: [STAGE:] METRIC OPERATOR VALUE, or a table that says more.",
         either(
@@ -909,6 +972,32 @@ _TOP: Keys = {
     "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
 }
 PROFILE_NAME = "^[A-Za-z0-9_-]+$"
+FLOW_ONLY: Keys = {
+    "name": text(
+        "What the flow is called, in results, reports and messages; by default as its workflow.",
+        pattern=STAGE_NAME,
+        maxLength=MAX_FLOW_NAME,
+        example="checkout",
+    ),
+    "weight": {
+        "description": "Its share of the load, beside the weights of the others.",
+        "title": "number",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": MAX_WEIGHT,
+        "default": 1,
+    },
+    "rate": rate("Instead of a weight: its copies per second, for load.duration.", example=50),
+    "stages": array(
+        "Instead of a weight: stretches of its own, as in load.stages.",
+        table("", STAGE, required=("duration",)),
+        minItems=1,
+        maxItems=MAX_STAGES,
+        example=[{"name": "burst", "duration": "8s", "rate": 2500}],
+    ),
+}
+_IN_NO_FLOW = frozenset({"name", "description", "seed", "target", "capacity"})
+FLOW: Keys = {**FLOW_ONLY, **{n: s for n, s in _TOP.items() if n not in _IN_NO_FLOW}}
 TOP: Keys = {
     "extends": text(
         "A scenario beneath this one, relative to it: tables merge, other values replace, "
@@ -916,6 +1005,19 @@ TOP: Keys = {
         example="base.toml",
     ),
     **_TOP,
+    "mix": array(
+        "Several workflows in one run, each with its share of the load. What stands at the top "
+        "holds for every flow; any table of it, such as data, inputs, sessions or thresholds, may "
+        "stand in a flow and lies over it. Each flow is counted, judged and saved on its own, and "
+        "all together.",
+        table("", FLOW),
+        minItems=1,
+        maxItems=MAX_FLOWS,
+        example=[
+            {"workflow": "amplitude", "weight": 3},
+            {"name": "seldom", "workflow": "amplitude", "thresholds": ["lost == 0"]},
+        ],
+    ),
     "profiles": named(
         "What one environment has otherwise, laid over the rest by --profile NAME.",
         "NAME",

@@ -98,7 +98,9 @@ def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | N
     table = top.table(name, grammar.SETUP if name == "setup" else grammar.TEARDOWN)
     if table is None:
         return None
-    table.require("workflow", 'expected the workflowId of a workflow: workflow = "login"')
+    deletes = table.flag("delete") if name == "teardown" else None
+    if deletes is None or set(table.entries) > {"delete"}:
+        table.require("workflow", 'expected the workflowId of a workflow: workflow = "login"')
     nodes = table.array("public", "names of outputs") or () if name == "setup" else ()
     public = frozenset(word for node in nodes if (word := text(node, top.report)) is not None)
     every_s = table.duration("every") if name == "setup" else None

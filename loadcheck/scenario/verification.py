@@ -11,9 +11,11 @@ from loadcheck.scenario.model import (
     Batch,
     Budget,
     Count,
+    Deletion,
     Edit,
     Evidence,
     Export,
+    Jobs,
     Repeat,
     Split,
     Verify,
@@ -26,6 +28,7 @@ _TAG = re.compile(grammar.TAG)
 _USER = re.compile(grammar.USER)
 _PERCENT = re.compile(grammar.PERCENT)
 _BENEATH = re.compile(grammar.BENEATH)
+_PLACEHOLDER = re.compile(r"\{\$([^{}]*)\}")
 _PARTITION = "{$partition}"
 _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
@@ -46,6 +49,63 @@ def read_overlay(top: Table) -> tuple[Edit, ...]:
     for entry in entries:
         entry.require("step", "expected the stepId of the request it changes")
     return tuple(_edit(entry, entry.text("step") or "") for entry in entries)
+
+
+def read_delete(top: Table) -> Deletion | None:
+    """Read ``[delete]``; None where there is none."""
+    table = top.table("delete", grammar.DELETE)
+    if table is None:
+        return None
+    impossible = table.text("impossible")
+    body = table.get("body")
+    deletion = Deletion(
+        **given(
+            method=table.choice("method"),
+            endpoint=_endpoint(table),
+            body=None if body is None else json(body, table.report),
+            batch=table.whole("batch"),
+            every_s=table.duration("every"),
+            quote=table.choice("quote"),
+            jobs=_jobs(table),
+            impossible=impossible,
+        )
+    )
+    if impossible is None:
+        table.require("endpoint", "expected the path of the request")
+        _check_placeholders(table)
+        if not (deletion.by_user or deletion.by_run) and "endpoint" in table:
+            remedy = "put {$users} or {$run.id} into endpoint or body"
+            message = "names neither users nor the run: it would delete everybody"
+            table.report.add(table["endpoint"], message, remedy)
+    return deletion
+
+
+def _endpoint(table: Table) -> str | None:
+    endpoint = table.text("endpoint")
+    if endpoint is not None and not endpoint.startswith("/"):
+        table.report.add(table["endpoint"], f"found {found(table['endpoint'])}", 'expected "/path"')
+    return endpoint
+
+
+def _check_placeholders(table: Table) -> None:
+    """Report what looks like a placeholder and is none: it would be sent as it stands."""
+    for name in ("endpoint", "body"):
+        node = table.get(name)
+        for _, part in () if node is None else node.walk():
+            for word in _PLACEHOLDER.findall(part.value if isinstance(part.value, str) else ""):
+                if word not in ("users", "run.id") and not word.startswith("inputs."):
+                    expected = "expected {$users}, {$run.id} or {$inputs.NAME}"
+                    table.report.add(part, f"unknown placeholder {{${word}}}", expected)
+
+
+def _jobs(delete: Table) -> Jobs | None:
+    table = delete.table("jobs", grammar.JOBS)
+    if table is None:
+        return None
+    for name in grammar.JOBS:
+        table.require(name, "expected a string")
+    names = ("job", "path", "days", "states", "done")
+    return Jobs(**{name: table.text(name) or "" for name in names})
 
 
 def read_verify(top: Table) -> Verify:

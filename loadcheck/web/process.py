@@ -70,7 +70,7 @@ class Address:
     def _problem(self, error: OSError | OverflowError) -> Problem:
         number = error.errno if isinstance(error, OSError) else None
         what = {
-            errno.EADDRINUSE: f"port {self.port} is taken by another process",
+            errno.EADDRINUSE: f"port {self.port} is taken",
             errno.EACCES: f"port {self.port} may not be used without more rights",
             errno.EADDRNOTAVAIL: f"{self.host} is no address of this machine",
         }
@@ -113,7 +113,7 @@ class LivePage:
         wanted = [each for each in (page, metrics) if each is not None]
         for each in wanted:
             require_extra(each.option)
-        self._token = secrets.token_urlsafe(24)
+        self._token = secrets.token_urlsafe(16)
         self._scraped = metrics is not None
         self._posted: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -212,21 +212,25 @@ class LivePage:
     async def _tell(self, progress: Progress, title: str) -> None:
         """Tell the page of a run each second; whatever goes wrong with it, the run goes on."""
         feed = Feed(progress, metrics=self._scraped, title=title)
-        while True:
-            if self._gone.is_set():
-                if not self._told_gone:
-                    self._told_gone = True
-                    progress.notes.append("the live page ended early: its process has gone")
-                return
-            # one that is slow gets all that has changed since, when it comes to read it
-            if not self._waiting:
-                try:
+        try:
+            while not self._gone.is_set():
+                # one that is slow gets all that has changed since, when it comes to read it
+                if not self._waiting:
                     self.post(feed.message())
-                except Exception as error:  # noqa: BLE001  # the load is not to suffer from it
-                    kind = type(error).__name__
-                    progress.notes.append(f"the live page ended early: {kind}: {error}")
-                    return
-            await anyio.sleep(_EVERY_S)
+                await anyio.sleep(_EVERY_S)
+            self._note(progress, "its process has gone")
+        except Exception as error:  # noqa: BLE001  # the load is not to suffer from it
+            self._note(progress, f"{type(error).__name__}: {error}")
+        except anyio.get_cancelled_exc_class():
+            # the last figures, for who scrapes them
+            with contextlib.suppress(Exception):
+                self.post(feed.message())
+            raise
+
+    def _note(self, progress: Progress, why: str) -> None:
+        if not self._told_gone:
+            self._told_gone = True
+            progress.notes.append(f"the live page ended early: {why}")
 
     def probed(self, row: Sequence[str]) -> None:
         """Tell what came of a probe: its number, rate, verdict and why."""

@@ -96,7 +96,9 @@ def k6(port: int, seconds: float, connections: int, core: list[str]) -> float | 
         return float(json.loads(summary.read_bytes())["metrics"]["good"]["rate"])
 
 
-def locust(port: int, seconds: float, connections: int, core: list[str]) -> float | None:
+def locust(
+    port: int, seconds: float, connections: int, core: list[str], processes: int = 1
+) -> float | None:
     """Run Locust with FastHttpUser."""
     program = _find("locust")
     if program is None:
@@ -105,20 +107,25 @@ def locust(port: int, seconds: float, connections: int, core: list[str]) -> floa
         Path(folder, "locustfile.py").write_text(_LOCUST)
         options = ["--headless", "--users", str(connections), "--spawn-rate", str(connections)]
         options += ["--host", f"http://127.0.0.1:{port}", "--run-time", f"{int(seconds)}s"]
+        if processes > 1:
+            options += ["--processes", str(processes)]
         printed = _run([*core, program, *options, "--json"], folder, seconds)
         (entry,) = json.loads(printed[printed.index("[") :])
         good = int(entry["num_requests"]) - int(entry["num_failures"])
         return good / float(entry["last_request_timestamp"] - entry["start_time"])
 
 
-def wrk(port: int, seconds: float, connections: int, core: list[str]) -> float | None:
+def wrk(
+    port: int, seconds: float, connections: int, core: list[str], threads: int = 1
+) -> float | None:
     """Run wrk with a Lua script."""
     program = shutil.which("wrk")
     if program is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "script.lua").write_text(_WRK)
-        options = ["-t", "1", "-c", str(connections), "-d", f"{int(seconds)}s", "-s", "script.lua"]
+        options = ["-t", str(threads), "-c", str(connections), "-d", f"{int(seconds)}s"]
+        options += ["-s", "script.lua"]
         printed = _run([*core, program, *options, f"http://127.0.0.1:{port}"], folder, seconds)
         match = re.search(r"good per second: ([\d.e+]+)", printed)
         assert match, printed

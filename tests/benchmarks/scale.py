@@ -1,26 +1,28 @@
-"""What workers cost: the coordinator per worker and second, and a copy with one worker or several.
+"""What workers must reach, in one run: ``python -m tests.benchmarks.scale [--seconds 5] [--json]``.
 
-    python tests/benchmarks/scale.py [--workers 1,2,4] [--rate 4000] [--seconds 8]
-
-The first table replays recorded streams into the coordinator's side; nothing is sent. The second
-runs a load against the embedded emulator: compare its rows, which share this machine.
+Merged results against a single process's; CPU per copy with 1, 2 and 4 workers, each with the same
+rate; what the coordinator spends on recorded streams of 1 to 100 workers; an open load that one
+worker holds, and a higher one that two hold; lateness; the peers with their own multi-core modes.
+Everything shares this machine, target included: the figures hold for an idle one. A row that cannot
+be measured says why; after nine minutes none is begun.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+import psutil
 
 from loadcheck.load.monitor import Monitor
+from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice
 from loadcheck.measure import Grid, Outcome
 from loadcheck.measure.changes import change, decode, encode, still
@@ -29,31 +31,64 @@ from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.benchmarks import peers
+from tests.benchmarks.harness import arguments, report, send_only, target
+from tests.load.stages import stage
+from tests.pipeline.shards.alike import Case, differences
 
-ORIGIN = Origin("http", "127.0.0.1", 80)
-STEP = StepPlan(
+Row = tuple[str, str, str]
+"""What is measured, what it came to, and what it must come to."""
+
+_BUDGET_S = 540
+_RUN_S = 120.0
+_ORIGIN = Origin("http", "127.0.0.1", 80)
+_STEP = StepPlan(
     step_id="upload",
     index=0,
     role=Role.COPY,
     method="POST",
-    origin=ORIGIN,
+    origin=_ORIGIN,
     path="/",
     uses=frozenset(),
     dependent=False,
 )
-S = 1_000_000_000
-ROOT = Path(__file__).parents[2]
+_S = 1_000_000_000
+_EACH_RATE = 4000
+"""What each worker sends where the cost of a copy is measured."""
+_CONNECTIONS = 64
+
+CASES = {
+    "constant": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),))),
+    "poisson": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),), arrivals="poisson", seed=7)),
+    "staged": Case(
+        pacer=OpenPacer(stages=(stage(1, 20, 200), stage(1, 200, 200), stage(1, 200, 0)))
+    ),
+    "batched": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),)), together=10),
+}
+
+
+def equality(_seconds: float) -> Iterator[Row]:
+    """Hold merged records against a single process's, on a target with recorded delays."""
+    found = []
+    for name, case in CASES.items():
+        alone, _ = case.sent()
+        for of in (1, 2, 3, 8):
+            wrong = differences(case.merged(of), alone)
+            found += [f"{name}, {of} workers: {', '.join(wrong)}"] if wrong else []
+    total = 4 * len(CASES)
+    said = "; ".join(found) or "ledgers, counts and percentiles"
+    yield "merged results equal", f"{total - len(found)} of {total} ({said})", "all"
 
 
 def stream(rate: int, seconds: int) -> list[dict[str, Any]]:
     """Return what a shard tells of a load with wide latencies."""
     random = np.random.default_rng(1)
-    record = Record([STEP], 0, None, (), Grid([seconds]))
-    record.begin(S)
+    record = Record([_STEP], 0, None, (), Grid([seconds]))
+    record.begin(_S)
     told, messages = None, []
     for second in range(seconds):
         for place in range(rate):
-            number, due = second * rate + place, S + second * S + place * S // rate
+            number, due = second * rate + place, _S + second * _S + place * _S // rate
             took = int(random.lognormal(16, 1))
             record.due = number + 1
             if due >= record.grid.next_ns:
@@ -61,7 +96,7 @@ def stream(rate: int, seconds: int) -> list[dict[str, Any]]:
             record.record_dispatch(due, due)
             record.start(number)
             record.record_send(due, due + 20_000)
-            made = Exchange(Request(0, ORIGIN, b"", b""), sent_ns=due + 20_000, done_ns=due + took)
+            made = Exchange(Request(0, _ORIGIN, b"", b""), sent_ns=due + 20_000, done_ns=due + took)
             made.status, made.success = 200, True
             record.steps[0].add(made, due, due)
             record.settle(number, Outcome.ACKNOWLEDGED)
@@ -74,12 +109,12 @@ def stream(rate: int, seconds: int) -> list[dict[str, Any]]:
     return messages
 
 
-def replay(shards: int, rate: int, seconds: int) -> None:
-    """Print what the coordinator spends on so many streams."""
-    sent = [encode(message) for message in stream(rate, seconds)]
+def spent_s(sent: list[bytes], shards: int, rate: int) -> float:
+    """Return the CPU seconds that the coordinator spends on so many streams, per second."""
+    seconds = len(sent)
     told = [ShardRecord(Slice(index=index, of=shards)) for index in range(shards)]
-    merged = MergedRecord(lambda: Record([STEP], 0, None, (), Grid([seconds])), told)
-    merged.begin(S)
+    merged = MergedRecord(lambda: Record([_STEP], 0, None, (), Grid([seconds])), told)
+    merged.begin(_S)
     begin = time.process_time()
     for data in sent:
         for each in told:
@@ -88,46 +123,124 @@ def replay(shards: int, rate: int, seconds: int) -> None:
         merged.show()
     spent = time.process_time() - begin
     assert merged.acknowledged == shards * rate * seconds
-    print(
-        f"{shards:4} streams of {rate:,}/s: {1e3 * spent / shards / seconds:.2f} ms a worker and "
-        f"second, {100 * spent / seconds:.0f} % of a core, {len(sent[-1]):,} bytes a message"
+    return spent / seconds
+
+
+def replay(_seconds: float) -> Iterator[Row]:
+    """Replay recorded streams into the coordinator."""
+    rate = 1000
+    sent = [encode(message) for message in stream(rate, 6)]
+    cost = {shards: min(spent_s(sent, shards, rate) for _ in range(2)) for shards in (1, 2, 4, 100)}
+    each = (cost[100] - cost[1]) / 99
+    whole = ", ".join(f"{1e3 * cost[shards]:.1f} ms for {shards}" for shards in (1, 2, 4))
+    yield (
+        "coordinator, CPU per worker and second",
+        f"{1e3 * each:.2f} ms ({whole}; {len(sent[-1]):,} bytes a message)",
+        "<= 1 ms",
     )
+    yield "100 recorded streams", f"{100 * cost[100]:.1f} % of a core", "<= 10 %"
 
 
-def run(workers: int, rate: int, seconds: int) -> None:
-    """Print what a copy costs with so many workers; 0: without."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        options = ["--workers", str(workers)] if workers else []
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "loadcheck", "run", str(ROOT / "scenarios/smoke.toml")),
-                *("--set", f"load.rate={rate}", "--set", f"load.duration={seconds}s"),
-                *("--set", "thresholds=[]", "-q", "-o", str(result), *options),
-            ],
-            check=False,
-            stdout=subprocess.DEVNULL,
+def sent(load: str, seconds: float, workers: int, **more: Any) -> dict[str, Any]:
+    """Send a load with so many workers; 0: without any."""
+    shared = f"\nworkers = {workers}" if workers else ""
+    with target([]) as port:
+        text = f"{load}\nduration = {seconds}{shared}"
+        return send_only(port, text, [], timeout_s=_RUN_S, **more)
+
+
+def opened(rate: int, seconds: float, workers: int, **more: Any) -> dict[str, Any]:
+    """Send an open load."""
+    return sent(f'model = "open"\nrate = {rate}\nmax_in_flight = 8000', seconds, workers, **more)
+
+
+def cpu(seconds: float) -> Iterator[Row]:
+    """Measure what a copy costs as workers are added, each with a rate of its own."""
+    each: dict[int, float] = {}
+    for workers in (1, 2, 4):
+        looks: list[tuple[float, float]] = []
+
+        def look(pid: int, path: Path, looks: list[tuple[float, float]] = looks) -> None:
+            # while the load goes on: the start and the end are no part of it
+            told: Any = orjson.loads(path.read_bytes()) if path.exists() else {}
+            if told.get("verdict", "") is None and told["copies"]["started"]:
+                times = psutil.Process(pid).cpu_times()
+                looks.append((time.monotonic(), times.user + times.system))
+
+        document = opened(_EACH_RATE * workers, seconds, workers, watch=look)
+        shards = document["run"]["workers"]["shards"]
+        each[workers] = sum(s["cpu_s"] for s in shards) / document["copies"]["started"]
+        (first, before), (last, after) = looks[0], looks[-1]
+        own = f"; the run's own process {1e3 * (after - before) / (last - first):.0f} ms a second"
+        ratio = each[workers] / each[1]
+        yield (
+            f"CPU per copy, {workers} workers of {_EACH_RATE:,}/s",
+            f"{1e6 * each[workers]:.1f} us, {ratio:.2f} x{own}",
+            "<= 1.05 x" if workers > 1 else "",
         )
-        document = orjson.loads(result.read_bytes())
-    copies, generator = document["copies"]["started"], document["generator"]
-    print(
-        f"{workers or 'no':>4} workers: {1e6 * generator['cpu_s'] / copies:.1f} us of CPU a copy, "
-        f"{document['load']['reached_rate']:,.0f}/s, lateness p99 "
-        f"{generator['lateness']['p99_ms']:.2f} ms, {document['verdict']}"
-    )
+
+
+def rates(seconds: float) -> Iterator[Row]:
+    """Send an open load that one worker holds, and one that two do."""
+    for workers, rate in ((1, 40_000), (2, 60_000)):
+        document = opened(rate, seconds, workers)
+        load, copies = document["load"], document["copies"]
+        p99_ms = document["generator"]["lateness"]["p99_ms"]
+        said = f"{load['reached_rate']:,.0f}/s, {copies['skipped']:,} skipped, lateness p99"
+        name = f"open load of {rate:,}/s, {workers} workers"
+        yield name, f"{said} {p99_ms:.2f} ms", ">= 99 %, none skipped"
+
+
+def lateness(seconds: float) -> Iterator[Row]:
+    """Hold the lateness of two workers against a single process's, at the same rate."""
+    p99 = [
+        opened(10_000, seconds, workers)["generator"]["lateness"]["p99_ms"] for workers in (0, 2)
+    ]
+    said = f"{p99[1]:.2f} ms against {p99[0]:.2f} ms: {p99[1] / p99[0]:.1f} x"
+    yield "lateness p99, 2 workers, 10,000/s", said, "<= 1.5 x"
+
+
+def beside(seconds: float) -> Iterator[Row]:
+    """Let everybody send as much as all cores can, as each does that by itself."""
+    workers = psutil.cpu_count(logical=False) or 2
+    load = f'model = "closed"\nconcurrency = {_CONNECTIONS}'
+    document = sent(load, seconds, workers)
+    rate = document["copies"]["acknowledged"] / document["load"]["duration_s"]
+    yield f"closed load, loadcheck --workers {workers}", f"{rate:,.0f}/s", ""
+    for name, peer, how in (
+        ("k6", peers.k6, "all cores"),
+        ("locust", partial(peers.locust, processes=workers), f"--processes {workers}"),
+        ("wrk", partial(peers.wrk, threads=workers), f"-t{workers}"),
+    ):
+        with target([]) as port:
+            found = peer(port, seconds, _CONNECTIONS, [])
+        said = "not installed" if found is None else f"{found:,.0f}/s, {rate / found:.2f} x of it"
+        yield f"closed load, {name} {how}", said, ""
+
+
+_PARTS: tuple[Callable[[float], Iterator[Row]], ...] = (
+    *(equality, replay, cpu, rates, lateness, beside),
+)
 
 
 def main() -> None:
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", default="0,1,2,4")
-    parser.add_argument("--rate", type=int, default=4000)
-    parser.add_argument("--seconds", type=int, default=8)
-    given = parser.parse_args()
-    for shards in (1, 2, 4, 20, 100):
-        replay(shards, 1000, 6)
-    for workers in map(int, given.workers.split(",")):
-        run(workers, given.rate, given.seconds)
+    """Run the benchmark."""
+    options = arguments(__doc__ or "", seconds=5)
+    until = time.monotonic() + _BUDGET_S
+    rows: list[Row] = [("figure", "measured", "must reach")]
+    for part in _PARTS:
+        name = part.__name__
+        if time.monotonic() > until:
+            rows.append((name, "not measured: the time was up", ""))
+            continue
+        try:
+            for row in part(options.seconds):
+                rows.append(row)
+                print(": ".join(row[:2]), file=sys.stderr)
+        except Exception as error:  # noqa: BLE001  # the other rows are still of use
+            rows.append((name, f"not measured: {type(error).__name__}: {error}"[:200], ""))
+    figures = {name: {"measured": found, "must": must} for name, found, must in rows[1:]}
+    report(figures, rows, as_json=options.json)
 
 
 if __name__ == "__main__":

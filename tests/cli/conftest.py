@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,3 +101,71 @@ def loadcheck(tmp_path: Path) -> Iterator[Loadcheck]:
 def smoke() -> Path:
     """Return a scenario of 200 users in two seconds."""
     return SCENARIOS / "smoke.toml"
+
+
+KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """An emulator that outlives the runs against it."""
+
+    url: str
+    control: str
+
+    def options(self, **values: object) -> list[str]:
+        """Return the options that send a scenario to it, and further values."""
+        url = f'"{self.url}"'
+        values = {
+            "target": f'{{kind="live", servers={{httpV2Api={url}, dashboardRestApi={url}}}}}',
+            "inputs.apiKey": '{env="AMPLITUDE_API_KEY"}',
+            "inputs.basicAuth": '{basic={username={env="AMPLITUDE_API_KEY"}, '
+            'password={env="AMPLITUDE_SECRET_KEY"}}}',
+            "verify.localize": "true",
+            "verify.deadline": "2s",
+            "thresholds": '["lost == 0"]',
+            **values,
+        }
+        return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+
+    def call(self, method: str, path: str, **body: object) -> Any:
+        request = urllib.request.Request(
+            f"{self.control}/{path}", method=method, data=json.dumps(body).encode() or None
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return orjson.loads(answer.read())
+
+    def later(self, time_: str) -> None:
+        """Move its clock ahead."""
+        self.call("POST", "clock", advance=time_)
+
+
+@contextmanager
+def serving(**changes: Any) -> Iterator[Service]:
+    """Run an emulator for the length of a block."""
+    config = {
+        "visibility_delay": "100ms",
+        "api_key": KEYS["AMPLITUDE_API_KEY"],
+        "secret_key": KEYS["AMPLITUDE_SECRET_KEY"],
+        **changes,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "loadcheck.emulator", "--embedded"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(orjson.dumps(config) + b"\n")
+    process.stdin.flush()
+    ready = orjson.loads(process.stdout.readline())
+    yield Service(ready["url"], ready["control"])
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with serving(**getattr(request, "param", {})) as made:
+        yield made

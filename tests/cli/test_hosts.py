@@ -16,9 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import KEYS, Loadcheck, Service
 from tests.cli.test_interrupts import document, gone, started, wait_for
-from tests.cli.test_reconcile import KEYS, Service
 from tests.cli.test_workers import bounds_hold
 
 PORT = 7000

@@ -34,6 +34,23 @@ def test_line_protocol_in_and_a_nested_count_out(
     assert seen["isolation"] == "filter"
 
 
+@pytest.mark.long
+def test_points_are_deleted_at_the_end_of_the_run(loadcheck: Loadcheck) -> None:
+    store = Store(drop=3)
+    store.points["events", "another", "id", "1"] = ("somebody", 0.0)
+    with serving(application(store)) as url:
+        ended = loadcheck(
+            "run",
+            SCENARIOS / "influxdb.toml",
+            *("--server", f"influxdb={url}", "--set", "load.rate=100", "--set", "load.duration=2"),
+            *("--set", 'thresholds=["lost == 3"]', "--set", "teardown.delete=true"),
+        )
+        assert (ended.code, len(store.points)) == (1, 1), ended.stdout + ended.stderr
+    deletion = ended.result["deletion"]
+    assert (deletion["before"], deletion["after"], deletion["batches"]) == (197, 0, 2)
+    assert "deletion    200 users are deleted" in ended.stdout
+
+
 def test_a_document_with_quirks_runs_unchanged_and_strict_refuses_it(
     loadcheck: Loadcheck, smoke: Path, tmp_path: Path
 ) -> None:

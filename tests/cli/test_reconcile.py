@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +13,7 @@ import orjson
 import pytest
 
 from loadcheck.result import read
-from tests.cli.conftest import Loadcheck
-
-KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
-
-
-@dataclass(frozen=True)
-class Service:
-    """An emulator that outlives the runs against it."""
-
-    url: str
-    control: str
-
-    def options(self, **values: object) -> list[str]:
-        """Return the options that send a scenario to it, and further values."""
-        url = f'"{self.url}"'
-        values = {
-            "target": f'{{kind="live", servers={{httpV2Api={url}, dashboardRestApi={url}}}}}',
-            "inputs.apiKey": '{env="AMPLITUDE_API_KEY"}',
-            "inputs.basicAuth": '{basic={username={env="AMPLITUDE_API_KEY"}, '
-            'password={env="AMPLITUDE_SECRET_KEY"}}}',
-            "verify.localize": "true",
-            "verify.deadline": "2s",
-            "thresholds": '["lost == 0"]',
-            **values,
-        }
-        return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
-
-    def call(self, method: str, path: str, **body: object) -> Any:
-        request = urllib.request.Request(
-            f"{self.control}/{path}", method=method, data=json.dumps(body).encode() or None
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return orjson.loads(answer.read())
-
-    def later(self, time_: str) -> None:
-        """Move its clock ahead."""
-        self.call("POST", "clock", advance=time_)
-
-
-@pytest.fixture
-def service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    config = {
-        "visibility_delay": "100ms",
-        "api_key": KEYS["AMPLITUDE_API_KEY"],
-        "secret_key": KEYS["AMPLITUDE_SECRET_KEY"],
-        **getattr(request, "param", {}),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loadcheck.emulator", "--embedded"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(orjson.dumps(config) + b"\n")
-    process.stdin.flush()
-    ready = orjson.loads(process.stdout.readline())
-    yield Service(ready["url"], ready["control"])
-    process.stdin.close()
-    assert process.wait(timeout=10) == 0
-    process.stdout.close()
+from tests.cli.conftest import KEYS, Loadcheck, Service
 
 
 def document(loadcheck: Loadcheck) -> dict[str, Any]:

@@ -9,10 +9,8 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
 from loadcheck.result import read
-from tests.cli.conftest import Loadcheck
-from tests.cli.test_reconcile import KEYS, Service, document, service
-
-__all__ = ["service"]
+from tests.cli.conftest import KEYS, Loadcheck, Service
+from tests.cli.test_reconcile import document
 
 AGAIN = '{ uploads = { uniform = [1, 3] }, gap = "100ms", returning = 0.3 }'
 

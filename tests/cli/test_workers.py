@@ -15,11 +15,8 @@ import psutil
 import pytest
 
 from loadcheck.measure import Ledger
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import KEYS, Loadcheck, Service
 from tests.cli.test_interrupts import children, document, gone, started, wait_for
-from tests.cli.test_reconcile import KEYS, Service, service
-
-__all__ = ["service"]
 
 LONG = ["--set", "load.duration=60", "--set", "load.rate=400"]
 

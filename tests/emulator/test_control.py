@@ -27,13 +27,18 @@ def control(served: Served) -> Iterator[httpx.Client]:
 
 def test_the_clock(served: Served, control: httpx.Client) -> None:
     stopped = control.post("/clock", json={"stopped": True, "now_ms": 1000}).json()
-    assert stopped == {"now_ms": 1000, "stopped": True}
+    assert stopped == {"now_ms": 1000, "stopped": True, "speed": 1.0}
     assert control.post("/clock", json={"advance": "7d"}).json()["now_ms"] == 604_801_000
     assert served.project.user("user-1")["server_upload_time"] == 604_801_000
     running = control.post("/clock", json={"stopped": False}).json()
     assert running["stopped"] is False
     assert running["now_ms"] >= 604_801_000
     assert control.get("/clock").json()["now_ms"] >= running["now_ms"]
+    faster = control.post("/clock", json={"speed": 1_000_000}).json()
+    assert faster["speed"] == 1_000_000
+    # a minute at least for what has taken 60 µs
+    assert control.get("/clock").json()["now_ms"] >= faster["now_ms"] + 60_000
+    assert control.post("/clock", json={"speed": 0}).status_code == 400
 
 
 def test_faults_and_the_truth_about_them(served: Served, control: httpx.Client) -> None:

@@ -95,9 +95,13 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_it_has_no_control_endpoint() -> None:
-    with running() as printed:
-        assert httpx.get(f"{url_in(printed)}/control/state").status_code == 404
+def test_its_control_endpoint_wants_the_keys() -> None:
+    with running("--secret-key", "a-secret-key") as printed:
+        url = url_in(printed)
+        assert httpx.get(f"{url}/health").json() == {"status": "ok"}
+        assert httpx.get(f"{url}/control/state").status_code == 401
+        keys = (re.findall(r"api key +(\S+)", printed)[0], "a-secret-key")
+        assert httpx.get(f"{url}/control/state", auth=keys).json()["events"] == 0
 
 
 def test_a_configuration_that_cannot_be_used_is_told_by_line(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from loadcheck.scenario.library import shipped
 from tests.cli.conftest import Ended, Loadcheck
 from tests.pipeline import services
-from tests.pipeline.services import Service, Store, serving
+from tests.pipeline.services import Answer, Call, Event, Service, Store, serving
 
 SCENARIO = """
 workflow = "{name}"
@@ -143,3 +146,52 @@ def test_an_approximate_count_says_how_far_it_is_to_be_believed(
     lost = next(each for each in ended.result["findings"] if each["check"] == "lost")
     assert (lost["verdict"], "10 %" in lost["summary"]) == (verdict, True), lost["summary"]
     assert ended.result["consistency"]["localized"] is None
+
+
+DELETES = {
+    "clickhouse": r"POST /\?database=default&mutations_sync=1 "
+    r"ALTER TABLE events DELETE WHERE run = '(?P<run>\w+)'",
+    "influxdb": r'POST /query\?db=loadcheck&q=DELETE FROM "\w+" WHERE "run" = \'(?P<run>\w+)\' ',
+    "influxdb2": r"POST /api/v2/delete\?org=o&bucket=b "
+    r'\{"start":"1970-01-01T00:00:00Z","stop":"2100-01-01T00:00:00Z",'
+    r'"predicate":"run=\\"(?P<run>\w+)\\""\}',
+    "postgrest": r"DELETE /events\?run=eq\.(?P<run>\w+) ",
+    "elasticsearch": r"POST /\w+/_delete_by_query\?conflicts=proceed&refresh=true "
+    r'\{"query":\{"term":\{"run":"(?P<run>\w+)"\}\}\}',
+}
+"""What a request to delete the events of a run looks like."""
+
+
+def deleting(name: str) -> Service:
+    """Return a service that deletes as well."""
+    answers, _ = SERVICES[name]
+
+    def service(store: Store, call: Call) -> Answer:
+        asked = re.fullmatch(
+            DELETES[name], f"{call.method} {unquote(call.url)} {call.body.decode()}"
+        )
+        if asked is None:
+            return answers(store, call)
+        with store.lock:
+            store.events = [event for event in store.events if event.run != asked["run"]]
+        return 200, {}
+
+    return service
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", DELETES)
+def test_what_the_run_sent_is_deleted_at_its_end(tmp_path: Path, name: str) -> None:
+    """Users went missing, so that control users were sent: they go with the others."""
+    other = Event("another", "somebody", {})
+    store = Store(lose=9, events=[other])
+    more = "[teardown]\ndelete = true"
+    ended = run(tmp_path, name, store, more=more, service=deleting(name))
+    deletion = ended.result["deletion"]
+    assert (deletion["before"], deletion["after"], store.events) == (291, 0, [other]), ended.stdout
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - DELETES.keys()))
+def test_a_service_that_cannot_delete_says_why(name: str) -> None:
+    profile = tomllib.loads((shipped()[name] / "profile.toml").read_text())
+    assert len(profile["delete"]["impossible"]) > 40

@@ -50,6 +50,7 @@ def test_the_page_follows_the_run_without_a_complaint(opened: Tab, served: LiveP
     assert complaints == []
 
 
+@pytest.mark.long
 def test_a_chart_that_comes_about_and_a_threshold_that_breaks_appear(
     opened: Tab, served: LivePage
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_chart_that_comes_about_and_a_threshold_that_breaks_appear(
     assert opened.run("document.title").startswith("failing launch")
 
 
+@pytest.mark.long
 def test_stop_asks_once_more_and_is_heard(opened: Tab) -> None:
     heard = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: heard.set())
@@ -98,11 +100,13 @@ def test_the_report_takes_its_place(opened: Tab, served: LivePage) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_run_that_has_gone_is_told(opened: Tab, served: LivePage) -> None:
     served.close()
     assert soon(lambda: opened.run(STATE).startswith("The run does not answer"), tries=200)
 
 
+@pytest.mark.long
 def test_it_prints_all_charts_as_they_are_now(opened: Tab, served: LivePage) -> None:
     assert opened.pdf().startswith(b"%PDF")
     drawn = (
@@ -132,3 +136,15 @@ def test_axe_finds_nothing_serious_in_a_report(
     tab.open(path)
     tab.run(f"{axe};1")
     assert tab.run(AXE) == []
+
+
+@pytest.mark.long
+def test_a_page_that_is_opened_before_the_run_shows_it_when_it_begins(tab: Tab) -> None:
+    with serving() as early:
+        tab.open(early.url)
+        assert tab.run(BECAUSE) == "Nothing is sent yet."
+        early.post(second(5))
+        drawn = "document.querySelectorAll('.plot > svg').length"
+        assert soon(lambda: tab.run(drawn) > 5, tries=200)
+        early.post(second(6, first=5, left_s=2.0))
+        assert soon(lambda: ", 2.0 s left" in tab.run(BECAUSE), tries=200)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.report.html import content, page, render
@@ -77,6 +77,7 @@ def test_charts_of_one_report_do_not_move_with_those_of_another(document: Docume
 values = st.none() | st.floats(0, 1e9, allow_nan=False) | st.integers(0, 10**9)
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.floats(0, 1e5, allow_nan=False), values), max_size=600),
     st.sampled_from(Shape),

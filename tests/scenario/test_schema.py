@@ -67,6 +67,16 @@ approximate = "1 %"
 absent = 0
 [verify.split]
 limit = 50
+[delete]
+endpoint = "/gone?run={$run.id}"
+body = { users = "{$users}" }
+every = 0
+[delete.jobs]
+job = "$.day"
+path = "/jobs"
+days = "$[*].day"
+states = "$[*].state"
+done = "done"
 [capacity]
 precision = "10%"
 budget = ["5m", 2_000_000]
@@ -202,7 +212,7 @@ def _needs_more(
 def test_an_unknown_key_is_refused_by_both(path: tuple[str, ...], reads: Reads) -> None:
     free = {("inputs",), ("inputs", "d"), ("limits",), ("workflow", "sources"), ("profiles",)}
     document = changed(FULL, (*path, "unheardof"), "x")
-    if path in free or path == ("target", "servers"):
+    if path in free or path in (("target", "servers"), ("delete", "body")):
         return
     assert errors(document), path
     if path[:1] != ("profiles",) or len(path) < 3:  # a profile is read when it is used
@@ -232,5 +242,5 @@ def test_every_table_of_the_grammar_is_in_it() -> None:
     assert set(grammar.TABLES) == {
         "workflow", "target", "load", "retry",
         "sessions", "timeouts", "users", "verify", "capacity",
-        "setup", "teardown",
+        "setup", "teardown", "delete",
     }  # fmt: skip

@@ -139,7 +139,7 @@ def test_a_process_that_dies_is_no_matter_of_the_run() -> None:
 def test_a_port_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=rf"--web: port {port} is taken .*name another port"):
+        with pytest.raises(InputError, match=rf"--web: port {port} is taken.*name another port"):
             LivePage(Address(option="--web", port=port), None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.report.html import update
@@ -95,6 +95,7 @@ def test_what_a_service_says_is_no_markup() -> None:
     assert "\\u001b" not in shown
 
 
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
 def test_the_heat_map_loses_no_sample_however_long_it_gets(seconds: list[int]) -> None:
     state = State()

@@ -28,13 +28,15 @@ from starlette.routing import Route
 DATABASE = "loadcheck"
 
 _LINE = re.compile(
-    r"(?P<measurement>\w+),run=(?P<run>[\w-]+),id=(?P<id>[\w-]+)"
+    r"(?P<measurement>\w+),run=(?P<run>[\w-]+),id=(?P<id>[\w-]+)(?P<labels>(,\w+=\w+)*)"
     r' user="(?P<user>[^"]*)" (?P<time>\d+)'
 )
 _QUERY = re.compile(
     r'SELECT COUNT\((?P<what>DISTINCT\("user"\)|"user")\)'
     r" FROM \"(?P<measurement>\w+)\" WHERE \"run\" = '(?P<run>[\w-]+)'"
+    r'( GROUP BY "(?P<label>\w+)")?'
 )
+_DELETE = re.compile(r'DELETE FROM "(?P<measurement>\w+)" WHERE "run" = \'(?P<run>[\w-]+)\'')
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Store:
 
     drop: int = 0
     delay_s: float = 0.0
-    points: dict[tuple[str, str, str, str], tuple[str, float]] = field(default_factory=dict)
+    points: dict[tuple[str, ...], tuple[str, float]] = field(default_factory=dict)
 
     def write(self, line: str) -> bool:
         match = _LINE.fullmatch(line)
@@ -52,29 +54,42 @@ class Store:
         if self.drop > 0:
             self.drop -= 1
             return True
-        identity = (match["measurement"], match["run"], match["id"], match["time"])
+        identity = (match["measurement"], match["run"], match["id"], match["time"], match["labels"])
         self.points[identity] = (match["user"], time.monotonic() + self.delay_s)
         return True
+
+    def delete(self, query: str) -> dict[str, Any]:
+        match = _DELETE.fullmatch(query)
+        if match is None:
+            return {"statement_id": 0, "error": f"error parsing query: {query}"}
+        gone = [each for each in self.points if each[:2] == (match["measurement"], match["run"])]
+        for each in gone:
+            del self.points[each]
+        return {"statement_id": 0}
 
     def count(self, query: str) -> dict[str, Any]:
         match = _QUERY.fullmatch(query)
         if match is None:
             return {"statement_id": 0, "error": f"error parsing query: {query}"}
         now = time.monotonic()
-        users = [
-            user
-            for (measurement, run, _, _), (user, visible) in self.points.items()
-            if (measurement, run) == (match["measurement"], match["run"]) and visible <= now
-        ]
-        count = len(set(users)) if match["what"].startswith("DISTINCT") else len(users)
-        if not count:
+        groups: dict[str, list[str]] = {}
+        for (measurement, run, _, _, labels), (user, visible) in self.points.items():
+            if (measurement, run) == (match["measurement"], match["run"]) and visible <= now:
+                tags = dict(tag.split("=") for tag in labels.split(",") if tag)
+                groups.setdefault(tags.get(match["label"], ""), []).append(user)
+        if not groups:
             return {"statement_id": 0}
-        series = {
-            "name": match["measurement"],
-            "columns": ["time", "count"],
-            "values": [[0, count]],
-        }
-        return {"statement_id": 0, "series": [series]}
+        distinct = match["what"].startswith("DISTINCT")
+        series = [
+            {
+                "name": match["measurement"],
+                **({"tags": {match["label"]: bucket}} if match["label"] else {}),
+                "columns": ["time", "count"],
+                "values": [[0, len(set(users)) if distinct else len(users)]],
+            }
+            for bucket, users in groups.items()
+        ]
+        return {"statement_id": 0, "series": series}
 
 
 def application(store: Store) -> Starlette:
@@ -91,9 +106,15 @@ def application(store: Store) -> Starlette:
     async def query(request: Request) -> Response:
         if request.query_params.get("db") != DATABASE:
             return JSONResponse({"results": [{"statement_id": 0, "error": "database not found"}]})
-        return JSONResponse({"results": [store.count(request.query_params.get("q", ""))]})
+        answer = store.delete if request.method == "POST" else store.count
+        return JSONResponse({"results": [answer(request.query_params.get("q", ""))]})
 
-    return Starlette(routes=[Route("/write", write, methods=["POST"]), Route("/query", query)])
+    return Starlette(
+        routes=[
+            Route("/write", write, methods=["POST"]),
+            Route("/query", query, methods=["GET", "POST"]),
+        ]
+    )
 
 
 @contextmanager

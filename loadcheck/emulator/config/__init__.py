@@ -17,6 +17,7 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
     short_ids = "strip"                     # or "refuse", as /2/httpapi was seen to
     empty_result = "zeros"                  # or "empty": no series
     export_lag = "2h"                       # until an hour can be exported
+    deletion_after = "30d"                  # until users are gone that were asked to be deleted
     capacity = "4000/s"                     # uploads are served one by one, at this rate: no bound
     block_bots = false                      # discard events whose user_agent is no browser's
     blocked_event_types = ["noise"]         # acknowledged and discarded

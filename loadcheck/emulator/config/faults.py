@@ -138,6 +138,18 @@ class Reader:
         self.problem(key, f"found {_shown(value)}", f"expected a whole number {bounds}")
         return default
 
+    def number(self, key: str, default: float, *, least: float, most: float) -> float:
+        """Return a number within bounds."""
+        value = self.table.get(key, default)
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and least <= value <= most
+        ):
+            return float(value)
+        self.problem(key, f"found {_shown(value)}", f"expected a number from {least:g} to {most:g}")
+        return default
+
     def share(self, key: str) -> float | None:
         """Return a probability from 0 to 1, or None if there is none."""
         value = self.table.get(key)

@@ -230,6 +230,12 @@ KEYS: Mapping[str, _Shape] = {
     ),
     "silenced_devices": _key("Devices whose events are refused.", _NAMES, example=["device-9"]),
     "export_lag": _key("How long after its end an hour can be exported.", _DURATION, default="2h"),
+    "deletion_after": _key(
+        "From a request to delete users until it is done; until a tenth of that before, it can be "
+        "revoked.",
+        _DURATION,
+        default="30d",
+    ),
     "block_bots": _key(
         "Discard events whose user_agent is no browser's.", {"type": "boolean"}, default=False
     ),

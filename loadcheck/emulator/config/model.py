@@ -217,6 +217,7 @@ class EmulatorConfig:
         custom_events: Name → the event types it stands for, asked for as ``ce:Name``.
         silenced_devices: Devices whose events are refused.
         export_lag_ms: How long after its end an hour can be exported.
+        deletion_after_ms: From a request to delete a user until that is done.
         block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
         capacity: Uploads served in a second, one after the other; None: as fast as it can.
         faults: Ways to misbehave.
@@ -242,6 +243,7 @@ class EmulatorConfig:
     custom_events: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     silenced_devices: frozenset[str] = frozenset()
     export_lag_ms: float = 2 * 3_600_000.0
+    deletion_after_ms: float = 30 * 24 * 3_600_000.0
     block_bots: bool = False
     capacity: float | None = None
     faults: tuple[Fault, ...] = field(default=())

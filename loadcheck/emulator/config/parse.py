@@ -155,6 +155,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         custom_events=_custom_events(top),
         silenced_devices=frozenset(top.texts("silenced_devices")),
         export_lag_ms=top.duration_ms("export_lag", 2 * 3_600_000.0),  # [D] Export API
+        deletion_after_ms=top.duration_ms("deletion_after", 30 * 24 * 3_600_000.0),  # [D]
         block_bots=top.flag("block_bots", default=False),
         capacity=top.rate("capacity"),
         faults=read_faults(top, seed),

@@ -151,7 +151,7 @@ class Dashboard:
 
         async def handler(request: Request, *values: str) -> Answer:
             self.requests += 1
-            if not self._authorized(request):
+            if not authorized(request, self._credentials):
                 # 401 in descriptions by others, 403 in one connector [U]
                 answer = error_answer(401, "Invalid API key or secret key")
             else:
@@ -185,15 +185,17 @@ class Dashboard:
         await asyncio.sleep(delay_ms / 1000)
         return answer
 
-    def _authorized(self, request: Request) -> bool:
-        scheme, _, coded = request.header(b"authorization").partition(b" ")
-        if scheme.lower() != b"basic":
-            return False
-        try:
-            given = base64.b64decode(coded.strip(), validate=True)
-        except binascii.Error:
-            return False
-        return hmac.compare_digest(given, self._credentials)
+
+def authorized(request: Request, credentials: bytes) -> bool:
+    """Return whether a request has these credentials, ``api_key:secret_key``."""
+    scheme, _, coded = request.header(b"authorization").partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        given = base64.b64decode(coded.strip(), validate=True)
+    except binascii.Error:
+        return False
+    return hmac.compare_digest(given, credentials)
 
 
 def parameters(request: Request) -> Parameters:

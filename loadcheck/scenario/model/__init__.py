@@ -15,14 +15,16 @@ from loadcheck.scenario.model.load import (
     Timeouts,
     Users,
 )
-from loadcheck.scenario.model.scenario import Scenario
+from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
     Count,
+    Deletion,
     Evidence,
     Export,
+    Jobs,
     Repeat,
     Split,
     Verify,
@@ -34,10 +36,13 @@ __all__ = [
     "Capacity",
     "ClosedLoad",
     "Count",
+    "Deletion",
     "Edit",
     "Evidence",
     "Export",
+    "FlowOfMix",
     "Input",
+    "Jobs",
     "Limit",
     "Once",
     "OpenLoad",

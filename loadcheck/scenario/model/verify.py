@@ -104,6 +104,67 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """How the service tells how far deletions are that it does in its own time.
+
+    Attributes:
+        job: JSONPath to the day of the job in the answer to a request to delete.
+        path: Where jobs are listed; ``{$start}`` and ``{$end}`` stand for the first and the last
+            day of those wanted.
+        days: JSONPath to the days of the jobs listed.
+        states: JSONPath to their states, in the same order.
+        done: The state that is the last.
+    """
+
+    job: str
+    path: str
+    days: str
+    states: str
+    done: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """How the users of a run are deleted: a request to the query's server, with its headers.
+
+    In ``endpoint`` and ``body`` ``{$users}`` stands for the ids of a batch, ``{$run.id}`` for the
+    mark of the run, ``{$inputs.NAME}`` for a run-wide input.
+
+    Attributes:
+        method: The request's.
+        endpoint: Its path and query.
+        body: Its body: a text as it stands, all else as JSON; None: it has none.
+        batch: Ids in a request, at the most.
+        every_s: Pause between two requests.
+        quote: What stands around an id in a text.
+        jobs: How far it is is told so; None: with the answer it is done, or soon.
+        impossible: Why users cannot be deleted; "" if they can.
+    """
+
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
+    endpoint: str = ""
+    body: Any = None
+    batch: int = 100
+    every_s: float = 0.0
+    quote: str = "'"
+    jobs: Jobs | None = None
+    impossible: str = ""
+
+    @property
+    def by_user(self) -> bool:
+        """Whether ids are named."""
+        return self._names("{$users}")
+
+    @property
+    def by_run(self) -> bool:
+        """Whether the mark of the run is, so that nobody else's events are hit."""
+        return self._names("{$run.id}")
+
+    def _names(self, placeholder: str) -> bool:
+        return placeholder in self.endpoint or placeholder in str(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
     """How a copy sends further events of its user, for ``load.events_per_copy`` above 1.
 

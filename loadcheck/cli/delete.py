@@ -1,0 +1,130 @@
+"""The command ``loadcheck delete``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadcheck.cli.completion import result_files
+from loadcheck.cli.overrides import EnvFile, Json
+from loadcheck.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from loadcheck.pipeline.deletion import Outline
+
+_SHOWN = 400
+_YES = frozenset({"y", "yes"})
+
+
+def delete(
+    result: Annotated[
+        Path,
+        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Delete without asking: where no terminal is.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be deleted; delete nothing.")
+    ] = False,
+    wait: Annotated[
+        str,
+        typer.Option(
+            help="How long to wait for the service's own jobs, e.g. 10m; 0s asks once.",
+            metavar="DURATION",
+        ),
+    ] = "0s",
+    consent: Annotated[
+        bool, typer.Option("--live", help="Allow requests to leave this machine.")
+    ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Use this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
+            show_default=False,
+        ),
+    ] = None,
+    env_file: EnvFile = None,
+    as_json: Json = False,
+) -> None:
+    """Delete the users of a stored run from the service, and nobody else.
+
+    Deleted are the users that the run may have created, by the ledger in its
+    results file, under ids that no other run has. Progress is kept in that
+    file: the same command goes on where it was left off, asks how far the
+    service is, and counts in the end. What was deleted cannot be had back.
+    """
+    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
+
+    import anyio  # noqa: PLC0415
+
+    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck.cli.exits import Exit  # noqa: PLC0415
+    from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.documents.durations import parse_duration  # noqa: PLC0415
+    from loadcheck.pipeline import deletion  # noqa: PLC0415
+    from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
+    from loadcheck.verify.verdict import Verdict  # noqa: PLC0415
+
+    try:
+        wait_s = parse_duration(wait)
+    except ValueError:
+        remedy = 'expected a duration such as "30s" or "10m"'
+        raise InputError(Problem(key="--wait", message=f"found {wait!r}", remedy=remedy)) from None
+    options = ReconcileOptions(consent=consent, server=server, env=scenarios.environment(env_file))
+
+    def ask(outline: Outline) -> bool:
+        _say(outline, dry_run=dry_run)
+        if dry_run:
+            return False
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            message = "deleting cannot be undone, and there is no terminal to ask on"
+            raise InputError(Problem(key="--yes", message=message, remedy="add --yes to say so"))
+        sys.stderr.write(f"Delete these {outline.users:,} users? They cannot be had back. [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in _YES
+
+    work = partial(deletion.delete, result, options, ask, told, wait_s=wait_s)
+    done = anyio.run(work, backend_options={"use_uvloop": True})
+    if as_json:
+        write_json(done.section or {})
+    else:
+        sys.stdout.write(f"{done.says}\n")
+    if done.section is None and dry_run:
+        raise typer.Exit(Exit.PASS)
+    codes = {Verdict.PASS: Exit.PASS, Verdict.FAIL: Exit.INCONSISTENT}
+    raise typer.Exit(codes.get(done.verdict, Exit.UNKNOWN))
+
+
+def told(done: int, batches: int) -> None:
+    """Write how far the requests are: over and over on a terminal, now and then elsewhere."""
+    last = done == batches
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done:,} of {batches:,} requests\x1b[K{chr(10) if last else ''}")
+        sys.stderr.flush()
+    elif last or done % max(1, batches // 10) == 0:
+        sys.stderr.write(f"{done:,} of {batches:,} requests\n")
+
+
+def _say(outline: Outline, *, dry_run: bool) -> None:
+    from loadcheck.cli.terminal import width  # noqa: PLC0415
+    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.pipeline.deletion import lines  # noqa: PLC0415
+
+    would = "Would delete" if dry_run else "About to delete"
+    users = "user" if outline.users == 1 else "users"
+    sys.stderr.write(
+        f"{would} {outline.users:,} {users} of run {outline.run_id} ({outline.name})\n"
+    )
+    for label, text in lines(outline):
+        for number, line in enumerate(text.split("\n")):
+            shown = printable(line)
+            room = max(20, width() - 14)
+            cut = f"{shown[: room - 1]}…" if len(shown) > room and number else shown
+            sys.stderr.write(f"  {label if not number else '':<11} {cut}\n")

@@ -1,0 +1,182 @@
+"""Which of many results files may go: by age, number and labels, and never what is needed still."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loadcheck.compare.history import Past, read_past, result_paths
+from loadcheck.compare.trend import since_last_change
+from loadcheck.documents.files import is_folder
+from loadcheck.errors import InputError, Problem, ResultFileError
+from loadcheck.result.store import ResultFile, in_progress, read_unchecked
+
+_EXAMPLE = "example"
+_WRITTEN = ("comparison", "trend")
+"""Kinds that are made of results, and are no results themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """What is to go; all that is said must hold of a file.
+
+    Attributes:
+        before: Begun before this instant, as results files write instants; "": at any time.
+        beyond: Not among so many of the newest comparable runs; None: whatever their number.
+        takes: Whether a run is chosen: when it began, its scenario, its verdict, its labels.
+        labelled: Whether labels, or a number, are asked for: comparisons and trends have none.
+    """
+
+    before: str
+    beyond: int | None
+    takes: Callable[[str, str, str, Mapping[str, str]], bool]
+    labelled: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What would be removed, and what would be if it were not needed.
+
+    Attributes:
+        removed: Files, with what their state was when it was decided.
+        kept: Files that the criteria choose and that stay, with the reason.
+    """
+
+    removed: dict[Path, os.stat_result] = field(default_factory=dict)
+    kept: dict[Path, str] = field(default_factory=dict)
+
+
+def plan(directory: Path, criteria: Criteria) -> Plan:
+    """Return which files of a directory would go.
+
+    What is no file of loadcheck, or cannot be read, stays, and is not spoken of. Of what is chosen
+    there stay: examples (their names begin so), links, what is being written, the runs that
+    ``compare --baseline-from`` takes as a base, and those that a comparison names which stays.
+
+    Raises:
+        ResultFileError: There is no such directory, or it cannot be read.
+    """
+    made = Plan()
+    runs, others = _read(directory)
+    for path, document in others.items():
+        if _is_chosen(document, criteria):
+            _choose(made, path, "")
+    staying = [document for path, document in others.items() if path not in made.removed]
+    named = {
+        str(run.get("id"))
+        for document in staying
+        if _kind(document) == "comparison"
+        for side in ("base", "candidate")
+        for run in document.get(side) or ()
+        if isinstance(run, dict)
+    }
+    for history in _histories(runs):
+        needed = {run.id for run in since_last_change([run for _, run in history])}
+        newest_first = history[::-1][criteria.beyond or 0 :]
+        for path, run in newest_first:
+            if criteria.before and run.started_at >= criteria.before:
+                continue
+            if criteria.takes(run.started_at, run.scenario, run.verdict, run.labels):
+                why = "a comparison names it" if run.id in named else ""
+                _choose(made, path, "it is of the baseline" if run.id in needed else why)
+    return made
+
+
+def _read(directory: Path) -> tuple[dict[Path, Past], dict[Path, Mapping[str, Any]]]:
+    """Return the runs of a directory, and the documents that were made of some."""
+    if not is_folder(directory):
+        message, remedy = "is no directory that can be read", "name a directory of results files"
+        raise ResultFileError(Problem(file=str(directory), message=message, remedy=remedy))
+    runs: dict[Path, Past] = {}
+    others: dict[Path, Mapping[str, Any]] = {}
+    for path in result_paths([directory]):
+        try:
+            run = read_past(path)
+            if run is not None:
+                runs[path] = run
+                continue
+            document = read_unchecked(path)
+        except ResultFileError:
+            continue
+        if _kind(document) in _WRITTEN:
+            others[path] = document
+    return runs, others
+
+
+def _kind(document: Mapping[str, Any]) -> str:
+    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
+
+
+def _is_chosen(document: Mapping[str, Any], criteria: Criteria) -> bool:
+    """Return whether a comparison or a trend is to go: by age, scenario and verdict alone."""
+    created_at = str(document.get("created_at", ""))
+    scenario = document.get("scenario")
+    name = str(scenario.get("name", "")) if isinstance(scenario, dict) else ""
+    return (
+        not criteria.labelled
+        and bool(criteria.before)
+        and created_at < criteria.before
+        and criteria.takes(created_at, name, str(document.get("verdict", "")), {})
+    )
+
+
+def _choose(made: Plan, path: Path, needed: str) -> None:
+    """Enter a file that is to go, unless something is against it."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return
+    why = needed
+    if path.name.startswith(_EXAMPLE):
+        why = "it is an example"
+    elif path.is_symlink():
+        why = "it is a link"
+    elif in_progress(path):
+        why = "it is being written"
+    if why:
+        made.kept[path] = why
+    else:
+        made.removed[path] = state
+
+
+def _histories(runs: Mapping[Path, Past]) -> Iterator[Sequence[tuple[Path, Past]]]:
+    """Yield the comparable runs together, in order of time."""
+    groups: dict[tuple[object, ...], list[tuple[Path, Past]]] = {}
+    for path, run in sorted(runs.items(), key=lambda item: (item[1].started_at, item[1].id)):
+        groups.setdefault(run.identity, []).append((path, run))
+    yield from groups.values()
+
+
+def remove(made: Plan) -> tuple[list[Path], list[str]]:
+    """Remove what a plan says.
+
+    Each file is claimed meanwhile. What has been written since the plan was made stays.
+
+    Returns:
+        The files that are gone, and why others are not.
+    """
+    gone, troubles = [], []
+    for path, state in made.removed.items():
+        try:
+            with ResultFile(path, replace=True):
+                now = path.lstat()
+                if (now.st_ino, now.st_mtime_ns, now.st_size) != (
+                    state.st_ino,
+                    state.st_mtime_ns,
+                    state.st_size,
+                ):
+                    troubles.append(f"{path}: has been written meanwhile, and stays")
+                    continue
+                path.unlink()
+        except FileNotFoundError:
+            continue
+        except InputError as error:
+            troubles += [f"{path}: {problem.message}" for problem in error.problems]
+        except OSError as error:
+            troubles.append(f"{path}: {(error.strerror or str(error)).lower()}")
+        else:
+            gone.append(path)
+    return gone, troubles

@@ -1,0 +1,803 @@
+"""Deletes the users of a run from the service, and no others: by the ledger, in batches, resumably.
+
+A user is deleted only if a copy of the run may have sent it: acknowledged or indeterminate by the
+ledger, never skipped or rejected, under an id that nobody else can have. That the keys open the
+run's own project is shown by its count of the run's users. Progress is saved after every batch, so
+that whatever ends the process, the next one goes on; asking for a batch twice does no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import anyio
+import orjson
+from pyroaring import BitMap
+
+from loadcheck.errors import InputError, LoadcheckError
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
+from loadcheck.pipeline.session import CompletedRun
+from loadcheck.report.words import clock
+from loadcheck.result import ResultFile, read
+from loadcheck.result import document as documents
+from loadcheck.scenario.model import Deletion
+from loadcheck.secrets import redactor
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.controls import FRESH_RUN, PAIRED_RUNS, ControlResult, fresh_users
+from loadcheck.verify.naming import UserNames
+from loadcheck.verify.queries import CountQueries
+from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
+from loadcheck.verify.verdict import Verdict
+from loadcheck.workflow.exchange import Exchange, Origin, Request, retry_after_s
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.selectors import compile_jsonpath
+
+_TRIES: Final = 8
+"""So often a batch is asked for before it is given up."""
+_LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 60.0
+_DETAIL_CHARS: Final = 200
+_PLACEHOLDER = re.compile(r"\{\$(users|run\.id|inputs\.([^{}]+)|start|end)\}")
+_OWN: Final = frozenset({"$copy.userUuid", "$copy.insertId", "$copy.insertUuid", "$run.id"})
+"""Any of these in an id makes it one that no other run has."""
+_UNKNOWN_KEYS: Final = (401, 403)
+_ALLOWANCE: Final = timedelta(days=31)
+"""Jobs are looked for so long after they were asked for, where their day is not told."""
+
+
+class DeletionError(LoadcheckError):
+    """The service refused to go on; what was done so far is in the results file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What is to be deleted, for a person to say yes or no.
+
+    Attributes:
+        run_id: The run's.
+        name: Of its scenario.
+        server: Where the requests go.
+        acknowledged, indeterminate, controls: Users by what is known of them.
+        unsaved: Of the indeterminate, those that a killed run may have sent after its last save.
+        batches: Requests in all.
+        done: Of these, those of an earlier attempt.
+        batch: Users in each at the most.
+        every_s: Pause between two.
+        ends: The ids of the first and the last copy.
+        counted: Users of the run that the service counts now.
+        first: The first request, secrets covered.
+    """
+
+    run_id: str
+    name: str
+    server: str
+    acknowledged: int
+    indeterminate: int
+    controls: int
+    unsaved: int
+    batches: int
+    done: int
+    batch: int
+    every_s: float
+    ends: tuple[str, str]
+    counted: int = 0
+    first: str = ""
+
+    @property
+    def users(self) -> int:
+        """All of them."""
+        return self.acknowledged + self.indeterminate + self.controls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What came of it.
+
+    Attributes:
+        section: As the results file holds it; None if nothing was asked for.
+        verdict: Pass: nobody of the run is counted any more. Fail: somebody is, although the
+            service says that it is done. Unknown: it is not done yet, or nobody could be asked.
+        says: That in a sentence.
+    """
+
+    section: dict[str, Any] | None
+    verdict: Verdict
+    says: str
+
+
+Ask = Callable[[Outline], bool]
+Tell = Callable[[int, int], None]
+
+
+async def delete(
+    path: Path, options: ReconcileOptions, ask: Ask, tell: Tell, *, wait_s: float = 0.0
+) -> Deleted:
+    """Delete the users of a stored run, or go on where that was left off.
+
+    Args:
+        path: Its results file.
+        options: What a user says beside it.
+        ask: Whether to go on, asked before anything is changed.
+        tell: Told batches done and in all.
+        wait_s: How long to wait for the service's jobs.
+
+    Raises:
+        InputError: It cannot, or must not, be done; nothing was deleted.
+        DeletionError: The service refused to go on.
+    """
+    read(path)  # before a place is made for what may be no results file
+    with ResultFile(path, replace=True) as file:
+        document = read(path)
+        document["run"].pop("in_progress", None)  # it is we who write it now
+        compiled = restored(path, document, options, what="requests to delete the run's users")
+
+        def save() -> None:
+            file.save(document)
+
+        async with set_up(compiled):
+            try:
+                return await remove(compiled, document, save, ask, tell, wait_s=wait_s)
+            except LoadcheckError as error:  # as it is: not in a group
+                failed = error
+        raise failed
+
+
+async def at_end(
+    compiled: CompiledScenario,
+    finished: CompletedRun,
+    signals: AsyncIterator[signal.Signals],
+    *,
+    kept: bool,
+) -> CompletedRun:
+    """Delete the users of a run that has just ended; return it with what came of that.
+
+    What goes wrong is a warning in the result: ``loadcheck delete`` goes on from there.
+
+    Args:
+        compiled: The run.
+        finished: The same.
+        signals: The first ends the deletion.
+        kept: Whether it has a file of its own.
+    """
+    document = dict(finished.document)
+    sys.stderr.write("Deleting the users of the run; Ctrl-C leaves the rest to loadcheck delete.\n")
+    why = "it was interrupted"
+    with contextlib.ExitStack() as stack:
+        file: ResultFile | None = None
+
+        def save() -> None:
+            if file is not None:
+                file.save(document)
+
+        async with anyio.create_task_group() as around:
+            with anyio.CancelScope() as scope:
+                around.start_soon(_heed, signals, scope)
+                try:
+                    if kept and finished.unsaved is None:
+                        file = stack.enter_context(ResultFile(finished.path, replace=True))
+                    await remove(compiled, document, save, _yes, _say_nothing)
+                    why = ""
+                except LoadcheckError as error:
+                    why = str(error)
+            around.cancel_scope.cancel()
+        if why:
+            told = redactor(compiled.secrets).text(f"The users of the run are not deleted: {why}.")
+            document["warnings"] = [*document["warnings"], told]
+            with contextlib.suppress(InputError):
+                save()
+    return replace(finished, document=document)
+
+
+async def _heed(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+
+
+def _yes(_: Outline) -> bool:
+    return True
+
+
+def _say_nothing(_: int, __: int) -> None:
+    """Nobody looks."""
+
+
+async def remove(
+    compiled: CompiledScenario,
+    document: dict[str, Any],
+    save: Callable[[], None],
+    ask: Ask,
+    tell: Tell,
+    *,
+    wait_s: float = 0.0,
+) -> Deleted:
+    """Do what :func:`delete` does, for a run that is compiled already."""
+    deletion = check(compiled)
+    parts = _parts(compiled, deletion, document)
+    async with httpx_transport(compiled.asking) as transport:
+        work = _Work(compiled, deletion, parts, transport.send)
+        try:
+            return await _with_consent(work, document, save, ask, tell, wait_s=wait_s)
+        except LoadcheckError as error:  # as it is: not in a group
+            failed = error
+    raise failed
+
+
+async def _with_consent(
+    work: _Work,
+    document: dict[str, Any],
+    save: Callable[[], None],
+    ask: Ask,
+    tell: Tell,
+    *,
+    wait_s: float,
+) -> Deleted:
+    compiled, parts = work.compiled, work.parts
+    deletion, hidden = work.deletion, redactor(compiled.secrets)
+    section = _section(document, parts, deletion)
+    counted = await work.count()
+    await work.read_inputs()
+    if section["phase"] == "done" and counted:  # some came back, or were never found
+        section |= {"phase": "begun", "done": 0, "jobs": [], "after": None, "ended_at": None}
+    started = section["phase"] != "new"
+    _see_that_it_is_there(compiled, counted, document, started=started)
+    section["server"] = work.same_server(section["server"])
+    outline = _outline(compiled, document, parts, section)
+    outline = replace(outline, counted=counted or 0, first=hidden.text(work.example()))
+    if section["phase"] in ("new", "begun") and not ask(outline):
+        return Deleted(section=None, verdict=Verdict.UNKNOWN, says="Nothing was deleted.")
+    if not started:
+        section |= {"phase": "begun", "requested_at": documents.utc_now(), "before": counted}
+    document["deletion"] = section
+
+    def keep() -> None:
+        document["deletion"] = section | hidden.document(
+            {"error": section["error"]}, documents.own_words()
+        )
+        save()
+
+    keep()
+    if section["phase"] == "begun":
+        await work.request_all(section, keep, tell)
+    await work.conclude(section, wait_s)
+    keep()
+    return Deleted(section=section, verdict=Verdict(section["verdict"]), says=_sentence(section))
+
+
+def check(compiled: CompiledScenario) -> Deletion:
+    """Return how the users of a run are deleted, be it one that is still to come.
+
+    Raises:
+        InputError: They cannot be, or must not be.
+    """
+    scenario, deletion = compiled.scenario, compiled.scenario.deletion
+    if deletion is None:
+        message = "neither the scenario nor the service's profile says how users are deleted"
+        remedy = "say it in [delete] (loadcheck explain delete), and run again"
+        raise InputError(scenario.problem("delete", message, remedy))
+    if deletion.impossible:
+        message = f"this service cannot delete users: {deletion.impossible}"
+        raise InputError(scenario.problem("delete.impossible", message))
+    if compiled.isolation != "filter":
+        message = "the count does not tell this run from others, so nothing could prove whose"
+        remedy = "mark the run's events, [[overlay]] with $run.id, and filter the count by it"
+        raise InputError(scenario.problem("verify.step", f"{message} users these are", remedy))
+    for name in ("job", "days", "states") if deletion.jobs is not None else ():
+        try:
+            compile_jsonpath(getattr(deletion.jobs, name))
+        except ExpressionError as error:
+            raise InputError(scenario.problem(f"delete.jobs.{name}", str(error))) from None
+    why = "" if deletion.by_run else _shared(compiled)
+    if why:
+        remedy = 'with [users] id = "lc-{run}-{number}" they would be the run\'s alone'
+        raise InputError(
+            scenario.problem("users.id", f"the ids are not this run's alone: {why}", remedy)
+        )
+    return deletion
+
+
+def _shared(compiled: CompiledScenario) -> str:
+    """Return why the ids of a run's users may be somebody else's as well; "" if they cannot be."""
+    place, template = compiled.scenario.verify.user, compiled.scenario.user_ids.template
+    uses = compiled.ingest.uses
+    if place is not None:
+        uses = compiled.plan.uses_at(compiled.ingest.step_id, place)
+    if uses & _OWN and place is not None:
+        return ""
+    if "$copy.userId" in uses:
+        if "{run}" in template or "{uuid}" in template:
+            return ""
+        if "{digits}" in template:
+            return f"{template} draws from 9 million stretches of numbers, and others may be in it"
+        return f"{template} gives every run the same"
+    found = sorted(word for word in uses if word.startswith(("$data.", "$values.", "$copy.")))
+    return f"they are made of {', '.join(found) or 'what every run has'}"
+
+
+class _Part:
+    """Users who are asked for together: those of the run, or of one that was sent as its control.
+
+    Args:
+        run_id: What their events are marked with.
+        name: Gives their ids.
+        numbers: The numbers of their copies.
+        size: Ids in a request; 0: one request, by the mark alone.
+        counts: Count them; None: they are counted with others.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        name: Callable[[int], str],
+        numbers: BitMap,
+        size: int,
+        counts: CountQueries | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.name = name
+        self.numbers = numbers
+        self.counts = counts
+        self._size = size
+
+    @property
+    def batches(self) -> int:
+        """Requests that they take."""
+        return -(-len(self.numbers) // self._size) if self._size else int(bool(self.numbers))
+
+    def ids(self, batch: int) -> list[str]:
+        """Return the ids of a batch."""
+        if not self._size:
+            return []
+        within = self.numbers[batch * self._size : (batch + 1) * self._size]
+        return [self.name(number) for number in within]
+
+
+def _parts(
+    compiled: CompiledScenario, deletion: Deletion, document: dict[str, Any]
+) -> Sequence[_Part]:
+    """Return whom the run sent, by the ledger."""
+    ledger, _ = people_of(document, compiled)
+    size = deletion.batch if deletion.by_user else 0
+    names = UserNames(compiled.plan, compiled.ingest, compiled.scenario.verify.user)
+    if size and not names.known:
+        message = "is where the id of a user stands, and nothing does there"
+        raise InputError(compiled.scenario.problem("verify.user", message))
+    # none of these was skipped: a copy is put into one of the sets
+    wanted = ledger.acknowledged | ledger.indeterminate
+    parts = [_Part(compiled.run.id, names.of, wanted, size)]
+    stored = document.get("consistency", {}).get("controls") or {}
+    controls = ControlResult.read(stored)
+    spec = compiled.verification
+    assert spec is not None
+    if controls.acknowledged is not None:
+        plan, asked = spec.factory.sister(FRESH_RUN)
+        touched = ledger.started | ledger.skipped
+        first = touched.max() + 1 if touched else 0
+        numbers = BitMap(range(first, first + fresh_users(controls.share)))
+        fresh = names.of_plan(plan).of
+        parts.append(_Part(f"{compiled.run.id}{FRESH_RUN}", fresh, numbers, size, asked.counts))
+    if controls.paired is not None and deletion.by_run:
+        for suffix in PAIRED_RUNS:
+            _, asked = spec.factory.sister(suffix, paired=True)
+            parts.append(_Part(f"{compiled.run.id}{suffix}", names.of, wanted, size, asked.counts))
+    if not wanted:
+        message = "no copy was acknowledged or indeterminate: the run left nobody behind"
+        raise InputError(compiled.scenario.problem("load", message))
+    return parts
+
+
+def _section(
+    document: dict[str, Any], parts: Sequence[_Part], deletion: Deletion
+) -> dict[str, Any]:
+    """Return how far the deletion is; a new one, if none was begun, or it was cut otherwise."""
+    new: dict[str, Any] = {
+        "phase": "new",
+        "requested_at": None,
+        "ended_at": None,
+        "server": None,
+        "users": len(parts[0].numbers),
+        "batches": sum(part.batches for part in parts),
+        "batch": deletion.batch if deletion.by_user else 0,
+        "done": 0,
+        "jobs": [],
+        "before": None,
+        "after": None,
+        "error": None,
+        "verdict": Verdict.UNKNOWN.value,
+    }
+    stored = document.get("deletion")
+    same = stored and all(stored[name] == new[name] for name in ("users", "batches", "batch"))
+    if not stored or not same:
+        return new if not stored else new | {"server": stored["server"]}
+    return {**new, **stored}
+
+
+def _see_that_it_is_there(
+    compiled: CompiledScenario, counted: int | None, document: dict[str, Any], *, started: bool
+) -> None:
+    """Refuse keys that open another project: there nobody of the run is.
+
+    Raises:
+        InputError: Nobody is counted, and nothing was deleted yet.
+    """
+    if started or counted:
+        return
+    seen = document.get("consistency", {}).get("uniques")
+    known = f"; {seen:,} were counted after the run" if seen else ""
+    message = f"none of the run's users is in the project that these keys open{known}"
+    remedy = (
+        "use the keys and the region that the run had; if the users were deleted otherwise, there "
+        "is nothing left to do"
+    )
+    raise InputError(compiled.scenario.problem("inputs", message, remedy))
+
+
+def _outline(
+    compiled: CompiledScenario,
+    document: dict[str, Any],
+    parts: Sequence[_Part],
+    section: dict[str, Any],
+) -> Outline:
+    ledger, unsaved = people_of(document, compiled)
+    deletion, numbers = compiled.scenario.deletion, parts[0].numbers
+    assert deletion is not None
+    fresh = [part for part in parts[1:] if part.run_id.endswith(FRESH_RUN)]
+    return Outline(
+        run_id=compiled.run.id,
+        name=compiled.scenario.name,
+        server=section["server"],
+        acknowledged=len(ledger.acknowledged & numbers),
+        indeterminate=len(ledger.indeterminate & numbers),
+        controls=sum(len(part.numbers) for part in fresh),
+        unsaved=len(unsaved),
+        batches=section["batches"],
+        done=section["done"],
+        batch=section["batch"],
+        every_s=deletion.every_s,
+        ends=(parts[0].name(numbers.min()), parts[0].name(numbers.max())),
+    )
+
+
+class _Work:
+    """Sends the requests of one deletion."""
+
+    def __init__(
+        self,
+        compiled: CompiledScenario,
+        deletion: Deletion,
+        parts: Sequence[_Part],
+        send: Send,
+    ) -> None:
+        spec = compiled.verification
+        assert spec is not None
+        self.compiled = compiled
+        self._scenario = compiled.scenario
+        self.deletion = deletion
+        self._send = send
+        self._spec = spec
+        self._run_id = compiled.run.id
+        self._integer = compiled.scenario.user_ids.integer
+        self._inputs: dict[str, Any] = {}
+        self._client = QueryClient(
+            QueryChannel(send=self._asked),
+            absent=spec.verify.absent,
+            estimates=spec.verify.approximate is not None,
+        )
+        # answers that a cache holds are for numbers that were asked before, from 1
+        self._client.queries = time.time_ns() // 1_000_000 % 1_000_000_000
+        self._last: Request | None = None
+        self._answer: Exchange | None = None
+        self.parts = parts
+        more = (part.counts for part in parts if part.counts is not None)
+        self._questions = [spec.queries.counts, *more]
+
+    async def _asked(self, request: Request) -> Exchange:
+        self._last = request
+        self._answer = exchange = await self._send(request)
+        return exchange
+
+    async def count(self) -> int | None:
+        """Return how many users of the run the service counts; None if it has no number.
+
+        Raises:
+            InputError: It does not say, or does not let us ask.
+        """
+        return await self._count(self._spec.queries.counts)
+
+    async def read_inputs(self) -> None:
+        """Note what the inputs are that a request to delete names, the workflow's own included.
+
+        Raises:
+            InputError: One has no value: the request would be another than was meant.
+        """
+        texts = f"{self.deletion.endpoint} {self.deletion.body}"
+        names = {match[2] for match in _PLACEHOLDER.finditer(texts) if match[2]}
+        if not names:
+            return
+        observer = self.compiled.observer
+        assert observer is not None
+        query = self._spec.plan.query(
+            observer.step_id, values={name: f"$inputs.{name}" for name in names}
+        )
+        reply = await self._client.ask(query, self._spec.queries.counts.cost)
+        self._inputs = {name: each for name, each in reply.values.items() if each is not None}
+        for name in sorted(names - self._inputs.keys()):
+            remedy = "give it one in [inputs]"
+            raise InputError(self._scenario.problem("delete", f"$inputs.{name} is empty", remedy))
+
+    async def _count(self, queries: CountQueries) -> int | None:
+        reply = await self._client.ask(queries.uniques, queries.cost)
+        for attempt in range(_TRIES - 1):
+            if not reply.refused:
+                break
+            await anyio.sleep(_wait_s(attempt))
+            reply = await self._client.ask(queries.uniques, queries.cost)
+        found, why = reply.count("uniques")
+        if found is not None or (not reply.error and reply.values.get("uniques") is None):
+            return found
+        assert self._last is not None
+        refused = "" if self._answer is None else _refusal(self._answer)
+        message = f"{self._last.origin} does not say who is counted: {refused or why}"
+        remedy = "ask again later"
+        if self._answer is not None and self._answer.status in _UNKNOWN_KEYS:
+            remedy = (
+                "the keys must be those of the run's project, and the server that of its region"
+            )
+        raise InputError(self._scenario.problem("verify.step", message, remedy))
+
+    def same_server(self, before: str | None) -> str:
+        """Return the server that was asked.
+
+        Raises:
+            InputError: The deletion was begun at another.
+        """
+        assert self._last is not None
+        server = str(self._last.origin)
+        if before is not None and before != server:
+            message = f"the deletion was begun at {before}, this is {server}"
+            remedy = "go on there: with the same --server, or without"
+            raise InputError(self._scenario.problem("target.servers", message, remedy))
+        return server
+
+    def example(self) -> str:
+        """Return the first request, for a person."""
+        request = self._request(self.parts[0], 0)
+        body = request.body.decode("utf-8", "replace")
+        return f"{request.method} {request.url}\n{body}".rstrip()
+
+    async def request_all(
+        self, section: dict[str, Any], keep: Callable[[], None], tell: Tell
+    ) -> None:
+        """Ask for every batch that was not asked for yet.
+
+        Raises:
+            DeletionError: One was refused.
+        """
+        due = [(part, batch) for part in self.parts for batch in range(part.batches)]
+        tell(section["done"], len(due))
+        for number, (part, batch) in enumerate(due[section["done"] :], section["done"] + 1):
+            exchange = await self._ask_for(part, batch)
+            why = _refusal(exchange)
+            if why:
+                section["error"] = why
+                keep()
+                raise DeletionError(
+                    f"request {number:,} of {len(due):,} to delete users was refused: {why}; "
+                    f"{section['done']:,} are done, and the same command goes on from there"
+                )
+            job = self._job(exchange)
+            if job is not None and job not in section["jobs"]:
+                section["jobs"].append(job)
+            section |= {"done": number, "error": None}
+            keep()
+            tell(number, len(due))
+            if number < len(due):
+                await anyio.sleep(self.deletion.every_s)
+        section["phase"] = "requested"
+
+    async def _ask_for(self, part: _Part, batch: int) -> Exchange:
+        """Ask for a batch, again where that may help: it does no harm."""
+        request = self._request(part, batch)
+        exchange = await self._send(request)
+        for attempt in range(_TRIES - 1):
+            passing = exchange.failure is not None or exchange.status == 429  # noqa: PLR2004
+            if not passing and exchange.status < 500:  # noqa: PLR2004
+                break
+            asked_s = retry_after_s(exchange) or 0.0
+            await anyio.sleep(max(asked_s, self.deletion.every_s, _wait_s(attempt)))
+            exchange = await self._send(request)
+        return exchange
+
+    def _job(self, exchange: Exchange) -> str | None:
+        jobs = self.deletion.jobs
+        if jobs is None:
+            return None
+        found = _at(jobs.job, exchange)
+        return str(found[0]) if found else None
+
+    async def conclude(self, section: dict[str, Any], wait_s: float) -> None:
+        """See whether it is done, and if so whether nobody is counted any more."""
+        if self.deletion.jobs is not None and section["phase"] == "requested":
+            until = time.monotonic() + wait_s
+            while not (finished := await self._finished(section)):
+                left_s = until - time.monotonic()
+                if left_s <= 0:
+                    break
+                await anyio.sleep(min(left_s, _MOST_WAIT_S, max(1.0, wait_s / 20)))
+            if not finished:
+                return
+        section["phase"] = "done"
+        section["after"] = await self._settled()
+        gone = section["after"] == 0
+        section["verdict"] = (Verdict.PASS if gone else Verdict.FAIL).value
+        section["ended_at"] = documents.utc_now()
+
+    async def _finished(self, section: dict[str, Any]) -> bool:
+        """Return whether every job has ended; that nobody tells is no proof."""
+        jobs, days = self.deletion.jobs, sorted(section["jobs"])
+        assert jobs is not None
+        today = datetime.now(UTC)
+        start = days[0] if days else f"{today:%Y-%m-%d}"
+        end = days[-1] if days else f"{today + _ALLOWANCE:%Y-%m-%d}"
+        path = jobs.path.replace("{$start}", start).replace("{$end}", end)
+        exchange = await self._send(self._made("GET", path, None))
+        section["error"] = _refusal(exchange) or None
+        if section["error"]:
+            return False
+        listed = map(str, _at(jobs.days, exchange))
+        states = list(zip(listed, _at(jobs.states, exchange), strict=False))
+        ours = [state for day, state in states if day in days or not days]
+        return {day for day, _ in states} >= set(days) and all(state == jobs.done for state in ours)
+
+    async def _settled(self) -> int:
+        """Return who is counted when nobody is, or when waiting has been of no use."""
+        until = time.monotonic() + self._spec.verify.deadline_s
+        while True:
+            left = sum([await self._count(each) or 0 for each in self._questions])
+            if not left or time.monotonic() > until:
+                return left
+            await anyio.sleep(self._spec.verify.every_s)
+
+    def _request(self, part: _Part, batch: int) -> Request:
+        ids = part.ids(batch)
+        fill = _Filler(self.deletion.quote, self._inputs, part.run_id, ids, numbers=self._integer)
+        path = fill.path(self.deletion.endpoint)
+        body = self.deletion.body
+        content = None if body is None else fill.body(body)
+        return self._made(self.deletion.method, path, content)
+
+    def _made(self, method: str, path: str, body: bytes | None) -> Request:
+        """Return a request to the server of the count, with the headers of its query."""
+        asked = self._last
+        assert asked is not None
+        leave = {"content-type", "content-length", "transfer-encoding", "host"}
+        headers = [(name, value) for name, value in asked.headers if name.lower() not in leave]
+        if body is not None:
+            structured = body[:1] in (b"{", b"[")
+            kind = "application/json" if structured else "text/plain; charset=utf-8"
+            headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {_host(asked)}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        head = "\r\n".join(lines) + "\r\n"
+        return Request(asked.step, asked.origin, head.encode("latin-1"), body or b"")
+
+
+class _Filler:
+    """Puts ids, the mark and inputs in the place of placeholders."""
+
+    def __init__(
+        self,
+        mark: str,
+        inputs: dict[str, Any],
+        run_id: str,
+        ids: Sequence[str],
+        *,
+        numbers: bool,
+    ) -> None:
+        self._mark = "" if numbers else mark
+        self._inputs = inputs
+        self._run_id = run_id
+        self._ids: Sequence[str | int] = [int(each) for each in ids] if numbers else ids
+
+    def path(self, template: str) -> str:
+        """Return a path and query, with everything in it encoded that needs it."""
+        filled = _PLACEHOLDER.sub(lambda match: quote(self._text(match), safe=""), template)
+        return quote(filled, safe="/?&=%:@!$'()*+,;.~-_")
+
+    def body(self, template: Any) -> bytes:
+        """Return a body."""
+        if isinstance(template, str):
+            return _PLACEHOLDER.sub(self._text, template).encode()
+        return orjson.dumps(self._filled(template))
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._filled(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._filled(each) for each in value]
+        if value == "{$users}":
+            return list(self._ids)
+        return _PLACEHOLDER.sub(self._text, value) if isinstance(value, str) else value
+
+    def _text(self, match: re.Match[str]) -> str:
+        if match[1] == "users":
+            return ",".join(map(self._quoted, self._ids))
+        if match[1] == "run.id":
+            return self._run_id
+        return str(self._inputs[match[2]])
+
+    def _quoted(self, value: str | int) -> str:
+        text = str(value).replace("\\", "\\\\")
+        return f"{self._mark}{text.replace(self._mark or chr(0), chr(92) + self._mark)}{self._mark}"
+
+
+def _host(request: Request) -> str:
+    named = [value for name, value in request.headers if name.lower() == "host"]
+    origin: Origin = request.origin
+    return named[0] if named else f"{origin.host}:{origin.port}"
+
+
+def _at(query: str, exchange: Exchange) -> list[Any]:
+    """Return what a JSONPath finds in an answer; nothing where it is not JSON."""
+    try:
+        return compile_jsonpath(query)(exchange.json())
+    except ValueError:
+        return []
+
+
+def _wait_s(attempt: int) -> float:
+    return float(min(_LEAST_WAIT_S * 2**attempt, _MOST_WAIT_S))
+
+
+def _refusal(exchange: Exchange) -> str:
+    """Return why a request was of no use; "" if it was taken."""
+    if exchange.failure is not None:
+        return exchange.detail or exchange.failure.value
+    if 200 <= exchange.status < 300:  # noqa: PLR2004
+        return ""
+    said = exchange.body[:_DETAIL_CHARS].decode("utf-8", "replace")
+    hint = " (keys unknown, or not allowed to)" if exchange.status in _UNKNOWN_KEYS else ""
+    return f"status {exchange.status}{hint}: {said}".rstrip(": ")
+
+
+def _sentence(section: dict[str, Any]) -> str:
+    """Return in words how far a deletion is."""
+    users = f"{section['users']:,} users"
+    if section["phase"] == "requested":
+        when = f" by {max(section['jobs'])}" if section["jobs"] else ""
+        why = f" ({section['error']})" if section["error"] else ""
+        return (
+            f"The deletion of {users} is requested; the service does it{when}{why}. The same "
+            "command asks how far it is, and counts when it is done."
+        )
+    if section["after"]:
+        return f"{section['after']:,} of {users} are still counted, although they were deleted."
+    return f"{users} are deleted: the service counts none of them any more."
+
+
+def lines(outline: Outline) -> Iterator[tuple[str, str]]:
+    """Yield what a person is to know before saying yes: label and text."""
+    each = f"{outline.acknowledged:,} acknowledged, {outline.indeterminate:,} indeterminate"
+    if outline.unsaved:
+        each += f" ({outline.unsaved:,} that a killed run may have sent unsaved)"
+    if outline.controls:
+        each += f", {outline.controls:,} sent as controls"
+    yield "users", f"{each}; none that was skipped or rejected"
+    yield "ids", " … ".join(dict.fromkeys(outline.ends))
+    yield "counted", f"{outline.counted:,} of them by the service now"
+    left = outline.batches - outline.done
+    size = f" of up to {outline.batch:,} ids" if outline.batch else " by the mark of the run"
+    pace = f", about {clock(left * outline.every_s)}" if left * outline.every_s > 1 else ""
+    yield "requests", f"{left:,}{size}{pace} to {outline.server}"
+    if outline.done:
+        yield "resumed", f"{outline.done:,} of {outline.batches:,} were done before"
+    yield "the first", outline.first
