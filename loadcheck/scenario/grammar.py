@@ -178,8 +178,8 @@ TARGET: Keys = {
         example={"ingestApi": "http://127.0.0.1:8765"},
     ),
     "region": text(
-        "Data centre of the project: which of the service's servers are meant. The service's profile "
-        'knows them; Amplitude has "us" and "eu", and so has its emulator.',
+        "Data centre of the project: which of the service's servers are meant. The service's "
+        'profile knows them; Amplitude has "us" and "eu", and so has its emulator.',
         example="eu",
     ),
     "regions": named(
