@@ -98,16 +98,18 @@ def check(
             profile=profile,
             env=scenarios.environment(env_file),
         )
-        shown = preview(hide_passwords(loaded), consent=consent)
+        loaded = hide_passwords(loaded)
+        previews = [preview(each, consent=consent) for each in loaded.flows or (loaded,)]
     except InputError as error:
         if style in {Format.TEXT, Format.JSON}:
             raise
         sys.stdout.write(FORMATS[style](error.problems))
         raise typer.Exit(Exit.USAGE) from None
     if style is Format.JSON:
-        write_json(shown)
+        flows = {each["scenario"]: each for each in previews}
+        write_json({"scenario": loaded.name, "flows": flows} if loaded.flows else previews[0])
     elif style is Format.TEXT:
-        sys.stdout.write(report.text(shown))
+        sys.stdout.write("\n".join(map(report.text, previews)))
     else:
         sys.stdout.write(FORMATS[style](()))
 

@@ -107,6 +107,18 @@ def run(
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
     )
+    if loaded.flows:
+        from loadcheck.cli.mix import run_flows  # noqa: PLC0415
+
+        alone = {"--web": web, "--metrics-port": metrics_port}
+        run_flows(
+            loaded,
+            options,
+            {"report": page, "junit": junit, "markdown": markdown},
+            as_json=as_json,
+            quiet=quiet,
+            alone=[name for name, given in alone.items() if given is not None],
+        )
     view: Watch
     if quiet:
         view = terminal.no_view

@@ -18,6 +18,7 @@ from loadcheck.report import headline, live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
 from loadcheck.secrets import cover
+from loadcheck.verify.advice import lasts
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -89,6 +90,15 @@ def print_run(
         raise unsaved
 
 
+def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, *, as_json: bool) -> None:
+    """Print what came of all flows of a mix, a line each, and of all together."""
+    stream = sys.stderr if as_json else sys.stdout
+    stream.write(printable(headline.together(documents, verdict)) + "\n")
+    if as_json:
+        flows = {document["mix"]["flow"]: dict(document) for document in documents}
+        write_json({"verdict": verdict, "flows": flows})
+
+
 def write_json(document: Mapping[str, Any]) -> None:
     """Print a document on stdout."""
     sys.stdout.buffer.write(encoded(document))
@@ -114,8 +124,8 @@ def offer(document: Mapping[str, Any], path: Path) -> None:
 
 def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -> None:
     """Say on stderr how a run that was interrupted can be asked about later."""
-    if path is None or document["scenario"].get("target", {}).get("kind") == "emulator":
-        return  # an embedded emulator has ended with its run
+    if path is None or not lasts(document["scenario"].get("target", {}).get("kind", "")):
+        return
     away, name = " --live" if live else "", shown_path(Path(shlex.quote(str(path))))
     sys.stderr.write(f"To ask the service again: loadcheck reconcile{away} {name}\n")
 
@@ -130,7 +140,12 @@ async def line_view(run: live.Running) -> None:
     await _plain(run, every_s=_LINE_S)
 
 
-async def _plain(run: live.Running, *, every_s: float, quiet: bool = False) -> None:
+async def flow_view(run: live.Running) -> None:
+    """Write a plain line every other second, with the name of the flow that it is of."""
+    await _plain(run, every_s=_LINE_S, name=f"{run.outline.name}  ")
+
+
+async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name: str = "") -> None:
     screen, heard, seen = Screen(sys.stderr), 0, 0
     try:
         while True:
@@ -142,7 +157,7 @@ async def _plain(run: live.Running, *, every_s: float, quiet: bool = False) -> N
                 heard = run.signals
                 screen.show(f"{live.interruption(run)}\n")
             elif not news:
-                screen.show(f"{live.line(run)}\n")
+                screen.show(f"{name}{live.line(run)}\n")
     finally:
         if run.signals != heard:
             screen.show(f"{live.interruption(run)}\n")

@@ -37,6 +37,7 @@ from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
+from loadcheck.verify.advice import lasts
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
@@ -124,6 +125,8 @@ def hide_passwords(scenario: Scenario) -> Scenario:
     Arazzo 1.1.0, ``format: password``. A document that cannot be read names none: it is refused
     when it is compiled.
     """
+    if scenario.flows:
+        return replace(scenario, flows=tuple(map(hide_passwords, scenario.flows)))
     workflow = scenario.workflow
     names = password_inputs(workflow.document, workflow.id)
     once: dict[str, Any] = {}
@@ -160,6 +163,9 @@ def compile_scenario(
     Raises:
         InputError: With every problem found.
     """
+    if scenario.flows:
+        remedy = "loadcheck run and loadcheck check take several at once; here name one workflow"
+        raise ScenarioError(scenario.problem("mix", "is several workflows", remedy))
     secrets.keep(scenario.secrets | frozenset(run.target.values()))
     verify = scenario.verify
     problems = _emulator_problems(scenario) + tls_problems(scenario)
@@ -231,6 +237,7 @@ def compile_scenario(
             retry=scenario.retry,
             seed=seed,
             load_s=None if pacer is None else pacer.duration_s,
+            lasting=lasts(scenario.target.kind),
         )
     spec = LoadSpec(
         workflow=settings,

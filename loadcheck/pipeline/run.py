@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
 REPEATED_S = 0.5
 """The same signal again within this time is the same wish, sent by a terminal and by a parent."""
-_SPARE_FILES = 64
+SPARE_FILES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
-            heard = open_signals() if options.signals else nullcontext(_no_signals())
+            heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 path = options.output
                 if path is None:
@@ -116,7 +116,7 @@ async def execute(
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
     load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
-        open_workers(compiled, context.workers, context.address)
+        open_workers(compiled, context.workers, context.address, context.signals)
         if context.workers.wanted(compiled.scenario)
         else open_engine(compiled.load, compiled.plan)
     )
@@ -126,6 +126,7 @@ async def execute(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
+            session.gate = context.gate
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -198,7 +199,7 @@ def prepare(
     if workers is not None and workers.wanted(scenario):
         workers.check(scenario)
     else:
-        raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
+        raise_open_file_limit(max_requests(scenario.load) + SPARE_FILES)
     return compiled
 
 
@@ -219,7 +220,8 @@ def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-async def _no_signals() -> AsyncIterator[signal.Signals]:
+async def no_signals() -> AsyncIterator[signal.Signals]:
+    """Yield no signal, ever."""
     await anyio.sleep_forever()
     yield signal.SIGINT
 

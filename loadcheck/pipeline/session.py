@@ -25,6 +25,7 @@ import anyio.abc
 from loadcheck.emulator.process import Running
 from loadcheck.errors import InputError, ResultFileError
 from loadcheck.load.engine import Listener, LoadEngine
+from loadcheck.load.runner import Begin
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.identity import end_day
@@ -101,6 +102,7 @@ class RunContext:
         abort: Makes what may stop the load early.
         address: Where requests go.
         workers: Who sends the load, if this process does not.
+        gate: Returns when the load begins, once others are ready as well; None: at once.
     """
 
     emulator: Running | None
@@ -109,6 +111,7 @@ class RunContext:
     abort: AbortPolicyFactory = ThresholdAbort
     address: Address = field(default_factory=Address)
     workers: Workers = field(default_factory=Workers)
+    gate: Callable[[], Awaitable[Begin]] | None = None
 
 
 class RunSession:
@@ -122,6 +125,7 @@ class RunSession:
         abort: Makes what may stop the load early.
 
     Attributes:
+        gate: Returns when the load begins; None: at once.
         begun: Whether the intent is saved: from then on the run is judged and saved in every case.
     """
 
@@ -160,6 +164,7 @@ class RunSession:
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
+        self.gate: Callable[[], Awaitable[Begin]] | None = None
         self._saving = False
         self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
@@ -380,7 +385,13 @@ class RunSession:
         async with anyio.create_task_group() as beside:
             self._beside = beside
             try:
-                await self._engine.run(Listener(began=self._began, second=self._second_over))
+                listener = Listener(began=self._began, second=self._second_over)
+                begin = None if self.gate is None else await self.gate()
+                if self._sharded is None and begin is not None:
+                    assert isinstance(self._engine, LoadEngine)
+                    await self._engine.run(listener, begin)
+                else:
+                    await self._engine.run(listener)
             finally:
                 self._take_over()
             beside.cancel_scope.cancel()

@@ -50,6 +50,23 @@ def line(document: Document) -> str:
     return " ".join(part for part in parts if part.strip()).strip()
 
 
+def together(documents: Sequence[Document], verdict: str) -> str:
+    """Return what came of all flows of a mix together, in one line."""
+    told = documents[0]["mix"]["together"]
+    copies, seen = told["copies"], told["consistency"]
+    name, flows = documents[0]["mix"]["name"], words.count(len(documents))
+    of = f"{words.count(copies['acknowledged'])} of {words.count(copies['started'])}"
+    parts = [f"{flows} flows", f"{of} copies acknowledged"]
+    if seen["uniques"] is not None:
+        parts.append(
+            f"{words.count(seen['uniques'])} unique users, {words.count(seen['totals'])} events"
+        )
+    bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
+    if bad:
+        parts.append(f"not passed: {', '.join(bad)}")
+    return f"{verdict.upper()}  {name} together  {'   '.join(parts)}"
+
+
 def badge(document: Document) -> str:
     """Return the verdict, unless it is of a part only of what was to be done, and says "pass".
 

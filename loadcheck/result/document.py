@@ -23,7 +23,7 @@ from loadcheck.documents.document import read_content
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.scenario.model import ClosedLoad, FlowOfMix, OpenLoad, Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -61,6 +61,7 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "profile": scenario.profile or None,
         },
         "labels": dict(scenario.labels),
+        **_mix(scenario.part),
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
@@ -72,6 +73,14 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
         "environment": environment(),
         "warnings": [*warnings],
     }
+
+
+def _mix(part: FlowOfMix | None) -> dict[str, Any]:
+    """Return which flow of a mix a run is."""
+    if part is None:
+        return {}
+    told = {"name": part.mix, "flow": part.flow, "place": part.place, "flows": [*part.flows]}
+    return {"mix": told}
 
 
 def workflow_hash(scenario: Scenario) -> str:

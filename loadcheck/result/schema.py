@@ -614,6 +614,21 @@ def json_schema() -> dict[str, Any]:
                 ),
                 "scenario": {"type": "object", "description": "As run; secrets are not in it."},
                 "labels?": labels(),
+                "mix?": open_object(
+                    "Which flow of a mix the run is. Copy n of it is copy n × flows + place of the "
+                    "mix.",
+                    {
+                        "name": text("What the mix is called."),
+                        "flow": text("What the flow is called."),
+                        "place": {"type": "integer", "description": "Among the flows, from 0."},
+                        "flows": {"type": "array", "description": "What all are called."},
+                        "together?": {
+                            "type": "object",
+                            "description": "The verdict on all flows, and the sums of their "
+                            "counts; there once all have ended.",
+                        },
+                    },
+                ),
                 "workflow": {"type": "object", "description": "The document and its steps."},
                 "environment": {"type": "object", "description": "Versions and machine."},
             },

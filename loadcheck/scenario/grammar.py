@@ -57,6 +57,9 @@ MAX_ERROR = 0.5
 """Of counts that are estimates: what is off by half tells nothing."""
 MAX_EVENTS_PER_COPY = 1000
 MAX_UPLOADS = 1000
+MAX_FLOWS = 26
+MAX_FLOW_NAME = 40
+MAX_WEIGHT = 1_000_000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1
 """The largest integer that TOML promises to carry."""
@@ -984,6 +987,32 @@ _TOP: Keys = {
     "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
 }
 PROFILE_NAME = "^[A-Za-z0-9_-]+$"
+FLOW_ONLY: Keys = {
+    "name": text(
+        "What the flow is called, in results, reports and messages; by default as its workflow.",
+        pattern=STAGE_NAME,
+        maxLength=MAX_FLOW_NAME,
+        example="checkout",
+    ),
+    "weight": {
+        "description": "Its share of the load, beside the weights of the others.",
+        "title": "number",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": MAX_WEIGHT,
+        "default": 1,
+    },
+    "rate": rate("Instead of a weight: its copies per second, for load.duration.", example=50),
+    "stages": array(
+        "Instead of a weight: stretches of its own, as in load.stages.",
+        table("", STAGE, required=("duration",)),
+        minItems=1,
+        maxItems=MAX_STAGES,
+        example=[{"name": "burst", "duration": "8s", "rate": 2500}],
+    ),
+}
+_IN_NO_FLOW = frozenset({"name", "description", "seed", "target", "capacity"})
+FLOW: Keys = {**FLOW_ONLY, **{n: s for n, s in _TOP.items() if n not in _IN_NO_FLOW}}
 TOP: Keys = {
     "extends": text(
         "A scenario beneath this one, relative to it: tables merge, other values replace, "
@@ -991,6 +1020,19 @@ TOP: Keys = {
         example="base.toml",
     ),
     **_TOP,
+    "mix": array(
+        "Several workflows in one run, each with its share of the load. What stands at the top "
+        "holds for every flow; any table of it, such as data, inputs, sessions or thresholds, may "
+        "stand in a flow and lies over it. Each flow is counted, judged and saved on its own, and "
+        "all together.",
+        table("", FLOW),
+        minItems=1,
+        maxItems=MAX_FLOWS,
+        example=[
+            {"workflow": "amplitude", "weight": 3},
+            {"name": "seldom", "workflow": "amplitude", "thresholds": ["lost == 0"]},
+        ],
+    ),
     "profiles": named(
         "What one environment has otherwise, laid over the rest by --profile NAME.",
         "NAME",

@@ -25,7 +25,8 @@ from loadcheck.scenario.loads import (
     read_thresholds,
     read_timeouts,
 )
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.mix import flows_of, is_mix
+from loadcheck.scenario.model import FlowOfMix, Scenario
 from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.sessions import read_sessions
@@ -74,10 +75,38 @@ def load(
         own = _with_workflow_table(read_layers(file, profile, report))
     except ScenarioError as error:
         raise ScenarioError([*error.problems, *report.problems]) from None
+    if is_mix(own):
+        return replace(_mix(own, changes, (file, env), report), profile=profile)
     document = _over_profile(own, changes, folder, report)
     document, misfits = override(document, changes)
     report.problems.extend(misfits)
     return replace(_scenario(_with_workflow_table(document), file, env, report), profile=profile)
+
+
+def _mix(
+    own: Node, changes: Sequence[Override], where: tuple[str, Mapping[str, str]], report: Report
+) -> Scenario:
+    """Return the first flow of a mix, called as the mix is, with all of them."""
+    file, env = where
+    folder = Path(file).parent
+    own, misfits = override(own, changes)
+    report.problems.extend(misfits)
+    name = _name(Table(own, report, known=grammar.TOP), file)
+    flows, read_ = flows_of(own, name, report), []
+    names = tuple(flow.name for flow in flows)
+    for place, flow in enumerate(flows):
+        inner = Report()
+        document = _with_workflow_table(_over_profile(flow.document, (), folder, inner))
+        try:
+            made = _scenario(document, file, env, inner)
+        except ScenarioError as error:
+            report.problems += [each for each in error.problems if each not in report.problems]
+        else:
+            part = FlowOfMix(mix=name, flow=flow.name, place=place, flows=names)
+            read_.append(replace(made, part=part))
+    if report.problems or not read_:
+        raise ScenarioError(report.problems)
+    return replace(read_[0], name=name, flows=tuple(read_), part=None, document=own.plain())
 
 
 def restore(

@@ -60,6 +60,7 @@ def json_schema(emulator: Keys) -> dict[str, Any]:
                     "required": ["workflow"],
                     "properties": {"workflow": {"type": "object", "required": ["profile"]}},
                 },
+                {"required": ["mix"]},
             ]
         },
         "else": {
@@ -81,12 +82,14 @@ def keys(emulator: Keys | None = None) -> dict[str, Shape]:
     """Return every key by its path, in the order of the grammar, those of its tables after it.
 
     ``load.stages[].rate`` is of each table of an array, ``limits.<STEP>.rate`` of each table that
-    the user names. What a profile repeats is left out.
+    the user names. What a profile or a flow repeats is left out.
     """
     found = {}
     for name, shape in grammar.TOP.items():
         found[name] = shape
-        if name != "profiles":
+        if name == "mix":
+            found |= {f"mix[].{key}": each for key, each in grammar.FLOW_ONLY.items()}
+        elif name != "profiles":
             found |= dict(_below(name, shape))
         if name == "target":
             found |= {

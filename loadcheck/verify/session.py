@@ -18,6 +18,7 @@ from pyroaring import BitMap
 from loadcheck.data.visits import Visits
 from loadcheck.load.retry import Backoff
 from loadcheck.scenario.model import Retry, Verify
+from loadcheck.verify.advice import Advice
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
@@ -89,6 +90,7 @@ class VerificationSpec:
         retry: What is done about a control user whose attempt failed.
         seed: Of the waits before it is tried again.
         load_s: How long the load lasts, if that is known.
+        lasting: Whether the service can be asked once the run is over.
     """
 
     verify: Verify
@@ -101,6 +103,7 @@ class VerificationSpec:
     retry: Retry
     seed: int
     load_s: float | None
+    lasting: bool = True
 
     def until(self, day: str) -> VerificationSpec:
         """Return the same with queries that reach to a later day.
@@ -394,6 +397,7 @@ class Verification:
             approximate=verify.approximate or 0.0,
             splits=verify.split is not None and verify.approximate is None,
             counts_events=self._spec.queries.counts.totals is not None,
+            advice=Advice.of(verify, lasting=self._spec.lasting),
         )
         return self.terms
 

@@ -15,7 +15,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
     Users,
 )
-from loadcheck.scenario.model.scenario import Scenario
+from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
 from loadcheck.scenario.model.verify import (
     Batch,
@@ -40,6 +40,7 @@ __all__ = [
     "Edit",
     "Evidence",
     "Export",
+    "FlowOfMix",
     "Input",
     "Jobs",
     "Limit",

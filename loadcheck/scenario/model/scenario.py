@@ -24,6 +24,25 @@ from loadcheck.scenario.model.verify import Deletion, Verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowOfMix:
+    """Which flow of a mix a scenario is.
+
+    Copy *n* of the flow is copy ``n × len(flows) + place`` of the mix.
+
+    Attributes:
+        mix: What the mix is called.
+        flow: What the flow is called.
+        place: Its place among the flows, from 0.
+        flows: What all of them are called.
+    """
+
+    mix: str
+    flow: str
+    place: int
+    flows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything a run is told.
 
@@ -40,6 +59,8 @@ class Scenario:
         files: The data files, by name.
         user_ids: What users are called.
         sessions: How often they come; None: once.
+        flows: The flows, if this is a mix of several: it cannot be run as one scenario then.
+        part: Which flow of a mix it is; None: of none.
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
@@ -75,6 +96,8 @@ class Scenario:
     values: Mapping[str, Any] = field(default_factory=dict)
     user_ids: UserIds = field(default_factory=UserIds)
     sessions: Sessions | None = None
+    flows: tuple[Scenario, ...] = ()
+    part: FlowOfMix | None = None
     setup: Once | None = None
     teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)

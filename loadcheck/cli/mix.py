@@ -1,0 +1,89 @@
+"""``loadcheck run`` of a mix: a report for each flow, and a line for all together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import anyio
+import typer
+
+from loadcheck.cli import terminal
+from loadcheck.cli.exits import exit_of
+from loadcheck.cli.outputs import Reports
+from loadcheck.errors import InputError, Problem
+from loadcheck.pipeline import Options
+from loadcheck.pipeline.mix import of_flow, run_mix
+from loadcheck.scenario import Scenario
+
+
+def run_flows(
+    scenario: Scenario,
+    options: Options,
+    outputs: Mapping[str, Path | None],
+    *,
+    as_json: bool,
+    quiet: bool,
+    alone: Sequence[str],
+) -> NoReturn:
+    """Run a mix, print what came of it and exit.
+
+    Args:
+        scenario: The mix.
+        options: What the user says beside it.
+        outputs: Where reports go, by what ``Reports`` calls them; each flow has its own.
+        as_json: Print the documents on stdout.
+        quiet: Print a line for each flow.
+        alone: Options given that a mix cannot have.
+
+    Raises:
+        InputError: Something cannot be used.
+    """
+    if alone:
+        message = "shows one run, and a mix is several"
+        remedy = "leave it out; each flow has its own results file and --report"
+        raise InputError(Problem(key=alone[0], message=message, remedy=remedy))
+    names = [flow.part.flow for flow in scenario.flows if flow.part is not None]
+    with ExitStack() as stack:
+        reports = []
+        for name in names:
+            page, junit, markdown = (
+                None if path is None else of_flow(path, name)
+                for path in (outputs["report"], outputs["junit"], outputs["markdown"])
+            )
+            result = None if options.output is None else of_flow(options.output, name)
+            made = Reports(page, junit, markdown, result=result, replace=options.replace)
+            reports.append(stack.enter_context(made))
+        view = terminal.no_view if quiet else terminal.flow_view
+        finished = anyio.run(
+            partial(run_mix, scenario, options, view), backend_options={"use_uvloop": True}
+        )
+        for made, flow in zip(reports, finished.flows, strict=True):
+            made.write(flow.document)
+            show = terminal.print_headline if quiet else terminal.print_summary
+            stream = sys.stderr if as_json else sys.stdout
+            paths = [*([] if flow.unsaved else [flow.path]), *made.written]
+            show(flow.document, paths=paths, stream=stream)
+            if not quiet:
+                stream.write("\n")
+        documents = [flow.document for flow in finished.flows]
+        terminal.print_together(documents, finished.verdict.value, as_json=as_json)
+    for flow in finished.flows:
+        if flow.fault is not None:
+            raise flow.fault
+        if flow.unsaved is not None:
+            terminal.offer(flow.document, flow.path)
+            raise flow.unsaved
+    for made in reports:
+        made.check()
+    raise typer.Exit(
+        exit_of(
+            consistent=finished.consistent,
+            verdict=finished.verdict,
+            interrupted=finished.interrupted,
+        )
+    )

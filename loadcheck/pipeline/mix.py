@@ -1,0 +1,281 @@
+"""A run of several flows: each counted and judged on its own, all begun and judged together."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from loadcheck.errors import ResultFileError, SaveError
+from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.runner import Begin
+from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.run import (
+    SPARE_FILES,
+    Options,
+    execute,
+    no_signals,
+    open_signals,
+    prepare,
+    seed_of,
+)
+from loadcheck.pipeline.session import CompletedRun, RunContext, Watch
+from loadcheck.pipeline.target import addressed, serving
+from loadcheck.result import ResultFile, default_name
+from loadcheck.scenario.grammar import MAX_SEED
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryBudget
+from loadcheck.verify.verdict import Verdict, overall, worst
+
+_AHEAD_NS = 50_000_000
+"""From when the last flow is ready until all begin."""
+_STEP = 0x9E3779B97F4A7C15
+_HEARD = 16
+"""Signals that wait for a flow to heed them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedMix:
+    """A mix that has ended.
+
+    Attributes:
+        flows: Its flows' runs, in the scenario's order.
+        consistent: What the counts of all prove; None if they were not asked for.
+        verdict: What everything together proves.
+    """
+
+    flows: Sequence[CompletedRun]
+    consistent: Verdict | None
+    verdict: Verdict
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended one of them early."""
+        return any(flow.interrupted for flow in self.flows)
+
+
+async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> CompletedMix:
+    """Run the flows of a mix at once and save what came of each.
+
+    Args:
+        scenario: The mix.
+        options: What the user says beside it; ``output`` names a file for each flow, see
+            :func:`of_flow`.
+        watch: Shows the progress of one flow; called for each.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent.
+        TargetError: The embedded emulator did not start.
+    """
+    flows = [await anyio.to_thread.run_sync(with_facts, flow) for flow in scenario.flows]
+    seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
+    with addressed(flows[0]) as address:
+        # flows of the same seed would arrive in step
+        compiled = [
+            prepare(
+                flow,
+                address,
+                (seed + place * _STEP) % MAX_SEED,
+                options.workers,
+                consent=options.consent,
+            )
+            for place, flow in enumerate(flows)
+        ]
+        raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
+        async with serving(flows[0], address, seed) as emulator:
+            heard = open_signals() if options.signals else nullcontext(no_signals())
+            with heard as signals:
+                context = RunContext(
+                    emulator=emulator, signals=signals, address=address, workers=options.workers
+                )
+                files = _claimed(compiled, options, now)
+                return await _together(compiled, files, watch, context)
+
+
+def of_flow(path: Path, flow: str) -> Path:
+    """Return where a file of one flow goes, by the name that was given for all."""
+    return path.with_name(f"{path.stem}-{flow}{path.suffix}")
+
+
+def _claimed(
+    compiled: Sequence[CompiledScenario], options: Options, now: datetime
+) -> list[ResultFile]:
+    """Return the results files; none is left claimed if one cannot be."""
+    files: list[ResultFile] = []
+    try:
+        for each in compiled:
+            part = each.scenario.part
+            if options.output is None or part is None:
+                path = options.results / default_name(each.scenario.name, now, each.run.id)
+            else:
+                path = of_flow(options.output, part.flow)
+            files.append(ResultFile(path, replace=options.replace))
+    except ResultFileError:
+        for file in files:
+            file.close()
+        raise
+    return files
+
+
+async def _together(
+    compiled: Sequence[CompiledScenario],
+    files: Sequence[ResultFile],
+    watch: Watch,
+    context: RunContext,
+) -> CompletedMix:
+    runs: dict[int, CompletedRun] = {}
+    errors: list[Exception] = []
+    gate, budgets = Gate(len(compiled)), _Budgets()
+    async with anyio.create_task_group() as around:
+        fan = _Fan(context.signals, len(compiled))
+        around.start_soon(fan.pump)
+        async with anyio.create_task_group() as tasks:
+
+            async def one(place: int) -> None:
+                own = replace(
+                    context,
+                    signals=fan.heard(place),
+                    allowance=budgets.of(compiled[place]),
+                    gate=gate.ready,
+                )
+                try:
+                    runs[place] = await execute(compiled[place], files[place], watch, own)
+                except Exception as error:  # noqa: BLE001  # raised again, once all have ended
+                    errors.append(error)
+                    tasks.cancel_scope.cancel()
+                finally:
+                    gate.leave()
+
+            for place in range(len(compiled)):
+                tasks.start_soon(one, place)
+        around.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    return _judged([runs[place] for place in range(len(compiled))])
+
+
+def _judged(flows: Sequence[CompletedRun]) -> CompletedMix:
+    """Return the mix, what is said of all together in each flow's file as well."""
+    checked = [flow.judgement.consistent for flow in flows]
+    known = [each for each in checked if each is not None]
+    consistent = worst(known) if known else None
+    verdict = overall(consistent, (flow.judgement.verdict for flow in flows))
+    told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
+    saved = []
+    for flow in flows:
+        document = {**flow.document, "mix": {**flow.document["mix"], "together": told}}
+        if flow.unsaved is None:
+            # what could not be added is on the terminal; the flow's own result is there
+            with (
+                suppress(ResultFileError, SaveError),
+                ResultFile(flow.path, replace=True) as file,
+            ):
+                file.save(document)
+        saved.append(replace(flow, document=document))
+    return CompletedMix(flows=saved, consistent=consistent, verdict=verdict)
+
+
+_COUNTS = ("planned", "started", "skipped", "acknowledged", "rejected", "indeterminate")
+_SEEN = ("uniques", "totals", "lower", "upper", "lost_at_least", "duplicated", "missing_events")
+
+
+def together(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the sums of several flows' results; None where one of them does not know."""
+    copies = {name: _sum(each["copies"].get(name) for each in documents) for name in _COUNTS}
+    seen = [each.get("consistency", {}) for each in documents]
+    return {
+        "copies": copies,
+        "consistency": {name: _sum(each.get(name) for each in seen) for name in _SEEN},
+    }
+
+
+def _sum(values: Any) -> int | None:
+    found = list(values)
+    return None if None in found else sum(found)
+
+
+class Gate:
+    """Lets several flows begin at one instant.
+
+    Args:
+        flows: How many are awaited.
+    """
+
+    def __init__(self, flows: int) -> None:
+        self._awaited = flows
+        self._open = anyio.Event()
+        self._begin = Begin(0, 0)
+        self._passed = 0
+
+    async def ready(self) -> Begin:
+        """Return when the load begins, once all flows are ready or have ended."""
+        self._passed += 1
+        self._look()
+        await self._open.wait()
+        return self._begin
+
+    def leave(self) -> None:
+        """Note that a flow has ended, be it before it was ready."""
+        if not self._open.is_set():
+            self._awaited -= 1
+            self._look()
+
+    def _look(self) -> None:
+        if self._passed >= self._awaited and not self._open.is_set():
+            ahead_ms = _AHEAD_NS // 1_000_000
+            self._begin = Begin(
+                time.monotonic_ns() + _AHEAD_NS, time.time_ns() // 1_000_000 + ahead_ms
+            )
+            self._open.set()
+
+
+class _Fan:
+    """Hands each signal on to every flow."""
+
+    def __init__(self, source: AsyncIterator[signal.Signals], flows: int) -> None:
+        self._source = source
+        self._streams = [
+            anyio.create_memory_object_stream[signal.Signals](_HEARD) for _ in range(flows)
+        ]
+
+    def heard(self, place: int) -> AsyncIterator[signal.Signals]:
+        """Return what one flow hears."""
+        return self._streams[place][1]
+
+    async def pump(self) -> None:
+        """Hand them on; runs until cancelled."""
+        try:
+            async for each in self._source:
+                for stream, _ in self._streams:
+                    if stream.statistics().current_buffer_used < _HEARD:
+                        stream.send_nowait(each)
+        finally:
+            for stream, end in self._streams:
+                stream.close()
+                end.close()
+
+
+class _Budgets:
+    """One allowance of queries for all flows that are asked of the same service."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[float, float], QueryBudget] = {}
+
+    def of(self, compiled: CompiledScenario) -> QueryBudget | None:
+        """Return the allowance that a flow shares; None if the service has none."""
+        budget = compiled.scenario.verify.budget
+        if budget is None:
+            return None
+        key = (budget.cost, budget.window_s)
+        return self._made.setdefault(key, QueryBudget(budget.cost, budget.window_s))

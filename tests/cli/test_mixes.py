@@ -1,0 +1,142 @@
+"""A mix through the real program: its flows are judged each and together."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadcheck.result import read
+from tests.cli.conftest import KEYS, Loadcheck, Service
+
+MIX = """
+thresholds = ["lost == 0"]
+[target]
+kind = "emulator"
+[inputs]
+eventType = "probe"
+[load]
+model = "open"
+rate = 100
+duration = "1s"
+[verify]
+every = "250ms"
+quiet = "500ms"
+deadline = "10s"
+[[mix]]
+name = "buy"
+workflow = "amplitude"
+weight = 3
+[[mix]]
+name = "look"
+workflow = "amplitude"
+inputs = { eventType = "view" }
+sessions = { uploads = 2, gap = "100ms", returning = 0.3 }
+"""
+
+
+def scenario(folder: Path, text: str = MIX) -> Path:
+    file = folder / "shop.toml"
+    file.write_text(text)
+    return file
+
+
+def flows(loadcheck: Loadcheck) -> dict[str, dict[str, Any]]:
+    return {(made := read(path))["mix"]["flow"]: made for path in loadcheck.results()}
+
+
+def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    ended = loadcheck("run", scenario(tmp_path), "--markdown", tmp_path / "told.md")
+    assert ended.code == 0, ended.stdout + ended.stderr
+    made = flows(loadcheck)
+    buy, look = made["buy"], made["look"]
+    assert (buy["copies"]["acknowledged"], look["copies"]["acknowledged"]) == (75, 25)
+    assert buy["consistency"]["uniques"] == 75
+    assert look["consistency"]["totals"] == 50
+    assert look["consistency"]["uniques"] < 25
+    assert buy["run"]["id"] != look["run"]["id"]
+    for each in (buy, look):
+        told = each["mix"]["together"]
+        assert told["verdict"] == "pass"
+        assert told["copies"]["acknowledged"] == 100
+        assert told["consistency"]["totals"] == 125
+    assert "PASS  shop together  2 flows   100 of 100 copies acknowledged" in ended.stdout
+    assert "look" in (tmp_path / "told-look.md").read_text()
+    # each is a result like any other
+    compared = loadcheck("compare", *loadcheck.results())
+    assert compared.code in (0, 2, 3, 4), compared.stderr
+    assert "bug in loadcheck" not in compared.stderr
+    assert loadcheck("show", loadcheck.results()[0]).code == 0
+    assert "shop-look" in loadcheck("list", tmp_path / "results").stdout
+
+
+@pytest.mark.long
+def test_a_fault_in_one_flow_is_told_of_it(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    drop = "[target.faults]\ndrop = { count = 4, among = 60 }\n[inputs]"
+    faulty = MIX.replace("[inputs]", drop, 1)
+    ended = loadcheck("run", scenario(tmp_path, faulty))
+    assert ended.code == 1, ended.stdout + ended.stderr
+    made = flows(loadcheck).values()
+    seen = [each["consistency"] for each in made]
+    assert sum(s["lost_at_least"] + (s["missing_events"] or 0) for s in seen) == 4
+    assert {each["mix"]["together"]["verdict"] for each in made} == {"fail"}
+
+
+@pytest.mark.long
+def test_a_threshold_of_one_flow_fails_the_whole(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    text = MIX + 'thresholds = ["uploadEvents.p99 < 1us"]\n'
+    ended = loadcheck("run", scenario(tmp_path, text), "-o", tmp_path / "results" / "x.json")
+    assert ended.code == 5, ended.stdout + ended.stderr
+    assert "not passed: look" in ended.stdout
+    names = sorted(path.name for path in loadcheck.results())
+    assert names == ["x-buy.json", "x-look.json"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("more", [["--workers", "2"], ["--set", "load.arrivals=poisson"]])
+def test_it_works_with_workers_and_random_arrivals(
+    loadcheck: Loadcheck, tmp_path: Path, more: list[str]
+) -> None:
+    ended = loadcheck("run", scenario(tmp_path), *more)
+    assert ended.code == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_all_flows_and_each_is_saved(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    text = MIX.replace('duration = "1s"', 'duration = "60s"')
+    process = loadcheck.start("run", scenario(tmp_path, text))
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (
+        len(loadcheck.results()) == 2
+        and all(read(path).get("copies", {}).get("started", 0) > 5 for path in loadcheck.results())
+    ):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    for each in flows(loadcheck).values():
+        assert each["run"]["interrupted"]
+        assert each["consistency"]["lost_at_least"] == 0
+
+
+@pytest.mark.long
+def test_each_flow_can_be_asked_about_again(
+    loadcheck: Loadcheck, tmp_path: Path, service: Service
+) -> None:
+    ended = loadcheck("run", scenario(tmp_path), *service.options(), env=KEYS)
+    assert ended.code == 0, ended.stdout + ended.stderr
+    service.later("3h")
+    for path in loadcheck.results():
+        asked = loadcheck("reconcile", path, "--export", env=KEYS)
+        assert asked.code == 0, asked.stdout + asked.stderr
+
+
+def test_other_commands_say_that_they_take_one_workflow(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    ended = loadcheck("capacity", scenario(tmp_path))
+    assert ended.code == 2
+    assert "mix: is several workflows" in ended.stderr
