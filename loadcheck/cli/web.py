@@ -156,6 +156,8 @@ def _stay_s(linger: str | None) -> float:
         return math.inf if sys.stderr.isatty() and sys.stdin.isatty() else 0.0
     from loadcheck.documents.durations import parse_duration  # noqa: PLC0415
 
+    if linger.isascii() and linger.isdecimal():
+        return float(linger)
     try:
         return parse_duration(linger)
     except ValueError:

@@ -248,7 +248,7 @@ class LivePage:
     def stay(self, seconds: float | None) -> None:
         """Serve the finished report for a time, or without an end; Ctrl-C ends it at once."""
         with contextlib.suppress(KeyboardInterrupt):
-            self._gone.wait(seconds)
+            self._gone.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
     def close(self) -> None:
         """Let go of the process; viewers who are there get the finished report before."""

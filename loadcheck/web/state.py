@@ -23,8 +23,8 @@ _STAGES = {"load": "the load began", "stopping": "the load is being stopped", "s
 _CONTROLS = {
     "acknowledged": "fresh control users acknowledged",
     "visible": "fresh control users are counted",
-    "paired": "second events sent for users who are missing or not",
-    "paired_visible": "of the paired control users are counted",
+    "paired": "paired control events sent: second ones of users who are missing, and of others",
+    "paired_visible": "users of paired control events are counted",
 }
 
 
@@ -47,6 +47,7 @@ class State:
         self._heat = np.zeros((_HEAT_ROWS, ROWS), dtype=np.int64)
         self._heat_ends: list[float] = []
         self._observations: list[Any] = []
+        self._lost: int | None = None
         self._events: list[Event] = []
         self._probes: list[Sequence[str]] = []
         self._before: dict[Any, Any] = {}
@@ -98,6 +99,7 @@ class State:
             self._columns.setdefault(name, []).extend(values)
         now, asked = told["now"], told["asked"]
         self._observations += asked.get("observations", ())
+        self._lost = (asked.get("lost") or {}).get("at_least")
         self._warm(now["elapsed_s"], told["heat"])
         self._look(told, now, asked)
 
@@ -231,6 +233,7 @@ class State:
                 heat_edges=[0.0, *self._heat_ends],
                 heat=self._heat[:number],
                 probes=self._probes,
+                lost=self._lost,
             )
             self._drawn = self.number, live_page(self.document(), live)
         return self._drawn[1]

@@ -128,7 +128,7 @@ def test_a_page_that_dies_hurts_no_run(loadcheck: Loadcheck, smoke: Path) -> Non
 
 @pytest.mark.long
 def test_a_page_that_stands_still_holds_no_run_up(loadcheck: Loadcheck, smoke: Path) -> None:
-    process = loadcheck.start("run", smoke, *STEADY, "--web")
+    process = loadcheck.start("run", smoke, *STEADY, "--web", "--web-linger", "0")
     page = wait_for(lambda: [c for c in children(process) if "loadcheck.web.server" in c.cmdline()])
     wait_for(loadcheck.results)
     os.kill(page[0].pid, signal.SIGSTOP)

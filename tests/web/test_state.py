@@ -59,6 +59,8 @@ def test_what_happens_is_told_once_each() -> None:
     lost["asked"]["controls"] = {"acknowledged": 5, "visible": 4}
     state.take(lost)
     told = events(state)
+    assert state.page().verdict == "fail"
+    assert "Broken so far: 7 users are lost." in state.page().because
     assert told.count("worker 2 was lost") == 1
     for text in (
         "stopped by a threshold: a.p99 < 2ms",
