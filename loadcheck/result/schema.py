@@ -53,7 +53,12 @@ def _step() -> Shape:
     return open_object(
         "One step of the workflow.",
         {
-            "role": {"enum": ["per-copy", "observer"], "description": "Who runs it, how often."},
+            "role": {
+                "enum": ["per-copy", "observer", "workflow"],
+                "description": "Who runs it, how often. workflow: no step, but copies as a whole, "
+                "where they have several steps: attempts are copies that came to an end, the "
+                "response time goes from due to the end of the last step, without think time.",
+            },
             "request": text("Method and URL."),
             "attempts": count("Requests, retries and those that could not be sent included."),
             "succeeded": count("Attempts whose success criteria held."),
