@@ -31,6 +31,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.measure.record import whole_name
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
@@ -376,7 +377,7 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
     ours = [f"{observer.step_id}@observer"] if observer and observer.role is Role.COPY else []
     undue = [step.step_id for step in plan.steps if step.role is not Role.COPY or step.dependent]
     return MetricNames(
-        steps=[*(step.step_id for step in plan.steps), *ours],
+        steps=[*(step.step_id for step in plan.steps), *ours, whole_name(plan.steps)],
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
     )

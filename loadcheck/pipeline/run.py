@@ -131,7 +131,7 @@ async def execute(
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
     load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
-        open_workers(compiled, context.workers, context.address)
+        open_workers(compiled, context.workers, context.address, context.signals)
         if context.workers.wanted(compiled.scenario)
         else open_engine(compiled.load, compiled.plan)
     )

@@ -154,6 +154,7 @@ class LiveView:
         self._second = -1
         self._judged: Sequence[Judged] = ()
         self._bins: _Bins | None = None
+        self._whole: list[str] = []
         self._cpu: float | None = None
 
     def rows(self, width: int, height: int) -> list[str]:
@@ -167,6 +168,7 @@ class LiveView:
             (self._row("copies", self._copies(room)), 1),
             (self._row("outcomes", self._outcomes(room)), 1),
             (self._row("latency", self._latency(room)), 2),
+            *((self._row("workflow", text), 4) for text in self._whole),
             (self._row("histogram", self._histogram(room)), 5),
             (self._row("visible", self._visible(room)), 1),
             *((row, 4) for row in self._limits(room)),
@@ -190,6 +192,12 @@ class LiveView:
         self._second = second
         self._judged = self._run.thresholds()
         self._bins = _binned(self._run.times)
+        whole = getattr(self._run.record, "workflow", None)
+        if whole is not None and whole.response_time.count:
+            found = whole.response_time.percentiles_ms((50, 99))
+            told = zip(("p50", "p99"), map(words.duration, found), strict=True)
+            parts = [f"{name} {time}" for name, time in told]
+            self._whole = ["   ".join([*parts, "from due to the end, so far"])]
         self._cpu = self._run.cpu_share()
 
     # the rows

@@ -180,6 +180,21 @@ TARGET: Keys = {
         text("An http:// or https:// URL.", pattern="^[Hh][Tt][Tt][Pp][Ss]?://"),
         example={"ingestApi": "http://127.0.0.1:8765"},
     ),
+    "region": text(
+        "Data centre of the project: which of the service's servers are meant. The service's "
+        'profile knows them; Amplitude has "us" and "eu", and so has its emulator.',
+        example="eu",
+    ),
+    "regions": named(
+        "The servers of each region, by source description; servers go over them.",
+        "REGION",
+        named(
+            "Base URLs by source description.",
+            "SOURCE",
+            text("An http:// or https:// URL.", pattern="^[Hh][Tt][Tt][Pp][Ss]?://"),
+        ),
+        example={"eu": {"ingestApi": "https://eu.example.com"}},
+    ),
     "transport": choice(
         'How requests are sent. "wire" is the fast path; "httpx" knows proxies, redirects and '
         "HTTP/2.",
