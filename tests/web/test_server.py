@@ -166,7 +166,7 @@ def test_metrics_are_scraped_on_loopback_without_a_token(served: LivePage) -> No
     answer = get(served.metrics_url)
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert re.search(
-        r'^target_info\{service_name="loadcheck".*loadcheck_run_id="r1"\} 1$',
+        r'^target_info\{.*service_name="loadcheck".*loadcheck_run_id="r1"\} 1$',
         answer.text,
         re.MULTILINE,
     )
