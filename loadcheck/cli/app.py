@@ -17,7 +17,7 @@ from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.explain import explain
-from loadcheck.cli.history import prune, trend
+from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.reconcile import reconcile
@@ -95,7 +95,7 @@ def _loadcheck(
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
 _RUNNING: _Commands = (init, check, run, capacity, reconcile, delete)
-_READING: _Commands = (show, list_results, report, compare, trend, export, prune)
+_READING: _Commands = (show, list_results, report, compare, trend, export, merge, prune)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
@@ -136,6 +136,7 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck trend results --label commit --label env=staging -o trend.html",
         "loadcheck trend --since 90d --fail-on-change",
     ),
+    merge: ("loadcheck merge here.json there.json -o both.json",),
     prune: (
         "loadcheck prune --older-than 90d --dry-run",
         "loadcheck prune results --keep 50 --label env=staging --yes",
