@@ -118,13 +118,14 @@ def run(
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
 
-        alone = {"--web": web, "--metrics-port": metrics_port}
+        alone = {"--metrics-port": metrics_port}
         run_flows(
             loaded,
             options,
             {"report": page, "junit": junit, "markdown": markdown},
             as_json=as_json,
             quiet=quiet,
+            page=live_page(web, None, linger, opened=opened, quiet=quiet),
             alone=[name for name, given in alone.items() if given is not None],
         )
     view: Watch
