@@ -244,7 +244,7 @@ def write_documents(folder: Path) -> Path:
                     | {
                         "stepId": "check",
                         "parameters": [
-                            make["parameters"][0],
+                            _BEARER | {"value": "Bearer {$steps.login.outputs.token}"},
                             _PROJECT | {"value": "$steps.makeProject.outputs.id"},
                             {"name": "run", "in": "query", "value": "none"},
                         ],
