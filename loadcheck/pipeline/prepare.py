@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +56,20 @@ _MAX_REDIRECTS = 5
 _QUERIES_AT_ONCE = 4
 
 
+_FETCHED: ContextVar[dict[str, bytes] | None] = ContextVar("fetched", default=None)
+
+
+@contextmanager
+def fetching() -> Iterator[dict[str, bytes]]:
+    """Note what is read from other machines in a block: URL → content."""
+    noted: dict[str, bytes] = {}
+    token = _FETCHED.set(noted)
+    try:
+        yield noted
+    finally:
+        _FETCHED.reset(token)
+
+
 def fetch(url: str, *, consent: bool = False) -> bytes:
     """Return what a URL holds, up to a piece more than a document may be long.
 
@@ -84,6 +100,9 @@ def fetch(url: str, *, consent: bool = False) -> bytes:
     answer = found[0] if found else OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
     if isinstance(answer, OSError | InputError):
         raise answer
+    noted = _FETCHED.get()
+    if noted is not None:
+        noted[url] = answer
     return answer
 
 

@@ -177,7 +177,7 @@ class RunSession:
         Raises:
             ResultFileError: It cannot be saved: nothing is to be sent.
         """
-        self._writer.document.update(document.moving(self._record, self._planned))
+        self._writer.document.update(self._moving())
         await self._writer.save_intent()
         self.begun = True
 
@@ -319,7 +319,7 @@ class RunSession:
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
-        writer.document |= document.moving(record, self._planned)
+        writer.document |= self._moving()
         load = document.measured(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, missed=writer.missed, notes=self._progress.notes
@@ -432,7 +432,7 @@ class RunSession:
             beside.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
-        self._writer.document.update(document.moving(self._record, self._planned))
+        self._writer.document.update(self._moving())
         try:
             await self._writer.try_save("running", durable=False)
         finally:
@@ -485,6 +485,24 @@ class RunSession:
         """Return the users behind the copies."""
         record = self._record
         return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
+
+    def _moving(self) -> dict[str, Any]:
+        """Return what is saved again every second."""
+        return document.moving(self._record, self._planned) | {"spent": self.spent()}
+
+    def spent(self) -> dict[str, int]:
+        """Return what the service has been sent and asked so far."""
+        people, verification = self._people(), self._verification
+        started = people.ledger.started if people.uploads is None else people.uploads.started
+        each = self._compiled.load.load.events_per_copy
+        queries, cost = (0, 0) if verification is None else verification.asked
+        return {
+            "users": self._sent().started,
+            "events": each * len(started),
+            "controls": 0 if verification is None else verification.controls_sent,
+            "queries": queries,
+            "query_cost": cost,
+        }
 
     # what goes on beside them
 

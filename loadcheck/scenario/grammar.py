@@ -900,6 +900,33 @@ DATA: Keys = {
     ),
 }
 
+_MOST = MAX_COUNT
+SERVICE_LIMITS: Keys = {
+    "events_per_s": whole("Events per second, of all users together.", 1, _MOST, example=1000),
+    "requests_per_s": whole("Requests with events per second.", 1, _MOST, example=100),
+    "user_events_per_s": whole("Events per second of one user.", 1, _MOST, example=30),
+    "events_per_request": whole("Events in one request.", 1, _MOST, example=1999),
+    "request_bytes": whole("Length of a request's body.", 1, _MOST, example=999_999),
+    "query_cost_per_hour": whole("Cost of all queries in an hour.", 1, _MOST, example=108_000),
+    "export_bytes": whole("Size of what can be exported at once.", 1, _MOST, example=4_000_000_000),
+}
+SERVICE: Keys = {
+    "name": text("What people call the service.", example="Amplitude"),
+    "billed": text("What each new user counts as.", example="monthly tracked user"),
+    "stays": text("What a run leaves behind.", example="events cannot be taken back"),
+    "regions": named(
+        "The data centre that a host is of.",
+        "HOST",
+        text("The region's name."),
+        example={"api.eu.amplitude.com": "EU"},
+    ),
+    "limits": table(
+        "What the service documents that it takes: loadcheck plan holds the load against it. What "
+        "your contract says instead belongs into the scenario.",
+        SERVICE_LIMITS,
+    ),
+}
+
 _TOP: Keys = {
     "name": text(
         "Short name, part of the results file's name; by default the file's.",
@@ -984,6 +1011,7 @@ _TOP: Keys = {
         ),
         example=["uploadEvents.p99 < 250ms", "lost == 0"],
     ),
+    "service": table("What the service is known for, beyond its API.", SERVICE),
     "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
 }
 PROFILE_NAME = "^[A-Za-z0-9_-]+$"

@@ -1,4 +1,7 @@
-"""``[verify]`` and ``[[overlay]]``: how the service is asked, and what requests carry besides."""
+"""``[verify]``, ``[[overlay]]`` and ``[service]``.
+
+How the service is asked, what requests carry besides, and what it is known for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from loadcheck.scenario.model import (
     Export,
     Jobs,
     Repeat,
+    Service,
+    ServiceLimits,
     Split,
     Verify,
 )
@@ -352,3 +357,19 @@ def _value(node: Node | None, report: Report) -> object:
         return None
     check_drawn(node, report)
     return json(node, report)
+
+
+def read_service(top: Table) -> Service:
+    """Read ``[service]``."""
+    table = top.table("service", grammar.SERVICE)
+    if table is None:
+        return Service()
+    regions = table.table("regions", None)
+    places = {} if regions is None else regions.entries
+    limits = table.table("limits", grammar.SERVICE_LIMITS)
+    most = {} if limits is None else {name: limits.whole(name) for name in grammar.SERVICE_LIMITS}
+    return Service(
+        **given(name=table.text("name"), billed=table.text("billed"), stays=table.text("stays")),
+        regions={host.lower(): text(node, table.report) or "" for host, node in places.items()},
+        limits=ServiceLimits(**given(**most)),
+    )

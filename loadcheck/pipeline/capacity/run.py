@@ -106,7 +106,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         TargetError: The embedded emulator did not start.
     """
     scenario = await anyio.to_thread.run_sync(with_facts, scenario)
-    seed = seed_of(scenario, options.seed)
+    seed = seed_of(scenario, options)
     with addressed(scenario) as address:
         return await _search(scenario, address, seed, options, view)
 

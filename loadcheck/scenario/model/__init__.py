@@ -17,6 +17,7 @@ from loadcheck.scenario.model.load import (
 )
 from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
+from loadcheck.scenario.model.service import Service, ServiceLimits
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
@@ -49,6 +50,8 @@ __all__ = [
     "Repeat",
     "Retry",
     "Scenario",
+    "Service",
+    "ServiceLimits",
     "Split",
     "Stage",
     "Target",
