@@ -477,6 +477,10 @@ async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
             beside.start_soon(shared.keep_fresh)
             yield
             beside.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None  # as it was raised in the block
     finally:
         with anyio.CancelScope(shield=True):
             await shared.tear_down()
