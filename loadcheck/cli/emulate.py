@@ -36,6 +36,14 @@ def emulate(
             show_default=False,
         ),
     ] = None,
+    fault: Annotated[
+        str | None,
+        typer.Option(
+            help="What services are known to do: replica-lag, partition-late or compaction.",
+            metavar="PRESET",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="SQLite file to keep events across restarts.", show_default=False),
@@ -43,10 +51,11 @@ def emulate(
 ) -> None:
     """Run the Amplitude emulator on its own, until Ctrl-C.
 
-    The file of --config may hold api_key, secret_key, seed,
-    visibility_delay, time_zone, limits, cache, short_ids, empty_result,
-    export_lag, capacity, blocked_event_types, inactive_event_types,
-    silenced_devices, custom_events, block_bots and faults. Durations are
+    The file of --config may hold api_key, secret_key, region, projects,
+    preset, seed, visibility_delay, time_zone, limits, cache, short_ids,
+    empty_result, export_lag, deletion_after, capacity,
+    blocked_event_types, inactive_event_types, silenced_devices,
+    custom_events, block_bots and faults. Durations are
     "500ms" or "2s"; a delay may also be { min, max } or { median, p99 }.
 
     limits = "documented" or "off", or a table: base, httpapi, batch,
@@ -57,11 +66,17 @@ def emulate(
     error_before_commit, error_after_commit, reset_before_commit,
     reset_during_answer, reset_after_commit, throttle, refuse, slow, stall,
     truncated_json, malformed_json, frozen_counts, stale_cache.
+
+    For tests, with the keys as user and password: GET /control/clock,
+    /faults, /truth (whom each fault hit) and /state; POST /control/clock
+    {"advance": "1h"}, {"stopped": true}, {"now_ms": 0} or {"speed": 50};
+    PUT /control/faults with other faults as JSON. GET /health says that it
+    serves. SIGTERM ends it.
     """
     from loadcheck.emulator.journal import JournalError, JournalWriteError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.emulator.standalone import greeting, serve  # noqa: PLC0415
 
-    keys = {"api_key": api_key, "secret_key": secret_key}
+    keys = {"api_key": api_key, "secret_key": secret_key, "preset": fault}
     given = {name: key for name, key in keys.items() if key is not None}
     checked = _checked(config, given)
 

@@ -86,8 +86,10 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
     def said(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
-            sys.stderr.write("Interrupted.\n")
+        except (KeyboardInterrupt, BaseExceptionGroup) as error:
+            first = _innermost(error) if isinstance(error, BaseExceptionGroup) else error
+            if isinstance(first, KeyboardInterrupt):
+                sys.stderr.write("Interrupted.\n")
             raise
 
     return said
