@@ -28,10 +28,11 @@ from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes
 from loadcheck.pipeline.target import addressed
 from loadcheck.scenario.grammar import MAX_SEED
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
+from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.asking import asking, most_cost
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.guard import guard_problems
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"
@@ -484,6 +485,7 @@ def require_plan(
         InputError: It is another run, or with every limit that it breaks and what would fit.
     """
     reached = _reached(compiled)
+    require_guard(compiled, reached)
     if approved is not None:
         found = digest(scenario, sources, reached, seed=seed)
         if approved.lower() != found:
@@ -494,6 +496,60 @@ def require_plan(
     problems = refused(scenario, {"flows": flows} if scenario.flows else flows[0])
     if problems:
         raise InputError(problems)
+
+
+def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destination]) -> None:
+    """Refuse a run that ``[guard]`` forbids.
+
+    Args:
+        compiled: The run, or the flows of a mix: the first has the guard of all.
+        reached: The machines that bytes go to.
+
+    Raises:
+        InputError: With every rule that it breaks.
+    """
+    scenario = compiled[0].scenario
+    if scenario.guard == Guard():
+        return
+    told = [people(each) for each in compiled]
+    rates = [None if each.pacer is None else each.pacer.peak_rate for each in compiled]
+    problems = guard_problems(
+        scenario,
+        users=_total([each["users"] for each in told]),
+        events=_total([each["events"] for each in told]),
+        peak_rate=_total(rates),
+        hosts=_hosts(reached),
+    )
+    if problems:
+        raise InputError(problems)
+
+
+def require_guarded_search(compiled: CompiledScenario) -> None:
+    """Refuse a search for capacity that ``[guard]`` forbids, or that may come to be forbidden.
+
+    Raises:
+        InputError: With every rule that it breaks.
+    """
+    scenario, reached = compiled.scenario, _reached([compiled])
+    most = scenario.capacity.budget_events
+    problems = guard_problems(
+        scenario,
+        users=most,
+        events=most,
+        peak_rate=scenario.capacity.highest,
+        hosts=_hosts(reached),
+        search=True,
+    )
+    if problems:
+        raise InputError(problems)
+
+
+def _hosts(reached: Iterable[Destination]) -> list[str]:
+    return sorted({urlsplit(each.origin).hostname or "" for each in reached})
+
+
+def _total(numbers: Sequence[Any]) -> Any:
+    return None if None in numbers else sum(numbers)
 
 
 def _another(found: str) -> Problem:

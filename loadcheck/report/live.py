@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -102,6 +102,9 @@ class Running(Protocol):
     @property
     def record(self) -> Recorded:
         """What has been counted."""
+
+    def spent(self) -> Mapping[str, int]:
+        """Return ``queries`` and ``query_cost`` so far; nothing if nobody is asked."""
 
     @property
     def acknowledged_users(self) -> int:
@@ -271,6 +274,9 @@ class LiveView:
         share = min(1.0, counted / acknowledged)
         # rounded down: 100 % only when no user is missing
         text += f"   {math.floor(100 * share)} %"
+        asked = _spent(run)
+        if asked and len(text) + len(asked) + 3 <= room:
+            text += f"   {asked}"
         wide = min(_BAR, room - len(text) - 3)
         if wide < _SHORTEST_BAR:
             return text
@@ -374,6 +380,15 @@ def told(run: Running, seen: int) -> list[str]:
     return [f"{time:>7}  {'workers':<8}  {_said(news)}" for news in run.news[seen:]]
 
 
+def _spent(run: Running) -> str:
+    """Say what asking has cost so far; "" if nobody was asked."""
+    spent = run.spent()
+    queries, cost = spent.get("queries", 0), spent.get("query_cost", 0)
+    if not queries:
+        return ""
+    return f"{words.count(queries)} queries" + (f", cost {words.count(cost)}" * (cost != queries))
+
+
 def line(run: Running) -> str:
     """Return the state of a run in one plain line of at most 100 columns, for logs."""
     record = run.record
@@ -392,6 +407,7 @@ def line(run: Running) -> str:
         *bad,
         f"p99 {words.duration(run.latest('p99_ms'))}",
         *([f"{words.count(record.uniques)} visible"] if run.outline.checked else []),
+        *([_spent(run)] if _spent(run) else []),
         *([f"({_said(run.trouble)})"] if run.trouble else []),
         f"{record.in_flight:,} in flight",
     ]

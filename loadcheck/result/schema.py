@@ -403,7 +403,8 @@ def json_schema() -> dict[str, Any]:
                         ),
                         "aborted?": {
                             **open_object(
-                                "The threshold that stopped the load early; null if none did.",
+                                "The threshold or the rule of [guard] that stopped the load early; "
+                                "null if none did.",
                                 {
                                     "threshold": text("As written."),
                                     "measured": maybe(

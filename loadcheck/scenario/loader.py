@@ -33,6 +33,7 @@ from loadcheck.scenario.sessions import read_sessions
 from loadcheck.scenario.target import read_target
 from loadcheck.scenario.verification import (
     read_delete,
+    read_guard,
     read_overlay,
     read_service,
     read_verify,
@@ -165,7 +166,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)
     limits, deletion = read_limits(top), read_delete(top)
-    service = read_service(top)
+    service, guard = read_service(top), read_guard(top)
     files, values = read_data(top, Path(file).parent), read_values(top)
     users = read_users(top)
     sessions = read_sessions(top, None if load is None else load.think_time)
@@ -205,6 +206,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         teardown=teardown,
         labels=labels,
         service=service,
+        guard=guard,
         deletion=deletion,
         deletes=bool(document.plain().get("teardown", {}).get("delete")),
     )

@@ -17,7 +17,7 @@ from loadcheck.scenario.model.load import (
 )
 from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
-from loadcheck.scenario.model.service import Service, ServiceLimits
+from loadcheck.scenario.model.service import Guard, Service, ServiceLimits
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
@@ -42,6 +42,7 @@ __all__ = [
     "Evidence",
     "Export",
     "FlowOfMix",
+    "Guard",
     "Input",
     "Jobs",
     "Limit",

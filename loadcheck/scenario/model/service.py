@@ -1,4 +1,7 @@
-"""What a service is known for beyond its API: its regions, its limits, and what it charges for."""
+"""What a service is known for beyond its API: its regions, its limits, what it charges for.
+
+And what a run against it may not do.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +49,32 @@ class Service:
     stays: str = ""
     regions: Mapping[str, str] = field(default_factory=dict)
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What a run may not do, whatever else it is told.
+
+    Attributes:
+        max_users: Users of the load at the most; None: any number.
+        max_events: Events of the load at the most.
+        max_rate: Copies per second at the most.
+        hosts: Patterns of hosts that may be reached; empty: any.
+        window: Minutes of the local day from which to which it may send; None: always.
+        stop_file: Ends the load when it appears, relative to the scenario; "": none does.
+        max_error_rate: Share of failed attempts of the ingest step, as of 1; None: any.
+        max_throttled: Share of its attempts that are answered with 429.
+        over_s: The time over which both are taken.
+        stop_on_throttled: End the load when an answer names whom the service throttles.
+    """
+
+    max_users: int | None = None
+    max_events: int | None = None
+    max_rate: float | None = None
+    hosts: tuple[str, ...] = ()
+    window: tuple[int, int] | None = None
+    stop_file: str = ""
+    max_error_rate: float | None = None
+    max_throttled: float | None = None
+    over_s: float = 10.0
+    stop_on_throttled: bool = False
