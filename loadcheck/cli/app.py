@@ -21,6 +21,7 @@ from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.plan import plan
+from loadcheck.cli.preflight import preflight
 from loadcheck.cli.reconcile import reconcile
 from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import run
@@ -95,7 +96,7 @@ def _loadcheck(
 
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
-_RUNNING: _Commands = (init, check, plan, run, capacity, reconcile, delete)
+_RUNNING: _Commands = (init, check, plan, preflight, run, capacity, reconcile, delete)
 _READING: _Commands = (show, list_results, report, compare, trend, export, merge, prune)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
@@ -107,6 +108,7 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck plan scenarios/burst.toml",
         "loadcheck plan live.toml --json | jq -r .digest",
     ),
+    preflight: ("loadcheck preflight live.toml --live",),
     run: (
         "loadcheck run scenarios/burst.toml",
         "loadcheck run scenarios/burst.toml -s load.stages.1.rate=4000 -o high.json",

@@ -20,6 +20,7 @@ from pyroaring import BitMap
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure import Histogram, Ledger
 from loadcheck.measure.histogram import HIGHEST_US
+from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.identity import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
@@ -502,7 +503,7 @@ class _Figures:
         if metric.kind is Kind.DURATION:
             return Measured.exactly(self._time(metric))
         if metric.scope:
-            step = document["steps"].get(metric.scope)
+            step = self._step(metric.scope)
             if step is None:
                 return None
             tried, good = step["attempts"], step["succeeded"]
@@ -526,13 +527,19 @@ class _Figures:
         }
         return Measured.exactly(known.get(name))
 
+    def _step(self, scope: str) -> Mapping[str, Any] | None:
+        """Return a step, or copies as a whole: those of one step are that step."""
+        steps: Mapping[str, Mapping[str, Any]] = self._document["steps"]
+        only = self._document["workflow"]["ingest"] if scope == WORKFLOW else scope
+        return steps.get(scope) or steps.get(only)
+
     def _time(self, metric: Metric) -> float | None:
         if metric.percentile is None:
             return None
         if metric.scope in _OWN_TIMES:
             times = self._document["generator"][metric.scope]
         else:
-            step = self._document["steps"].get(metric.scope)
+            step = self._step(metric.scope)
             if step is None:
                 return None
             headline = "service_time" if step["response_time"] is None else "response_time"
@@ -552,7 +559,7 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
     """
     first = parts[0].document
     words = MetricNames(
-        steps=first["steps"],
+        steps=[*first["steps"], WORKFLOW],
         undue=[name for name, step in first["steps"].items() if step["response_time"] is None],
         stages=[stage["name"] for stage in first.get("stages", ())],
     )

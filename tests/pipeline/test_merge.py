@@ -169,6 +169,7 @@ def test_thresholds_are_judged_by_what_was_added(real: Document, other: Other) -
         limits = (
             "started == 400",
             "uploadEvents.p99 < 9m",
+            "workflow.p99 < 9m",  # copies of one step: it is theirs
             "lateness.max < 9m",
             "visible.p95 < 9m",
         )
@@ -179,6 +180,8 @@ def test_thresholds_are_judged_by_what_was_added(real: Document, other: Other) -
     document = merged(with_limits("a"), with_limits("b")).document
     found = {each["expression"]: each["verdict"] for each in document["thresholds"]}
     assert set(found.values()) == {"pass"}
+    told = {each["expression"]: each["measured"] for each in document["thresholds"]}
+    assert told["workflow.p99 < 9m"] == told["uploadEvents.p99 < 9m"] > 1
     document = merged(with_limits("a"), with_limits("b", verdict="fail")).document
     found = {each["expression"]: each["verdict"] for each in document["thresholds"]}
     assert found["visible.p95 < 9m"] == "unknown", "percentiles of both are all that is known"
