@@ -36,7 +36,8 @@ class Exit(enum.IntEnum):
 
 MEANINGS = {
     Exit.PASS: "Pass: every acknowledged user was counted, every threshold held.",
-    Exit.INCONSISTENT: "Fail: the service is not consistent: users lost, duplicated or unexpected.",
+    Exit.INCONSISTENT: "Fail: the service is not consistent: users lost, duplicated or unexpected. "
+    "preflight: something is wrong.",
     Exit.USAGE: "Bad input: nothing was sent, nothing written.",
     Exit.UNKNOWN: "Unknown: no proof either way. Comes before 5.",
     Exit.REGRESSION: "compare: a figure is worse by more than the tolerance. "

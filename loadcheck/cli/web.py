@@ -110,12 +110,12 @@ def live_page(
             served.stay(None if math.isinf(stay_s) else stay_s)
 
 
-def finish(served: LivePage | None, document: Mapping[str, Any]) -> None:
+def finish(served: LivePage | None, *documents: Mapping[str, Any]) -> None:
     """Have the finished report shown, if a page is served."""
     if served is not None:
         from loadcheck.result.store import encoded  # noqa: PLC0415  # keeps --help quick
 
-        served.finish(encoded(document))
+        served.finish(*map(encoded, documents))
 
 
 def _page(web: str | None) -> Address | None:

@@ -163,6 +163,7 @@ class Controls:
     Attributes:
         result: What is known by now.
         at_ns: When the last control was sent.
+        sent: How many were sent, one event each.
     """
 
     def __init__(
@@ -180,6 +181,7 @@ class Controls:
         self._retry = retry
         self.result = ControlResult()
         self.at_ns = 0
+        self.sent = 0
 
     async def send(self, first: int, share: float) -> None:
         """Send fresh users.
@@ -267,6 +269,7 @@ class Controls:
     async def _all(self, plan: Plan, numbers: Sequence[int], swaps: dict[str, str]) -> list[int]:
         """Send some copies of a plan at once; return those that were acknowledged."""
         taken: list[int] = []
+        self.sent += len(numbers)
 
         async def one(number: int) -> None:
             flow = plan.copy(number, time.time_ns() // _NS_PER_MS, self._retry)

@@ -236,14 +236,15 @@ class LivePage:
         """Tell what came of a probe: its number, rate, verdict and why."""
         self.post({"is": "probed", "row": list(row)})
 
-    def finish(self, encoded: bytes) -> None:
+    def finish(self, *encoded: bytes) -> None:
         """Have the finished report shown from now on.
 
         Args:
-            encoded: The document, as it is saved.
+            encoded: The documents, as they are saved: one, or that of each flow of a mix.
         """
         self._waiting += 1
-        self._posted.put(b'{"is":"done","document":' + encoded.replace(b"\n", b" ") + b"}\n")
+        documents = b",".join(each.replace(b"\n", b" ") for each in encoded)
+        self._posted.put(b'{"is":"done","documents":[' + documents + b"]}\n")
 
     def stay(self, seconds: float | None) -> None:
         """Serve the finished report for a time, or without an end; Ctrl-C ends it at once."""

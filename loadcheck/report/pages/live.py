@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loadcheck.report import headline, words
@@ -11,6 +11,7 @@ from loadcheck.report.page import Block, Cell, Chart, Page, Section, Table, Text
 from loadcheck.report.pages import arrival, timeline
 from loadcheck.report.pages.heat import Cells, map_of
 from loadcheck.report.pages.run import thresholds_table
+from loadcheck.report.pages.several import several_page
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
@@ -88,11 +89,25 @@ def live_page(document: Document, live: Live) -> Page:
         badge="running" if not broken else "failing",
         title=f"{name}: {live.title}" if live.title else name,
         because=_because(now, broken),
-        origin=[words.instant(run["started_at"]), f"run {run['id']}"],
+        origin=[
+            words.instant(run["started_at"]),
+            f"run {run['id']}",
+            *filter(None, [words.labels(document["labels"])]),
+        ],
         tiles=_tiles(document, now, live.lost),
         warnings=[*document["warnings"], *([run["error"]] if run.get("error") else [])],
         sections=[section for section in sections if section is not None],
         began_at=run.get("load_began_at") or "",
+    )
+
+
+def live_pages(pages: Sequence[Page]) -> Page:
+    """Return one page of the flows of a mix that go on beside each other."""
+    made = several_page(pages)
+    failing = [page for page in pages if page.badge == "failing"]
+    because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
+    return replace(
+        made, badge="failing" if failing else "running", because=because, origin=pages[0].origin[:1]
     )
 
 
