@@ -17,9 +17,11 @@ from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
 from loadcheck.cli.explain import explain
-from loadcheck.cli.history import prune, trend
+from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
+from loadcheck.cli.plan import plan
+from loadcheck.cli.preflight import preflight
 from loadcheck.cli.reconcile import reconcile
 from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import run
@@ -94,14 +96,19 @@ def _loadcheck(
 
 _CLASSES = {compare: ManyAfterTo, run: PortAfterWeb, capacity: PortAfterWeb}
 _Commands = Sequence[Callable[..., None]]
-_RUNNING: _Commands = (init, check, run, capacity, reconcile, delete)
-_READING: _Commands = (show, list_results, report, compare, trend, export, prune)
+_RUNNING: _Commands = (init, check, plan, preflight, run, capacity, reconcile, delete)
+_READING: _Commands = (show, list_results, report, compare, trend, export, merge, prune)
 _TOOLS: _Commands = (explain, emulate, schema)
 _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
     check: (
         "loadcheck check scenarios/burst.toml",
         "loadcheck check workflow.yml --format github",
     ),
+    plan: (
+        "loadcheck plan scenarios/burst.toml",
+        "loadcheck plan live.toml --json | jq -r .digest",
+    ),
+    preflight: ("loadcheck preflight live.toml --live",),
     run: (
         "loadcheck run scenarios/burst.toml",
         "loadcheck run scenarios/burst.toml -s load.stages.1.rate=4000 -o high.json",
@@ -136,6 +143,7 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
         "loadcheck trend results --label commit --label env=staging -o trend.html",
         "loadcheck trend --since 90d --fail-on-change",
     ),
+    merge: ("loadcheck merge here.json there.json -o both.json",),
     prune: (
         "loadcheck prune --older-than 90d --dry-run",
         "loadcheck prune results --keep 50 --label env=staging --yes",

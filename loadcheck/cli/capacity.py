@@ -38,6 +38,7 @@ from loadcheck.cli.overrides import (
     placed,
     shared,
 )
+from loadcheck.cli.plan import Yes, approve_search
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def capacity(
     opened: Open = False,
     linger: Linger = None,
     metrics_port: MetricsPort = None,
+    yes: Yes = False,
 ) -> None:
     """Find the highest rate at which all thresholds hold and everything arrives.
 
@@ -146,6 +148,8 @@ def capacity(
         env=environment,
     )
     loaded = hide_passwords(loaded)
+    if consent:
+        approve_search(loaded, yes=yes)
     directory, file = placed(output)
     options = Options(
         results=directory,

@@ -36,7 +36,8 @@ class Exit(enum.IntEnum):
 
 MEANINGS = {
     Exit.PASS: "Pass: every acknowledged user was counted, every threshold held.",
-    Exit.INCONSISTENT: "Fail: the service is not consistent: users lost, duplicated or unexpected.",
+    Exit.INCONSISTENT: "Fail: the service is not consistent: users lost, duplicated or unexpected. "
+    "preflight: something is wrong.",
     Exit.USAGE: "Bad input: nothing was sent, nothing written.",
     Exit.UNKNOWN: "Unknown: no proof either way. Comes before 5.",
     Exit.REGRESSION: "compare: a figure is worse by more than the tolerance. "
@@ -86,8 +87,10 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
     def said(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
-            sys.stderr.write("Interrupted.\n")
+        except (KeyboardInterrupt, BaseExceptionGroup) as error:
+            first = _innermost(error) if isinstance(error, BaseExceptionGroup) else error
+            if isinstance(first, KeyboardInterrupt):
+                sys.stderr.write("Interrupted.\n")
             raise
 
     return said

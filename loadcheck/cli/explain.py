@@ -87,6 +87,12 @@ def _text(entry: Entry, keys: Sequence[Entry], *, color: bool, width: int) -> st
         own = [each for each in names if "." not in each.replace(">.", ">")]
         if own:
             lines += _wrapped(f"its keys: {', '.join(dict.fromkeys(own))}", "  ", width)
+    if entry.sample is not None:
+        from loadcheck.scenario.samples import SERVICE  # noqa: PLC0415
+
+        lines += ["", *_wrapped(entry.sample.says, "  ", width), ""]
+        lines += [f"    {line}".rstrip() for line in entry.sample.toml.splitlines()]
+        lines += ["", *_wrapped(SERVICE, "  ", width)]
     return "\n".join(lines) + "\n"
 
 

@@ -263,6 +263,66 @@ def _agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def merge(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Results files of one load, started by hand on several machines.",
+            metavar="RESULT RESULT...",
+            show_default=False,
+            autocompletion=result_files,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Results file.", show_default="results/"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", "-j", help="Print the results document on stdout.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="A one-line verdict.")] = False,
+) -> None:
+    """Make one result of those of one load, and judge it as if one process had sent it.
+
+    Times are added bucket by bucket, copies and what is proven of them too. Refused are the same
+    run twice, runs that differ in scenario, workflow or target, and loads that do not overlap.
+    """
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.cli.outputs import is_same, naming  # noqa: PLC0415
+    from loadcheck.cli.overrides import placed  # noqa: PLC0415
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+    from loadcheck.pipeline.merge import Part  # noqa: PLC0415
+    from loadcheck.pipeline.merge import merge as merged_of  # noqa: PLC0415
+    from loadcheck.result import ResultFile, default_name, read  # noqa: PLC0415
+
+    parts = []
+    for path in files:
+        with naming(path):
+            parts.append(Part(file=str(path), document=read(path)))
+    merged = merged_of(parts)
+    document = merged.document
+    folder, file = placed(output)
+    if file is None:
+        began = datetime.fromisoformat(document["run"]["started_at"])
+        name = str(document["scenario"].get("name", "merged"))
+        file = folder / default_name(name, began, document["run"]["id"])
+    if any(is_same(file, path) for path in files):
+        message, remedy = "is one of the results merged", "choose another --output"
+        raise ResultFileError(Problem(file=str(file), message=message, remedy=remedy))
+    with ResultFile(file, replace=force) as place:
+        place.save(document)
+    terminal.print_run(document, file, also=(), unsaved=None, as_json=as_json, quiet=quiet)
+    raise typer.Exit(
+        exit_of(
+            consistent=merged.consistent,
+            verdict=merged.verdict,
+            interrupted=document["run"]["interrupted"],
+        )
+    )
+
+
 def wanted(
     labels: Sequence[str] | None = None,
     names: Sequence[str] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -15,10 +15,12 @@ import typer
 from loadcheck.cli import terminal
 from loadcheck.cli.exits import exit_of
 from loadcheck.cli.outputs import Reports
+from loadcheck.cli.web import finish
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import Options
 from loadcheck.pipeline.mix import of_flow, run_mix
 from loadcheck.scenario import Scenario
+from loadcheck.web.process import LivePage, Watch
 
 
 def run_flows(
@@ -28,6 +30,7 @@ def run_flows(
     *,
     as_json: bool,
     quiet: bool,
+    page: AbstractContextManager[LivePage | None],
     alone: Sequence[str],
 ) -> NoReturn:
     """Run a mix, print what came of it and exit.
@@ -38,6 +41,7 @@ def run_flows(
         outputs: Where reports go, by what ``Reports`` calls them; each flow has its own.
         as_json: Print the documents on stdout.
         quiet: Print a line for each flow.
+        page: Serves the page of the flows while they go on, if one is wanted.
         alone: Options given that a mix cannot have.
 
     Raises:
@@ -51,17 +55,21 @@ def run_flows(
     with ExitStack() as stack:
         reports = []
         for name in names:
-            page, junit, markdown = (
+            shown, junit, markdown = (
                 None if path is None else of_flow(path, name)
                 for path in (outputs["report"], outputs["junit"], outputs["markdown"])
             )
             result = None if options.output is None else of_flow(options.output, name)
-            made = Reports(page, junit, markdown, result=result, replace=options.replace)
+            made = Reports(shown, junit, markdown, result=result, replace=options.replace)
             reports.append(stack.enter_context(made))
-        view = terminal.no_view if quiet else terminal.flow_view
+        served = stack.enter_context(page)
+        view: Watch = terminal.no_view if quiet else terminal.flow_view
+        if served is not None:
+            view = served.beside(view)
         finished = anyio.run(
             partial(run_mix, scenario, options, view), backend_options={"use_uvloop": True}
         )
+        finish(served, *(flow.document for flow in finished.flows))
         for made, flow in zip(reports, finished.flows, strict=True):
             made.write(flow.document)
             show = terminal.print_headline if quiet else terminal.print_summary

@@ -10,6 +10,7 @@ from typing import Any, Final
 from loadcheck.cli.exits import MEANINGS as EXITS
 from loadcheck.documents.toml import as_toml
 from loadcheck.emulator.config import KEYS
+from loadcheck.scenario.samples import SAMPLES, SERVICE, Sample
 from loadcheck.scenario.schema import keys
 from loadcheck.scenario.shapes import Shape
 from loadcheck.verify.explained import CHECKS
@@ -63,18 +64,26 @@ class Entry:
         name: What it is called.
         says: Its meaning.
         rows: What else there is to say: label and text.
+        sample: A table that works; None if there is none.
     """
 
     kind: str
     name: str
     says: str
     rows: Sequence[tuple[str, str]] = ()
+    sample: Sample | None = None
 
 
 def entries() -> Iterator[Entry]:
     """Yield the whole reference, in the order in which it is printed."""
     for path, shape in keys(KEYS).items():
-        yield Entry(kind="key", name=path, says=shape["description"], rows=[*_key(path, shape)])
+        yield Entry(
+            kind="key",
+            name=path,
+            says=shape["description"],
+            rows=[*_key(path, shape)],
+            sample=SAMPLES.get(path),
+        )
     for name, kind, known in described():
         rows = [("value", kind.value), ("known", known.value)]
         yield Entry(kind="metric", name=name, says=METRICS[name], rows=rows)
@@ -216,6 +225,8 @@ def markdown() -> str:
     section = top = ""
     for entry in entries():
         if entry.kind != section:
+            if section == "key":
+                lines += _samples()
             section = entry.kind
             lines += ["", f"## {_HEADINGS[section]}", ""]
             if section == "metric":
@@ -241,6 +252,14 @@ def markdown() -> str:
             more = f" {rows['value'].capitalize()}; known {rows['known']}." if rows else ""
             lines.append(f"| `{entry.name}` | {entry.says}{more} |")
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _samples() -> list[str]:
+    """Return the section that shows how a service of one's own is described."""
+    lines = ["", "## A service of your own", "", SERVICE]
+    for path, sample in SAMPLES.items():
+        lines += ["", f"### [{path}]", "", sample.says, "", "```toml", sample.toml.rstrip(), "```"]
+    return lines
 
 
 def _code(text: str) -> str:

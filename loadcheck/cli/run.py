@@ -36,6 +36,7 @@ from loadcheck.cli.overrides import (
     placed,
     shared,
 )
+from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes, approve
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def run(
     opened: Open = False,
     linger: Linger = None,
     metrics_port: MetricsPort = None,
+    yes: Yes = False,
+    plan: PlanDigest = None,
+    force_limits: ForceLimits = False,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
@@ -106,17 +110,22 @@ def run(
         seed=seed,
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
+        approved=approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
+        if consent
+        else plan,
+        force_limits=force_limits,
     )
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
 
-        alone = {"--web": web, "--metrics-port": metrics_port}
+        alone = {"--metrics-port": metrics_port}
         run_flows(
             loaded,
             options,
             {"report": page, "junit": junit, "markdown": markdown},
             as_json=as_json,
             quiet=quiet,
+            page=live_page(web, None, linger, opened=opened, quiet=quiet),
             alone=[name for name, given in alone.items() if given is not None],
         )
     view: Watch

@@ -18,6 +18,7 @@ from loadcheck.report import headline, live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
 from loadcheck.secrets import cover
+from loadcheck.verify.advice import lasts
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -123,8 +124,8 @@ def offer(document: Mapping[str, Any], path: Path) -> None:
 
 def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -> None:
     """Say on stderr how a run that was interrupted can be asked about later."""
-    if path is None or document["scenario"].get("target", {}).get("kind") == "emulator":
-        return  # an embedded emulator has ended with its run
+    if path is None or not lasts(document["scenario"].get("target", {}).get("kind", "")):
+        return
     away, name = " --live" if live else "", shown_path(Path(shlex.quote(str(path))))
     sys.stderr.write(f"To ask the service again: loadcheck reconcile{away} {name}\n")
 

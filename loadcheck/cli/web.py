@@ -110,12 +110,12 @@ def live_page(
             served.stay(None if math.isinf(stay_s) else stay_s)
 
 
-def finish(served: LivePage | None, document: Mapping[str, Any]) -> None:
+def finish(served: LivePage | None, *documents: Mapping[str, Any]) -> None:
     """Have the finished report shown, if a page is served."""
     if served is not None:
         from loadcheck.result.store import encoded  # noqa: PLC0415  # keeps --help quick
 
-        served.finish(encoded(document))
+        served.finish(*map(encoded, documents))
 
 
 def _page(web: str | None) -> Address | None:
@@ -156,6 +156,8 @@ def _stay_s(linger: str | None) -> float:
         return math.inf if sys.stderr.isatty() and sys.stdin.isatty() else 0.0
     from loadcheck.documents.durations import parse_duration  # noqa: PLC0415
 
+    if linger.isascii() and linger.isdecimal():
+        return float(linger)
     try:
         return parse_duration(linger)
     except ValueError:

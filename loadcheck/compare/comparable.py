@@ -87,6 +87,9 @@ def facts(document: Document) -> Iterator[tuple[str, Any]]:
     for section in ("load", "limits", "target", "inputs", "retry", "timeouts"):
         if section in scenario:
             yield from _flat(section, scenario[section])
+    merged = document["run"].get("merged")
+    if merged:  # so many times the load
+        yield "load.merged", len(merged)
     yield "scenario", scenario.get("name")
     environment = document["environment"]
     for key in ("loadcheck", "python", "system", "machine", "cpus"):

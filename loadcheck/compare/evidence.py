@@ -134,7 +134,8 @@ def _times_of_step(
 ) -> Iterator[tuple[Figure, Evidence]]:
     generator = document["generator"]
     for time in ("response_time", "service_time"):
-        if step[time] is None:
+        whole = step["role"] == "workflow"
+        if step[time] is None or (whole and time == "service_time"):
             continue
         counts = intervals.histograms(time, name)
         delays = [generator["loop_lag"], generator["dispatch_lag"]]

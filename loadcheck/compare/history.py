@@ -178,7 +178,7 @@ def _search(document: Document) -> Iterator[tuple[Figure, Range]]:
 
 def _run(document: Document) -> Iterator[tuple[Figure, Range]]:
     for name, step in document["steps"].items():
-        if step["role"] == "per-copy":
+        if step["role"] in {"per-copy", "workflow"}:
             yield from _step(name, step)
     copies, rate = document["copies"], float(document["load"]["reached_rate"])
     if rate > 0:

@@ -33,7 +33,6 @@ UNITS: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 NAMES: Final = ("time", "timestamp", "ts", "@timestamp", "datetime", "date")
 """What a column of instants is usually called."""
 _MOST_ROWS: Final = 1_000_000_000
-_LONGEST_LINE: Final = 1 << 20
 _CHUNK: Final = 1 << 16
 _MOST_BINS: Final = 10_000
 _EXPECTED: Final = (
@@ -182,7 +181,6 @@ def _chunks(path: Path, column: str | None, unit: str | None) -> Iterator[npt.ND
     stem = path.name.lower().removesuffix(".gz")
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-        csv.field_size_limit(_LONGEST_LINE)
         rows = csv.reader(text, delimiter="\t" if stem.endswith((".tsv", ".tab")) else ",")
         place, ahead, line = _place(rows, column)
         base: int | None = None

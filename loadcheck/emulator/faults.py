@@ -8,6 +8,7 @@ What the faults really did, for tests to read: which users they hit, and when.
 from __future__ import annotations
 
 import random
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -141,6 +142,13 @@ class ActiveFault:
         """Return whether the next subject is hit."""
         return self.selector.picks(self.elapsed_ms(now_ms))
 
+    def holds(self, user: str) -> bool:
+        """Return whether a user is in the part of the service that is hit."""
+        share = self.fault.partition
+        if share is None:
+            return True
+        return zlib.crc32(f"{self.fault.seed}/{user}".encode("utf-8", "replace")) < share * 2**32
+
     def delay_ms(self) -> float:
         """Draw the delay."""
         delay = self.fault.delay
@@ -257,7 +265,7 @@ class Injector:
         return sum(
             self._hit(fault, user, now_ms).delay_ms()
             for fault in self.of("late_visibility")
-            if fault.picks(now_ms)
+            if fault.holds(user) and fault.picks(now_ms)
         )
 
     def _hit(self, fault: ActiveFault, user: str, now_ms: int) -> ActiveFault:

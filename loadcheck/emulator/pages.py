@@ -444,6 +444,7 @@ def _written(fault: Fault) -> str:
     given["delay"] = fault.delay
     if kind.number is not None:
         given[kind.number_key] = fault.number
+    given["partition"] = fault.partition
     return ", ".join(f"{name} = {value}" for name, value in given.items() if value is not None)
 
 

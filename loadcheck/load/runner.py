@@ -113,6 +113,7 @@ class Runner:
         lease_ns: From this instant on no further copy is started, however late it is noticed: also
             by a process that was frozen, on its first look at the clock.
         is_expired: Whether that ended the load.
+        whole: Takes the times of copies as a whole; None where each has one step.
     """
 
     def __init__(
@@ -130,6 +131,8 @@ class Runner:
         self._ingest = rules.ingest
         self._transport = transport
         self._record = record
+        self.whole = record.workflow
+        self._thought: dict[_Copy, int] = {}  # how long a copy has thought, in ns
         self._backoff = rules.backoff
         clock = Clock() if clock is None else clock
         self._clock = clock.now_ns
@@ -445,6 +448,8 @@ class Runner:
         if self._backoff.closed or (thinks and self._halted):
             copy.give_up()
         elif thinks:
+            if self.whole is not None and type(pause) is not Gap:
+                self._thought[copy] = self._thought.get(copy, 0) + int(pause.seconds * 1e9)
             self._think(copy, pause.seconds)
         else:
             self._tasks.start_soon(self._resume, copy, pause.seconds)
@@ -476,6 +481,7 @@ class Runner:
 
     def _give_up(self, copy: _Copy) -> None:
         """End a copy that waits, with what its attempts have proven."""
+        self._thought.pop(copy, None)
         if copy in self._thinking:
             self._thinking.discard(copy)
             self._record.in_flight += 1  # settling takes it away again
@@ -516,6 +522,22 @@ class Runner:
                 record.last_ack_ns = exchange.done_ns - self.begin_ns
             else:
                 copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
+
+    def completed(self, copy: _Copy, exchange: Exchange, *, success: bool) -> None:
+        """Enter that a copy of several steps has come to its end, and how long it took.
+
+        Of several uploads each is one: the last says nothing of those before it.
+        """
+        assert self.whole is not None
+        if self._record.most_uploads > 1:
+            success = exchange.success
+        done_ns = exchange.done_ns
+        if self._thought:
+            done_ns -= self._thought.pop(copy, 0)
+        if success:
+            self.whole.complete(copy.due_ns, copy.started_ns, done_ns)
+        else:
+            self.whole.give_up(copy.due_ns)
 
     def ended(self, copy: _Copy) -> None:
         """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
@@ -569,8 +591,10 @@ class _Copy:
         try:
             try:
                 effect = self.flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration:
+            except StopIteration as stop:
                 effect = None
+                if runner.whole is not None and exchange is not None:
+                    runner.completed(self, exchange, success=stop.value)
             if exchange is not None:
                 runner.add(self, exchange)
             if effect is None:
@@ -581,6 +605,8 @@ class _Copy:
                 else:
                     runner.submit(effect, self.advance)
             else:
+                if type(effect) is Gap and runner.whole is not None and exchange is not None:
+                    runner.completed(self, exchange, success=exchange.success)
                 runner.pause(self, effect)
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
             runner.fail(error)

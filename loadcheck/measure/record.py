@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -59,16 +59,23 @@ class StageRecord(Recorded):
         span: Where it lies.
         steps: What its copies measured, by index in the plan; queries belong to the stage in which
             they were sent.
+        workflow: Its copies as a whole; None if each has one step.
         lateness: Due to sent of each copy's first request.
         dispatch_lag: Due to started of each copy.
         loop_lag: The event loop's, while the stage went on.
     """
 
-    __slots__ = ("_begin_ns", "_end_ns", "dispatch_lag", "lateness", "loop_lag", "span", "steps")
+    __slots__ = (
+        *("_begin_ns", "_end_ns", "dispatch_lag", "lateness", "loop_lag", "span", "steps"),
+        "workflow",
+    )
 
-    def __init__(self, span: StageSpan, steps: Sequence[StepRecord]) -> None:
+    def __init__(
+        self, span: StageSpan, steps: Sequence[StepRecord], workflow: StepRecord | None = None
+    ) -> None:
         self.span = span
         self.steps = tuple(steps)
+        self.workflow = workflow
         self.lateness = Histogram()
         self.dispatch_lag = Histogram()
         self.loop_lag = Histogram()
@@ -84,10 +91,12 @@ class StageRecord(Recorded):
         return self._begin_ns <= instant_ns < self._end_ns
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.span, self.steps, self.lateness, self.dispatch_lag, self.loop_lag
+        times = self.lateness, self.dispatch_lag, self.loop_lag
+        return self.span, self.steps, *times, self.workflow
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.span, self.steps, self.lateness, self.dispatch_lag, self.loop_lag = state
+        self.span, self.steps, *times, self.workflow = state
+        self.lateness, self.dispatch_lag, self.loop_lag = times
         self._begin_ns = self._end_ns = 0
 
     def __add__(self, other: StageRecord) -> StageRecord:
@@ -98,7 +107,11 @@ class StageRecord(Recorded):
         """
         if self.span != other.span:
             raise ValueError(f'stages "{self.span.name}" and "{other.span.name}" do not merge')
-        merged = StageRecord(self.span, _sums(self.steps, other.steps))
+        merged = StageRecord(
+            self.span,
+            _sums(self.steps, other.steps),
+            _optional_sum(self.workflow, other.workflow),
+        )
         merged.lateness = self.lateness + other.lateness
         merged.dispatch_lag = self.dispatch_lag + other.dispatch_lag
         merged.loop_lag = self.loop_lag + other.loop_lag
@@ -265,6 +278,33 @@ class StepRecord(Recorded):
         else:
             self._failed(exchange, since_ns)
 
+    def complete(self, due_ns: int, started_ns: int, done_ns: int) -> None:
+        """Enter a copy that has succeeded as a whole.
+
+        Args:
+            due_ns: When it was due.
+            started_ns: When it was started.
+            done_ns: When its last step had ended, what it thought in between left out.
+        """
+        for stage, part in self.parts:
+            if stage.contains(due_ns):
+                part.complete(due_ns, started_ns, done_ns)
+        self.attempts += 1
+        self.succeeded += 1
+        waiting = self.times.waiting
+        waiting += (due_ns, started_ns, started_ns, done_ns)
+        if len(waiting) >= BUFFERED:
+            self.times.fold()
+
+    def give_up(self, due_ns: int) -> None:
+        """Enter a copy that has failed in one of its steps."""
+        for stage, part in self.parts:
+            if stage.contains(due_ns):
+                part.give_up(due_ns)
+        self.attempts += 1
+        if self.failures is not None:
+            self.failures.record(due_ns)
+
     def _failed(self, exchange: Exchange, since_ns: int) -> None:
         if exchange.failure is Failure.LOCAL:
             self.shortages[exchange.reason] += 1
@@ -310,6 +350,8 @@ class Record(Recorded):
         steps: By index in the plan, observer steps too.
         ingest: The step whose outcome is the copy's.
         queries: Our own queries of a step that copies run as well; None if none does.
+        workflow: The copies as a whole, from due to the end of the last step of those that
+            succeeded; None if each has one step, whose times are the same.
         lateness: Due to sent of each copy's first request.
         dispatch_lag: Due to started of each copy of an open load: the part of its lateness that is
             the generator's alone, before it waits for a connection.
@@ -373,6 +415,7 @@ class Record(Recorded):
         "uniques",
         "unsent",
         "uploads",
+        "workflow",
     )
 
     def __init__(
@@ -399,7 +442,15 @@ class Record(Recorded):
             if shared and observer is not None
             else None
         )
-        self.stages = tuple(StageRecord(span, _records(steps, self.stalls)) for span in stages)
+        self.workflow = _whole(steps, self.stalls, self.grid)
+        self.stages = tuple(
+            StageRecord(span, _records(steps, self.stalls), _whole(steps, self.stalls))
+            for span in stages
+        )
+        if self.workflow is not None:
+            self.workflow.parts = tuple(
+                (stage, stage.workflow) for stage in self.stages if stage.workflow is not None
+            )
         for index, step in enumerate(self.steps):
             step.parts = tuple((stage, stage.steps[index]) for stage in self.stages)
         self.delays = Delays(self.grid)
@@ -631,6 +682,7 @@ class Record(Recorded):
         "grid",
         "steps",
         "queries",
+        "workflow",
         "stages",
         "paused",
         "unsent",
@@ -669,6 +721,7 @@ class Record(Recorded):
             "grid": self.grid + other.grid,
             "steps": _sums(self.steps, other.steps),
             "queries": _optional_sum(self.queries, other.queries),
+            "workflow": _optional_sum(self.workflow, other.workflow),
             "stages": tuple(a + b for a, b in zip(self.stages, other.stages, strict=True)),
             "paused": self.paused | other.paused,
             "unsent": self.unsent | other.unsent,
@@ -712,3 +765,20 @@ def _records(
         )
         for step in steps
     )
+
+
+WORKFLOW: Final = "workflow"
+"""What copies as a whole are called among the steps, unless a step has that name."""
+
+
+def whole_name(steps: Sequence[StepPlan]) -> str:
+    """Return what copies as a whole are called among these steps."""
+    return f"{WORKFLOW}@copy" if any(step.step_id == WORKFLOW for step in steps) else WORKFLOW
+
+
+def _whole(
+    steps: Sequence[StepPlan], stalls: Stalls, grid: Grid | None = None
+) -> StepRecord | None:
+    if sum(step.role is Role.COPY for step in steps) < 2:  # noqa: PLR2004  # one is the whole
+        return None
+    return StepRecord(whole_name(steps), has_due_time=True, grid=grid, stalls=stalls)

@@ -185,7 +185,9 @@ async def at_end(
                 try:
                     if kept and finished.unsaved is None:
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
-                    await remove(compiled, document, save, _yes, _say_nothing)
+                    # the tear-down may have ended the session that the set-up began
+                    async with set_up(compiled):
+                        await remove(compiled, document, save, _yes, _say_nothing)
                     why = ""
                 except LoadcheckError as error:
                     why = str(error)

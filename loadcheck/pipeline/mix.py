@@ -19,6 +19,7 @@ from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
+from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.labels import with_facts
 from loadcheck.pipeline.run import (
     SPARE_FILES,
@@ -32,7 +33,6 @@ from loadcheck.pipeline.run import (
 from loadcheck.pipeline.session import CompletedRun, RunContext, Watch
 from loadcheck.pipeline.target import addressed, serving
 from loadcheck.result import ResultFile, default_name
-from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryBudget
@@ -40,7 +40,6 @@ from loadcheck.verify.verdict import Verdict, overall, worst
 
 _AHEAD_NS = 50_000_000
 """From when the last flow is ready until all begin."""
-_STEP = 0x9E3779B97F4A7C15
 _HEARD = 16
 """Signals that wait for a flow to heed them."""
 
@@ -79,19 +78,29 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         TargetError: The embedded emulator did not start.
     """
     flows = [await anyio.to_thread.run_sync(with_facts, flow) for flow in scenario.flows]
-    seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
+    seed, now = seed_of(scenario, options), datetime.now(UTC)
     with addressed(flows[0]) as address:
         # flows of the same seed would arrive in step
-        compiled = [
-            prepare(
-                flow,
-                address,
-                (seed + place * _STEP) % MAX_SEED,
-                options.workers,
-                consent=options.consent,
-            )
-            for place, flow in enumerate(flows)
-        ]
+        sources = plans.Sources()
+        with sources.noted():
+            compiled = [
+                prepare(
+                    flow,
+                    address,
+                    plans.flow_seed(seed, place),
+                    options.workers,
+                    consent=options.consent,
+                )
+                for place, flow in enumerate(flows)
+            ]
+        plans.require_plan(
+            scenario,
+            compiled,
+            sources,
+            seed=scenario.seed if options.seed is None else options.seed,
+            approved=options.approved,
+            forced=options.force_limits,
+        )
         raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
         async with serving(flows[0], address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(no_signals())

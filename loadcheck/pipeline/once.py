@@ -258,7 +258,7 @@ class SharedSteps:
         if teardown is None or self.ended is not None or not (self._touched or self._setup is None):
             return
         self.ended = "it was cut short"
-        self.ended, _ = await self._run(teardown)
+        self.ended = await self._run(teardown, self._begun(teardown))
         made = self.runs or self._setup is None or not teardown.plan.unsent
         if self.ended and made:  # else the set-up failed before there was anything to take away
             self._note(f"the tear-down failed: {self.ended}")
@@ -288,60 +288,60 @@ class SharedSteps:
     async def _renew(self, setup: SharedPlan) -> str:
         """Run the set-up, and let its outputs be used; return why not, "" if they are."""
         shared = self._compiled.run.shared
-        why, ended = await self._run(setup)
-        if not why:
-            lacking = [name for name in setup.used if name not in ended.outputs]
-            if lacking:
+        run, why = self._begun(setup), "it was cut short"
+        try:
+            why = await self._run(setup, run)
+        finally:
+            outputs = run.outputs()
+            lacking = [name for name in setup.used if name not in outputs]
+            if not why and lacking:
                 why = "its answers have no value for the output " + ", ".join(lacking)
+            self.failed += bool(why)
+            # what half a set-up has made is for the tear-down to take away
+            if not why or not self.runs:
+                shared.take({**shared.values, **outputs}, run.beside())
         if why:
-            self.failed += 1
-            if not self.runs:  # what it has made is for the tear-down to take away
-                shared.take(ended.outputs, ended.beside)
             return why
-        shared.take({**shared.values, **ended.outputs}, ended.beside)
         self.runs += 1
         if self._spread is not None:
             await self._spread(shared.values)
         return ""
 
-    async def _run(self, part: SharedPlan) -> tuple[str, Once]:
-        """Run a workflow; return why it failed, "" if it did not, and what it gave."""
-        asked: list[Exchange] = []
-        ended: Once | None = None
-        with anyio.move_on_after(part.wanted.timeout_s):
-            async with httpx_transport(part.transport) as transport:
-                ended = await self._drive(part, transport, asked)
-        last = asked[-1] if asked else None
-        if last is not None and last.status:
-            self._touched = True
-        if ended is None:
-            step = f" at the step {part.plan.steps[last.request.step].step_id}" if last else ""
-            why = f"it was not over within {part.wanted.timeout_s:g} s{step}"
-            return why, Once(success=False, outputs={}, beside=[])
-        self._compiled.run.shared.hide(ended.outputs, ended.beside)
-        if ended.success:
-            return "", ended
-        unsent = "; ".join(part.plan.unsent)
-        why = self._told(part.plan, last) if last is not None and not last.success else unsent
-        return why or unsent or "none of its steps could be run", ended
-
-    async def _drive(
-        self, part: SharedPlan, transport: HttpxTransport, asked: list[Exchange]
-    ) -> Once:
+    def _begun(self, part: SharedPlan) -> Once:
         part.plan.unsent.clear()
         backoff = Backoff(self._compiled.scenario.retry, self._compiled.seed)
-        flow = part.plan.once(time.time_ns() // 1_000_000, backoff)
+        return part.plan.once(time.time_ns() // 1_000_000, backoff)
+
+    async def _run(self, part: SharedPlan, run: Once) -> str:
+        """Run a workflow; return why it failed, "" if it did not."""
+        asked: list[Exchange] = []
+        success: bool | None = None
+        with anyio.move_on_after(part.wanted.timeout_s):
+            async with httpx_transport(part.transport) as transport:
+                success = await self._drive(run, transport, asked)
+        last = asked[-1] if asked else None
+        self._compiled.run.shared.hide(run.outputs(), run.beside())
+        if success is None:
+            step = f" behind the step {part.plan.steps[last.request.step].step_id}" if last else ""
+            return f"it was not over within {part.wanted.timeout_s:g} s{step}"
+        if success:
+            return ""
+        unsent = "; ".join(part.plan.unsent)
+        why = self._told(part.plan, last) if last is not None and not last.success else unsent
+        return why or unsent or "none of its steps could be run"
+
+    async def _drive(self, run: Once, transport: HttpxTransport, asked: list[Exchange]) -> bool:
         exchange: Exchange | None = None
         while True:
             try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+                effect = run.flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration as stop:
-                ended: Once = stop.value
-                return ended
+                return bool(stop.value)
             if isinstance(effect, Pause):
                 exchange = None
                 await anyio.sleep(effect.seconds)
             else:
+                self._touched = True
                 exchange = await transport.send(effect)
                 asked.append(exchange)
 

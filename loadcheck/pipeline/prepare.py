@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +31,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.measure.record import whole_name
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
@@ -37,6 +40,7 @@ from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import queries as marks
 from loadcheck.verify import thresholds
+from loadcheck.verify.advice import lasts
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
@@ -50,6 +54,20 @@ from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
 _QUERIES_AT_ONCE = 4
+
+
+_FETCHED: ContextVar[dict[str, bytes] | None] = ContextVar("fetched", default=None)
+
+
+@contextmanager
+def fetching() -> Iterator[dict[str, bytes]]:
+    """Note what is read from other machines in a block: URL → content."""
+    noted: dict[str, bytes] = {}
+    token = _FETCHED.set(noted)
+    try:
+        yield noted
+    finally:
+        _FETCHED.reset(token)
 
 
 def fetch(url: str, *, consent: bool = False) -> bytes:
@@ -82,6 +100,9 @@ def fetch(url: str, *, consent: bool = False) -> bytes:
     answer = found[0] if found else OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
     if isinstance(answer, OSError | InputError):
         raise answer
+    noted = _FETCHED.get()
+    if noted is not None:
+        noted[url] = answer
     return answer
 
 
@@ -236,6 +257,7 @@ def compile_scenario(
             retry=scenario.retry,
             seed=seed,
             load_s=None if pacer is None else pacer.duration_s,
+            lasting=lasts(scenario.target.kind),
         )
     spec = LoadSpec(
         workflow=settings,
@@ -355,7 +377,7 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
     ours = [f"{observer.step_id}@observer"] if observer and observer.role is Role.COPY else []
     undue = [step.step_id for step in plan.steps if step.role is not Role.COPY or step.dependent]
     return MetricNames(
-        steps=[*(step.step_id for step in plan.steps), *ours],
+        steps=[*(step.step_id for step in plan.steps), *ours, whole_name(plan.steps)],
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
     )
@@ -409,6 +431,11 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
         named = {edit.step: f"overlay.{index}.step" for index, edit in enumerate(scenario.overlay)}
         named |= {scenario.verify.ingest or "": "verify.ingest"}
         named["load.copies_per_request"] = "load.copies_per_request"
+        split = scenario.verify.split
+        named |= {
+            edit.at.removeprefix("$"): f"verify.split.tag.{index}.at"
+            for index, edit in enumerate(split.tag if split else ())
+        }
         named |= {f"inputs.{name}": dotted(["inputs", name]) for name in scenario.inputs}
         placed = [
             problem

@@ -13,6 +13,7 @@ import numpy as np
 
 from loadcheck.data.spread import Spread
 from loadcheck.load.pacer import OpenPacer, max_requests, warmups
+from loadcheck.load.transport.coding import encode_plain
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import new_run
@@ -90,7 +91,7 @@ def _preview(
         "load": _load(scenario, compiled)
         | {
             "copies": copies,
-            **_people(compiled),
+            **people(compiled),
             "think_time": _wait(scenario.load.think_time),
             "copies_per_request": scenario.load.copies_per_request,
             "requests": copies and -(-copies // scenario.load.copies_per_request),
@@ -232,7 +233,7 @@ def _users(load: ClosedLoad) -> list[float]:
 _MOST_COUNTED: Final = 2_000_000
 
 
-def _people(compiled: CompiledScenario) -> dict[str, Any]:
+def people(compiled: CompiledScenario) -> dict[str, Any]:
     """Return how many users copies are, and how many events they send in how many uploads."""
     copies, visits = compiled.planned, compiled.run.visits
     each, sessions = compiled.scenario.load.events_per_copy, compiled.scenario.sessions
@@ -285,15 +286,25 @@ def _samples(compiled: CompiledScenario, hidden: Redactor) -> list[dict[str, Any
     return [{"copy": number, "url": each["url"], "body": each["body"]} for number, each in found]
 
 
-def _sizes(compiled: CompiledScenario) -> dict[str, Any]:
-    """Return how long requests are, over copies from all of the run, and how much that is."""
+def request_sizes(compiled: CompiledScenario) -> list[tuple[int, int]]:
+    """Return how long head and body of first requests are, over copies from all of the run."""
     together, copies = compiled.scenario.load.copies_per_request, compiled.planned or _SIZED
     requests = -(-copies // together)
     step = max(1, requests // _SIZED)
     sizes = []
     for place in range(0, min(requests, _SIZED * step), step):
         request = _request(compiled, range(place * together, min((place + 1) * together, copies)))
-        sizes.append(len(request.head) + len(request.body))
+        body = len(request.body)
+        sizes.append((len(encode_plain(request)) - body, body))
+    return sizes
+
+
+def _sizes(compiled: CompiledScenario) -> dict[str, Any]:
+    """Return how long requests are, and how much that is."""
+    sizes, together = (
+        [*map(sum, request_sizes(compiled))],
+        compiled.scenario.load.copies_per_request,
+    )
     peak = None if compiled.pacer is None else compiled.pacer.peak_rate / together
     return {
         "requests": len(sizes),

@@ -54,7 +54,7 @@ from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
 _COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
-_OWN_CHECKS = frozenset(
+OWN_CHECKS = frozenset(
     {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
 )
 """Findings of the run itself, which no later answer changes."""
@@ -130,7 +130,7 @@ def rejudge(
     if settled.compared is not None:
         findings = exact_findings(settled.compared, settled.sent, seen)
     consistent = worst(finding.verdict for finding in findings)
-    kept = [f for f in document.get("findings", ()) if f["check"] in _OWN_CHECKS]
+    kept = [f for f in document.get("findings", ()) if f["check"] in OWN_CHECKS]
     judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
     verdict = overall(consistent, (Verdict(entry["verdict"]) for entry in (*kept, *judged)))
     before = document.get("consistency", {})
@@ -344,6 +344,10 @@ def restored(
     Raises:
         InputError: The file cannot be used, or the service would be another machine unasked.
     """
+    if document["run"].get("merged"):
+        message = "is merged from several runs, each with users of its own"
+        remedy = "name the results that it was made of; they can be merged again"
+        raise InputError(_problem(path, "run.merged", message, remedy))
     scenario = _scenario(path, document, options.env)
     run, servers = _run(path, document, scenario, options)
     compiled = compile_scenario(
@@ -473,6 +477,10 @@ async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
             beside.start_soon(shared.keep_fresh)
             yield
             beside.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None  # as it was raised in the block
     finally:
         with anyio.CancelScope(shield=True):
             await shared.tear_down()

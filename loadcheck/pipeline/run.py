@@ -20,6 +20,7 @@ from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import deletion, warnings
+from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.labels import with_facts
@@ -55,6 +56,8 @@ class Options:
         signals: Ctrl-C and its like end the load, and a second one what still goes on; else
             whoever called decides what they do.
         workers: Who sends the load, if this process does not.
+        approved: Digest of the plan that was approved: no other run is made.
+        force_limits: Break limits that the service documents.
     """
 
     results: Path = Path("results")
@@ -64,6 +67,8 @@ class Options:
     consent: bool = False
     signals: bool = True
     workers: Workers = field(default_factory=Workers)
+    approved: str | None = None
+    force_limits: bool = False
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -79,10 +84,20 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         TargetError: The embedded emulator did not start.
     """
     scenario = await anyio.to_thread.run_sync(with_facts, scenario)
-    seed, now = seed_of(scenario, options.seed), datetime.now(UTC)
+    seed, now = seed_of(scenario, options), datetime.now(UTC)
     with addressed(scenario) as address:
         # 1. compile: every error in the input is found before anything starts
-        compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
+        sources = plans.Sources()
+        with sources.noted():
+            compiled = prepare(scenario, address, seed, options.workers, consent=options.consent)
+        plans.require_plan(
+            scenario,
+            [compiled],
+            sources,
+            seed=scenario.seed if options.seed is None else options.seed,
+            approved=options.approved,
+            forced=options.force_limits,
+        )
         # 2. start the embedded emulator, if it is the target
         async with serving(scenario, address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(no_signals())
@@ -116,7 +131,7 @@ async def execute(
     writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
     session: RunSession | None = None
     load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
-        open_workers(compiled, context.workers, context.address)
+        open_workers(compiled, context.workers, context.address, context.signals)
         if context.workers.wanted(compiled.scenario)
         else open_engine(compiled.load, compiled.plan)
     )
@@ -250,9 +265,14 @@ class Distinct:
                 return number
 
 
-def seed_of(scenario: Scenario, chosen: int | None) -> int:
-    """Return the seed: the one chosen on the command line, the scenario's, or one drawn now."""
-    for given in (chosen, scenario.seed):
+def seed_of(scenario: Scenario, options: Options) -> int:
+    """Return the seed: the one chosen, the scenario's, that of the plan, or one drawn now.
+
+    Raises:
+        InputError: The digest of the plan is none.
+    """
+    planned = None if options.approved is None else plans.seed_of_digest(options.approved)
+    for given in (options.seed, scenario.seed, planned):
         if given is not None:
             return given
     return secrets.randbits(32)

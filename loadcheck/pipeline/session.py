@@ -42,6 +42,7 @@ from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
+from loadcheck.verify.guard import GuardWatch
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.people import Arrivals, People
 from loadcheck.verify.progress import Outline, Phase, Progress
@@ -158,9 +159,12 @@ class RunSession:
         spans = [stage.span for stage in record.stages]
         self._progress.document = writer.document
         self._progress.asked = self._asked
+        self._progress.spent = self._asked_so_far
         if self._sharded is not None:
             self._progress.workers = self._sharded.told
         self._abort = abort(compiled.thresholds, spans)
+        scenario = compiled.scenario
+        self._guard = GuardWatch(scenario.guard, Path(scenario.file).parent)
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
@@ -177,7 +181,7 @@ class RunSession:
         Raises:
             ResultFileError: It cannot be saved: nothing is to be sent.
         """
-        self._writer.document.update(document.moving(self._record, self._planned))
+        self._writer.document.update(self._moving())
         await self._writer.save_intent()
         self.begun = True
 
@@ -319,7 +323,7 @@ class RunSession:
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
-        writer.document |= document.moving(record, self._planned)
+        writer.document |= self._moving()
         load = document.measured(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, missed=writer.missed, notes=self._progress.notes
@@ -432,7 +436,7 @@ class RunSession:
             beside.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
-        self._writer.document.update(document.moving(self._record, self._planned))
+        self._writer.document.update(self._moving())
         try:
             await self._writer.try_save("running", durable=False)
         finally:
@@ -486,6 +490,29 @@ class RunSession:
         record = self._record
         return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
 
+    def _moving(self) -> dict[str, Any]:
+        """Return what is saved again every second."""
+        return document.moving(self._record, self._planned) | {"spent": self.spent()}
+
+    def _asked_so_far(self) -> dict[str, int]:
+        """Return what asking has cost: the rest of what was spent takes a look at all copies."""
+        queries, cost = (0, 0) if self._verification is None else self._verification.asked
+        return {"queries": queries, "query_cost": cost}
+
+    def spent(self) -> dict[str, int]:
+        """Return what the service has been sent and asked so far."""
+        people, verification = self._people(), self._verification
+        started = people.ledger.started if people.uploads is None else people.uploads.started
+        each = self._compiled.load.load.events_per_copy
+        queries, cost = (0, 0) if verification is None else verification.asked
+        return {
+            "users": self._sent().started,
+            "events": each * len(started),
+            "controls": 0 if verification is None else verification.controls_sent,
+            "queries": queries,
+            "query_cost": cost,
+        }
+
     # what goes on beside them
 
     def _figures_so_far(self) -> RunFigures:
@@ -529,9 +556,13 @@ class RunSession:
         }
 
     def _abort_if_broken(self) -> None:
-        if not self._abort.watches or self._aborted is not None or self._record.load_ns:
+        if self._aborted is not None or self._record.load_ns:
             return
-        self._aborted = self._abort.look(self._figures_so_far(), self._progress.elapsed_s)
+        elapsed_s = self._progress.elapsed_s
+        if self._guard.watches:
+            self._aborted = self._guard.look(self._record, elapsed_s)
+        if self._aborted is None and self._abort.watches:
+            self._aborted = self._abort.look(self._figures_so_far(), elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
             self._writer.document["run"]["aborted"] = self._aborted.to_json()

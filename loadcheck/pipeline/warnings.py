@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from loadcheck.load.transport.routes import Proxies
-from loadcheck.measure.record import Record
+from loadcheck.measure.record import Record, whole_name
 from loadcheck.scenario.model import Target
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.judge import is_paused, pauses_told
@@ -29,7 +29,24 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
         *_routes(compiled.scenario.target, compiled.ingest.origin),
         *_shared_users(compiled),
         *_cut_short(compiled),
+        *_later_steps(compiled),
     ]
+
+
+def _later_steps(compiled: CompiledScenario) -> Iterator[str]:
+    """Say what a latency means that a threshold asks of a step that follows another."""
+    later = {step.step_id for step in compiled.plan.steps if step.dependent}
+    whole = whole_name(compiled.plan.steps)
+    for threshold in compiled.thresholds:
+        metric = threshold.metric
+        if metric.scope in later and metric.percentile is not None and not metric.time:
+            statistic = metric.name.removeprefix(f"{metric.scope}.")
+            yield (
+                f'the threshold "{threshold.check}" is about service time, from sent to done: '
+                f"{metric.scope} has no due time of its own. Write "
+                f"{metric.scope}.service_time.{statistic}, or {whole}.{statistic} for copies from "
+                "due to the end of their last step"
+            )
 
 
 def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +103,9 @@ class Running(Protocol):
     def record(self) -> Recorded:
         """What has been counted."""
 
+    def spent(self) -> Mapping[str, int]:
+        """Return ``queries`` and ``query_cost`` so far; nothing if nobody is asked."""
+
     @property
     def acknowledged_users(self) -> int:
         """Users that must be counted, as far as is known by now."""
@@ -154,6 +157,7 @@ class LiveView:
         self._second = -1
         self._judged: Sequence[Judged] = ()
         self._bins: _Bins | None = None
+        self._whole: list[str] = []
         self._cpu: float | None = None
 
     def rows(self, width: int, height: int) -> list[str]:
@@ -167,6 +171,7 @@ class LiveView:
             (self._row("copies", self._copies(room)), 1),
             (self._row("outcomes", self._outcomes(room)), 1),
             (self._row("latency", self._latency(room)), 2),
+            *((self._row("workflow", text), 4) for text in self._whole),
             (self._row("histogram", self._histogram(room)), 5),
             (self._row("visible", self._visible(room)), 1),
             *((row, 4) for row in self._limits(room)),
@@ -190,6 +195,12 @@ class LiveView:
         self._second = second
         self._judged = self._run.thresholds()
         self._bins = _binned(self._run.times)
+        whole = getattr(self._run.record, "workflow", None)
+        if whole is not None and whole.response_time.count:
+            found = whole.response_time.percentiles_ms((50, 99))
+            told = zip(("p50", "p99"), map(words.duration, found), strict=True)
+            parts = [f"{name} {time}" for name, time in told]
+            self._whole = ["   ".join([*parts, "from due to the end, so far"])]
         self._cpu = self._run.cpu_share()
 
     # the rows
@@ -263,6 +274,9 @@ class LiveView:
         share = min(1.0, counted / acknowledged)
         # rounded down: 100 % only when no user is missing
         text += f"   {math.floor(100 * share)} %"
+        asked = _spent(run)
+        if asked and len(text) + len(asked) + 3 <= room:
+            text += f"   {asked}"
         wide = min(_BAR, room - len(text) - 3)
         if wide < _SHORTEST_BAR:
             return text
@@ -366,6 +380,15 @@ def told(run: Running, seen: int) -> list[str]:
     return [f"{time:>7}  {'workers':<8}  {_said(news)}" for news in run.news[seen:]]
 
 
+def _spent(run: Running) -> str:
+    """Say what asking has cost so far; "" if nobody was asked."""
+    spent = run.spent()
+    queries, cost = spent.get("queries", 0), spent.get("query_cost", 0)
+    if not queries:
+        return ""
+    return f"{words.count(queries)} queries" + (f", cost {words.count(cost)}" * (cost != queries))
+
+
 def line(run: Running) -> str:
     """Return the state of a run in one plain line of at most 100 columns, for logs."""
     record = run.record
@@ -384,6 +407,7 @@ def line(run: Running) -> str:
         *bad,
         f"p99 {words.duration(run.latest('p99_ms'))}",
         *([f"{words.count(record.uniques)} visible"] if run.outline.checked else []),
+        *([_spent(run)] if _spent(run) else []),
         *([f"({_said(run.trouble)})"] if run.trouble else []),
         f"{record.in_flight:,} in flight",
     ]

@@ -92,8 +92,12 @@ def _samples(name: str, labels: Mapping[str, Any], value: list[Any]) -> Iterator
 def _labels(labels: Mapping[str, Any]) -> str:
     if not labels:
         return ""
-    told = ",".join(f'{_ODD.sub("_", key)}="{_escaped(value)}"' for key, value in labels.items())
-    return f"{{{told}}}"
+    told: dict[str, str] = {}
+    for key, value in labels.items():
+        name = _ODD.sub("_", key)
+        # what has one name only here is told as OpenTelemetry's rules have it
+        told[name] = f"{told[name]};{_escaped(value)}" if name in told else _escaped(value)
+    return "{" + ",".join(f'{name}="{value}"' for name, value in told.items()) + "}"
 
 
 def _escaped(value: object) -> str:

@@ -148,9 +148,23 @@ def _totals(view: RunView) -> Table:
             for name, lag in view.counted.lag.items():
                 visible.append(f"{name} {lag}   ", "yellow" if lag[0] in "n≥" else "")
             table.add_row("visible in", visible)
+    if view.document.get("spent"):
+        table.add_row("spent", _spent(view.document["spent"]))
     if view.document.get("deletion"):
         table.add_row("deletion", _deletion(view.document["deletion"]))
     return table
+
+
+def _spent(spent: Mapping[str, int]) -> str:
+    """Say what the service was sent and asked: what a run costs."""
+    told = f"{words.count(spent['users'])} users, {words.count(spent['events'])} events"
+    if spent["controls"]:
+        told += f" and {words.count(spent['controls'])} of controls"
+    if spent["queries"]:
+        told += f", {words.count(spent['queries'])} queries"
+    if spent["query_cost"] != spent["queries"]:
+        told += f" that cost {words.count(spent['query_cost'])}"
+    return told
 
 
 def _deletion(section: Mapping[str, Any]) -> Text:

@@ -30,7 +30,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.session import Verification, Verified
 from loadcheck.verify.verdict import Consistency
-from loadcheck.workflow.runtime.plan import StepPlan
+from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
 _EXAMPLE = 300
@@ -141,8 +141,20 @@ def measured(figures: RunFigures, steps: Sequence[StepPlan]) -> dict[str, Any]:
         "steps": {
             measures.step_id: _step(measures, step)
             for step, measures in [*zip(steps, record.steps, strict=True), *_queries(record, steps)]
-        },
+        }
+        | _workflow(record, steps),
     }
+
+
+def _workflow(record: Record, steps: Sequence[StepPlan]) -> dict[str, Any]:
+    """Return the copies as a whole, where they have several steps."""
+    whole = record.workflow
+    if whole is None:
+        return {}
+    own = [step for step in steps if step.role is Role.COPY]
+    told = _step(whole, own[0])
+    names = ", ".join(step.step_id for step in own)
+    return {whole.step_id: {**told, "role": "workflow", "request": f"{len(own)} steps: {names}"}}
 
 
 def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, StepRecord]]:
@@ -309,7 +321,8 @@ def intervals(record: Record) -> dict[str, Any]:
     """Return columns with a value for each interval of the load."""
     edges = record.grid.edges_s()
     number = max(len(edges) - 1, 0)
-    steps = [*record.steps, *([record.queries] if record.queries is not None else [])]
+    beside = [each for each in (record.queries, record.workflow) if each is not None]
+    steps = [*record.steps, *beside]
     return {
         "from_s": edges[:-1],
         "to_s": edges[1:],

@@ -53,7 +53,12 @@ def _step() -> Shape:
     return open_object(
         "One step of the workflow.",
         {
-            "role": {"enum": ["per-copy", "observer"], "description": "Who runs it, how often."},
+            "role": {
+                "enum": ["per-copy", "observer", "workflow"],
+                "description": "Who runs it, how often. workflow: no step, but copies as a whole, "
+                "where they have several steps: attempts are copies that came to an end, the "
+                "response time goes from due to the end of the last step, without think time.",
+            },
             "request": text("Method and URL."),
             "attempts": count("Requests, retries and those that could not be sent included."),
             "succeeded": count("Attempts whose success criteria held."),
@@ -398,7 +403,8 @@ def json_schema() -> dict[str, Any]:
                         ),
                         "aborted?": {
                             **open_object(
-                                "The threshold that stopped the load early; null if none did.",
+                                "The threshold or the rule of [guard] that stopped the load early; "
+                                "null if none did.",
                                 {
                                     "threshold": text("As written."),
                                     "measured": maybe(
@@ -420,6 +426,22 @@ def json_schema() -> dict[str, Any]:
                         "scenario_file?": text("As the user named it."),
                         "profile?": maybe(text("The one of its profiles; null for none.")),
                         "workers?": _workers(),
+                        "merged?": list_of(
+                            "The runs that several people started by hand, if it was made of such.",
+                            open_object(
+                                "One run.",
+                                {
+                                    "file": text("Where its results file stood."),
+                                    "id": text("Its id; its users have it in theirs."),
+                                    "began_s": number(
+                                        "How long after the first one its load began, by the "
+                                        "clocks of the machines."
+                                    ),
+                                    "started": count("Copies begun."),
+                                    "verdict": _VERDICT,
+                                },
+                            ),
+                        ),
                         "setup?": open_object(
                             "The workflow that ran once before the load.",
                             {
@@ -453,6 +475,18 @@ def json_schema() -> dict[str, Any]:
                         "acknowledged": count("The service said yes."),
                         "rejected": count("Certainly without effect."),
                         "indeterminate": count("May or may not have taken effect."),
+                    },
+                ),
+                "spent?": open_object(
+                    "What the service was sent and asked, so far; loadcheck plan told it before.",
+                    {
+                        "users": count("Users of the copies that were begun."),
+                        "events": count("Their events."),
+                        "controls": count(
+                            "Events of control users, sent because some are missing."
+                        ),
+                        "queries": count("Questions asked by loadcheck itself."),
+                        "query_cost": count("What they cost together, by verify.budget."),
                     },
                 ),
                 "load?": open_object(

@@ -14,6 +14,7 @@ from loadcheck.data.users import UserIds
 from loadcheck.scenario.model import (
     Capacity,
     Deletion,
+    Guard,
     Once,
     OpenLoad,
     Retry,
@@ -86,6 +87,8 @@ TAG = rf"{AT}|^\$inputs\.[^.#\s]+$"
 RETRIED = r"^(timeout|connection|[1-5](xx|[0-9][0-9]))$"
 USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
+_CLOCK = r"([01]?[0-9]|2[0-3]):([0-5][0-9])"
+WINDOW = rf"^{_CLOCK}\s*-\s*{_CLOCK}$"
 PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
 
 _SHIPPED = ", ".join(
@@ -179,6 +182,21 @@ TARGET: Keys = {
         "SOURCE",
         text("An http:// or https:// URL.", pattern="^[Hh][Tt][Tt][Pp][Ss]?://"),
         example={"ingestApi": "http://127.0.0.1:8765"},
+    ),
+    "region": text(
+        "Data centre of the project: which of the service's servers are meant. The service's "
+        'profile knows them; Amplitude has "us" and "eu", and so has its emulator.',
+        example="eu",
+    ),
+    "regions": named(
+        "The servers of each region, by source description; servers go over them.",
+        "REGION",
+        named(
+            "Base URLs by source description.",
+            "SOURCE",
+            text("An http:// or https:// URL.", pattern="^[Hh][Tt][Tt][Pp][Ss]?://"),
+        ),
+        example={"eu": {"ingestApi": "https://eu.example.com"}},
     ),
     "transport": choice(
         'How requests are sent. "wire" is the fast path; "httpx" knows proxies, redirects and '
@@ -885,6 +903,77 @@ DATA: Keys = {
     ),
 }
 
+_MOST = MAX_COUNT
+SERVICE_LIMITS: Keys = {
+    "events_per_s": whole("Events per second, of all users together.", 1, _MOST, example=1000),
+    "requests_per_s": whole("Requests with events per second.", 1, _MOST, example=100),
+    "user_events_per_s": whole("Events per second of one user.", 1, _MOST, example=30),
+    "events_per_request": whole("Events in one request.", 1, _MOST, example=1999),
+    "request_bytes": whole("Length of a request's body.", 1, _MOST, example=999_999),
+    "query_cost_per_hour": whole("Cost of all queries in an hour.", 1, _MOST, example=108_000),
+    "export_bytes": whole("Size of what can be exported at once.", 1, _MOST, example=4_000_000_000),
+}
+SERVICE: Keys = {
+    "name": text("What people call the service.", example="Amplitude"),
+    "billed": text("What each new user counts as.", example="monthly tracked user"),
+    "stays": text("What a run leaves behind.", example="events cannot be taken back"),
+    "regions": named(
+        "The data centre that a host is of.",
+        "HOST",
+        text("The region's name."),
+        example={"api.eu.amplitude.com": "EU"},
+    ),
+    "limits": table(
+        "What the service documents that it takes: loadcheck plan holds the load against it. What "
+        "your contract says instead belongs into the scenario.",
+        SERVICE_LIMITS,
+    ),
+}
+
+_GUARD = Guard()
+GUARD: Keys = {
+    "max_users": whole(
+        "Users of the load at the most, without the control users that a loss asks for.",
+        *(1, MAX_COUNT),
+        example=1000,
+    ),
+    "max_events": whole("Events of the load at the most.", 1, MAX_COUNT, example=5000),
+    "max_rate": rate("Copies per second at the most.", example=50),
+    "hosts": array(
+        "Hosts that may be reached, proxies and collectors of metrics among them; * stands for "
+        "anything.",
+        text(""),
+        example=["*.amplitude.com"],
+    ),
+    "window": text(
+        "Times of this machine's day between which it may send; a load that is still going on "
+        "then is ended.",
+        pattern=WINDOW,
+        example="22:00-06:00",
+    ),
+    "stop_file": text(
+        "The load ends when this file appears, and none begins while it is there: a stop for all "
+        "who share it. Relative to the scenario.",
+        example="STOP",
+    ),
+    "max_error_rate": text(
+        "Circuit breaker: the load ends when more attempts of the ingest step fail.",
+        pattern=PERCENT,
+        example="50%",
+    ),
+    "max_throttled": text(
+        "The load ends when more attempts of the ingest step are answered with 429.",
+        pattern=PERCENT,
+        example="20%",
+    ),
+    "over": duration("The time over which both shares are taken.", default=_GUARD.over_s),
+    "stop_on_throttled": flag(
+        "End the load when the service's first refusal of a status names whom it throttles, in a "
+        "member throttled_….",
+        default=_GUARD.stop_on_throttled,
+    ),
+}
+
 _TOP: Keys = {
     "name": text(
         "Short name, part of the results file's name; by default the file's.",
@@ -969,6 +1058,12 @@ _TOP: Keys = {
         ),
         example=["uploadEvents.p99 < 250ms", "lost == 0"],
     ),
+    "guard": table(
+        "What a run may not do, whatever else it is told: seen to before it starts, and every "
+        "second while it sends. Ends a load as a threshold with abort = true does.",
+        GUARD,
+    ),
+    "service": table("What the service is known for, beyond its API.", SERVICE),
     "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
 }
 PROFILE_NAME = "^[A-Za-z0-9_-]+$"

@@ -31,7 +31,13 @@ from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.sessions import read_sessions
 from loadcheck.scenario.target import read_target
-from loadcheck.scenario.verification import read_delete, read_overlay, read_verify
+from loadcheck.scenario.verification import (
+    read_delete,
+    read_guard,
+    read_overlay,
+    read_service,
+    read_verify,
+)
 
 _NAME = re.compile(grammar.NAME)
 _LABEL_NAME, _LABEL = re.compile(grammar.LABEL_NAME), re.compile(grammar.LABEL)
@@ -160,6 +166,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     retry, timeouts = read_retry(top), read_timeouts(top)
     verify, overlay = read_verify(top), read_overlay(top)
     limits, deletion = read_limits(top), read_delete(top)
+    service, guard = read_service(top), read_guard(top)
     files, values = read_data(top, Path(file).parent), read_values(top)
     users = read_users(top)
     sessions = read_sessions(top, None if load is None else load.think_time)
@@ -198,6 +205,8 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         setup=setup,
         teardown=teardown,
         labels=labels,
+        service=service,
+        guard=guard,
         deletion=deletion,
         deletes=bool(document.plain().get("teardown", {}).get("delete")),
     )

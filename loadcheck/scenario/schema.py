@@ -32,7 +32,7 @@ def json_schema(emulator: Keys) -> dict[str, Any]:
     live, embedded = {"kind": {"const": "live"}}, dict.fromkeys(grammar.LIVE_ONLY, False)
     top["target"] = {
         **top["target"],
-        "properties": {**grammar.TARGET, **emulator},
+        "properties": {**emulator, **grammar.TARGET},
         "if": {"properties": live, "required": ["kind"]},
         "then": {"properties": dict.fromkeys(emulator, False)},
         # a kind that is beneath, in what the scenario extends, is not known here

@@ -9,6 +9,7 @@ from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
 from loadcheck.documents.toml import nearest, nearest_file
 from loadcheck.documents.urls import split_http_url, with_scheme
+from loadcheck.errors import did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Target, Tls
 from loadcheck.scenario.reader import Report, Table, found, given, json, text
@@ -49,9 +50,12 @@ def read_target(top: Table, folder: Path) -> Target:
             table.report.add(table["servers"], "the target is the emulator", remedy)
     _refuse_misplaced(table, kind)
     servers = table.table("servers", None)
+    chosen = {**_of_region(table, kind), **(_servers(servers, table.report) if servers else {})}
+    if "region" in table:
+        rest["region"] = table["region"]  # the emulator has regions of its own
     return Target(
         kind=kind or "emulator",
-        servers=_servers(servers, table.report) if servers else {},
+        servers=chosen,
         emulator={name: json(node, table.report) for name, node in rest.items()},
         **given(
             transport=table.choice("transport"),
@@ -63,6 +67,22 @@ def read_target(top: Table, folder: Path) -> Target:
             cookies=table.flag("cookies"),
         ),
     )
+
+
+def _of_region(target: Table, kind: str | None) -> dict[str, str]:
+    """Return the servers of the region that is chosen."""
+    regions = target.table("regions", None)
+    known = {
+        name: _servers(Table(node, target.report, known=None), target.report)
+        for name, node in ({} if regions is None else regions.entries).items()
+    }
+    region = target.text("region")
+    if region is None or kind != "live":
+        return {}
+    if region not in known:
+        expected = did_you_mean(region, known) or "the service's profile knows no regions"
+        target.report.add(target["region"], f"no region {found(target['region'])}", expected)
+    return known.get(region, {})
 
 
 def _refuse_misplaced(table: Table, kind: str | None) -> None:

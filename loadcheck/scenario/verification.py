@@ -1,4 +1,8 @@
-"""``[verify]`` and ``[[overlay]]``: how the service is asked, and what requests carry besides."""
+"""``[verify]``, ``[[overlay]]``, ``[service]`` and ``[guard]``.
+
+How the service is asked, what requests carry besides, what the service is known for, and what a run
+may not do.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,11 @@ from loadcheck.scenario.model import (
     Edit,
     Evidence,
     Export,
+    Guard,
     Jobs,
     Repeat,
+    Service,
+    ServiceLimits,
     Split,
     Verify,
 )
@@ -26,6 +33,7 @@ _AT = re.compile(grammar.AT)
 _EVENTS = re.compile(grammar.EVENTS)
 _TAG = re.compile(grammar.TAG)
 _USER = re.compile(grammar.USER)
+_WINDOW = re.compile(grammar.WINDOW)
 _PERCENT = re.compile(grammar.PERCENT)
 _BENEATH = re.compile(grammar.BENEATH)
 _PLACEHOLDER = re.compile(r"\{\$([^{}]*)\}")
@@ -352,3 +360,75 @@ def _value(node: Node | None, report: Report) -> object:
         return None
     check_drawn(node, report)
     return json(node, report)
+
+
+def read_service(top: Table) -> Service:
+    """Read ``[service]``."""
+    table = top.table("service", grammar.SERVICE)
+    if table is None:
+        return Service()
+    regions = table.table("regions", None)
+    places = {} if regions is None else regions.entries
+    limits = table.table("limits", grammar.SERVICE_LIMITS)
+    most = {} if limits is None else {name: limits.whole(name) for name in grammar.SERVICE_LIMITS}
+    return Service(
+        **given(name=table.text("name"), billed=table.text("billed"), stays=table.text("stays")),
+        regions={host.lower(): text(node, table.report) or "" for host, node in places.items()},
+        limits=ServiceLimits(**given(**most)),
+    )
+
+
+def read_guard(top: Table) -> Guard:
+    """Read ``[guard]``."""
+    table = top.table("guard", grammar.GUARD)
+    if table is None:
+        return Guard()
+    rates = {name: _allowed(table, name) for name in ("max_error_rate", "max_throttled")}
+    if "over" in table and not any(name in table for name in rates):
+        remedy = "give max_error_rate or max_throttled as well"
+        table.report.add(table["over"], "has no effect without a share", remedy)
+    hosts = [text(node, table.report) or "" for node in table.array("hosts", "hosts") or ()]
+    if "hosts" in table and not hosts:
+        table.report.add(table["hosts"], "lets nobody be reached", "name hosts, or leave it out")
+    return Guard(
+        **given(
+            max_users=table.whole("max_users"),
+            max_events=table.whole("max_events"),
+            max_rate=table.rate("max_rate"),
+            stop_file=table.text("stop_file"),
+            over_s=table.duration("over"),
+            stop_on_throttled=table.flag("stop_on_throttled"),
+            window=_window(table),
+            **rates,
+        ),
+        hosts=tuple(host.lower() for host in hosts),
+    )
+
+
+def _allowed(table: Table, name: str) -> float | None:
+    """Read a share, written in per cent."""
+    node = table.get(name)
+    if node is None:
+        return None
+    if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
+        share = float(node.value.rstrip("% ")) / 100
+        if share < 1:
+            return share
+    expected = 'expected a percentage below 100, e.g. "20%"'
+    table.report.add(node, f"found {found(node)}", expected)
+    return None
+
+
+def _window(table: Table) -> tuple[int, int] | None:
+    """Read two times of the day, as minutes."""
+    node = table.get("window")
+    if node is None:
+        return None
+    match = _WINDOW.fullmatch(node.value) if isinstance(node.value, str) else None
+    if match is not None:
+        begin, end = (60 * int(match[at]) + int(match[at + 1]) for at in (1, 3))
+        if begin != end:
+            return begin, end
+    expected = 'expected two different times of the day, e.g. "22:00-06:00"'
+    table.report.add(node, f"found {found(node)}", expected)
+    return None

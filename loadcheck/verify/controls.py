@@ -23,6 +23,7 @@ import anyio
 from anyio import sleep
 from pyroaring import BitMap
 
+from loadcheck.verify.advice import Advice
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryClient, Send
@@ -162,6 +163,7 @@ class Controls:
     Attributes:
         result: What is known by now.
         at_ns: When the last control was sent.
+        sent: How many were sent, one event each.
     """
 
     def __init__(
@@ -179,6 +181,7 @@ class Controls:
         self._retry = retry
         self.result = ControlResult()
         self.at_ns = 0
+        self.sent = 0
 
     async def send(self, first: int, share: float) -> None:
         """Send fresh users.
@@ -266,6 +269,7 @@ class Controls:
     async def _all(self, plan: Plan, numbers: Sequence[int], swaps: dict[str, str]) -> list[int]:
         """Send some copies of a plan at once; return those that were acknowledged."""
         taken: list[int] = []
+        self.sent += len(numbers)
 
         async def one(number: int) -> None:
             flow = plan.copy(number, time.time_ns() // _NS_PER_MS, self._retry)
@@ -331,14 +335,17 @@ def _swapped(request: Request, swaps: dict[str, str]) -> Request:
     return request._replace(body=json.dumps(body).encode())
 
 
-def judge_controls(controlled: ControlResult) -> Finding | None:
-    """Return what the controls say; None if there were none."""
+_ADVICE = Advice()
+
+
+def judge_controls(controlled: ControlResult, advice: Advice = _ADVICE) -> Finding | None:
+    """Return what the controls say, and what can be done; None if there were none."""
     evidence = controlled.to_json() | {
         "still": controlled.still,
         "proven": controlled.proven,
         "escaped": round(controlled.escaped, 6) if controlled.acknowledged else None,
     }
-    verdict, summary = _told(controlled)
+    verdict, summary = _told(controlled, advice)
     if not summary:
         return None
     return Finding(check="controls", verdict=verdict, summary=summary, evidence=evidence)
@@ -347,7 +354,7 @@ def judge_controls(controlled: ControlResult) -> Finding | None:
 _NEGATIVE = "Negative control: 0 users for a run id that was never sent."
 
 
-def _told(controlled: ControlResult) -> tuple[Verdict, str]:
+def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.leaking:
         return Verdict.UNKNOWN, (
@@ -358,16 +365,15 @@ def _told(controlled: ControlResult) -> tuple[Verdict, str]:
     if acknowledged is None:
         asked = controlled.unsent is not None
         return Verdict.PASS, _NEGATIVE if asked else ""
-    verdict, summary = _fresh(acknowledged, visible)
+    verdict, summary = _fresh(acknowledged, visible, advice.later())
     if visible:
         summary += f" {_pairs(controlled)}"
         verdict = Verdict.PASS if controlled.overtaken or controlled.proven else Verdict.UNKNOWN
     return verdict, summary
 
 
-def _fresh(acknowledged: int, visible: int | None) -> tuple[Verdict, str]:
+def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict, str]:
     """Say what became of the users that were sent after the last copy."""
-    later = "Run loadcheck reconcile later."
     sent = "Control users were sent after the last copy"
     if not acknowledged:
         return Verdict.UNKNOWN, f"{sent}, but none was acknowledged. {later}"

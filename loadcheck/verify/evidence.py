@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadcheck.verify.advice import Advice
 from loadcheck.verify.verdict import EventBounds, SentCounts, Verdict
 
 
@@ -71,6 +72,7 @@ class Terms:
         splits: Whether the profile can count by bucket, so that without it nothing is proven of
             members.
         counts_events: Whether the service counts events as well.
+        advice: What the scenario allows to be done about what they do not tell.
     """
 
     sent: SentCounts
@@ -82,6 +84,7 @@ class Terms:
     approximate: float = 0.0
     splits: bool = False
     counts_events: bool = True
+    advice: Advice = field(default_factory=Advice)
 
     @property
     def before(self) -> int:

@@ -23,7 +23,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "acknowledged": "At least one copy must be acknowledged; otherwise there is nothing to verify.",
     "isolation": "Without a filter for the run, other traffic counts as this run's.",
     "target": "The target must be reachable before the load starts.",
-    "aborted": "A threshold with abort = true stopped the load early.",
+    "aborted": "A threshold with abort = true, or a rule of [guard], stopped the load early.",
     "generator": "The load generator must keep up and add no delay of its own that matters; "
     "otherwise the load was not what the scenario asks for.",
     "shard": "A worker that shares the load must live to its end; what one that was lost had not "

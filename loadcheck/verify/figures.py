@@ -185,9 +185,14 @@ class RunFigures:
 
     def _step_record(self, metric: Metric, stage: StageRecord | None) -> StepRecord:
         queries = self.record.queries
+        whole = (self.record if stage is None else stage).workflow
         steps = {step.step_id: step for step in (self.record if stage is None else stage).steps}
         if queries is not None:
             steps[queries.step_id] = queries
+        if whole is not None:
+            steps[whole.step_id] = whole
+        elif metric.scope not in steps:
+            return steps[self.record.ingest.step_id]  # one step is the whole of a copy
         return steps[metric.scope]
 
     def _elapsed_s(self, stage: StageRecord | None) -> float:

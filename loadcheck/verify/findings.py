@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from loadcheck.verify.advice import Advice, sentences
 from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import where
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
-_LATER = "Run loadcheck reconcile later."
 _ESTIMATES = (
     'If the service returns estimates, declare their error: verify.approximate = "1%", say.'
 )
@@ -40,7 +40,7 @@ def conclude(
         told: The same in names and times, as :func:`loadcheck.verify.naming.tell` gives it.
         overtaken: Whether users are counted who were sent after the missing; None: not looked at.
     """
-    controls = judge_controls(controlled)
+    controls = judge_controls(controlled, Advice() if terms is None else terms.advice)
     if terms is None or proof is None or proof.nothing is not None:
         seen = _nothing(terms, proof, sent)
         finding = _unverified(terms, proof, sent, error)
@@ -221,16 +221,7 @@ class _Sentences:
 
     def _split_remedy(self) -> str:
         found = self._localized
-        if found is not None and found.trouble:
-            why = found.trouble
-            return f"{why[0].upper()}{why[1:]}: run loadcheck reconcile --export."
-        if found is not None:
-            return "Counts by bucket are inconclusive: run loadcheck reconcile --export."
-        if self._terms.approximate:
-            return "Estimates cannot be split by bucket: run loadcheck reconcile --export."
-        if self._terms.splits:
-            return "Set verify.localize = true, or run loadcheck reconcile --export."
-        return "Describe counts by bucket in [verify.split], or run loadcheck reconcile --export."
+        return self._terms.advice.tell_apart(None if found is None else found.trouble)
 
     # the findings
 
@@ -295,15 +286,18 @@ class _Sentences:
             if self._terms.approximate
             else ""
         )
-        return (
+        text = (
             f"{number} of {self._sent.acknowledged:,} acknowledged users are missing {self._when()}"
-            f"{most}{beyond}{where(self._told)}.{trouble} Run loadcheck reconcile later: users "
-            "counted by then were merely delayed."
+            f"{most}{beyond}{where(self._told)}.{trouble}"
         )
+        named = self._told is not None and self._told["lost"]
+        advice = self._terms.advice
+        return sentences(text, "" if named or trouble else advice.name_users(), advice.delayed())
 
     def _open(self, claim: Claim) -> str:
         """Say why it is not known whether users are lost."""
         seen, sent, when = self._seen, self._sent, self._when()
+        later = self._terms.advice.later()
         uniques = seen.uniques or 0
         short = max(0, sent.acknowledged - uniques)
         counted = f"{uniques:,} users were counted {when}"
@@ -316,7 +310,7 @@ class _Sentences:
             Reason.CONFLICT: "Whether users are lost is unknown: the service contradicts itself. "
             f"It counted {stands.highest - before:,} users, and later only "
             f"{stands.lowest - before:,}; the last count is {uniques:,} ({when}), with "
-            f"{sent.acknowledged:,} acknowledged. {_LATER} {_ESTIMATES}",
+            f"{sent.acknowledged:,} acknowledged. {later} {_ESTIMATES}",
             Reason.ROWS: "Whether users are lost is unknown: the service's responses do not add "
             f"up: {rows}. {_ESTIMATES}",
             Reason.APPROXIMATE: f"{missing} from the count of users, but all {seen.totals or 0:,} "
@@ -324,8 +318,8 @@ class _Sentences:
             f"estimate. {_ESTIMATES}",
             Reason.OLD: f"{missing} by the last count, which shows the state "
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
-            f"verify.deadline: {neither}. {_LATER}",
-            Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {_LATER}",
+            f"verify.deadline: {neither}. {later}",
+            Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {later}",
             Reason.UNCONTROLLED: f"{missing} {when}; but without a filter for this run no "
             f"control users could be checked, so {neither}. Add the run id to the event and "
             "to the query's filter.",
@@ -333,7 +327,7 @@ class _Sentences:
             "for this run, users from other traffic may be among them and hide any number of "
             "missing ones. Add the run id to the event and to the query's filter.",
             Reason.UNSUPPORTED: f"{missing} {when}; but neither event counts nor counts by bucket "
-            f"are available to confirm it, so {neither}. {_LATER}",
+            f"are available to confirm it, so {neither}. {later}",
             Reason.UNSPLIT: f"{counted}, as many as expected; but a total does not show which "
             f"users they are. {self._split_remedy()}",
             Reason.NOBODY: "No user was acknowledged, so none can be lost.",
@@ -341,12 +335,11 @@ class _Sentences:
             f"{seen.upper:,} (including indeterminate); up to {claim.at_most or 0:,} "
             f"could be missing, hidden by {self._hiding()}{self._within()}. "
             f"{self._split_remedy()}",
-            Reason.MOVING: f"{missing} {when}: {neither}. Raise verify.deadline, or run "
-            "loadcheck reconcile later."
+            Reason.MOVING: f"{missing} {when}: {neither}. {self._terms.advice.longer()}"
             if short
             else f"No loss is proven: the count was still moving "
-            f"{_length(seen.waited_s or 0.0)} after the last acknowledgement. Raise "
-            "verify.deadline, or run loadcheck reconcile later.",
+            f"{_length(seen.waited_s or 0.0)} after the last acknowledgement. "
+            f"{self._terms.advice.longer()}",
         }
         return sentences[claim.reason]
 
@@ -413,7 +406,7 @@ class _Sentences:
         elif claim.reason is Reason.ADRIFT:
             summary = (
                 "It is unknown whether events are duplicated: no two consecutive responses agreed "
-                f"on users and events {self._when()}. {_LATER}"
+                f"on users and events {self._when()}. {self._terms.advice.later()}"
             )
         elif claim.reason is Reason.HIDDEN:
             summary = (
@@ -455,12 +448,13 @@ class _Sentences:
         beyond = f"{'one' if each == 1 else f'{each:,}'} per user"
         if events is not None:
             beyond = f"the {events.possible:,} sent"
-        return (
+        text = (
             f"{claim.at_least:,} events were counted beyond {beyond} "
             f"({seen.totals:,} events of {seen.uniques:,} users): retries were not "
-            f"deduplicated, or the pipeline repeated them.{ours}{who} loadcheck reconcile --export "
-            "lists them."
+            f"deduplicated, or the pipeline repeated them.{ours}{who}"
         )
+        advice = self._terms.advice
+        return sentences(text, "" if named else advice.name_users(), advice.list_events())
 
     def _missing_events(self) -> Finding:
         claim, seen, events = self._proof.missing_events, self._seen, self._sent.events
@@ -477,15 +471,16 @@ class _Sentences:
             number = f"{claim.at_least:,}"
             if claim.at_least != claim.at_most:
                 number = f"At least {number}"
-            summary = (
-                f"{number} events of counted users are missing: {counted}. "
-                "loadcheck reconcile --export lists them."
+            summary = sentences(
+                f"{number} events of counted users are missing: {counted}.",
+                self._terms.advice.list_events(),
             )
         elif claim.reason is Reason.HIDDEN:
-            summary = (
+            summary = sentences(
                 f"Up to {claim.at_most or 0:,} events of acknowledged users could be missing: "
                 f"{counted}; duplicated events, or unacknowledged copies that arrived in part, may "
-                "hide them. loadcheck reconcile --export lists them."
+                "hide them.",
+                self._terms.advice.list_events(),
             )
         else:
             summary = (

@@ -160,6 +160,8 @@ MEANINGS: Mapping[str, str] = {
     "STEP.service_time.p99": "From sent to done, of successes.",
     "STEP.failed.p99": "From sent to done, of attempts that failed.",
     "STEP.throttled.p99": "From sent to done, of answers 429.",
+    "workflow.p99": "The same of copies as a whole: from due to the end of the last step, without "
+    "think time, of those that succeeded; also workflow.error_rate and the like.",
     "lateness.p99": "How long after they were due requests were sent.",
     "dispatch_lag.p99": "How long after they were due copies were started: loadcheck's own delay.",
     "loop_lag.p99": "How long loadcheck's event loop stood still.",
@@ -177,6 +179,7 @@ def described() -> Iterator[tuple[str, Kind, Known]]:
         yield f"STEP.{name}", kind, Known.MEANWHILE
     for time in ("", *TIMES):
         yield ".".join(filter(None, ("STEP", time, "p99"))), Kind.DURATION, Known.MEANWHILE
+    yield "workflow.p99", Kind.DURATION, Known.MEANWHILE
     for name, known in OWN_SCOPES.items():
         yield f"{name}.p99", Kind.DURATION, known
 

@@ -84,6 +84,7 @@ class Progress:
         asked: Returns what asking has come to as the results file holds it: ``observations`` from
             the one of a number on, ``controls``, and who is ``lost``; nothing if nobody is asked.
         workers: Returns what the results file says of the workers; nothing if there are none.
+        spent: Returns how many questions were asked so far, and what they cost.
     """
 
     outline: Outline
@@ -100,6 +101,7 @@ class Progress:
     document: Mapping[str, Any] = field(init=False, default_factory=dict)
     asked: Callable[[int], Mapping[str, Any]] = field(init=False, default=_none)
     workers: Callable[[], Mapping[str, Any]] = field(init=False, default=_none)
+    spent: Callable[[], Mapping[str, int]] = field(init=False, default=_none)
     _cpu: tuple[float, float, float | None] = field(init=False, default=(0.0, 0.0, None))
     _signalled: anyio.Event = field(init=False, default_factory=anyio.Event)
 

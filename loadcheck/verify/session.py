@@ -18,6 +18,7 @@ from pyroaring import BitMap
 from loadcheck.data.visits import Visits
 from loadcheck.load.retry import Backoff
 from loadcheck.scenario.model import Retry, Verify
+from loadcheck.verify.advice import Advice
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
@@ -89,6 +90,7 @@ class VerificationSpec:
         retry: What is done about a control user whose attempt failed.
         seed: Of the waits before it is tried again.
         load_s: How long the load lasts, if that is known.
+        lasting: Whether the service can be asked once the run is over.
     """
 
     verify: Verify
@@ -101,6 +103,7 @@ class VerificationSpec:
     retry: Retry
     seed: int
     load_s: float | None
+    lasting: bool = True
 
     def until(self, day: str) -> VerificationSpec:
         """Return the same with queries that reach to a later day.
@@ -189,17 +192,11 @@ class Verification:
         """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
         if not self._orders:
             return
-        least_s = max(_ORDER_EVERY_S, 2 * self._verify.every_s)
-        most_s = 0.0
-        if self._channel.budget is not None:
-            cost = self._spec.queries.split_cost
-            most_s = self._channel.budget.share_s(cost, 1 / _ORDER_COST_SHARE)
         took_s, self._watching_ns = 0.0, self._watching_ns or time.monotonic_ns()
         while True:
-            # the budget's share is for a whole window, and most runs are shorter: often at first
             so_far_s = (time.monotonic_ns() - self._watching_ns) / 1e9
-            within_s = min(most_s, _ORDER_GROWTH * so_far_s)
-            await anyio.sleep(max(least_s, within_s, _ORDER_SHARE * took_s))
+            pause_s = order_pause_s(self._spec, self._channel.budget, so_far_s)
+            await anyio.sleep(max(pause_s, _ORDER_SHARE * took_s))
             took_s = await self._ask_order()
 
     async def end_order(self) -> None:
@@ -394,6 +391,7 @@ class Verification:
             approximate=verify.approximate or 0.0,
             splits=verify.split is not None and verify.approximate is None,
             counts_events=self._spec.queries.counts.totals is not None,
+            advice=Advice.of(verify, lasting=self._spec.lasting),
         )
         return self.terms
 
@@ -432,7 +430,7 @@ class Verification:
 
     @property
     def _slack_s(self) -> float:
-        return max(_LEAST_SLACK_S, 2 * self._verify.timeout_s)
+        return slack_s(self._verify)
 
     async def _confirm(self, terms: Terms) -> None:
         """Get past the service's cache before anybody is called missing, or counted twice."""
@@ -539,18 +537,52 @@ class Verification:
         return self._pace_s()
 
     def _pace_s(self) -> float:
-        """Return the pause that keeps the questions of the whole run within the budget."""
-        verify, queries = self._verify, self._spec.queries
-        if self._channel.budget is None:
-            return verify.every_s
-        load_s = self._spec.load_s
-        span_s = math.inf if load_s is None else load_s + verify.deadline_s
-        splits = 2 * len(partitions(verify.partitions)) if self._verify.localizes else 0
-        reserve = splits * queries.split_cost + 10 * queries.counts.cost
-        if self._verify.localizes:
-            reserve += self._channel.budget.most // _ORDER_COST_SHARE
-        even_s = self._channel.budget.pace_s(queries.counts.cost, span_s=span_s, reserve=reserve)
-        return max(verify.every_s, even_s)
+        return pace_s(self._spec, self._channel.budget)
+
+    @property
+    def asked(self) -> tuple[int, int]:
+        """How many questions were asked, and what they cost together."""
+        return self._asker.queries, self._asker.cost
+
+    @property
+    def controls_sent(self) -> int:
+        """How many control users were sent, again or for the first time."""
+        return 0 if self._controls is None else self._controls.sent
+
+
+def pace_s(spec: VerificationSpec, budget: QueryBudget | None) -> float:
+    """Return the pause that keeps the questions of a whole run within the budget."""
+    verify, queries = spec.verify, spec.queries
+    if budget is None:
+        return verify.every_s
+    span_s = math.inf if spec.load_s is None else spec.load_s + verify.deadline_s
+    splits = 2 * len(partitions(verify.partitions)) if verify.localizes else 0
+    reserve = splits * queries.split_cost + 10 * queries.counts.cost
+    if verify.localizes:
+        reserve += budget.most // _ORDER_COST_SHARE
+    even_s = budget.pace_s(queries.counts.cost, span_s=span_s, reserve=reserve)
+    return max(verify.every_s, even_s)
+
+
+def slack_s(verify: Verify) -> float:
+    """Return how long after the deadline asking may go on."""
+    return max(_LEAST_SLACK_S, 2 * verify.timeout_s)
+
+
+def order_pause_s(spec: VerificationSpec, budget: QueryBudget | None, so_far_s: float) -> float:
+    """Return the shortest pause before the next count by send order.
+
+    Args:
+        spec: How the service is asked.
+        budget: What it lets be asked.
+        so_far_s: For how long it has been asked already. The budget's share is for a whole window,
+            and most runs are shorter: often at first.
+    """
+    least_s = max(_ORDER_EVERY_S, 2 * spec.verify.every_s)
+    most_s = 0.0
+    if budget is not None:
+        most_s = budget.share_s(spec.queries.split_cost, 1 / _ORDER_COST_SHARE)
+    return max(least_s, min(most_s, _ORDER_GROWTH * so_far_s))
 
 
 def moments(

@@ -44,31 +44,41 @@ class Aborted:
     """A load that was stopped early.
 
     Attributes:
-        judged: The threshold, and the figure for which the load was stopped.
+        judged: The threshold, and the figure for which the load was stopped; None: it was not one.
         at_s: When, since the load began.
+        rule: What else stopped it: a key of ``[guard]``, as written.
+        told: What was seen, in words.
+        measured: The figure that broke the rule, if it is about one.
     """
 
-    judged: Judged
+    judged: Judged | None
     at_s: float
+    rule: str = ""
+    told: str = ""
+    measured: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the results file holds it."""
         return {
-            "threshold": self.judged.threshold.check,
-            "measured": self.judged.value,
+            "threshold": self._rule,
+            "measured": self.measured if self.judged is None else self.judged.value,
             "at_s": round(self.at_s, 3),
         }
 
     def finding(self) -> Finding:
         """Return what a reader must know: the load was not what the scenario asks for."""
-        expression = self.judged.threshold.check
+        told = self.told if self.judged is None else _written(self.judged)
         return Finding(
             check="aborted",
             verdict=Verdict.FAIL,
-            summary=f"The load was stopped after {self.at_s:.1f} s: {expression} did not hold "
-            f"({_written(self.judged)}). What was sent until then was still reconciled.",
+            summary=f"The load was stopped after {self.at_s:.1f} s: {self._rule} did not hold "
+            f"({told}). What was sent until then was still reconciled.",
             evidence=self.to_json(),
         )
+
+    @property
+    def _rule(self) -> str:
+        return self.rule if self.judged is None else self.judged.threshold.check
 
 
 def _written(judged: Judged) -> str:
@@ -125,11 +135,12 @@ def apply_abort(judged: Sequence[Judged], aborted: Aborted | None) -> list[Judge
 
     The answers that were still under way may have brought its figure back within the limit.
     """
-    if aborted is None:
+    stopped = None if aborted is None else aborted.judged
+    if stopped is None:
         return list(judged)
     return [
-        aborted.judged
-        if each.threshold is aborted.judged.threshold and each.verdict is not Verdict.FAIL
+        stopped
+        if each.threshold is stopped.threshold and each.verdict is not Verdict.FAIL
         else each
         for each in judged
     ]

@@ -12,7 +12,7 @@ from loadcheck.report.pages.heat import rows_of_times
 from loadcheck.secrets import cover
 from loadcheck.verify.progress import Progress
 
-_FIXED = ("schema", "scenario", "workflow", "environment")
+_FIXED = ("schema", "scenario", "workflow", "environment", "labels")
 """Sections of the document that are told once."""
 
 
@@ -38,7 +38,7 @@ class Feed:
         """Return what has changed since the last message, all of which have to arrive."""
         progress = self._progress
         record = progress.record
-        held: dict[str, Any] = {"is": "state"}
+        held: dict[str, Any] = {"is": "state", "key": progress.outline.run_id}
         if not self._told:
             self._told = True
             held |= {"is": "run", "title": self._title}

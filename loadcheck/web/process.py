@@ -236,19 +236,20 @@ class LivePage:
         """Tell what came of a probe: its number, rate, verdict and why."""
         self.post({"is": "probed", "row": list(row)})
 
-    def finish(self, encoded: bytes) -> None:
+    def finish(self, *encoded: bytes) -> None:
         """Have the finished report shown from now on.
 
         Args:
-            encoded: The document, as it is saved.
+            encoded: The documents, as they are saved: one, or that of each flow of a mix.
         """
         self._waiting += 1
-        self._posted.put(b'{"is":"done","document":' + encoded.replace(b"\n", b" ") + b"}\n")
+        documents = b",".join(each.replace(b"\n", b" ") for each in encoded)
+        self._posted.put(b'{"is":"done","documents":[' + documents + b"]}\n")
 
     def stay(self, seconds: float | None) -> None:
         """Serve the finished report for a time, or without an end; Ctrl-C ends it at once."""
         with contextlib.suppress(KeyboardInterrupt):
-            self._gone.wait(seconds)
+            self._gone.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
     def close(self) -> None:
         """Let go of the process; viewers who are there get the finished report before."""

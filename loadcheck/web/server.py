@@ -109,11 +109,13 @@ class Site:
         return None
 
     async def _answer(self, request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        endpoint = self._routes.get((method, request.url.path))
+        path = request.url.path
+        # of a stream that has no end there is no head alone
+        method = "GET" if request.method == "HEAD" and path == "/" else request.method
+        endpoint = self._routes.get((method, path))
         if endpoint is not None:
             return await endpoint(request)
-        allowed = [m for m, path in self._routes if path == request.url.path]
+        allowed = [m for m, known in self._routes if known == path]
         if allowed:
             return _said(405, f"Expected {allowed[0]}.", {"Allow": ", ".join(allowed)})
         return _said(404, "There is nothing here.")

@@ -9,12 +9,12 @@ import numpy as np
 
 from loadcheck.escaping import printable_document
 from loadcheck.report import words
-from loadcheck.report.html import page as report_page
-from loadcheck.report.html import render, update
+from loadcheck.report.html import content, render, update
 from loadcheck.report.metrics import exposition
 from loadcheck.report.page import Page
 from loadcheck.report.pages.heat import ROWS
-from loadcheck.report.pages.live import Event, Live, live_page
+from loadcheck.report.pages.live import Event, Live, live_page, live_pages
+from loadcheck.report.pages.several import several_page
 
 _MOST_EVENTS = 200
 _HEAT_ROWS = 512
@@ -23,81 +23,56 @@ _STAGES = {"load": "the load began", "stopping": "the load is being stopped", "s
 _CONTROLS = {
     "acknowledged": "fresh control users acknowledged",
     "visible": "fresh control users are counted",
-    "paired": "second events sent for users who are missing or not",
-    "paired_visible": "of the paired control users are counted",
+    "paired": "paired control events sent: second ones of users who are missing, and of others",
+    "paired_visible": "users of paired control events are counted",
 }
 
 
-class State:
-    """What is known of a run, or of a probe of a search, and how it is shown.
+class RunState:
+    """What is known of one run: of a flow of a mix, or of a probe of a search, too.
 
-    Attributes:
-        number: Of the state: it grows whenever there is something new.
-        report: The finished report; None while the run goes on.
-        metrics: The last figures for who scrapes them.
+    Args:
+        events: What happened before it.
     """
 
-    def __init__(self) -> None:
-        self.number = 0
-        self.report: bytes | None = None
-        self.metrics: Mapping[str, Any] = {}
+    def __init__(self, events: Sequence[Event] = ()) -> None:
         self._fixed: dict[str, Any] = {}
         self._said: dict[str, Any] = {}
         self._columns: dict[str, list[Any]] = {}
         self._heat = np.zeros((_HEAT_ROWS, ROWS), dtype=np.int64)
         self._heat_ends: list[float] = []
         self._observations: list[Any] = []
-        self._events: list[Event] = []
-        self._probes: list[Sequence[str]] = []
+        self._lost: int | None = None
+        self.events: list[Event] = list(events)
         self._before: dict[Any, Any] = {}
-        self._drawn: tuple[int, Page] | None = None
-        self._update: tuple[int, bytes] | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything has been told."""
-        return bool(self._said)
 
     @property
     def resource(self) -> dict[str, str]:
         """Whose metrics they are, by OpenTelemetry's conventions."""
         run, scenario = self._said.get("run") or {}, self._fixed.get("scenario") or {}
+        labels = self._fixed.get("labels") or {}
         return {
+            **{f"loadcheck.label.{name}": str(value) for name, value in labels.items()},
             "service.name": "loadcheck",
             "service.instance.id": str(run.get("id", "")),
             "loadcheck.scenario": str(scenario.get("name", "")),
             "loadcheck.run.id": str(run.get("id", "")),
         }
 
-    def take(self, message: Mapping[str, Any]) -> None:
-        """Take a message of the run."""
-        self.number += 1
-        match message["is"]:
-            case "probed":
-                self._probes.append(message["row"])
-            case "done":
-                self.report = report_page(message["document"])
-            case kind:
-                told = printable_document(message)
-                if kind == "run":
-                    self._begin(told)
-                self._enter(told)
-
-    def _begin(self, told: Mapping[str, Any]) -> None:
+    def begin(self, told: Mapping[str, Any]) -> None:
+        """Take what is told once."""
         self._fixed = dict(told)
-        self._columns, self._observations, self._before = {}, [], {}
-        self._heat = np.zeros((_HEAT_ROWS, ROWS), dtype=np.int64)
-        self._heat_ends = []
         if told["title"]:
             self._note(f"{told['title']} begins", "", 0.0)
 
-    def _enter(self, told: Mapping[str, Any]) -> None:
+    def enter(self, told: Mapping[str, Any]) -> None:
+        """Take what has changed since the last message."""
         self._said = dict(told)
-        self.metrics = told.get("metrics", self.metrics)
         for name, values in told["rows"].items():
             self._columns.setdefault(name, []).extend(values)
         now, asked = told["now"], told["asked"]
         self._observations += asked.get("observations", ())
+        self._lost = (asked.get("lost") or {}).get("at_least")
         self._warm(now["elapsed_s"], told["heat"])
         self._look(told, now, asked)
 
@@ -120,8 +95,8 @@ class State:
 
     def _note(self, text: str, role: str, at_s: float | None = None) -> None:
         at_s = self._said["now"]["elapsed_s"] if at_s is None else at_s
-        self._events.append(Event(at_s=at_s, text=text, role=role))
-        del self._events[:-_MOST_EVENTS]
+        self.events.append(Event(at_s=at_s, text=text, role=role))
+        del self.events[:-_MOST_EVENTS]
 
     def _look(self, told: Mapping[str, Any], now: Mapping[str, Any], asked: Any) -> None:
         """Note what has come about since the last message."""
@@ -199,6 +174,7 @@ class State:
         copies = said["copies"]
         document = {
             **{name: fixed[name] for name in ("schema", "scenario", "workflow", "environment")},
+            "labels": fixed.get("labels") or {},
             "verdict": "unknown",
             "run": {**(said["run"] or {}), "in_progress": True},
             "copies": {"planned": fixed["planned"], **copies},
@@ -213,8 +189,79 @@ class State:
         }
         return document
 
+    def page(self, probes: Sequence[Sequence[str]]) -> Page:
+        """Return its page as it is now.
+
+        Args:
+            probes: What came of those before it.
+        """
+        number = len(self._heat_ends)
+        live = Live(
+            now=self._said["now"],
+            title=self._fixed["title"],
+            events=self.events,
+            heat_edges=[0.0, *self._heat_ends],
+            heat=self._heat[:number],
+            probes=probes,
+            lost=self._lost,
+        )
+        return live_page(self.document(), live)
+
+
+class State:
+    """What is known of all that is run, and how it is shown.
+
+    Attributes:
+        number: Of the state: it grows whenever there is something new.
+        report: The finished report; None while the run goes on.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.report: bytes | None = None
+        self._runs: dict[str, RunState] = {}
+        self._metrics: Mapping[str, Any] = {}
+        self._probes: list[Sequence[str]] = []
+        self._drawn: tuple[int, Page] | None = None
+        self._update: tuple[int, bytes] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been told."""
+        return bool(self._runs)
+
+    @property
+    def runs(self) -> Sequence[RunState]:
+        """What goes on: one run, or the flows of a mix."""
+        return list(self._runs.values())
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Take a message of the run."""
+        self.number += 1
+        match message["is"]:
+            case "probed":
+                self._probes.append(message["row"])
+            case "done":
+                pages = [content(document) for document in message["documents"]]
+                self.report = render(pages[0] if len(pages) == 1 else several_page(pages))
+            case kind:
+                told = printable_document(message)
+                if kind == "run":
+                    self._begin(told)
+                self._runs[told["key"]].enter(told)
+                self._metrics = told.get("metrics", self._metrics)
+
+    def _begin(self, told: Mapping[str, Any]) -> None:
+        before: Sequence[Event] = ()
+        if told["title"]:
+            # of a search one probe follows another; flows of a mix go on beside each other
+            before = [event for run in self.runs for event in run.events]
+            self._runs = {}
+        made = self._runs[told["key"]] = RunState(before)
+        made.begin(told)
+
     def page(self) -> Page:
-        """Return the page of the run as it is now."""
+        """Return the page as it is now."""
         if not self.begun:
             return Page(
                 verdict="unknown",
@@ -223,16 +270,8 @@ class State:
                 because="Nothing is sent yet.",
             )
         if self._drawn is None or self._drawn[0] != self.number:
-            number = len(self._heat_ends)
-            live = Live(
-                now=self._said["now"],
-                title=self._fixed["title"],
-                events=self._events,
-                heat_edges=[0.0, *self._heat_ends],
-                heat=self._heat[:number],
-                probes=self._probes,
-            )
-            self._drawn = self.number, live_page(self.document(), live)
+            pages = [run.page(self._probes) for run in self.runs]
+            self._drawn = self.number, pages[0] if len(pages) == 1 else live_pages(pages)
         return self._drawn[1]
 
     def whole(self, token: str) -> bytes:
@@ -249,4 +288,5 @@ class State:
 
     def scraped(self) -> bytes:
         """Return the metrics as Prometheus reads them."""
-        return exposition(self.metrics, self.resource).encode()
+        resource = self.runs[-1].resource if self._runs else {"service.name": "loadcheck"}
+        return exposition(self._metrics, resource).encode()

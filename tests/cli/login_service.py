@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -33,6 +34,7 @@ class Service:
         tokens: Token → until when it is taken.
         asked: How often each operation was called.
         refused: Events that were refused for their token.
+        count_s: How long a count takes.
         drop: So many events are acknowledged and forgotten.
     """
 
@@ -40,6 +42,7 @@ class Service:
     login_s: float = 0.0
     refuse: frozenset[int] = frozenset()
     drop: int = 0
+    count_s: float = 0.0
     tokens: dict[str, float] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     refused: int = 0
@@ -95,14 +98,14 @@ def application(service: Service) -> Starlette:
 
     async def login(request: Request) -> JSONResponse:
         if service.login_s and service.asked["login"]:
-            import anyio  # noqa: PLC0415
-
             await anyio.sleep(service.login_s)
         return service.login(await request.json())
 
     def guarded(answer: Any) -> Any:
         async def handle(request: Request) -> JSONResponse:
             body = await request.body()
+            if request.url.path.endswith("/count"):
+                await anyio.sleep(service.count_s)
             if not service.known(request):
                 service.refused += 1
                 return JSONResponse({"error": "token expired"}, 401)
@@ -226,6 +229,27 @@ def write_documents(folder: Path) -> Path:
                 "workflowId": "prepare",
                 "inputs": _inputs("password"),
                 "steps": [login, make],
+                "outputs": {
+                    "token": "$steps.login.outputs.token",
+                    "project": "$steps.makeProject.outputs.id",
+                },
+            },
+            {
+                "workflowId": "prepareAndCheck",
+                "inputs": _inputs("password"),
+                "steps": [
+                    login,
+                    make,
+                    count
+                    | {
+                        "stepId": "check",
+                        "parameters": [
+                            _BEARER | {"value": "Bearer {$steps.login.outputs.token}"},
+                            _PROJECT | {"value": "$steps.makeProject.outputs.id"},
+                            {"name": "run", "in": "query", "value": "none"},
+                        ],
+                    },
+                ],
                 "outputs": {
                     "token": "$steps.login.outputs.token",
                     "project": "$steps.makeProject.outputs.id",

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
 import psutil
 import pytest
+import trustme
 
 from tests.cli.conftest import Loadcheck
 from tests.cli.test_interrupts import document, started, wait_for
@@ -24,12 +25,14 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 class Cluster:
     """A scheduler and two workers, each with its nanny, on this machine."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], options: Sequence[str] = ()
+    ) -> None:
         self.file = folder / "scheduler.json"
         self._environment = environment
-        self.scheduler = self._start("dask_scheduler", "--port", "0")
+        self.scheduler = self._start("dask_scheduler", "--port", "0", *options)
         wait_for(self.file.exists)
-        self.nanny = self._start("dask_worker", "--nworkers", "2", "--nthreads", "1")
+        self.nanny = self._start("dask_worker", "--nworkers", "2", "--nthreads", "1", *options)
         self.address = str(orjson.loads(self.file.read_bytes())["address"])
         wait_for(lambda: len(self.workers()) == 2)
 
@@ -103,6 +106,34 @@ def test_what_is_killed_is_not_sent_again(
     assert result["copies"]["started"] <= 1800
     (finding,) = (each for each in result["findings"] if each["check"] == "shard")
     assert len(finding["evidence"]["lost"]) == (2 if victim == "nanny" else 1)
+
+
+def test_a_scheduler_with_tls_takes_those_who_have_its_certificates(
+    tmp_path: Path, loadcheck: Loadcheck, smoke: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", "localhost")
+    ca, pem = tmp_path / "ca.pem", tmp_path / "all.pem"
+    authority.cert_pem.write_to_path(ca)
+    certificate.private_key_and_cert_chain_pem.write_to_path(pem)
+    names = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(ca)}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        for what in ("CERT", "KEY"):
+            names[f"DASK_DISTRIBUTED__COMM__TLS__{role}__{what}"] = str(pem)
+    cluster = Cluster(tmp_path, {**os.environ, **names}, ["--protocol", "tls"])
+    try:
+        assert cluster.address.startswith("tls://")
+        refused = loadcheck("run", smoke, "--scheduler", cluster.address)
+        assert refused.code == 2, refused.stderr
+        said = " ".join(refused.stderr.split())
+        assert f"no Dask scheduler answers at {cluster.address}" in said
+        assert "are the TLS files of Dask's set?" in said
+        assert not refused.results
+        ended = loadcheck("run", smoke, "--scheduler", cluster.address, env=names, timeout_s=180)
+        assert ended.code == 0, ended.stderr
+        assert ended.result["copies"]["acknowledged"] == 200
+    finally:
+        cluster.close()
 
 
 def test_a_scheduler_that_is_not_there_is_told(loadcheck: Loadcheck, smoke: Path) -> None:

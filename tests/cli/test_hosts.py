@@ -190,7 +190,7 @@ class Away:
 
     def start(self, smoke: Path, *options: str, **values: object) -> subprocess.Popen[str]:
         target = self._service.options(**{"thresholds": "[]", **values})
-        run = ["-m", "loadcheck", "run", str(smoke), "--live", *options, *target]
+        run = ["-m", "loadcheck", "run", str(smoke), "--live", "--yes", *options, *target]
         return subprocess.Popen(
             ["ip", "netns", "exec", self._hosts.home, sys.executable, *run],
             cwd=self._loadcheck.folder,

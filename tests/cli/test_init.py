@@ -16,6 +16,7 @@ from loadcheck.cli.init import init
 from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from loadcheck.scenario import load
+from loadcheck.scenario.library import shipped
 from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
 from tests.draft.shop import TOKEN, Shop, description
 from tests.workflow.influxdb_server import serving
@@ -158,16 +159,19 @@ def test_another_machine_is_read_with_consent_only(begin: Init) -> None:
     assert begin.names() == []
 
 
-@pytest.mark.parametrize(("profile", "like"), [("amplitude", "live"), ("influxdb", "influxdb")])
-def test_a_service_that_comes_with_loadcheck(begin: Init, profile: str, like: str) -> None:
+AWAY = ("amplitude", "mixpanel", "posthog", "segment")
+
+
+@pytest.mark.parametrize("profile", shipped())
+def test_a_service_that_comes_with_loadcheck(begin: Init, profile: str) -> None:
     said = begin(profile=profile)
     scenario = begin.folder / profile / f"{profile}.toml"
-    shipped = SCENARIOS / f"{like}.toml"
-    assert tomllib.loads(scenario.read_text()) == tomllib.loads(shipped.read_text())
-    assert str(shipped.relative_to(ROOT)) not in scenario.read_text()
+    same = SCENARIOS / f"{'live' if profile == 'amplitude' else profile}.toml"
+    assert tomllib.loads(scenario.read_text()) == tomllib.loads(same.read_text())
+    assert str(same.relative_to(ROOT)) not in scenario.read_text()
     names = (begin.folder / profile / ".env.example").read_text()
     assert ("AMPLITUDE_SECRET_KEY=\n" in names) == (profile == "amplitude")
-    assert said.endswith(f"{profile}.toml{' --live' * (profile == 'amplitude')}\n")
+    assert said.endswith(f"{profile}.toml{' --live' * (profile in AWAY)}\n")
 
 
 def test_every_service_that_comes_with_loadcheck_can_be_begun_with() -> None:

@@ -97,8 +97,16 @@ def test_a_set_up_that_fails_ends_the_run_before_the_load(
     assert document["warnings"] == []  # there was nothing to take away
 
 
-def test_what_half_a_set_up_made_is_taken_away(running: Running) -> None:
-    running.service.valid_s = 3600
+def test_a_set_up_that_does_not_end_is_taken_back(running: Running) -> None:
+    running.service.count_s = 30.0
+    document = running.run(**{"setup.workflow": "prepareAndCheck", "setup.timeout": "1500ms"})
+    error = "the set-up failed: it was not over within 1.5 s behind the step makeProject"
+    assert document["run"]["error"] == error
+    assert document["copies"]["started"] == 0
+    assert (running.service.asked["make"], running.service.asked["delete"]) == (1, 1)
+
+
+def test_what_the_copies_could_not_use_is_taken_away(running: Running) -> None:
     document = running.run(**{"inputs.project": "$setup.outputs.token"})
     assert document["copies"]["acknowledged"] == 0  # no such project
     assert not running.service.projects
@@ -267,3 +275,44 @@ def test_an_abort_tears_down_and_reconcile_counts_where_nothing_was_taken(
     again = command("reconcile", output, env={"SERVICE_PASSWORD": PASSWORD})
     assert again.code == 0, again.stdout + again.stderr
     assert running.service.asked["login"] == before + 2
+
+
+@pytest.mark.long
+def test_ctrl_c_while_setting_up_takes_back_what_was_made(
+    running: Running, command: Loadcheck
+) -> None:
+    running.service.count_s = 30.0
+    path = scenario(command.folder, running.url, more='timeout = "50s"')
+    path.write_text(path.read_text().replace('"prepare"', '"prepareAndCheck"'))
+    process = command.start("run", path, env={"SERVICE_PASSWORD": PASSWORD})
+    until = time.monotonic() + 60
+    while not running.service.asked["make"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    told = "".join(process.communicate())
+    assert process.returncode == 130, told
+    assert time.monotonic() - began < 25
+    assert running.service.asked["event"] == 0
+    assert not running.service.projects
+
+
+@pytest.mark.long
+def test_every_probe_of_a_capacity_search_sets_up_for_itself(
+    running: Running, command: Loadcheck
+) -> None:
+    scenario(command.folder, running.url)
+    ended = command(
+        *("capacity", "shared.toml", "--set", "capacity.probes=2", "--set", "capacity.probe=1s"),
+        *("--set", "capacity.samples=20", "--set", "capacity.warmup=200ms"),
+        *("--set", "load.spikes={every='1s',duration='200ms',rate=60}"),
+        env={"SERVICE_PASSWORD": PASSWORD},
+    )
+    assert ended.code in (0, 3, 5), ended.stdout + ended.stderr
+    probes = len(ended.result["probes"])
+    asked = running.service.asked
+    assert asked["login"] == asked["make"] == asked["delete"] == probes == 2
+    assert any("load.spikes is left out" in each for each in ended.result["warnings"])
+    assert not any(token in command.results()[0].read_text() for token in running.service.tokens)

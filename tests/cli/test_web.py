@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.conftest import Loadcheck
 from tests.cli.test_interrupts import children, wait_for
+from tests.cli.test_mixes import MIX
 from tests.web.conftest import get
 
 STEADY = ("--set", "load.duration=4", "--set", "load.rate=50")
@@ -128,7 +129,7 @@ def test_a_page_that_dies_hurts_no_run(loadcheck: Loadcheck, smoke: Path) -> Non
 
 @pytest.mark.long
 def test_a_page_that_stands_still_holds_no_run_up(loadcheck: Loadcheck, smoke: Path) -> None:
-    process = loadcheck.start("run", smoke, *STEADY, "--web")
+    process = loadcheck.start("run", smoke, *STEADY, "--web", "--web-linger", "0")
     page = wait_for(lambda: [c for c in children(process) if "loadcheck.web.server" in c.cmdline()])
     wait_for(loadcheck.results)
     os.kill(page[0].pid, signal.SIGSTOP)
@@ -154,6 +155,21 @@ def test_stop_on_the_page_is_ctrl_c(loadcheck: Loadcheck, smoke: Path, workers: 
     result = orjson.loads(path.read_bytes())
     assert result["run"]["interrupted"]
     assert result["consistency"]["uniques"] == result["copies"]["acknowledged"] > 0
+
+
+@pytest.mark.long
+def test_the_flows_of_a_mix_are_watched_on_one_page(loadcheck: Loadcheck) -> None:
+    (loadcheck.folder / "mix.toml").write_text(MIX.replace('duration = "1s"', 'duration = "5s"'))
+    process = loadcheck.start("run", "mix.toml", "--web-linger", "60s", "--web")
+    lines = process.stderr
+    assert lines is not None
+    url = next(line for line in lines if line.startswith("live: ")).split()[1]
+    threading.Thread(target=lines.read, daemon=True).start()
+    wait_for(lambda: get(url).text.count('<article class="part') == 2)
+    wait_for(lambda: "This page is complete" in get(url).text)
+    assert get(url).text.count('<article class="part pass') == 2
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
 
 
 @pytest.mark.long

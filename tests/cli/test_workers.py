@@ -167,6 +167,46 @@ def test_an_interrupt_reaches_all_workers(loadcheck: Loadcheck, smoke: Path) -> 
 
 
 @pytest.mark.long
+def test_another_version_is_refused_before_anything_is_sent(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    old = loadcheck.folder / "old"
+    old.mkdir()
+    code = "import loadcheck; loadcheck.__version__ = '0.0.9'; import loadcheck.cli as c; c.main()"
+    script = old / "loadcheck"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n')
+    script.chmod(0o755)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    prefixes = [f"env PATH={path}", f"env PATH={old}:{path}"]
+    ended = loadcheck("run", smoke, *(word for each in prefixes for word in ("--prefix", each)))
+    assert ended.code == 2, ended.stderr
+    said = " ".join(ended.stderr.split())
+    assert "worker 2 (" in said
+    assert "runs loadcheck 0.0.9, this is " in said
+    assert "install the same version there" in said
+    assert not ended.results
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_workers_start_ends_all_at_once(
+    loadcheck: Loadcheck, smoke: Path, number: signal.Signals
+) -> None:
+    path = f"env PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    slow = f"sh -c 'sleep 600; exec \"$@\"' -- {path}"
+    process = loadcheck.start("run", smoke, "--prefix", path, "--prefix", slow)
+    wait_for(lambda: shards(children(process)))
+    wait_for(lambda: any("sleep" in each.cmdline() for each in children(process)))
+    workers = children(process)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert "Interrupted." in stderr
+    assert not loadcheck.results()
+    wait_for(lambda: gone(workers), 10)
+
+
+@pytest.mark.long
 def test_a_second_interrupt_ends_the_workers_at_once(loadcheck: Loadcheck, smoke: Path) -> None:
     process = loadcheck.start("run", smoke, "--workers", "2", *LONG)
     wait_for(lambda: started(loadcheck) > 100)

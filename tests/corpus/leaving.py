@@ -86,6 +86,14 @@ def ways(here: str) -> Mapping[str, Way]:
     found["capacity"] = {
         "arguments": ["capacity", "s.toml", "--budget", "30s", "--server", away],
     }
+    found["plan"] = {"arguments": ["plan", "s.toml", "--server", away, "--live"]}
+    for command in ("run", "capacity"):
+        found[f"{command} --live, unapproved"] = {
+            "arguments": [command, "s.toml", "--server", away, "--live"]
+        }
+    found["another plan"] = {
+        "arguments": ["run", "s.toml", "--server", away, "--live", "--plan", "0" * 32]
+    }
     found["reconcile --server"] = {
         "arguments": ["reconcile", "kept.json", "--server", f"http://key-1:pass-1@{AWAY}"]
     }
@@ -134,7 +142,7 @@ def play(folder: Path) -> dict[str, Any]:
             results[name] = {"code": done.code, "came": [*came], "said": said[-2000:]}
         came.clear()
         write(folder, f"http://{AWAY}")
-        done = run("run", "s.toml", "--live", env={"THE_KEY": "key-of-a-test"})
+        done = run("run", "s.toml", "--live", "--yes", env={"THE_KEY": "key-of-a-test"})
         results[CONTROL] = {"code": done.code, "came": [*came], "said": ""}
     return results
 

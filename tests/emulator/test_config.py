@@ -114,7 +114,7 @@ def test_the_example_in_the_documentation_holds_every_key() -> None:
     _, _, example = (config.__doc__ or "").partition("code-block:: toml\n")
     table = tomllib.loads(textwrap.dedent(example.partition("\nThe kinds")[0]))
     parsed = parse(table)
-    assert len(parsed.faults) == 8
+    assert len(parsed.faults) == 9
     assert parsed.custom_events == {"Bought": ("buy", "subscribe")}
     assert table.keys() == set(KEYS)
 

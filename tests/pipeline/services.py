@@ -282,6 +282,25 @@ def mixpanel(store: Store, call: Call) -> Answer:
     return 200, [{"key": [row["label"]], "value": row[name]} for row in rows]
 
 
+def own(store: Store, call: Call) -> Answer:
+    """Answer as the service of the samples in loadcheck/scenario/samples.py."""
+    if call.path == "/v1/events":
+        told: list[int] = []
+        sent = [
+            Event(event["run"], event["user"], event["labels"]) for event in call.json["events"]
+        ]
+        told = [index for index, event in enumerate(sent) if not store.take(event)]
+        return 200, {"accepted": len(sent) - len(told), "rejected": told}
+    rows = store.count(call.query["run"], call.query.get("by"))
+    rows = [
+        {"label": row["label"], "users": row["uniques"], "events": row["totals"]} for row in rows
+    ]
+    if "by" in call.query:
+        return 200, {"rows": rows, "truncated": False}
+    sums = {name: sum(row[name] for row in rows) for name in ("users", "events")}
+    return 200, sums | {"truncated": False}
+
+
 Service = Callable[[Store, Call], Answer]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from loadcheck.scenario.library import shipped
+from loadcheck.scenario.samples import SAMPLES
 from tests.cli.conftest import Ended, Loadcheck
 from tests.pipeline import services
 from tests.pipeline.services import Answer, Call, Event, Service, Store, serving
@@ -195,3 +196,96 @@ def test_what_the_run_sent_is_deleted_at_its_end(tmp_path: Path, name: str) -> N
 def test_a_service_that_cannot_delete_says_why(name: str) -> None:
     profile = tomllib.loads((shipped()[name] / "profile.toml").read_text())
     assert len(profile["delete"]["impossible"]) > 40
+
+
+OWN = """
+workflow = { document = "own.yml" }
+[target]
+kind = "live"
+servers = { "*" = "URL" }
+[inputs]
+userId = "$copy.userId"
+insertId = "$copy.insertId"
+runId = "$run.id"
+[load]
+model = "closed"
+concurrency = 40
+copies = 300
+copies_per_request = TOGETHER
+events_per_copy = EACH
+[verify]
+ingest = "send"
+step = "count"
+user = "body#/events/0/user"
+every = "200ms"
+quiet = "500ms"
+deadline = "3s"
+"""
+DOCUMENT = """
+arazzo: 1.0.1
+info: { title: Own, version: '1' }
+sourceDescriptions:
+- { name: own, url: ./own-api.yml, type: openapi }
+workflows:
+- workflowId: send-and-count
+  inputs:
+    type: object
+    properties: { userId: { type: string }, insertId: { type: string }, runId: { type: string } }
+  steps:
+  - stepId: send
+    operationId: sendEvents
+    requestBody:
+      contentType: application/json
+      payload:
+        events:
+        - { user: $inputs.userId, id: $inputs.insertId, run: $inputs.runId, labels: {} }
+    successCriteria: [{ condition: $statusCode == 200 }]
+  - stepId: count
+    operationId: countUsers
+    parameters:
+    - { name: run, in: query, value: $inputs.runId }
+    successCriteria: [{ condition: $statusCode == 200 }]
+"""
+API = """
+openapi: 3.0.3
+info: { title: Own, version: '1' }
+servers: [{ url: 'http://127.0.0.1:1' }]
+paths:
+  /v1/events:
+    post:
+      operationId: sendEvents
+      requestBody: { content: { application/json: { schema: { type: object } } } }
+      responses: { '200': { description: Taken. } }
+  /v1/count:
+    get:
+      operationId: countUsers
+      parameters:
+      - { name: run, in: query, required: true, schema: { type: string } }
+      - { name: by, in: query, schema: { type: string } }
+      responses: { '200': { description: Counts. } }
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("planted", "together", "each"),
+    [({"lost": 19}, 1, 1), ({"duplicated": 15}, 7, 1), ({"duplicated": 15}, 1, 3), ({}, 10, 2)],
+)
+def test_the_samples_for_a_service_of_ones_own_work_as_they_stand(
+    tmp_path: Path, planted: dict[str, int], together: int, each: int
+) -> None:
+    (tmp_path / "own.yml").write_text(DOCUMENT)
+    (tmp_path / "own-api.yml").write_text(API)
+    faults = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+    with serving(services.own, faults) as url:
+        text = OWN.replace("URL", url).replace("TOGETHER", str(together))
+        samples = "\n".join(sample.toml for sample in SAMPLES.values())
+        (tmp_path / "s.toml").write_text(text.replace("EACH", str(each)) + samples)
+        ended = Loadcheck(tmp_path)("run", "s.toml")
+    told = ended.result["consistency"]
+    want = {"lost": 0, "duplicated": 0} | planted
+    assert {name: told[name] or 0 for name in want} == want, ended.stdout + ended.stderr
+    assert ended.code == (1 if planted else 0)
+    events = [each["events"] for each in (told["localized"] or {"duplicated": []})["duplicated"]]
+    assert sum(events) == want["duplicated"]  # up to three of one user are one name
+    assert len((told["localized"] or {"lost": []})["lost"]) == want["lost"]

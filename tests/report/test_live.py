@@ -68,8 +68,12 @@ class Run:
     signals: int = 0
     news: Sequence[str] = ()
     checked: bool = True
+    asked: int = 0
     standing: Sequence[Judged] = STANDING
     times: Histogram = field(default_factory=times)
+
+    def spent(self) -> dict[str, int]:
+        return {"queries": self.asked, "query_cost": 3 * self.asked}
 
     @property
     def acknowledged_users(self) -> int:
@@ -248,3 +252,8 @@ def test_what_becomes_of_workers_is_told_at_once() -> None:
     assert live.told(run, 2) == []
     (line,) = live.told(run, 1)
     assert line.startswith(" 10.0 s  workers   worker 1 (a")
+
+
+def test_what_asking_has_cost_is_shown() -> None:
+    assert "54 queries, cost 162" in live.line(Run(asked=54))
+    assert "queries" not in live.line(Run())

@@ -93,7 +93,7 @@ def test_stop_asks_once_more_and_is_heard(opened: Tab) -> None:
 
 def test_the_report_takes_its_place(opened: Tab, served: LivePage) -> None:
     served.finish(EARLY.read_bytes())
-    ended = "document.querySelector('.badge').textContent"
+    ended = "document.querySelector('.badge')?.textContent"
     assert soon(
         lambda: opened.run(f"{ended} + Boolean(document.getElementById('stop'))") == "passfalse",
         tries=200,

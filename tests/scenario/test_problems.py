@@ -43,8 +43,8 @@ DOCUMENT = (
         ("rate = 1", "rate: unknown key; it belongs in [load]"),
         ("attempts = 1", "attempts: unknown key; it belongs in [retry]"),
         ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, data, delete, description, '
-         "extends, inputs, labels, limits, load, mix, name, overlay, profiles, retry, seed, "
-         "sessions, setup, target, teardown, thresholds, timeouts, users, values, "
+         "extends, guard, inputs, labels, limits, load, mix, name, overlay, profiles, retry, seed, "
+         "service, sessions, setup, target, teardown, thresholds, timeouts, users, values, "
          "verify, workflow")),
         ("name = 5", f"name: found 5; {TEXT}"),
         ('name = ""', f"name: found an empty string; {TEXT}"),

@@ -152,3 +152,38 @@ EMULATED = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1
 )  # fmt: skip
 def test_what_is_wrong(text: str, expected: list[str], problems: Problems) -> None:
     assert problems(text) == [f"s.toml:{line}" for line in expected]
+
+
+REGIONS = """region = "{region}"
+[target.regions.us]
+a = "https://us.example.com"
+b = "https://b.example.com"
+[target.regions.eu]
+a = "https://eu.example.com"
+"""
+
+
+def test_a_region_chooses_servers_and_servers_go_over_it(loads: Loads, problems: Problems) -> None:
+    target = loads(LIVE + REGIONS.format(region="us")).target
+    assert target.servers == {"a": "https://us.example.com", "b": "https://b.example.com"}
+    own = 'servers = { b = "http://127.0.0.1:1" }\n'
+    target = loads(LIVE + own + REGIONS.format(region="us")).target
+    assert target.servers == {"a": "https://us.example.com", "b": "http://127.0.0.1:1"}
+    (problem,) = problems(LIVE + REGIONS.format(region="uk"))
+    assert 'target.region: no region the string "uk"; expected one of eu, us' in problem
+
+
+def test_the_shipped_regions_of_amplitude(folder: Path) -> None:
+    scenario = folder / "eu.toml"
+    scenario.write_text(
+        'workflow = "amplitude"\n[target]\nkind = "live"\nregion = "eu"\n'
+        '[load]\nmodel = "open"\nrate = 1\nduration = "1s"\n',
+        encoding="utf-8",
+    )
+    assert load(scenario).target.servers == {
+        "httpV2Api": "https://api.eu.amplitude.com",
+        "dashboardRestApi": "https://analytics.eu.amplitude.com",
+    }
+    assert load(scenario, overrides=["target={}"]).target.emulator == {}
+    embedded = load(scenario, overrides=['target.kind="emulator"']).target
+    assert (embedded.servers, embedded.emulator) == ({}, {"region": "eu"})

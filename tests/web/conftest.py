@@ -28,6 +28,7 @@ def second(number: int, *, first: int | None = None, shards: int = 0, **now: Any
     rows = range(0 if began else first or 0, number)
     state: dict[str, Any] = {
         "is": "run" if began else "state",
+        "key": "r1",
         "run": {"id": "r1", "started_at": "2026-11-26T08:00:00.000Z", "baseline": 0},
         "warnings": [],
         "now": {
@@ -85,6 +86,7 @@ def second(number: int, *, first: int | None = None, shards: int = 0, **now: Any
             "scenario": {"name": "launch", "load": {"model": "open"}},
             "workflow": {"name": "w", "id": "w", "ingest": "uploadEvents"},
             "environment": {},
+            "labels": {"env": "staging"},
             "checked": True,
             "deadline_s": 60.0,
             "planned": 100_000,

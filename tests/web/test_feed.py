@@ -58,14 +58,15 @@ def test_the_messages_come_to_the_record() -> None:
     for second, copies in enumerate((3, 0, 5)):
         pass_second(record, second, copies)
         state.take(orjson.loads(orjson.dumps(feed.message())))
-    document = state.document()
+    (run,) = state.runs
+    document = run.document()
     assert document["timeline"] == record.timeline.to_json()
     assert document["copies"]["acknowledged"] == 8
-    totals = {name: value for name, _, value in state.metrics["totals"]}
-    assert totals["loadcheck.copies.started"] == 8
-    (times,) = [each for each in state.metrics["times"] if each[0] == "loadcheck.response_time"][:1]
-    assert sum(times[2]) == 8
-    assert "loadcheck_copies_started_total 8\n" in state.scraped().decode()
+    scraped = state.scraped().decode()
+    assert "loadcheck_copies_started_total 8\n" in scraped
+    assert 'loadcheck_response_time_seconds_count{loadcheck_step="uploadEvents"} 8\n' in scraped
+    assert 'le="0.001"} 0\n' in scraped
+    assert 'le="0.0025"} 8\n' in scraped
     # nothing is told twice
     assert feed.message()["rows"]["second"] == []
     assert not any(feed.message()["heat"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,8 @@ def test_rows_told_piece_by_piece_come_to_the_timeline() -> None:
     state.take(second(3))
     state.take(second(5, first=3))
     state.take(second(5, first=5))
-    timeline = state.document()["timeline"]
+    (run,) = state.runs
+    timeline = run.document()["timeline"]
     assert timeline["second"] == [0, 1, 2, 3, 4]
     assert {len(column) for column in timeline.values()} == {5}
 
@@ -59,6 +62,8 @@ def test_what_happens_is_told_once_each() -> None:
     lost["asked"]["controls"] = {"acknowledged": 5, "visible": 4}
     state.take(lost)
     told = events(state)
+    assert state.page().verdict == "fail"
+    assert "Broken so far: 7 users are lost." in state.page().because
     assert told.count("worker 2 was lost") == 1
     for text in (
         "stopped by a threshold: a.p99 < 2ms",
@@ -83,8 +88,29 @@ def test_a_search_begins_anew_with_each_probe_and_keeps_what_came_of_those_befor
     state.take({**second(2), "title": "probe 2 at 200/s"})
     page = state.page()
     assert page.title == "launch: probe 2 at 200/s"
-    assert len(state.document()["timeline"]["second"]) == 2
+    (run,) = state.runs
+    assert len(run.document()["timeline"]["second"]) == 2
+    assert [text for text in events(state) if "probe" in text] == [
+        "probe 2 at 200/s begins",
+        "probe 1 at 100/s begins",
+    ]
     assert "probes" in [section.name for section in page.sections]
+
+
+def test_flows_of_a_mix_are_shown_beside_each_other() -> None:
+    state = State()
+    for key in ("buy", "look"):
+        told = second(3, thresholds=[judged("fail")] if key == "look" else [])
+        state.take({**told, "key": key, "scenario": {"name": key, "load": {}}})
+    state.take({**second(4, first=3), "key": "buy"})
+    page = state.page()
+    assert [part.title for part in page.parts] == ["buy", "look"]
+    assert [len(run.document()["timeline"]["second"]) for run in state.runs] == [4, 3]
+    assert (page.badge, page.verdict) == ("failing", "fail")
+    assert page.because.startswith("look: Sending the load: 3.0 s")
+    shown = update(page, number=1).decode()
+    regions = re.findall(r'data-live=\\"([^\\]+)\\"', shown)
+    assert len(regions) == len(set(regions)) > 8
 
 
 def test_what_a_service_says_is_no_markup() -> None:

@@ -28,12 +28,13 @@ from starlette.routing import Route
 DATABASE = "loadcheck"
 
 _LINE = re.compile(
-    r"(?P<measurement>\w+),run=(?P<run>[\w-]+),id=(?P<id>[\w-]+)"
+    r"(?P<measurement>\w+),run=(?P<run>[\w-]+),id=(?P<id>[\w-]+)(?P<labels>(,\w+=\w+)*)"
     r' user="(?P<user>[^"]*)" (?P<time>\d+)'
 )
 _QUERY = re.compile(
     r'SELECT COUNT\((?P<what>DISTINCT\("user"\)|"user")\)'
     r" FROM \"(?P<measurement>\w+)\" WHERE \"run\" = '(?P<run>[\w-]+)'"
+    r'( GROUP BY "(?P<label>\w+)")?'
 )
 _DELETE = re.compile(r'DELETE FROM "(?P<measurement>\w+)" WHERE "run" = \'(?P<run>[\w-]+)\'')
 
@@ -44,7 +45,7 @@ class Store:
 
     drop: int = 0
     delay_s: float = 0.0
-    points: dict[tuple[str, str, str, str], tuple[str, float]] = field(default_factory=dict)
+    points: dict[tuple[str, ...], tuple[str, float]] = field(default_factory=dict)
 
     def write(self, line: str) -> bool:
         match = _LINE.fullmatch(line)
@@ -53,7 +54,7 @@ class Store:
         if self.drop > 0:
             self.drop -= 1
             return True
-        identity = (match["measurement"], match["run"], match["id"], match["time"])
+        identity = (match["measurement"], match["run"], match["id"], match["time"], match["labels"])
         self.points[identity] = (match["user"], time.monotonic() + self.delay_s)
         return True
 
@@ -71,20 +72,24 @@ class Store:
         if match is None:
             return {"statement_id": 0, "error": f"error parsing query: {query}"}
         now = time.monotonic()
-        users = [
-            user
-            for (measurement, run, _, _), (user, visible) in self.points.items()
-            if (measurement, run) == (match["measurement"], match["run"]) and visible <= now
-        ]
-        count = len(set(users)) if match["what"].startswith("DISTINCT") else len(users)
-        if not count:
+        groups: dict[str, list[str]] = {}
+        for (measurement, run, _, _, labels), (user, visible) in self.points.items():
+            if (measurement, run) == (match["measurement"], match["run"]) and visible <= now:
+                tags = dict(tag.split("=") for tag in labels.split(",") if tag)
+                groups.setdefault(tags.get(match["label"], ""), []).append(user)
+        if not groups:
             return {"statement_id": 0}
-        series = {
-            "name": match["measurement"],
-            "columns": ["time", "count"],
-            "values": [[0, count]],
-        }
-        return {"statement_id": 0, "series": [series]}
+        distinct = match["what"].startswith("DISTINCT")
+        series = [
+            {
+                "name": match["measurement"],
+                **({"tags": {match["label"]: bucket}} if match["label"] else {}),
+                "columns": ["time", "count"],
+                "values": [[0, len(set(users)) if distinct else len(users)]],
+            }
+            for bucket, users in groups.items()
+        ]
+        return {"statement_id": 0, "series": series}
 
 
 def application(store: Store) -> Starlette:

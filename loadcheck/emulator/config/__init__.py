@@ -25,6 +25,8 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
     silenced_devices = ["device-9"]         # refused with 400
     custom_events = { Bought = ["buy", "subscribe"] }   # asked for as ce:Bought
 
+    preset = "replica-lag"                  # or "partition-late", "compaction": no preset
+
     [limits]                                # or limits = "documented", or "off": the default
     base = "documented"                     # what is not changed below; "off" lifts one limit
     httpapi = { project_requests_per_s = "off", project_events_per_s = 5000 }

@@ -232,6 +232,7 @@ class Kind:
         delay_ms: The delay unless configured otherwise; None: none.
         number: The number it takes, unless configured otherwise; None: none.
         number_key: What that number is called.
+        parted: Whether it can be about a share of the users alone, by a hash of the id.
     """
 
     does: str
@@ -241,6 +242,7 @@ class Kind:
     delay_ms: float | None = None
     number: int | None = None
     number_key: str = ""
+    parted: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -264,7 +266,10 @@ KINDS: Mapping[str, Kind] = {
         delay_ms=60_000.0,
     ),
     "late_visibility": Kind(
-        does="stores an event that queries see only later", subject="events", delay_ms=30_000.0
+        does="stores an event that queries see only later",
+        subject="events",
+        delay_ms=30_000.0,
+        parted=True,
     ),
     "error_before_commit": Kind(
         does="answers with an error and stores nothing",
@@ -302,17 +307,57 @@ KINDS: Mapping[str, Kind] = {
     "stale_cache": Kind(does="answers queries with the first result it gave", subject="time"),
 }
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """Faults that together are what a service is known to do.
+
+    Attributes:
+        does: What that is, and what a run says of it.
+        faults: As ``faults`` writes them.
+    """
+
+    does: str
+    faults: Mapping[str, Mapping[str, Any]]
+
+
+PRESETS: Mapping[str, Preset] = {
+    "replica-lag": Preset(
+        does="the replica that answers queries is up to 2 s behind for 2 of every 3 s: users are "
+        "counted late, nobody is lost",
+        faults={"frozen_counts": {"after": "500ms", "lasting": "2s", "every": "3s"}},
+    ),
+    "partition-late": Preset(
+        does="an eighth of the users, by a hash of the id, is visible an hour later: whether they "
+        "are lost is unknown until then",
+        faults={"late_visibility": {"partition": 0.125, "delay": "1h"}},
+    ),
+    "compaction": Preset(
+        does="every 2 s everything stands still for 900 ms, and queries are slow: latency "
+        "thresholds break, nobody is lost",
+        faults={
+            "stall": {"after": "1s", "lasting": "900ms", "every": "2s"},
+            "slow": {"on": "queries", "delay": {"min": "50ms", "max": "300ms"}},
+        },
+    ),
+}
+
 SELECTION = {"rate", "count", "among", "first", "after", "lasting", "every"}
 WINDOW = {"after", "lasting", "every"}
 
 
 def read_faults(top: Reader, seed: int) -> tuple[Fault, ...]:
-    """Read ``faults``: a table of kinds, each with one table or a list of them."""
+    """Read ``preset``, and ``faults``: a table of kinds, each with one table or a list of them."""
+    preset = "" if "preset" not in top.table else top.choice("preset", tuple(PRESETS), "")
+    known = tuple(
+        _fault(Reader(entry, f"preset.{name}", top.problems), name, seed, -1)
+        for name, entry in (PRESETS[preset].faults.items() if preset else ())
+    )
     table = top.sub("faults")
     if table is None:
-        return ()
+        return known
     table.only(KINDS)
-    return tuple(
+    return known + tuple(
         _fault(entry, name, seed, number)
         for name in table.table
         if name in KINDS
@@ -339,6 +384,7 @@ def _fault(table: Reader, name: str, seed: int, number: int) -> Fault:
     known |= {"status"} if kind.status else set()
     known |= {"delay"} if kind.delay_ms is not None else set()
     known |= {kind.number_key} if kind.number is not None else set()
+    known |= {"partition"} if kind.parted else set()
     table.only(known)
     on: Side = "uploads"
     if kind.on:
@@ -355,6 +401,7 @@ def _fault(table: Reader, name: str, seed: int, number: int) -> Fault:
         status=table.integer("status", kind.status, least=400, most=599) if kind.status else 0,
         delay=delay,
         number=table.integer(kind.number_key, kind.number) if kind.number is not None else 0,
+        partition=table.share("partition") if kind.parted else None,
     )
 
 

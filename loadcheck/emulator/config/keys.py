@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.emulator.config.faults import KINDS, SELECTION, WINDOW, Kind
+from loadcheck.emulator.config.faults import KINDS, PRESETS, SELECTION, WINDOW, Kind
 from loadcheck.emulator.config.model import QueryLimits, TaxonomyLimits, UploadLimits, duration
 
 _Shape = Mapping[str, Any]
@@ -118,6 +118,12 @@ def _fault(kind: Kind) -> dict[str, Any]:
     if kind.number is not None:
         says = f"{kind.number_key.replace('_', ' ').capitalize()}: how many."
         keys[kind.number_key] = _key(says, _NUMBER, default=kind.number)
+    if kind.parted:
+        keys["partition"] = _key(
+            "Only this share of the users, by a hash of the id: a part of the service.",
+            {"type": "number", "minimum": 0, "maximum": 1},
+            example=0.125,
+        )
     one = _table("", keys)
     says = f"{kind.does[:1].upper()}{kind.does[1:]}."
     if kind.subject != "time":
@@ -249,6 +255,12 @@ KEYS: Mapping[str, _Shape] = {
         },
         title="rate",
         example="4000/s",
+    ),
+    "preset": _key(
+        "Faults that together are what services are known to do, beside those in faults. "
+        + " ".join(f'"{name}": {preset.does}.' for name, preset in PRESETS.items()),
+        {"enum": list(PRESETS)},
+        example="replica-lag",
     ),
     "faults": _table(
         "Ways to misbehave. Whom one hits is said by rate, or count with among or first, inside a "

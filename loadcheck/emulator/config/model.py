@@ -105,6 +105,7 @@ class Fault:
         status: The HTTP status it answers with, where it answers.
         delay: How long it holds up, where it does.
         number: Copies to add (``duplicate``), or the ``events_ingested`` to claim (``miscount``).
+        partition: Only this share of the users, by a hash of the id; None: all of them.
     """
 
     kind: str
@@ -114,6 +115,7 @@ class Fault:
     status: int = 0
     delay: DelayDistribution | None = None
     number: int = 0
+    partition: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

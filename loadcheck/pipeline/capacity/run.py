@@ -28,6 +28,7 @@ from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, 
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.identity import new_id
 from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.plan import require_guarded_search
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
 from loadcheck.pipeline.session import RunContext, Watch
@@ -106,7 +107,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
         TargetError: The embedded emulator did not start.
     """
     scenario = await anyio.to_thread.run_sync(with_facts, scenario)
-    seed = seed_of(scenario, options.seed)
+    seed = seed_of(scenario, options)
     with addressed(scenario) as address:
         return await _search(scenario, address, seed, options, view)
 
@@ -122,6 +123,7 @@ async def _search(
         consent=options.consent,
         copies=lambda _: scenario.capacity.budget_events,
     )
+    require_guarded_search(compiled)
     aim = aim_of(scenario)
     shared = probing(scenario, compiled.thresholds)
     least_s, budget_s = shared.load_s(aim.lowest), scenario.capacity.budget_s

@@ -214,6 +214,8 @@ class MergedRecord(Record):
             for own, step in zip(self._own.steps, _total(_held(shards, "steps")), strict=True)
         )
         self.queries = self._own.queries
+        if self._own.workflow is not None:
+            self.workflow = moving(_total(_held(shards, "workflow")))
         self.ingest = self.steps[self._ingest]
         self.stages = moving(_total(_held(shards, "stages")))
         self.delays = moving(_total(_held(shards, "delays")))

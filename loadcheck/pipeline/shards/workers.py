@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
-from collections.abc import AsyncIterator, Mapping
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.slices import Slice
@@ -91,7 +94,10 @@ def cores() -> int:
 
 @asynccontextmanager
 async def open_workers(
-    compiled: CompiledScenario, workers: Workers, address: Address
+    compiled: CompiledScenario,
+    workers: Workers,
+    address: Address,
+    signals: AsyncIterator[signal.Signals],
 ) -> AsyncIterator[ShardedEngine]:
     """Start the workers of a load; they are let go of when the block ends.
 
@@ -99,9 +105,11 @@ async def open_workers(
         compiled: What to do.
         workers: Where they run.
         address: Where requests go.
+        signals: What ends the waiting for them.
 
     Raises:
         InputError: One cannot do its part; nothing was sent.
+        KeyboardInterrupt: A signal came first; nothing was sent.
     """
     scenario = compiled.scenario
     engine: Engine
@@ -115,10 +123,31 @@ async def open_workers(
     try:
         refuse_too_few(scenario, number)
         specs = _specs(compiled, engine, address, number, workers)
-        await sharded.open(specs, fingerprint(compiled))
+        if await _interrupted(sharded.open(specs, fingerprint(compiled)), signals):
+            raise KeyboardInterrupt
         yield sharded
     finally:
         await sharded.shut()
+
+
+async def _interrupted(
+    starting: Coroutine[Any, Any, None], signals: AsyncIterator[signal.Signals]
+) -> bool:
+    """Wait until workers have started; return whether a signal came first."""
+    start, heard = asyncio.ensure_future(starting), asyncio.ensure_future(_next(signals))
+    try:
+        await asyncio.wait({start, heard}, return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            start.result()
+        return not start.done()
+    finally:
+        for task in (start, heard):
+            task.cancel()
+        await asyncio.wait({start, heard})
+
+
+async def _next(signals: AsyncIterator[signal.Signals]) -> signal.Signals:
+    return await anext(signals)
 
 
 def _specs(

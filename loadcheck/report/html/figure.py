@@ -18,7 +18,7 @@ from loadcheck.report import words
 from loadcheck.report.page import Axis, Chart, Scale, Series, Shape, Unit
 
 _WIDTH, _HEIGHT = 720, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 8, 10, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 26, 10, 46
 _MOST_POINTS = 240
 _SHADES = 6
 _COLORS = {
@@ -41,6 +41,15 @@ _WRITE: dict[Unit, Callable[[float], str]] = {
     Unit.SHARE: words.share,
     Unit.PERCENTILE: lambda value: words.share(1 - 1 / value),
 }
+
+_SYMBOLS = {
+    "circle": "m-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0Z",
+    "square": "m-3,-3h6v6h-6Z",
+    "triangle": "m0,-4l4,7h-8Z",
+    "diamond": "m0,-4l4,4l-4,4l-4,-4Z",
+    "cross": "m-4,-4l8,8m0,-8l-8,8",
+}
+"""What points are marked with, from where they lie."""
 
 Place = Callable[[float], float]
 Points = Sequence[tuple[float, float, float]]
@@ -139,7 +148,8 @@ def _series(series: Series, points: Points, x: Place, y: Place) -> Markup:
     look = f"r-{series.role}"
     stepped = series.shape in (Shape.STEP, Shape.STACK)
     if series.shape is Shape.POINTS:
-        dots = "".join(f"M{x(at) - 2},{y(value)}h4m-2,-2v4" for at, value, _ in points)
+        symbol = _SYMBOLS.get(series.marker, _SYMBOLS["circle"])
+        dots = "".join(f"M{x(at)},{y(value)}{symbol}" for at, value, _ in points)
         return _element(
             "path", {"d": dots, "stroke": color, "fill": "none", "class": f"line {look}"}
         )

@@ -96,7 +96,8 @@ def snapshot(record: Record, time_ns: int) -> Snapshot:
     if record.uniques is not None:
         levels["loadcheck.users.counted", ()] = record.uniques
     times: dict[Series, Distribution] = {("loadcheck.lateness", ()): _taken(record.lateness)}
-    for step in (*record.steps, *([record.queries] if record.queries else [])):
+    beside = [each for each in (record.queries, record.workflow) if each is not None]
+    for step in (*record.steps, *beside):
         named = (("loadcheck.step", step.step_id),)
         for answer, number in step.answers.items():
             key = "http.response.status_code" if isinstance(answer, int) else "error.type"

@@ -41,7 +41,8 @@ def percentile_charts(document: Document) -> list[Chart]:
     The generator's lateness is drawn beside the step whose outcome is the copy's.
     """
     ingest = document["workflow"].get("ingest")
-    own = [name for name, step in document.get("steps", {}).items() if step["role"] == "per-copy"]
+    steps = document.get("steps", {})
+    own = [name for name, step in steps.items() if step["role"] in {"per-copy", "workflow"}]
     found = [
         _percentile_chart(document, name, place, alone=len(own) == 1)
         for place, name in enumerate(sorted(own, key=lambda name: name != ingest))

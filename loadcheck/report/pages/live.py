@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loadcheck.report import headline, words
@@ -11,6 +11,7 @@ from loadcheck.report.page import Block, Cell, Chart, Page, Section, Table, Text
 from loadcheck.report.pages import arrival, timeline
 from loadcheck.report.pages.heat import Cells, map_of
 from loadcheck.report.pages.run import thresholds_table
+from loadcheck.report.pages.several import several_page
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
@@ -52,6 +53,7 @@ class Live:
         heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.
         heat: Its columns.
         probes: Of a search: what came of those before, as rows of a table.
+        lost: Users that are certainly lost; None if nobody has looked for them.
     """
 
     now: Mapping[str, Any]
@@ -60,6 +62,7 @@ class Live:
     heat_edges: Sequence[float]
     heat: Cells
     probes: Sequence[Sequence[str]] = ()
+    lost: int | None = None
 
 
 def live_page(document: Document, live: Live) -> Page:
@@ -70,7 +73,9 @@ def live_page(document: Document, live: Live) -> Page:
         live: What else is known.
     """
     run, now = document["run"], live.now
-    broken = [each for each in now["thresholds"] if each["verdict"] == "fail"]
+    broken = [each["expression"] for each in now["thresholds"] if each["verdict"] == "fail"]
+    if live.lost:
+        broken.insert(0, f"{words.count(live.lost)} users are lost")
     sections = [
         _so_far(now, live.events),
         _probes(live.probes),
@@ -84,15 +89,29 @@ def live_page(document: Document, live: Live) -> Page:
         badge="running" if not broken else "failing",
         title=f"{name}: {live.title}" if live.title else name,
         because=_because(now, broken),
-        origin=[words.instant(run["started_at"]), f"run {run['id']}"],
-        tiles=_tiles(document, now),
+        origin=[
+            words.instant(run["started_at"]),
+            f"run {run['id']}",
+            *filter(None, [words.labels(document["labels"])]),
+        ],
+        tiles=_tiles(document, now, live.lost),
         warnings=[*document["warnings"], *([run["error"]] if run.get("error") else [])],
         sections=[section for section in sections if section is not None],
         began_at=run.get("load_began_at") or "",
     )
 
 
-def _because(now: Mapping[str, Any], broken: Sequence[Mapping[str, Any]]) -> str:
+def live_pages(pages: Sequence[Page]) -> Page:
+    """Return one page of the flows of a mix that go on beside each other."""
+    made = several_page(pages)
+    failing = [page for page in pages if page.badge == "failing"]
+    because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
+    return replace(
+        made, badge="failing" if failing else "running", because=because, origin=pages[0].origin[:1]
+    )
+
+
+def _because(now: Mapping[str, Any], broken: Sequence[str]) -> str:
     stage = _STAGES.get(now["stage"], now["stage"])
     if now["stage"] == "load" and now["part"]:
         stage += f", {now['part']}"
@@ -101,7 +120,7 @@ def _because(now: Mapping[str, Any], broken: Sequence[Mapping[str, Any]]) -> str
         left = f", at most {left[2:]}"
     held = len(now["thresholds"])
     if broken:
-        verdict = f"broken so far: {', '.join(each['expression'] for each in broken)}"
+        verdict = f"broken so far: {', '.join(broken)}"
     elif held:
         verdict = f"no threshold is broken so far, of {held}"
     else:
@@ -109,7 +128,7 @@ def _because(now: Mapping[str, Any], broken: Sequence[Mapping[str, Any]]) -> str
     return f"{stage}: {words.clock(now['elapsed_s'])}{left}. {verdict[0].upper()}{verdict[1:]}."
 
 
-def _tiles(document: Document, now: Mapping[str, Any]) -> list[Tile]:
+def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list[Tile]:
     copies, rows = document["copies"], document["timeline"]
 
     def last(name: str) -> Any:
@@ -156,6 +175,9 @@ def _tiles(document: Document, now: Mapping[str, Any]) -> list[Tile]:
             f"{words.count(max(0, sure - seen))} to come" if seen is not None else "not yet asked"
         )
         tiles.append(Tile(label="Visible", value=words.count(seen), note=note))
+    if lost is not None:
+        role = "fail" if lost else "pass"
+        tiles.append(Tile(label="Lost", value=words.count(lost), note="at least", role=role))
     return tiles
 
 

@@ -17,6 +17,7 @@ from loadcheck.scenario.model.load import (
 )
 from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
+from loadcheck.scenario.model.service import Guard, Service, ServiceLimits
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,
@@ -41,6 +42,7 @@ __all__ = [
     "Evidence",
     "Export",
     "FlowOfMix",
+    "Guard",
     "Input",
     "Jobs",
     "Limit",
@@ -49,6 +51,8 @@ __all__ = [
     "Repeat",
     "Retry",
     "Scenario",
+    "Service",
+    "ServiceLimits",
     "Split",
     "Stage",
     "Target",

@@ -20,6 +20,7 @@ from loadcheck.scenario.model.load import (
     Timeouts,
 )
 from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Workflow
+from loadcheck.scenario.model.service import Guard, Service
 from loadcheck.scenario.model.verify import Deletion, Verify
 
 
@@ -64,6 +65,8 @@ class Scenario:
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
         labels: What the run is told apart by later.
+        guard: What it may not do, whatever else is said.
+        service: What the service is known for: its regions, its limits.
         deletion: How its users are deleted; None: nobody said.
         deletes: Whether they are at the end of the run.
         values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
@@ -101,6 +104,8 @@ class Scenario:
     setup: Once | None = None
     teardown: Once | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    service: Service = field(default_factory=Service)
+    guard: Guard = field(default_factory=Guard)
     deletion: Deletion | None = None
     deletes: bool = False
 

@@ -80,19 +80,26 @@ class Answer:
     exchange: Exchange
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Once:
-    """What a workflow came to that was run for all copies.
+    """A workflow that is run for all copies.
 
     Attributes:
-        success: Whether it succeeded.
-        outputs: Its outputs that have a value.
-        beside: What its steps gave to each other.
+        flow: Its run, whose result says whether it succeeded.
     """
 
-    success: bool
-    outputs: dict[str, Any]
-    beside: list[Any]
+    flow: Flow[bool]
+    _frame: Frame
+    _outputs: tuple[tuple[str, Evaluate], ...]
+
+    def outputs(self) -> dict[str, Any]:
+        """Return its outputs as far as they have a value by now."""
+        found = {name: evaluate(self._frame) for name, evaluate in self._outputs}
+        return {name: value for name, value in found.items() if value is not MISSING}
+
+    def beside(self) -> list[Any]:
+        """Return what its steps have given to each other by now."""
+        return [value for value in self._frame[Slot.FREE :] if value is not MISSING]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -252,23 +259,16 @@ class Plan:
         """
         return run(self._machine, self._frame(number, time_ms), retry, self._end)
 
-    def once(self, time_ms: int, retry: RetryPolicy) -> Flow[Once]:
+    def once(self, time_ms: int, retry: RetryPolicy) -> Once:
         """Return the run of the whole workflow for all copies together.
-
-        Its outputs are given as far as they have a value, also where it fails.
 
         Args:
             time_ms: The present, in milliseconds since 1970.
             retry: Asked when a step fails and no failure action of the document matches.
         """
         machine, frame = self._machine, self._frame(0, time_ms)
-        success = yield from run(machine, frame, retry, len(machine.steps))
-        found = {name: evaluate(frame) for name, evaluate in machine.outputs}
-        return Once(
-            success=success,
-            outputs={name: value for name, value in found.items() if value is not MISSING},
-            beside=[value for value in frame[Slot.FREE :] if value is not MISSING],
-        )
+        flow = run(machine, frame, retry, len(machine.steps))
+        return Once(flow=flow, _frame=frame, _outputs=machine.outputs)
 
     def batch(
         self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse

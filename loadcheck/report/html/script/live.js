@@ -22,6 +22,7 @@ function outline(specs, root) {
 let built = outline(data.charts, document);
 
 function tell(text, away) {
+  if (sure) return;
   if (state.textContent !== text) state.textContent = text;
   bar.classList.toggle("away", away);
 }
@@ -147,6 +148,7 @@ function calm() {
 stop.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (!sure) {
+    tell("Press again to stop the load; what was sent is still asked for.", false);
     sure = Date.now() + SURE_MS;
     stopper.classList.add("sure");
     stopper.textContent = "Really stop?";

@@ -1,0 +1,173 @@
+"""The command ``loadcheck plan``, and the approval that a run asks for before it leaves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadcheck.cli.completion import scenario_files
+from loadcheck.cli.overrides import (
+    EnvFile,
+    Prefixes,
+    Profile,
+    Seed,
+    Servers,
+    Sets,
+    Sources,
+    Strict,
+    WorkersOption,
+    overrides,
+    shared,
+)
+
+if TYPE_CHECKING:
+    from loadcheck.scenario.model import Scenario
+
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="With --live: do not ask whether the plan is approved.")
+]
+PlanDigest = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="DIGEST",
+        help="Run only what has this digest in loadcheck plan: what was approved.",
+        show_default=False,
+    ),
+]
+ForceLimits = Annotated[
+    bool, typer.Option("--force-limits", help="Break limits that the service documents.")
+]
+
+
+def plan(
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
+        ),
+    ],
+    sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
+    sources: Sources = None,
+    servers: Servers = None,
+    strict: Strict = False,
+    seed: Seed = None,
+    consent: Annotated[
+        bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
+    ] = False,
+    workers: WorkersOption = None,
+    prefixes: Prefixes = None,
+    force_limits: ForceLimits = False,
+    as_json: Annotated[bool, typer.Option("--json", "-j", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Show what a run would cost, without sending anything: users, events, queries, limits.
+
+    A plan that breaks a documented limit of a service elsewhere is refused with exit code 2, and
+    with the setting that would fit. Give run the same options, and the digest to --plan.
+    """
+    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.errors import InputError  # noqa: PLC0415
+    from loadcheck.pipeline import plan as plans  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+    from loadcheck.report import plan as report  # noqa: PLC0415
+
+    loaded = hide_passwords(
+        scenarios.load(
+            scenario,
+            overrides=[
+                *shared(workers, prefixes),
+                *overrides(sets, sources, servers, strict=strict),
+            ],
+            profile=profile,
+            env=scenarios.environment(env_file),
+        )
+    )
+    made = plans.plan(loaded, seed=seed, consent=consent)
+    if as_json:
+        terminal.write_json(made)
+    else:
+        sys.stdout.write(report.text(made, width=terminal.width()))
+    problems = plans.refused(loaded, made)
+    if problems and not force_limits:
+        raise InputError(problems)
+
+
+def approve(
+    scenario: Scenario, *, seed: int | None, yes: bool, digest: str | None, forced: bool
+) -> str | None:
+    """Have the plan of a run that leaves this machine approved; return its digest.
+
+    Asked on a terminal, else ``yes`` or the digest says so. What stays on this machine needs no
+    approval: then the digest that was given is returned.
+
+    Raises:
+        ConsentError: It was not approved; nothing was sent.
+        InputError: It breaks a limit of the service.
+    """
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.errors import InputError  # noqa: PLC0415
+    from loadcheck.pipeline import plan as plans  # noqa: PLC0415
+    from loadcheck.report import plan as report  # noqa: PLC0415
+
+    made = plans.plan(scenario, seed=seed, consent=True)
+    if not made["leaves_this_machine"]:
+        return digest
+    problems = plans.refused(scenario, made)
+    if problems and not forced:
+        raise InputError(problems)
+    if digest is not None:
+        return digest
+    sys.stderr.write(report.text(made, width=terminal.width()))
+    confirm(yes=yes, what="Run this plan?", digest=made["digest"])
+    return str(made["digest"])
+
+
+def approve_search(scenario: Scenario, *, yes: bool) -> None:
+    """Have a search for capacity approved that leaves this machine.
+
+    It has no plan beside where it goes and how much it may send: what holds is what it finds out.
+
+    Raises:
+        ConsentError: It was not approved; nothing was sent.
+    """
+    from loadcheck.pipeline import plan as plans  # noqa: PLC0415  # imports here keep --help quick
+
+    away = [each for each in plans.plan(scenario, consent=True)["destinations"] if each["away"]]
+    if not away:
+        return
+    most = scenario.capacity.budget_events
+    number = "any number of" if most is None else f"up to {most:,}"
+    places = ", ".join(
+        f"{each['origin']} ({each['region']})" if each["region"] else each["origin"]
+        for each in away
+    )
+    sys.stderr.write(f"The search sends {number} events to {places}\n")
+    confirm(yes=yes, what="Search?")
+
+
+def confirm(*, yes: bool, what: str, digest: str = "") -> None:
+    """Ask on a terminal whether to go on; elsewhere ``yes`` must have said so.
+
+    Raises:
+        ConsentError: The answer is no, or there is nobody to ask; nothing was sent.
+    """
+    from loadcheck.errors import ConsentError, Problem  # noqa: PLC0415
+
+    if yes:
+        return
+    remedy = "add --yes to say that it may"
+    if digest:
+        remedy += f", or --plan {digest} to say that exactly this may"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = "nobody has approved the plan, and there is no terminal to ask at"
+        raise ConsentError(Problem(message=message, remedy=remedy))
+    sys.stderr.write(f"{what} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise ConsentError(Problem(message="the plan was not approved: nothing was sent"))

@@ -1,0 +1,598 @@
+"""What a run will cost, and whether the service takes it: known before anything is sent.
+
+The figures come from what the run itself is made of: its compiled scenario, its schedule, its
+requests. The digest covers everything that decides them, so that what was approved is what runs;
+the values of secrets are not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from loadcheck.documents.files import noting
+from loadcheck.errors import InputError, Problem
+from loadcheck.pipeline import warnings
+from loadcheck.pipeline.destinations import Destination, destinations
+from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.prepare import compile_scenario, fetching
+from loadcheck.pipeline.preview import people, request_sizes
+from loadcheck.pipeline.target import addressed
+from loadcheck.scenario.grammar import MAX_SEED
+from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario
+from loadcheck.secrets import redactor
+from loadcheck.verify.asking import asking, most_cost
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.guard import guard_problems
+from loadcheck.workflow.runtime.plan import Role
+
+SCHEMA: Final = "loadcheck.plan/1"
+DIGEST: Final = 32
+"""Hexadecimal digits of a digest: 128 bits."""
+_HEX: Final = re.compile(rf"[0-9A-Fa-f]{{{DIGEST}}}")
+_RATES: Final = ("events_per_s", "requests_per_s")
+_STEP: Final = 0x9E3779B97F4A7C15
+_HOUR_S: Final = 3600.0
+_OURS: Final = Path(__file__).resolve().parents[1]
+_MATTERS_NOT: Final = ("labels", "description")
+"""Keys of a scenario that change nothing of what is sent, or where to."""
+
+
+class Sources:
+    """What was read to make a run: files, and descriptions from other machines."""
+
+    def __init__(self) -> None:
+        self.files: Collection[Path] = ()
+        self.fetched: Mapping[str, bytes] = {}
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what is read in a block."""
+        with noting() as self.files, fetching() as self.fetched:
+            yield
+
+
+def digest(
+    scenario: Scenario, sources: Sources, reached: Iterable[Destination], *, seed: int | None
+) -> str:
+    """Return the digest of all that decides what a run sends, and where to.
+
+    Args:
+        scenario: As loaded: profile and overrides are part of it, secrets are names.
+        sources: What was read when it was compiled.
+        reached: The machines that bytes go to.
+        seed: The one chosen on the command line or in the scenario; None if neither has one.
+
+    Raises:
+        InputError: A file cannot be read any more.
+    """
+    document = {
+        name: value for name, value in scenario.document.items() if name not in _MATTERS_NOT
+    }
+    tls = scenario.target.tls
+    private = {path.resolve() for path in (tls.key, tls.cert) if path is not None}
+    own = Path(scenario.file).resolve()
+    files = sorted(
+        _file_digest(path)
+        for path in {path.resolve() for path in sources.files} - private - {own}
+        if path.suffix != ".toml" or not path.is_relative_to(_OURS)
+    )
+    fetched = sorted(hashlib.sha256(content).hexdigest() for content in sources.fetched.values())
+    whole = {
+        "scenario": document,
+        "seed": seed,
+        "files": files,
+        "fetched": fetched,
+        "destinations": sorted([each.origin, each.away] for each in reached),
+    }
+    text = json.dumps(whole, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        message = (error.strerror or str(error)).lower()
+        raise InputError(Problem(message=message, file=str(path))) from None
+
+
+def seed_of_digest(found: str) -> int:
+    """Return the seed of a planned run that has none: figures that depend on it are exact, too.
+
+    Raises:
+        InputError: It is no digest.
+    """
+    if not _HEX.fullmatch(found):
+        message = "the digest of a plan has 32 hexadecimal digits"
+        raise InputError(Problem(message=message, remedy="loadcheck plan prints it"))
+    return int(found[:8], 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitCheck:
+    """One limit of the service beside what is planned.
+
+    Attributes:
+        limit: Its name in ``[service.limits]``, or ``verify.budget``.
+        says: What it is about.
+        allowed: What the service takes.
+        planned: What the run comes to at the most; None if nobody can know.
+        remedy: The setting that would fit; "" if there is none, or it holds.
+    """
+
+    limit: str
+    says: str
+    allowed: float
+    planned: float | None
+    remedy: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the run keeps it; None if nobody can know."""
+        return None if self.planned is None else self.planned <= self.allowed
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the plan has it."""
+        return {
+            "limit": self.limit,
+            "says": self.says,
+            "allowed": self.allowed,
+            "planned": self.planned,
+            "holds": self.holds,
+            "remedy": self.remedy,
+        }
+
+
+def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) -> dict[str, Any]:
+    """Return the plan of a scenario, as JSON.
+
+    Args:
+        scenario: The scenario.
+        seed: Overrules the scenario's.
+        consent: Whether descriptions may be read from other machines.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    chosen = scenario.seed if seed is None else seed
+    parts, sources = scenario.flows or (scenario,), Sources()
+    # with a port and keys as a run has them: requests are as long as its own
+    with addressed(parts[0]) as address:
+
+        def compiled_with(number: int) -> list[CompiledScenario]:
+            found = []
+            for place, part in enumerate(parts):
+                own = flow_seed(number, place)
+                run = new_run(part, datetime.now(UTC), address.supplied, seed=own)
+                found.append(compile_scenario(part, run, address, seed=own, consent=consent))
+            return found
+
+        with sources.noted():
+            compiled = compiled_with(0 if chosen is None else chosen)
+        reached = _reached(compiled)
+        found = digest(scenario, sources, reached, seed=chosen)
+        number = seed_of_digest(found) if chosen is None else chosen
+        if chosen is None:
+            compiled = compiled_with(number)
+    head = {"schema": SCHEMA, "digest": found, "seed": number}
+    plans = [_redacted(each) for each in compiled]
+    if not scenario.flows:
+        return {**head, **plans[0]}
+    away = [each["leaves_this_machine"] for each in plans]
+    return {
+        **head,
+        "scenario": scenario.name,
+        "leaves_this_machine": any(away),
+        "destinations": _places(scenario, reached),
+        "flows": plans,
+    }
+
+
+def flow_seed(seed: int, place: int) -> int:
+    """Return the seed of one flow of a mix: flows of the same seed would arrive in step."""
+    return (seed + place * _STEP) % MAX_SEED if place else seed
+
+
+def _reached(compiled: Iterable[CompiledScenario]) -> list[Destination]:
+    found: dict[Destination, None] = {}
+    for each in compiled:
+        found |= dict.fromkeys(destinations(each.scenario, each.steps, metrics=True))
+    return [*found]
+
+
+def _redacted(compiled: CompiledScenario) -> dict[str, Any]:
+    with compiled.run.shared.assumed():
+        made = _plan(compiled, _reached([compiled]))
+    made["warnings"] = redactor(compiled.secrets).document(made["warnings"])
+    return made
+
+
+def _places(scenario: Scenario, reached: Iterable[Destination]) -> list[dict[str, Any]]:
+    regions = scenario.service.regions
+    return [
+        {
+            "origin": each.origin,
+            "what": each.what,
+            "region": regions.get((urlsplit(each.origin).hostname or "").lower()),
+            "away": each.away,
+        }
+        for each in reached
+    ]
+
+
+def _plan(compiled: CompiledScenario, reached: Sequence[Destination]) -> dict[str, Any]:
+    scenario, service = compiled.scenario, compiled.scenario.service
+    enforced = any(each.away and each.load for each in reached)
+    sent, queries = _sent(compiled), _queries(compiled)
+    checks = limits(compiled, sent, queries)
+    users = sent["users"]
+    return {
+        "scenario": scenario.name,
+        "file": scenario.file,
+        "profile": scenario.profile or None,
+        "target": scenario.target.kind,
+        "service": service.name or None,
+        "destinations": _places(scenario, reached),
+        "leaves_this_machine": any(each.away for each in reached),
+        **sent,
+        "new_users": {"billed": service.billed or None, **users},
+        "queries": queries,
+        "duration_s": _duration(compiled),
+        "limits": [each.to_json() for each in checks],
+        "enforced": enforced,
+        "stays": _stays(compiled, reached),
+        "warnings": warnings.of_intent(compiled),
+    }
+
+
+def _range(least: float | None, most: float | None) -> dict[str, float | None]:
+    return {"least": least, "most": most}
+
+
+def _sent(compiled: CompiledScenario) -> dict[str, Any]:
+    """Return users, events, requests and bytes; equal bounds where they are exact."""
+    load, scenario = compiled.scenario.load, compiled.scenario
+    told, together = people(compiled), load.copies_per_request
+    users, events, copies = told["users"], told["events"], compiled.planned
+    # time may end a closed load before its copies do
+    cut = isinstance(load, ClosedLoad) and load.duration_s is not None
+    fewest = 0 if cut else None
+    copy_steps = [step for step in compiled.plan.steps if step.role is Role.COPY]
+    single = len(copy_steps) == 1 and scenario.sessions is None
+    requests = None if copies is None else math.ceil(copies / together)
+    sizes = request_sizes(compiled)
+    mean = sum(map(sum, sizes)) / len(sizes)
+    total = None if requests is None else round(mean * requests)
+    open_end, packed = not single, scenario.target.compress != "none"
+
+    def bounds(number: int | None, *, more: bool = False) -> dict[str, float | None]:
+        least = number if fewest is None else fewest
+        return _range(least or 0, None if more else number)
+
+    peak = compiled.pacer.peak_rate if compiled.pacer is not None else None
+    return {
+        "copies": bounds(copies),
+        "users": bounds(users),
+        "events": bounds(events),
+        "requests": bounds(requests, more=open_end),
+        "bytes": _range(0, total) if packed else bounds(total, more=open_end),
+        "request_bytes": max(body for _, body in sizes),
+        "peak": {
+            "events_per_s": None if peak is None else peak * load.events_per_copy,
+            "requests_per_s": None
+            if peak is None or scenario.sessions is not None
+            else peak / together * len(copy_steps),
+            "bytes_per_s": None if peak is None else round(mean * peak / together),
+        },
+        "once": sum(len(part.plan.steps) for part in (compiled.setup, compiled.teardown) if part),
+    }
+
+
+def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
+    """Return what is asked of the service, and what that costs; None if nobody is asked."""
+    spec, scenario = compiled.verification, compiled.scenario
+    if spec is None:
+        return None
+    found = asking(
+        spec, drain_s=scenario.timeouts.drain_s, events_per_copy=scenario.load.events_per_copy
+    )
+    observer = compiled.observer
+    each = 0 if observer is None or observer.role is not Role.COPY else compiled.planned
+    budget = scenario.verify.budget
+    usual = found.usual
+    return {
+        "asked": {
+            "least": found.least.plain + found.least.split,
+            "usual": None if usual is None else usual.plain + usual.split,
+            "most": None if found.most is None else found.most.plain + found.most.split,
+        },
+        "cost": {
+            "least": found.least.cost(spec),
+            "usual": None if usual is None else usual.cost(spec),
+            "most": most_cost(spec, found),
+        },
+        "plain_cost": spec.queries.counts.cost,
+        "split_cost": spec.queries.split_cost,
+        "split": found.least.split,
+        "every_s": found.pause_s,
+        "by_copies": each,
+        "budget": None if budget is None else {"cost": budget.cost, "window_s": budget.window_s},
+        "hour": most_cost(spec, found, _HOUR_S),
+        # to ask again later is a run's questions without its load
+        "reconcile": found.least.cost(spec) - spec.queries.counts.cost,
+        "controls": found.controls,
+        "control_users": found.new_users,
+    }
+
+
+def _duration(compiled: CompiledScenario) -> dict[str, float | None]:
+    """Return how long the run takes: with everything counted at once, and at the longest."""
+    scenario, load = compiled.scenario, compiled.scenario.load
+    verify, timeouts = scenario.verify, scenario.timeouts
+    length_s = load.duration_s if isinstance(load, ClosedLoad) else None
+    if compiled.pacer is not None:
+        length_s = compiled.pacer.duration_s
+    if length_s is None:
+        return _range(0.0, None)
+    once_s = sum(part.timeout_s for part in (scenario.setup, scenario.teardown) if part)
+    most_s = once_s + length_s + timeouts.drain_s
+    if compiled.verification is not None:
+        most_s += verify.deadline_s + max(5.0, 2 * verify.timeout_s)
+    least_s = 0.0 if isinstance(load, ClosedLoad) and load.copies is not None else length_s
+    return _range(least_s, most_s)
+
+
+def limits(
+    compiled: CompiledScenario, sent: Mapping[str, Any], queries: Mapping[str, Any] | None
+) -> list[LimitCheck]:
+    """Return each limit of the service beside what is planned.
+
+    Args:
+        compiled: The run.
+        sent: What it sends.
+        queries: What it asks.
+    """
+    scenario, load = compiled.scenario, compiled.scenario.load
+    allowed, budget = scenario.service.limits, scenario.verify.budget
+    each, together = load.events_per_copy, load.copies_per_request
+    peak, found = sent["peak"], []
+
+    def check(limit: str, says: str, most: float | None, planned: float | None, fit: str) -> None:
+        if most is not None:
+            broken = planned is not None and planned > most
+            remedy = fit if broken or planned is None else ""
+            found.append(
+                LimitCheck(limit=limit, says=says, allowed=most, planned=planned, remedy=remedy)
+            )
+
+    most, requests = allowed.events_per_s, allowed.requests_per_s
+    check(
+        "events_per_s",
+        "events a second",
+        most,
+        peak["events_per_s"],
+        _slower(scenario, (most or 0) / each),
+    )
+    fit = _slower(scenario, (requests or 0) * together)
+    rate = peak["requests_per_s"]
+    if requests and rate and scenario.verify.batch is not None and compiled.pacer is not None:
+        fit = f"load.copies_per_request = {math.ceil(rate * together / requests)}, or {fit}"
+    check("requests_per_s", "requests a second", requests, rate, fit)
+    most = allowed.user_events_per_s
+    check(
+        "user_events_per_s",
+        "events a second of one user",
+        most,
+        # a request that is sent again is no other event, and the next upload waits for this one
+        each,
+        f"load.events_per_copy = {most}",
+    )
+    most = allowed.events_per_request
+    fit = f"load.copies_per_request = {(most or 0) // each}"
+    if most and each > most:
+        fit = f"load.events_per_copy = {most}"
+    check("events_per_request", "events in a request", most, each * together, fit)
+    most = allowed.request_bytes
+    fit = "smaller events"
+    if together > 1 and most:
+        fit = f"load.copies_per_request = {max(1, int(together * most / sent['request_bytes']))}"
+    check("request_bytes", "bytes in a request", most, sent["request_bytes"], fit)
+    if queries is not None:
+        dearest = max(queries["plain_cost"], queries["split_cost"])
+        if budget is not None:
+            says = f"cost of one query, of {budget.cost:,} in {budget.window_s:g} s"
+            check("verify.budget", says, budget.cost, dearest, "a shorter load: fewer days")
+        cost = queries["hour"]
+        if queries["by_copies"] and cost is not None:
+            cost += queries["by_copies"] * queries["plain_cost"]
+        fit = 'verify.query = "after"' if queries["by_copies"] else "a longer verify.every"
+        most = allowed.query_cost_per_hour
+        check("query_cost_per_hour", "cost of queries in an hour", most, cost, fit)
+    if scenario.verify.export is not None:
+        total, most = sent["bytes"]["most"], allowed.export_bytes
+        check("export_bytes", "bytes to export, as sent", most, total, "a shorter load")
+    return found
+
+
+def _slower(scenario: Scenario, rate: float) -> str:
+    """Return the setting of a load that asks for no more than a rate of copies."""
+    load = scenario.load
+    written = f"{math.floor(rate * 100) / 100:g}"
+    if not isinstance(load, OpenLoad):
+        return f'model = "open" with load.rate = {written}: a closed load goes as fast as it can'
+    if len(load.stages) == 1 and "load.stages" not in scenario.places:
+        return f"load.rate = {written}"
+    over = [
+        f"load.stages.{number}.{key} = {written}"
+        for number, stage in enumerate(load.stages)
+        for key, value in (("rate", stage.rate), ("ramp_to", stage.end_rate))
+        if value > rate and f"load.stages.{number}.{key}" in scenario.places
+    ]
+    return ", ".join(over) or f"load.rate = {written}"
+
+
+def _stays(compiled: CompiledScenario, reached: Iterable[Destination]) -> list[str]:
+    """Return what a run leaves behind."""
+    scenario = compiled.scenario
+    if scenario.target.kind == "emulator":
+        return ["nothing but the results file: the emulator ends with the run"]
+    service = scenario.service
+    left = [service.stays] if service.stays else ["whatever the service keeps of what it is sent"]
+    if scenario.deletes:
+        left.append("users are deleted when all is over: teardown.delete")
+    if compiled.verification is not None and compiled.verification.filtered:
+        left.append("up to as many control users as told above, if somebody is missing")
+    if any("metrics" in each.what for each in reached):
+        left.append("metrics of the run, at the collector")
+    if scenario.setup is not None and scenario.teardown is None:
+        left.append("what the set-up makes: there is no tear-down")
+    return left
+
+
+def require_plan(
+    scenario: Scenario,
+    compiled: Sequence[CompiledScenario],
+    sources: Sources,
+    *,
+    seed: int | None,
+    approved: str | None,
+    forced: bool,
+) -> None:
+    """Refuse a run that is not the one that was approved, or that breaks a documented limit.
+
+    Limits are those of the service, and hold for other machines only: an emulator takes more.
+
+    Args:
+        scenario: What to do.
+        compiled: The run, or the flows of a mix.
+        sources: What was read to make it.
+        seed: The one chosen on the command line or in the scenario; None if neither has one.
+        approved: The digest of the plan that was approved; None: any run may be made.
+        forced: Whether the user insists on breaking limits.
+
+    Raises:
+        InputError: It is another run, or with every limit that it breaks and what would fit.
+    """
+    reached = _reached(compiled)
+    require_guard(compiled, reached)
+    if approved is not None:
+        found = digest(scenario, sources, reached, seed=seed)
+        if approved.lower() != found:
+            raise InputError(_another(found))
+    if forced or not any(each.away and each.load for each in reached):
+        return
+    flows = [_redacted(each) for each in compiled]
+    problems = refused(scenario, {"flows": flows} if scenario.flows else flows[0])
+    if problems:
+        raise InputError(problems)
+
+
+def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destination]) -> None:
+    """Refuse a run that ``[guard]`` forbids.
+
+    Args:
+        compiled: The run, or the flows of a mix: the first has the guard of all.
+        reached: The machines that bytes go to.
+
+    Raises:
+        InputError: With every rule that it breaks.
+    """
+    scenario = compiled[0].scenario
+    if scenario.guard == Guard():
+        return
+    told = [people(each) for each in compiled]
+    rates = [None if each.pacer is None else each.pacer.peak_rate for each in compiled]
+    problems = guard_problems(
+        scenario,
+        users=_total([each["users"] for each in told]),
+        events=_total([each["events"] for each in told]),
+        peak_rate=_total(rates),
+        hosts=_hosts(reached),
+    )
+    if problems:
+        raise InputError(problems)
+
+
+def require_guarded_search(compiled: CompiledScenario) -> None:
+    """Refuse a search for capacity that ``[guard]`` forbids, or that may come to be forbidden.
+
+    Raises:
+        InputError: With every rule that it breaks.
+    """
+    scenario, reached = compiled.scenario, _reached([compiled])
+    most = scenario.capacity.budget_events
+    problems = guard_problems(
+        scenario,
+        users=most,
+        events=most,
+        peak_rate=scenario.capacity.highest,
+        hosts=_hosts(reached),
+        search=True,
+    )
+    if problems:
+        raise InputError(problems)
+
+
+def _hosts(reached: Iterable[Destination]) -> list[str]:
+    return sorted({urlsplit(each.origin).hostname or "" for each in reached})
+
+
+def _total(numbers: Sequence[Any]) -> Any:
+    return None if None in numbers else sum(numbers)
+
+
+def _another(found: str) -> Problem:
+    return Problem(
+        message=f"this run is not the one that was approved: the digest of its plan is {found}",
+        remedy="its scenario, a file, an option or a destination has changed: look at "
+        "loadcheck plan, and approve it again",
+    )
+
+
+def refused(scenario: Scenario, planned: Mapping[str, Any]) -> list[Problem]:
+    """Return why a plan is refused: limits that a run on another machine would break."""
+    flows = [each for each in planned.get("flows", (planned,)) if each["enforced"]]
+    names = {field.name for field in fields(LimitCheck)}
+    checks = [
+        LimitCheck(**{name: value for name, value in limit.items() if name in names})
+        for flow in flows
+        for limit in flow["limits"]
+    ]
+    for name in _RATES if len(flows) > 1 else ():
+        # what one flow alone keeps, all of them together may break
+        each = [check for check in checks if check.limit == name and check.planned is not None]
+        total = sum(check.planned or 0.0 for check in each)
+        if each and total > each[0].allowed and all(check.holds for check in each):
+            remedy = f"load.rate lower by {1 - each[0].allowed / total:.0%} in every flow"
+            checks.append(replace(each[0], planned=total, remedy=remedy))
+    return broken(scenario, checks)
+
+
+def broken(scenario: Scenario, checks: Iterable[LimitCheck]) -> list[Problem]:
+    """Return a problem for each limit that would be broken, with the setting that would fit."""
+    name = scenario.service.name or "the service"
+    return [
+        scenario.problem(
+            "verify" if "query" in each.limit or "verify" in each.limit else "load",
+            f"{each.planned:,.10g} {each.says} break a limit of {name}: {each.allowed:,}",
+            f"{each.remedy} would fit; if your contract says otherwise, set {_key(each.limit)}; "
+            "--force-limits insists",
+        )
+        for each in checks
+        if each.holds is False
+    ]
+
+
+def _key(limit: str) -> str:
+    return f"{limit}.cost" if limit.startswith("verify") else f"service.limits.{limit}"

@@ -1,0 +1,297 @@
+"""Whether keys, project and servers are the right ones: one control user, sent and looked for.
+
+The user is one of a run of its own, so that it is in nobody's way. What is wrong is told as what it
+is: the side that refuses, the region, the clock, the ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal
+
+import anyio
+
+from loadcheck.errors import InputError
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline.run import Options, prepare, seed_of
+from loadcheck.pipeline.target import addressed, serving
+from loadcheck.scenario.model import Scenario
+from loadcheck.secrets import redactor
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryChannel, QueryClient, Reply, Send
+from loadcheck.verify.session import VerificationSpec
+from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.runtime.program import no_retry
+
+_SUFFIX: Final = "preflight"
+_SKEW_S: Final = 30.0
+_PAUSE_S: Final = 0.25
+_SHOWN: Final = 200
+_SIDES: Final = 2
+_REFUSED: Final = (401, 403)
+_BAD, _THROTTLED, _SERVER = 400, 429, 500
+
+State = Literal["ok", "wrong", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What it is about.
+        state: What came of it.
+        told: The same in words, and what to do.
+    """
+
+    name: str
+    state: State
+    told: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as JSON."""
+        return {"name": self.name, "state": self.state, "told": self.told}
+
+
+async def preflight(
+    scenario: Scenario, options: Options, *, within_s: float | None = None
+) -> dict[str, Any]:
+    """Send one control user, look for it, and return what was found, as JSON.
+
+    Args:
+        scenario: The scenario whose set-up is looked at.
+        options: What the user says beside it.
+        within_s: How long the user may take to become visible; None: ``verify.deadline``.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent.
+        TargetError: The embedded emulator did not start.
+    """
+    if scenario.flows:
+        scenario = scenario.flows[0]
+    seed = seed_of(scenario, options)
+    with addressed(scenario) as address:
+        compiled = prepare(scenario, address, seed, consent=options.consent, copies=lambda _: 1)
+        spec = compiled.verification
+        if spec is None or not spec.filtered or compiled.setup is not None:
+            message = "cannot be looked at by one control user"
+            remedy = "a run is needed whose query has $run.id, without a set-up"
+            raise InputError(scenario.problem("verify", message, remedy))
+        async with serving(scenario, address, seed), httpx_transport(compiled.asking) as asking:
+            limit_s = scenario.verify.deadline_s if within_s is None else within_s
+            flight = _Flight(compiled, spec, asking.send, limit_s)
+            checks = await flight.run()
+    wrong = any(check.state == "wrong" for check in checks)
+    state: State = "wrong" if wrong else "ok"
+    document = {"state": state, "checks": [check.to_json() for check in checks]}
+    hidden: dict[str, Any] = redactor(compiled.secrets).document(
+        document, {"wrong", "unknown", "ok", *(check.name for check in checks)}
+    )
+    return hidden
+
+
+class _Flight:
+    """One control user on its way."""
+
+    def __init__(
+        self, compiled: CompiledScenario, spec: VerificationSpec, send: Send, within_s: float
+    ) -> None:
+        self._compiled = compiled
+        self._send = send
+        self._within_s = within_s
+        self._plan, self._queries = spec.factory.sister(_SUFFIX)
+        self._heard: list[tuple[Exchange, float]] = []
+        self._channel = QueryChannel(send=self._listening)
+        self._asker = QueryClient(self._channel, absent=spec.verify.absent)
+        self._ingest = compiled.ingest
+        # the same in both uploads: the time is part of what makes an event the same
+        self._time_ms = time.time_ns() // 1_000_000
+
+    async def run(self) -> list[Check]:
+        """Return what was found, in the order in which it was looked at."""
+        regions = [*self._regions()]
+        if any(check.state == "wrong" for check in regions):
+            return regions
+        sent = await self._upload()
+        if sent.state != "ok":
+            asked = await self._ask("uniques")
+            neither = self._neither()
+            checks = [*regions, sent, self._answered(asked, alone=True)]
+            checks += [] if neither is None else [neither]
+        else:
+            checks = [*regions, sent, *await self._look()]
+        return [*checks, self._clock(), self._days()]
+
+    async def _listening(self, request: Any) -> Exchange:
+        exchange = await self._send(request)
+        self._heard.append((exchange, time.time()))
+        return exchange
+
+    async def _upload(self) -> Check:
+        """Send the user once; a second time sends the same event again."""
+        flow = self._plan.copy(0, self._time_ms, no_retry)
+        exchange: Exchange | None = None
+        last: Exchange | None = None
+        while True:
+            try:
+                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+            except StopIteration:
+                break
+            if isinstance(effect, Pause):
+                exchange = None
+                await anyio.sleep(effect.seconds)
+                continue
+            exchange = await self._listening(effect)
+            if effect.step == self._ingest.index:
+                last = exchange  # judged when the flow goes on
+        return self._taken(last)
+
+    def _taken(self, exchange: Exchange | None) -> Check:
+        origin = str(self._ingest.origin)
+        if exchange is None:
+            told = f"{self._ingest.step_id} was not sent: a step before it failed"
+            return Check(name="upload", state="wrong", told=told)
+        if exchange.success:
+            return Check(name="upload", state="ok", told=f"{origin} took the control user")
+        return Check(name="upload", state="wrong", told=_why(exchange, origin, "API key"))
+
+    def _neither(self) -> Check | None:
+        """Say where keys may belong that no side knows; None if only one does not, or no region."""
+        regions = self._compiled.scenario.service.regions
+        here = regions.get(self._ingest.origin.host.lower())
+        others = sorted({name for name in regions.values() if name != here})
+        unknown = {exchange.request.step for exchange, _ in self._heard if _is_unknown(exchange)}
+        if here is None or not others or len(unknown) < _SIDES:
+            return None
+        told = f"neither side knows the keys, and both were asked in {here}: are they of "
+        return Check(name="region", state="wrong", told=f"{told}{' or '.join(others)}?")
+
+    def _regions(self) -> Iterator[Check]:
+        """See that all servers are of one region."""
+        regions = self._compiled.scenario.service.regions
+        hosts = sorted({step.origin.host.lower() for step in self._plan.steps})
+        known = {host: regions[host] for host in hosts if host in regions}
+        if not known:
+            return
+        if len(set(known.values())) > 1:
+            told = ", ".join(f"{host} is in {region}" for host, region in known.items())
+            remedy = "a project lives in one: set [target] servers"
+            yield Check(name="region", state="wrong", told=f"{told}; {remedy}")
+        else:
+            told = f"all servers are in {next(iter(known.values()))}"
+            yield Check(name="region", state="ok", told=told)
+
+    async def _ask(self, name: Literal["uniques", "totals"]) -> Reply:
+        counts = self._queries.counts
+        query = counts.uniques if name == "uniques" else counts.totals
+        assert query is not None
+        return await self._asker.ask(query, counts.cost)
+
+    def _answered(self, reply: Reply, *, alone: bool = False) -> Check:
+        exchange = self._heard[-1][0]
+        origin = str(self._compiled.observer.origin) if self._compiled.observer else ""
+        if reply.count("uniques")[0] is not None:
+            told = f"{origin} answers" + (": the other side is the wrong one" if alone else "")
+            return Check(name="query", state="ok", told=told)
+        if not exchange.success and exchange.reason:
+            told = _why(exchange, origin, "credentials of the query")
+        else:
+            told = f"{origin}: {reply.count('uniques')[1]}"
+        return Check(name="query", state="wrong", told=told)
+
+    async def _look(self) -> list[Check]:
+        """Look for the user until it is counted, then send it again."""
+        began = time.monotonic()
+        while True:
+            reply = await self._ask("uniques")
+            answered = self._answered(reply)
+            count = reply.count("uniques")[0]
+            waited_s = time.monotonic() - began
+            if answered.state == "wrong" and not reply.refused:
+                return [answered]
+            if count or waited_s >= self._within_s:
+                break
+            await anyio.sleep(_PAUSE_S)
+        if answered.state == "wrong":
+            return [answered]
+        if not count:
+            told = (
+                f"the control user was taken, and is not counted after {waited_s:.1f} s: the keys "
+                "of upload and query are of different projects, or the service is slower"
+            )
+            return [answered, Check(name="project", state="wrong", told=told)]
+        told = f"the control user is counted after {waited_s:.1f} s: both sides are one project"
+        found = Check(name="project", state="ok", told=told)
+        return [answered, found, await self._repeated()]
+
+    async def _repeated(self) -> Check:
+        """See whether the same event counts once."""
+        name = "deduplication"
+        if self._queries.counts.totals is None:
+            return Check(name=name, state="unknown", told="the service counts no events")
+        again = await self._upload()
+        if again.state != "ok":
+            return Check(name=name, state="unknown", told=f"sent again: {again.told}")
+        end_s = time.monotonic() + min(1.0, self._within_s)
+        events = None
+        while time.monotonic() < end_s:
+            events = (await self._ask("totals")).count("totals")[0]
+            if events is not None and events > 1:
+                told = f"the same event, sent twice, counts {events} times: retries would show"
+                return Check(name=name, state="wrong", told=told)
+            await anyio.sleep(_PAUSE_S)
+        if events != 1:
+            return Check(name=name, state="unknown", told="nobody tells how many events there are")
+        return Check(name=name, state="ok", told="the same event, sent twice, counts once")
+
+    def _clock(self) -> Check:
+        """Hold the clock of this machine against the answers' Date."""
+        for exchange, heard_s in reversed(self._heard):
+            date = exchange.header("date")
+            try:
+                told_s = parsedate_to_datetime(date).timestamp() if date else None
+            except ValueError:
+                told_s = None
+            if told_s is None:
+                continue
+            skew_s = heard_s - told_s
+            state: State = "ok" if abs(skew_s) <= _SKEW_S else "wrong"
+            way = "ahead of" if skew_s > 0 else "behind"
+            told = f"this machine's clock is {abs(skew_s):.0f} s {way} the service's"
+            if state == "wrong":
+                told += ": events would fall on other days, or be refused; set it (NTP)"
+            return Check(name="clock", state=state, told=told)
+        return Check(name="clock", state="unknown", told="no answer tells the time (Date)")
+
+    def _days(self) -> Check:
+        run = self._compiled.run
+        told = f"queries ask for {run.start_day} to {run.end_day}, a day more on either side"
+        return Check(name="days", state="ok", told=f"{told}: right in every time zone")
+
+
+def _is_unknown(exchange: Exchange) -> bool:
+    """Return whether an answer means that credentials are not known."""
+    return exchange.status in _REFUSED or (
+        exchange.status == _BAD and b"key" in exchange.body.lower()
+    )
+
+
+def _why(exchange: Exchange, origin: str, what: str) -> str:
+    """Say what a failed exchange means."""
+    status = exchange.status
+    body = " ".join(exchange.body.decode("utf-8", "replace").split())[:_SHOWN]
+    low = body.lower()
+    if not status:
+        return f"{origin} cannot be reached: {exchange.reason}"
+    if status == _BAD and "id length" in low:
+        return f"{origin} refuses the user id as too short: lengthen [users] id ({body})"
+    if _is_unknown(exchange):
+        return f"{origin} does not know the {what} ({status})"
+    if status == _THROTTLED:
+        return f"{origin} has had too many requests (429): somebody else uses the project ({body})"
+    if status >= _SERVER:
+        return f"{origin} is out of order ({status}): try again later"
+    return f"{origin} answers {status}, which is no API of this service: {body or exchange.reason}"

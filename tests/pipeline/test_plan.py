@@ -1,0 +1,295 @@
+"""What a plan says: its figures, its limits, and what its digest is of."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from loadcheck import scenario as scenarios
+from loadcheck.errors import InputError
+from loadcheck.pipeline.plan import plan, refused
+from loadcheck.pipeline.run import Options, run
+from loadcheck.report import plan as report
+from loadcheck.scenario import Scenario
+from loadcheck.verify.progress import Progress
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
+TOGETHER = "load.copies_per_request="
+MANY = ["load.max_in_flight=4000"]
+
+
+def load(name: str, *overrides: str, env: dict[str, str] | None = None) -> Scenario:
+    return scenarios.load(SCENARIOS / f"{name}.toml", overrides=overrides, env=env or KEYS)
+
+
+# the digest
+
+
+def digest_of(scenario: Scenario, **options: Any) -> str:
+    found: str = plan(scenario, **options)["digest"]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    home = SCENARIOS.parent / "loadcheck" / "library" / "amplitude"
+    for name in ("workflow.yml", "http-v2-api.yml", "dashboard-rest-api.yml"):
+        shutil.copy(home / name, tmp_path)
+    (tmp_path / "people.csv").write_text("plan\nfree\npaid\n")
+    (tmp_path / "s.toml").write_text(
+        'workflow = { document = "workflow.yml", profile = "amplitude" }\n'
+        'target = { kind = "emulator" }\n'
+        'data = { people = { file = "people.csv" } }\n'
+        'inputs = { eventType = "x", eventProperties = { plan = "$data.people.plan" } }\n'
+        "load = { model = 'open', rate = 10, duration = '1s' }\n"
+    )
+    return tmp_path
+
+
+def edited(path: Path, old: str, new: str) -> None:
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("s.toml", "rate = 10", "rate = 11"),
+        ("people.csv", "paid", "gold"),
+        ("workflow.yml", "== 200", "<= 200"),
+        ("http-v2-api.yml", "2/httpapi", "batch"),
+    ],
+)
+def test_whatever_is_sent_decides_the_digest(folder: Path, file: str, old: str, new: str) -> None:
+    before = digest_of(scenarios.load(folder / "s.toml"))
+    assert before == digest_of(scenarios.load(folder / "s.toml"))
+    edited(folder / file, old, new)
+    assert digest_of(scenarios.load(folder / "s.toml")) != before
+
+
+def test_options_and_destinations_decide_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest_of(load("live"))
+    others = {
+        digest_of(load("live", "load.rate=3")),
+        digest_of(load("live", 'target.servers={"*"="https://api.eu.amplitude.com"}')),
+        digest_of(load("live"), seed=7),
+        before,
+    }
+    assert len(others) == 4
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert digest_of(load("live", 'target.transport="httpx"')) not in others
+
+
+def test_secrets_and_labels_do_not() -> None:
+    before = digest_of(load("live"))
+    keys = dict.fromkeys(KEYS, "another-secret")
+    assert digest_of(load("live", env=keys)) == before
+    assert digest_of(load("live", 'labels.env="staging"', 'description="x"')) == before
+
+
+async def _unwatched(progress: Progress) -> None:
+    del progress
+
+
+def test_what_was_not_approved_is_not_run(folder: Path, tmp_path: Path) -> None:
+    approved = digest_of(scenarios.load(folder / "s.toml"))
+    edited(folder / "people.csv", "paid", "gold")
+    options = Options(results=tmp_path / "results", approved=approved, signals=False)
+    with pytest.raises(InputError, match="not the one that was approved"):
+        anyio.run(run, scenarios.load(folder / "s.toml"), options, _unwatched)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_digest_that_is_none_is_told() -> None:
+    options = Options(approved="approved", signals=False)
+    with pytest.raises(InputError, match="32 hexadecimal digits"):
+        anyio.run(run, load("smoke"), options, _unwatched)
+
+
+# limits
+
+
+@pytest.mark.parametrize(
+    ("overrides", "limit", "fit"),
+    [
+        (["load.rate=300"], "requests_per_s", "load.rate=100"),
+        (["load.rate=300"], "requests_per_s", "load.copies_per_request=3"),
+        ([*MANY, "load.rate=2000", "load.copies_per_request=50"], "events_per_s", "load.rate=1000"),
+        (["load.events_per_copy=31"], "user_events_per_s", "load.events_per_copy=30"),
+        ([*MANY, TOGETHER + "3000"], "events_per_request", TOGETHER + "1999"),
+        (["load.duration=16m", "verify.budget.cost=2", "load.rate=1"], "verify.budget", ""),
+        (
+            [f"inputs.eventProperties.text={'x' * 600_000}", "load.rate=4",
+             "load.copies_per_request=2"],
+            "request_bytes",
+            "load.copies_per_request=1",
+        ),
+        (["verify.query='each'", "load.duration=10m", "load.rate=80"], "query_cost_per_hour",
+         'verify.query="after"'),
+    ],
+)  # fmt: skip
+def test_a_broken_limit_is_refused_with_what_fits(
+    overrides: list[str], limit: str, fit: str
+) -> None:
+    scenario = load("live", *overrides)
+    planned = plan(scenario)
+    broken = {each["limit"]: each for each in planned["limits"] if each["holds"] is False}
+    assert limit in broken, planned["limits"]
+    assert broken[limit]["remedy"]
+    assert any(broken[limit]["remedy"] in str(each) for each in refused(scenario, planned))
+    if fit:
+        assert fit.replace("=", " = ") in broken[limit]["remedy"]
+        mended = plan(load("live", *overrides, fit))
+        assert {each["limit"]: each["holds"] for each in mended["limits"]}[limit]
+
+
+def test_limits_are_not_those_of_this_machine() -> None:
+    scenario = load("burst")
+    planned = plan(scenario)
+    assert any(each["holds"] is False for each in planned["limits"])
+    assert refused(scenario, planned) == []
+    here = load("live", "load.rate=300", 'target.servers={"*"="http://127.0.0.1:9"}')
+    assert refused(here, plan(here)) == []
+
+
+def test_a_scenario_has_limits_of_its_own() -> None:
+    overrides = ["load.rate=300", "service.limits.requests_per_s=300"]
+    scenario = load("live", *overrides)
+    assert refused(scenario, plan(scenario)) == []
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_run_is_held_to_the_limits(tmp_path: Path, *, forced: bool) -> None:
+    # nobody listens there: RFC 5737 keeps it for documentation
+    scenario = load("live", "load.rate=300", 'target.servers={"*"="http://192.0.2.1:9"}')
+    options = Options(
+        results=tmp_path / "file" / "results", consent=True, force_limits=forced, signals=False
+    )
+    (tmp_path / "file").write_text("")
+    told = "cannot|directory" if forced else "break a limit of Amplitude: 100"
+    with pytest.raises(InputError, match=told):
+        anyio.run(run, scenario, options, _unwatched)
+
+
+# figures
+
+
+def test_regions_are_told() -> None:
+    assert {each["region"] for each in plan(load("live"))["destinations"]} == {"US"}
+    eu = 'target.servers={"*"="https://api.eu.amplitude.com"}'
+    assert {each["region"] for each in plan(load("live", eu))["destinations"]} == {"EU"}
+
+
+def test_a_seed_that_is_drawn_is_that_of_the_run() -> None:
+    poisson = ['load.arrivals="poisson"', "load.rate=500"]
+    planned = plan(load("smoke", *poisson))
+    again = plan(load("smoke", *poisson))
+    assert planned["seed"] == again["seed"]
+    assert planned["users"] == again["users"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(SCENARIOS.glob("*.toml"))])
+def test_every_scenario_has_a_plan(name: str) -> None:
+    class Anything(dict[str, str]):
+        def __missing__(self, name: str) -> str:
+            return f"{name.lower()}-of-a-test"
+
+        def get(self, name: str, default: Any = None) -> Any:
+            return default if name.startswith("LOADCHECK") else self[name]
+
+        def __contains__(self, name: object) -> bool:
+            return True
+
+    planned = plan(scenarios.load(SCENARIOS / f"{name}.toml", env=Anything()))
+    queries = planned["queries"]
+    least, usual, most = (queries["asked"][key] for key in ("least", "usual", "most"))
+    assert usual is None or least <= usual <= most
+    for width in (60, 80, 120):
+        lines = report.text(planned, width=width).splitlines()
+        assert max(map(len, lines)) <= max(width, 80)
+    assert "of-a-test" not in report.text(planned)
+
+
+@pytest.fixture
+def counted() -> Iterator[tuple[int, Callable[[], int]]]:
+    """A server that counts the bytes it gets, and says yes to each upload of one event."""
+    total, body = [0], b'{"code":200,"events_ingested":1}'
+    answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+    answer += b"content-length: %d\r\n\r\n%b" % (len(body), body)
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            kept = b""
+            while piece := connection.recv(65536):
+                total[0] += len(piece)
+                kept += piece
+                while b"\r\n\r\n" in kept:
+                    head, _, rest = kept.partition(b"\r\n\r\n")
+                    length = int(head.lower().partition(b"content-length:")[2].split(b"\r")[0])
+                    if len(rest) < length:
+                        break
+                    kept = rest[length:]
+                    connection.sendall(answer)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], lambda: total[0]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_bytes_are_those_that_arrive(
+    counted: tuple[int, Callable[[], int]], tmp_path: Path
+) -> None:
+    port, total = counted
+    scenario = load(
+        "live",
+        f'target.servers={{"*"="http://127.0.0.1:{port}"}}',
+        *("load.rate=400", "load.duration=3s", "thresholds=[]", "verify.enabled=false"),
+    )
+    planned = plan(scenario)
+    options = Options(results=tmp_path, approved=planned["digest"], signals=False)
+    done = anyio.run(run, scenario, options, _unwatched)
+    assert done.document["spent"] == {
+        "users": 1200,
+        "events": 1200,
+        "controls": 0,
+        "queries": 0,
+        "query_cost": 0,
+    }
+    assert planned["bytes"]["least"] == planned["bytes"]["most"]
+    assert total() == pytest.approx(planned["bytes"]["most"], rel=0.01)
+
+
+def test_a_mix_is_planned_flow_by_flow(tmp_path: Path) -> None:
+    document = (
+        'workflow = "amplitude"\ninputs = { eventType = "x", apiKey = "some-key-of-a-test", '
+        'basicAuth = "c29tZTpiYXNpYw==" }\ntarget = { kind = "live" }\n'
+        "load = { model = 'open', duration = '1s' }\n"
+        '[[mix]]\nname = "one"\nrate = 80\n[[mix]]\nname = "two"\nrate = 80\n'
+    )
+    (tmp_path / "m.toml").write_text(document)
+    scenario = scenarios.load(tmp_path / "m.toml")
+    planned = plan(scenario)
+    assert [flow["users"]["most"] for flow in planned["flows"]] == [80, 80]
+    # 80 requests a second are fewer than 100, and twice as many are not
+    assert "160 requests a second break a limit" in str(refused(scenario, planned)[0])
+    assert planned["digest"] in report.text(planned)
