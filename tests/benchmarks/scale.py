@@ -163,15 +163,18 @@ def cpu(seconds: float) -> Iterator[Row]:
         def look(pid: int, path: Path, looks: list[tuple[float, float]] = looks) -> None:
             # while the load goes on: the start and the end are no part of it
             told: Any = orjson.loads(path.read_bytes()) if path.exists() else {}
-            if told.get("verdict", "") is None and told["copies"]["started"]:
+            if told and told["run"]["phase"] == "running" and told["copies"]["started"]:
                 times = psutil.Process(pid).cpu_times()
                 looks.append((time.monotonic(), times.user + times.system))
 
         document = opened(_EACH_RATE * workers, seconds, workers, watch=look)
         shards = document["run"]["workers"]["shards"]
         each[workers] = sum(s["cpu_s"] for s in shards) / document["copies"]["started"]
-        (first, before), (last, after) = looks[0], looks[-1]
-        own = f"; the run's own process {1e3 * (after - before) / (last - first):.0f} ms a second"
+        own = ""
+        if len(looks) > 1:
+            (first, before), (last, after) = looks[0], looks[-1]
+            spent = 1e3 * (after - before) / (last - first)
+            own = f"; the run's own process {spent:.0f} ms a second"
         ratio = each[workers] / each[1]
         yield (
             f"CPU per copy, {workers} workers of {_EACH_RATE:,}/s",
