@@ -48,6 +48,21 @@ def emulate(
         Path | None,
         typer.Option(help="SQLite file to keep events across restarts.", show_default=False),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Append each request to this file, as a line of JSON without keys.",
+            show_default=False,
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take the requests of such a file first, and tell which are answered otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Log each request on stderr.")] = False,
 ) -> None:
     """Run the Amplitude emulator on its own, until Ctrl-C.
 
@@ -74,7 +89,7 @@ def emulate(
     serves. SIGTERM ends it.
     """
     from loadcheck.emulator.journal import JournalError, JournalWriteError  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.emulator.standalone import greeting, serve  # noqa: PLC0415
+    from loadcheck.emulator.standalone import Keeping, greeting, serve  # noqa: PLC0415
 
     keys = {"api_key": api_key, "secret_key": secret_key, "preset": fault}
     given = {name: key for name, key in keys.items() if key is not None}
@@ -85,14 +100,16 @@ def emulate(
         sys.stdout.flush()
 
     try:
-        serve(checked, host, port, data=data, ready=ready)
+        keeping = Keeping(data=data, record=record, replay=replay, log=log)
+        serve(checked, host, port, keeping=keeping, ready=ready)
     except JournalWriteError as error:
         raise SaveError(
-            Problem(message=str(error), key="--data", remedy="make room for the file")
+            Problem(message=str(error), key=_kept(data, record), remedy="make room for the file")
         ) from None
     except JournalError as error:
-        remedy = "name a data file of this emulator, or one that is not there yet"
-        raise InputError(Problem(message=str(error), key="--data", remedy=remedy)) from None
+        remedy = "name a file of this emulator, or one that is not there yet"
+        key = _kept(data, record, replay)
+        raise InputError(Problem(message=str(error), key=key, remedy=remedy)) from None
     except OSError as error:
         # the event loop's wording repeats the address; codes of name resolution are negative
         code = error.errno or 0
@@ -102,6 +119,12 @@ def emulate(
             remedy = "choose another with --port, or 0 for any free one"
         message = f"cannot listen on {host} port {port}: {reason[:1].lower()}{reason[1:]}"
         raise InputError(Problem(message=message, remedy=remedy)) from None
+
+
+def _kept(*files: Path | None) -> str:
+    """Return the options that name the files."""
+    options = zip(("--data", "--record", "--replay"), files, strict=False)
+    return ", ".join(option for option, file in options if file is not None)
 
 
 def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:

@@ -13,13 +13,16 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.control import Control
 from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.message import Application
 from loadcheck.emulator.protocol import listening
+from loadcheck.emulator.recording import Recorder, replay
 from loadcheck.emulator.service import Emulator
 
 
@@ -31,16 +34,18 @@ async def serving(
     journal: Journal | None = None,
     *,
     bound: socket.socket | None = None,
+    before: Application | None = None,
 ) -> AsyncIterator[str]:
     """Serve for the length of a block, which gets the base URL.
 
-    A journal is closed at its end. A bound socket stands for the address.
+    A journal is closed at its end. A bound socket stands for the address. ``before`` stands
+    before the emulator.
 
     Raises:
         OSError: The address cannot be had.
         JournalWriteError: Not everything that was stored could be kept.
     """
-    async with listening(emulator, host, port, bound) as url:
+    async with listening(before or emulator, host, port, bound) as url:
         try:
             yield url
         finally:
@@ -81,12 +86,29 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What is kept of what comes in, and what came before.
+
+    Attributes:
+        data: SQLite file that keeps the events across restarts; None: in memory only.
+        record: File that takes a line for each request.
+        replay: Such a file, whose requests are asked first.
+        log: Whether each request is a line on stderr.
+    """
+
+    data: Path | None = None
+    record: Path | None = None
+    replay: Path | None = None
+    log: bool = False
+
+
 def serve(
     config: EmulatorConfig,
     host: str,
     port: int,
     *,
-    data: Path | None = None,
+    keeping: Keeping,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP.
@@ -95,30 +117,43 @@ def serve(
         config: The emulator's configuration.
         host: Address to listen on.
         port: Port to listen on, 0 for any free one.
-        data: SQLite file that keeps the events across restarts; None: in memory only.
+        keeping: What is kept of what comes in.
         ready: Called with the base URL once it serves.
 
     Raises:
         OSError: The address cannot be had.
-        JournalError: The data file cannot be used.
-        JournalWriteError: Not everything that was stored could be kept.
+        JournalError: A file cannot be used.
+        JournalWriteError: Not everything that was stored, or recorded, could be kept.
     """
-    run(_serve(config, host, port, data, ready))
+    run(_serve(config, host, port, keeping, ready))
 
 
 async def _serve(
-    config: EmulatorConfig, host: str, port: int, data: Path | None, ready: Callable[[str], None]
+    config: EmulatorConfig, host: str, port: int, keeping: Keeping, ready: Callable[[str], None]
 ) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             loop.add_signal_handler(number, ended.set)
-    emulator, journal = open_emulator(config, data)
+    emulator, journal = open_emulator(config, keeping.data)
     Control(emulator).install(emulator.router, "/control", keys=True)
-    async with serving(emulator, host, port, journal) as url:
+    if keeping.replay is not None:
+        number_of, others = await replay(keeping.replay, emulator, config)
+        sys.stderr.write(f"replayed {number_of:,} requests of {keeping.replay}\n")
+        for (before, now), times in sorted(others.items()):
+            sys.stderr.write(f"{times:,} were answered with {before} then and with {now} now\n")
+    recorder = None
+    if keeping.record is not None or keeping.log:
+        log = sys.stderr if keeping.log else None
+        recorder = Recorder(emulator, config, emulator.clock, keeping.record, log)
+    async with serving(emulator, host, port, journal, before=recorder) as url:
         ready(url)
         await ended.wait()
+    state = emulator.state()
+    sys.stderr.write(f"ended with {state['events']:,} events of {state['users']:,} users\n")
+    if recorder is not None:
+        recorder.close()
 
 
 def greeting(config: EmulatorConfig, url: str) -> str:

@@ -448,6 +448,8 @@ class Runner:
         if self._backoff.closed or (thinks and self._halted):
             copy.give_up()
         elif thinks:
+            if self.whole is not None and type(pause) is not Gap:
+                self._thought[copy] = self._thought.get(copy, 0) + int(pause.seconds * 1e9)
             self._think(copy, pause.seconds)
         else:
             self._tasks.start_soon(self._resume, copy, pause.seconds)
@@ -459,8 +461,6 @@ class Runner:
             self._waiting.serving = True
             self._tasks.start_soon(self._waiting.serve)
         self._thinking.add(copy)
-        if self.whole is not None:
-            self._thought[copy] = self._thought.get(copy, 0) + int(seconds * 1e9)
         self._record.in_flight -= 1
         self._waiting.add(self._clock() + int(seconds * 1e9), copy)
 
@@ -524,8 +524,13 @@ class Runner:
                 copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
 
     def completed(self, copy: _Copy, exchange: Exchange, *, success: bool) -> None:
-        """Enter that a copy of several steps has come to its end, and how long it took."""
+        """Enter that a copy of several steps has come to its end, and how long it took.
+
+        Of several uploads each is one: the last says nothing of those before it.
+        """
         assert self.whole is not None
+        if self._record.most_uploads > 1:
+            success = exchange.success
         done_ns = exchange.done_ns
         if self._thought:
             done_ns -= self._thought.pop(copy, 0)
@@ -600,6 +605,8 @@ class _Copy:
                 else:
                     runner.submit(effect, self.advance)
             else:
+                if type(effect) is Gap and runner.whole is not None and exchange is not None:
+                    runner.completed(self, exchange, success=exchange.success)
                 runner.pause(self, effect)
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
             runner.fail(error)

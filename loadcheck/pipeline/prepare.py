@@ -431,6 +431,11 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
         named = {edit.step: f"overlay.{index}.step" for index, edit in enumerate(scenario.overlay)}
         named |= {scenario.verify.ingest or "": "verify.ingest"}
         named["load.copies_per_request"] = "load.copies_per_request"
+        split = scenario.verify.split
+        named |= {
+            edit.at.removeprefix("$"): f"verify.split.tag.{index}.at"
+            for index, edit in enumerate(split.tag if split else ())
+        }
         named |= {f"inputs.{name}": dotted(["inputs", name]) for name in scenario.inputs}
         placed = [
             problem

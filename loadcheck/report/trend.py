@@ -125,8 +125,11 @@ def extent(history: Document, document: Document) -> str:
     """Return how many runs there are, from when to when, and how many of them are used."""
     every = history["runs"]
     unused = sum(bool(run["unused"]) for run in every)
-    what = "searches" if history["kind"] == "capacity" else "runs"
-    told = f"{len(every)} {what}, {_day(every[0])} to {_day(every[-1])}"
+    number = len(every)
+    what = runs(number)
+    if history["kind"] == "capacity":
+        what = f"{number} capacity search{'' if number == 1 else 'es'}"
+    told = f"{what}, {_day(every[0])} to {_day(every[-1])}"
     if document["order"] != "time":
         told += f", by label {document['order']}"
     if unused:

@@ -57,6 +57,8 @@ def browser_cost() -> dict[str, float]:
             time.sleep(1)
         took_s = time.perf_counter() - began_s
         serving_s, browser_s = _cpu_s(server) - serving_s, _cpu_s(browser) - browser_s
+        shown = tab.run("document.querySelector('.because').textContent")
+        assert ": 1:00:" in shown, shown  # it has followed, or the figures are of a page at rest
         heap_bytes = _figures(tab)["JSHeapUsedSize"]
         tab.call("HeapProfiler.collectGarbage")
         kept_bytes = _figures(tab)["JSHeapUsedSize"]

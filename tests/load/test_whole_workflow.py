@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from functools import partial
+from typing import Any
+
 import pytest
 
+from loadcheck.load.retry import Backoff
+from loadcheck.load.runner import Rules
 from loadcheck.measure.changes import moving, still
 from loadcheck.measure.record import Record, StageSpan
-from loadcheck.workflow.exchange import Request
-from tests.load.test_runner import OneStep, TwoSteps, run, step
+from loadcheck.workflow.exchange import Exchange, Gap, Pause, Request, Think
+from tests.load import test_runner
+from tests.load.test_runner import ORIGIN, OneStep, TwoSteps, run, step
 
 
 def test_it_goes_from_due_to_the_end_of_the_last_step() -> None:
@@ -59,3 +66,58 @@ def test_shards_add_up_and_stages_keep_their_own() -> None:
     assert both.workflow.response_time.count == 4
     assert both.stages[0].workflow.attempts == 4
     assert both.stages[0].workflow.response_time.count == 2
+
+
+class Thinking:
+    """A plan of two steps, with a second of thought between them."""
+
+    steps = TwoSteps.steps
+
+    def copy(
+        self, number: int, time_ms: int, retry: Backoff
+    ) -> Generator[Request | Pause, Exchange, bool]:
+        for index in (0, 1):
+            exchange = yield Request(index, ORIGIN, b"POST / HTTP/1.1\r\n", b"")
+            exchange.success = True
+            if not index:
+                yield Think(1.0)
+        return True
+
+
+def test_what_a_copy_thinks_is_no_part_of_it() -> None:
+    ran = run(Thinking(), lambda request, _: (0.2 if request.step else 0.3, 200))
+    whole = ran.record.workflow
+    assert whole is not None
+    assert whole.response_time is not None
+    assert whole.succeeded == 100
+    assert whole.response_time.percentile_ms(99) == pytest.approx(500, rel=0.02)
+
+
+class Uploads(Thinking):
+    """A plan of two uploads, a minute apart, each of two steps and a second of thought."""
+
+    def copy(
+        self, number: int, time_ms: int, retry: Backoff
+    ) -> Generator[Request | Pause, Exchange, bool]:
+        yield from super().copy(number, time_ms, retry)
+        yield Gap(60.0)
+        return (yield from super().copy(number, time_ms, retry))
+
+
+def test_each_of_several_uploads_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Record
+
+    def recording(*given: Any) -> Record:
+        record = made(*given)
+        record.most_uploads = 2
+        return record
+
+    monkeypatch.setattr(test_runner, "Record", recording)
+    monkeypatch.setattr(test_runner, "Rules", partial(Rules, uploads=2))
+    ran = run(Uploads(), lambda request, _: (0.2 if request.step else 0.3, 200), drain_s=200)
+    whole = ran.record.workflow
+    assert whole is not None
+    assert whole.response_time is not None
+    assert (whole.attempts, whole.succeeded) == (200, 200)
+    for percentile in (0, 99, 100):
+        assert whole.response_time.percentile_ms(percentile) == pytest.approx(500, rel=0.02)

@@ -28,6 +28,10 @@ def load(name: str, *overrides: str) -> Scenario:
         (["limits.nobody.rate=1"], "is no step that copies run"),
         (["target.visibility_dealy=1s"], 'did you mean "visibility_delay"?'),
         (['thresholds=["uploadEvent.p99 < 1s"]'], 'did you mean "uploadEvents.p99"?'),
+        (
+            ["verify.split.tag=[{at='$inputs.lables', value='{$partition}'}]"],
+            "verify.split.tag.0.at: the workflow has no such input",
+        ),
         (["verify.split.limit=200"], "200 rows cannot tell a full answer of up to 200 buckets"),
     ],
 )
