@@ -8,7 +8,6 @@ indeterminate, which the ledger can say and a rerun could not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
@@ -24,8 +23,11 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
+from loadcheck.pipeline.shards.barrier import arm, disarm, measure
 from loadcheck.pipeline.shards.frames import Message, Secret
 from loadcheck.pipeline.shards.members import (
+    LEASE_S,
+    Crew,
     Member,
     crowded_workers,
     late_workers,
@@ -39,8 +41,6 @@ from loadcheck.verify.judge import LostShard
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.runtime.plan import Plan
 
-LEASE_S: Final = 10.0
-"""A shard that has heard nothing for so long starts no further copy."""
 READY_S: Final = 60.0
 """For all shards to be ready, on a busy machine."""
 SILENT_S: Final = 3.0
@@ -49,10 +49,7 @@ _GRACE_S: Final = 2.0
 _LATE_S: Final = 1.0
 """After its lease a shard's last copy is on its way by then."""
 _BEAT_S: Final = 1.0
-_PINGS: Final = 20
 _TRIES: Final = 3
-_AHEAD_NS: Final = 1_000_000_000
-_ROUND_TRIPS: Final = 10
 _ALIGNED_NS: Final = 100_000_000
 """Clocks that are known no better than this are told of."""
 _S: Final = 1_000_000_000
@@ -78,11 +75,9 @@ class ShardedEngine:
         self._plan = plan
         self._engine = engine
         self._keep_going = keep_going
-        self._shards: list[Member] = []
+        self._crew = Crew()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._changed = asyncio.Event()
         self._stopping = False
-        self._error: Exception | None = None
         self._second: Callable[[int], None] = lambda _: None
         self.record: MergedRecord = MergedRecord(self._empty, ())
         self.monitor = Monitor()
@@ -118,21 +113,20 @@ class ShardedEngine:
                 continue
             part = Slice(index=index, of=len(specs), together=together)
             shard = Member(told=ShardRecord(part), remote=found)
-            self._shards.append(shard)
+            self._crew.add(shard)
             self._start(self._hear(shard))
         if errors:
             raise InputError([problem for error in errors for problem in error.problems])
-        told = [shard.told for shard in self._shards]
+        told = [shard.told for shard in self._crew]
         self.record = MergedRecord(self._empty, told)
         await self._await_all(lambda shard: bool(shard.hello), "did not come up")
-        _refuse(version_problems(self._shards))
-        self.notes += odd(self._shards)
-        for shard, spec in zip(self._shards, specs, strict=True):
-            await shard.remote.send(spec)
+        _refuse(version_problems(self._crew))
+        self.notes += odd([*self._crew])
+        await self._crew.send(lambda shard: specs[shard.told.part.index], within_s=READY_S)
         await self._await_all(
             lambda shard: shard.ready is not None or shard.problems is not None, "was not ready"
         )
-        _refuse(ready_problems(self._shards, fingerprint))
+        _refuse(ready_problems(self._crew, fingerprint))
 
     async def _await_all(self, met: Callable[[Member], bool], what: str) -> None:
         """Wait until all shards have come to something.
@@ -140,11 +134,11 @@ class ShardedEngine:
         Raises:
             InputError: One has gone, or has not come to it in time.
         """
-        await self._until(
-            lambda: all(met(shard) or shard.gone is not None for shard in self._shards), READY_S
+        await self._crew.until(
+            lambda: all(met(shard) or shard.gone is not None for shard in self._crew), READY_S
         )
         problems = []
-        for shard in self._shards:
+        for shard in self._crew:
             if shard.gone is not None and not met(shard):
                 message = f"{shard.name} on {shard.remote.where} {what}: {shard.gone.why}"
                 problems.append(Problem(message=message, remedy="see that loadcheck runs there"))
@@ -156,13 +150,12 @@ class ShardedEngine:
 
     async def warm(self) -> None:
         """Let every shard open the connections that the load is to find open."""
-        for shard in self._shards:
-            await shard.remote.send({"is": "warm"})
-        await self._until(lambda: all(s.warmed or s.gone for s in self._shards), READY_S)
+        await self._crew.send(lambda _: {"is": "warm"}, within_s=READY_S)
+        await self._crew.until(lambda: all(s.warmed or s.gone for s in self._crew), READY_S)
 
     async def share(self, outputs: Mapping[str, Any]) -> None:
         """Hand on what the set-up gave, before the load and whenever it has been renewed."""
-        for shard in self._shards:
+        for shard in self._crew:
             if not shard.over:
                 said = {"is": "outputs", "outputs": Secret(outputs)}
                 self._start(shard.remote.send(said))
@@ -182,88 +175,47 @@ class ShardedEngine:
                 async with anyio.create_task_group() as tasks:
                     listener.began()
                     tasks.start_soon(self._beat)
-                    await self._until(lambda: all(shard.over for shard in self._shards), None)
+                    await self._crew.until(lambda: all(shard.over for shard in self._crew), None)
                     tasks.cancel_scope.cancel()
-                if self._error is not None:
-                    raise self._error
+                if self._crew.error is not None:
+                    raise self._crew.error
         finally:
             with anyio.CancelScope(shield=True):
                 await self._finish()
 
     async def _agree(self) -> bool:
         """Agree with all shards on the instant at which the load begins; return whether they do."""
-        async with asyncio.TaskGroup() as measuring:
-            for shard in self._shards:
-                measuring.create_task(self._measure(shard))
+        await measure(self._crew)
         for _ in range(_TRIES):
-            if self._stopping or any(shard.gone for shard in self._shards):
+            if self._stopping or any(shard.gone for shard in self._crew):
                 break
-            begin_ns = await self._arm()
-            if all(shard.armed for shard in self._shards):
+            begin_ns = await arm(self._crew)
+            if all(shard.armed for shard in self._crew):
                 self._begin(begin_ns)
                 return True
-            if not await self._cancel():
+            if not await disarm(self._crew):
                 # one has begun, or may have: then the load has
                 self._begin(begin_ns)
                 break
         if not self._stopping or self.begin_ns:
-            for shard in self._shards:
+            for shard in self._crew:
                 if not shard.armed:
                     shard.gone = shard.gone or Gone(why="it could not begin in time", certain=False)
                     self._lose(shard)
         return bool(self.begin_ns)
 
-    async def _cancel(self) -> bool:
-        """Take back what was agreed; return whether all have heard of it before they began."""
-        for shard in self._shards:
-            shard.cancelled = not shard.armed and shard.late
-            await shard.remote.send({"is": "cancel"})
-        return await self._until(
-            lambda: all(shard.cancelled or shard.gone for shard in self._shards), LEASE_S
-        )
-
-    async def _arm(self) -> int:
-        """Tell all shards when the load is to begin, and wait for them to be armed; return when."""
-        now_ns = time.monotonic_ns()
-        error_ns = max(shard.offset.error_ns(now_ns) for shard in self._shards)
-        begin_ns = now_ns + max(_AHEAD_NS, 2 * _ROUND_TRIPS * error_ns)
-        unix_ms = (time.time_ns() + begin_ns - time.monotonic_ns()) // 1_000_000
-        for shard in self._shards:
-            shard.armed = shard.late = shard.cancelled = False
-            shard.begin_ns = at_ns = shard.offset.theirs(begin_ns)
-            until_ns = at_ns + int(LEASE_S * _S)
-            begin = {"is": "begin", "at_ns": at_ns, "unix_ms": unix_ms, "until_ns": until_ns}
-            await shard.remote.send(begin)
-        # those who are armed must hear in time that the others are not
-        left_ns = begin_ns - max(_AHEAD_NS // 4, 4 * error_ns) - time.monotonic_ns()
-        await self._until(
-            lambda: all(s.armed or s.late or s.gone for s in self._shards), max(0, left_ns) / _S
-        )
-        return begin_ns
-
     def _begin(self, begin_ns: int) -> None:
         self.begin_ns = begin_ns
-        for shard in self._shards:
+        for shard in self._crew:
             shard.offset.settle()
             shard.heard_ns = begin_ns
         self.record.begin(begin_ns)
-        errors = [shard.offset.error_ns(begin_ns) for shard in self._shards]
+        errors = [shard.offset.error_ns(begin_ns) for shard in self._crew]
         if max(errors) > _ALIGNED_NS:
             self.notes.append(
                 f"the workers' clocks are known to {max(errors) / 1e6:.0f} ms only: seconds of the "
                 "timeline are joined by them"
             )
-
-    async def _measure(self, shard: Member) -> None:
-        """Measure how a shard's clock differs from ours."""
-        for _ in range(_PINGS):
-            before = shard.offset.count
-            await shard.remote.send({"is": "ping", "sent_ns": time.monotonic_ns()})
-            await self._until(lambda: shard.offset.count > before or bool(shard.gone), LEASE_S)  # noqa: B023
-            if shard.gone or shard.offset.count == before:
-                break
-        if not shard.offset.measured and shard.gone is None:
-            shard.gone = Gone(why="it does not answer", certain=False)
 
     async def _beat(self) -> None:
         """Let the shards know that we are there, and look after those who say nothing."""
@@ -272,7 +224,7 @@ class ShardedEngine:
             now_ns = time.monotonic_ns()
             # when it was us who stood still, what they said meanwhile is still to be read
             deaf = now_ns - before_ns > 2 * _BEAT_S * _S
-            for shard in self._shards:
+            for shard in self._crew:
                 if shard.over:
                     continue
                 if shard.beat is None or shard.beat.done():
@@ -281,7 +233,7 @@ class ShardedEngine:
                     shard.beat = self._start(shard.remote.send(beat))
                 if not deaf:
                     self._look_after(shard, now_ns)
-            if any(shard.silent and not shard.over for shard in self._shards):
+            if any(shard.silent and not shard.over for shard in self._crew):
                 # rows wait for who is silent; what the others tell is shown and saved all the same
                 self.record.show()
                 self._second(len(self.record.timeline) - 1)
@@ -307,10 +259,10 @@ class ShardedEngine:
         if self._stopping:
             return
         self._stopping = True
-        for shard in self._shards:
+        for shard in self._crew:
             if not shard.over:
                 self._start(shard.remote.send({"is": "stop"}))
-        self._changed.set()
+        self._crew.change()
 
     def close(self) -> None:
         """Note that the load is over, where a fault ended it."""
@@ -323,10 +275,10 @@ class ShardedEngine:
         """Take what a shard says until it is gone; what breaks here ends the load."""
         try:
             while not await self._heard(shard):
-                self._changed.set()
+                self._crew.change()
         except Exception as error:  # noqa: BLE001  # raised again by whoever waits for the load
-            self._error = error
-        self._changed.set()
+            self._crew.error = error
+        self._crew.change()
 
     async def _heard(self, shard: Member) -> bool:
         """Take a message; return whether it was the last."""
@@ -389,14 +341,14 @@ class ShardedEngine:
 
     def _join(self) -> None:
         """Take over what is complete: seconds that all have told that will."""
-        lost = [shard.told for shard in self._shards if shard.lost is not None]
+        lost = [shard.told for shard in self._crew if shard.lost is not None]
         while self.record.join_second(lost):
             self.record.show()
             self._second(len(self.record.timeline) - 1)
 
     def _lose(self, shard: Member, at_ns: int | None = None) -> None:
         """Take a shard for lost, and find out what it may have done."""
-        self._changed.set()
+        self._crew.change()
         if shard.over or shard.gone is None:
             return
         part, began = shard.told.part, self.begin_ns
@@ -430,7 +382,7 @@ class ShardedEngine:
 
     async def _finish(self) -> None:
         """Let the shards end, and add up what they have told."""
-        for shard in self._shards:
+        for shard in self._crew:
             if self.begin_ns and not shard.over:
                 certain = await shard.remote.kill()
                 shard.gone = shard.gone or Gone(why="the run ended without it", certain=certain)
@@ -441,10 +393,10 @@ class ShardedEngine:
             self._conclude()
 
     def _conclude(self) -> None:
-        told = [shard.told for shard in self._shards]
+        told = [shard.told for shard in self._crew]
         self.record.conclude(self._empty)
         now_ns = time.monotonic_ns()
-        errors = [shard.offset.strayed_ns(now_ns) for shard in self._shards]
+        errors = [shard.offset.strayed_ns(now_ns) for shard in self._crew]
         if self.record.last_ack_ns is not None:
             self.record.last_ack_ns += max(errors)
         beside = [each.beside() for each in told]
@@ -454,7 +406,7 @@ class ShardedEngine:
         self.acks.begin(self.begin_ns)
         for each in told:
             self._plan.unsent.update(each.unsent)
-        late = late_workers({s.name: s.told.lateness_p99_ms for s in self._shards})
+        late = late_workers({s.name: s.told.lateness_p99_ms for s in self._crew})
         crowded = crowded_workers(told, self._spec.load)
         self.notes += [note for note in (late, crowded) if note]
 
@@ -463,13 +415,13 @@ class ShardedEngine:
         return {
             "engine": self._engine.name,
             "lease_s": LEASE_S,
-            "shards": [shard.to_json() for shard in self._shards],
+            "shards": [shard.to_json() for shard in self._crew],
         }
 
     async def shut(self) -> None:
         """Let go of all shards."""
         async with asyncio.TaskGroup() as ending:
-            for shard in self._shards:
+            for shard in self._crew:
                 ending.create_task(shard.remote.end())
         for task in self._tasks:
             task.cancel()
@@ -483,15 +435,6 @@ class ShardedEngine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _until(self, met: Callable[[], bool], seconds: float | None) -> bool:
-        """Wait until something holds that may change with each message; return whether it does."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not met() and self._error is None:
-                    self._changed.clear()
-                    await self._changed.wait()
-        return met()
 
 
 def _refuse(problems: Iterable[Problem]) -> None:

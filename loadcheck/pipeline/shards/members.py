@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -14,12 +15,14 @@ from loadcheck import __version__
 from loadcheck.errors import Problem
 from loadcheck.load.slices import share_of
 from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.frames import PROTOCOL
+from loadcheck.pipeline.shards.frames import PROTOCOL, Message
 from loadcheck.pipeline.shards.merged import ShardRecord
 from loadcheck.pipeline.shards.remote import Gone, Remote
 from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.verify.judge import LostShard
 
+LEASE_S: Final = 10.0
+"""A shard that has heard nothing for so long starts no further copy."""
 _LATE_MS: Final = 10.0
 """A 99th percentile of the lateness from which on a worker is named, if not all are late."""
 
@@ -80,7 +83,53 @@ class Member:
         }
 
 
-def version_problems(members: Sequence[Member]) -> Iterator[Problem]:
+class Crew:
+    """All shards of a load, and the wait for what they say.
+
+    Attributes:
+        error: What broke when one of them was heard: nothing is waited for any more.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self._members: list[Member] = []
+        self._changed = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
+
+    def add(self, member: Member) -> None:
+        """Take one in."""
+        self._members.append(member)
+
+    def change(self) -> None:
+        """Let those who wait look again."""
+        self._changed.set()
+
+    async def until(self, met: Callable[[], bool], seconds: float | None) -> bool:
+        """Wait until something holds that may change with each message; return whether it does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not met() and self.error is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+        return met()
+
+    async def send(self, message: Callable[[Member], Message], *, within_s: float) -> None:
+        """Send each a message, all at once: nobody waits for one whose line is slow.
+
+        What is not on its way after so long is on its way later.
+        """
+        sending = {asyncio.ensure_future(m.remote.send(message(m))) for m in self._members}
+        for task in sending:
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        if sending:
+            await asyncio.wait(sending, timeout=max(0.0, within_s))
+
+
+def version_problems(members: Iterable[Member]) -> Iterator[Problem]:
     """Yield what makes shards unfit to work together."""
     for member in members:
         theirs = member.hello.get("version")
@@ -99,7 +148,7 @@ def odd(members: Sequence[Member]) -> Iterator[str]:
         yield f"{', '.join(slow)}: runs at a lower priority (nice), may be late"
 
 
-def ready_problems(members: Sequence[Member], fingerprint: str) -> Iterator[Problem]:
+def ready_problems(members: Iterable[Member], fingerprint: str) -> Iterator[Problem]:
     """Yield why shards cannot send what they are to.
 
     Args:
