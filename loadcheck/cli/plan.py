@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,11 @@ from loadcheck.cli.overrides import (
 
 if TYPE_CHECKING:
     from loadcheck.scenario.model import Scenario
+
+_MOST_S = 10.0
+"""So long a control user is waited for before a run; the run itself waits longer."""
+_TOLD_ONLY = ("project", "deduplication")
+"""What a slow service cannot be told apart from, and what the run's own counts show."""
 
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="With --live: do not ask whether the plan is approved.")
@@ -121,11 +126,50 @@ def approve(
     problems = plans.refused(scenario, made)
     if problems and not forced:
         raise InputError(problems)
-    if digest is not None:
-        return digest
-    sys.stderr.write(report.text(made, width=terminal.width()))
-    confirm(yes=yes, what="Run this plan?", digest=made["digest"])
+    if digest is None:
+        sys.stderr.write(report.text(made, width=terminal.width()))
+        confirm(yes=yes, what="Run this plan?", digest=made["digest"])
+    elif digest.lower() != made["digest"]:
+        return digest  # the run refuses it, before anything is sent
+    _preflight(scenario, seed=seed)
     return str(made["digest"])
+
+
+def _preflight(scenario: Scenario, *, seed: int | None) -> None:
+    """See by one control user whether keys and servers are right, before thousands are sent.
+
+    A service that is slow to count is not held up for that: then the run itself tells.
+
+    Raises:
+        InputError: Something is wrong; nothing but the control user was sent.
+    """
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
+
+    from loadcheck import pipeline  # noqa: PLC0415
+    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
+    from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
+
+    within_s = min(_MOST_S, scenario.verify.deadline_s)
+    options = pipeline.Options(consent=True, seed=seed)
+
+    async def fly() -> dict[str, Any]:
+        return await flights.preflight(scenario, options, within_s=within_s, optional=True)
+
+    found = anyio.run(fly, backend_options={"use_uvloop": True})
+    wrong = [each for each in found["checks"] if each["state"] == "wrong"]
+    for each in wrong:
+        if each["name"] in _TOLD_ONLY:
+            sys.stderr.write(f"warning: preflight: {each['name']}: {each['told']}\n")
+    problems = [
+        Problem(
+            message=f"preflight: {each['name']}: {each['told']}",
+            remedy="nothing but a control user was sent; see loadcheck preflight",
+        )
+        for each in wrong
+        if each["name"] not in _TOLD_ONLY
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def approve_search(scenario: Scenario, *, yes: bool) -> None:

@@ -118,9 +118,11 @@ def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
     scenario = compiled.scenario
     think, drain_s = scenario.load.think_time, scenario.timeouts.drain_s
     steps = sum(step.role is Role.COPY for step in compiled.plan.steps)
-    if think is None:
-        return
-    length_s = (steps - 1) * think.quantile(_LONG)
+    sessions = scenario.sessions
+    length_s = 0.0 if think is None else (steps - 1) * think.quantile(_LONG)
+    if sessions is not None and sessions.most > 1:
+        uploads = sessions.uploads.quantile(_LONG)
+        length_s = uploads * length_s + (uploads - 1) * sessions.gap.quantile(_LONG)
     if length_s > drain_s:
         yield (
             f"copies think for up to {length_s:.0f} s, and those under way when the last has "

@@ -55,7 +55,7 @@ def _rows(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             rates.append(f"{words.rate(peak['requests_per_s'])} requests")
         yield "peak", ", ".join(rates)
     yield "takes", _takes(plan["duration_s"])
-    yield from _asks(plan["queries"])
+    yield from _asks(plan)
     yield from _limits(plan)
     for index, each in enumerate(plan["stays"]):
         yield "" if index else "stays", each
@@ -87,7 +87,8 @@ def _takes(bounds: Mapping[str, Any]) -> str:
     return f"{words.clock(bounds['least'])} of load, {words.clock(bounds['most'])} at the longest"
 
 
-def _asks(queries: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    queries = plan["queries"]
     if queries is None:
         yield "queries", "none: verify.enabled = false"
         return
@@ -106,6 +107,8 @@ def _asks(queries: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
         share = f"; {words.count(budget['cost'])} are allowed in {words.clock(budget['window_s'])}"
     yield "query cost", f"{words.count(cost['least'])} at the least{usual}, {most}{share}"
     yield "", f"to reconcile again costs {words.count(queries['reconcile'])} or more"
+    if plan["enforced"] and queries["preflight"]:
+        yield "preflight", "one more user and two events, to see that keys and servers are right"
     if queries["controls"]:
         users, events = queries["control_users"], queries["controls"]
         told = f"if somebody is missing: up to {users} more users and {events} more events"
