@@ -31,8 +31,8 @@ MODELS = (
 )
 DOCUMENT = (
     "expected the path of an Arazzo document, or a shipped workflow: "
-    '"amplitude", "clickhouse", "elasticsearch", "influxdb", "influxdb2", "mixpanel", "postgrest", '
-    '"posthog", "segment"'
+    '"amplitude", "amplitude-batch", "clickhouse", "elasticsearch", "influxdb", "influxdb2", '
+    '"mixpanel", "postgrest", "posthog", "segment"'
 )
 
 
