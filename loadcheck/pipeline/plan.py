@@ -287,6 +287,7 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
         "events": bounds(events),
         "requests": bounds(requests, more=open_end),
         "bytes": _range(0, total) if packed else bounds(total, more=open_end),
+        "user_events": told["user_events"],
         "request_bytes": max(body for _, body in sizes),
         "peak": {
             "events_per_s": None if peak is None else peak * load.events_per_copy,
@@ -399,6 +400,10 @@ def limits(
         each,
         f"load.events_per_copy = {most}",
     )
+    most = allowed.user_events_per_day
+    alone = f"load.events_per_copy = {most}"
+    fit = alone if scenario.sessions is None else "fewer sessions.uploads or sessions.returning"
+    check("user_events_per_day", "events a day of one user", most, sent["user_events"], fit)
     most = allowed.events_per_request
     fit = f"load.copies_per_request = {(most or 0) // each}"
     if most and each > most:

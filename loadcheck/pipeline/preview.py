@@ -234,11 +234,19 @@ _MOST_COUNTED: Final = 2_000_000
 
 
 def people(compiled: CompiledScenario) -> dict[str, Any]:
-    """Return how many users copies are, and how many events they send in how many uploads."""
+    """Return how many users copies are, and how many events they send in how many uploads.
+
+    ``user_events`` is the events of the user who sends most; None if that is not known.
+    """
     copies, visits = compiled.planned, compiled.run.visits
     each, sessions = compiled.scenario.load.events_per_copy, compiled.scenario.sessions
     if visits is None or sessions is None:
-        return {"users": copies, "events": copies and copies * each, "sessions": None}
+        return {
+            "users": copies,
+            "events": copies and copies * each,
+            "user_events": each,
+            "sessions": None,
+        }
     told = {
         "uploads": round(sessions.uploads.mean, 1),
         "uploads_most": visits.most,
@@ -246,10 +254,16 @@ def people(compiled: CompiledScenario) -> dict[str, Any]:
         "returning": sessions.returning,
     }
     if copies is None or copies > _MOST_COUNTED:
-        return {"users": None, "events": None, "sessions": told}
+        user_events = None if sessions.returning else visits.most * each
+        return {"users": None, "events": None, "user_events": user_events, "sessions": told}
     uploads = visits.of_copies(np.arange(copies, dtype=np.int64))
-    users = int(np.unique(visits.users(uploads)).size)
-    return {"users": users, "events": int(uploads.size) * each, "sessions": told}
+    _, counts = np.unique(visits.users(uploads), return_counts=True)
+    return {
+        "users": int(counts.size),
+        "events": int(uploads.size) * each,
+        "user_events": int(counts.max(initial=0)) * each,
+        "sessions": told,
+    }
 
 
 def _wait(spread: Spread | None) -> dict[str, Any] | None:

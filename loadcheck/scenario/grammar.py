@@ -152,7 +152,7 @@ WORKFLOW: Keys = {
     ),
     "profile": text(
         "The service's profile, a TOML file beneath the scenario; by default the one that comes "
-        "with a workflow of loadcheck's own.",
+        'with a workflow of loadcheck\'s own. It may extend another: extends = "other.toml".',
         example="amplitude",
     ),
 }
@@ -916,6 +916,7 @@ SERVICE_LIMITS: Keys = {
     "events_per_s": whole("Events per second, of all users together.", 1, _MOST, example=1000),
     "requests_per_s": whole("Requests with events per second.", 1, _MOST, example=100),
     "user_events_per_s": whole("Events per second of one user.", 1, _MOST, example=30),
+    "user_events_per_day": whole("Events of one user in 24 hours.", 1, _MOST, example=500_000),
     "events_per_request": whole("Events in one request.", 1, _MOST, example=1999),
     "request_bytes": whole("Length of a request's body.", 1, _MOST, example=999_999),
     "query_cost_per_hour": whole("Cost of all queries in an hour.", 1, _MOST, example=108_000),

@@ -39,7 +39,7 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
     Raises:
         ScenarioError: A file cannot be read, or is not TOML.
     """
-    document = _extended(Path(file), (file,), report)
+    document = read_extended(file, report)
     if not isinstance(document.value, dict):
         return document
     entries = dict(document.value)
@@ -60,6 +60,15 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
         )
         return document
     return laid_over(document, tables[profile].node)
+
+
+def read_extended(file: str, report: Report) -> Node:
+    """Return what ``file`` says over what it extends.
+
+    Raises:
+        ScenarioError: A file cannot be read, or is not TOML.
+    """
+    return _extended(Path(file), (file,), report)
 
 
 def _extended(path: Path, chain: Sequence[str], report: Report) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from loadcheck.documents.document import Node
@@ -20,6 +21,22 @@ _RELATIVE = "paths are relative to the scenario file"
 def shipped() -> dict[str, Path]:
     """Return the workflows that come with the package: name → folder."""
     return {path.parent.name: path.parent for path in sorted(_LIBRARY.glob(f"*/{_PROFILE}"))}
+
+
+def _workflow_of(home: Path) -> Path:
+    """Return the document of a shipped workflow; of a variant, that of what its profile extends."""
+    path = home / _DOCUMENT
+    if path.is_file():
+        return path
+    beneath = tomllib.loads((home / _PROFILE).read_text(encoding="utf-8"))["extends"]
+    return _workflow_of((home / beneath).resolve().parent)
+
+
+def _own_sources(home: Path) -> dict[str, str]:
+    """Return the source descriptions of a variant, each named as what it stands in for."""
+    if (home / _DOCUMENT).is_file():
+        return {}
+    return {path.stem: str(path) for path in sorted(home.glob("*.yml"))}
 
 
 def as_table(workflow: Node) -> Node:
@@ -65,6 +82,9 @@ def read_workflow(top: Table, folder: Path) -> Workflow | None:
     document = _document(table["document"], name, folder, top.report) if name else None
     if name is None or document is None:
         return None
+    home = shipped().get(name)
+    if home is not None:
+        sources = _own_sources(home) | sources
     return Workflow(
         document=document,
         name=name,
@@ -77,7 +97,7 @@ def read_workflow(top: Table, folder: Path) -> Workflow | None:
 def _document(node: Node, name: str, folder: Path, report: Report) -> Path | None:
     home = shipped().get(name)
     if home is not None:
-        return home / _DOCUMENT
+        return _workflow_of(home)
     path = folder / name
     if is_file(path):
         return path

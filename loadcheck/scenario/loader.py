@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from loadcheck.documents.document import Node, dotted, grow, merge_tree
-from loadcheck.documents.toml import read
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_users, read_values
 from loadcheck.scenario.inputs import read_inputs, read_once
-from loadcheck.scenario.layers import read_layers
+from loadcheck.scenario.layers import read_extended, read_layers
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.loads import (
     read_capacity,
@@ -148,7 +147,7 @@ def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: 
     if path is None:
         return own
     try:
-        profile = read(path, str(path))
+        profile = read_extended(str(path), report)
     except ScenarioError as error:
         report.problems.extend(error.problems)
         return own

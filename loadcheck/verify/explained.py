@@ -30,6 +30,8 @@ CHECKS: Final[Mapping[str, str]] = {
     "told of may or may not have been sent.",
     "shards": "Every process that shares the load must finish its part; what a lost one sent since "
     "its last report is indeterminate.",
+    "setup": "What is run once before the load must succeed, and its renewals.",
+    "teardown": "What is run once when all is over must succeed; otherwise something stays behind.",
     "threshold": "An internal error kept a threshold from being judged.",
     "asking": "An internal error interrupted the queries.",
     "load": "An internal error interrupted the load.",

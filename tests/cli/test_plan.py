@@ -119,7 +119,8 @@ def holds(planned: dict[str, Any], result: dict[str, Any]) -> None:
     assert split % dearer == 0
     assert split // dearer >= queries["split"]
     observer = result["steps"][result["workflow"]["observer"]]
-    assert observer["attempts"] == spent["queries"]
+    # one that was cut short when the count had settled was asked, but has no time
+    assert spent["queries"] - observer["attempts"] in {0, 1}
     assert spent["controls"] <= queries["controls"]
 
 

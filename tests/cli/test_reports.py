@@ -128,5 +128,5 @@ def test_several_results_are_one_page(loadcheck: Loadcheck, tmp_path: Path) -> N
     (tmp_path / "b.json").write_text("{")
     broken = loadcheck("report", "a.json", "b.json", "-o", "other.html")
     assert broken.code == 2
-    assert broken.stderr.startswith("error: b.json: ")
+    assert broken.stderr.startswith("error: b.json:1: ")
     assert not (tmp_path / "other.html").exists()

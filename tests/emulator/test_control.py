@@ -109,7 +109,7 @@ def test_the_state(served: Served, control: httpx.Client) -> None:
         ("/faults", [], ("", "expected a table as JSON")),
         ("/clock", {"advance": "x"}, ("advance", 'or "2s", or a number of seconds')),
         ("/clock", {"now_ms": -1}, ("now_ms", "expected a whole number")),
-        ("/clock", {"speed": 2}, ("speed", "stopped")),
+        ("/clock", {"sped": 2}, ("sped", 'did you mean "speed"?')),
     ],
 )
 def test_what_makes_no_sense_is_refused(

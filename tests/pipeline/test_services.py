@@ -106,8 +106,8 @@ def check(ended: Ended, **planted: int) -> None:
 
 
 def test_every_profile_but_amplitude_is_tested_here() -> None:
-    """The emulator, and half of the other tests, are Amplitude's."""
-    assert {"amplitude", *SERVICES} == set(shipped())
+    """The emulator, and half of the other tests, are Amplitude's; its batch API's in tests/cli."""
+    assert {"amplitude", "amplitude-batch", *SERVICES} == set(shipped())
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,11 @@ def load(name: str, *overrides: str) -> Scenario:
 
 
 def route_warnings(scenario: Scenario, origin: Origin) -> list[str]:
-    plan: Any = SimpleNamespace(warnings=["first"])
+    plan: Any = SimpleNamespace(warnings=["first"], steps=())
     ingest = SimpleNamespace(origin=origin)
-    compiled: Any = SimpleNamespace(plan=plan, ingest=ingest, scenario=scenario, verification=None)
+    compiled: Any = SimpleNamespace(
+        plan=plan, ingest=ingest, scenario=scenario, verification=None, thresholds=()
+    )
     first, *said = warnings.of_intent(compiled)
     assert first == "first"
     return said

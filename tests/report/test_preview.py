@@ -32,7 +32,13 @@ LOAD = {
     ],
     "copies": 21600,
     "users": 21600,
+    "events": 21600,
+    "events_per_copy": 1,
     "copies_per_request": 1,
+    "trace": None,
+    "shape": None,
+    "think_time": None,
+    "sessions": None,
 }
 REQUEST = {"method": "POST", "url": "http://a:80/?q=a%20b&r=%26", "headers": [["X", "y"]]}
 CLOSED = {"model": "closed", "concurrency": 1200, "duration_s": None, "peak_rate": None}

@@ -31,8 +31,8 @@ MODELS = (
 )
 DOCUMENT = (
     "expected the path of an Arazzo document, or a shipped workflow: "
-    '"amplitude", "clickhouse", "elasticsearch", "influxdb", "influxdb2", "mixpanel", "postgrest", '
-    '"posthog", "segment"'
+    '"amplitude", "amplitude-batch", "clickhouse", "elasticsearch", "influxdb", "influxdb2", '
+    '"mixpanel", "postgrest", "posthog", "segment"'
 )
 
 
@@ -461,13 +461,13 @@ overlay = []"""
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ('path = "/x/{$run}"', "verify.export.path: unknown placeholder {$run}; expected "
-         "{$run.id}, {$start}, {$end}, {$last} or {$inputs.NAME}"),
+        ('path = "/x/{$run}"', ("verify.export.path: unknown placeholder {$run}; expected "
+         "{$run.id}, {$start}, {$end}, {$last} or {$inputs.NAME}")),
         ('path = "x"', 'verify.export.path: found the string "x"; expected "/path"'),
-        ('path = "/x?after={$last}"', "verify.export.path: {$last} of what?; "
-         'say in after which member it is: after = "/id"'),
-        ('path = "/x"\nafter = "/id"', "verify.export.after: every page would be the first; "
-         "put {$last} into path, or leave after out"),
+        ('path = "/x?after={$last}"', ("verify.export.path: {$last} of what?; "
+         'say in after which member it is: after = "/id"')),
+        ('path = "/x"\nafter = "/id"', ("verify.export.after: every page would be the first; "
+         "put {$last} into path, or leave after out")),
     ],
 )  # fmt: skip
 def test_an_export_that_would_ask_for_something_else(

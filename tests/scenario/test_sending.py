@@ -142,12 +142,12 @@ EMULATED = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1
           "copies needs as many in flight: raise max_in_flight")]),
         (TOP + '[verify.batch]\nrefused = "x"',
          [('6: verify.batch: "events" is missing; expected the array of events in the ingest '
-          'step\'s request: "body#/json/pointer"'),
+          'step\'s request: "body#/json/pointer", or "body" for lines'),
           ('7: verify.batch.refused: found the string "x"; expected an array of runtime '
           "expressions")]),
         (TOP + '[verify.batch]\nevents = "/events"',
          [('7: verify.batch.events: found the string "/events"; expected the array of events in '
-          'the ingest step\'s request: "body#/json/pointer"')]),
+          'the ingest step\'s request: "body#/json/pointer", or "body" for lines')]),
     ],
 )  # fmt: skip
 def test_what_is_wrong(text: str, expected: list[str], problems: Problems) -> None:

@@ -221,7 +221,7 @@ def test_a_retry_is_the_very_same_request() -> None:
     ("changes", "words"),
     [
         ({"together": Batch(events="body#/nothing")}, "no array"),
-        ({"together": Batch(events="query.x")}, "no place in a JSON"),
+        ({"together": Batch(events="query.x")}, "no place in JSON"),
         ({"ingest": "segmentEvent"}, "more than one step"),
         ({"query": "each"}, "more than one step"),
     ],

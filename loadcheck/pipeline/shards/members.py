@@ -33,21 +33,21 @@ class Member:
 
     told: ShardRecord
     remote: Remote
-    offset: Offset = field(default_factory=Offset)
-    hello: Mapping[str, Any] = field(default_factory=dict)
-    ready: Mapping[str, Any] | None = None
-    problems: list[Problem] | None = None
-    warmed: bool = False
-    begin_ns: int = 0
-    armed: bool = False
-    late: bool = False
-    cancelled: bool = False
-    heard_ns: int = 0
-    silent: bool = False
-    end: str = ""
-    beat: asyncio.Task[Any] | None = None
-    gone: Gone | None = None
-    lost: LostShard | None = None
+    offset: Offset = field(init=False, default_factory=Offset)
+    hello: Mapping[str, Any] = field(init=False, default_factory=dict)
+    ready: Mapping[str, Any] | None = field(init=False, default=None)
+    problems: list[Problem] | None = field(init=False, default=None)
+    warmed: bool = field(init=False, default=False)
+    begin_ns: int = field(init=False, default=0)
+    armed: bool = field(init=False, default=False)
+    late: bool = field(init=False, default=False)
+    cancelled: bool = field(init=False, default=False)
+    heard_ns: int = field(init=False, default=0)
+    silent: bool = field(init=False, default=False)
+    end: str = field(init=False, default="")
+    beat: asyncio.Task[Any] | None = field(init=False, default=None)
+    gone: Gone | None = field(init=False, default=None)
+    lost: LostShard | None = field(init=False, default=None)
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ class ServiceLimits:
         events_per_s: Events per second, of all users together.
         requests_per_s: Requests with events per second.
         user_events_per_s: Events per second of one user.
+        user_events_per_day: Events of one user in 24 hours.
         events_per_request: Events in one request.
         request_bytes: Length of a request's body.
         query_cost_per_hour: Cost of all queries in an hour.
@@ -26,6 +27,7 @@ class ServiceLimits:
     events_per_s: int | None = None
     requests_per_s: int | None = None
     user_events_per_s: int | None = None
+    user_events_per_day: int | None = None
     events_per_request: int | None = None
     request_bytes: int | None = None
     query_cost_per_hour: int | None = None
