@@ -311,15 +311,15 @@ def mixpanel(store: Store, call: Call) -> Answer:
         where = found(r'properties\["loadcheck_run"\]=="(?P<run>\w+)"', call.query["where"])
         assert json.loads(call.query["event"])
         assert call.query["from_date"] < call.query["to_date"]
-        told, keys = b"", Counter[str]()
+        lines, keys = b"", Counter[str]()
         for row in store.rows(where["run"]):
             properties = row["properties"] | {"time": row["properties"]["time"] // 1000}
             key = properties["$insert_id"]  # an event that counts twice has another
             properties["$insert_id"] += "-again" * keys[key]
             keys[key] += 1
             line = json.dumps(row | {"properties": properties}).encode() + b"\n"
-            told += line * 2  # not deduplicated
-        return 200, told
+            lines += line * 2  # not deduplicated
+        return 200, lines
     asked = found(
         r'function main\(\) \{ (var by = "properties\.(?P<label>\w+)"; )?return Events\(\{'
         r'from_date: "[\d-]{10}", to_date: "[\d-]{10}", '
