@@ -6,9 +6,11 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio.to_thread
 import httpx
@@ -27,8 +29,10 @@ from loadcheck.verify.export import (
     EventReader,
     ExportError,
     events,
+    last,
 )
 from loadcheck.verify.naming import SendTimes, UserNames
+from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import insert_id
 from loadcheck.workflow.runtime.program import no_retry
@@ -37,18 +41,22 @@ _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
 _CHUNK = 1 << 20
 _DETAIL_BYTES = 300
+_PLACEHOLDER = re.compile(r"\{\$(run\.id|start|end|last|inputs\.[^{}]+)\}")
+_SAFE = "/?&=%:@!$'()*+,;.~-_"
+_OF_QUERY = {"host", "content-type", "content-length", "transfer-encoding", "accept-encoding"}
+_REMEDY = "ask again later, or without --export"
 _DIGITS = re.compile(r"[0-9]+")
 _LONGEST = 20
 _MOST_COPIES = 2**32 - 1
 
 
 async def download(
-    compiled: CompiledScenario, begin: datetime, end: datetime, folder: Path
-) -> Path:
-    """Fetch the archive of the hours of a run into a folder, piece by piece.
+    compiled: CompiledScenario, begin: datetime, end: datetime, folder: Path, send: Send
+) -> list[Path]:
+    """Fetch the events of the hours of a run into a folder, piece by piece; return its pages.
 
     Raises:
-        InputError: The service refused it.
+        InputError: The service refused it, or an input that the path names is empty.
     """
     spec = compiled.verification
     assert spec is not None
@@ -56,30 +64,89 @@ async def download(
     assert export is not None
     request = next(spec.queries.counts.uniques.run(1))
     assert isinstance(request, Request)
-    first = begin.astimezone(UTC) - _HOUR
-    last = end.astimezone(UTC) + _HOUR
-    path = export.path.replace("{$start}", f"{first:%Y%m%dT%H}")
-    url = f"{request.origin}{path.replace('{$end}', f'{last:%Y%m%dT%H}')}"
-    headers = [(name, value) for name, value in request.headers if name.lower() != "host"]
-    target = folder / "export.zip"
-    server_name = compiled.asking.tls.server_name
-    extensions = {"sni_hostname": server_name} if server_name else {}
+    texts = {
+        "run.id": compiled.run.id,
+        "start": f"{begin.astimezone(UTC) - _HOUR:%Y%m%dT%H}",
+        "end": f"{end.astimezone(UTC) + _HOUR:%Y%m%dT%H}",
+        "last": "",
+        **await _inputs(compiled, export, send),
+    }
+    headers = [(name, value) for name, value in request.headers if name.lower() not in _OF_QUERY]
+    headers.append(("Accept-Encoding", "gzip"))
+    pages: list[Path] = []
+    async with client_of(compiled.asking, timeout_s=_TIMEOUT_S) as client:
+        while True:
+            page = folder / f"{len(pages)}.export"
+            path = _PLACEHOLDER.sub(lambda match: quote(texts[match[1]], safe=""), export.path)
+            url = f"{request.origin}{quote(path, safe=_SAFE)}"
+            server_name = compiled.asking.tls.server_name
+            extensions = {"sni_hostname": server_name} if server_name else {}
+            answer = client.stream("GET", url, headers=headers, extensions=extensions)
+            await _save(answer, page)
+            pages.append(page)
+            if export.after is None:
+                return pages
+            end_of = await anyio.to_thread.run_sync(_end, page, export.after)
+            if end_of is None:
+                return pages
+            if end_of == texts["last"]:
+                message = f"two pages of the export end with {end_of!r}: it would never end"
+                raise InputError(Problem(message=message, remedy=_REMEDY))
+            texts["last"] = end_of
+
+
+def _end(page: Path, after: str) -> str | None:
+    """Return where the next page begins; None if this one is the last."""
     try:
-        async with (
-            client_of(compiled.asking, timeout_s=_TIMEOUT_S) as client,
-            client.stream("GET", url, headers=headers, extensions=extensions) as response,
-        ):
+        return last(page, compile_pointer(parse_pointer(after)))
+    except ExportError as error:
+        raise _unreadable(error) from None
+
+
+async def _save(answer: AbstractAsyncContextManager[httpx.Response], page: Path) -> None:
+    try:
+        async with answer as response:
             if response.status_code != httpx.codes.OK:
                 said = (await response.aread())[:_DETAIL_BYTES].decode("utf-8", "replace")
                 raise _refused(response.status_code, said)
-            async with await anyio.open_file(target, "wb") as file:
+            coding = response.headers.get("content-encoding", "identity").lower()
+            if coding not in ("identity", "gzip", "x-gzip"):
+                message = f"the export is in the content coding {coding}, which was not asked for"
+                raise InputError(Problem(message=message, remedy=_REMEDY))
+            async with await anyio.open_file(page, "wb") as file:
                 async for chunk in response.aiter_raw(_CHUNK):
                     await file.write(chunk)
     except httpx.HTTPError as error:
         message = f"the export could not be fetched: {str(error) or type(error).__name__}"
-        remedy = "ask again later, or without --export"
-        raise InputError(Problem(message=message, remedy=remedy)) from None
-    return target
+        raise InputError(Problem(message=message, remedy=_REMEDY)) from None
+
+
+async def _inputs(compiled: CompiledScenario, export: Export, send: Send) -> dict[str, str]:
+    """Return what the inputs are that the path names, as the observer step has them."""
+    words = [match[1] for match in _PLACEHOLDER.finditer(export.path)]
+    names = {word.removeprefix("inputs.") for word in words if word.startswith("inputs.")}
+    if not names:
+        return {}
+    spec, observer = compiled.verification, compiled.observer
+    assert spec is not None
+    assert observer is not None
+    query = spec.plan.query(observer.step_id, values={name: f"$inputs.{name}" for name in names})
+    client = QueryClient(
+        QueryChannel(send=send),
+        absent=spec.verify.absent,
+        estimates=spec.verify.approximate is not None,
+    )
+    reply = await client.ask(query, spec.queries.counts.cost)
+    given = {name: str(each) for name, each in reply.values.items() if each is not None}
+    for name in sorted(names - given.keys()):
+        message = f"$inputs.{name} is empty, or the query that has it was refused"
+        raise InputError(compiled.scenario.problem("verify.export.path", message, _REMEDY))
+    return {f"inputs.{name}": value for name, value in given.items()}
+
+
+def _unreadable(error: ExportError) -> InputError:
+    message = f"{error}. It proves nothing"
+    return InputError(Problem(message=message, remedy=_REMEDY))
 
 
 def _refused(status: int, said: str) -> InputError:
@@ -91,20 +158,20 @@ def _refused(status: int, said: str) -> InputError:
     )
 
 
-async def compare(compiled: CompiledScenario, ledger: Ledger, archive: Path) -> Compared:
-    """Compare an archive with what was sent, in a thread.
+async def compare(compiled: CompiledScenario, ledger: Ledger, *pages: Path) -> Compared:
+    """Compare an export with what was sent, in a thread.
 
     Raises:
-        InputError: The archive cannot be read.
+        InputError: It cannot be read.
     """
-    return await anyio.to_thread.run_sync(compare_archive, compiled, ledger, archive)
+    return await anyio.to_thread.run_sync(compare_archive, compiled, ledger, *pages)
 
 
-def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -> Compared:
-    """Compare an archive with what was sent.
+def compare_archive(compiled: CompiledScenario, ledger: Ledger, *pages: Path) -> Compared:
+    """Compare an export with what was sent.
 
     Raises:
-        InputError: The archive cannot be read.
+        InputError: It cannot be read.
     """
     verify, run_id = compiled.scenario.verify, compiled.run.id
     events_per_copy = compiled.scenario.load.events_per_copy
@@ -132,13 +199,14 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, archive: Path) -
         indeterminate=ledger.indeterminate | ledger.open(),
         events_per_copy=events_per_copy,
     )
+    alone = "{$run.id}" in export.path
     try:
-        for event in events(archive, run_id.encode()):
-            if of_run(event) == run_id:
-                comparison.add(event)
+        for page in pages:
+            for event in events(page, run_id.encode(), alone=alone):
+                if of_run(event) == run_id:
+                    comparison.add(event)
     except ExportError as error:
-        remedy = "ask again later, or without --export"
-        raise InputError(Problem(message=str(error), remedy=remedy)) from None
+        raise _unreadable(error) from None
     return comparison.result()
 
 
@@ -165,9 +233,10 @@ class _Sender:
         self._last: tuple[int, Sequence[Mapping[str, Any]]] | None = None
         place = export.event.removeprefix("body#")
         tokens = parse_pointer(place)
-        self._reach = [
+        self._reach = [compile_pointer(tokens)]
+        self._reach += [
             compile_pointer((*tokens[:-1], str(int(tokens[-1]) + number)))
-            for number in range(events_per_copy)
+            for number in range(1, events_per_copy)
         ]
         self._fields = {
             name: compile_pointer(parse_pointer(sent)) for name, sent in export.fields.items()

@@ -46,7 +46,7 @@ from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.people import People
-from loadcheck.verify.query_client import QueryChannel
+from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, Verified, moments
 from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
@@ -98,8 +98,12 @@ class _Counts:
             "uniques": seen.uniques,
             "lost": seen.lost if exact is None else _lost(exact, seen),
             "recovered": seen.recovered_at_most if exact is None else exact.recovered,
-            "unexpected": seen.unexpected if exact is None else exact.unexpected_count,
-            "duplicated": seen.duplicated if exact is None else exact.duplicated.total(),
+            "unexpected": seen.unexpected
+            if exact is None
+            else _so_far(exact.unexpected_count, exact, seen),
+            "duplicated": seen.duplicated
+            if exact is None
+            else _so_far(exact.duplicated.total(), exact, seen),
             "missing_events": seen.missing_events,
         }
         return Measured.exactly(figures[metric.name])
@@ -202,6 +206,11 @@ def _lost(found: Compared, seen: Consistency) -> int | None:
     return lost
 
 
+def _so_far(number: int, found: Compared, seen: Consistency) -> int | None:
+    """Return how many the export proves; None if there are none in a part of it."""
+    return number if number or _lost(found, seen) is not None else None
+
+
 def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list[Finding]:
     """Return what the comparison event by event says: exact, without ambiguity.
 
@@ -212,6 +221,7 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
     """
     lost = len(found.lost)
     events = found.duplicated.total()
+    # what is not exported yet may be duplicated, altered or never sent
     if _lost(found, seen) is None:
         first = Finding(
             check="lost",
@@ -221,7 +231,9 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
             "export is not complete yet. Ask again in an hour.",
             evidence={"lost": lost, "lost_at_most": seen.lost_at_most},
         )
+        none = Verdict.UNKNOWN
     else:
+        none = Verdict.PASS
         first = _exact(
             "lost",
             lost,
@@ -237,6 +249,7 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
             f"{events:,} events are in the export beyond those sent, of "
             f"{len(found.duplicated):,} users.",
             "No event is in the export twice.",
+            none,
         ),
         _exact(
             "altered",
@@ -245,12 +258,14 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
             + (f", the first {found.altered[0].field}" if found.altered else "")
             + ": the results file has what was sent and what was found.",
             "Every field came out as it went in.",
+            none,
         ),
         _exact(
             "unexpected",
             found.unexpected_count,
             f"{found.unexpected_count:,} events are in the export that were refused or never sent.",
             "No event is in the export that was not sent.",
+            none,
         ),
     ]
     if sent.acknowledged == 0:
@@ -265,11 +280,12 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
     return findings
 
 
-def _exact(check: str, number: int, bad: str, good: str) -> Finding:
+def _exact(check: str, number: int, bad: str, good: str, none: Verdict = Verdict.PASS) -> Finding:
+    so_far = "" if none is Verdict.PASS else "So far: "
     return Finding(
         check=check,
-        verdict=Verdict.FAIL if number else Verdict.PASS,
-        summary=bad if number else good,
+        verdict=Verdict.FAIL if number else none,
+        summary=bad if number else f"{so_far}{good}",
         evidence={check: number},
     )
 
@@ -433,7 +449,9 @@ async def _again(
         )
         compared = None
         if options.export:
-            compared = await _export(path, compiled, people.uploads or ledger, document)
+            compared = await _export(
+                path, compiled, people.uploads or ledger, document, transport.send
+            )
     verified = verification.conclude(sent, due)
     settled = rejudge(
         document,
@@ -626,7 +644,11 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
 
 
 async def _export(
-    path: Path, compiled: CompiledScenario, ledger: Ledger, document: Mapping[str, Any]
+    path: Path,
+    compiled: CompiledScenario,
+    ledger: Ledger,
+    document: Mapping[str, Any],
+    send: Send,
 ) -> Compared:
     scenario = compiled.scenario
     if scenario.verify.export is None:
@@ -636,8 +658,8 @@ async def _export(
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.in_folder() as folder:
-        archive = await exported.download(compiled, begin, end, Path(folder))
-        return await exported.compare(compiled, ledger, archive)
+        pages = await exported.download(compiled, begin, end, Path(folder), send)
+        return await exported.compare(compiled, ledger, *pages)
 
 
 def _told(

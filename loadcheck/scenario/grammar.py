@@ -635,8 +635,16 @@ BUDGET: Keys = {
 }
 EXPORT: Keys = {
     "path": text(
-        "Path on the query's server; {$start} and {$end} stand for the first and the last hour.",
+        "Path and query on the query's server, GET: {$run.id} and {$inputs.NAME} stand for what "
+        "they are there, {$start} and {$end} for the first and the last hour (YYYYMMDDTHH, UTC), "
+        "{$last} for the place to go on from (after). JSON lines or an array, in gzip, ZIP or "
+        "neither.",
         example="/api/2/export?start={$start}&end={$end}",
+    ),
+    "after": text(
+        "For an export in pages: member that events are ordered by, as a JSON Pointer. {$last} is "
+        'its value in the last event of the page before, "" at first; the last page is empty.',
+        example="/insert_id",
     ),
     "event": text("Place of the event in the ingest step's request.", example="body#/events/0"),
     "run": text(

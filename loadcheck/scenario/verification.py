@@ -69,7 +69,7 @@ def read_delete(top: Table) -> Deletion | None:
     deletion = Deletion(
         **given(
             method=table.choice("method"),
-            endpoint=_endpoint(table),
+            endpoint=_path(table, "endpoint"),
             body=None if body is None else json(body, table.report),
             batch=table.whole("batch"),
             every_s=table.duration("every"),
@@ -80,7 +80,7 @@ def read_delete(top: Table) -> Deletion | None:
     )
     if impossible is None:
         table.require("endpoint", "expected the path of the request")
-        _check_placeholders(table)
+        _check_placeholders(table, ("endpoint", "body"), ("users", "run.id"))
         if not (deletion.by_user or deletion.by_run) and "endpoint" in table:
             remedy = "put {$users} or {$run.id} into endpoint or body"
             message = "names neither users nor the run: it would delete everybody"
@@ -88,22 +88,23 @@ def read_delete(top: Table) -> Deletion | None:
     return deletion
 
 
-def _endpoint(table: Table) -> str | None:
-    endpoint = table.text("endpoint")
-    if endpoint is not None and not endpoint.startswith("/"):
-        table.report.add(table["endpoint"], f"found {found(table['endpoint'])}", 'expected "/path"')
-    return endpoint
+def _path(table: Table, name: str) -> str | None:
+    path = table.text(name)
+    if path is not None and not path.startswith("/"):
+        table.report.add(table[name], f"found {found(table[name])}", 'expected "/path"')
+    return path
 
 
-def _check_placeholders(table: Table) -> None:
+def _check_placeholders(table: Table, names: tuple[str, ...], known: tuple[str, ...]) -> None:
     """Report what looks like a placeholder and is none: it would be sent as it stands."""
-    for name in ("endpoint", "body"):
+    for name in names:
         node = table.get(name)
         for _, part in () if node is None else node.walk():
             for word in _PLACEHOLDER.findall(part.value if isinstance(part.value, str) else ""):
-                if word not in ("users", "run.id") and not word.startswith("inputs."):
-                    expected = "expected {$users}, {$run.id} or {$inputs.NAME}"
-                    table.report.add(part, f"unknown placeholder {{${word}}}", expected)
+                if word not in known and not word.startswith("inputs."):
+                    expected = ", ".join(f"{{${each}}}" for each in known)
+                    remedy = f"expected {expected} or {{$inputs.NAME}}"
+                    table.report.add(part, f"unknown placeholder {{${word}}}", remedy)
 
 
 def _jobs(delete: Table) -> Jobs | None:
@@ -293,14 +294,23 @@ def _export(verify: Table) -> Export | None:
         return None
     for name in ("path", "event", "run"):
         table.require(name, "expected a string")
+    path, after = _path(table, "path") or "", table.text("after")
+    _check_placeholders(table, ("path",), ("run.id", "start", "end", "last"))
+    if after is None and "{$last}" in path:
+        remedy = 'say in after which member it is: after = "/id"'
+        table.report.add(table["path"], "{$last} of what?", remedy)
+    if after is not None and "path" in table and "{$last}" not in path:
+        remedy = "put {$last} into path, or leave after out"
+        table.report.add(table["after"], "every page would be the first", remedy)
     fields = table.table("fields", None)
     entries = {} if fields is None else fields.entries
     texts = {name: text(node, table.report) or "" for name, node in entries.items()}
     return Export(
-        path=table.text("path") or "",
+        path=path,
         event=table.text("event") or "",
         run=table.text("run") or "",
         fields=texts,
+        after=after,
     )
 
 

@@ -1,33 +1,41 @@
 """Compares the events that a service hands out with those that were sent, one by one.
 
-The archive is a ZIP of gzipped JSON lines, read as a stream: memory holds one line, a bitmap of the
-copies seen, and what is wrong.
+An export is JSON lines or a JSON array, plain, gzipped or in the files of a ZIP: its first bytes
+tell. It is read as a stream: memory holds one event, a bitmap of the copies seen, and what is
+wrong.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol
 
 import orjson
 from pyroaring import BitMap
 
 MOST_SHOWN: Final = 1000
 """So many of each kind are kept with their details; all are counted."""
+_ZIP: Final = b"PK"
 _GZIP: Final = b"\x1f\x8b"
+_PIECE: Final = 1 << 18
+_SHOWN: Final = 120
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+("?)|[{}\[\]]', re.DOTALL)
+"""A string, whose end may lie in the next piece, or a bracket."""
+_BETWEEN: Final = b", \t\r\n"
 
 Expected = Callable[[int], Sequence[Mapping[str, Any]]]
 """Copy number → the events that it sent, each by name of field."""
 
 
 class ExportError(Exception):
-    """The archive cannot be read; the message says why."""
+    """The export cannot be read, or not to its end; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,38 +180,142 @@ class Comparison:
             self._found.altered.append(Altered(copy=number, field=name, sent=sent, found=found))
 
 
+class Readable(Protocol):
+    """What is read piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes or fewer; none at the end."""
+
+
 def lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of every file in an archive.
+    """Yield the JSON of every event of an export.
 
     Raises:
-        ExportError: It is damaged, or no archive.
+        ExportError: It is damaged, cut short, or no export.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with cast("zipfile.ZipExtFile", archive.open(name)) as raw:
-                    if raw.peek(2)[:2] != _GZIP:
-                        yield from raw
-                        continue
-                    with gzip.open(raw) as file:
-                        yield from file
+        with path.open("rb") as file:
+            if file.peek(2)[:2] != _ZIP:
+                yield from _lines(file)
+                return
+            with zipfile.ZipFile(file) as archive:
+                for name in archive.namelist():
+                    with archive.open(name) as member:
+                        yield from _lines(member)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ExportError(f"the archive cannot be read: {error}") from None
+        raise ExportError(f"the export cannot be read: {error}") from None
 
 
-def events(path: Path, marker: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the events whose line holds a text; the others are not even parsed.
+def _lines(file: Any) -> Iterator[bytes]:
+    first = file.peek(_SHOWN)
+    if first[:2] == _GZIP:
+        with gzip.open(file) as unpacked:
+            yield from _lines(unpacked)
+        return
+    begin = first.lstrip()[:1]
+    if begin == b"[":
+        yield from members(file)
+        return
+    if begin not in (b"", b"{"):
+        raise ExportError(f"the answer is no export, no JSON: it begins with {_shown(first)}")
+    for line in file:
+        if not line.endswith(b"}\n") or not line.startswith(b"{"):
+            bare = line.strip()
+            if not bare:
+                continue
+            if bare[:1] != b"{" or bare[-1:] != b"}":
+                raise ExportError(f"a line of the export is no JSON object: {_shown(bare)}")
+            if not line.endswith(b"\n"):  # where an export that was cut ends
+                _object(bare)
+        yield line
+
+
+def members(file: Readable) -> Iterator[bytes]:
+    """Yield the members of a JSON array; memory holds one of them and a piece of the file.
 
     Raises:
-        ExportError: The archive is damaged, or a line is no JSON object.
+        ExportError: They are no objects, or the array has no end.
+    """
+    held, at, begin, depth, ended = b"", 0, 0, 0, False
+    while piece := file.read(_PIECE):
+        held, at, begin = held[begin:] + piece, at - begin, 0
+        for token in _TOKEN.finditer(held, at):
+            kind = token[0][:1]
+            if kind == b'"' and not token[1]:  # its end is in the next piece
+                at = token.start()
+                break
+            at = token.end()
+            if depth < 2:  # noqa: PLR2004
+                _check_between(held[begin : token.start()])
+                opening = b"{" if depth else b"["
+                if ended or (kind != opening and (depth == 0 or kind != b"]")):
+                    raise ExportError(f"a member of the export is no JSON object: {_shown(held)}")
+                begin = at if depth == 0 or kind == b"]" else token.start()
+            if kind in b"{[":
+                depth += 1
+            elif kind in b"}]":
+                depth -= 1
+                ended = depth == 0
+                if depth == 1:
+                    yield held[begin:at]
+                    begin = at
+        else:
+            at = len(held)
+    if not ended:
+        raise ExportError("the export ends before its array does: it was cut")
+    _check_between(held[begin:])
+
+
+def _check_between(text: bytes) -> None:
+    if text.strip(_BETWEEN):
+        raise ExportError(f"the export is no JSON where it says {_shown(text)}")
+
+
+def _shown(text: bytes) -> str:
+    return repr(text.strip()[:_SHOWN].decode("utf-8", "replace"))
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        message = f"a line of the export is no JSON ({error.msg}): {_shown(line)}"
+        raise ExportError(message) from None
+    if not isinstance(event, dict):
+        raise ExportError(f"a line of the export is no JSON object: {_shown(line)}")
+    return event
+
+
+def events(path: Path, marker: bytes, *, alone: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the events whose JSON holds a text; the others are not even parsed.
+
+    Args:
+        path: The export.
+        marker: The text.
+        alone: Only such events were asked for: another is an error that the service reports there.
+
+    Raises:
+        ExportError: The export is damaged, cut short, or an event is no JSON object.
     """
     for line in lines(path):
-        if marker not in line:
-            continue
-        try:
-            event = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise ExportError(f"a line of the archive is no JSON: {error.msg}") from None
-        if not isinstance(event, dict):
-            raise ExportError("a line of the archive is no JSON object")
-        yield event
+        if marker in line:
+            yield _object(line)
+        elif alone:
+            raise ExportError(f"the export holds what is no event of the run: {_shown(line)}")
+
+
+def last(path: Path, read: Callable[[Any], Any]) -> str | None:
+    """Return what is read off the last event of an export; None if it holds no event.
+
+    Raises:
+        ExportError: The export cannot be read, or the event has no text or number there.
+    """
+    line = None
+    for line in lines(path):  # noqa: B007
+        pass
+    if line is None:
+        return None
+    value = read(_object(line))
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ExportError(f"the last event of a page has no verify.export.after: {_shown(line)}")
+    return str(value)

@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +35,8 @@ class Event(NamedTuple):
     run: str
     user: str
     labels: Mapping[str, str]
+    row: Any = None
+    """What it was taken from."""
 
 
 class Call(NamedTuple):
@@ -51,7 +53,10 @@ class Call(NamedTuple):
 
     @property
     def query(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
+        return {
+            name: values[0]
+            for name, values in parse_qs(urlsplit(self.url).query, keep_blank_values=True).items()
+        }
 
     @property
     def json(self) -> Any:
@@ -97,6 +102,11 @@ class Store:
             self.events += [event] * (times or 0)
         return times is not None
 
+    def rows(self, run: str) -> list[Any]:
+        """Return what the events of a run were taken from."""
+        with self.lock:
+            return [event.row for event in self.events if event.run == run]
+
     def count(self, run: str, label: str | None = None) -> list[dict[str, Any]]:
         """Return label, users and events of each group of a run."""
         users: dict[str | None, Counter[str]] = defaultdict(Counter)
@@ -124,8 +134,13 @@ def clickhouse(store: Store, call: Call) -> Answer:
         found(r"INSERT INTO events FORMAT JSONEachRow", query)
         for row in map(json.loads, call.body.splitlines()):
             labels = dict(zip(row["labels.name"], row["labels.bucket"], strict=True))
-            store.take(Event(row["run"], row["user_id"], labels))
+            store.take(Event(row["run"], row["user_id"], labels, row))
         return 200, b""
+    if query.endswith("FORMAT JSONEachRow"):
+        names = "user_id, insert_id, run, event, properties"
+        run = found(rf"SELECT {names} FROM \w+ WHERE run = '(?P<run>\w+)' FORMAT \w+", query)["run"]
+        told = [_only(row, names.split(", ")) for row in store.rows(run)]
+        return 200, b"".join(json.dumps(row).encode() + b"\n" for row in told)
     asked = found(
         r"SELECT (labels\.bucket\[indexOf\(labels\.name, '(?P<label>\w+)'\)\] AS label, )?"
         r"uniqExact\(user_id\) AS uniques, count\(\) AS totals FROM events "
@@ -168,10 +183,35 @@ def postgrest(store: Store, call: Call) -> Answer:
     """Answer as PostgREST before the table and the function of the profile."""
     if call.path.startswith("/rpc/"):
         return 200, store.count(call.query["of_run"], call.query.get("by_name"))
+    if call.method == "GET":
+        rows = [_only(row, call.query["select"].split(",")) for row in store.rows(_run(call))]
+        for at, row in enumerate(rows):  # the key is unique: who is there twice has another
+            row["insert_id"] += "-again" * (row in rows[:at])
+        after = call.query.get("insert_id", "gt.").removeprefix("gt.")
+        assert call.query["order"] == "insert_id"
+        rows = sorted((row for row in rows if row["insert_id"] > after), key=_key)
+        return 200, rows[: min(PAGE, int(call.query["limit"]))]
     assert "resolution=ignore-duplicates" in call.headers["prefer"]
     for row in call.json:
-        store.take(Event(row["run"], row["user_id"], row["labels"]))
+        store.take(Event(row["run"], row["user_id"], row["labels"], row))
     return 201, b""
+
+
+PAGE = 70
+"""What PostgREST's db-max-rows is here."""
+
+
+def _only(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _run(call: Call) -> str:
+    return call.query["run"].removeprefix("eq.")
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    key: str = row["insert_id"]
+    return key
 
 
 def segment(store: Store, call: Call) -> Answer:

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from loadcheck.scenario.library import shipped
-from tests.pipeline.services import Answer, Call, Service, Store, relay
-from tests.pipeline.test_services import check, run
+from tests.pipeline.services import PAGE, Answer, Call, Service, Store, relay
+from tests.pipeline.test_services import check, check_export, exported, run
 
 pytestmark = pytest.mark.long
 PLANTED = [({"lost": 19}, 7), ({"duplicated": 15}, 1), ({}, 10)]
@@ -132,6 +132,16 @@ def test_clickhouse(tmp_path: Path, quoted: bool) -> None:
             _check(tmp_path / str(number), "clickhouse", service, planted, together)
 
 
+def test_clickhouse_exports_its_rows(tmp_path: Path) -> None:
+    with clickhouse(tmp_path, quoted=True) as service:
+        for number, (planted, _) in enumerate(PLANTED):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            store = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+            _, asked = exported(folder, "clickhouse", store, service=service)
+            check_export(asked, **planted)
+
+
 INFLUXDB = """
 reporting-disabled = true
 bind-address = "127.0.0.1:{rpc}"
@@ -231,6 +241,13 @@ def postgrest(sql: Callable[[str], str]) -> Service:
             rows = f"SELECT * FROM {function}({arguments})"
             return 200, sql(f"SELECT coalesce(json_agg(r), '[]') FROM ({rows}) r").encode()
         table, written = call.path.removeprefix("/"), []
+        if call.method == "GET":
+            query = call.query
+            run, after = (query[name].split(".", 1)[1] for name in ("run", "insert_id"))
+            where = f"run = {literal(run)} AND insert_id > {literal(after)}"
+            order = f"ORDER BY {query['order']} LIMIT {min(PAGE, int(query['limit']))}"
+            rows = f"SELECT {query['select']} FROM {table} WHERE {where} {order}"
+            return 200, sql(f"SELECT coalesce(json_agg(r), '[]') FROM ({rows}) r").encode()
         for row in call.json:
             times = store.times() or 0
             written += [row, row | {"insert_id": f"{row['insert_id']}-again"}][:times]
@@ -250,6 +267,11 @@ def test_postgresql_behind_a_stand_in_for_postgrest(tmp_path: Path) -> None:
         sql(statement("postgrest", "CREATE TABLE"))
         for number, (planted, together) in enumerate(PLANTED):
             _check(tmp_path / str(number), "postgrest", postgrest(sql), planted, together)
+        for number, (planted, _) in enumerate(PLANTED):
+            (folder := tmp_path / f"exported-{number}").mkdir()
+            store = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+            _, asked = exported(folder, "postgrest", store, service=postgrest(sql))
+            check_export(asked, **planted)
 
 
 def _check(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -65,6 +67,32 @@ def run(
         text = SCENARIO.format(name=name, url=url, inputs=inputs, together=together, more=more)
         (folder / "s.toml").write_text(text)
         return Loadcheck(folder)("run", "s.toml")
+
+
+def exported(
+    folder: Path, name: str, store: Store, *, service: Service | None = None, together: int = 1
+) -> tuple[Ended, Ended]:
+    """Run 300 copies against a service, then compare with what it exports."""
+    answers, inputs = SERVICES[name]
+    with serving(service or answers, store) as url:
+        text = SCENARIO.format(name=name, url=url, inputs=inputs, together=together, more="")
+        (folder / "s.toml").write_text(text)
+        loadcheck = Loadcheck(folder)
+        ran = loadcheck("run", "s.toml")
+        return ran, loadcheck("reconcile", *ran.results, "--export")
+
+
+def check_export(asked: Ended, **planted: int) -> None:
+    """Hold what was exported to what was planted, and to who is missing by the counts."""
+    told = asked.result["reconciliations"][-1]["export"]
+    want = {"lost": 0, "duplicated": 0, "altered": 0, "unexpected": 0} | planted
+    assert {name: told[name] for name in want} == want, asked.stdout + asked.stderr
+    assert asked.code == (1 if planted else 0), asked.stdout + asked.stderr
+    named = asked.result["consistency"]["localized"] or {"lost": [], "duplicated": []}
+    for name in ("lost", "duplicated"):
+        users = {one["user_id"] for one in told[f"{name}_copies"]}
+        assert users == {one["user_id"] for one in named[name]}
+        assert len(users) == want[name]
 
 
 def check(ended: Ended, **planted: int) -> None:
@@ -196,6 +224,100 @@ def test_what_the_run_sent_is_deleted_at_its_end(tmp_path: Path, name: str) -> N
 def test_a_service_that_cannot_delete_says_why(name: str) -> None:
     profile = tomllib.loads((shipped()[name] / "profile.toml").read_text())
     assert len(profile["delete"]["impossible"]) > 40
+
+
+EXPORTS = ("clickhouse", "postgrest")
+
+
+def test_every_profile_that_exports_is_tested_here() -> None:
+    texts = {name: (folder / "profile.toml").read_text() for name, folder in shipped().items()}
+    exporting = {name for name, text in texts.items() if "export" in tomllib.loads(text)["verify"]}
+    assert {name for name in exporting if not name.startswith("amplitude")} == set(EXPORTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [
+        ("postgrest", {"lost": 19}),
+        *(
+            pytest.param(name, planted, marks=pytest.mark.long)
+            for name in EXPORTS
+            for planted in ({"lost": 19}, {"duplicated": 15}, {})
+            if (name, planted) != ("postgrest", {"lost": 19})
+        ),
+    ],
+)
+def test_the_export_names_what_is_planted(
+    tmp_path: Path, name: str, planted: dict[str, int]
+) -> None:
+    faults = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+    _, asked = exported(tmp_path, name, faults)
+    check_export(asked, **planted)
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-30]
+
+
+def packed(content: bytes) -> bytes:
+    return gzip.compress(content)
+
+
+SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "a cut line": (cut, "no JSON"),
+    "a cut gzip": (lambda content: cut(packed(content)), "cannot be read"),
+    "a page for people": (lambda _: b"<html><body>Bad gateway</body></html>", "begins with '<html"),
+    "an error in its midst": (lambda content: content + b"Code: 241. Memory limit\n", "Code: 241"),
+    "an error as a row": (lambda content: content + b'{"exception": "Code: 241"}\n', "Code: 241"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_an_export_that_is_not_whole_is_told_and_proves_nothing(
+    tmp_path: Path, spoilt: str
+) -> None:
+    spoil, says = SPOILT[spoilt]
+
+    def service(store: Store, call: Call) -> Answer:
+        status, told = services.clickhouse(store, call)
+        export = "JSONEachRow" in call.url and call.method == "GET"
+        return status, spoil(told) if export else told
+
+    ran, asked = exported(tmp_path, "clickhouse", Store(), service=service)
+    assert (ran.code, asked.code) == (0, 2), asked.stdout
+    assert says in asked.stderr
+    assert "It proves nothing" in asked.stderr
+    assert not asked.result.get("reconciliations")
+    assert asked.result["verdict"] == "pass"
+
+
+@pytest.mark.long
+def test_an_export_that_ends_between_two_lines_is_no_loss(tmp_path: Path) -> None:
+    """Nothing tells that it is not whole but the count."""
+
+    def service(store: Store, call: Call) -> Answer:
+        status, told = services.clickhouse(store, call)
+        export = "JSONEachRow" in call.url and call.method == "GET"
+        return status, packed(b"".join(told.splitlines(keepends=True)[:200])) if export else told
+
+    _, asked = exported(tmp_path, "clickhouse", Store(), service=service)
+    assert asked.code == 3, asked.stdout + asked.stderr
+    assert "the export is not complete" in " ".join(asked.stdout.split())
+    verdicts = {one["check"]: one["verdict"] for one in asked.result["findings"]}
+    assert {verdicts[name] for name in ("lost", "duplicated", "altered")} == {"unknown"}
+
+
+@pytest.mark.long
+def test_pages_that_do_not_go_on_end(tmp_path: Path) -> None:
+    def service(store: Store, call: Call) -> Answer:
+        if call.method == "GET" and "insert_id=gt." in call.url:
+            call = call._replace(url=re.sub("insert_id=gt[^&]*", "", call.url))
+        return services.postgrest(store, call)
+
+    _, asked = exported(tmp_path, "postgrest", Store(), service=service)
+    assert asked.code == 2
+    assert "two pages end with" in asked.stderr
 
 
 OWN = """

@@ -456,3 +456,23 @@ overlay = []"""
         f"s.toml:13: verify.split.tag: {same} puts the buckets on events: {own}",
         f"s.toml:14: verify.split.overlay: {same} groups the query by them: {own}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('path = "/x/{$run}"', ("verify.export.path: unknown placeholder {$run}; expected "
+         "{$run.id}, {$start}, {$end}, {$last} or {$inputs.NAME}")),
+        ('path = "x"', 'verify.export.path: found the string "x"; expected "/path"'),
+        ('path = "/x?after={$last}"', ("verify.export.path: {$last} of what?; "
+         'say in after which member it is: after = "/id"')),
+        ('path = "/x"\nafter = "/id"', ("verify.export.after: every page would be the first; "
+         "put {$last} into path, or leave after out")),
+    ],
+)  # fmt: skip
+def test_an_export_that_would_ask_for_something_else(
+    problems: Problems, lines: str, expected: str
+) -> None:
+    text = f'{WORKFLOW}{LOAD}[verify.export]\nevent = "body#"\nrun = "/run"\n{lines}\n'
+    (found,) = (each for each in problems(text) if "export" in each)
+    assert found.split(": ", 1)[1] == expected

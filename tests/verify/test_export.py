@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from loadcheck.verify.export import (
     EventReader,
     ExportError,
     events,
+    members,
 )
 
 RUN = "r1"
@@ -160,6 +162,24 @@ def test_no_event_is_counted_as_two_things(
     assert found.altered_count == 0
 
 
+JSON = st.recursive(
+    st.none() | st.text('"\\\\{}[]a', max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+class Pieces(io.BytesIO):
+    """A file that hands out so many bytes at once."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        super().__init__(content)
+        self._size = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self._size)
+
+
 def archive(path: Path, *files: bytes, packed: bool = True) -> Path:
     with zipfile.ZipFile(path, "w") as made:
         for place, content in enumerate(files):
@@ -178,7 +198,7 @@ def test_every_file_of_the_archive_is_read(tmp_path: Path, packed: bool) -> None
 
 
 def test_events_of_other_runs_are_not_even_parsed(tmp_path: Path) -> None:
-    path = archive(tmp_path / "a.zip", b"{ not json\n" + rows(event(1)))
+    path = archive(tmp_path / "a.zip", b"{ not json }\n" + rows(event(1)))
     assert [one["user_id"] for one in events(path, RUN.encode())] == ["u1"]
 
 
@@ -207,3 +227,71 @@ def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
         made.writestr("1/flipped.json.gz", whole[:60] + b"\xff" * 60 + whole[120:])
     with pytest.raises(ExportError, match="cannot be read"):
         list(events(path, b"r1"))
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {"plain": bytes, "gzip": gzip.compress}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("array", [True, False], ids=["array", "lines"])
+def test_what_it_got_is_told_by_its_content(tmp_path: Path, form: str, array: bool) -> None:
+    made = [event(number, text='}]"\\{[' * number, deep=[{"a": [[]]}]) for number in range(9)]
+    content = orjson.dumps(made, option=orjson.OPT_INDENT_2) if array else rows(*made)
+    (path := tmp_path / "a").write_bytes(FORMS[form](content))
+    assert list(events(path, RUN.encode())) == made
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=4), JSON, max_size=3), max_size=6),
+    st.integers(1, 40),
+    st.booleans(),
+)
+def test_an_array_is_read_in_pieces(made: list[Any], piece: int, indent: bool) -> None:
+    content = orjson.dumps(made, option=orjson.OPT_INDENT_2 if indent else None)
+    file = Pieces(content, piece)
+    assert [orjson.loads(one) for one in members(file)] == made
+    if made:
+        for end in range(1, len(content)):
+            with pytest.raises(ExportError, match="was cut"):
+                list(members(Pieces(content[:end], piece)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[1, "r1"]',
+        b'[{"run": "r1"}] x',
+        b'[{"run": "r1"} x, {}]',
+        b'[["r1"]]',
+        b'["r1", {}]',
+        b"[}",
+    ],
+)
+def test_an_array_of_something_else_is_no_export(tmp_path: Path, content: bytes) -> None:
+    (path := tmp_path / "a").write_bytes(content)
+    with pytest.raises(ExportError, match="no JSON"):
+        list(events(path, b"r1"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>502</html>",
+        b'{"run":"r1"}\nCode: 241\n',
+        b'{"run":"r1"}\n{"run":{"a":1}',
+        b'{"run":"r1"}\n{"ru',
+        gzip.compress(b'{"run":"r1"}\n' * 9)[:-9],
+        b"PK",
+    ],
+)
+def test_an_export_that_is_none_or_not_whole_says_so(tmp_path: Path, content: bytes) -> None:
+    (path := tmp_path / "a").write_bytes(content)
+    with pytest.raises(ExportError, match="no JSON|cannot be read"):
+        list(events(path, b"r1"))
+
+
+def test_where_only_the_run_was_asked_for_another_line_is_an_error(tmp_path: Path) -> None:
+    (path := tmp_path / "a").write_bytes(b'{"run":"r1"}\n{"exception":"of the service"}\n')
+    assert len(list(events(path, b"r1"))) == 1
+    with pytest.raises(ExportError, match="of the service"):
+        list(events(path, b"r1", alone=True))

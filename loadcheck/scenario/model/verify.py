@@ -86,12 +86,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """Where the service hands out the events themselves: a ZIP of gzipped JSON lines.
+    """Where the service hands out the events themselves, as JSON lines or a JSON array.
 
     Attributes:
-        path: Path on the observer step's server; ``{$start}`` and ``{$end}`` stand for the first
-            and the last hour, YYYYMMDDTHH in UTC.
+        path: Path and query on the observer step's server; ``{$start}`` and ``{$end}`` stand for
+            the first and the last hour, YYYYMMDDTHH in UTC, ``{$run.id}`` and ``{$inputs.NAME}``
+            for what they are in the observer step, ``{$last}`` for ``after`` of the last event
+            of the page before, "" for the first page.
         event: Place of the event in the ingest step's request: ``body#/json/pointer``.
+        after: Member that events are ordered by, as a JSON Pointer: there are pages, and the last
+            has no events. None: one request hands out all of them.
         run: Member that tells events of this run from others, as a JSON Pointer.
         fields: JSON Pointer into the exported event → pointer into the event sent, for whatever
             must come out as it went in.
@@ -101,6 +105,7 @@ class Export:
     event: str
     run: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
