@@ -26,6 +26,8 @@ _INSERT = "insert into event (received_ms, shift_ms, delay_ms, content) values (
 _SELECT = "select received_ms, shift_ms, delay_ms, content from event order by id"
 
 
+NO_EVENT = -1
+"""The delay of an identification: it never becomes visible, but what it changed is kept."""
 _CHECKPOINT_PAGES = 10_000  # each one waits for the disk: not after every thousandth upload
 
 

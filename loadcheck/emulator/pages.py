@@ -41,6 +41,7 @@ def description(config: EmulatorConfig) -> bytes:
             "paths": {
                 "/2/httpapi": {"post": _upload("uploadEvents", config.httpapi.max_events)},
                 "/batch": {"post": _upload("uploadBatch", config.batch.max_events)},
+                "/identify": {"post": _identify()},
                 "/api/2/events/segmentation": {"get": _segmentation()},
                 "/api/2/events/list": {"get": _query("listEvents", [])},
                 "/api/2/usersearch": {"get": _query("searchUsers", [_parameter("user", _TEXT)])},
@@ -139,6 +140,22 @@ def _upload(operation: str, most: int | None) -> dict[str, Any]:
         "operationId": operation,
         "requestBody": {"required": True, "content": _content(body)},
         "responses": _answers(success, "Error", [400, 413, 429]),
+    }
+
+
+def _identify() -> dict[str, Any]:
+    fields = {
+        "api_key": _TEXT,
+        "identification": {"type": "string", "description": "One JSON object, or an array."},
+    }
+    form = {"type": "object", "required": list(fields), "properties": fields}
+    body = {"application/x-www-form-urlencoded": {"schema": form}}
+    answers = _answers({}, "Error", [400, 413, 429])
+    answers["200"] = {"description": "OK", "content": {"text/html": {"schema": _TEXT}}}
+    return {
+        "operationId": "identifyUsers",
+        "requestBody": {"required": True, "content": body},
+        "responses": answers,
     }
 
 

@@ -15,6 +15,8 @@ from loadcheck.emulator.config.model import OtherProject
 from loadcheck.emulator.export import EventsList, Export
 from loadcheck.emulator.faults import Injector
 from loadcheck.emulator.ingest.commit import Committer
+from loadcheck.emulator.ingest.identify import PATH as IDENTIFY
+from loadcheck.emulator.ingest.identify import Identify, read_form
 from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import RefusedError, Uploads, read_payload
 from loadcheck.emulator.journal import Journal
@@ -76,9 +78,14 @@ class Emulator:
             for path in ("/2/httpapi", "/batch")
         }
         server = None if config.capacity is None else CapacityQueue(config.capacity)
-        for path, uploads in self._uploads.items():
-            kept = uploads if journal is None else journal.before(uploads)
-            self.router.add("POST", path, kept if server is None else server.before(kept))
+        self._identify = Identify(config, self.clock, self._committer)
+        ingestion: dict[str, Uploads | Identify] = {**self._uploads, IDENTIFY: self._identify}
+        for path, taking in ingestion.items():
+            kept = taking if journal is None else journal.before(taking)
+            kept = kept if server is None else server.before(kept)
+            self.router.add("POST", path, kept)
+            if path == IDENTIFY:
+                self.router.add("GET", path, kept)
         self._route_queries(people)
         self._route_users(people)
         self.router.add("GET", "/", local_only(self._page))
@@ -156,6 +163,7 @@ class Emulator:
             "uploads": {path: entry.requests for path, entry in uploads},
             "acknowledged": {path: entry.acknowledged for path, entry in uploads},
             "refused": {path: entry.refusals for path, entry in uploads},
+            "identified": {"requests": self._identify.requests, "refused": self._identify.refusals},
             "queries": self._dashboard.requests,
             "queries_refused": self._dashboard.refusals,
             "cost": dict(zip(("5 minutes", "hour"), self._budget.spent, strict=True)),
@@ -205,6 +213,8 @@ def _key_of(request: Request) -> str | None:
             return base64.b64decode(pair, validate=True).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
             return ""
+    if request.path == IDENTIFY:
+        return read_form(request).get("api_key")
     try:
         key = read_payload(request, None)[0].get("api_key")
     except RefusedError:

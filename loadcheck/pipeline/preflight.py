@@ -271,8 +271,11 @@ class _Flight:
 
     def _days(self) -> Check:
         run = self._compiled.run
-        told = f"queries ask for {run.start_day} to {run.end_day}, a day more on either side"
-        return Check(name="days", state="ok", told=f"{told}: right in every time zone")
+        told = (
+            f"no API tells the project's time zone: queries ask for {run.start_day} to "
+            f"{run.end_day}, a day more on either side, which is right in every zone"
+        )
+        return Check(name="days", state="ok", told=told)
 
 
 def _is_unknown(exchange: Exchange) -> bool:

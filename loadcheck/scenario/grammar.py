@@ -143,7 +143,10 @@ WORKFLOW: Keys = {
         "Where source descriptions are read from instead of the document's own url: name = file "
         "or URL.",
         "NAME",
-        text("The file or the URL of the source description."),
+        text(
+            "The file or the URL of the source description; what comes with loadcheck is called "
+            "shipped:amplitude/http-v2-api.yml."
+        ),
         example={"ingestApi": "my-openapi.yml"},
     ),
     "strict": flag(

@@ -12,7 +12,7 @@ from loadcheck.documents.files import is_file
 from loadcheck.documents.toml import nearest_file, read
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
-from loadcheck.scenario.library import as_table, shipped
+from loadcheck.scenario.library import SHIPPED, as_table, shipped
 from loadcheck.scenario.reader import Report, Table, text
 
 _RATES: Final = frozenset({"rate", "duration"})
@@ -188,6 +188,8 @@ def _at(node: Node, path: Sequence[str], change: Callable[[Node], Node]) -> Node
 def _path(node: Node, folder: str) -> Node:
     written = node.value
     if not isinstance(written, str) or not written or "://" in written or written in shipped():
+        return node
+    if written.startswith(SHIPPED):
         return node
     return Node(os.path.join(folder, written), node.place)  # noqa: PTH118  # as it was written
 

@@ -13,6 +13,8 @@ from loadcheck.scenario.model import Workflow
 from loadcheck.scenario.reader import Report, Table, text
 
 _LIBRARY = Path(__file__).resolve().parent.parent / "library"
+SHIPPED = "shipped:"
+"""Before the folder and name of a source description that comes with loadcheck."""
 _DOCUMENT = "workflow.yml"
 _PROFILE = "profile.toml"
 _RELATIVE = "paths are relative to the scenario file"
@@ -122,6 +124,13 @@ def _source(node: Node, folder: Path, report: Report) -> str | None:
     written = text(node, report)
     if written is None or "://" in written:
         return written
+    if written.startswith(SHIPPED):
+        files = _LIBRARY.glob("*/*.yml")
+        known = {f"{SHIPPED}{each.parent.name}/{each.name}": each for each in files}
+        if written in known:
+            return str(known[written])
+        report.add(node, f"loadcheck comes with no {written}", nearest(written, known))
+        return None
     path = folder / written
     if is_file(path):
         return str(path)

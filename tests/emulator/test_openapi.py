@@ -51,6 +51,12 @@ def deep() -> dict[str, Any]:
     for path in ("/2/httpapi", "/batch"):
         body = content["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         body["schema"]["properties"]["api_key"] = {"const": API_KEY}
+    form = content["paths"]["/identify"]["post"]["requestBody"]["content"]
+    (taken,) = (each["schema"]["properties"] for each in form.values())
+    taken["api_key"] = {"const": API_KEY}
+    taken["identification"] = {
+        "enum": ['{"user_id":"user-1"}', '[{"user_id":"üser-3"}]', "[]", "{"]
+    }
     fields = content["components"]["schemas"]["Event"]["properties"]
     fields["user_id"] = fields["device_id"] = {"enum": ["user-1", "user-2", "üser-3"]}
     fields["event_type"] = {"enum": ["probe", "$identify"]}

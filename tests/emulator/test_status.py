@@ -13,6 +13,7 @@ from tests.emulator.conftest import Make, Project
 ROUTES = {
     "/2/httpapi",
     "/batch",
+    "/identify",
     "/api/2/events/segmentation",
     "/api/2/events/list",
     "/api/2/usersearch",

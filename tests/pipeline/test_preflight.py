@@ -86,6 +86,9 @@ async def test_what_is_right_is_told_within_five_seconds() -> None:
     named = [each["name"] for each in found["checks"] if each["state"] == "ok"]
     assert named == ["region", "upload", "query", "project", "deduplication", "days"]
     assert KEY not in str(found)
+    days = found["checks"][-1]["told"]
+    assert "no API tells the project's time zone" in days
+    assert "right in every zone" in days
 
 
 @pytest.mark.anyio

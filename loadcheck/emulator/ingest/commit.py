@@ -11,7 +11,7 @@ from typing import Any
 
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.ingest.check import CORE, LATEST_MS, TYPES
-from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.journal import NO_EVENT, Journal
 from loadcheck.emulator.store import EventStore, Shape
 
 _OPERATIONS = frozenset(
@@ -129,7 +129,10 @@ class Committer:
     def restore(self, journal: Journal) -> None:
         """Store the events of a journal, and take down all further ones in it."""
         for received_ms, shift_ms, delay_ms, event in journal.events():
-            self._store_event(event, received_ms, shift_ms, delay_ms)
+            if delay_ms == NO_EVENT:
+                self.identify(event, received_ms)
+            else:
+                self._store_event(event, received_ms, shift_ms, delay_ms)
         self._journal = journal
 
     def commit(
@@ -147,6 +150,19 @@ class Committer:
         delay_ms = int(delay_ms + late_ms)
         if self._store_event(event, now_ms, shift_ms, delay_ms) and self._journal is not None:
             self._journal.add(event, now_ms, shift_ms, delay_ms)
+
+    def identify(self, user: dict[str, Any], now_ms: int) -> None:
+        """Change what is known of a user, which shows with the next event: this is none."""
+        store = self._store
+        user_id, device_id = user.get("user_id"), user.get("device_id")
+        number = -1 if user_id is None else store.users.add(user_id)
+        device = -1 if device_id is None else store.devices.add(device_id)
+        if number >= 0 and device >= 0:
+            store.own(device, number)
+        if user.get("user_properties"):
+            self._states.update(number if number >= 0 else -1 - device, user["user_properties"])
+        if self._journal is not None:
+            self._journal.add(user, now_ms, 0, NO_EVENT)
 
     def _store_event(
         self, event: dict[str, Any], now_ms: int, shift_ms: int, delay_ms: int
