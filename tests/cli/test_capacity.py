@@ -54,6 +54,7 @@ def document(loadcheck: Loadcheck) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_planted_capacity_is_found_and_its_file_can_be_shown(
     loadcheck: Loadcheck, tmp_path: Path
 ) -> None:

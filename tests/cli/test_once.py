@@ -97,6 +97,7 @@ def test_a_set_up_that_fails_ends_the_run_before_the_load(
     assert document["warnings"] == []  # there was nothing to take away
 
 
+@pytest.mark.long
 def test_a_set_up_that_does_not_end_is_taken_back(running: Running) -> None:
     running.service.count_s = 30.0
     document = running.run(**{"setup.workflow": "prepareAndCheck", "setup.timeout": "1500ms"})

