@@ -78,7 +78,7 @@ async def download(
         while True:
             page = folder / f"{len(pages)}.export"
             path = _PLACEHOLDER.sub(lambda match: quote(texts[match[1]], safe=""), export.path)
-            url = f"{request.origin}{quote(path, safe=_SAFE)}"
+            url = f"{export.server(str(request.origin))}{quote(path, safe=_SAFE)}"
             server_name = compiled.asking.tls.server_name
             extensions = {"sni_hostname": server_name} if server_name else {}
             answer = client.stream("GET", url, headers=headers, extensions=extensions)
@@ -191,6 +191,7 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, *pages: Path) ->
         user=fields[user or key],
         fields=fields,
         key=key,
+        deduplicated=export.deduplicated,
     )
     comparison = Comparison(
         reader,

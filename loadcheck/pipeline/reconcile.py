@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import anyio
 import numpy as np
@@ -28,10 +28,11 @@ from loadcheck.documents.urls import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
 from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.load.transport.routes import is_loopback
 from loadcheck.measure import Ledger
 from loadcheck.measure.recorded import bitmap
 from loadcheck.pipeline import exported
-from loadcheck.pipeline.destinations import destinations, require_consent
+from loadcheck.pipeline.destinations import Destination, destinations, require_consent
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address
@@ -600,6 +601,12 @@ def _require_consent(compiled: CompiledScenario, options: ReconcileOptions, what
         dataclasses.replace(each, what=what, load=False) if each.load else each
         for each in destinations(live, steps, metrics=False)
     ]
+    if options.export and scenario.verify.export is not None:
+        asked = str(observer.origin)
+        server = scenario.verify.export.server(asked)
+        if server != asked:
+            away = not is_loopback(urlsplit(server).hostname or "")
+            found.append(Destination(origin=server, what="the export", away=away))
     require_consent(scenario, found, consent=options.consent, copies=None)
 
 

@@ -646,6 +646,17 @@ EXPORT: Keys = {
         'its value in the last event of the page before, "" at first; the last page is empty.',
         example="/insert_id",
     ),
+    "servers": named(
+        "Where another server exports than the one that queries go to: the latter = the former.",
+        "URL",
+        text("The server that exports, as a URL without a path."),
+        example={"https://example.org": "https://data.example.org"},
+    ),
+    "deduplicated": flag(
+        "Whether the export holds an event once that was taken twice by its deduplication key; if "
+        "not, repetitions of a key are no duplicates, as in the count.",
+        default=True,
+    ),
     "event": text("Place of the event in the ingest step's request.", example="body#/events/0"),
     "run": text(
         "Member that tells events of this run from others, as a JSON Pointer.",

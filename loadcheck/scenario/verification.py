@@ -37,6 +37,7 @@ _WINDOW = re.compile(grammar.WINDOW)
 _PERCENT = re.compile(grammar.PERCENT)
 _BENEATH = re.compile(grammar.BENEATH)
 _PLACEHOLDER = re.compile(r"\{\$([^{}]*)\}")
+_SERVER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _PARTITION = "{$partition}"
 _EXPECTED_AT = (
     'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", "header.NAME", '
@@ -311,7 +312,20 @@ def _export(verify: Table) -> Export | None:
         run=table.text("run") or "",
         fields=texts,
         after=after,
+        servers=_servers(table),
+        **given(deduplicated=table.flag("deduplicated")),
     )
+
+
+def _servers(export: Table) -> dict[str, str]:
+    table = export.table("servers", None)
+    servers: dict[str, str] = {}
+    for name, node in () if table is None else table.entries.items():
+        servers[name] = text(node, export.report) or ""
+        if not all(_SERVER.fullmatch(each) for each in (name, servers[name])):
+            remedy = 'expected "https://HOST" = "https://HOST", without a path'
+            export.report.add(node, f"found {found(node)} for {name}", remedy)
+    return servers
 
 
 def _repeat(verify: Table) -> Repeat | None:

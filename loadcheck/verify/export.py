@@ -82,12 +82,14 @@ class EventReader:
         user: Reads whose it is, as far as that is known.
         fields: Name → reads the field.
         key: Name of the field that tells the events of a copy apart: the deduplication key.
+        deduplicated: Whether a key that is there twice was counted twice.
     """
 
     number: Callable[[Mapping[str, Any]], int | None]
     user: Callable[[Mapping[str, Any]], Any]
     fields: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     key: str
+    deduplicated: bool = True
 
 
 class Comparison:
@@ -118,6 +120,7 @@ class Comparison:
         self._indeterminate = indeterminate
         self._each = events_per_copy
         self._seen = [BitMap() for _ in range(events_per_copy)]
+        self._others: set[tuple[int, Any]] = set()
         self._found = Compared()
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -136,12 +139,13 @@ class Comparison:
         if place is None:
             # a copy that the pipeline made need not keep the deduplication key
             if any(self._same(one, read) for one in sent):
-                found.duplicated[number] += 1
+                self._duplicate(number, read.get(self._key))
             else:
                 self._unexpected(event)
             return
         if number in self._seen[place]:
-            found.duplicated[number] += 1
+            if self._reader.deduplicated:
+                found.duplicated[number] += 1
             return
         self._seen[place].add(number)
         for name, value in sent[place].items():
@@ -159,6 +163,13 @@ class Comparison:
         found.lost = self._acknowledged - complete
         found.recovered = len(self._indeterminate & some)
         return found
+
+    def _duplicate(self, number: int, key: Any) -> None:
+        """Note an event with a key that was not sent; where repetitions are no harm, once a key."""
+        if self._reader.deduplicated or (number, key) not in self._others:
+            self._found.duplicated[number] += 1
+        if not self._reader.deduplicated:
+            self._others.add((number, key))
 
     def _same(self, sent: Mapping[str, Any], read: Mapping[str, Any]) -> bool:
         return all(read[name] == value for name, value in sent.items() if name != self._key)

@@ -70,12 +70,13 @@ def run(
 
 
 def exported(
-    folder: Path, name: str, store: Store, *, service: Service | None = None, together: int = 1
+    folder: Path, name: str, store: Store, *, service: Service | None = None, more: str = ""
 ) -> tuple[Ended, Ended]:
     """Run 300 copies against a service, then compare with what it exports."""
     answers, inputs = SERVICES[name]
     with serving(service or answers, store) as url:
-        text = SCENARIO.format(name=name, url=url, inputs=inputs, together=together, more="")
+        further = more.replace("URL", url)
+        text = SCENARIO.format(name=name, url=url, inputs=inputs, together=1, more=further)
         (folder / "s.toml").write_text(text)
         loadcheck = Loadcheck(folder)
         ran = loadcheck("run", "s.toml")
@@ -226,12 +227,14 @@ def test_a_service_that_cannot_delete_says_why(name: str) -> None:
     assert len(profile["delete"]["impossible"]) > 40
 
 
-EXPORTS = ("clickhouse", "postgrest")
+EXPORTS = ("clickhouse", "mixpanel", "postgrest")
 
 
 def test_every_profile_that_exports_is_tested_here() -> None:
     texts = {name: (folder / "profile.toml").read_text() for name, folder in shipped().items()}
-    exporting = {name for name, text in texts.items() if "export" in tomllib.loads(text)["verify"]}
+    exporting = {
+        name for name, text in texts.items() if "export" in tomllib.loads(text).get("verify", {})
+    }
     assert {name for name in exporting if not name.startswith("amplitude")} == set(EXPORTS)
 
 
@@ -306,6 +309,15 @@ def test_an_export_that_ends_between_two_lines_is_no_loss(tmp_path: Path) -> Non
     assert "the export is not complete" in " ".join(asked.stdout.split())
     verdicts = {one["check"]: one["verdict"] for one in asked.result["findings"]}
     assert {verdicts[name] for name in ("lost", "duplicated", "altered")} == {"unknown"}
+
+
+@pytest.mark.long
+def test_an_export_from_another_machine_needs_consent(tmp_path: Path) -> None:
+    more = '[verify.export.servers]\n"URL" = "http://192.0.2.1"'
+    ran, asked = exported(tmp_path, "mixpanel", Store(), more=more)
+    assert (ran.code, asked.code) == (0, 2)
+    assert "http://192.0.2.1 (the export)" in asked.stderr
+    assert "--live" in asked.stderr
 
 
 @pytest.mark.long

@@ -466,6 +466,9 @@ overlay = []"""
         ('path = "x"', 'verify.export.path: found the string "x"; expected "/path"'),
         ('path = "/x?after={$last}"', ("verify.export.path: {$last} of what?; "
          'say in after which member it is: after = "/id"')),
+        ('path = "/x"\nservers = { "https://a" = "b" }', ('verify.export.servers."https://a": '
+         'found the string "b" for https://a; expected "https://HOST" = "https://HOST", without '
+         "a path")),
         ('path = "/x"\nafter = "/id"', ("verify.export.after: every page would be the first; "
          "put {$last} into path, or leave after out")),
     ],

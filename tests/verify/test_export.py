@@ -51,6 +51,7 @@ def compare(
     acknowledged: int = 5,
     indeterminate: tuple[int, ...] = (),
     each: int = 1,
+    deduplicated: bool = True,
 ) -> Compared:
     reader = EventReader(
         number=_number,
@@ -60,6 +61,7 @@ def compare(
             for name in ("$insert_id", "event_properties", "user_id")
         },
         key="$insert_id",
+        deduplicated=deduplicated,
     )
     comparison = Comparison(
         reader,
@@ -227,6 +229,14 @@ def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
         made.writestr("1/flipped.json.gz", whole[:60] + b"\xff" * 60 + whole[120:])
     with pytest.raises(ExportError, match="cannot be read"):
         list(events(path, b"r1"))
+
+
+@pytest.mark.parametrize(("deduplicated", "duplicated"), [(True, 4), (False, 1)])
+def test_an_export_may_repeat_what_counts_once(deduplicated: bool, duplicated: int) -> None:
+    other = event(1) | {"$insert_id": "made by the pipeline"}
+    made = [*map(event, range(5)), event(1), event(2), other, other]
+    found = compare(made, deduplicated=deduplicated)
+    assert (found.duplicated.total(), len(found.lost)) == (duplicated, 0)
 
 
 FORMS: dict[str, Callable[[bytes], bytes]] = {"plain": bytes, "gzip": gzip.compress}

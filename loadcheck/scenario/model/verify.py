@@ -96,6 +96,9 @@ class Export:
         event: Place of the event in the ingest step's request: ``body#/json/pointer``.
         after: Member that events are ordered by, as a JSON Pointer: there are pages, and the last
             has no events. None: one request hands out all of them.
+        servers: Server that queries go to → the one that exports, where that is another.
+        deduplicated: Whether the export, as the count does, holds an event once that was taken
+            twice by its deduplication key.
         run: Member that tells events of this run from others, as a JSON Pointer.
         fields: JSON Pointer into the exported event → pointer into the event sent, for whatever
             must come out as it went in.
@@ -106,6 +109,12 @@ class Export:
     run: str
     fields: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
+    servers: Mapping[str, str] = field(default_factory=dict)
+    deduplicated: bool = True
+
+    def server(self, queries: str) -> str:
+        """Return the server that exports, by the one that queries go to."""
+        return self.servers.get(queries, queries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
