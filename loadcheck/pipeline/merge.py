@@ -7,7 +7,7 @@ bounds add up. Times are added bucket by bucket. What cannot be added is left ou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
@@ -41,13 +41,7 @@ _COUNTED = (
     *("unexpected", "duplicated", "missing_events", "missing_events_at_most", "baseline", "lost"),
     "disappeared",
 )
-_MADE = frozenset(
-    (
-        *("schema", "verdict", "run", "labels", "copies", "ledger", "timeline", "load"),
-        *("generator", "steps", "stages", "intervals", "consistency", "thresholds", "findings"),
-        *("warnings", "scenario", "workflow", "environment", "reconciliations"),
-    )
-)
+_MADE_LAST = frozenset(("verdict", "thresholds", "findings", "warnings"))
 _FREE = ("labels.", "seed", "description", "name", "load.workers", "load.prefixes")
 """What a load that is shared by hand may have otherwise on each machine."""
 
@@ -125,9 +119,9 @@ def merge(parts: Sequence[Part]) -> Merged:
         "workflow": first["workflow"],
         "environment": first["environment"],
     }
-    left_out += sorted({key for each in every for key in each if key not in _MADE})
-    if "intervals" in first:
-        left_out.append("intervals")
+    left_out += _absent(every, {*made, *_MADE_LAST})
+    counts = [each["consistency"] for each in every]
+    left_out += [f"consistency.{key}" for key in _absent(counts, made["consistency"])]
     findings = [*_findings(parts)]
     judged = [*_thresholds(parts, made)]
     checked = all(each["consistency"].get("checked", True) for each in every)
@@ -150,6 +144,14 @@ def merge(parts: Sequence[Part]) -> Merged:
         "warnings": [*said, *dict.fromkeys(told)],
     }
     return Merged(document=made, consistent=consistent, verdict=verdict)
+
+
+def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
+    """Return the keys under which some result says something, and the merged one nothing."""
+    known = {*kept}
+    empty: tuple[Any, ...] = (None, [], {})
+    said = {key for each in every for key in each if each[key] not in empty}
+    return sorted(said - known)
 
 
 def _unusable(parts: Sequence[Part]) -> Iterator[Problem]:

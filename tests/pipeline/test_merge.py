@@ -87,6 +87,9 @@ def test_two_runs_become_one_with_the_sum_of_all_that_adds_up(real: Document, ot
     assert [run["id"] for run in document["run"]["merged"]] == [real["run"]["id"], "another00run"]
     assert document["labels"] == real["labels"] | {"env": "a"}
     assert any("2 results merged" in warning for warning in document["warnings"])
+    # what is not added is told, wherever it stands
+    (told,) = (each for each in document["warnings"] if each.startswith("not added"))
+    assert {"intervals", "consistency.controls"} <= {*told.partition("merged: ")[2].split(", ")}
     assert b"2 results merged" in page(document)
     # so much is another load, which compare and trend keep apart
     assert any(one.key == "load.merged" and one.matters for one in differences(real, document, ""))
