@@ -43,7 +43,7 @@ def written(
     return path
 
 
-@pytest.mark.parametrize("lost", [0, 9])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.long), 9])
 def test_the_batch_api(loadcheck: Loadcheck, tmp_path: Path, lost: int) -> None:
     """Users who share uploads; the lost are named."""
     faults = f"faults.drop = {{ count = {lost}, among = 400 }}" if lost else ""
@@ -56,6 +56,7 @@ def test_the_batch_api(loadcheck: Loadcheck, tmp_path: Path, lost: int) -> None:
     assert len(named["lost"] if named else ()) == lost
 
 
+@pytest.mark.long
 def test_the_http_v2_api_takes_less_of_a_user(loadcheck: Loadcheck, tmp_path: Path) -> None:
     """1,000 events of one user at once, under documented limits."""
     load = "events_per_copy = 1000\n[retry]\nattempts = 1"
@@ -91,6 +92,7 @@ def test_plan_knows_the_limits_of_the_batch_api(loadcheck: Loadcheck) -> None:
     assert "api.eu.amplitude.com" in planned.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "fit"),
     [
@@ -194,7 +196,7 @@ dashboardRestApi = "shipped:amplitude/dashboard-rest-api.yml"
 """
 
 
-@pytest.mark.parametrize("plan", ["gold", "silver"])
+@pytest.mark.parametrize("plan", ["gold", pytest.param("silver", marks=pytest.mark.long)])
 def test_users_are_identified_before_they_upload(
     loadcheck: Loadcheck, tmp_path: Path, plan: str
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_shipped_description_that_is_none(loadcheck: Loadcheck, tmp_path: Path
     assert 'did you mean "shipped:amplitude/http-v2-api.yml"' in ended.stderr
 
 
+@pytest.mark.long
 def test_a_scenario_in_another_folder_keeps_its_description(
     loadcheck: Loadcheck, tmp_path: Path
 ) -> None:
@@ -234,6 +237,7 @@ def edited(step: str, at: str, value: str) -> str:
     return f'[[overlay]]\nstep = "{step}"\nat = "{at}"\nvalue = {value}\n'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "accepted"),
     [
@@ -259,6 +263,7 @@ def test_what_an_upload_may_say_besides(
     assert (ended.result["consistency"]["uniques"] or 0) == (50 if accepted else 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_days_of_the_project_far_from_those_of_this_machine(
     loadcheck: Loadcheck, tmp_path: Path, zone: str
