@@ -239,7 +239,8 @@ def test_ctrl_c_tears_down(running: Running, command: Loadcheck, signals: int) -
         process.send_signal(signal.SIGINT)
         time.sleep(0.7)
     process.communicate()
-    assert process.returncode == 130
+    # the second may find it on its way out: a shell says 130 of that, too
+    assert process.returncode in {130, -signal.SIGINT}
     assert running.service.asked["delete"] == 1
     assert not running.service.projects
     document = json.loads(command.results()[0].read_text())

@@ -329,7 +329,7 @@ def test_pages_that_do_not_go_on_end(tmp_path: Path) -> None:
 
     _, asked = exported(tmp_path, "postgrest", Store(), service=service)
     assert asked.code == 2
-    assert "two pages end with" in asked.stderr
+    assert "two pages of the export end with" in asked.stderr
 
 
 OWN = """
