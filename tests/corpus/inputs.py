@@ -105,7 +105,7 @@ def openapi(chance: random.Random) -> BadInput:
 
 
 def _documents(chance: random.Random, wanted: str | None, kind: str) -> BadInput:
-    folder = chance.choice([path for path in LIBRARY.iterdir() if path.is_dir()])
+    folder = chance.choice(sorted(path.parent for path in LIBRARY.glob("*/workflow.yml")))
     found = {path.name: path.read_bytes() for path in sorted(folder.glob("*.y*ml"))}
     arazzos = [name for name, data in found.items() if data.lstrip().startswith(b"arazzo")]
     others = [name for name in found if name not in arazzos] or arazzos

@@ -174,5 +174,5 @@ def works(commands: Path, folder: Path) -> None:
     assert "--workers" in ran(loadcheck, "run", "--help")
     ran(loadcheck, *RUN, cwd=folder)
     ran(loadcheck, "report", "result.json", "-o", "page.html", cwd=folder)
-    assert "load.rate" in ran(loadcheck, "explain")
+    assert "load.rate" in ran(loadcheck, "explain", "load.rate")
     ran(loadcheck, "compare", "result.json", "--to", "result.json", cwd=folder)
