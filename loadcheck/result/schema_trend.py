@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.result.shapes import (
@@ -50,6 +51,18 @@ def trend_schema() -> Shape:
             ),
         ),
     }
+
+
+def ended(histories: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Return which histories have ended: another of their name began after their last run.
+
+    The verdict of such a one says nothing of the newest run.
+    """
+    spans = []
+    for history in histories:
+        times = [run["started_at"] for run in history["runs"]]
+        spans.append((history["kind"], history["name"], min(times), max(times)))
+    return [any(other[:2] == one[:2] and other[2] > one[3] for other in spans) for one in spans]
 
 
 def _history() -> Shape:
