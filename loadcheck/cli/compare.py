@@ -217,7 +217,7 @@ def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) ->
 
         from loadcheck.escaping import printable_json  # noqa: PLC0415
 
-        return printable_json(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        return printable_json(document, orjson.OPT_APPEND_NEWLINE)
     if kind is Format.MARKDOWN:
         from loadcheck.report.markdown import comparison_markdown  # noqa: PLC0415
 
