@@ -89,7 +89,7 @@ def check(
     from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
-    from loadcheck.report.problems import FORMATS  # noqa: PLC0415
+    from loadcheck.report.preview import FORMATS  # noqa: PLC0415
 
     try:
         loaded = scenarios.load(
@@ -159,7 +159,7 @@ def _lint(
     from loadcheck.errors import WorkflowError  # noqa: PLC0415
     from loadcheck.escaping import printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
-    from loadcheck.report.problems import FORMATS  # noqa: PLC0415
+    from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 

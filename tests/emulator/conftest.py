@@ -15,11 +15,11 @@ import orjson
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import parse
 from loadcheck.emulator.control import Control
 from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.message import Answer, Request
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 

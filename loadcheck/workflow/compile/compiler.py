@@ -1,4 +1,4 @@
-"""From an Arazzo document and a scenario's settings to a plan."""
+"""From an Arazzo document and a scenario's settings to a plan; a document checked without one."""
 
 from __future__ import annotations
 
@@ -27,10 +27,51 @@ from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot, uses_of
-from loadcheck.workflow.files import with_files
 from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
+from loadcheck.workflow.overlay import with_files
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+
+_NOWHERE = {"*": "http://127.0.0.1"}
+
+
+def lint(
+    document: Path,
+    *,
+    name: str = "",
+    sources: Mapping[str, str] | None = None,
+    strict: bool = False,
+    fetch: Fetch | None = None,
+) -> tuple[Problem, ...]:
+    """Return everything that is wrong with a document, each with line, path and section.
+
+    Every workflow of the document is compiled, whether or not a scenario would reach it. What is
+    accepted although the specification has it otherwise is a warning.
+
+    Args:
+        document: Path of the Arazzo document.
+        name: The document as the user named it; its path if "".
+        sources: Source description name → file or URL that stands in for its ``url``.
+        strict: Make warnings errors.
+        fetch: Reads source descriptions that are URLs.
+    """
+    report = Report(strict=strict)
+    try:
+        shelf = DescriptionLoader(report, sources or {}, fetch)
+        book = shelf.open(read_document(document, name or str(document)))
+        shelf.check_overrides(book)
+        run = Run(id="000000000000", start_day="20000101", end_day="20000103")
+        program = Linker(ScenarioBindings(run=run, servers=_NOWHERE))
+        for workflow in book.workflows.values():
+            program.add(book, workflow)
+        program.compile()
+        for unit in program.units.values():
+            unit.check_outputs()
+    except WorkflowError as error:
+        for problem in error.problems:
+            report.add(problem)
+    return report.problems
+
 
 EXAMPLE_TIME_MS: Final = 1_700_000_000_000
 

@@ -13,10 +13,9 @@ from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile.batch import compile_batch
 from loadcheck.workflow.compile.criteria import compile_criterion, simple
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
-from loadcheck.workflow.compile.request import compile_request
+from loadcheck.workflow.compile.request import compile_batch, compile_request
 from loadcheck.workflow.compile.request_spec import (
     RequestError,
     RequestSpec,
