@@ -14,7 +14,7 @@ from loadcheck.compare.figures import Figure
 from loadcheck.compare.intervals import Intervals, curves
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.result.schema_comparison import SCHEMA, Change
+from loadcheck.result.schema_others import COMPARISON, Change
 
 _SECTIONS = ("load", "generator", "steps", "consistency")
 
@@ -70,7 +70,7 @@ def compare(
         for figure in figures
     ]
     return {
-        "schema": SCHEMA,
+        "schema": COMPARISON,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "loadcheck": __version__,
         "verdict": verdict(judged),

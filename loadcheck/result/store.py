@@ -17,7 +17,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +30,7 @@ from loadcheck.escaping import printable_json
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix
-from loadcheck.result import schema_capacity as capacity
+from loadcheck.result import schema_others
 from loadcheck.result.schema import SCHEMA, problems
 from loadcheck.result.versions import CURRENT, upgraded
 
@@ -42,10 +42,6 @@ _MOST_NODES, _MOST_VALUES = 1_000_000, 10_000_000  # a week's seconds; each take
 _KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]{1,9}")
 _KINDS = {"capacity": "capacity search"}
 _VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
-
-
-Check = Callable[[Any], Sequence[tuple[str, str]]]
-"""Returns where a document departs from its schema: dotted path and message."""
 
 
 def default_name(scenario: str, started: datetime, run_id: str) -> str:
@@ -288,22 +284,20 @@ def read(path: Path) -> dict[str, Any]:
     return _checked(path, _parsed(path))
 
 
-def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str, Any]:
+def read_any(path: Path, kinds: Collection[str] = (schema_others.CAPACITY,)) -> dict[str, Any]:
     """Return the document of a run, of a capacity search or of another kind, as ``schema`` says.
 
     Args:
         path: Where it stands.
-        others: Further kinds, by the value of ``schema``, with what is wrong with a document.
+        kinds: What may stand in ``schema`` beside a run's.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
-    checks = {capacity.SCHEMA: capacity.problems, **(others or {})}
     document = _parsed(path)
     found = document.get("schema") if isinstance(document, dict) else None
-    check = checks.get(found) if isinstance(found, str) else None
-    if check is not None:
-        return _conforming(path, document, check(document))
+    if isinstance(found, str) and found in kinds:
+        return _conforming(path, document, schema_others.problems(document, found))
     return _checked(path, document)
 
 
