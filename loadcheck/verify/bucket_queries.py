@@ -20,15 +20,13 @@ from loadcheck.verify.localize import (
     deduce_lost,
     weigh_events,
 )
-from loadcheck.verify.observe import Observer
+from loadcheck.verify.observe import TRIES, Observer
 from loadcheck.verify.query_client import QueryClient, Tally, read_tally
 from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query
 
-_ROUNDS = 3
+ROUNDS = 3
 """How often to begin again when the counts moved in between."""
-_TRIES = 3
-"""How often a single question is repeated that had no usable answer."""
 
 Metric = Literal["uniques", "totals"]
 SplitQuery = Callable[[str, Metric], "Query"]
@@ -99,7 +97,7 @@ class Localizer:
             base: The count without groups that the rows should add up to; None: it is asked for.
         """
         trouble = contradiction = ""
-        for attempt in range(_ROUNDS):
+        for attempt in range(ROUNDS):
             if attempt:
                 await sleep(self._terms.pause_s)
                 base = None
@@ -192,7 +190,7 @@ class Localizer:
         terms = self._terms
         query = terms.query(name, metric)
         error = ""
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             if attempt:
                 await sleep(terms.pause_s * 2**attempt)
             reply = await self._asker.ask(query, terms.cost)
