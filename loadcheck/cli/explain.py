@@ -132,7 +132,7 @@ def _text(entry: Entry, keys: Sequence[Entry], *, color: bool, width: int) -> st
         if own:
             lines += _wrapped(f"its keys: {', '.join(dict.fromkeys(own))}", "  ", width)
     if entry.sample is not None:
-        from loadcheck.scenario.samples import SERVICE  # noqa: PLC0415
+        from loadcheck.scenario.schema import SERVICE  # noqa: PLC0415
 
         lines += ["", *_wrapped(entry.sample.says, "  ", width), ""]
         lines += [f"    {line}".rstrip() for line in entry.sample.toml.splitlines()]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from loadcheck.documents.files import is_folder
-from loadcheck.documents.urls import with_scheme
+from loadcheck.documents.notation import with_scheme
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
 

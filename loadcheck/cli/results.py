@@ -133,7 +133,7 @@ def report(
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
     from loadcheck.report.html import content, render  # noqa: PLC0415
-    from loadcheck.report.pages.several import several_page  # noqa: PLC0415
+    from loadcheck.report.pages.run import several_page  # noqa: PLC0415
 
     pages = []
     for result in results:

@@ -198,13 +198,7 @@ def _advice(judged: Sequence[Judged], base: int, candidate: int) -> list[str]:
 def _figure(one: Judged) -> dict[str, Any]:
     figure = one.figure
     return {
-        "key": figure.key,
-        "group": figure.group,
-        "name": figure.name,
-        "unit": figure.unit,
-        "better": figure.better,
-        "about": figure.about,
-        "core": figure.core,
+        **figure.named(),
         "base": one.base,
         "candidate": one.candidate,
         "difference": one.difference,

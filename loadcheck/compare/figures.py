@@ -41,6 +41,18 @@ class Figure:
     core: bool = False
     floor: float = 0.0
 
+    def named(self) -> dict[str, str | bool]:
+        """Return what files say of it whatever its values are."""
+        return {
+            "key": self.key,
+            "group": self.group,
+            "name": self.name,
+            "unit": self.unit,
+            "better": self.better,
+            "about": self.about,
+            "core": self.core,
+        }
+
 
 def label(percentile: str) -> str:
     """Return the name of a percentile for people: p99.9 for p999."""

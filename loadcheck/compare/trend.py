@@ -283,13 +283,7 @@ def _figure(
         for point in changes.points
     ]
     return {
-        "key": figure.key,
-        "group": figure.group,
-        "name": figure.name,
-        "unit": figure.unit,
-        "better": figure.better,
-        "about": figure.about,
-        "core": figure.core,
+        **figure.named(),
         "word": (told[-1]["word"] if told else "same") if enough else "unsure",
         "values": [None if one is None else one.value for one in ranges],
         "low": [None if one is None else one.low for one in ranges],

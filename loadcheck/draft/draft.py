@@ -30,8 +30,8 @@ from loadcheck.load.transport.routes import is_loopback
 from loadcheck.pipeline.prepare import fetch, hide_passwords
 from loadcheck.pipeline.preview import preview
 from loadcheck.secrets import Redactor, without_userinfo
+from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import DescriptionError, split_base
-from loadcheck.workflow.description.sources import Source
 from loadcheck.workflow.exchange import Origin
 
 

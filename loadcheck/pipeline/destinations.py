@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.errors import ConsentError
 from loadcheck.load.transport.routes import Proxies, is_loopback
 from loadcheck.report import otel as telemetry

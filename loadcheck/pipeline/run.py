@@ -30,7 +30,7 @@ from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers, open_workers
 from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name, document
-from loadcheck.result.writer import ResultSink, ResultWriter
+from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario

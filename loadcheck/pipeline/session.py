@@ -34,16 +34,15 @@ from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
-from loadcheck.result.writer import ResultWriter
+from loadcheck.result.document import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.guard import GuardWatch
-from loadcheck.verify.judge import Judgement, judge
+from loadcheck.verify.judge import Judgement, broken, judge
 from loadcheck.verify.people import Arrivals, People
 from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel

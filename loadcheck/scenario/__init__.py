@@ -4,7 +4,7 @@
 every problem at once.
 """
 
-from loadcheck.documents.durations import format_duration, parse_duration
+from loadcheck.documents.notation import format_duration, parse_duration
 from loadcheck.errors import Place
 from loadcheck.scenario.inputs import environment
 from loadcheck.scenario.library import shipped

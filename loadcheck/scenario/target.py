@@ -7,8 +7,8 @@ from urllib.parse import SplitResult
 
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
+from loadcheck.documents.notation import split_http_url, with_scheme
 from loadcheck.documents.toml import nearest, nearest_file
-from loadcheck.documents.urls import split_http_url, with_scheme
 from loadcheck.errors import did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Target, Tls

@@ -21,9 +21,8 @@ from loadcheck.workflow.compile.workflow import Unit
 from loadcheck.workflow.copydata import PER_COPY, CopyData
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
+from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader, Fetch
 from loadcheck.workflow.description.model import WorkflowSignature
-from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot, uses_of

@@ -20,8 +20,8 @@ from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
 from loadcheck.workflow.description import model
+from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import Operation
-from loadcheck.workflow.description.sources import Source
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
