@@ -367,7 +367,7 @@ def _buckets(
     names = partitions(scenario.verify.partitions)
     return {
         "places": list(
-            dict.fromkeys(marks.place(edit, name) for name in names for edit in split.tag)
+            dict.fromkeys(marks.location(edit, name) for name in names for edit in split.tag)
         ),
         "partitions": len(names),
         "added_bytes": added,

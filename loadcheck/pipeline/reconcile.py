@@ -48,7 +48,7 @@ from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
-from loadcheck.verify.session import Verification, Verified, moments
+from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
@@ -72,7 +72,7 @@ class LaterAnswer:
     """
 
     sent: SentCounts
-    verified: Verified
+    verified: VerificationResult
     compared: Compared | None
 
 
@@ -678,7 +678,7 @@ def _told(
 def _enter_observations(
     document: dict[str, Any],
     verification: Verification,
-    verified: Verified,
+    verified: VerificationResult,
     began_at: str | None,
 ) -> None:
     """Append the new observations, on the time scale of the old ones."""
@@ -695,7 +695,7 @@ def _enter_observations(
     ]
 
 
-def _renew_lag(document: dict[str, Any], verified: Verified) -> None:
+def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
     """Put the lag of users who have become visible since into the result.
 
     What was known of the lag stays true; what had no end may have one now. The instants of the

@@ -29,7 +29,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.session import Verification, Verified
+from loadcheck.verify.session import Verification, VerificationResult
 from loadcheck.verify.verdict import Consistency
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
@@ -243,7 +243,7 @@ def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, 
 def consistency(
     seen: Consistency,
     verification: Verification | None,
-    verified: Verified | None,
+    verified: VerificationResult | None,
     begin_ns: int,
 ) -> dict[str, Any]:
     """Return the section that holds the service's counts."""

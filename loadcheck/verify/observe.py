@@ -8,7 +8,7 @@ import anyio
 
 from loadcheck.verify.evidence import Observation, Standing, Terms, standing
 from loadcheck.verify.queries import CountQueries
-from loadcheck.verify.query_client import QueryClient, Reply
+from loadcheck.verify.query_client import QueryClient, QueryResult
 from loadcheck.workflow.runtime.plan import Query
 
 _MAX_BACKOFF_S = 30.0
@@ -58,7 +58,7 @@ class Observer:
         Which of the two is asked for first alternates: where answers come in turn from two
         replicas, neither count is always the same one's.
         """
-        second: Reply | None = None
+        second: QueryResult | None = None
         if totals and self._queries.totals is not None:
             self._events_first = not self._events_first
             if self._events_first:
@@ -88,7 +88,7 @@ class Observer:
         self._seen(observation)
         return observation
 
-    async def _insist(self, query: Query, name: str, tries: int = TRIES) -> Reply:
+    async def _insist(self, query: Query, name: str, tries: int = TRIES) -> QueryResult:
         """Ask, and again if that gives no count: one of two is worth little without the other."""
         reply = await self._asker.ask(query, self._queries.cost)
         for _ in range(tries - 1):

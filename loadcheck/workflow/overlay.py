@@ -27,9 +27,9 @@ from loadcheck.workflow.expressions.values import (
     Dynamic,
     FileContent,
     Frame,
-    JsonText,
+    JsonTemplate,
     Slot,
-    Text,
+    Template,
     UnsendableError,
     as_dynamic,
 )
@@ -164,7 +164,7 @@ def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:
         return [*tree[:index], put(old, rest, value), *tree[index + 1 :]]
     if isinstance(tree, Dynamic):
         return _put_late(tree, pointer, value)
-    known = not isinstance(tree, Text | JsonText)
+    known = not isinstance(tree, Template | JsonTemplate)
     what = describe(tree) if known else f'"{tree}", known only when a copy runs'
     raise ValueError(f'there is no place "{token}" in {what}')
 

@@ -13,11 +13,16 @@ from loadcheck.documents.document import MISSING, look_up, parse_pointer, read_d
 from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol
+from loadcheck.workflow.compile.analysis import (
+    dependency_key,
+    end_of_copy,
+    reached,
+    transitive_dependencies,
+)
 from loadcheck.workflow.compile.inputs import check_inputs, sample
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
-from loadcheck.workflow.compile.workflow import Unit
+from loadcheck.workflow.compile.workflow import WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY, CopyData
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
@@ -26,7 +31,7 @@ from loadcheck.workflow.description.model import WorkflowSignature
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot, uses_of
-from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
+from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
 from loadcheck.workflow.overlay import with_files
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
@@ -236,7 +241,7 @@ def _example(run: Run) -> Frame:
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = frame[Slot.USER] = 0
     frame[Slot.TIME] = EXAMPLE_TIME_MS
-    fill_all = filler(
+    fill_all = bucket_writer(
         Buckets(run_id=run.id, copies=run.most_uploads), NAMES, Slot.NUMBER, Slot.BUCKETS
     )
     fill_all(frame)
@@ -250,8 +255,8 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
     buckets = Buckets(run_id=run.id, copies=run.most_uploads)
     visits = run.visits
     if visits is None:
-        return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
-    user, fill = visits.user, filler(buckets, names, Slot.USER, Slot.BUCKETS)
+        return bucket_writer(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
+    user, fill = visits.user, bucket_writer(buckets, names, Slot.USER, Slot.BUCKETS)
 
     def fill_all(frame: Frame) -> None:
         frame[Slot.USER] = user(frame[Slot.NUMBER])
@@ -261,9 +266,13 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
 
 
 def _plan(
-    settings: Settings, report: Report, program: Linker, main: Unit, inputs: Mapping[str, Any]
+    settings: Settings,
+    report: Report,
+    program: Linker,
+    main: WorkflowCompiler,
+    inputs: Mapping[str, Any],
 ) -> Plan:
-    words = close(program.units.values())
+    words = transitive_dependencies(program.units.values())
     end = end_of_copy(main, words) if settings.once is None else len(main.steps)
     if end is None:
         main.book.scribe.warn(
@@ -289,7 +298,9 @@ def _plan(
                 method=draft.operation.method,
                 origin=draft.origin,
                 path=draft.base + draft.operation.path,
-                uses=frozenset(word for word in words[symbol(unit, step)] if word[0] == "$"),
+                uses=frozenset(
+                    word for word in words[dependency_key(unit, step)] if word[0] == "$"
+                ),
                 dependent=copy and step.index > min(per_copy),
                 timeout_s=None if step.model is None else step.model.timeout_s,
             )
@@ -328,7 +339,10 @@ def _plan(
 
 
 def _uses_at(
-    main: Unit, words: Mapping[str, frozenset[str]], inputs: Mapping[str, Any], at: tuple[str, str]
+    main: WorkflowCompiler,
+    words: Mapping[str, frozenset[str]],
+    inputs: Mapping[str, Any],
+    at: tuple[str, str],
 ) -> frozenset[str]:
     """Return what the value at a place in the request of a step depends on.
 
@@ -347,7 +361,7 @@ def _uses_at(
 
 
 def _batch(
-    settings: Settings, main: Unit, end: int, words: Mapping[str, frozenset[str]]
+    settings: Settings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
 ) -> CompiledBatch | None:
     """Compile the request that copies share; None if what is wrong was reported."""
     report = main.book.scribe.report

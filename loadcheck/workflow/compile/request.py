@@ -52,8 +52,8 @@ from loadcheck.workflow.expressions.values import (
     Dynamic,
     Evaluate,
     Frame,
-    JsonText,
-    Text,
+    JsonTemplate,
+    Template,
     UnsendableError,
     is_absent,
     uses_of,
@@ -372,9 +372,9 @@ def _body(draft: RequestSpec) -> tuple[list[Segment], str]:
     kind = media_type(given)
     value = draft.body
     if not kind:
-        kind = given = "text/plain" if isinstance(value, str | Text) else "application/json"
+        kind = given = "text/plain" if isinstance(value, str | Template) else "application/json"
     if kind == "application/json" or kind.endswith("+json"):
-        text = isinstance(value, str | Text | JsonText)
+        text = isinstance(value, str | Template | JsonTemplate)
         return (text_segments(value, utf8) if text else json_segments(value)), given
     described = draft.operation.content.get(kind, MediaType())
     if kind == FORM:
@@ -395,7 +395,7 @@ def _body(draft: RequestSpec) -> tuple[list[Segment], str]:
 
 
 def _form(value: Any, described: MediaType) -> list[Segment]:
-    if isinstance(value, str | Text | JsonText):
+    if isinstance(value, str | Template | JsonTemplate):
         if isinstance(value, str):
             return [value.encode()]
         return [
