@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck import __version__
-from loadcheck.compare.comparable import Difference, differences, unfinished
 from loadcheck.compare.evidence import Evidence, Unknown, evidence
-from loadcheck.compare.figures import Figure
+from loadcheck.compare.figures import Difference, Figure, differences, unfinished
 from loadcheck.compare.intervals import Intervals, curves
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge
 from loadcheck.errors import Problem, ResultFileError

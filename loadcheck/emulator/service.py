@@ -13,7 +13,7 @@ from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.config.model import OtherProject
 from loadcheck.emulator.export import EventsList, Export
 from loadcheck.emulator.faults import Injector
-from loadcheck.emulator.ingest.commit import Committer
+from loadcheck.emulator.ingest.commit import Committer, Journal
 from loadcheck.emulator.ingest.throttle import CapacityQueue
 from loadcheck.emulator.ingest.upload import PATH as IDENTIFY
 from loadcheck.emulator.ingest.upload import (
@@ -23,7 +23,6 @@ from loadcheck.emulator.ingest.upload import (
     read_form,
     read_payload,
 )
-from loadcheck.emulator.journal import Journal
 from loadcheck.emulator.message import Answer, Request, Router, json_answer
 from loadcheck.emulator.pages import description, local_only, status_page
 from loadcheck.emulator.protocol import Clock

@@ -23,8 +23,15 @@ from loadcheck.load.monitor import Monitor, each_second
 from loadcheck.load.pacer import OpenPacer, Warmup, levels, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Begin, Clock, Rules, Runner
-from loadcheck.load.sessions import SessionPlan, ThinkingPlan
-from loadcheck.load.slices import Copies, Slice, SlicedPacer, SlicedPlan, share_of
+from loadcheck.load.slices import (
+    Copies,
+    SessionPlan,
+    Slice,
+    SlicedPacer,
+    SlicedPlan,
+    ThinkingPlan,
+    share_of,
+)
 from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.settings import TransportSettings

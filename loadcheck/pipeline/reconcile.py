@@ -32,10 +32,9 @@ from loadcheck.load.transport.routes import is_loopback
 from loadcheck.measure import Ledger
 from loadcheck.measure.recorded import bitmap
 from loadcheck.pipeline import exported
-from loadcheck.pipeline.destinations import Destination, destinations, require_consent
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.target import Address
+from loadcheck.pipeline.target import Address, Destination, destinations, require_consent
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario

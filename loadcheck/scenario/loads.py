@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadcheck.data.spread import Spread
+from loadcheck.data.order import Spread
 from loadcheck.data.table import DataError
 from loadcheck.data.trace import Trace, read_trace
 from loadcheck.documents.document import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from loadcheck.data.spread import KINDS, Spread
+from loadcheck.data.order import KINDS, Spread
 from loadcheck.data.visits import Sessions
 from loadcheck.documents.document import Node
 from loadcheck.documents.notation import parse_duration
