@@ -8,9 +8,10 @@ of what it does not have: keyboard, hatching, bands between two series, labelled
 the percentile axis. Plotly's script alone is 4.7 MB, and needs inline styles that the policy
 refuses. Without scripts a page has plain pictures in their place, and every number in tables.
 
-Of such a picture everything is said by attributes of SVG, which no content security policy forbids: Jenkins shows
-archived pages under ``sandbox; default-src 'none'``. Where styles are loaded they go before the
-attributes, so the picture follows a dark page; where scripts run, theirs takes its place.
+Of such a picture everything is said by attributes of SVG, which no content security policy
+forbids: Jenkins shows archived pages under ``sandbox; default-src 'none'``. Where styles are loaded
+they go before the attributes, so the picture follows a dark page; where scripts run, theirs takes
+its place.
 """
 
 from __future__ import annotations
