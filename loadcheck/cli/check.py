@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import os
 import re
 import sys
@@ -184,7 +185,7 @@ def _lint(
     if style is not Format.TEXT:
         sys.stdout.write(FORMATS[style](problems))
     elif is_folder(file):
-        sys.stdout.write(printable(f"{len(files)} documents: {_counted(problems)}") + "\n")
+        sys.stdout.write(printable(f"{_number(len(files), 'document')}: {_counted(problems)}\n"))
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(Exit.USAGE)
 
@@ -192,4 +193,8 @@ def _lint(
 def _counted(problems: Sequence[Problem]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
     counts = ((errors, "error"), (len(problems) - errors, "warning"))
-    return ", ".join(f"{number} {what}{'' if number == 1 else 's'}" for number, what in counts)
+    return ", ".join(itertools.starmap(_number, counts))
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -94,7 +94,7 @@ def list_results(
     found = ordered(found, sort.value, reverse=reverse)
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        sys.stdout.buffer.write(printable_json(orjson.dumps(listing.rows(found), option=option)))
+        sys.stdout.buffer.write(printable_json(listing.rows(found), option))
     elif found:
         sys.stdout.write(listing.text(found, color=has_color(sys.stdout), width=width()))
     elif every:

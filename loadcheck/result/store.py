@@ -229,7 +229,7 @@ class ResultFile:
 def encoded(document: Mapping[str, Any]) -> bytes:
     """Return a document as it stands in its file."""
     option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-    return printable_json(orjson.dumps(document, option=option))
+    return printable_json(document, option)
 
 
 def save_elsewhere(document: Mapping[str, Any], name: str) -> Path | None:

@@ -359,7 +359,8 @@ class Verification:
             overtaken=self._overtaken(),
         )
         lag = None
-        if consistency.uniques is not None and self.tells_lag:
+        believed = proof is not None and not proof.contradicted
+        if consistency.uniques is not None and self.tells_lag and believed:
             lag = visibility(
                 self.acks,
                 self.observer.observations,

@@ -24,6 +24,7 @@ import anyio
 import orjson
 
 from loadcheck.errors import InputError, Problem
+from loadcheck.escaping import printable_json
 from loadcheck.verify.progress import Progress
 from loadcheck.web.feed import Feed
 
@@ -160,7 +161,7 @@ class LivePage:
     def post(self, message: Mapping[str, Any]) -> None:
         """Have the process told something; this returns at once."""
         self._waiting += 1
-        self._posted.put(orjson.dumps(message) + b"\n")
+        self._posted.put(printable_json(message, orjson.OPT_APPEND_NEWLINE))
 
     def _write(self) -> None:
         assert self._process.stdin is not None
