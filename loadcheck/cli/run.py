@@ -176,15 +176,14 @@ def run(
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
 
-        alone = {"--metrics-port": metrics_port}
         run_flows(
             loaded,
             options,
             {"report": page, "junit": junit, "markdown": markdown},
             as_json=as_json,
             quiet=quiet,
-            page=live_page(web, None, linger, opened=opened, quiet=quiet),
-            alone=[name for name, given in alone.items() if given is not None],
+            page=live_page(web, metrics_port, linger, opened=opened, quiet=quiet),
+            metrics=metrics_settings(os.environ),
         )
     view: Watch
     if quiet:

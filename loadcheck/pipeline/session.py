@@ -612,6 +612,7 @@ def _outline(compiled: CompiledScenario) -> Outline:
         stages=[(stage["name"], stage["to_s"]) for stage in document.stages(load, math.inf)],
         checked=compiled.verification is not None,
         deadline_s=compiled.scenario.verify.deadline_s,
+        flow=compiled.scenario.part.flow if compiled.scenario.part else "",
     )
 
 

@@ -76,9 +76,9 @@ class Snapshot:
 
 def bucketed(counts: Numbers, seconds: Values) -> list[int]:
     """Return how many samples are in each bucket, and beyond the last of :data:`BOUNDS_S`."""
-    inside = np.zeros(len(BOUNDS_S) + 1, dtype=np.int64)
-    np.add.at(inside, np.searchsorted(BOUNDS_S, seconds, side="left"), counts)
-    found: list[int] = inside.tolist()
+    places = np.searchsorted(BOUNDS_S, seconds, side="left")
+    inside = np.bincount(places, weights=counts, minlength=len(BOUNDS_S) + 1)
+    found: list[int] = inside.astype(np.int64).tolist()
     return found
 
 
@@ -90,22 +90,30 @@ def middles_s() -> Values:
     return middles
 
 
-def snapshot(record: Record, time_ns: int) -> Snapshot:
-    """Return the figures of a run as they are now."""
+def snapshot(record: Record, time_ns: int, flow: str = "") -> Snapshot:
+    """Return the figures of a run as they are now.
+
+    Args:
+        record: What has been measured.
+        time_ns: Now, since the epoch.
+        flow: Which flow of a mix the run is: an attribute of all its figures; "" for none.
+    """
+    own: Labels = (("loadcheck.flow", flow),) if flow else ()
     totals: dict[Series, int] = {
-        ("loadcheck.copies.due", ()): record.due,
-        ("loadcheck.copies.started", ()): record.started,
-        ("loadcheck.retries", ()): record.retries,
+        ("loadcheck.copies.due", own): record.due,
+        ("loadcheck.copies.started", own): record.started,
+        ("loadcheck.retries", own): record.retries,
     }
     for outcome in ("acknowledged", "rejected", "indeterminate", "skipped"):
-        totals["loadcheck.copies", (("loadcheck.outcome", outcome),)] = getattr(record, outcome)
-    levels: dict[Series, int] = {("loadcheck.copies.in_flight", ()): record.in_flight}
+        labels = (*own, ("loadcheck.outcome", outcome))
+        totals["loadcheck.copies", labels] = getattr(record, outcome)
+    levels: dict[Series, int] = {("loadcheck.copies.in_flight", own): record.in_flight}
     if record.uniques is not None:
-        levels["loadcheck.users.counted", ()] = record.uniques
-    times: dict[Series, Distribution] = {("loadcheck.lateness", ()): _taken(record.lateness)}
+        levels["loadcheck.users.counted", own] = record.uniques
+    times: dict[Series, Distribution] = {("loadcheck.lateness", own): _taken(record.lateness)}
     beside = [each for each in (record.queries, record.workflow) if each is not None]
     for step in (*record.steps, *beside):
-        named = (("loadcheck.step", step.step_id),)
+        named = (*own, ("loadcheck.step", step.step_id))
         for answer, number in step.answers.items():
             key = "http.response.status_code" if isinstance(answer, int) else "error.type"
             totals["loadcheck.requests", (*named, (key, answer))] = number
