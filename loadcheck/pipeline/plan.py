@@ -22,12 +22,11 @@ from urllib.parse import urlsplit
 from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.destinations import Destination, destinations
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes
-from loadcheck.pipeline.target import addressed
+from loadcheck.pipeline.target import Destination, addressed, destinations
 from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario
 from loadcheck.secrets import redactor
