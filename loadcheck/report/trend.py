@@ -12,7 +12,7 @@ from rich.text import Text
 from loadcheck.escaping import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
-from loadcheck.result.schema_trend import ended
+from loadcheck.result.schema_others import ended
 
 COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
