@@ -176,7 +176,8 @@ BIG = f"overlay=[{{step='STEP', at='PLACE', value='{'x' * 40_000}'}}]"
                 ("mixpanel", [*MANY, "load.rate=40000"], "events_per_s", "load.rate=30000"),
                 ("mixpanel", ["verify.budget.cost=90", "verify.every='10s'"],
                  "query_cost_per_hour", ""),
-                ("segment", [*MANY, "load.rate=200", TOGETHER + "2000"], "request_bytes", TOGETHER + "1000"),
+                ("segment", [*MANY, "load.rate=200", TOGETHER + "2000"], "request_bytes",
+                 TOGETHER + "1000"),
                 ("posthog", ["verify.budget.cost=9000", "verify.every='100ms'",
                              "verify.deadline='1h'"], "query_cost_per_hour", ""),
             ]
