@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout, percentiles_of
-from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
+from loadcheck.measure.recorded import Recorded, Settled, Sparse, pack, unpack
 
 Cell = float | int | None
 
@@ -137,8 +137,8 @@ class Timeline(Recorded):
         return {name: column[row:] for name, column in self._columns.items()}
 
     def __getstate__(self) -> tuple[Any, ...]:
-        columns = tuple(tuple(column) for column in self._columns.values())
-        return columns, tuple(self._samples), self.keeps_samples, tuple(self._totals.values())
+        columns = tuple(Settled(column) for column in self._columns.values())
+        return columns, Settled(self._samples), self.keeps_samples, tuple(self._totals.values())
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         columns, samples, keeps_samples, totals = state
