@@ -305,7 +305,7 @@ def decode(data: bytes) -> Any:
     """
     try:
         return msgpack.unpackb(data, ext_hook=_read, use_list=False, strict_map_key=False)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, IndexError, struct.error, msgpack.UnpackException) as error:
         raise BrokenChangeError(f"not a message of ours: {error}") from error
 
 
