@@ -24,8 +24,7 @@ from loadcheck.measure.intervals import Delays, IntervalHistograms, StepTimes, T
 from loadcheck.measure.ledger import Ledger
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
 from loadcheck.measure.recorded import Recorded, Settled
-from loadcheck.measure.stalls import Pause, Stalls
-from loadcheck.measure.timeline import Timeline
+from loadcheck.measure.timeline import Pause, Stalls, Timeline
 
 _KINDS: Final[dict[str, type]] = {
     kind.__name__: kind

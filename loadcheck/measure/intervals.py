@@ -23,7 +23,7 @@ from loadcheck.measure.histogram import (
     layout,
 )
 from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
-from loadcheck.measure.stalls import Stalls
+from loadcheck.measure.timeline import Stalls
 
 DIGITS = 2
 """Significant digits of an interval's histogram."""

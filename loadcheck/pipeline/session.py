@@ -34,20 +34,19 @@ from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
-from loadcheck.result.writer import ResultWriter
+from loadcheck.result.document import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.guard import GuardWatch
-from loadcheck.verify.judge import Judgement, judge
+from loadcheck.verify.judge import Judgement, broken, judge
 from loadcheck.verify.people import Arrivals, People
 from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
-from loadcheck.verify.session import Verification, Verified, moments
+from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import (
     Aborted,
     AbortPolicy,
@@ -281,7 +280,7 @@ class RunSession:
             self._fault = error
             self._engine.close()
 
-    def judge(self) -> tuple[RunFigures, Verified | None, Judgement]:
+    def judge(self) -> tuple[RunFigures, VerificationResult | None, Judgement]:
         """Put the counts against the ledger, and the figures against the thresholds."""
         self._record.close()
         verified = self._conclude()
@@ -310,7 +309,7 @@ class RunSession:
         return figures, verified, judgement
 
     async def save(
-        self, figures: RunFigures, verified: Verified | None, judgement: Judgement
+        self, figures: RunFigures, verified: VerificationResult | None, judgement: Judgement
     ) -> CompletedRun:
         """Save the verdict, and what it rests on."""
         record, writer, compiled = self._record, self._writer, self._compiled
@@ -356,7 +355,7 @@ class RunSession:
             judgement=judgement,
         )
 
-    def _conclude(self) -> Verified | None:
+    def _conclude(self) -> VerificationResult | None:
         """Return what the counts prove; None if nobody was asked for them, or a fault hides it."""
         verification, record = self._verification, self._record
         if verification is None or (self._writer.trouble is not None and not record.due):
@@ -613,6 +612,7 @@ def _outline(compiled: CompiledScenario) -> Outline:
         stages=[(stage["name"], stage["to_s"]) for stage in document.stages(load, math.inf)],
         checked=compiled.verification is not None,
         deadline_s=compiled.scenario.verify.deadline_s,
+        flow=compiled.scenario.part.flow if compiled.scenario.part else "",
     )
 
 

@@ -1089,7 +1089,6 @@ _TOP: Keys = {
     "service": table("What the service is known for, beyond its API.", SERVICE),
     "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
 }
-PROFILE_NAME = "^[A-Za-z0-9_-]+$"
 FLOW_ONLY: Keys = {
     "name": text(
         "What the flow is called, in results, reports and messages; by default as its workflow.",

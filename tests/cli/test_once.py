@@ -72,8 +72,9 @@ def test_a_token_is_renewed_before_it_expires_without_a_gap(running: Running) ->
     service = running.service
     assert document["verdict"] == "pass"
     assert service.refused == 0
-    assert document["run"]["setup"]["failed"] == 1
-    assert document["run"]["setup"]["runs"] == service.asked["login"] - 1 >= 3
+    failed = document["run"]["setup"]["failed"]
+    assert failed >= 1  # a busy machine may give up another
+    assert document["run"]["setup"]["runs"] == service.asked["login"] - failed >= 3
     assert (service.asked["make"], service.asked["delete"]) == (1, 1)
     used = [token for token in service.tokens if service.used[token]]
     assert len(used) >= 3

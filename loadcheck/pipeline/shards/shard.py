@@ -31,7 +31,7 @@ from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import change, digest, still
 from loadcheck.pipeline.shards.bundle import Bundle
-from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
+from loadcheck.pipeline.shards.remote import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
 from loadcheck.verify.compiled import CompiledScenario
