@@ -22,6 +22,7 @@ _UNPRINTABLE: Final = (
 )
 _ANY: Final = re.compile(f"[{_UNPRINTABLE}]")
 _BUT_LINES: Final = re.compile(f"(?!\n)[{_UNPRINTABLE}]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _BREAKS: Final = re.compile(r"\r\n|[\n\r\t]")
 _FORMULA: Final = re.compile(r"\s*[=+\-@\t\r|%]")
 _NUMBER: Final = re.compile(r"[+\-]?[0-9.,]+(?:[eE][+\-]?[0-9]+)?")
@@ -51,8 +52,21 @@ def printable_document(value: Any) -> Any:
     return value
 
 
-def printable_json(data: bytes) -> bytes:
-    """Return JSON text in UTF-8 with escapes for what cannot be seen; its meaning is the same."""
+def printable_json(value: Any, option: int = 0) -> bytes:
+    """Return a value as JSON text in UTF-8, with escapes for what cannot be seen.
+
+    What is no text in any encoding, such as a byte of a file's name, is spelt out.
+
+    Args:
+        value: Anything that JSON can hold.
+        option: Of orjson.
+    """
+    import orjson  # noqa: PLC0415 - slow to import
+
+    try:
+        data = orjson.dumps(value, option=option)
+    except TypeError:
+        data = orjson.dumps(_without_surrogates(value), option=option)
     if data.isascii() and b"\x7f" not in data:
         return data  # JSON has no control characters but line breaks between its tokens
     return _BUT_LINES.sub(_as_json, data.decode()).encode()
@@ -64,6 +78,16 @@ def cell(value: object) -> object:
         return value
     shown = printable(value)
     return f"'{shown}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else shown
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATES.sub(_spelt, value)
+    if isinstance(value, Mapping):
+        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(each) for each in value]
+    return value
 
 
 def _spelt(found: re.Match[str]) -> str:

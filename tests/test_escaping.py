@@ -59,9 +59,15 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_means_the_same_and_shows_nothing_raw(value: Any) -> None:
-    shown = printable_json(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+    shown = printable_json(value, orjson.OPT_INDENT_2)
     assert json.loads(shown) == value
     assert printable(shown.decode(), lines=True) == shown.decode()
+
+
+def test_bytes_of_a_file_name_that_are_no_text_are_spelt_in_json() -> None:
+    value = {"caf\udce9": ["a\udcff\nb", ("\udce9",)], "plain": 1}
+    expected = {"caf\\udce9": ["a\\udcff\nb", ["\\udce9"]], "plain": 1}
+    assert json.loads(printable_json(value)) == expected
 
 
 @given(json_values)

@@ -1,18 +1,32 @@
-"""The command line: one file a command, each of which parses, calls, prints and exits."""
+"""The command line: what parses, calls, prints and exits."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-
-from loadcheck.cli import streams
-from loadcheck.cli.app import call
-from loadcheck.cli.exits import Exit, guarded, interruptible
+from types import FrameType
 
 __all__ = ["main"]
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; never returns."""
+    given = signal.getsignal(signal.SIGINT)
+    if given is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    from loadcheck.cli import streams  # noqa: PLC0415 - slow to import
+    from loadcheck.cli.app import call  # noqa: PLC0415
+    from loadcheck.cli.exits import Exit, guarded, interruptible  # noqa: PLC0415
+
+    signal.signal(signal.SIGINT, given)
     streams.install()
     interruptible()
     sys.exit(guarded(call) or Exit.PASS)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End at once: there is no command yet to be interrupted, only a traceback of an import."""
+    os._exit(_INTERRUPTED)

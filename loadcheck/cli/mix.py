@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from loadcheck.cli import terminal
 from loadcheck.cli.exits import exit_of
 from loadcheck.cli.outputs import Reports
 from loadcheck.cli.web import finish
-from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import Options
 from loadcheck.pipeline.mix import of_flow, run_mix
+from loadcheck.report import otel as telemetry
+from loadcheck.report.otel import Settings
 from loadcheck.scenario import Scenario
 from loadcheck.web.process import LivePage, Watch
 
@@ -31,7 +32,7 @@ def run_flows(
     as_json: bool,
     quiet: bool,
     page: AbstractContextManager[LivePage | None],
-    alone: Sequence[str],
+    metrics: Settings | None,
 ) -> NoReturn:
     """Run a mix, print what came of it and exit.
 
@@ -41,16 +42,12 @@ def run_flows(
         outputs: Where reports go, by what ``Reports`` calls them; each flow has its own.
         as_json: Print the documents on stdout.
         quiet: Print a line for each flow.
-        page: Serves the page of the flows while they go on, if one is wanted.
-        alone: Options given that a mix cannot have.
+        page: Serves the page of the flows while they go on, and their metrics, if wanted.
+        metrics: How metrics are sent; None: they are not.
 
     Raises:
         InputError: Something cannot be used.
     """
-    if alone:
-        message = "shows one run, and a mix is several"
-        remedy = "leave it out; each flow has its own results file and --report"
-        raise InputError(Problem(key=alone[0], message=message, remedy=remedy))
     names = [flow.part.flow for flow in scenario.flows if flow.part is not None]
     with ExitStack() as stack:
         reports = []
@@ -64,6 +61,8 @@ def run_flows(
             reports.append(stack.enter_context(made))
         served = stack.enter_context(page)
         view: Watch = terminal.no_view if quiet else terminal.flow_view
+        if metrics is not None:
+            view = telemetry.beside(view, metrics)
         if served is not None:
             view = served.beside(view)
         finished = anyio.run(

@@ -16,8 +16,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.query.dashboard import RateWindow, parameters
 from loadcheck.emulator.query.parameters import read_day
 from loadcheck.emulator.store import EventStore, record

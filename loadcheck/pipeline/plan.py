@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.destinations import Destination, destinations
 from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes
-from loadcheck.pipeline.target import addressed
+from loadcheck.pipeline.target import Destination, addressed, destinations
 from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario
 from loadcheck.secrets import redactor
@@ -187,6 +187,11 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
             compiled = compiled_with(number)
     head = {"schema": SCHEMA, "digest": found, "seed": number}
     plans = [_redacted(each) for each in compiled]
+    run_by: set[SharedSteps] = set()
+    for own, each in zip(alike(compiled), plans, strict=True):
+        if own in run_by:  # another flow's are run for this one
+            each["once"] = 0
+        run_by.add(own)
     if not scenario.flows:
         return {**head, **plans[0]}
     away = [each["leaves_this_machine"] for each in plans]
@@ -267,34 +272,35 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
     users, events, copies = told["users"], told["events"], compiled.planned
     # time may end a closed load before its copies do
     cut = isinstance(load, ClosedLoad) and load.duration_s is not None
-    fewest = 0 if cut else None
-    copy_steps = [step for step in compiled.plan.steps if step.role is Role.COPY]
-    single = len(copy_steps) == 1 and scenario.sessions is None
-    requests = None if copies is None else math.ceil(copies / together)
     sizes = request_sizes(compiled)
-    mean = sum(map(sum, sizes)) / len(sizes)
-    total = None if requests is None else round(mean * requests)
-    open_end, packed = not single, scenario.target.compress != "none"
+    runs, steps = sizes.runs, sizes.steps
+    least, usual, most = sizes.total_bytes()
+    if scenario.target.http2:
+        usual = most = None  # what becomes of a head depends on the connection
+        least = 0
 
-    def bounds(number: int | None, *, more: bool = False) -> dict[str, float | None]:
-        least = number if fewest is None else fewest
-        return _range(least or 0, None if more else number)
+    requests = None if runs is None or steps is None else runs * steps
+
+    def bounds(number: int | None) -> dict[str, float | None]:
+        return _range(0 if cut else number or 0, number)
 
     peak = compiled.pacer.peak_rate if compiled.pacer is not None else None
     return {
         "copies": bounds(copies),
         "users": bounds(users),
         "events": bounds(events),
-        "requests": bounds(requests, more=open_end),
-        "bytes": _range(0, total) if packed else bounds(total, more=open_end),
+        "requests": bounds(requests)
+        if steps is not None
+        else _range(0 if cut else runs or 0, None),
+        "bytes": {"least": 0 if cut else least or 0, "usual": usual, "most": most},
         "user_events": told["user_events"],
-        "request_bytes": max(body for _, body in sizes),
+        "request_bytes": max(sizes.bodies),
         "peak": {
             "events_per_s": None if peak is None else peak * load.events_per_copy,
             "requests_per_s": None
-            if peak is None or scenario.sessions is not None
-            else peak / together * len(copy_steps),
-            "bytes_per_s": None if peak is None else round(mean * peak / together),
+            if peak is None or steps is None or scenario.sessions is not None
+            else peak / together * steps,
+            "bytes_per_s": None if peak is None else round(sizes.mean_bytes * peak / together),
         },
         "once": sum(len(part.plan.steps) for part in (compiled.setup, compiled.teardown) if part),
     }
@@ -426,7 +432,7 @@ def limits(
         most = allowed.query_cost_per_hour
         check("query_cost_per_hour", "cost of queries in an hour", most, cost, fit)
     if scenario.verify.export is not None:
-        total, most = sent["bytes"]["most"], allowed.export_bytes
+        total, most = sent["bytes"]["usual"], allowed.export_bytes
         check("export_bytes", "bytes to export, as sent", most, total, "a shorter load")
     return found
 

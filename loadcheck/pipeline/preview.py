@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 
-from loadcheck.data.spread import Spread
+from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer, max_requests, warmups
-from loadcheck.load.transport.coding import encode_plain
+from loadcheck.load.transport.coding import encode_gzip, encode_plain
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.destinations import destinations
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.target import UNSTARTED, Address
+from loadcheck.pipeline.target import UNSTARTED, Address, destinations
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import queries as marks
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.expressions.values import UnsendableError
 from loadcheck.workflow.identity import SEQUENCES, partitions
 from loadcheck.workflow.runtime.plan import StepPlan
 from loadcheck.workflow.runtime.program import no_retry
@@ -39,8 +41,12 @@ _OWN = frozenset(
 
 _SHAPE_COLUMNS: Final = 60
 _SAMPLES: Final = 3
-_SIZED: Final = 300
-"""So many requests are measured."""
+_SIZED: Final = (1_000, 50_000)
+"""So many copies' requests are measured at the least and at the most."""
+_PRECISION: Final = 0.01
+"""The mean is known when three standard errors are no more than this share of it."""
+_STAND_INS: Final = ("0" * 36, "0")
+"""What an answer may give to the next request: as long as a UUID, or hardly anything."""
 
 
 def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
@@ -300,25 +306,98 @@ def _samples(compiled: CompiledScenario, hidden: Redactor) -> list[dict[str, Any
     return [{"copy": number, "url": each["url"], "body": each["body"]} for number, each in found]
 
 
-def request_sizes(compiled: CompiledScenario) -> list[tuple[int, int]]:
-    """Return how long head and body of first requests are, over copies from all of the run."""
-    together, copies = compiled.scenario.load.copies_per_request, compiled.planned or _SIZED
-    requests = -(-copies // together)
-    step = max(1, requests // _SIZED)
-    sizes = []
-    for place in range(0, min(requests, _SIZED * step), step):
-        request = _request(compiled, range(place * together, min((place + 1) * together, copies)))
-        body = len(request.body)
-        sizes.append((len(encode_plain(request)) - body, body))
-    return sizes
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How long the requests of a run are, by a sample of them that is drawn at random.
+
+    Attributes:
+        runs: How often copies run their steps, several at once where they share requests; None:
+            nobody knows.
+        steps: Requests of each time; None: that is decided by answers.
+        totals: Bytes of each time, as written.
+        shortest: The same, where answers give as little as they can to further requests.
+        bodies: The longest body of each time, before it is compressed.
+    """
+
+    runs: int | None
+    steps: int | None
+    totals: list[int]
+    shortest: list[int]
+    bodies: list[int]
+
+    @property
+    def mean_bytes(self) -> float:
+        """Bytes of each time, on average."""
+        return sum(self.totals) / len(self.totals)
+
+    def total_bytes(self) -> tuple[int | None, int | None, int | None]:
+        """Return what is sent: at the least, most likely and at the most, without retries."""
+        if self.runs is None:
+            return None, None, None
+        usual = round(self.mean_bytes * self.runs)
+        least = round(sum(self.shortest) / len(self.shortest) * self.runs)
+        known = self.steps is not None
+        return least, usual if known else None, usual if known and usual == least else None
+
+
+def request_sizes(compiled: CompiledScenario) -> Sizes:
+    """Measure requests of copies from all of the run, as many as it takes to know their mean."""
+    together, copies = compiled.scenario.load.copies_per_request, compiled.planned
+    visits = compiled.run.visits
+    runs = None if copies is None else math.ceil(copies / together)
+    uploads = None
+    if visits is not None and copies is not None:
+        uploads = visits.of_copies(np.arange(min(copies, _MOST_COUNTED), dtype=np.int64))
+        runs = None if copies > _MOST_COUNTED else int(uploads.size)
+    least, most = (math.ceil(number / together) for number in _SIZED)
+    span = least if runs is None else runs
+    # at random: places that are evenly spaced may meet the same row of a file each time
+    places = np.random.default_rng(0).choice(span, size=min(span, most), replace=False)
+    found = Sizes(runs=runs, steps=0, totals=[], shortest=[], bodies=[])
+    for count, place in enumerate(places.tolist(), 1):
+        number = place if uploads is None else int(uploads[place])
+        last = together if copies is None else min(together, copies - place * together)
+        shared = range(place * together, place * together + last)
+        found = _measured(compiled, shared if together > 1 else [number], found)
+        if count >= least and count % 100 == 0 and _is_known(found.totals, span):
+            break
+    return found
+
+
+def _measured(compiled: CompiledScenario, numbers: Sequence[int], sizes: Sizes) -> Sizes:
+    """Add the requests of a copy, or of those that share them, to sizes."""
+    requests, shorter = [], None
+    steps = 1 if len(numbers) > 1 else sizes.steps
+    if len(numbers) == 1 and steps is not None:
+        now_ms = time.time_ns() // 1_000_000
+        usual, little = _STAND_INS
+        try:
+            requests = [*compiled.plan.foreseen(numbers[0], now_ms, usual)]
+            steps = len(requests)
+            if steps > 1:
+                shorter = [*compiled.plan.foreseen(numbers[0], now_ms, little)]
+        except UnsendableError:
+            steps = None
+    requests = requests or [_request(compiled, numbers)]
+    encode = encode_gzip if compiled.scenario.target.compress == "gzip" else encode_plain
+    total = sum(len(encode(request)) for request in requests)
+    sizes.totals.append(total)
+    sizes.shortest.append(
+        total if shorter is None else sum(len(encode(request)) for request in shorter)
+    )
+    sizes.bodies.append(max(len(request.body) for request in requests))
+    return dataclasses.replace(sizes, steps=steps)
+
+
+def _is_known(sizes: Sequence[int], of: int) -> bool:
+    """Return whether the mean of a sample is as good as that of all that it was drawn from."""
+    spread = float(np.std(sizes)) * math.sqrt((1 - len(sizes) / of) / len(sizes))
+    return 3 * spread <= _PRECISION * float(np.mean(sizes))
 
 
 def _sizes(compiled: CompiledScenario) -> dict[str, Any]:
     """Return how long requests are, and how much that is."""
-    sizes, together = (
-        [*map(sum, request_sizes(compiled))],
-        compiled.scenario.load.copies_per_request,
-    )
+    sizes, together = request_sizes(compiled).totals, compiled.scenario.load.copies_per_request
     peak = None if compiled.pacer is None else compiled.pacer.peak_rate / together
     return {
         "requests": len(sizes),
@@ -367,7 +446,7 @@ def _buckets(
     names = partitions(scenario.verify.partitions)
     return {
         "places": list(
-            dict.fromkeys(marks.place(edit, name) for name in names for edit in split.tag)
+            dict.fromkeys(marks.location(edit, name) for name in names for edit in split.tag)
         ),
         "partitions": len(names),
         "added_bytes": added,

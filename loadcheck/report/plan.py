@@ -69,6 +69,8 @@ def _digest(plan: Mapping[str, Any]) -> str:
 
 def _between(bounds: Mapping[str, Any], told: Any = words.count) -> str:
     least, most = bounds["least"], bounds["most"]
+    if most is None and bounds.get("usual") is not None:
+        return f"{told(least)} or more, about {told(bounds['usual'])} if answers are as usual"
     if most is None:
         return f"{told(least)} or more" if least else "as many as time allows"
     return str(told(most)) if least == most else f"{told(least)} to {told(most)}"

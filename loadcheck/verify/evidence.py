@@ -398,6 +398,11 @@ class Proof:
     missing_events: Claim
     recovered_at_most: int | None = None
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether the answers contradict each other, so that none of them tells when."""
+        return self.lost.reason in (Reason.CONFLICT, Reason.ROWS, Reason.APPROXIMATE)
+
 
 _UNKNOWN = Claim(verdict=Verdict.UNKNOWN, at_most=None)
 

@@ -51,6 +51,7 @@ class Outline:
         checked: Whether the service is asked for what arrived.
         labels: What the run is told apart by.
         deadline_s: For how long, after the last acknowledgement, it is asked.
+        flow: Which flow of a mix it is; "" for none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Outline:
     checked: bool = True
     deadline_s: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    flow: str = ""
 
 
 @dataclass(slots=True)

@@ -1,18 +1,18 @@
-"""What a run tells its page, once a second: only what has changed, in milliseconds at the most."""
+"""What a run tells its page, once a second: only what has changed, piece by piece."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loadcheck.measure.histogram import Counts
-from loadcheck.report.otel.snapshot import snapshot
+from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.heat import rows_of_times
 from loadcheck.secrets import cover
 from loadcheck.verify.progress import Progress
 
-_FIXED = ("schema", "scenario", "workflow", "environment", "labels")
+_FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
 """Sections of the document that are told once."""
 
 
@@ -36,6 +36,16 @@ class Feed:
 
     def message(self) -> dict[str, Any]:
         """Return what has changed since the last message, all of which have to arrive."""
+        held: dict[str, Any] = {}
+        for piece in self.pieces():
+            held |= piece
+        return held
+
+    def pieces(self) -> Iterator[dict[str, Any]]:
+        """Yield a message in pieces, none of which takes so long that a copy would be late.
+
+        One that was begun has to be gone through and sent: no later one has what is in it.
+        """
         progress = self._progress
         record = progress.record
         held: dict[str, Any] = {"is": "state", "key": progress.outline.run_id}
@@ -46,13 +56,19 @@ class Feed:
             held["deadline_s"] = progress.outline.deadline_s
             held["checked"] = progress.outline.checked
             held["planned"] = progress.outline.planned
-        asked = self._new_answers()
-        held |= {
+        yield held
+        yield {"now": self._now()}
+        yield {"asked": self._new_answers(), "rows": self._new_rows()}
+        yield {"heat": self._new_times()}
+        if self._metrics:
+            taken = snapshot(record, time.time_ns(), progress.outline.flow)
+            yield {}
+            yield {"metrics": taken.to_json()}
+        yield {
             "run": progress.document.get("run"),
             "warnings": [
                 cover(note) for note in (*progress.document.get("warnings", ()), *progress.notes)
             ],
-            "now": self._now(),
             "copies": {
                 name: getattr(record, name)
                 for name in (
@@ -60,13 +76,7 @@ class Feed:
                     *("in_flight", "retries", "uniques"),
                 )
             },
-            "rows": self._new_rows(),
-            "heat": self._new_times(),
-            "asked": asked,
         }
-        if self._metrics:
-            held["metrics"] = snapshot(record, time.time_ns()).to_json()
-        return held
 
     def _now(self) -> Mapping[str, Any]:
         progress = self._progress

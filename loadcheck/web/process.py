@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any, Self
 
 import anyio
 import orjson
+from anyio.lowlevel import checkpoint
 
 from loadcheck.errors import InputError, Problem
+from loadcheck.escaping import printable_json
 from loadcheck.verify.progress import Progress
 from loadcheck.web.feed import Feed
 
@@ -31,7 +33,6 @@ LOOPBACK = "127.0.0.1"
 _EVERY_S = 1.0
 _READY_S = 30.0
 _LEAVE_S = 5.0
-_LINE_BYTES = 1 << 16
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 
@@ -116,7 +117,7 @@ class LivePage:
         self._token = secrets.token_urlsafe(16)
         self._scraped = metrics is not None
         self._posted: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._given = self._written = 0  # messages: each is counted by one thread only
         self._gone = threading.Event()
         self._ready = threading.Event()
         self._failure = ""
@@ -144,8 +145,9 @@ class LivePage:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=tuple(descriptors.values()),
-            # what a terminal signals is for the run: the page shows it to its end
-            start_new_session=True,
+            # what a terminal signals is for the run: the page shows it to its end. A session of its
+            # own would have, on Linux, as large a share of a core as the load's, however nice it is
+            process_group=0,
         )
         for work in (self._write, self._read):
             threading.Thread(target=work, name="page", daemon=True).start()
@@ -160,8 +162,8 @@ class LivePage:
 
     def post(self, message: Mapping[str, Any]) -> None:
         """Have the process told something; this returns at once."""
-        self._waiting += 1
-        self._posted.put(orjson.dumps(message) + b"\n")
+        self._given += 1
+        self._posted.put(printable_json(message, orjson.OPT_APPEND_NEWLINE))
 
     def _write(self) -> None:
         assert self._process.stdin is not None
@@ -171,7 +173,7 @@ class LivePage:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(descriptor, view) :]
-                self._waiting -= 1
+                self._written += 1
         except OSError:
             self._gone.set()
         finally:
@@ -212,18 +214,29 @@ class LivePage:
     async def _tell(self, progress: Progress, title: str) -> None:
         """Tell the page of a run each second; whatever goes wrong with it, the run goes on."""
         feed = Feed(progress, metrics=self._scraped, title=title)
+        pieces: Iterator[dict[str, Any]] = iter(())
+        held: dict[str, Any] = {}
         try:
             while not self._gone.is_set():
                 # one that is slow gets all that has changed since, when it comes to read it
-                if not self._waiting:
-                    self.post(feed.message())
+                if self._given == self._written:
+                    pieces = feed.pieces()
+                    for piece in pieces:
+                        held |= piece
+                        await checkpoint()  # copies that fell due meanwhile go first
+                    self.post(held)
+                    held = {}
                 await anyio.sleep(_EVERY_S)
             self._note(progress, "its process has gone")
         except Exception as error:  # noqa: BLE001  # the load is not to suffer from it
             self._note(progress, f"{type(error).__name__}: {error}")
         except anyio.get_cancelled_exc_class():
-            # the last figures, for who scrapes them
+            # what was begun, and the last figures, for who scrapes them
             with contextlib.suppress(Exception):
+                if held:
+                    for piece in pieces:
+                        held |= piece
+                    self.post(held)
                 self.post(feed.message())
             raise
 
@@ -242,7 +255,7 @@ class LivePage:
         Args:
             encoded: The documents, as they are saved: one, or that of each flow of a mix.
         """
-        self._waiting += 1
+        self._given += 1
         documents = b",".join(each.replace(b"\n", b" ") for each in encoded)
         self._posted.put(b'{"is":"done","documents":[' + documents + b"]}\n")
 

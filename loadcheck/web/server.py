@@ -27,8 +27,7 @@ from loadcheck.report.metrics import CONTENT_TYPE
 from loadcheck.web.state import State
 
 _MOST_LINE_BYTES: Final = 1 << 30
-_NICE: Final = 10
-"""The load goes before its page."""
+_NICE: Final = 19
 _AGAIN_S: Final = 3.0
 """A viewer hears so often at least that the run goes on."""
 _LAST_LOOK_S: Final = 3.0
@@ -212,6 +211,10 @@ async def _serve() -> None:
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=list(sockets.values())))
+    # templates are compiled before the load begins
+    site.state.whole(settings["token"])
+    site.state.changed()
+    _step_back()
     _say("ready")
     try:
         while line := await reader.readline():
@@ -223,6 +226,14 @@ async def _serve() -> None:
         await serving
 
 
+def _step_back() -> None:
+    """Let the load, and all that goes with it, have the processor before the page has it."""
+    os.nice(_NICE)
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 async def _last_look(site: Site) -> None:
     """Wait until those who look at the page have the finished report."""
     until_s = time.monotonic() + _LAST_LOOK_S
@@ -232,7 +243,6 @@ async def _last_look(site: Site) -> None:
 
 def main() -> int:
     """Serve until the run lets go; return the exit code."""
-    os.nice(_NICE)
     try:
         asyncio.run(_serve())
     except Exception as error:  # noqa: BLE001  # the run is told, whatever it is

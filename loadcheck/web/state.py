@@ -14,7 +14,7 @@ from loadcheck.report.metrics import exposition
 from loadcheck.report.page import Page
 from loadcheck.report.pages.heat import ROWS
 from loadcheck.report.pages.live import Event, Live, live_page, live_pages
-from loadcheck.report.pages.several import several_page
+from loadcheck.report.pages.run import several_page
 
 _MOST_EVENTS = 200
 _HEAT_ROWS = 512
@@ -50,12 +50,12 @@ class RunState:
     def resource(self) -> dict[str, str]:
         """Whose metrics they are, by OpenTelemetry's conventions."""
         run, scenario = self._said.get("run") or {}, self._fixed.get("scenario") or {}
-        labels = self._fixed.get("labels") or {}
+        labels, mix = self._fixed.get("labels") or {}, self._fixed.get("mix") or {}
         return {
             **{f"loadcheck.label.{name}": str(value) for name, value in labels.items()},
             "service.name": "loadcheck",
             "service.instance.id": str(run.get("id", "")),
-            "loadcheck.scenario": str(scenario.get("name", "")),
+            "loadcheck.scenario": str(mix.get("name") or scenario.get("name", "")),
             "loadcheck.run.id": str(run.get("id", "")),
         }
 
@@ -220,7 +220,7 @@ class State:
         self.number = 0
         self.report: bytes | None = None
         self._runs: dict[str, RunState] = {}
-        self._metrics: Mapping[str, Any] = {}
+        self._metrics: dict[str, Mapping[str, Any]] = {}
         self._probes: list[Sequence[str]] = []
         self._drawn: tuple[int, Page] | None = None
         self._update: tuple[int, bytes] | None = None
@@ -249,14 +249,15 @@ class State:
                 if kind == "run":
                     self._begin(told)
                 self._runs[told["key"]].enter(told)
-                self._metrics = told.get("metrics", self._metrics)
+                if "metrics" in told:
+                    self._metrics[told["key"]] = told["metrics"]
 
     def _begin(self, told: Mapping[str, Any]) -> None:
         before: Sequence[Event] = ()
         if told["title"]:
             # of a search one probe follows another; flows of a mix go on beside each other
             before = [event for run in self.runs for event in run.events]
-            self._runs = {}
+            self._runs, self._metrics = {}, {}
         made = self._runs[told["key"]] = RunState(before)
         made.begin(told)
 
@@ -288,5 +289,21 @@ class State:
 
     def scraped(self) -> bytes:
         """Return the metrics as Prometheus reads them."""
-        resource = self.runs[-1].resource if self._runs else {"service.name": "loadcheck"}
-        return exposition(self._metrics, resource).encode()
+        metrics: dict[str, list[Any]] = {}
+        for each in self._metrics.values():
+            for kind, series in each.items():
+                metrics.setdefault(kind, []).extend(series)
+        return exposition(metrics, _resource(self.runs)).encode()
+
+
+def _resource(runs: Sequence[RunState]) -> dict[str, str]:
+    """Return whose metrics they are, by OpenTelemetry's conventions: of a run, or of all flows."""
+    if not runs:
+        return {"service.name": "loadcheck"}
+    told = [run.resource for run in runs]
+    ids = ",".join(each["loadcheck.run.id"] for each in told)
+    return {
+        name: value
+        for name, value in told[0].items()
+        if all(each.get(name) == value for each in told)
+    } | {"service.instance.id": ids, "loadcheck.run.id": ids}

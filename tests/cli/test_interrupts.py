@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -209,3 +210,23 @@ def test_no_color_is_honoured_on_a_terminal(loadcheck: Loadcheck, smoke: Path) -
     process.wait(timeout=30)
     os.close(main)
     assert b"\x1b[" not in seen
+
+
+def test_ctrl_c_while_the_command_line_is_imported_ends_without_a_traceback(
+    loadcheck: Loadcheck,
+) -> None:
+    pressed = """
+import os, signal, sys
+class Pressed:
+    def find_spec(self, name, path=None, target=None):
+        if name == "loadcheck.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Pressed())
+from loadcheck.cli import main
+sys.argv[1:] = ["--version"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", pressed], check=False, capture_output=True, text=True, timeout=90
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

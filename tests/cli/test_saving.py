@@ -84,6 +84,18 @@ def test_force_replaces_files_only(loadcheck: Loadcheck, smoke: Path, command: s
     assert pipe.is_fifo()
 
 
+def test_a_scenario_whose_name_is_no_text(loadcheck: Loadcheck, smoke: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.toml")
+    quick = "load.duration=300ms", "load.rate=10", "thresholds=[]"
+    (loadcheck.folder / name).write_bytes(smoke.read_bytes())
+    options = [part for change in quick for part in ("--set", change)]
+    ended = loadcheck("run", name, *options, "--output", "one.json", "--report", name + ".html")
+    assert ended.code == 0, ended.stderr
+    stored = orjson.loads((loadcheck.folder / "one.json").read_bytes())
+    assert stored["run"]["scenario_file"] == "caf\\udce9.toml"
+    assert loadcheck("show", "one.json").code == 0
+
+
 def test_a_name_that_cannot_be_is_refused(loadcheck: Loadcheck, smoke: Path) -> None:
     ended = loadcheck("run", smoke, "--output", "n" * 300 + ".json")
     assert ended.code == 2

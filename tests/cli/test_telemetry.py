@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from tests.cli.conftest import SCENARIOS, Loadcheck
+from tests.cli.test_mixes import MIX
 
 SMOKE = SCENARIOS / "smoke.toml"
 SHORT = (
@@ -117,6 +118,21 @@ def test_the_last_export_agrees_with_the_results_file(
     assert last["loadcheck.response_time"].unit == "s"
     late = last["loadcheck.lateness"].histogram.data_points[0]
     assert late.count == result["generator"]["lateness"]["count"]
+
+
+@pytest.mark.long
+def test_each_flow_of_a_mix_is_told_by_its_name(loadcheck: Loadcheck, collector: Collector) -> None:
+    (loadcheck.folder / "mix.toml").write_text(MIX)
+    done = loadcheck("run", "mix.toml", env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    assert done.code in (0, 3), done.stderr
+    due: dict[str, int] = {}
+    for request in collector.requests:
+        (resource,) = request.resource_metrics
+        metrics = {each.name: each for each in resource.scope_metrics[0].metrics}
+        (point,) = metrics["loadcheck.copies.due"].sum.data_points
+        (flow,) = [one.value.string_value for one in point.attributes]
+        due[flow] = max(due.get(flow, 0), point.as_int)
+    assert due == {"buy": 75, "look": 25}
 
 
 def test_the_resource_is_named_by_the_environment(

@@ -68,14 +68,23 @@ def test_a_run_is_watched_scraped_and_reported_at_one_address(
     # the run waits a moment for those who look at its page
     assert "This page is complete" in get(urls["live"]).text
     assert process.wait(60) == 0
-    # every metric and label that the dashboard asks for is there
+    the_dashboard_finds_all(loadcheck, scraped, {"loadcheck_flow"})
+
+
+def the_dashboard_finds_all(
+    loadcheck: Loadcheck, scraped: dict[str, set[str]], missing: set[str]
+) -> None:
+    """See that every metric and label that it asks for is there, some labels apart."""
+    missing = missing | {"job", "instance"}
     dashboard = orjson.loads(loadcheck("explain", "--grafana").stdout)
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     queried = [match for each in asked for match in _QUERIED.findall(each)]
     assert len(queried) > 12
     for name, labels in queried:
         assert name in scraped, name
-        assert set(_LABEL.findall(labels)) - {"job", "instance"} <= scraped[name], name
+        assert set(_LABEL.findall(labels)) - missing <= scraped[name], name
+    variables = {each["name"] for each in dashboard["templating"]["list"]}
+    assert set(re.findall(r"\$([a-z]+)", "".join(asked))) <= variables
     grouped = {name for each in asked for name in re.findall(r"by \(([^)]*)\)", each)}
     known = {label for labels in scraped.values() for label in labels}
     # an error has its type instead of a status
@@ -159,18 +168,62 @@ def test_stop_on_the_page_is_ctrl_c(loadcheck: Loadcheck, smoke: Path, workers: 
 
 
 @pytest.mark.long
-def test_the_flows_of_a_mix_are_watched_on_one_page(loadcheck: Loadcheck) -> None:
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+def test_the_flows_of_a_mix_are_watched_and_scraped_at_one_address(
+    loadcheck: Loadcheck, workers: list[str]
+) -> None:
     (loadcheck.folder / "mix.toml").write_text(MIX.replace('duration = "1s"', 'duration = "5s"'))
-    process = loadcheck.start("run", "mix.toml", "--web-linger", "60s", "--web")
-    lines = process.stderr
-    assert lines is not None
-    url = next(line for line in lines if line.startswith("live: ")).split()[1]
-    threading.Thread(target=lines.read, daemon=True).start()
+    process = loadcheck.start(
+        *("run", "mix.toml", "--web-linger", "60s", "--web", "--metrics-port", free_port()),
+        *workers,
+    )
+    urls = addresses(process)
+    url = urls["live"]
     wait_for(lambda: get(url).text.count('<article class="part') == 2)
+
+    def all_begun() -> bool:
+        told = get(urls["metrics"]).text
+        names = ("users_counted", "requests_total")
+        return all(f'loadcheck_{name}{{loadcheck_flow="look"' in told for name in names)
+
+    wait_for(all_begun)
+    the_dashboard_finds_all(loadcheck, labels_of(get(urls["metrics"]).text), set())
     wait_for(lambda: "This page is complete" in get(url).text)
-    assert get(url).text.count('<article class="part pass') == 2
+    assert get(url).text.count('<article class="part') == 2
+    assert '<article class="part fail' not in get(url).text
+    # the last figures stay as long as the page does
+    told = get(urls["metrics"]).text
+    samples = {
+        (sample.name, sample.labels.get("loadcheck_flow")): sample.value
+        for family in text_string_to_metric_families(told)
+        for sample in family.samples
+        if sample.name in ("loadcheck_copies_due_total", "target_info")
+    }
+    assert samples == {
+        ("loadcheck_copies_due_total", "buy"): 375,
+        ("loadcheck_copies_due_total", "look"): 125,
+        ("target_info", None): 1,
+    }
+    assert 'loadcheck_scenario="mix"' in told
+    assert "loadcheck_label_flow" not in told
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    # of a machine that is busy nothing may be proved
+    assert process.wait(60) in (0, 3)
+
+
+@pytest.mark.long
+def test_stop_on_the_page_stops_every_flow(loadcheck: Loadcheck) -> None:
+    (loadcheck.folder / "mix.toml").write_text(MIX.replace('duration = "1s"', 'duration = "60s"'))
+    process = loadcheck.start("run", "mix.toml", "--web", "--metrics-port", free_port())
+    url = addresses(process)["live"]
+    wait_for(lambda: get(url).text.count("Sending the load") >= 2)
+    assert httpx.post(url.replace("/?", "/stop?"), trust_env=False).status_code == 202
+    assert process.wait(60) == 130
+    for path in loadcheck.results():
+        result = orjson.loads(path.read_bytes())
+        assert result["run"]["interrupted"]
+        assert result["consistency"]["uniques"] is not None
+    assert len(loadcheck.results()) == 2
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.emulator.journal import Journal, JournalError
+from loadcheck.emulator.ingest.commit import Journal, JournalError
 from tests.emulator.conftest import API_KEY, Make, Project
 
 Restart = Callable[[], Project]

@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
+from loadcheck.load.transport.coding import encode_plain
+from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.plan import plan, refused
+from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.run import Options, run
+from loadcheck.pipeline.target import addressed
 from loadcheck.report import plan as report
 from loadcheck.scenario import Scenario
 from loadcheck.verify.progress import Progress
+from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.runtime.program import no_retry
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
@@ -256,27 +263,146 @@ def counted() -> Iterator[tuple[int, Callable[[], int]]]:
     thread.join()
 
 
+HEAD = """
+thresholds = []
+[target]
+kind = "live"
+servers = {{ "*" = "http://127.0.0.1:{port}" }}
+{target}
+[load]
+model = "closed"
+concurrency = 7
+copies = {copies}
+"""
+VARYING = """
+[inputs]
+eventType = "x"
+eventProperties = { plan = "$data.people.plan", note = "$values.note" }
+apiKey = "key-of-a-test"
+basicAuth = "YTpi"
+[data.people]
+file = "people.csv"
+[values]
+note = { text = { median = 60, p99 = 4000 } }
+"""
+STEPS = """
+arazzo: 1.0.1
+info: { title: Orders, version: "1" }
+sourceDescriptions: [{ name: shop, url: ./shop.yml, type: openapi }]
+workflows:
+- workflowId: order
+  inputs: { type: object, properties: { userId: { type: string } } }
+  steps:
+  - stepId: open
+    operationId: open
+    requestBody: { contentType: application/json, payload: { user: $inputs.userId } }
+    outputs: { basket: $response.body#/id }
+  - stepId: put
+    operationId: put
+    parameters: [{ name: basket, in: query, value: SECOND }]
+    requestBody: { contentType: application/json, payload: { item: pear, user: $inputs.userId } }
+  - stepId: pay
+    operationId: pay
+    requestBody: { contentType: application/json, payload: { user: $inputs.userId } }
+"""
+SHOP = """
+openapi: 3.1.0
+info: { title: Shop, version: "1" }
+servers: [{ url: http://127.0.0.1:9 }]
+paths:
+  /open: { post: { operationId: open, responses: { "200": { description: ok } } } }
+  /put: { put: { operationId: put, responses: { "200": { description: ok } } } }
+  /pay: { post: { operationId: pay, responses: { "200": { description: ok } } } }
+"""
+ORDER = """workflow = { document = "order.yml" }
+inputs = { userId = "$copy.userId" }
+verify = { enabled = false, ingest = "open" }
+"""
+AMPLITUDE = 'workflow = "amplitude"\nverify.enabled = false\n'
+
+
+def of_variant(folder: Path, text: str, second: str = "$inputs.userId") -> Scenario:
+    rows = "".join(f"{'x' * (number % 10) ** 3}\n" for number in range(10))
+    (folder / "people.csv").write_text(f"plan\n{rows or 'free'}".replace("\n\n", "\nfree\n"))
+    (folder / "order.yml").write_text(STEPS.replace("SECOND", second))
+    (folder / "shop.yml").write_text(SHOP)
+    (folder / "s.toml").write_text(text)
+    return scenarios.load(folder / "s.toml")
+
+
+@pytest.mark.parametrize(
+    ("target", "begin", "rest"),
+    [
+        pytest.param("", AMPLITUDE, VARYING, id="wire", marks=pytest.mark.long),
+        pytest.param("compress = 'gzip'", AMPLITUDE, VARYING, id="gzip", marks=pytest.mark.long),
+        pytest.param("transport = 'httpx'", AMPLITUDE, VARYING, id="httpx", marks=pytest.mark.long),
+        pytest.param("transport = 'httpx'\ncompress = 'gzip'", AMPLITUDE, VARYING, id="both"),
+        pytest.param(
+            "",
+            AMPLITUDE,
+            "copies_per_request = 7" + VARYING,
+            id="requests that are shared",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "",
+            AMPLITUDE,
+            VARYING + "[sessions]\nuploads = { uniform = [1, 5] }\ngap = '1ms'\n",
+            id="sessions",
+            marks=pytest.mark.long,
+        ),
+        pytest.param("", ORDER, "", id="several steps"),
+    ],
+)
 def test_bytes_are_those_that_arrive(
-    counted: tuple[int, Callable[[], int]], tmp_path: Path
+    counted: tuple[int, Callable[[], int]], tmp_path: Path, target: str, begin: str, rest: str
 ) -> None:
     port, total = counted
-    scenario = load(
-        "live",
-        f'target.servers={{"*"="http://127.0.0.1:{port}"}}',
-        *("load.rate=400", "load.duration=3s", "thresholds=[]", "verify.enabled=false"),
+    scenario = of_variant(
+        tmp_path, begin + HEAD.format(port=port, target=target, copies=300) + rest
     )
     planned = plan(scenario)
-    options = Options(results=tmp_path, approved=planned["digest"], signals=False)
+    options = Options(results=tmp_path / "results", approved=planned["digest"], signals=False)
     done = anyio.run(run, scenario, options, _unwatched)
-    assert done.document["spent"] == {
-        "users": 1200,
-        "events": 1200,
-        "controls": 0,
-        "queries": 0,
-        "query_cost": 0,
-    }
-    assert planned["bytes"]["least"] == planned["bytes"]["most"]
-    assert total() == pytest.approx(planned["bytes"]["most"], rel=0.01)
+    spent = done.document["spent"]
+    for name in ("users", "events"):
+        assert planned[name] == {"least": spent[name], "most": spent[name]}
+    # what belongs to the whole workflow has attempts, and no answers
+    steps = done.document["steps"].values()
+    attempts = sum(sum(step["answers"].values()) for step in steps)
+    assert planned["requests"] == {"least": attempts, "most": attempts}
+    expected = planned["bytes"]
+    assert expected["least"] == expected["usual"] == expected["most"]
+    assert total() == pytest.approx(expected["most"], rel=0.01)
+
+
+def test_what_answers_decide_is_told_as_that(tmp_path: Path) -> None:
+    text = ORDER + HEAD.format(port=9, target="", copies=300)
+    given = plan(of_variant(tmp_path, text, "$steps.open.outputs.basket"))
+    assert given["requests"] == {"least": 900, "most": 900}
+    told = given["bytes"]
+    # the id of a basket may be a UUID, or a number
+    assert told["usual"] - told["least"] == 300 * 35
+    assert told["most"] is None
+    assert "or more, about" in report.text(given)
+
+
+@pytest.mark.long
+def test_a_sample_tells_the_mean(tmp_path: Path) -> None:
+    """Rows of a file come again every ten copies, and few texts are much longer than most."""
+    text = AMPLITUDE + HEAD.format(port=9, target="", copies=20_000) + VARYING
+    planned = plan(of_variant(tmp_path, text))
+    scenario = of_variant(tmp_path, text)
+    with addressed(scenario) as address:
+        seed = planned["seed"]
+        identity = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
+        compiled = compile_scenario(scenario, identity, address, seed=seed, consent=False)
+        flows = (
+            compiled.plan.copy(number, 1_700_000_000_000, no_retry) for number in range(20_000)
+        )
+        requests = (next(flow) for flow in flows)
+        exact = sum(len(encode_plain(each)) for each in requests if isinstance(each, Request))
+    assert planned["bytes"]["usual"] == pytest.approx(exact, rel=0.01)
 
 
 def test_a_mix_is_planned_flow_by_flow(tmp_path: Path) -> None:

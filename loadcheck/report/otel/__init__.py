@@ -22,9 +22,9 @@ from typing import Any
 
 import anyio
 
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.errors import InputError, Problem
-from loadcheck.report.otel.snapshot import Snapshot, snapshot
+from loadcheck.report.metrics import Snapshot, snapshot
 from loadcheck.verify.progress import Outline, Progress
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -162,15 +162,16 @@ Watch = Callable[["Progress"], Coroutine[Any, Any, None]]
 
 
 def beside(view: Watch, wanted: Settings) -> Watch:
-    """Return a view of a run that also sends its metrics.
+    """Return a view of a run, or of each flow of a mix, that also sends its metrics.
 
     Whatever goes wrong with them is noted among the run's warnings and harms nothing else.
     """
-    # imported before the load begins: it takes long
-    sender = _sender(wanted)
+    # imported, and found wanting, before the load begins: it takes long
+    ready = [_sender(wanted)]
 
     async def watch(progress: Progress) -> None:
         progress.notes.extend(wanted.problems)
+        sender = ready.pop() if ready else _sender(wanted)
         if sender is None:
             progress.notes.append(_EXTRA)
             await view(progress)
@@ -251,7 +252,7 @@ class _Sender:
             self._note(progress)
 
     async def _export(self, progress: Progress, resource: Any) -> None:
-        now = snapshot(progress.record, time.time_ns())
+        now = snapshot(progress.record, time.time_ns(), progress.outline.flow)
         since = self._last if self._wanted.delta else None
         if self._wanted.delta and since is None:
             since = Snapshot(time_ns=self._began_ns, totals={}, levels={}, times={})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -259,6 +259,19 @@ class Plan:
         """
         return run(self._machine, self._frame(number, time_ms), retry, self._end)
 
+    def foreseen(self, number: int, time_ms: int, stand_in: str) -> Iterator[Request]:
+        """Yield the requests of a copy whose every step succeeds at the first try.
+
+        Args:
+            number: The copy's number, from 0.
+            time_ms: When it was due, in milliseconds since 1970.
+            stand_in: Stands for what a request takes from the answer to another.
+
+        Raises:
+            UnsendableError: Which requests are made is decided by an answer.
+        """
+        return _foreseen(self._machine, self._frame(number, time_ms), self._end, stand_in)
+
     def once(self, time_ms: int, retry: RetryPolicy) -> Once:
         """Return the run of the whole workflow for all copies together.
 
@@ -322,3 +335,23 @@ class Plan:
         if self._inputs is not None:
             frame[Slot.INPUTS] = self._inputs(frame)
         return frame
+
+
+def _foreseen(
+    machine: CompiledWorkflow, frame: Frame, end: int, stand_in: str
+) -> Iterator[Request]:
+    for step in machine.steps[:end]:
+        if step.on_success:
+            raise UnsendableError(f"what follows {step.step_id} is decided by its answer")
+        target = step.call
+        if step.render is not None:
+            yield step.render(frame)
+        elif target is not None and not (
+            step.once and target.key in frame[Slot.WORKFLOWS].workflows
+        ):
+            inputs = {} if step.inputs is None else step.inputs(frame)
+            yield from _foreseen(target, enter(target, frame, inputs), len(target.steps), stand_in)
+            outputs = dict.fromkeys((name for name, _ in target.outputs), stand_in)
+            frame[Slot.WORKFLOWS].workflows[target.key] = (inputs, outputs)
+        for slot, _ in step.outputs:
+            frame[slot] = stand_in

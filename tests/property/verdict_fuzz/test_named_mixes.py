@@ -145,8 +145,15 @@ def test_more_is_lost_than_the_error_that_is_declared() -> None:
 
 
 def test_rows_that_do_not_add_up_to_the_count() -> None:
-    trial = judged(Behaviour(bias=-0.012), load={"model": "open", "rate": 500, "duration": "1s"})
+    trial = judged(
+        Behaviour(bias=-0.012),
+        load={"model": "open", "rate": 500, "duration": "1s"},
+        thresholds=("visible.p95 < 1s", "visible.max < 60m"),
+    )
     assert said(trial) == "unknown", trial.findings()
+    # nor are they evidence of when users became visible
+    assert trial.seen["visibility"] is None
+    assert {each["verdict"] for each in trial.document["thresholds"]} == {"unknown"}
 
 
 # 8: a failed question is no answer
