@@ -23,6 +23,7 @@ from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
+from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes
 from loadcheck.pipeline.target import Destination, addressed, destinations
@@ -186,6 +187,11 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
             compiled = compiled_with(number)
     head = {"schema": SCHEMA, "digest": found, "seed": number}
     plans = [_redacted(each) for each in compiled]
+    run_by: set[SharedSteps] = set()
+    for own, each in zip(alike(compiled), plans, strict=True):
+        if own in run_by:  # another flow's are run for this one
+            each["once"] = 0
+        run_by.add(own)
     if not scenario.flows:
         return {**head, **plans[0]}
     away = [each["leaves_this_machine"] for each in plans]

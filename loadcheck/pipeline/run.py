@@ -140,6 +140,8 @@ async def execute(
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
             session.gate = context.gate
+            if context.shared is not None:
+                session.shared, session.alone = context.shared, False
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7

@@ -1044,7 +1044,8 @@ _TOP: Keys = {
     "setup": table(
         "A workflow that runs once before the load: a login, a project to be made. Its outputs are "
         "$setup.outputs.NAME in inputs and overlays, for copies, queries, controls and reconcile. "
-        "It is part of no latency. A failure ends the run before the load.",
+        "It is part of no latency. A failure ends the run before the load. In a mix it runs once "
+        "for all flows that want the same of it, with $run.id as that of the first.",
         SETUP,
         required=("workflow",),
     ),
