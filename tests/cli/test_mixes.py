@@ -63,7 +63,13 @@ def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_pa
         assert told["verdict"] == "pass"
         assert told["copies"]["acknowledged"] == 100
         assert told["consistency"]["totals"] == 125
+        times = [one["steps"]["uploadEvents"]["response_time"] for one in (buy, look)]
+        whole = told["response_time"]
+        assert whole["count"] == sum(one["count"] for one in times) == 125
+        assert whole["max_ms"] == max(one["max_ms"] for one in times)
+        assert told["load"]["reached_rate"] * told["load"]["duration_s"] == pytest.approx(100)
     assert "PASS  shop together  2 flows   100 of 100 copies acknowledged" in ended.stdout
+    assert "   response time p50 " in ended.stdout
     assert "look" in (tmp_path / "told-look.md").read_text()
     # each is a result like any other
     compared = loadcheck("compare", *loadcheck.results())
