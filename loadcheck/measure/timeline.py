@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout, percentiles_of
-from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
+from loadcheck.measure.recorded import Recorded, Settled, Sparse, pack, unpack
 
 PAUSE_NS = 500_000_000
 """A stall of so long is a pause: it is named, and what fell due in it is skipped.
@@ -275,8 +275,8 @@ class Timeline(Recorded):
         return {name: column[row:] for name, column in self._columns.items()}
 
     def __getstate__(self) -> tuple[Any, ...]:
-        columns = tuple(tuple(column) for column in self._columns.values())
-        return columns, tuple(self._samples), self.keeps_samples, tuple(self._totals.values())
+        columns = tuple(Settled(column) for column in self._columns.values())
+        return columns, Settled(self._samples), self.keeps_samples, tuple(self._totals.values())
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         columns, samples, keeps_samples, totals = state
