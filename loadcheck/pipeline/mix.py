@@ -42,11 +42,13 @@ from loadcheck.result.document import histogram
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import RunFigures
+from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.verdict import Verdict, overall, worst
 
 _AHEAD_NS = 50_000_000
 """From when the last flow is ready until all begin."""
+_FIRST_USERS = 1000
 _HEARD = 16
 """Signals that wait for a flow to heed them."""
 
@@ -179,7 +181,8 @@ async def _together(
         around.cancel_scope.cancel()
     if errors:
         raise errors[0]
-    return _judged([runs[place] for place in range(len(compiled))], shared)
+    ended = [runs[place] for place in range(len(compiled))]
+    return _judged(ended, shared, same_users=have_same_users(compiled))
 
 
 @asynccontextmanager
@@ -211,7 +214,22 @@ async def _torn_down(
                 around.cancel_scope.cancel()
 
 
-def _judged(flows: Sequence[CompletedRun], shared: Sequence[SharedSteps]) -> CompletedMix:
+def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
+    """Return whether flows send for the same users, as far as the first of each tell."""
+    seen: set[str] = set()
+    for flow in flows:
+        names = UserNames(flow.plan, flow.ingest, flow.scenario.verify.user)
+        most = _FIRST_USERS if flow.planned is None else min(flow.planned, _FIRST_USERS)
+        own = {names.of(number) for number in range(most)}
+        if seen & own:
+            return True
+        seen |= own
+    return False
+
+
+def _judged(
+    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], *, same_users: bool
+) -> CompletedMix:
     """Return the mix, what is said of all together in each flow's file as well."""
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
@@ -219,6 +237,8 @@ def _judged(flows: Sequence[CompletedRun], shared: Sequence[SharedSteps]) -> Com
     verdict = overall(consistent, (flow.judgement.verdict for flow in flows))
     told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
     told |= measured_together([flow.figures for flow in flows])
+    if same_users:  # each flow has counted them
+        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
     saved = []
     for flow, once in zip(flows, shared, strict=True):
         document = {

@@ -61,6 +61,8 @@ def together(documents: Sequence[Document], verdict: str) -> str:
         parts.append(
             f"{words.count(seen['uniques'])} unique users, {words.count(seen['totals'])} events"
         )
+    elif seen["totals"] is not None:
+        parts.append(f"{words.count(seen['totals'])} events")
     times = told["response_time"]
     if times["count"]:
         p50, p99 = (words.duration(times[name]) for name in ("p50_ms", "p99_ms"))

@@ -92,6 +92,15 @@ def test_a_fault_in_one_flow_is_told_of_it(loadcheck: Loadcheck, tmp_path: Path)
 
 
 @pytest.mark.long
+def test_users_of_several_flows_are_not_added_up(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    text = MIX.replace("[load]", '[users]\nid = "user-{number}"\n[load]', 1)
+    ended = loadcheck("run", scenario(tmp_path, text))
+    for each in flows(loadcheck).values():
+        assert each["mix"]["together"]["consistency"]["uniques"] is None
+    assert "unique users" not in ended.stdout.splitlines()[-1]
+
+
+@pytest.mark.long
 def test_a_threshold_of_one_flow_fails_the_whole(loadcheck: Loadcheck, tmp_path: Path) -> None:
     text = MIX + 'thresholds = ["uploadEvents.p99 < 1us"]\n'
     ended = loadcheck("run", scenario(tmp_path, text), "-o", tmp_path / "results" / "x.json")
