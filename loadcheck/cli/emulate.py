@@ -46,7 +46,9 @@ def emulate(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="SQLite file to keep events across restarts.", show_default=False),
+        typer.Option(
+            help="SQLite file to keep events and deletions across restarts.", show_default=False
+        ),
     ] = None,
     record: Annotated[
         Path | None,

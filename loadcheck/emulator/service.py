@@ -65,6 +65,8 @@ class Emulator:
             self.clock,
             config.deletion_after_ms,
         )
+        if journal is not None:
+            self._deletions.keep_in(journal)
         self._dashboard = Dashboard(
             config, self.clock, self.injector, before=self._deletions.run_due
         )

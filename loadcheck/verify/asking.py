@@ -121,7 +121,7 @@ def most_cost(spec: VerificationSpec, found: Asking, within_s: float | None = No
     if budget is not None and span_s is not None:
         # one that costs more than a window allows is asked in an empty one
         single = max(budget.cost, spec.queries.split_cost, spec.queries.counts.cost)
-        costs.append((math.floor(span_s / budget.window_s) + 1) * single)
+        costs.append(max(1, math.ceil(span_s / budget.window_s)) * single)
     return min(costs, default=None)
 
 

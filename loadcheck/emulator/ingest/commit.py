@@ -30,6 +30,7 @@ create table event (
     content text not null          -- the event as uploaded, JSON
 );
 """
+_DELETIONS = "create table if not exists deletion (id integer primary key, content text not null)"
 _INSERT = "insert into event (received_ms, shift_ms, delay_ms, content) values (?, ?, ?, ?)"
 _SELECT = "select received_ms, shift_ms, delay_ms, content from event order by id"
 
@@ -76,6 +77,7 @@ class Journal:
                 self._connection.execute(f"pragma user_version = {_FORMAT}")
             elif found != _FORMAT:
                 raise JournalError(f"{path}: not a data file of this emulator")
+            self._connection.execute(_DELETIONS)  # files of older versions have none
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = normal")
             self._connection.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -113,6 +115,25 @@ class Journal:
                     connection.execute("rollback")
             raise JournalWriteError(f"{self._path}: {error}") from error
         waiting.clear()
+
+    def note_deletion(self, content: dict[str, Any]) -> None:
+        """Write what became of a deletion.
+
+        Raises:
+            JournalWriteError: It cannot be written.
+        """
+        self.flush()
+        try:
+            self._connection.execute(
+                "insert into deletion (content) values (?)", (orjson.dumps(content).decode(),)
+            )
+        except sqlite3.Error as error:
+            raise JournalWriteError(f"{self._path}: {error}") from error
+
+    def deletions(self) -> Iterator[dict[str, Any]]:
+        """Return what became of deletions, oldest first."""
+        for (content,) in self._connection.execute("select content from deletion order by id"):
+            yield orjson.loads(content)
 
     def before(self, application: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
         """Return an application whose answers leave when what they acknowledge is written."""

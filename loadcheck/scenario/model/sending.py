@@ -18,20 +18,24 @@ class ServiceLimits:
     Attributes:
         events_per_s: Events per second, of all users together.
         requests_per_s: Requests with events per second.
+        bytes_per_s: Bytes of their bodies per second, before these are compressed.
         user_events_per_s: Events per second of one user.
         user_events_per_day: Events of one user in 24 hours.
         events_per_request: Events in one request.
-        request_bytes: Length of a request's body.
+        request_bytes: Length of a request's body, before it is compressed.
+        event_bytes: Length of one event, with its share of the request around it.
         query_cost_per_hour: Cost of all queries in an hour.
         export_bytes: Size of what can be exported at once.
     """
 
     events_per_s: int | None = None
     requests_per_s: int | None = None
+    bytes_per_s: int | None = None
     user_events_per_s: int | None = None
     user_events_per_day: int | None = None
     events_per_request: int | None = None
     request_bytes: int | None = None
+    event_bytes: int | None = None
     query_cost_per_hour: int | None = None
     export_bytes: int | None = None
 
@@ -46,6 +50,7 @@ class Service:
         stays: What a run leaves behind.
         regions: Host → the region whose data centre it is.
         limits: What it takes.
+        advice: What it asks not to exceed, without refusing it.
     """
 
     name: str = ""
@@ -53,6 +58,7 @@ class Service:
     stays: str = ""
     regions: Mapping[str, str] = field(default_factory=dict)
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+    advice: ServiceLimits = field(default_factory=ServiceLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
