@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import functools
 import gzip
+import hashlib
 import io
 import os
 import stat
@@ -34,6 +35,7 @@ _BLOCK_BYTES: Final = 512
 _MOST_ROWS_IN_BLOCK: Final = 16
 _HELD_BYTES: Final = 4 * 1024 * 1024
 """Of a file of so many bytes the cells that copies take are held, written as JSON."""
+_HASHED_BYTES: Final = 32 * 1024 * 1024
 _LONGEST_ROW_BYTES: Final = 16 * 1024 * 1024
 _LARGEST_JSON_BYTES: Final = 256 * 1024 * 1024
 _LARGEST_UNPACKED_BYTES: Final = 32 * 1024**3
@@ -135,6 +137,30 @@ def layout_of(
         return None
     between = separator or ("\t" if kind == "tsv" else ",")
     return Layout(kind, packed, between, tuple(sorted((types or {}).items())))
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a file from another: its length, and a hash of it.
+
+    Of a large file the hash is over pieces that lie evenly in it.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            if size <= _HASHED_BYTES:
+                digest = hashlib.file_digest(opened, "sha256")
+            else:
+                pieces = _HASHED_BYTES // _CHUNK_BYTES
+                for piece in range(pieces):
+                    begin = (size - _CHUNK_BYTES) * piece // (pieces - 1)
+                    digest.update(os.pread(opened.fileno(), _CHUNK_BYTES, begin))
+    except OSError as error:
+        raise DataError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return f"{size}:{digest.hexdigest()[:32]}"
 
 
 def open_table(path: Path, layout: Layout) -> Table:

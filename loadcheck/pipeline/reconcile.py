@@ -23,6 +23,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
+from loadcheck.data.table import fingerprint
 from loadcheck.data.visits import Visits
 from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
@@ -378,7 +379,28 @@ def restored(
             _problem(path, "scenario.verify.enabled", "the run was not verified", _RUN_ONE)
         )
     _require_consent(compiled, options, what)
+    _require_same_rows(document, compiled)
     return compiled
+
+
+def _require_same_rows(document: Mapping[str, Any], compiled: CompiledScenario) -> None:
+    """Refuse a data file that has changed where it names users; warn where it does not.
+
+    Raises:
+        InputError: Other users would be asked about than were sent.
+    """
+    scenario, user = compiled.scenario, compiled.scenario.verify.user
+    ingest = compiled.ingest.step_id
+    uses = compiled.ingest.uses if user is None else compiled.plan.uses_at(ingest, user)
+    for name, known in document["run"].get("data", {}).items():
+        file = scenario.files.get(name)
+        if file is None or fingerprint(file.path) == known:
+            continue
+        message = f"{file.shown} has changed since the run: its rows are not those that were sent"
+        if any(word.startswith(f"$data.{name}.") for word in uses):
+            remedy = "put the file back as it was: users are named by it"
+            raise InputError(scenario.problem(f"data.{name}.file", message, remedy))
+        sys.stderr.write(f"warning: {message}; users are not named by it, and count as before\n")
 
 
 def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[Ledger, BitMap]:

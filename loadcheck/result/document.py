@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import anyio.to_thread
 
 from loadcheck import __version__
+from loadcheck.data.table import fingerprint
 from loadcheck.documents.document import read_content
 from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.measure import Histogram
@@ -134,6 +135,7 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "copies": run.copies,
             "scenario_file": scenario.file,
             "profile": scenario.profile or None,
+            **_files(scenario),
         },
         "labels": dict(scenario.labels),
         **_mix(scenario.part),
@@ -156,6 +158,12 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
         return {}
     told = {"name": part.mix, "flow": part.flow, "place": part.place, "flows": [*part.flows]}
     return {"mix": told}
+
+
+def _files(scenario: Scenario) -> dict[str, Any]:
+    """Return what tells later whether a data file is still the one whose rows were sent."""
+    found = {name: fingerprint(file.path) for name, file in scenario.files.items()}
+    return {"data": found} if found else {}
 
 
 def workflow_hash(scenario: Scenario) -> str:

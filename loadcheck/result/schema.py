@@ -442,6 +442,12 @@ def json_schema() -> dict[str, Any]:
                                 },
                             ),
                         ),
+                        "data?": {
+                            "type": "object",
+                            "description": "Data files by name: length in bytes, a colon, and a "
+                            "hash (of a file above 32 MiB, over pieces of it).",
+                            "additionalProperties": {"type": "string"},
+                        },
                         "setup?": open_object(
                             "The workflow that ran once before the load.",
                             {

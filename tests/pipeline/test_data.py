@@ -13,6 +13,7 @@ from loadcheck.data import table
 from loadcheck.data.variety import DataFile, Variety
 from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
+from loadcheck.pipeline.reconcile import ReconcileOptions, restored
 from loadcheck.scenario import load as load_scenario
 from loadcheck.workflow.compile.encode import join, json_segments
 from loadcheck.workflow.copydata import CopyData
@@ -285,3 +286,50 @@ def test_a_list_of_events_is_refused(tmp_path: Path) -> None:
     overlay = f'[[overlay]]\nstep = "uploadEvents"\nat = "body#/events"\nvalue = {listed}'
     with pytest.raises(InputError, match="list of events"):
         preview(load_scenario(_users(tmp_path, overlay)))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["names", "fills"])
+def test_a_file_that_has_changed_since_the_run_is_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: bool
+) -> None:
+    where = 'userId = "user-{$data.people.name}"' if named else ""
+    path = _users(tmp_path, DATA, where, "copies = 20")
+    if not named:
+        text = path.read_text().replace(
+            "eventProperties = {}", 'eventProperties.a = "$data.people.age"'
+        )
+        path.write_text(text)
+    ended = Loadcheck(tmp_path)("run", path, "--set", "target.faults.drop.count=0")
+    assert ended.code == 0, ended.stderr
+    saved = next((tmp_path / "results").glob("*.json"))
+    people = tmp_path / "people.csv"
+    options = ReconcileOptions(server="http://akey:asecret@127.0.0.1:9")
+    restored(saved, ended.result, options)
+    assert capsys.readouterr().err == ""
+    people.write_text(PEOPLE.replace("n7", "N7"))
+    if named:
+        with pytest.raises(
+            InputError, match=r"users\.toml: data\.people\.file: people\.csv has ch"
+        ):
+            restored(saved, ended.result, options)
+    else:
+        restored(saved, ended.result, options)
+        assert "warning: people.csv has changed since the run" in capsys.readouterr().err
+
+
+def test_a_large_file_is_told_from_another_by_pieces_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_HASHED_BYTES", 1 << 12)
+    monkeypatch.setattr(table, "_CHUNK_BYTES", 1 << 10)
+    path = tmp_path / "large"
+    path.write_bytes(bytes(1 << 16))
+    first = table.fingerprint(path)
+    assert table.fingerprint(path) == first
+    for place in (0, (1 << 16) - 1):
+        content = bytearray(1 << 16)
+        content[place] = 1
+        path.write_bytes(content)
+        assert table.fingerprint(path) != first
+    path.write_bytes(bytes((1 << 16) + 1))
+    assert table.fingerprint(path) != first
