@@ -198,8 +198,8 @@ def _document(
         "workflow": {"name": "amplitude", "id": "w", "sha256": "0", "ingest": "uploadEvents"},
         "environment": document.environment(),
         "warnings": [],
-        **document.moving(record, copies),
-        **document.measured(
+        **document.progress_sections(record, copies),
+        **document.load_sections(
             RunFigures(record=record, monitor=monitor, rates=rates, pacer=pacer_of(load, seed)),
             _STEPS,
         ),
