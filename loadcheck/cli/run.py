@@ -163,6 +163,9 @@ def run(
         environment=environment,
     )
     directory, file = placed(output)
+    approved, flown = plan, dict[str, int]()
+    if consent:
+        approved, flown = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
     options = pipeline.Options(
         results=directory,
         output=file,
@@ -170,10 +173,9 @@ def run(
         seed=seed,
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
-        approved=approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
-        if consent
-        else plan,
+        approved=approved,
         force_limits=force_limits,
+        preflight=flown,
     )
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
