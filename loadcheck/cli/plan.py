@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     EnvFile,
+    Fetching,
     Prefixes,
     Profile,
+    ScenarioFile,
     Seed,
     Servers,
     Sets,
@@ -20,6 +20,7 @@ from loadcheck.cli.overrides import (
     Strict,
     WorkersOption,
     overrides,
+    read_scenario,
     shared,
 )
 
@@ -49,12 +50,7 @@ ForceLimits = Annotated[
 
 
 def plan(
-    scenario: Annotated[
-        Path,
-        typer.Argument(
-            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
-        ),
-    ],
+    scenario: ScenarioFile,
     sets: Sets = None,
     profile: Profile = "",
     env_file: EnvFile = None,
@@ -62,9 +58,7 @@ def plan(
     servers: Servers = None,
     strict: Strict = False,
     seed: Seed = None,
-    consent: Annotated[
-        bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
-    ] = False,
+    consent: Fetching = False,
     workers: WorkersOption = None,
     prefixes: Prefixes = None,
     force_limits: ForceLimits = False,
@@ -79,19 +73,13 @@ def plan(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import plan as report  # noqa: PLC0415
 
-    loaded = hide_passwords(
-        scenarios.load(
-            scenario,
-            overrides=[
-                *shared(workers, prefixes),
-                *overrides(sets, sources, servers, strict=strict),
-            ],
-            profile=profile,
-            env=scenarios.environment(env_file),
-        )
+    loaded = read_scenario(
+        scenario,
+        [*shared(workers, prefixes), *overrides(sets, sources, servers, strict=strict)],
+        profile=profile,
+        environment=scenarios.environment(env_file),
     )
     made = plans.plan(loaded, seed=seed, consent=consent)
     if as_json:

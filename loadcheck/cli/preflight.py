@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     EnvFile,
     Live,
     Profile,
+    ScenarioFile,
     Servers,
     Sets,
     Sources,
     Strict,
     overrides,
+    read_scenario,
 )
 
 _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
 
 
 def preflight(
-    scenario: Annotated[
-        Path,
-        typer.Argument(
-            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
-        ),
-    ],
+    scenario: ScenarioFile,
     sets: Sets = None,
     profile: Profile = "",
     env_file: EnvFile = None,
@@ -62,15 +57,12 @@ def preflight(
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.escaping import printable  # noqa: PLC0415
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
 
-    loaded = hide_passwords(
-        scenarios.load(
-            scenario,
-            overrides=overrides(sets, sources, servers, strict=strict),
-            profile=profile,
-            env=scenarios.environment(env_file),
-        )
+    loaded = read_scenario(
+        scenario,
+        overrides(sets, sources, servers, strict=strict),
+        profile=profile,
+        environment=scenarios.environment(env_file),
     )
     options = pipeline.Options(consent=consent)
     found = anyio.run(

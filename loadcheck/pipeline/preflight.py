@@ -21,7 +21,7 @@ from loadcheck.pipeline.target import addressed, serving
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.query_client import QueryChannel, QueryClient, Reply, Send
+from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send
 from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.exchange import Exchange, Pause
 from loadcheck.workflow.runtime.program import no_retry
@@ -187,13 +187,13 @@ class _Flight:
             told = f"all servers are in {next(iter(known.values()))}"
             yield Check(name="region", state="ok", told=told)
 
-    async def _ask(self, name: Literal["uniques", "totals"]) -> Reply:
+    async def _ask(self, name: Literal["uniques", "totals"]) -> QueryResult:
         counts = self._queries.counts
         query = counts.uniques if name == "uniques" else counts.totals
         assert query is not None
         return await self._asker.ask(query, counts.cost)
 
-    def _answered(self, reply: Reply, *, alone: bool = False) -> Check:
+    def _answered(self, reply: QueryResult, *, alone: bool = False) -> Check:
         exchange = self._heard[-1][0]
         origin = str(self._compiled.observer.origin) if self._compiled.observer else ""
         if reply.count("uniques")[0] is not None:

@@ -17,7 +17,7 @@ import httpx
 
 from loadcheck import secrets
 from loadcheck.documents.document import MAX_BYTES, dotted
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
     ConsentError,
@@ -50,6 +50,7 @@ from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+from loadcheck.workflow.runtime.program import no_retry
 
 _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5
@@ -240,6 +241,7 @@ def compile_scenario(
         for index, problem in unparsable.items()
     ]
     problems += [] if ingest is None else user_problems(scenario, run, plan, ingest)
+    problems += [] if problems else _unsendable(scenario, run, plan)
     if problems or ingest is None:
         raise ScenarioError(problems)
     load = scenario.load
@@ -286,6 +288,19 @@ def compile_scenario(
         setup=_once(scenario, plan, scenario.setup, (once.setup, once.renewal), consent=consent),
         teardown=_once(scenario, plan, scenario.teardown, (once.teardown,), consent=consent),
     )
+
+
+def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:
+    """Return why no copy can send anything: a value is missing that no answer can give."""
+    with run.shared.assumed():
+        flow = plan.copy(0, time.time_ns() // 1_000_000, no_retry)
+        if next(flow, None) is not None:
+            flow.close()
+            return []
+    why = next(iter(plan.unsent), "no step is run")
+    plan.unsent.clear()
+    remedy = "give every workflow that is called the inputs that its requests are made of"
+    return [scenario.problem("workflow", f"the first request cannot be made: {why}", remedy)]
 
 
 def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) -> Settings:

@@ -21,16 +21,15 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import deletion, warnings
 from loadcheck.pipeline import plan as plans
-from loadcheck.pipeline.destinations import destinations, require_consent
 from loadcheck.pipeline.identity import new_run
 from loadcheck.pipeline.labels import with_facts
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers, open_workers
-from loadcheck.pipeline.target import Address, addressed, serving
+from loadcheck.pipeline.target import Address, addressed, destinations, require_consent, serving
 from loadcheck.result import ResultFile, default_name, document
-from loadcheck.result.writer import ResultSink, ResultWriter
+from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
@@ -142,6 +141,8 @@ async def execute(
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
             session.gate = context.gate
+            if context.shared is not None:
+                session.shared, session.alone = context.shared, False
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loadcheck.measure.histogram import Counts
-from loadcheck.report.otel.snapshot import snapshot
+from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.heat import rows_of_times
 from loadcheck.secrets import cover
 from loadcheck.verify.progress import Progress

@@ -33,7 +33,6 @@ LOOPBACK = "127.0.0.1"
 _EVERY_S = 1.0
 _READY_S = 30.0
 _LEAVE_S = 5.0
-_LINE_BYTES = 1 << 16
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 

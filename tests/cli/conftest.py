@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.cli.forked import Forks
+
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = ROOT / "scenarios"
 
@@ -52,15 +54,19 @@ class Loadcheck:
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 90
     ) -> Ended:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "loadcheck", *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment(env),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
+        words, environment = [*map(str, arguments)], self.environment(env)
+        if Forks.can(environment):
+            done = Forks.shared().run(words, self.folder, environment, timeout_s)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "loadcheck", *words],
+                cwd=self.folder,
+                env=environment,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+            )
         return Ended(done.returncode, done.stdout, done.stderr, self.results())
 
     def start(

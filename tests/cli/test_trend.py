@@ -15,7 +15,7 @@ from loadcheck.cli.app import app
 from loadcheck.compare.history import read_history, result_paths
 from loadcheck.compare.trend import baseline
 from loadcheck.errors import InputError
-from loadcheck.result.schema_trend import problems, trend_schema
+from loadcheck.result.schema_others import TREND, problems, trend_schema
 from tests.benchmarks import synthetic
 from tests.benchmarks.trend import save_runs
 from tests.cli.conftest import Loadcheck
@@ -74,7 +74,7 @@ def test_every_format_tells_the_same_and_json_keeps_to_its_schema(folder: Path) 
         assert call(folder, "-o", folder.parent / name).exit_code == 0
     document = orjson.loads((folder.parent / "t.json").read_bytes())
     Draft202012Validator(trend_schema()).validate(document)
-    assert problems(document) == []
+    assert problems(document, TREND) == []
     (history,) = document["histories"]
     assert (document["verdict"], history["name"], len(history["runs"])) == (
         "worse",

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import trio
 
-from loadcheck.data.spread import Spread
+from loadcheck.data.order import Spread
 from loadcheck.load.runner import Runner
-from loadcheck.load.sessions import ThinkingPlan
+from loadcheck.load.slices import ThinkingPlan
 from tests.load.test_runner import OneStep, Ran, TwoSteps, at_once, run
 
 LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)

@@ -337,7 +337,7 @@ def mixpanel(store: Store, call: Call) -> Answer:
 
 
 def own(store: Store, call: Call) -> Answer:
-    """Answer as the service of the samples in loadcheck/scenario/samples.py."""
+    """Answer as the service of the samples in loadcheck/scenario/schema.py."""
     if call.path == "/v1/events":
         told: list[int] = []
         sent = [

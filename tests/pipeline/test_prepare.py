@@ -85,3 +85,57 @@ def test_events_carry_buckets_wherever_the_profile_knows_how(name: str) -> None:
 def test_without_verification_nobody_is_asked() -> None:
     found = compiled(load("smoke", "verify.enabled=false", "thresholds=[]"))
     assert (found.observer, found.verification) == (None, None)
+
+
+_CALLS = """\
+arazzo: 1.0.1
+info: {title: t, version: "1"}
+sourceDescriptions: [{name: api, url: api.yaml, type: openapi}]
+workflows:
+  - workflowId: before
+    inputs: {type: object, properties: {q: {type: string}}}
+    steps:
+      - stepId: s
+        operationId: list
+        parameters: [{name: tags, in: query, value: "of {$inputs.q}"}]
+  - workflowId: first
+    dependsOn: [before]
+    steps: [{stepId: y, operationId: list}]
+  - workflowId: calls
+    steps: [{stepId: x, workflowId: before}, {stepId: y, operationId: list}]
+  - workflowId: gives
+    steps:
+      - {stepId: x, workflowId: before, parameters: [{name: q, value: a}]}
+      - {stepId: y, operationId: list}
+"""
+_LISTS = """\
+openapi: 3.0.4
+info: {title: t, version: "1"}
+servers: [{url: "http://127.0.0.1:9"}]
+paths:
+  /items:
+    get:
+      operationId: list
+      parameters: [{name: tags, in: query, schema: {type: string}}]
+      responses: {"200": {description: ok}}
+"""
+
+
+@pytest.mark.parametrize("workflow", ["first", "calls", "gives"])
+def test_a_request_that_nobody_can_make_is_refused_before_anything_is_sent(
+    tmp_path: Path, workflow: str
+) -> None:
+    (tmp_path / "w.yaml").write_text(_CALLS)
+    (tmp_path / "api.yaml").write_text(_LISTS)
+    (tmp_path / "s.toml").write_text(
+        f'workflow = {{ document = "w.yaml", id = "{workflow}" }}\n[target]\nkind = "live"\n'
+        'servers = { "*" = "http://127.0.0.1:9" }\n[load]\nmodel = "closed"\nconcurrency = 1\n'
+        'copies = 1\n[verify]\nenabled = false\ningest = "y"\n'
+    )
+    scenario = scenarios.load(tmp_path / "s.toml", env={})
+    if workflow == "gives":
+        assert compiled(scenario).plan.unsent == {}
+        return
+    with pytest.raises(ScenarioError) as raised:
+        compiled(scenario)
+    assert "the first request cannot be made: s: $inputs.q has no value" in str(raised.value)

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from loadcheck.scenario.library import shipped
-from loadcheck.scenario.samples import SAMPLES
+from loadcheck.scenario.schema import SAMPLES
 from tests.cli.conftest import Ended, Loadcheck
 from tests.pipeline import services
 from tests.pipeline.services import Answer, Call, Event, Service, Store, serving

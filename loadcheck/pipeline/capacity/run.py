@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
-from loadcheck.documents.durations import format_duration
+from loadcheck.documents.notation import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
@@ -35,7 +35,7 @@ from loadcheck.pipeline.session import RunContext, Watch
 from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result import document as documents
-from loadcheck.result.writer import ResultSink, ResultWriter
+from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor

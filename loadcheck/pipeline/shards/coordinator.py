@@ -24,7 +24,6 @@ from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.barrier import arm, disarm, measure
-from loadcheck.pipeline.shards.frames import Message, Secret
 from loadcheck.pipeline.shards.members import (
     LEASE_S,
     Crew,
@@ -36,7 +35,7 @@ from loadcheck.pipeline.shards.members import (
     version_problems,
 )
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
-from loadcheck.pipeline.shards.remote import Engine, Gone, Remote
+from loadcheck.pipeline.shards.remote import Engine, Gone, Message, Remote, Secret
 from loadcheck.verify.judge import LostShard
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.runtime.plan import Plan

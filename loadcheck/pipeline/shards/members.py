@@ -15,9 +15,8 @@ from loadcheck import __version__
 from loadcheck.errors import Problem
 from loadcheck.load.slices import share_of
 from loadcheck.pipeline.shards.clock import Offset
-from loadcheck.pipeline.shards.frames import PROTOCOL, Message
 from loadcheck.pipeline.shards.merged import ShardRecord
-from loadcheck.pipeline.shards.remote import Gone, Remote
+from loadcheck.pipeline.shards.remote import PROTOCOL, Gone, Message, Remote
 from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.verify.judge import LostShard
 

@@ -14,10 +14,10 @@ from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
     Json,
-    JsonText,
+    JsonStringPart,
+    JsonTemplate,
     Pattern,
-    Quoted,
-    Text,
+    Template,
     UnsendableError,
     as_text,
     dump_json,
@@ -96,7 +96,7 @@ def json_segments(value: Any) -> list[Segment]:
         return [orjson.dumps(value)]
     if isinstance(value, Dynamic):
         return _json_scalar(value)
-    if isinstance(value, Text | JsonText | Json):
+    if isinstance(value, Template | JsonTemplate | Json):
         return [b'"', *_string_segments(value), b'"']
     members = value.values() if isinstance(value, dict) else value
     if any(isinstance(member, Dynamic) and member.optional for member in members):
@@ -120,9 +120,9 @@ def _json_scalar(value: Dynamic) -> list[Segment]:
     return [quote_mark, _formatted(value.pattern), quote_mark]
 
 
-def _string_segments(value: Text | JsonText | Json) -> list[Segment]:
+def _string_segments(value: Template | JsonTemplate | Json) -> list[Segment]:
     """Return the inside of a JSON string literal."""
-    if not isinstance(value, Text):
+    if not isinstance(value, Template):
         return [lambda frame: quote_json(value.require(frame)).encode()]
     return [
         quote_json(part).encode()
@@ -141,11 +141,11 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
     """
     if isinstance(value, Dynamic):
         return [_text(value, encode)]
-    if isinstance(value, Text):
+    if isinstance(value, Template):
         return [
             encode(part) if isinstance(part, str) else _text(part, encode) for part in value.parts
         ]
-    if isinstance(value, JsonText):
+    if isinstance(value, JsonTemplate):
         return [_json_text_segment(part, encode) for part in value.parts]
     if isinstance(value, Json | dict | list):
         tree = value.tree if isinstance(value, Json) else value
@@ -160,13 +160,15 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
     return [encode(as_text(value))]
 
 
-def _json_text_segment(part: str | Quoted | Dynamic, encode: Callable[[str], bytes]) -> Segment:
+def _json_text_segment(
+    part: str | JsonStringPart | Dynamic, encode: Callable[[str], bytes]
+) -> Segment:
     if isinstance(part, str):
         return encode(part)
-    pattern = part.dynamic.pattern if isinstance(part, Quoted) else part.pattern
-    if pattern is not None and (isinstance(part, Quoted) or not pattern.string):
+    pattern = part.dynamic.pattern if isinstance(part, JsonStringPart) else part.pattern
+    if pattern is not None and (isinstance(part, JsonStringPart) or not pattern.string):
         return _formatted(pattern)
-    if isinstance(part, Quoted):
+    if isinstance(part, JsonStringPart):
         return _encoded(part.dynamic, lambda found: encode(quote_json(found)))
     return _encoded(part, lambda found: encode(dump_json(found).decode()))
 

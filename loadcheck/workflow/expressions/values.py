@@ -1,7 +1,7 @@
 """Values of a request or an input, as far as they are known before a copy runs.
 
 A *value* is plain JSON whose leaves may also be :class:`Dynamic` (an expression whose value a copy
-brings) or :class:`Text` (a string with such expressions embedded). What a copy brings stands in
+brings) or :class:`Template` (a string with such expressions embedded). What a copy brings stands in
 its *frame*, a list: :class:`Slot` says where.
 """
 
@@ -115,21 +115,21 @@ class FileContent(bytes):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Constant:
     """A value inside a text that is known already."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quoted:
+class JsonStringPart:
     """An expression inside a string literal of a JSON text: its value is escaped there."""
 
     dynamic: Dynamic
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Text:
+class Template:
     """A string with expressions embedded.
 
     Attributes:
@@ -153,20 +153,20 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JsonText:
+class JsonTemplate:
     """A string that is JSON text, with expressions embedded.
 
     Attributes:
         parts: Literal text, and values in between; a bare one is written as JSON.
     """
 
-    parts: tuple[str | Quoted | Dynamic, ...]
+    parts: tuple[str | JsonStringPart | Dynamic, ...]
 
     def __str__(self) -> str:
         return "".join(
             part
             if isinstance(part, str)
-            else f"{{{part.dynamic if isinstance(part, Quoted) else part}}}"
+            else f"{{{part.dynamic if isinstance(part, JsonStringPart) else part}}}"
             for part in self.parts
         )
 
@@ -180,7 +180,7 @@ class JsonText:
             part
             if isinstance(part, str)
             else quote_json(part.dynamic.require(frame))
-            if isinstance(part, Quoted)
+            if isinstance(part, JsonStringPart)
             else dump_json(part.require(frame)).decode()
             for part in self.parts
         )
@@ -238,7 +238,7 @@ def dynamics(value: Any) -> Iterator[Dynamic]:
     """Find every expression in a value that is left to be evaluated."""
     if isinstance(value, Dynamic):
         yield value
-    elif isinstance(value, Quoted):
+    elif isinstance(value, JsonStringPart):
         yield value.dynamic
     elif not isinstance(value, str | int | float | Missing | None):
         for part in _parts(value):
@@ -250,7 +250,7 @@ def _parts(value: Any) -> Iterable[Any]:
         return (value.tree,)
     if isinstance(value, dict):
         return value.values()
-    return value.parts if isinstance(value, Text | JsonText) else value
+    return value.parts if isinstance(value, Template | JsonTemplate) else value
 
 
 def uses_of(value: Any) -> frozenset[str]:
@@ -264,7 +264,7 @@ def evaluate(value: Any, frame: Frame) -> Any:
     Raises:
         UnsendableError: An expression that is not optional has no value.
     """
-    if isinstance(value, Dynamic | Text | JsonText | Json):
+    if isinstance(value, Dynamic | Template | JsonTemplate | Json):
         return value.require(frame)
     if isinstance(value, dict):
         return {

@@ -31,7 +31,7 @@ from loadcheck.pipeline.reconcile import ReconcileOptions, again
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import RunContext, RunSession
 from loadcheck.result import ResultFile
-from loadcheck.result.writer import ResultSink
+from loadcheck.result.document import ResultSink
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
