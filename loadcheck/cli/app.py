@@ -20,8 +20,7 @@ from loadcheck.cli.explain import explain, schema
 from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
-from loadcheck.cli.plan import plan
-from loadcheck.cli.preflight import preflight
+from loadcheck.cli.plan import plan, preflight
 from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import reconcile, run, shard
 from loadcheck.cli.web import PortAfterWeb

@@ -24,7 +24,7 @@ from loadcheck.compare.changes import (
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.history import Past, read_history, read_past
 from loadcheck.errors import InputError, Problem, ResultFileError
-from loadcheck.result.schema_others import TREND
+from loadcheck.result.schema_others import TREND, ended
 
 TOLERANCE = 0.03
 """Changes of at most this share are as good as none, if nothing else is said."""
@@ -72,7 +72,11 @@ def trend(
     histories = [
         _history(group, why, tolerance, seed) for group, why in zip(newest, apart, strict=True)
     ]
-    words = [history["verdict"] for history in histories]
+    words = [
+        history["verdict"]
+        for history, over in zip(histories, ended(histories), strict=True)
+        if not over
+    ]
     return {
         "schema": TREND,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes

@@ -17,7 +17,7 @@ from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer, max_requests, warmups
 from loadcheck.load.transport.coding import encode_gzip, encode_plain
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import UNSTARTED, Address, destinations
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario

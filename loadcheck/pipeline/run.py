@@ -21,8 +21,7 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import deletion, warnings
 from loadcheck.pipeline import plan as plans
-from loadcheck.pipeline.identity import new_run
-from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.labels import new_run, with_facts
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
 from loadcheck.pipeline.shards.coordinator import ShardedEngine

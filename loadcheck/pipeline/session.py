@@ -28,7 +28,7 @@ from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.load.runner import Begin
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.identity import end_day
+from loadcheck.pipeline.labels import end_day
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers

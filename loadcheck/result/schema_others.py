@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from loadcheck.result.shapes import (
@@ -352,6 +352,18 @@ _TREND_WORD = {
     "enum": ["worse", "better", "same", "unsure"],
     "description": "Of the last change; same: there is none; unsure: too few runs to tell.",
 }
+
+
+def ended(histories: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Return which histories have ended: another of their name began after their last run.
+
+    The verdict of such a one says nothing of the newest run.
+    """
+    spans = []
+    for history in histories:
+        times = [run["started_at"] for run in history["runs"]]
+        spans.append((history["kind"], history["name"], min(times), max(times)))
+    return [any(other[:2] == one[:2] and other[2] > one[3] for other in spans) for one in spans]
 
 
 def trend_schema() -> Shape:

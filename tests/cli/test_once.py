@@ -13,9 +13,9 @@ import pytest
 
 import loadcheck
 from loadcheck.errors import InputError
+from tests.asgi import serving
 from tests.cli.conftest import Loadcheck
 from tests.cli.login_service import PASSWORD, Service, application, scenario, write_documents
-from tests.workflow.influxdb_server import serving
 
 QUICK = {"load.duration": "800ms", "verify.quiet": "400ms"}
 

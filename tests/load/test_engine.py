@@ -18,7 +18,7 @@ from loadcheck import scenario as scenarios
 from loadcheck.load.engine import Listener, LoadSpec, open_engine
 from loadcheck.load.runner import Begin
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address, addressed, serving
 

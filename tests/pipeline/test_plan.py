@@ -16,7 +16,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.transport.coding import encode_plain
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.plan import plan, refused
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.run import Options, run

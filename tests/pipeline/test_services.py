@@ -202,8 +202,7 @@ def deleting(name: str) -> Service:
         )
         if asked is None:
             return answers(store, call)
-        with store.lock:
-            store.events = [event for event in store.events if event.run != asked["run"]]
+        store.forget(lambda event: event.run == asked["run"])
         return 200, {}
 
     return service

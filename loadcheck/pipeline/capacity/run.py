@@ -26,8 +26,7 @@ from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
-from loadcheck.pipeline.identity import new_id
-from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.plan import require_guarded_search
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, quote_from_bytes
 
 import orjson
 
+from loadcheck.data.order import Bits, Series, blockwise
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.expressions.values import (
     Dynamic,
@@ -17,6 +18,7 @@ from loadcheck.workflow.expressions.values import (
     JsonStringPart,
     JsonTemplate,
     Pattern,
+    Slot,
     Template,
     UnsendableError,
     as_text,
@@ -34,7 +36,7 @@ class Formatted(NamedTuple):
     slot: int
 
 
-Segment: TypeAlias = bytes | Formatted | Callable[[Frame], bytes]
+Segment: TypeAlias = bytes | Formatted | Series | Callable[[Frame], bytes]
 Render: TypeAlias = Callable[[Frame], bytes]
 
 
@@ -51,9 +53,12 @@ def utf8(text: str) -> bytes:
 def join(segments: Iterable[Segment]) -> bytes | Render:
     """Return the bytes that the segments make, or what renders them in a frame."""
     pieces: list[bytes | Render] = []
-    run: list[bytes | Formatted] = []
-    for segment in segments:
-        if isinstance(segment, bytes | Formatted):
+    run: list[bytes | Formatted | Series] = []
+    for segment in _merged(segments):
+        if isinstance(segment, bytes | Formatted | Series):
+            if isinstance(segment, Series) and any(isinstance(piece, Series) for piece in run):
+                pieces.append(_format(run))
+                run = []
             run.append(segment)
         else:
             pieces += [_format(run), segment]
@@ -64,17 +69,75 @@ def join(segments: Iterable[Segment]) -> bytes | Render:
     return pieces[0] if len(pieces) == 1 else _concatenation(pieces)
 
 
-def _format(run: list[bytes | Formatted]) -> bytes | Render:
-    """Join what needs no more than numbers of the frame: one formatting makes it."""
-    slots = [piece.slot for piece in run if isinstance(piece, Formatted)]
-    if not slots:
-        return b"".join(piece for piece in run if isinstance(piece, bytes))
-    template = b"".join(
-        piece.format if isinstance(piece, Formatted) else piece.replace(b"%", b"%%")
-        for piece in run
+def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Make one series of those that have nothing but bytes in between."""
+    held: list[bytes | Series] = []
+    for segment in segments:
+        if isinstance(segment, Series) or (held and isinstance(segment, bytes)):
+            held.append(segment)
+            continue
+        yield from _one_series(held)
+        held = []
+        yield segment
+    yield from _one_series(held)
+
+
+def _one_series(held: list[bytes | Series]) -> list[bytes | Series]:
+    last = max((place for place, piece in enumerate(held) if isinstance(piece, Series)), default=-1)
+    parts, rest = held[: last + 1], held[last + 1 :]
+    found = [piece for piece in parts if isinstance(piece, Series)]
+    if len(found) < len("ab"):
+        return held
+    size = min(each.size for each in found)
+    makers = [each.cut(size).make for each in found]
+    template = _template(parts)
+
+    def make(numbers: Bits) -> list[Any]:
+        rows = list(zip(*[make(numbers) for make in makers], strict=True))
+        try:
+            return [template % row for row in rows]
+        except TypeError:  # an error stands among them
+            return [
+                next((each for each in row if not isinstance(each, bytes)), None) or template % row
+                for row in rows
+            ]
+
+    return [Series(make, size), *rest]
+
+
+def _template(pieces: Iterable[bytes | Formatted | Series]) -> bytes:
+    return b"".join(
+        piece.replace(b"%", b"%%")
+        if isinstance(piece, bytes)
+        else piece.format
+        if isinstance(piece, Formatted)
+        else b"%b"
+        for piece in pieces
     )
-    pick = itemgetter(*slots)
-    return lambda frame: template % pick(frame)
+
+
+def _format(run: list[bytes | Formatted | Series]) -> bytes | Render:
+    """Join what needs no more than numbers of the frame and a series: one formatting makes it."""
+    late = [piece for piece in run if not isinstance(piece, bytes)]
+    if not late:
+        return b"".join(piece for piece in run if isinstance(piece, bytes))
+    template = _template(run)
+    pick = itemgetter(
+        *(piece.slot if isinstance(piece, Formatted) else Slot.SERIES for piece in late)
+    )
+    series = next((piece for piece in late if isinstance(piece, Series)), None)
+    if series is None:
+        return lambda frame: template % pick(frame)
+    of = blockwise(*series)
+
+    def render(frame: Frame) -> bytes:
+        frame[Slot.SERIES] = found = of(frame[Slot.NUMBER])
+        if found.__class__ is not bytes:
+            raise found
+        written: bytes = template % pick(frame)
+        return written
+
+    return render
 
 
 def _concatenation(pieces: list[bytes | Render]) -> Render:
@@ -112,6 +175,8 @@ def json_segments(value: Any) -> list[Segment]:
 
 
 def _json_scalar(value: Dynamic) -> list[Segment]:
+    if value.series is not None:
+        return [value.series]
     if value.json is not None:
         return [value.json]
     if value.pattern is None:
@@ -154,10 +219,18 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
             if isinstance(segment, bytes)
             else segment
             if isinstance(segment, Formatted)
-            else _recoded(segment, encode)
+            else _recoded(_alone(segment), encode)
             for segment in json_segments(tree)
         ]
     return [encode(as_text(value))]
+
+
+def _alone(segment: Series | Render) -> Render:
+    if not isinstance(segment, Series):
+        return segment
+    rendered = _format([segment])
+    assert not isinstance(rendered, bytes)
+    return rendered
 
 
 def _json_text_segment(

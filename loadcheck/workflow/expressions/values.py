@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import orjson
 
+from loadcheck.data.order import Series
 from loadcheck.documents.document import MISSING, Missing
 
 Frame: TypeAlias = list[Any]
@@ -36,7 +37,8 @@ class Slot:
     WORKFLOWS: Final = 23
     OUTPUTS: Final = 24
     EVENTS: Final = 25  # in the request that carries the copy
-    FREE: Final = 26
+    SERIES: Final = 26  # what has been made for many copies, while a request is written
+    FREE: Final = 27
 
 
 class Pattern(NamedTuple):
@@ -70,6 +72,8 @@ class Dynamic:
         optional: The member or parameter that holds it is left out if it has no value.
         pattern: How it is written, where the copy's number or time alone decides.
         json: Gives it written as JSON, where that is quicker than writing the value.
+        series: Gives it written as JSON for many copies at once; an error stands for a copy that
+            cannot be sent.
         member: Name of the member of the answer's body that it is, where it is one.
     """
 
@@ -79,6 +83,7 @@ class Dynamic:
     optional: bool = False
     pattern: Pattern | None = None
     json: Callable[[Frame], bytes] | None = None
+    series: Series | None = None
     member: str | None = None
 
     def __str__(self) -> str:
