@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import UNSTARTED, Address
 from loadcheck.scenario.model import Scenario

@@ -1,4 +1,4 @@
-"""The command line: one file a command, each of which parses, calls, prints and exits."""
+"""The command line: what parses, calls, prints and exits."""
 
 from __future__ import annotations
 

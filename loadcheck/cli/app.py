@@ -16,17 +16,13 @@ from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
 from loadcheck.cli.exits import Exit, acknowledged, tell
-from loadcheck.cli.explain import explain
+from loadcheck.cli.explain import explain, schema
 from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
-from loadcheck.cli.plan import plan
-from loadcheck.cli.preflight import preflight
-from loadcheck.cli.reconcile import reconcile
+from loadcheck.cli.plan import plan, preflight
 from loadcheck.cli.results import export, list_results, report, show
-from loadcheck.cli.run import run
-from loadcheck.cli.schema import schema
-from loadcheck.cli.shard import shard
+from loadcheck.cli.run import reconcile, run, shard
 from loadcheck.cli.web import PortAfterWeb
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     EnvFile,
     Force,
@@ -26,6 +25,7 @@ from loadcheck.cli.overrides import (
     Prefixes,
     Profile,
     Quiet,
+    ScenarioFile,
     Scheduler,
     Seed,
     Servers,
@@ -36,6 +36,7 @@ from loadcheck.cli.overrides import (
     labelled,
     overrides,
     placed,
+    read_scenario,
     shared,
 )
 from loadcheck.cli.plan import Yes, approve_search
@@ -50,12 +51,7 @@ Watch = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 def capacity(
-    scenario: Annotated[
-        Path,
-        typer.Argument(
-            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
-        ),
-    ],
+    scenario: ScenarioFile,
     lowest: Annotated[
         float | None,
         typer.Option(
@@ -131,23 +127,21 @@ def capacity(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
-    loaded = scenarios.load(
+    loaded = read_scenario(
         scenario,
-        overrides=[
+        [
             *shared(workers, prefixes),
             *labelled(labels),
             *changes,
             *_settings(lowest, highest, precision, budget),
         ],
         profile=profile,
-        env=environment,
+        environment=environment,
     )
-    loaded = hide_passwords(loaded)
     if consent:
         approve_search(loaded, yes=yes)
     directory, file = placed(output)
@@ -262,7 +256,7 @@ class _View:
 
     def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
         from loadcheck.cli.streams import Screen  # noqa: PLC0415
-        from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
+        from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
 
         self._quiet = quiet
         self._served = served

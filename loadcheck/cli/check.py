@@ -14,9 +14,10 @@ from typing import Annotated, Final
 
 import typer
 
-from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
+    AsJson,
     EnvFile,
+    Fetching,
     Profile,
     Servers,
     Sets,
@@ -24,6 +25,8 @@ from loadcheck.cli.overrides import (
     Strict,
     named_sources,
     overrides,
+    read_scenario,
+    scenario_files,
 )
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import Problem
@@ -61,10 +64,8 @@ def check(
     sources: Sources = None,
     servers: Servers = None,
     strict: Strict = False,
-    consent: Annotated[
-        bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
+    consent: Fetching = False,
+    as_json: AsJson = False,
     style: Annotated[
         Format,
         typer.Option(
@@ -87,19 +88,17 @@ def check(
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
     from loadcheck.errors import InputError  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
-    from loadcheck.report.problems import FORMATS  # noqa: PLC0415
+    from loadcheck.report.preview import FORMATS  # noqa: PLC0415
 
     try:
-        loaded = scenarios.load(
+        loaded = read_scenario(
             file,
-            overrides=overrides(sets, sources, servers, strict=strict),
+            overrides(sets, sources, servers, strict=strict),
             profile=profile,
-            env=scenarios.environment(env_file),
+            environment=scenarios.environment(env_file),
         )
-        loaded = hide_passwords(loaded)
         previews = [preview(each, consent=consent) for each in loaded.flows or (loaded,)]
     except InputError as error:
         if style in {Format.TEXT, Format.JSON}:
@@ -160,7 +159,7 @@ def _lint(
     from loadcheck.errors import WorkflowError  # noqa: PLC0415
     from loadcheck.escaping import printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
-    from loadcheck.report.problems import FORMATS  # noqa: PLC0415
+    from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow import lint  # noqa: PLC0415
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from loadcheck.cli.completion import result_files
+from loadcheck.cli.overrides import AsJson, Into, Tolerance, result_files
 
 
 class Format(enum.StrEnum):
@@ -73,14 +72,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    tolerance: Annotated[
-        str,
-        typer.Option(
-            "--tolerance",
-            help="Relative changes up to this size count as no change.",
-            metavar="PERCENT",
-        ),
-    ] = "5%",
+    tolerance: Tolerance = "5%",
     kind: Annotated[
         Format | None,
         typer.Option(
@@ -90,11 +82,8 @@ def compare(
             show_default="by the name of --output, else text",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
-    ] = None,
+    as_json: AsJson = False,
+    output: Into = None,
     allow_missing: Annotated[
         bool,
         typer.Option(
@@ -116,6 +105,7 @@ def compare(
     is worse by more than the tolerance.
     """
     from loadcheck.cli.exits import Exit  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare import Stored  # noqa: PLC0415
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
     from loadcheck.result import ResultFile, read  # noqa: PLC0415
@@ -136,22 +126,12 @@ def compare(
             tolerance=share,
             force=force,
         )
-        written = Format.JSON if as_json else kind or _named(output)
-        if place is not None:
-            place.write(_written(document, written, to_terminal=False))
-        else:
-            sys.stdout.buffer.write(_written(document, written, to_terminal=True))
-            sys.stdout.buffer.flush()
+        written = Format.JSON if as_json else kind or format_of(output, Format)
+        write_out(laid_out(document, written, to_terminal=place is None), place)
     code = {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(document["verdict"], Exit.PASS)
     if not base:
         code = Exit.PASS
     raise typer.Exit(code)
-
-
-def _named(output: Path | None) -> Format:
-    """Return the format that a file's name asks for."""
-    kinds = {".json": Format.JSON, ".md": Format.MARKDOWN}
-    return Format.TEXT if output is None else kinds.get(output.suffix.lower(), Format.TEXT)
 
 
 def _sides(files: list[Path], to: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -209,21 +189,3 @@ def _spare(output: Path, inputs: list[Path]) -> None:
         raise ResultFileError(
             Problem(file=str(output), message=message, remedy="choose another --output")
         )
-
-
-def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) -> bytes:
-    if kind is Format.JSON:
-        import orjson  # noqa: PLC0415
-
-        from loadcheck.escaping import printable_json  # noqa: PLC0415
-
-        return printable_json(document, orjson.OPT_APPEND_NEWLINE)
-    if kind is Format.MARKDOWN:
-        from loadcheck.report.markdown import comparison_markdown  # noqa: PLC0415
-
-        return comparison_markdown(document).encode()
-    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
-    from loadcheck.report import comparison  # noqa: PLC0415
-
-    color = to_terminal and has_color(sys.stdout)
-    return comparison.text(document, color=color, width=width()).encode()

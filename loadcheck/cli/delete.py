@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadcheck.cli.completion import result_files
-from loadcheck.cli.overrides import EnvFile, Json
+from loadcheck.cli.overrides import EnvFile, Json, Result
 from loadcheck.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -20,10 +18,7 @@ _YES = frozenset({"y", "yes"})
 
 
 def delete(
-    result: Annotated[
-        Path,
-        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
-    ],
+    result: Result,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Delete without asking: where no terminal is.")
     ] = False,
@@ -65,7 +60,7 @@ def delete(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.documents.durations import parse_duration  # noqa: PLC0415
+    from loadcheck.documents.notation import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.verify.verdict import Verdict  # noqa: PLC0415

@@ -13,50 +13,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadcheck.cli.completion import result_files
+from loadcheck.cli.overrides import (
+    AsJson,
+    Force,
+    Into,
+    Scenarios,
+    Since,
+    Tolerance,
+    Verdicts,
+    WithLabels,
+    result_files,
+)
 
 if TYPE_CHECKING:
     from loadcheck.result.catalogue import Wanted
 
 _AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-Scenarios = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--scenario",
-        metavar="NAME",
-        help="Only those of this scenario. Repeatable.",
-        show_default=False,
-    ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME|AGE",
-        help="Only those begun since 2026-11-26, 2026-11-26T08:00 (UTC), or 7d, 12h ago.",
-        show_default=False,
-    ),
-]
-Verdicts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--verdict",
-        metavar="WORD",
-        help="Only those of this verdict. Repeatable.",
-        show_default=False,
-    ),
-]
-WithLabels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label",
-        metavar="NAME[=VALUE]",
-        help="Only those with this label. Repeatable: all of them.",
-        show_default=False,
-    ),
-]
 
 
 class Format(enum.StrEnum):
@@ -89,14 +62,7 @@ def trend(
     ] = None,
     names: Scenarios = None,
     since: Since = None,
-    tolerance: Annotated[
-        str,
-        typer.Option(
-            "--tolerance",
-            help="Relative changes up to this size count as no change.",
-            metavar="PERCENT",
-        ),
-    ] = "3%",
+    tolerance: Tolerance = "3%",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the permutations.", min=0)] = 0,
     fail_on_change: Annotated[
         bool,
@@ -114,12 +80,9 @@ def trend(
             show_default="by the name of --output, else text",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    as_json: AsJson = False,
+    output: Into = None,
+    force: Force = False,
 ) -> None:
     """Show how figures went over many runs, and since which run they are worse or better.
 
@@ -131,6 +94,7 @@ def trend(
     """
     from loadcheck.cli.compare import as_share  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.exits import Exit, tell  # noqa: PLC0415
+    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
     from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
@@ -159,13 +123,8 @@ def trend(
                 )
             message = f"{where}: no run to look at; 10 that can be compared are needed"
             raise ResultFileError([*reasons[:5], Problem(message=message)])
-        written = Format.JSON if as_json else kind or _named(output)
-        data = _written(document, written, to_terminal=place is None)
-        if place is not None:
-            place.write(data)
-        else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+        written = Format.JSON if as_json else kind or format_of(output, Format)
+        write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
         least = min(missing)
         more = f"{least} more run{'' if least == 1 else 's'}"
@@ -280,7 +239,7 @@ def merge(
     as_json: Annotated[
         bool, typer.Option("--json", "-j", help="Print the results document on stdout.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    force: Force = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="A one-line verdict.")] = False,
 ) -> None:
     """Make one result of those of one load, and judge it as if one process had sent it.
@@ -366,27 +325,3 @@ def instant(text: str, option: str) -> str:
             Problem(key=option, message=f'"{text}" is no instant', remedy=remedy)
         ) from None
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _named(output: Path | None) -> Format:
-    """Return the format that a file's name asks for."""
-    kinds = {".json": Format.JSON, ".md": Format.MARKDOWN, ".html": Format.HTML}
-    return Format.TEXT if output is None else kinds.get(output.suffix.lower(), Format.TEXT)
-
-
-def _written(document: dict[str, object], kind: Format, *, to_terminal: bool) -> bytes:
-    if kind is Format.JSON:
-        from loadcheck.result.store import encoded  # noqa: PLC0415  # imports here keep --help quick
-
-        return encoded(document)
-    if kind is Format.HTML:
-        from loadcheck.report.html import page  # noqa: PLC0415
-
-        return page(document)
-    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
-    from loadcheck.report import trend as shown  # noqa: PLC0415
-
-    if kind is Format.MARKDOWN:
-        return shown.markdown(document).encode()
-    color = to_terminal and has_color(sys.stdout)
-    return shown.text(document, color=color, width=width()).encode()

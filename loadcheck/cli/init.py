@@ -167,8 +167,7 @@ def _recorded(
     har: Path | None, curl: Sequence[str], wishes: Wishes
 ) -> tuple[Sequence[Any], str, Wishes]:
     from loadcheck.draft.curl import read_curl  # noqa: PLC0415
-    from loadcheck.draft.har import read_har  # noqa: PLC0415
-    from loadcheck.draft.recorded import path_of  # noqa: PLC0415
+    from loadcheck.draft.recorded import path_of, read_har  # noqa: PLC0415
 
     if har is not None:
         return read_har(har), str(har), wishes

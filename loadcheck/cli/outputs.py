@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import enum
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from loadcheck.result import ResultFile
+
+_F = TypeVar("_F", bound=enum.StrEnum)
 
 
 def stored(path: Path) -> dict[str, Any]:
@@ -16,10 +23,9 @@ def stored(path: Path) -> dict[str, Any]:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
     from loadcheck.result import read_any  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.result import schema_comparison as comparison  # noqa: PLC0415
-    from loadcheck.result import schema_trend as trend  # noqa: PLC0415
+    from loadcheck.result.schema_others import SCHEMAS  # noqa: PLC0415
 
-    return read_any(path, {one.SCHEMA: one.problems for one in (comparison, trend)})
+    return read_any(path, SCHEMAS)
 
 
 def kind_of(document: Mapping[str, Any]) -> str:
@@ -50,6 +56,43 @@ def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) 
         )
     with ResultFile(path, replace=replace) as file:
         file.write(data)
+
+
+def format_of(output: Path | None, formats: type[_F]) -> _F:
+    """Return the format that a file's name asks for: text if it asks for none of them."""
+    kinds = {".json": "json", ".md": "markdown", ".html": "html"}
+    kind = "" if output is None else kinds.get(output.suffix.lower(), "")
+    return formats(kind if kind in list(formats) else "text")
+
+
+def laid_out(document: Mapping[str, Any], kind: str, *, to_terminal: bool) -> bytes:
+    """Return a comparison or a trend as json, html, markdown, or text with colours if need be."""
+    if kind == "json":
+        from loadcheck.result.store import encoded  # noqa: PLC0415  # imports here keep --help quick
+
+        return encoded(document)
+    if kind == "html":
+        from loadcheck.report.html import page  # noqa: PLC0415
+
+        return page(document)
+    if kind == "markdown":
+        from loadcheck.report.export import FORMATS  # noqa: PLC0415
+
+        return FORMATS[kind_of(document)][kind](document).encode()
+    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
+    from loadcheck.report import comparison, trend  # noqa: PLC0415
+
+    shown = trend.text if kind_of(document) == "trend" else comparison.text
+    return shown(document, color=to_terminal and has_color(sys.stdout), width=width()).encode()
+
+
+def write_out(data: bytes, place: ResultFile | None) -> None:
+    """Write to a file that has been claimed, or else to standard output."""
+    if place is not None:
+        place.write(data)
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 class Reports:

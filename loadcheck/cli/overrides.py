@@ -1,81 +1,256 @@
-"""Options that change a scenario, as ``--set`` would.
-
-Options that several commands have.
-"""
+"""The options that several commands have, what a shell offers for them, and what they come to."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from loadcheck.cli.completion import scenario_keys
 from loadcheck.documents.files import is_folder
-from loadcheck.documents.urls import with_scheme
+from loadcheck.documents.notation import with_scheme
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
 
+
+def scenario_files(incomplete: str) -> list[str]:
+    """Return scenarios and workflow documents that begin as typed, and directories."""
+    return _files(incomplete, (".toml", ".yml", ".yaml"), "scenarios")
+
+
+def result_files(incomplete: str) -> list[str]:
+    """Return results files that begin as typed, and directories."""
+    return _files(incomplete, (".json",), "results")
+
+
+def scenario_keys(incomplete: str) -> list[str]:
+    """Return the keys of a scenario that begin as typed, and the values that one may have.
+
+    A key ends in an equals sign, a table in a dot. Entries of an array are numbered from 0; the
+    names in a table such as inputs are the user's.
+    """
+    from loadcheck.scenario.schema import keys  # noqa: PLC0415  # only a shell asks for it
+
+    known = {path.replace("[]", ".0"): shape for path, shape in keys().items()}
+    name, equals, value = incomplete.partition("=")
+    plain = re.sub(r"\.[0-9]+(?=\.|$)", ".0", name)
+    if equals:
+        shape = known.get(plain, {})
+        words = ["true", "false"] if shape.get("type") == "boolean" else shape.get("enum", ())
+        return [f"{name}={word}" for word in words if word.startswith(value)]
+    depth = plain.count(".") + 1
+    begun = name.rpartition(".")[0]
+    offered: dict[str, None] = {}
+    for path, shape in known.items():
+        parts = path.split(".")
+        if not path.startswith(plain) or "<" in ".".join(parts[:depth]):
+            continue
+        deeper = len(parts) > depth or shape.get("type") == "object"
+        offered[".".join(filter(None, (begun, parts[depth - 1]))) + ("." if deeper else "=")] = None
+    return list(offered)
+
+
+def _files(incomplete: str, suffixes: tuple[str, ...], usual: str) -> list[str]:
+    """Return what fits; with nothing typed, what lies where such files usually do."""
+    typed, slash, begun = incomplete.rpartition("/")
+    folder = Path(typed + slash) if slash else Path()
+    found = _fitting(folder, typed + slash, begun, suffixes)
+    if not incomplete and Path(usual).is_dir():
+        found = [*_fitting(Path(usual), f"{usual}/", "", suffixes), *found]
+    return found
+
+
+def _fitting(folder: Path, prefix: str, begun: str, suffixes: tuple[str, ...]) -> list[str]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        return []
+    names = [path for path in paths if path.name.startswith(begun) and path.name[0] != "."]
+    return [
+        *(f"{prefix}{path.name}" for path in names if path.suffix in suffixes and path.is_file()),
+        *(f"{prefix}{path.name}/" for path in names if path.is_dir()),
+    ]
+
+
+if TYPE_CHECKING:
+    from loadcheck.scenario.model import Scenario
+
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
+
+def _value(*names: str, metavar: str, text: str, complete: Any = None) -> Any:
+    """Return an option with a value, which has none unless it is given."""
+    return typer.Option(
+        *names, metavar=metavar, help=text, show_default=False, autocompletion=complete
+    )
+
+
+_Texts: TypeAlias = list[str] | None
+_File: TypeAlias = Path | None
+
+ScenarioFile = Annotated[
+    Path,
+    typer.Argument(help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files),
+]
+Result = Annotated[
+    Path, typer.Argument(help="Results file.", show_default=False, autocompletion=result_files)
+]
+
 Sets = Annotated[
-    list[str] | None,
-    typer.Option(
+    _Texts,
+    _value(
         "--set",
         "-s",
         metavar="KEY=VALUE",
-        help="Override a value, e.g. --set load.rate=500. Repeatable.",
-        autocompletion=scenario_keys,
+        text="Override a value, e.g. --set load.rate=500. Repeatable.",
+        complete=scenario_keys,
     ),
 ]
 Labels = Annotated[
-    list[str] | None,
-    typer.Option(
+    _Texts,
+    _value(
         "--label",
         metavar="NAME=VALUE",
-        help="Label the run, e.g. --label env=staging; git and CI facts are taken by themselves. "
+        text="Label the run, e.g. --label env=staging; git and CI facts are taken by themselves. "
         "Repeatable.",
-        show_default=False,
     ),
 ]
 Profile = Annotated[
     str,
-    typer.Option(
+    _value(
         "--profile",
         metavar="NAME",
-        help="Lay \\[profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
-        show_default=False,
+        text="Lay \\[profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
     ),
 ]
 EnvFile = Annotated[
-    Path | None,
-    typer.Option(
+    _File,
+    _value(
         "--env-file",
         metavar="FILE",
-        help="Read variables from a .env file; those of the environment go before.",
-        show_default=False,
+        text="Read variables from a .env file; those of the environment go before.",
     ),
 ]
 Sources = Annotated[
-    list[str] | None,
-    typer.Option(
+    _Texts,
+    _value(
         "--source",
         metavar="NAME=FILE",
-        help="Read this OpenAPI description from another file. Repeatable.",
+        text="Read this OpenAPI description from another file. Repeatable.",
     ),
 ]
 Servers = Annotated[
-    list[str] | None,
-    typer.Option(
+    _Texts,
+    _value(
         "--server",
         metavar="[NAME=]URL",
-        help="Send requests to this server: all, or those of one OpenAPI description. Repeatable.",
+        text="Send requests to this server: all, or those of one OpenAPI description. Repeatable.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat specification warnings as errors.")]
+Output = Annotated[
+    _File,
+    typer.Option(
+        "--output", "-o", help="Results file, or a directory for it.", show_default="results/"
+    ),
+]
+Into = Annotated[
+    _File,
+    typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Random seed.", min=0)]
+Live = Annotated[
+    bool, typer.Option("--live", help="Allow load to leave this machine: real events, real users.")
+]
+Fetching = Annotated[
+    bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
+]
+Json = Annotated[bool, typer.Option("--json", "-j", help="Print the results document on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Same as --format json.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; a one-line verdict.")]
+Tolerance = Annotated[
+    str,
+    typer.Option(
+        "--tolerance",
+        help="Relative changes up to this size count as no change.",
+        metavar="PERCENT",
+    ),
+]
+WorkersOption = Annotated[
+    str | None,
+    _value(
+        "--workers",
+        metavar="N|auto",
+        text="Share the load among processes; auto: one for each core to spare.",
+    ),
+]
+Prefixes = Annotated[
+    _Texts,
+    _value(
+        "--prefix",
+        metavar="COMMAND",
+        text="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    _value(
+        "--scheduler",
+        metavar="ADDRESS",
+        text="Run the workers on a Dask cluster: one process on each of its workers.",
+    ),
+]
+KeepGoing = Annotated[
+    bool,
+    typer.Option("--keep-going", help="Go on with the other workers when one is lost."),
+]
+Page = Annotated[_File, _value("--report", "-r", metavar="FILE", text="Also write an HTML page.")]
+Junit = Annotated[
+    _File, _value("--junit", metavar="FILE", text="Also write the checks as JUnit XML.")
+]
+Markdown = Annotated[
+    _File, _value("--markdown", metavar="FILE", text="Also write a summary in Markdown.")
+]
+Scenarios = Annotated[
+    _Texts, _value("--scenario", metavar="NAME", text="Only those of this scenario. Repeatable.")
+]
+Since = Annotated[
+    str | None,
+    _value(
+        "--since",
+        metavar="TIME|AGE",
+        text="Only those begun since 2026-11-26, 2026-11-26T08:00 (UTC), or 7d, 12h ago.",
+    ),
+]
+Verdicts = Annotated[
+    _Texts, _value("--verdict", metavar="WORD", text="Only those of this verdict. Repeatable.")
+]
+WithLabels = Annotated[
+    _Texts,
+    _value(
+        "--label",
+        metavar="NAME[=VALUE]",
+        text="Only those with this label. Repeatable: all of them.",
+    ),
+]
+
+
+def read_scenario(
+    path: Path, changes: Sequence[str], *, profile: str, environment: Mapping[str, str]
+) -> Scenario:
+    """Return a scenario as the options change it; passwords in its URLs are secrets from now on.
+
+    Raises:
+        ScenarioError: Something in it, or among the changes, cannot be used.
+    """
+    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
+
+    return hide_passwords(scenarios.load(path, overrides=changes, profile=profile, env=environment))
 
 
 def overrides(
@@ -158,76 +333,12 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
     return named
 
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", help="Results file, or a directory for it.", show_default="results/"
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Random seed.", min=0)]
-Live = Annotated[
-    bool, typer.Option("--live", help="Allow load to leave this machine: real events, real users.")
-]
-Json = Annotated[bool, typer.Option("--json", "-j", help="Print the results document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; a one-line verdict.")]
-
-WorkersOption = Annotated[
-    str | None,
-    typer.Option(
-        "--workers",
-        metavar="N|auto",
-        help="Share the load among processes; auto: one for each core to spare.",
-    ),
-]
-Prefixes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--prefix",
-        metavar="COMMAND",
-        help="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="Run the workers on a Dask cluster: one process on each of its workers.",
-    ),
-]
-KeepGoing = Annotated[
-    bool,
-    typer.Option("--keep-going", help="Go on with the other workers when one is lost."),
-]
-
-
 def shared(workers: str | None, prefixes: Sequence[str] | None) -> list[str]:
     """Return how the load is shared, as overrides of a scenario."""
     changes = [] if workers is None else [f"load.workers={workers}"]
     if prefixes:
         changes.append(f"load.prefixes={json.dumps(list(prefixes))}")
     return changes
-
-
-Page = Annotated[
-    Path | None,
-    typer.Option(
-        "--report", "-r", metavar="FILE", help="Also write an HTML page.", show_default=False
-    ),
-]
-Junit = Annotated[
-    Path | None,
-    typer.Option(
-        "--junit", metavar="FILE", help="Also write the checks as JUnit XML.", show_default=False
-    ),
-]
-Markdown = Annotated[
-    Path | None,
-    typer.Option(
-        "--markdown", metavar="FILE", help="Also write a summary in Markdown.", show_default=False
-    ),
-]
 
 
 def placed(output: Path | None) -> tuple[Path, Path | None]:

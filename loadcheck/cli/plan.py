@@ -1,18 +1,19 @@
-"""The command ``loadcheck plan``, and the approval that a run asks for before it leaves."""
+"""The commands plan and preflight, and the approval that a run asks for before it leaves."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     EnvFile,
+    Fetching,
+    Live,
     Prefixes,
     Profile,
+    ScenarioFile,
     Seed,
     Servers,
     Sets,
@@ -20,8 +21,67 @@ from loadcheck.cli.overrides import (
     Strict,
     WorkersOption,
     overrides,
+    read_scenario,
     shared,
 )
+
+_MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
+
+
+def preflight(
+    scenario: ScenarioFile,
+    sets: Sets = None,
+    profile: Profile = "",
+    env_file: EnvFile = None,
+    sources: Sources = None,
+    servers: Servers = None,
+    strict: Strict = False,
+    consent: Live = False,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.0,
+            help="How long the control user may take to be counted.",
+            show_default="verify.deadline",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", "-j", help="Print it as JSON.")] = False,
+) -> None:
+    """See whether keys, project, region and clock are right: send one user and look for it.
+
+    Exit code 1: something is wrong, told as what it is. What cannot be seen has a question mark.
+    """
+    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
+
+    import anyio  # noqa: PLC0415
+
+    from loadcheck import pipeline  # noqa: PLC0415
+    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli.exits import Exit  # noqa: PLC0415
+    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
+
+    loaded = read_scenario(
+        scenario,
+        overrides(sets, sources, servers, strict=strict),
+        profile=profile,
+        environment=scenarios.environment(env_file),
+    )
+    options = pipeline.Options(consent=consent)
+    found = anyio.run(
+        partial(flights.preflight, loaded, options, within_s=within),
+        backend_options={"use_uvloop": True},
+    )
+    if as_json:
+        terminal.write_json(found)
+    else:
+        for check in found["checks"]:
+            told = printable(f"{_MARKS[check['state']]}{check['name']:<14} {check['told']}")
+            sys.stdout.write(f"{told}\n")
+    raise typer.Exit(Exit.INCONSISTENT if found["state"] == "wrong" else Exit.PASS)
+
 
 if TYPE_CHECKING:
     from loadcheck.scenario.model import Scenario
@@ -49,12 +109,7 @@ ForceLimits = Annotated[
 
 
 def plan(
-    scenario: Annotated[
-        Path,
-        typer.Argument(
-            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
-        ),
-    ],
+    scenario: ScenarioFile,
     sets: Sets = None,
     profile: Profile = "",
     env_file: EnvFile = None,
@@ -62,9 +117,7 @@ def plan(
     servers: Servers = None,
     strict: Strict = False,
     seed: Seed = None,
-    consent: Annotated[
-        bool, typer.Option("--live", help="Allow descriptions to be read from other machines.")
-    ] = False,
+    consent: Fetching = False,
     workers: WorkersOption = None,
     prefixes: Prefixes = None,
     force_limits: ForceLimits = False,
@@ -79,19 +132,13 @@ def plan(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.report import plan as report  # noqa: PLC0415
 
-    loaded = hide_passwords(
-        scenarios.load(
-            scenario,
-            overrides=[
-                *shared(workers, prefixes),
-                *overrides(sets, sources, servers, strict=strict),
-            ],
-            profile=profile,
-            env=scenarios.environment(env_file),
-        )
+    loaded = read_scenario(
+        scenario,
+        [*shared(workers, prefixes), *overrides(sets, sources, servers, strict=strict)],
+        profile=profile,
+        environment=scenarios.environment(env_file),
     )
     made = plans.plan(loaded, seed=seed, consent=consent)
     if as_json:
@@ -105,11 +152,15 @@ def plan(
 
 def approve(
     scenario: Scenario, *, seed: int | None, yes: bool, digest: str | None, forced: bool
-) -> str | None:
-    """Have the plan of a run that leaves this machine approved; return its digest.
+) -> tuple[str | None, dict[str, int]]:
+    """Have the plan of a run that leaves this machine approved.
 
     Asked on a terminal, else ``yes`` or the digest says so. What stays on this machine needs no
-    approval: then the digest that was given is returned.
+    approval.
+
+    Returns:
+        The digest, where nothing needed approval the one that was given; and what was sent and
+        asked by the look at keys and servers before the run.
 
     Raises:
         ConsentError: It was not approved; nothing was sent.
@@ -122,7 +173,7 @@ def approve(
 
     made = plans.plan(scenario, seed=seed, consent=True)
     if not made["leaves_this_machine"]:
-        return digest
+        return digest, {}
     problems = plans.refused(scenario, made)
     if problems and not forced:
         raise InputError(problems)
@@ -130,13 +181,14 @@ def approve(
         sys.stderr.write(report.text(made, width=terminal.width()))
         confirm(yes=yes, what="Run this plan?", digest=made["digest"])
     elif digest.lower() != made["digest"]:
-        return digest  # the run refuses it, before anything is sent
-    _preflight(scenario, seed=seed)
-    return str(made["digest"])
+        return digest, {}  # the run refuses it, before anything is sent
+    return str(made["digest"]), _preflight(scenario, seed=seed)
 
 
-def _preflight(scenario: Scenario, *, seed: int | None) -> None:
+def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
     """See by one control user whether keys and servers are right, before thousands are sent.
+
+    Returns what was sent and asked.
 
     A service that is slow to count is not held up for that: then the run itself tells.
 
@@ -170,6 +222,8 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> None:
     ]
     if problems:
         raise InputError(problems)
+    spent: dict[str, int] = found["spent"]
+    return spent
 
 
 def approve_search(scenario: Scenario, *, yes: bool) -> None:

@@ -10,12 +10,11 @@ from typing import Any, Final
 from loadcheck.cli.exits import MEANINGS as EXITS
 from loadcheck.documents.toml import as_toml
 from loadcheck.emulator.config import KEYS
-from loadcheck.scenario.samples import SAMPLES, SERVICE, Sample
-from loadcheck.scenario.schema import keys
+from loadcheck.scenario.schema import SAMPLES, SERVICE, Sample, keys
 from loadcheck.scenario.shapes import Shape
-from loadcheck.verify.explained import CHECKS
 from loadcheck.verify.metrics import MEANINGS as METRICS
 from loadcheck.verify.metrics import described
+from loadcheck.verify.verdict import CHECKS
 
 _SINCE: Final = "0.1"
 

@@ -9,21 +9,27 @@ from typing import Annotated
 
 import typer
 
-from loadcheck.cli.completion import result_files
-from loadcheck.cli.history import Scenarios, Since, Verdicts, WithLabels, wanted
+from loadcheck.cli.history import wanted
+from loadcheck.cli.overrides import (
+    Force,
+    Into,
+    Result,
+    Scenarios,
+    Since,
+    Verdicts,
+    WithLabels,
+    result_files,
+)
 
 
 def show(
-    result: Annotated[
-        Path,
-        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
-    ],
+    result: Result,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document.")] = False,
 ) -> None:
     """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.outputs import kind_of, stored  # noqa: PLC0415
-    from loadcheck.report import capacity, comparison, trend  # noqa: PLC0415
+    from loadcheck.cli.outputs import kind_of, laid_out, stored  # noqa: PLC0415
+    from loadcheck.report import capacity  # noqa: PLC0415
 
     document = stored(result)
     color = terminal.has_color(sys.stdout)
@@ -34,10 +40,8 @@ def show(
             document, color=color, width=terminal.width(), paths=[terminal.shown_path(result)]
         )
         sys.stdout.write(text)
-    elif kind_of(document) == "trend":
-        sys.stdout.write(trend.text(document, color=color, width=terminal.width()))
-    elif kind_of(document) == "comparison":
-        sys.stdout.write(comparison.text(document, color=color, width=terminal.width()))
+    elif kind_of(document) in {"trend", "comparison"}:
+        sys.stdout.write(laid_out(document, "text", to_terminal=True).decode())
     else:
         terminal.print_summary(document, paths=[result], stream=sys.stdout)
 
@@ -119,7 +123,7 @@ def report(
             show_default="next to the results file; of several report.html next to the first",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a stored result as one HTML page: of a run, a capacity search or a comparison.
 
@@ -129,7 +133,7 @@ def report(
     from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
     from loadcheck.report.html import content, render  # noqa: PLC0415
-    from loadcheck.report.pages.several import several_page  # noqa: PLC0415
+    from loadcheck.report.pages.run import several_page  # noqa: PLC0415
 
     pages = []
     for result in results:
@@ -163,10 +167,7 @@ class Format(enum.StrEnum):
 
 
 def export(
-    result: Annotated[
-        Path,
-        typer.Argument(help="Results file.", show_default=False, autocompletion=result_files),
-    ],
+    result: Result,
     kind: Annotated[
         Format,
         typer.Option(
@@ -177,14 +178,11 @@ def export(
             show_default=False,
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    output: Into = None,
+    force: Force = False,
 ) -> None:
     """Convert a stored result to the format of another tool."""
-    from loadcheck.cli.outputs import kind_of, naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import kind_of, naming, place, stored, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS  # noqa: PLC0415
 
@@ -197,7 +195,6 @@ def export(
     with naming(result):
         data = formats[kind](document).encode()
     if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        write_out(data, None)
     else:
         place(data, output, of=result, replace=force)

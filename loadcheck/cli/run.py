@@ -1,15 +1,13 @@
-"""The command ``loadcheck run``."""
+"""The commands that send load or ask again: run, its part shard, and reconcile."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadcheck.cli.completion import scenario_files
 from loadcheck.cli.overrides import (
     EnvFile,
     Force,
@@ -24,6 +22,8 @@ from loadcheck.cli.overrides import (
     Prefixes,
     Profile,
     Quiet,
+    Result,
+    ScenarioFile,
     Scheduler,
     Seed,
     Servers,
@@ -34,22 +34,82 @@ from loadcheck.cli.overrides import (
     labelled,
     overrides,
     placed,
+    read_scenario,
     shared,
 )
 from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes, approve
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
+
+
+def reconcile(
+    result: Result,
+    consent: Annotated[
+        bool, typer.Option("--live", help="Allow queries to leave this machine.")
+    ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Query this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
+            show_default=False,
+        ),
+    ] = None,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Download the events and compare them one by one (exact)."),
+    ] = False,
+    env_file: EnvFile = None,
+    page: Page = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing reports.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Query the service again about a stored run, even one that was killed; update its verdict."""
+    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
+
+    import anyio  # noqa: PLC0415
+
+    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
+    from loadcheck.cli.outputs import Reports  # noqa: PLC0415
+    from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
+
+    options = ReconcileOptions(
+        consent=consent, server=server, export=export, env=scenarios.environment(env_file)
+    )
+    with Reports(page, junit, markdown, result=result, replace=force) as reports:
+        asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
+        try:
+            reports.write(asked.document)
+        finally:
+            terminal.print_run(
+                asked.document,
+                asked.path,
+                also=reports.written,
+                unsaved=asked.unsaved,
+                as_json=as_json,
+                quiet=quiet,
+            )
+    reports.check()
+    raise typer.Exit(exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False))
+
+
+def shard() -> None:
+    """Send a part of a load, as a run says over the standard streams."""
+    from loadcheck.pipeline.shards.shard import main  # noqa: PLC0415  # keeps --help quick
+
+    raise typer.Exit(main())
+
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.session import Watch
 
 
 def run(
-    scenario: Annotated[
-        Path,
-        typer.Argument(
-            help="Scenario file (TOML).", show_default=False, autocompletion=scenario_files
-        ),
-    ],
+    scenario: ScenarioFile,
     sets: Sets = None,
     labels: Labels = None,
     profile: Profile = "",
@@ -88,21 +148,22 @@ def run(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.pipeline.destinations import metrics_settings  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
     from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
+    from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
-    loaded = scenarios.load(
+    loaded = read_scenario(
         scenario,
-        overrides=[*shared(workers, prefixes), *labelled(labels), *changes],
+        [*shared(workers, prefixes), *labelled(labels), *changes],
         profile=profile,
-        env=environment,
+        environment=environment,
     )
-    loaded = hide_passwords(loaded)
     directory, file = placed(output)
+    approved, flown = plan, dict[str, int]()
+    if consent:
+        approved, flown = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
     options = pipeline.Options(
         results=directory,
         output=file,
@@ -110,10 +171,9 @@ def run(
         seed=seed,
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
-        approved=approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
-        if consent
-        else plan,
+        approved=approved,
         force_limits=force_limits,
+        preflight=flown,
     )
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415

@@ -34,9 +34,18 @@ _OUTLIER = 5.0
 _CONFIDENCE = 0.95
 _NEAR = 15
 """Runs to either side of a change whose variation is looked at."""
-_ERRORS, _OWN = 4.0, 2.5
+_ERRORS, _OWN = 4.7, 3.0
 """Standard errors by which levels differ at the least: by the variation of the runs nearby, taken
 together, and by that of each side, which three runs tell badly."""
+_ERRORS_ALONG = 3.5
+"""The former where another figure changes at the same run."""
+_EVIDENCE = 5.0
+"""Twice the logarithm of the Bayes factor by which a step must be likelier than a variance that
+changes: "positive" evidence (Kass and Raftery, 1995)."""
+_FINEST = 6.0
+"""A standard deviation is no less than this part of what is as good as no change."""
+_SPREAD = 5
+"""Runs that have a variance of their own at the least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +116,8 @@ def find_changes(
     """
     require_ruptures()
     search = _Search(series, tolerance, seed)
-    return {key: search.changes(key) for key in series}
+    edges = search.edges()
+    return {key: search.changes(key, edges[key]) for key in series}
 
 
 def require_ruptures() -> Any:
@@ -147,14 +157,44 @@ class _Search:
             self._shown[key] = shown.copy()
             self._shown[key][list(out)] = np.nan
 
-    def changes(self, key: str) -> Changes:
-        """Return what has become of one figure."""
+    def edges(self) -> dict[str, list[tuple[int, float]]]:
+        """Return where each figure changes, and by what chance it would by itself.
+
+        At a run where one figure changes there is nothing to search for in the others: they need
+        only be apart there.
+        """
+        found = {
+            key: sorted(self._splits(key, 0, shown.size))
+            if np.isfinite(shown).sum() >= FEWEST_RUNS
+            else []
+            for key, shown in self._shown.items()
+        }
+        known = sorted({edge for edges in found.values() for edge, _ in edges})
+        for key, own in found.items():
+            for edge in known:
+                if not any(abs(edge - at) < _SHORTEST for at, _ in own):
+                    own.extend(self._along(key, edge, own))
+                    own.sort()
+        return found
+
+    def _along(
+        self, key: str, edge: int, edges: Sequence[tuple[int, float]]
+    ) -> list[tuple[int, float]]:
+        """Return the change of a figure at a run where another one changes, if there is one."""
         shown = self._shown[key]
-        points: list[ChangePoint] = []
-        used = np.flatnonzero(np.isfinite(shown))
-        if used.size >= FEWEST_RUNS:
-            edges = sorted(self._splits(key, 0, shown.size))
-            points = self._points(key, edges)
+        first = max((own for own, _ in edges if own < edge), default=0)
+        last = min((own for own, _ in edges if own > edge), default=shown.size)
+        left, right = (side[np.isfinite(side)] for side in (shown[first:edge], shown[edge:last]))
+        if min(left.size, right.size) < _SHORTEST or left.size + right.size < FEWEST_RUNS:
+            return []
+        if not _apart(left, right, _ERRORS_ALONG):
+            return []
+        return [(edge, self._chance(key, first, last, 2))]
+
+    def changes(self, key: str, edges: Sequence[tuple[int, float]]) -> Changes:
+        """Return what has become of one figure, by where it changes."""
+        shown = self._shown[key]
+        points = self._points(key, edges) if edges else []
         begin = points[-1].index if points and points[-1].kind == "step" else 0
         now = shown[begin:][np.isfinite(shown[begin:])]
         level = low = high = None
@@ -187,13 +227,22 @@ class _Search:
                 continue
             cuts = _proposed(values, pieces)
             sides = np.split(values, cuts)
-            if not all(_apart(left, right) for left, right in pairwise(sides)):
+            apart = all(_apart(left, right, _ERRORS) for left, right in pairwise(sides))
+            if not apart or not _is_level(values, cuts, self._finest(key, values)):
                 continue
             edges = [first, *(first + int(used[cut]) for cut in cuts), last]
             yield from ((edge, p) for edge in edges[1:-1])
             for begin, end in pairwise(edges):
                 yield from self._splits(key, begin, end)
             return
+
+    def _finest(self, key: str, values: Floats) -> float:
+        """Return the least variance that a figure is taken to have."""
+        one = self._series[key]
+        least = self._tolerance
+        if not one.logarithmic:
+            least = max(least * abs(float(np.median(values))), one.floor)
+        return max((least / _FINEST) ** 2, 1e-12)
 
     def _chance(self, key: str, first: int, last: int, pieces: int) -> float:
         """Return in how many permutations any figure falls apart as much as this one does."""
@@ -343,7 +392,7 @@ def _gains(rows: Floats, pieces: int) -> Floats:
     return shares
 
 
-def _apart(left: Floats, right: Floats) -> bool:
+def _apart(left: Floats, right: Floats, errors: float) -> bool:
     """Return whether neighbouring stretches differ beyond what their variation explains.
 
     A permutation test takes the variation for the same all the time. Here each stretch is judged by
@@ -355,4 +404,39 @@ def _apart(left: Floats, right: Floats) -> bool:
     pooled = sum(squares) / (sum(sizes) - 2) * sum(1 / size for size in sizes)
     own = sum(square / (size - 1) / size for square, size in zip(squares, sizes, strict=True))
     difference = abs(float(left.mean() - right.mean()))
-    return difference > max(_ERRORS * float(np.sqrt(pooled)), _OWN * float(np.sqrt(own)))
+    return difference > max(errors * float(np.sqrt(pooled)), _OWN * float(np.sqrt(own)))
+
+
+def _is_level(values: Floats, cuts: Sequence[int], finest: float) -> bool:
+    """Return whether it is the level that changes at the cuts, rather than the variation alone.
+
+    Where that grows, runs beside each other are far off by chance more often than a permutation
+    test tells, for which all runs are alike. So steps must explain the values better, by Schwarz's
+    criterion and positive evidence, than one level whose variance changes once does. The variance
+    that they leave may be one, or each stretch's own, or change once as well.
+    """
+    pieces = np.split(values, cuts)
+    rest = np.concatenate([(piece - piece.mean()) ** 2 for piece in pieces])
+    number = np.log(values.size)
+    # where and how high; of three pieces the outer two are of one level
+    steps = (2 if len(cuts) == 1 else 3) * number
+    own = sum(piece.size * np.log(max(float(piece.var()), finest)) for piece in pieces)
+    best = steps + min(
+        values.size * np.log(max(float(rest.mean()), finest)),
+        own + len(cuts) * number,
+        _two_variances(rest, _SPREAD, finest) + 2 * number,
+    )
+    still = _two_variances((values - np.median(values)) ** 2, _SHORTEST, finest) + 2 * number
+    return bool(best + _EVIDENCE <= still)
+
+
+def _two_variances(squares: Floats, shortest: int, finest: float) -> float:
+    """Return minus twice the logarithm of the likelihood if the variance changes once at best."""
+    size = squares.size
+    if size < 2 * shortest:
+        return size * float(np.log(max(float(squares.mean()), finest)))
+    sums = np.cumsum(squares)
+    cuts = np.arange(shortest, size - shortest + 1)
+    left = np.maximum(sums[cuts - 1] / cuts, finest)
+    right = np.maximum((sums[-1] - sums[cuts - 1]) / (size - cuts), finest)
+    return float((cuts * np.log(left) + (size - cuts) * np.log(right)).min())

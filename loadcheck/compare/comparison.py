@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadcheck import __version__
-from loadcheck.compare.comparable import Difference, differences, unfinished
 from loadcheck.compare.evidence import Evidence, Unknown, evidence
-from loadcheck.compare.figures import Figure
+from loadcheck.compare.figures import Difference, Figure, differences, unfinished
 from loadcheck.compare.intervals import Intervals, curves
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.result.schema_comparison import SCHEMA, Change
+from loadcheck.result.schema_others import COMPARISON, Change
 
 _SECTIONS = ("load", "generator", "steps", "consistency")
 
@@ -70,7 +69,7 @@ def compare(
         for figure in figures
     ]
     return {
-        "schema": SCHEMA,
+        "schema": COMPARISON,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "loadcheck": __version__,
         "verdict": verdict(judged),
@@ -198,13 +197,7 @@ def _advice(judged: Sequence[Judged], base: int, candidate: int) -> list[str]:
 def _figure(one: Judged) -> dict[str, Any]:
     figure = one.figure
     return {
-        "key": figure.key,
-        "group": figure.group,
-        "name": figure.name,
-        "unit": figure.unit,
-        "better": figure.better,
-        "about": figure.about,
-        "core": figure.core,
+        **figure.named(),
         "base": one.base,
         "candidate": one.candidate,
         "difference": one.difference,

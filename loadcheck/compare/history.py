@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loadcheck.compare import figures
-from loadcheck.compare.comparable import facts, identity, unfinished
-from loadcheck.compare.figures import Figure
+from loadcheck.compare.figures import Figure, facts, identity, unfinished
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure import Histogram
 from loadcheck.result.store import read_unchecked

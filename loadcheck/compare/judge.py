@@ -12,7 +12,7 @@ import numpy as np
 from loadcheck.compare.bootstrap import two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.figures import Figure
-from loadcheck.result.schema_comparison import Change
+from loadcheck.result.schema_others import Change
 
 CONFIDENCE = 0.95
 MOST_RUNS = 20

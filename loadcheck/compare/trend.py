@@ -24,7 +24,7 @@ from loadcheck.compare.changes import (
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.history import Past, read_history, read_past
 from loadcheck.errors import InputError, Problem, ResultFileError
-from loadcheck.result.schema_trend import SCHEMA
+from loadcheck.result.schema_others import TREND, ended
 
 TOLERANCE = 0.03
 """Changes of at most this share are as good as none, if nothing else is said."""
@@ -72,9 +72,13 @@ def trend(
     histories = [
         _history(group, why, tolerance, seed) for group, why in zip(newest, apart, strict=True)
     ]
-    words = [history["verdict"] for history in histories]
+    words = [
+        history["verdict"]
+        for history, over in zip(histories, ended(histories), strict=True)
+        if not over
+    ]
     return {
-        "schema": SCHEMA,
+        "schema": TREND,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "loadcheck": __version__,
         "verdict": next((w for w in ("worse", "better", "same") if w in words), "unsure"),
@@ -283,13 +287,7 @@ def _figure(
         for point in changes.points
     ]
     return {
-        "key": figure.key,
-        "group": figure.group,
-        "name": figure.name,
-        "unit": figure.unit,
-        "better": figure.better,
-        "about": figure.about,
-        "core": figure.core,
+        **figure.named(),
         "word": (told[-1]["word"] if told else "same") if enough else "unsure",
         "values": [None if one is None else one.value for one in ranges],
         "low": [None if one is None else one.low for one in ranges],

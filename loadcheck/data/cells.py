@@ -18,7 +18,6 @@ _CANONICAL: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})")
 _DIGITS_SURE: Final = 18
 _TRUE: Final = frozenset({b"true", b"1", b"yes"})
 _FALSE: Final = frozenset({b"false", b"0", b"no"})
-_SEARCHED: Final = 1 << 16
 
 Positions = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]

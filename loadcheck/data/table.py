@@ -32,6 +32,8 @@ _CHUNK_BYTES: Final = 1 << 21
 _BLOCK_BYTES: Final = 512
 """About so much is read for one row."""
 _MOST_ROWS_IN_BLOCK: Final = 16
+_HELD_BYTES: Final = 4 * 1024 * 1024
+"""Of a file of so many bytes the cells that copies take are held, written as JSON."""
 _LONGEST_ROW_BYTES: Final = 16 * 1024 * 1024
 _LARGEST_JSON_BYTES: Final = 256 * 1024 * 1024
 _LARGEST_UNPACKED_BYTES: Final = 32 * 1024**3
@@ -76,10 +78,12 @@ class Column(NamedTuple):
     Attributes:
         value: Gives the JSON value of a row's cell.
         json: Gives the same, written as JSON.
+        held: All of its cells as JSON, where the file is small enough to hold them.
     """
 
     value: Callable[[Any], Any]
     json: Callable[[Any], bytes]
+    held: Sequence[bytes] | None = None
 
 
 class Table(Protocol):
@@ -219,6 +223,7 @@ class _Blocks:
         self._end = 0
         self._last = -1
         self._block: Sequence[Any] = ()
+        self._cells: dict[str, Sequence[bytes]] = {}
 
     def add(self, begin: int, ends: Positions) -> None:
         """Note rows that follow each other.
@@ -238,6 +243,19 @@ class _Blocks:
         self.rows += int(ends.size)
         # the newline behind the last row may be left out
         self._end = min(int(ends[-1]), os.fstat(self.descriptor).st_size)
+
+    def held(
+        self, name: str, column: Column, read: Callable[[Iterable[int]], Sequence[Any]]
+    ) -> Column:
+        """Return a column with all of its cells, if the file is small."""
+        if self._end > _HELD_BYTES:
+            return column
+        if name not in self._cells:
+            # most columns have few cells that differ: each is held once
+            known: dict[bytes, bytes] = {}
+            cells = map(column.json, read(range(self.rows)))
+            self._cells[name] = [known.setdefault(cell, cell) for cell in cells]
+        return column._replace(held=self._cells[name])
 
     def read(self, indexes: Iterable[int], split: Callable[[bytes], Sequence[Any]]) -> list[Any]:
         """Return rows by their numbers from 0, as ``split`` takes them out of a block."""
@@ -287,7 +305,8 @@ class _CsvTable:
         place = self.names.index(name)
         kind = CELL_TYPES[self._types.get(name, "string")]
         value, json = kind.value, kind.json
-        return Column(lambda row: value(row[place]), lambda row: json(row[place]))
+        column = Column(lambda row: value(row[place]), lambda row: json(row[place]))
+        return self._blocks.held(name, column, self.read)
 
     def _split(self, data: bytes) -> Sequence[bytes | list[bytes]]:
         if b'"' not in data:
@@ -464,7 +483,8 @@ class _JsonTable:
         return [orjson.loads(line) for line in self._blocks.read(indexes, _lines)]
 
     def column(self, name: str) -> Column:
-        return Column(lambda row: row.get(name), lambda row: orjson.dumps(row.get(name)))
+        column = Column(lambda row: row.get(name), lambda row: orjson.dumps(row.get(name)))
+        return self._blocks.held(name, column, self.read)
 
     def _scan(self) -> None:
         descriptor = self._blocks.descriptor

@@ -30,7 +30,7 @@ import orjson
 
 from loadcheck.data.order import Bits, blockwise, key_of, mixed
 from loadcheck.data.pools import NoFakerError, faker_pool, word_text
-from loadcheck.documents.durations import parse_duration
+from loadcheck.documents.notation import parse_duration
 from loadcheck.documents.toml import nearest
 
 LITERAL: Final = "$json"
@@ -180,10 +180,10 @@ def _normal(numbers: Bits, key: int) -> Floats:
 
 
 def _block(make: Callable[[Bits], Sequence[Any]], **more: Any) -> Drawn:
-    """Return what is drawn and written as JSON for many copies at once."""
+    """Return what is drawn and written as JSON for many copies at once: no value holds a comma."""
     return Drawn(
         of=blockwise(make),
-        written=lambda numbers: [orjson.dumps(value) for value in make(numbers)],
+        written=lambda numbers: orjson.dumps(make(numbers))[1:-1].split(b","),
         **more,
     )
 

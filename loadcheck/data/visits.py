@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.data.order import blockwise, key_of, mixed
-from loadcheck.data.spread import Spread, counter
+from loadcheck.data.order import Spread, blockwise, counter, key_of, mixed
 
 Ints = npt.NDArray[np.int64]
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from loadcheck.documents.document import MISSING, Document
 from loadcheck.draft.fields import ANSWER, Field, Kind, Schemas, Tree, leaves
+from loadcheck.workflow.description.loader import Fetch, Source, SourceReader, open_source
 from loadcheck.workflow.description.model import SourceReference
 from loadcheck.workflow.description.openapi import Description, DescriptionError, Operation
-from loadcheck.workflow.description.sources import Fetch, Source, SourceReader, open_source
 
 _PLACES: Final = ("path", "query", "header", "cookie")
 _CREDENTIAL_PLACES: Final = ("header", "query", "cookie")

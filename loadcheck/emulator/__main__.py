@@ -19,9 +19,8 @@ from typing import Any
 import orjson
 
 from loadcheck.emulator.config import ConfigError, parse
-from loadcheck.emulator.control import Control
 from loadcheck.emulator.service import Emulator
-from loadcheck.emulator.standalone import run, serving
+from loadcheck.emulator.standalone import Control, run, serving
 
 _HOST = "127.0.0.1"
 _USAGE_ERROR = 2

@@ -15,9 +15,9 @@ import zipfile
 import numpy as np
 import orjson
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.query.dashboard import Budget, parameters
 from loadcheck.emulator.query.parameters import zone
 from loadcheck.emulator.store import EventStore, Taxonomy, record

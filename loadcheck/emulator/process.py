@@ -101,7 +101,7 @@ async def embedded(
     """Run an emulator in a process of its own for the length of a block.
 
     Args:
-        config: What :func:`loadcheck.emulator.config.parse` takes.
+        config: What :func:`loadcheck.emulator.config` takes.
         reserved: Where it is to listen, and its keys; None: somewhere, with keys of its own.
 
     Raises:

@@ -20,12 +20,11 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.ingest.commit import JournalError, JournalWriteError
 from loadcheck.emulator.ingest.upload import decompressed
-from loadcheck.emulator.journal import JournalError, JournalWriteError
 from loadcheck.emulator.message import Answer, Application, Request
-from loadcheck.emulator.protocol import MAX_BODY_BYTES
+from loadcheck.emulator.protocol import MAX_BODY_BYTES, Clock
 from loadcheck.emulator.query.dashboard import authorized
 
 HIDDEN = "***"

@@ -9,19 +9,23 @@ import secrets
 from collections.abc import Awaitable, Iterator
 from typing import Any
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.config.model import OtherProject
 from loadcheck.emulator.export import EventsList, Export
 from loadcheck.emulator.faults import Injector
-from loadcheck.emulator.ingest.commit import Committer
-from loadcheck.emulator.ingest.identify import PATH as IDENTIFY
-from loadcheck.emulator.ingest.identify import Identify, read_form
+from loadcheck.emulator.ingest.commit import Committer, Journal
 from loadcheck.emulator.ingest.throttle import CapacityQueue
-from loadcheck.emulator.ingest.upload import RefusedError, Uploads, read_payload
-from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.ingest.upload import PATH as IDENTIFY
+from loadcheck.emulator.ingest.upload import (
+    Identify,
+    RefusedError,
+    Uploads,
+    read_form,
+    read_payload,
+)
 from loadcheck.emulator.message import Answer, Request, Router, json_answer
 from loadcheck.emulator.pages import description, local_only, status_page
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.query.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow
 from loadcheck.emulator.query.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store import EventStore, Taxonomy
@@ -61,6 +65,8 @@ class Emulator:
             self.clock,
             config.deletion_after_ms,
         )
+        if journal is not None:
+            self._deletions.keep_in(journal)
         self._dashboard = Dashboard(
             config, self.clock, self.injector, before=self._deletions.run_due
         )

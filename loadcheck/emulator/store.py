@@ -324,29 +324,28 @@ class StringIndex:
 
     def find(self, text: str) -> int:
         """Return the number of ``text``, or -1 if it is not there."""
-        key_hash = hash(text)
-        table = self._table
-        slots, hashes = table.slots, table.hashes
-        position = key_hash & table.mask
-        while slot := slots[position]:
-            if hashes[slot - 1] == key_hash and self[slot - 1] == text:
-                return slot - 1
-            position += 1
-        return -1
+        return self._look_up(text)[0]
 
     def add(self, text: str) -> int:
         """Return the number of ``text``, which is the next one if it was not there."""
+        number, position = self._look_up(text)
+        if number >= 0:
+            return number
+        self._text += text.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._text))
+        return self._table.insert(hash(text), position)
+
+    def _look_up(self, text: str) -> tuple[int, int]:
+        """Return the number of ``text`` or -1, and where the table has, or would have, it."""
         key_hash = hash(text)
         table = self._table
         slots, hashes = table.slots, table.hashes
         position = key_hash & table.mask
         while slot := slots[position]:
             if hashes[slot - 1] == key_hash and self[slot - 1] == text:
-                return slot - 1
+                return slot - 1, position
             position += 1
-        self._text += text.encode("utf-8", "surrogatepass")
-        self._ends.append(len(self._text))
-        return table.insert(key_hash, position)
+        return -1, position
 
 
 Ints = NDArray[np.int32]

@@ -6,9 +6,10 @@ jobs (``/api/2/deletions/users``) erase users after a while [D] User Privacy API
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from loadcheck.emulator.clock import Clock
+from loadcheck.emulator.ingest.commit import Journal, JournalWriteError
 from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.query.dashboard import RateWindow, parameters
 from loadcheck.emulator.query.parameters import read_day
 from loadcheck.emulator.store import EventStore, record
@@ -236,9 +238,10 @@ _REVOCABLE = 0.1
 """Of the time until a job runs so much, in the end, is too late to revoke it: 3 days of 30."""
 _LONGEST_DAYS = 186
 _NOT_FOUND = 404
+_BROKEN = 500
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     """Deletions that fall due together: staging, then submitted, then done.
 
@@ -274,6 +277,10 @@ class _Job:
         }
 
 
+def _unkept(_: dict[str, Any]) -> None:
+    """Keep nothing: there is no journal."""
+
+
 class Deletions:
     """The deletion jobs of the project."""
 
@@ -291,15 +298,36 @@ class Deletions:
         self._clock = clock
         self._after_ms = after_ms
         self._jobs: list[_Job] = []
+        self._note: Callable[[dict[str, Any]], None] = _unkept
+
+    def keep_in(self, journal: Journal) -> None:
+        """Take up what a journal has of deletions, and write to it what becomes of them."""
+        for told in journal.deletions():
+            if "rows" in told:
+                self._store.erase(told["rows"])
+                self._jobs[told["job"]].done = True
+            elif "revoked" in told:
+                self._jobs[told["job"]].people.pop(told["revoked"], None)
+            else:
+                if told["job"] == len(self._jobs):
+                    day = dt.date.fromisoformat(told["day"])
+                    self._jobs.append(_Job(day, told["due_ms"], told["fixed_ms"]))
+                job = self._jobs[told["job"]]
+                job.due_ms, job.fixed_ms = told["due_ms"], told["fixed_ms"]
+                job.people |= {each["amplitude_id"]: each for each in told["people"]}
+        self._note = journal.note_deletion
 
     def run_due(self) -> None:
         """Erase the users whose deletion is due."""
         now_ms = self._clock.now_ms()
-        for job in self._jobs:
+        for number, job in enumerate(self._jobs):
             if not job.done and job.due_ms <= now_ms:
-                for person in job.people:
-                    self._store.erase(self._people.rows(person).tolist())
+                rows = [row for person in job.people for row in self._people.rows(person).tolist()]
+                self._store.erase(rows)
                 job.done = True
+                # what cannot be written is done again after a restart
+                with contextlib.suppress(JournalWriteError):
+                    self._note({"job": number, "rows": rows})
 
     def _open_job(self) -> _Job:
         """Return the job that takes what is asked for now."""
@@ -337,12 +365,24 @@ class Deletions:
             raise QueryError("unknown ids: " + ", ".join(unknown))
         today = self._today()
         job = self._open_job()
-        for person in found:
-            job.people[person] = {
+        people = {
+            person: {
                 "amplitude_id": person,
                 "requester": str(content.get("requester", "")),
                 "requested_on_day": today.isoformat(),
             }
+            for person in found
+        }
+        self._keep(
+            {
+                "job": self._jobs.index(job),
+                "day": job.day.isoformat(),
+                "due_ms": job.due_ms,
+                "fixed_ms": job.fixed_ms,
+                "people": [*people.values()],
+            }
+        )
+        job.people |= people
         # whether the job's other people are shown as well is [U]
         return json_answer(200, job.as_json(self._clock.now_ms(), dict.fromkeys(found)))
 
@@ -375,7 +415,14 @@ class Deletions:
         job = jobs[-1]
         if job.status(self._clock.now_ms()) != "staging":
             raise QueryError("it can no longer be revoked")
+        self._keep({"job": self._jobs.index(job), "revoked": person})
         return json_answer(200, job.people.pop(person))
+
+    def _keep(self, told: dict[str, Any]) -> None:
+        try:
+            self._note(told)
+        except JournalWriteError as error:
+            raise QueryError(f"cannot be kept: {error}", _BROKEN) from None
 
     def _found(self, content: dict[str, Any]) -> tuple[list[int], list[str]]:
         """Return the users asked for, and the unknown ids."""

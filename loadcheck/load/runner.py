@@ -16,12 +16,11 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.limiter import StepLimiter
+from loadcheck.load.limiter import StepLimiter, WaitQueue
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.slices import Copies
 from loadcheck.load.transport import Transport
-from loadcheck.load.waiting import WaitQueue
 from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit

@@ -4,8 +4,7 @@ from loadcheck.measure.grid import Grid
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.intervals import Delays, StepTimes, Tally
 from loadcheck.measure.ledger import Ledger, Outcome
-from loadcheck.measure.stalls import PAUSE_NS, RESOLUTION_NS, Pause, Stalls
-from loadcheck.measure.timeline import Timeline
+from loadcheck.measure.timeline import PAUSE_NS, RESOLUTION_NS, Pause, Stalls, Timeline
 
 __all__ = [
     "PAUSE_NS",

@@ -9,6 +9,7 @@ done since, not as the record.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import Counter
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -22,9 +23,8 @@ from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.intervals import Delays, IntervalHistograms, StepTimes, Tally
 from loadcheck.measure.ledger import Ledger
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
-from loadcheck.measure.recorded import Recorded
-from loadcheck.measure.stalls import Pause, Stalls
-from loadcheck.measure.timeline import Timeline
+from loadcheck.measure.recorded import Recorded, Settled
+from loadcheck.measure.timeline import Pause, Stalls, Timeline
 
 _KINDS: Final[dict[str, type]] = {
     kind.__name__: kind
@@ -46,7 +46,10 @@ _KINDS: Final[dict[str, type]] = {
 }
 _COUNTER, _SPAN, _PAUSE = "Counter", "StageSpan", "Pause"
 _PAIR: Final = 2  # a sparse array is its places and their values
-_NODE, _SET = 1, 2  # MessagePack's extension types of ours
+_MOST_PLACES: Final = 1 << 22  # four times those of 300 intervals
+_NODE, _SET, _SPARSE = 1, 2, 3  # MessagePack's extension types of ours
+_WIDTHS: Final = ("<u1", "<u2", "<u4", "<u8")
+_NARROW: Final = struct.Struct("<BBI")
 
 
 class Node(NamedTuple):
@@ -78,6 +81,8 @@ def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
     """Return what a record holds now, as a tree that no longer changes."""
     if isinstance(value, Recorded):
         return Node(type(value).__name__, still(value.__getstate__()))
+    if isinstance(value, Settled):
+        return value
     if isinstance(value, tuple | list):
         return tuple(map(still, value))
     if isinstance(value, BitMap):
@@ -204,14 +209,27 @@ def _sparse(value: tuple[bytes, bytes]) -> tuple[Places, Values]:
 def _of_sparse(old: tuple[bytes, bytes], new: tuple[bytes, bytes]) -> Any:
     before, had = _sparse(old)
     places, values = _sparse(new)
-    if not np.isin(before, places, assume_unique=True).all():
+    same = _alike(before, had, places, values)
+    before, had, places, values = before[same:], had[same:], places[same:], values[same:]
+    if before.size > places.size:
+        return "is", new
+    at = np.searchsorted(places, before)
+    if at.size and (at[-1] == places.size or (places[at] != before).any()):
         return "is", new
     gained = values.copy()
-    gained[np.searchsorted(places, before)] -= had
-    kept = np.flatnonzero(gained)
+    gained[at] -= had
+    kept = np.flatnonzero(gained != 0)
     if (gained[kept] > values[kept]).any():  # less than before: an interval became wider
         return "is", new
     return "add", (places[kept].tobytes(), gained[kept].tobytes())
+
+
+def _alike(before: Places, had: Values, places: Places, values: Values) -> int:
+    """Return how many entries two arrays begin with alike: those of intervals that are over."""
+    both = min(before.size, places.size)
+    differ = (before[:both] != places[:both]) | (had[:both] != values[:both])
+    first = int(differ.argmax()) if both else 0
+    return first if both and differ[first] else both
 
 
 def changed(old: Any, by: Any) -> Any:
@@ -247,23 +265,20 @@ def _in_dict(old: dict[Any, Any], parts: dict[Any, Any]) -> dict[Any, Any]:
 def _added(old: tuple[bytes, bytes], gain: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     places, values = _sparse(old)
     more, gained = _sparse(gain)
-    spots = np.searchsorted(places, more)
-    inside = np.zeros(more.size, dtype=bool)
-    if places.size:
-        inside = places[np.minimum(spots, places.size - 1)] == more
-    values = values.copy()
-    values[spots[inside]] += gained[inside]
-    if not inside.all():
-        fresh = np.flatnonzero(~inside)
-        # both at once: this is most of what a coordinator does for a worker
-        at = spots[fresh] + np.arange(fresh.size)
-        known = np.ones(places.size + fresh.size, dtype=bool)
-        known[at] = False
-        wider, sums = np.empty(known.size, dtype="<u4"), np.empty(known.size, dtype="<u8")
-        wider[at], wider[known] = more[fresh], places
-        sums[at], sums[known] = gained[fresh], values
-        places, values = wider, sums
-    return places.tobytes(), values.tobytes()
+    if not more.size:
+        return old
+    # what comes before the first gain stays as it is: most of it, as a run grows long
+    begin = int(more[0])
+    head = int(np.searchsorted(places, more[0]))
+    end = 1 + max(int(more[-1]), int(places[-1]) if places.size else 0)
+    if end > _MOST_PLACES:
+        raise ValueError(f"an array of {end:,} places")
+    sums = np.zeros(end - begin, dtype="<u8")
+    sums[places[head:] - begin] = values[head:]
+    sums[more - begin] += gained
+    found = np.flatnonzero(sums != 0)
+    wider = (found + begin).astype("<u4")
+    return old[0][: 4 * head] + wider.tobytes(), old[1][: 8 * head] + sums[found].tobytes()
 
 
 _APPLIED: Final = {
@@ -289,7 +304,7 @@ def decode(data: bytes) -> Any:
     """
     try:
         return msgpack.unpackb(data, ext_hook=_read, use_list=False, strict_map_key=False)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, IndexError, struct.error, msgpack.UnpackException) as error:
         raise BrokenChangeError(f"not a message of ours: {error}") from error
 
 
@@ -297,7 +312,8 @@ def _extended(value: Any) -> Any:
     if isinstance(value, tuple):
         if isinstance(value, Node):
             return msgpack.ExtType(_NODE, encode([value.kind, value.held]))
-        return list(value)
+        narrow = _narrow(value) if _is_sparse(value) else None
+        return list(value) if narrow is None else msgpack.ExtType(_SPARSE, narrow)
     if isinstance(value, BitMap):
         packed = value.copy()
         packed.run_optimize()
@@ -305,11 +321,42 @@ def _extended(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not travel")
 
 
+def _narrow(value: tuple[bytes, bytes]) -> bytes | None:
+    """Return a sparse array by the steps between its places, a quarter as long; None: it is none.
+
+    A second's gains are small numbers close to each other, and most of what travels.
+    """
+    if not value[0] or len(value[0]) % 4 or len(value[1]) != 2 * len(value[0]):
+        return None
+    places, values = _sparse(value)
+    steps = np.diff(places.astype(np.int64), prepend=0)
+    if int(steps.min()) < 0:
+        return None
+    widths = [_width(int(column.max())) for column in (steps, values)]
+    parts = steps.astype(_WIDTHS[widths[0]]), values.astype(_WIDTHS[widths[1]])
+    return _NARROW.pack(*widths, places.size) + b"".join(part.tobytes() for part in parts)
+
+
+def _width(most: int) -> int:
+    return next(kind for kind, width in enumerate(_WIDTHS) if most <= np.iinfo(width).max)
+
+
+def _wide(data: bytes) -> tuple[bytes, bytes]:
+    """Return the sparse array that :func:`_narrow` was given."""
+    steps, values, size = _NARROW.unpack_from(data)
+    begin = _NARROW.size
+    places = np.frombuffer(data, _WIDTHS[steps], size, begin).cumsum(dtype="<u4")
+    gained = np.frombuffer(data, _WIDTHS[values], size, begin + (size << steps))
+    return places.tobytes(), gained.astype("<u8").tobytes()
+
+
 def _read(code: int, data: bytes) -> Any:
     if code == _NODE:
         return Node(*decode(data))
     if code == _SET:
         return BitMap.deserialize(data)
+    if code == _SPARSE:
+        return _wide(data)
     raise ValueError(f"unknown extension {code}")
 
 

@@ -50,6 +50,7 @@ class Grid(Recorded):
 
     __slots__ = (
         "_edges",
+        "_ended",
         "_entered",
         "_firsts",
         "_has_begun",
@@ -67,6 +68,7 @@ class Grid(Recorded):
         self._has_begun = False
         self._entered = 0
         self._firsts: list[int] = []
+        self._ended: list[tuple[int, ...]] = []
         self.next_ns = _NEVER
         self.doublings = 0
 
@@ -119,6 +121,7 @@ class Grid(Recorded):
         self.doublings += 1
         self._entered = -(-self._entered // 2)
         self._firsts = self._firsts[::2]
+        self._ended.clear()
 
     def enter(self, number: int, due_ns: int) -> None:
         """Note the first copy that falls due at or after :attr:`next_ns`; numbers go up."""
@@ -157,20 +160,23 @@ class Grid(Recorded):
         schedule each have an order of their own: they count by their own numbers and add up.
 
         Args:
-            ledger: Which copies of this process have which outcome.
+            ledger: Which copies of this process have which outcome; the same each time. Intervals
+                whose copies have all ended are counted once.
             due: Copies of this process that have fallen due.
         """
         present = Grid()
         present.__setstate__(self.__getstate__())
         counts = OutcomeCounts(present)
         number = min(self.capacity, len(self._firsts))
-        spans = list(itertools.pairwise([*self._firsts, due]))[:number]
-        for row, name in enumerate(_COLUMNS):
-            if name == "due":
-                found = [last - first for first, last in spans]
-            else:
-                found = [getattr(ledger, name).range_cardinality(*span) for span in spans]
-            counts.table[row, :number] = found
+        table, ended = counts.table, len(self._ended)
+        if ended:
+            table[:, :ended] = np.transpose(self._ended)
+        edges = [*self._firsts, due][ended : number + 1]
+        for place, (first, last) in enumerate(itertools.pairwise(edges), ended):
+            found = [getattr(ledger, name).range_cardinality(first, last) for name in _COLUMNS[1:]]
+            table[:, place] = (last - first, *found)
+            if place == len(self._ended) < number - 1 and last - first == sum(found[1:]):
+                self._ended.append((last - first, *found))
         return counts
 
     def __getstate__(self) -> tuple[Any, ...]:

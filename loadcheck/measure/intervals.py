@@ -23,7 +23,7 @@ from loadcheck.measure.histogram import (
     layout,
 )
 from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
-from loadcheck.measure.stalls import Stalls
+from loadcheck.measure.timeline import Stalls
 
 DIGITS = 2
 """Significant digits of an interval's histogram."""
@@ -42,14 +42,14 @@ class IntervalHistograms(Recorded):
         grid: The intervals.
     """
 
-    __slots__ = ("_doublings", "_rows", "_used", "grid")
+    __slots__ = ("_doublings", "_reached", "_rows", "_used", "grid")
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self._doublings = grid.doublings
         # zeroed pages cost no memory until something is counted in them
         self._rows: Matrix = np.zeros((grid.capacity, layout(DIGITS).size), dtype=np.uint32)
-        self._used = 0
+        self._used = self._reached = 0  # columns and rows that hold something
 
     def add(self, intervals: Places, places: Places) -> None:
         """Count samples.
@@ -61,6 +61,7 @@ class IntervalHistograms(Recorded):
         self._catch_up()
         columns = _COARSER[places]
         self._used = max(self._used, int(columns.max()) + 1)
+        self._reached = max(self._reached, int(intervals.max()) + 1)
         flat = intervals * self._rows.shape[1] + columns
         if intervals.min() < 0:
             flat = flat[intervals >= 0]
@@ -73,6 +74,7 @@ class IntervalHistograms(Recorded):
             used = self._rows[:, : self._used]
             used[:half] = used[0::2] + used[1::2]
             used[half:] = 0
+            self._reached = -(-self._reached // 2)
             self._doublings += 1
 
     def rows(self) -> Matrix:
@@ -89,7 +91,7 @@ class IntervalHistograms(Recorded):
         return [encode(row) if row.any() else None for row in self.rows()[:number]]
 
     def __getstate__(self) -> tuple[Grid, int, Sparse]:
-        used = self.rows()[:, : self._used]
+        used = self.rows()[: self._reached, : self._used]
         return self.grid, self._used, pack(used.reshape(-1))
 
     def __setstate__(self, state: tuple[Grid, int, Sparse]) -> None:
@@ -100,6 +102,7 @@ class IntervalHistograms(Recorded):
             rows = np.zeros((grid.capacity, used), dtype=np.uint32)
             unpack(packed, rows.reshape(-1))
             self._rows[:, :used] = rows
+            self._reached = grid.capacity
 
     def __add__(self, other: IntervalHistograms) -> IntervalHistograms:
         merged = IntervalHistograms(self.grid + other.grid)
@@ -108,6 +111,7 @@ class IntervalHistograms(Recorded):
             rows = coarsen(rows.T, merged._doublings - part._doublings).T
             merged._rows[:, : part._used] += rows
             merged._used = max(merged._used, part._used)
+            merged._reached = merged.grid.capacity
         return merged
 
 

@@ -1,15 +1,65 @@
-"""What a run is told apart by later: labels given, and the facts of git and of the CI service."""
+"""What a run is told apart by: its id, its days, labels given, and the facts of git and of CI."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import string
 import subprocess  # git is asked, nothing is changed
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+from loadcheck.load.pacer import planned_copies
 from loadcheck.scenario.loader import label_trouble
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import cover
+from loadcheck.workflow.identity import Run
+
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+_ID_LENGTH = 12
+
+
+def new_id() -> str:
+    """Return the id of a new run: 12 characters that no other run has."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, seed: int) -> Run:
+    """Return the identity of a new run.
+
+    The query window goes from the day before to the day after everything that may happen, since
+    the project's time zone, which is not ours to know, decides the day.
+
+    Args:
+        scenario: What to do.
+        now: The present.
+        target: What the target supplies.
+        seed: Seed of the arrivals, which decide how many copies there are.
+    """
+    end = now + timedelta(seconds=_loading_s(scenario))
+    return Run(
+        id=new_id(),
+        start_day=f"{now.astimezone(UTC) - timedelta(days=1):%Y%m%d}",
+        end_day=end_day(scenario, end),
+        target=target,
+        copies=planned_copies(scenario.load, seed),
+    )
+
+
+def end_day(scenario: Scenario, loaded: datetime) -> str:
+    """Return the last day of the query window of a run whose load ends at some instant."""
+    after_s = scenario.timeouts.drain_s + scenario.verify.deadline_s
+    return f"{loaded.astimezone(UTC) + timedelta(days=1, seconds=after_s):%Y%m%d}"
+
+
+def _loading_s(scenario: Scenario) -> float:
+    """Return how long the load lasts as far as is known: a number of copies takes what it takes."""
+    load = scenario.load
+    if isinstance(load, OpenLoad):
+        return sum(stage.duration_s for stage in load.stages)
+    return load.duration_s or 0.0
+
 
 _GIT_S, _COMMIT_S = 2.0, 0.5
 """For how long git may look for changes, and for the commit alone if that takes too long."""

@@ -22,7 +22,7 @@ from loadcheck.measure import Histogram, Ledger
 from loadcheck.measure.histogram import HIGHEST_US
 from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
-from loadcheck.pipeline.identity import new_id
+from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.result import SCHEMA
 from loadcheck.result import document as documents

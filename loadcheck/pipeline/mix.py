@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.load.monitor import raise_open_file_limit
@@ -21,6 +23,7 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.run import (
     SPARE_FILES,
     Options,
@@ -30,7 +33,7 @@ from loadcheck.pipeline.run import (
     prepare,
     seed_of,
 )
-from loadcheck.pipeline.session import CompletedRun, RunContext, Watch
+from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
 from loadcheck.pipeline.target import addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
@@ -145,18 +148,19 @@ async def _together(
 ) -> CompletedMix:
     runs: dict[int, CompletedRun] = {}
     errors: list[Exception] = []
-    gate, budgets = Gate(len(compiled)), _Budgets()
+    gate, budgets, shared = Gate(len(compiled)), _Budgets(), alike(compiled)
     async with anyio.create_task_group() as around:
-        fan = _Fan(context.signals, len(compiled))
+        fan = _Fan(context.signals, len(compiled) + 1)
         around.start_soon(fan.pump)
-        async with anyio.create_task_group() as tasks:
+        async with _torn_down(shared, fan.heard(-1)), anyio.create_task_group() as tasks:
 
             async def one(place: int) -> None:
                 own = replace(
                     context,
                     signals=fan.heard(place),
                     allowance=budgets.of(compiled[place]),
-                    gate=gate.ready,
+                    gate=partial(gate.ready, place),
+                    shared=shared[place],
                 )
                 try:
                     runs[place] = await execute(compiled[place], files[place], watch, own)
@@ -164,17 +168,46 @@ async def _together(
                     errors.append(error)
                     tasks.cancel_scope.cancel()
                 finally:
-                    gate.leave()
+                    gate.leave(place)
 
             for place in range(len(compiled)):
                 tasks.start_soon(one, place)
         around.cancel_scope.cancel()
     if errors:
         raise errors[0]
-    return _judged([runs[place] for place in range(len(compiled))])
+    return _judged([runs[place] for place in range(len(compiled))], shared)
 
 
-def _judged(flows: Sequence[CompletedRun]) -> CompletedMix:
+@asynccontextmanager
+async def _torn_down(
+    shared: Sequence[SharedSteps], signals: MemoryObjectReceiveStream[signal.Signals]
+) -> AsyncIterator[None]:
+    """Run the tear-downs of all flows behind a block; the third signal cuts them short.
+
+    So do two that are heard meanwhile, as with a run of one flow.
+    """
+    try:
+        yield
+    finally:
+        before = signals.statistics().current_buffer_used
+        most = max(before + 1, min(CUT_SHORT, before + 2))
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as around:
+
+                async def heed() -> None:
+                    heard = 0
+                    async for _ in signals:
+                        heard += 1
+                        if heard >= most:
+                            around.cancel_scope.cancel()
+
+                around.start_soon(heed)
+                for each in dict.fromkeys(shared):
+                    await each.tear_down()
+                around.cancel_scope.cancel()
+
+
+def _judged(flows: Sequence[CompletedRun], shared: Sequence[SharedSteps]) -> CompletedMix:
     """Return the mix, what is said of all together in each flow's file as well."""
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
@@ -182,8 +215,13 @@ def _judged(flows: Sequence[CompletedRun]) -> CompletedMix:
     verdict = overall(consistent, (flow.judgement.verdict for flow in flows))
     told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
     saved = []
-    for flow in flows:
-        document = {**flow.document, "mix": {**flow.document["mix"], "together": told}}
+    for flow, once in zip(flows, shared, strict=True):
+        document = {
+            **flow.document,
+            "run": {**flow.document["run"], **once.told()},
+            "warnings": [*flow.document["warnings"], *once.notes],
+            "mix": {**flow.document["mix"], "together": told},
+        }
         if flow.unsaved is None:
             # what could not be added is on the terminal; the flow's own result is there
             with (
@@ -215,37 +253,32 @@ def _sum(values: Any) -> int | None:
 
 
 class Gate:
-    """Lets several flows begin at one instant.
+    """Lets several flows begin at one instant, or none of them.
 
     Args:
         flows: How many are awaited.
     """
 
     def __init__(self, flows: int) -> None:
-        self._awaited = flows
+        self._awaited = set(range(flows))
         self._open = anyio.Event()
-        self._begin = Begin(0, 0)
-        self._passed = 0
+        self._begin: Begin | None = None
 
-    async def ready(self) -> Begin:
-        """Return when the load begins, once all flows are ready or have ended."""
-        self._passed += 1
-        self._look()
-        await self._open.wait()
-        return self._begin
-
-    def leave(self) -> None:
-        """Note that a flow has ended, be it before it was ready."""
-        if not self._open.is_set():
-            self._awaited -= 1
-            self._look()
-
-    def _look(self) -> None:
-        if self._passed >= self._awaited and not self._open.is_set():
+    async def ready(self, place: int) -> Begin | None:
+        """Return when the load begins, once all are ready; None if one has ended before."""
+        self._awaited.discard(place)
+        if not self._awaited and not self._open.is_set():
             ahead_ms = _AHEAD_NS // 1_000_000
             self._begin = Begin(
                 time.monotonic_ns() + _AHEAD_NS, time.time_ns() // 1_000_000 + ahead_ms
             )
+            self._open.set()
+        await self._open.wait()
+        return self._begin
+
+    def leave(self, place: int) -> None:
+        """Note that a flow has ended; if it was not even ready, none begins."""
+        if place in self._awaited:
             self._open.set()
 
 
@@ -258,7 +291,7 @@ class _Fan:
             anyio.create_memory_object_stream[signal.Signals](_HEARD) for _ in range(flows)
         ]
 
-    def heard(self, place: int) -> AsyncIterator[signal.Signals]:
+    def heard(self, place: int) -> MemoryObjectReceiveStream[signal.Signals]:
         """Return what one flow hears."""
         return self._streams[place][1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -207,11 +207,11 @@ def _compiled(
 
 
 class SharedSteps:
-    """Runs the workflows of ``[setup]`` and ``[teardown]`` of one run.
+    """Runs the workflows of ``[setup]`` and ``[teardown]`` of one run, or of several flows.
 
     Args:
         compiled: What to do.
-        spread: Hands the outputs on to the processes that send the load.
+        beside: Further flows whose set-up and tear-down are the same: they are run for all.
 
     Attributes:
         notes: What is to be said of them.
@@ -220,37 +220,72 @@ class SharedSteps:
         ended: What the tear-down came to: "" for a success, else why not; None if it has not run.
     """
 
-    def __init__(self, compiled: CompiledScenario, spread: Spread | None = None) -> None:
+    def __init__(self, compiled: CompiledScenario, *beside: CompiledScenario) -> None:
         self._compiled = compiled
-        self._setup, self._teardown = compiled.setup, compiled.teardown
-        self._spread = spread
+        self._setup = _used_by_all([compiled, *beside])
+        self._teardown = compiled.teardown
+        self._takers: list[tuple[SharedOutputs, Spread | None]] = []
+        self._one, self._keeper = anyio.Lock(), anyio.Lock()
+        self._why: str | None = None
+        self._due_s = self._behind_s = 0.0
         self._touched = False
         self.notes: list[str] = []
         self.runs = self.failed = 0
         self.ended: str | None = None
+        if beside and _names_run(compiled):
+            self.notes.append(
+                f"[setup] and [teardown] run once for {1 + len(beside)} flows, and $run.id in them "
+                f"is that of {compiled.scenario.name}: data that is taken away by $run.id needs a "
+                "[teardown] in each flow"
+            )
 
-    async def set_up(self) -> str:
-        """Run the set-up; return why the load cannot begin, "" if nothing is in the way."""
+    async def set_up(
+        self, compiled: CompiledScenario | None = None, spread: Spread | None = None
+    ) -> str:
+        """Run the set-up, unless another flow has; return why the load cannot begin, or "".
+
+        Args:
+            compiled: The flow that uses its outputs; None: the only one.
+            spread: Hands the outputs on to the processes that send its load.
+        """
         if self._setup is None:
             return ""
-        why = await self._renew(self._setup)
-        return f"the set-up failed: {why}" if why else ""
+        async with self._one:
+            if self._why is None:
+                self._why = "it was cut short"  # nobody begins it again
+                self._why = await self._renew(self._setup)
+                self._due_s = anyio.current_time() + (self._setup.wanted.every_s or 0.0)
+            if self._why:
+                return f"the set-up failed: {self._why}"
+            taker = ((compiled or self._compiled).run.shared, spread)
+            self._takers.append(taker)
+            await self._hand([taker])
+        return ""
 
     async def keep_fresh(self) -> None:
-        """Run the set-up again and again, as its outputs expire; runs until cancelled."""
+        """Run the set-up again and again, as its outputs expire; runs until cancelled.
+
+        Where several flows share it, one of them does; when that one is over, another goes on.
+        """
         setup = self._setup
         if setup is None or setup.wanted.every_s is None:
             return
         every_s, part = setup.wanted.every_s, setup.renewal or setup
-        wait_s, behind_s = every_s, min(_AGAIN_S, every_s)
-        while True:
-            await anyio.sleep(wait_s)
-            why = await self._renew(part)
-            if not why:
-                wait_s, behind_s = every_s, min(_AGAIN_S, every_s)
-                continue
-            self._note(f"the outputs of the set-up were not renewed, the old ones are used: {why}")
-            wait_s, behind_s = behind_s, min(2 * behind_s, every_s)
+        async with self._keeper:
+            while True:
+                await anyio.sleep(max(0.0, self._due_s - anyio.current_time()))
+                async with self._one:
+                    why = await self._renew(part)
+                    if not why:
+                        await self._hand(self._takers)
+                if why:
+                    text = "the outputs of the set-up were not renewed, the old ones are used"
+                    self._note(f"{text}: {why}")
+                    wait_s = self._behind_s or min(_AGAIN_S, every_s)
+                    self._behind_s = min(2 * wait_s, every_s)
+                else:
+                    wait_s, self._behind_s = every_s, 0.0
+                self._due_s = anyio.current_time() + wait_s
 
     async def tear_down(self) -> None:
         """Run the tear-down, if the run has got as far as its set-up; it is bounded in time."""
@@ -288,24 +323,31 @@ class SharedSteps:
     async def _renew(self, setup: SharedPlan) -> str:
         """Run the set-up, and let its outputs be used; return why not, "" if they are."""
         shared = self._compiled.run.shared
-        run, why = self._begun(setup), "it was cut short"
+        run, why, ended = self._begun(setup), "it was cut short", False
         try:
-            why = await self._run(setup, run)
+            why, ended = await self._run(setup, run), True
         finally:
             outputs = run.outputs()
             lacking = [name for name in setup.used if name not in outputs]
             if not why and lacking:
                 why = "its answers have no value for the output " + ", ".join(lacking)
-            self.failed += bool(why)
+            self.failed += bool(why) and (ended or not self.runs)
             # what half a set-up has made is for the tear-down to take away
             if not why or not self.runs:
                 shared.take({**shared.values, **outputs}, run.beside())
         if why:
             return why
         self.runs += 1
-        if self._spread is not None:
-            await self._spread(shared.values)
         return ""
+
+    async def _hand(self, takers: Iterable[tuple[SharedOutputs, Spread | None]]) -> None:
+        """Let flows use the outputs, and hide what the set-up has seen."""
+        shared = self._compiled.run.shared
+        for taker, spread in list(takers):
+            if taker is not shared:
+                taker.values, taker.hidden = shared.values, taker.hidden | shared.hidden
+            if spread is not None:
+                await spread(shared.values)
 
     def _begun(self, part: SharedPlan) -> Once:
         part.plan.unsent.clear()
@@ -354,6 +396,55 @@ class SharedSteps:
         told += exchange.reason or "it failed"
         body = _without_telling(exchange.body)
         return hidden.text(f"{told}; the answer: {body}" if body else told)
+
+
+def alike(flows: Sequence[CompiledScenario]) -> list[SharedSteps]:
+    """Return what is run once for each flow: the same for flows that want the same."""
+    groups: dict[str, list[CompiledScenario]] = {}
+    keys = [_wish(each) for each in flows]
+    for key, each in zip(keys, flows, strict=True):
+        groups.setdefault(key, []).append(each)
+    made = {key: SharedSteps(*each) for key, each in groups.items()}
+    return [made[key] for key in keys]
+
+
+def _wish(compiled: CompiledScenario) -> str:
+    """Return what a flow wants to be run once: equal for flows that can share it."""
+    scenario, run = compiled.scenario, compiled.run
+    steps = {step.step_id for part in compiled.once for step in part.plan.steps}
+    with run.shared.assumed():
+        inputs = [sorted(part.plan.inputs(0, 0).items()) for part in compiled.once]
+    told = (
+        replace(scenario.workflow, id=None),
+        scenario.target,
+        [replace(part.wanted, inputs={}) for part in compiled.once],
+        [edit for edit in scenario.overlay if edit.step in steps],
+        inputs,
+    )
+    return repr(told).replace(run.id, "")
+
+
+def _used_by_all(flows: Sequence[CompiledScenario]) -> SharedPlan | None:
+    """Return a set-up with every output that one of the flows uses."""
+    setup = flows[0].setup
+    if setup is None:
+        return None
+    wanted = {name for each in flows if each.setup is not None for name in each.setup.used}
+    used = tuple(sorted(wanted))
+    renewal = setup.renewal
+    if renewal is not None:
+        own = tuple(name for name in used if name in renewal.plan.outputs)
+        renewal = replace(renewal, used=own)
+    return replace(setup, used=used, renewal=renewal)
+
+
+def _names_run(compiled: CompiledScenario) -> bool:
+    return any(
+        word.startswith("$run.id")
+        for part in compiled.once
+        for step in part.plan.steps
+        for word in step.uses
+    )
 
 
 def _without_telling(body: bytes) -> str:

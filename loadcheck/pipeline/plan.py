@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.destinations import Destination, destinations
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
+from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import compile_scenario, fetching
 from loadcheck.pipeline.preview import people, request_sizes
-from loadcheck.pipeline.target import addressed
+from loadcheck.pipeline.target import Destination, addressed, destinations
 from loadcheck.scenario.grammar import MAX_SEED
-from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario
+from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Service
 from loadcheck.secrets import redactor
 from loadcheck.verify.asking import asking, most_cost
 from loadcheck.verify.compiled import CompiledScenario
@@ -39,7 +39,7 @@ SCHEMA: Final = "loadcheck.plan/1"
 DIGEST: Final = 32
 """Hexadecimal digits of a digest: 128 bits."""
 _HEX: Final = re.compile(rf"[0-9A-Fa-f]{{{DIGEST}}}")
-_RATES: Final = ("events_per_s", "requests_per_s")
+_RATES: Final = ("events_per_s", "requests_per_s", "bytes_per_s")
 _STEP: Final = 0x9E3779B97F4A7C15
 _HOUR_S: Final = 3600.0
 _OURS: Final = Path(__file__).resolve().parents[1]
@@ -129,6 +129,7 @@ class LimitCheck:
         allowed: What the service takes.
         planned: What the run comes to at the most; None if nobody can know.
         remedy: The setting that would fit; "" if there is none, or it holds.
+        advice: Whether the service only asks for it, and takes more.
     """
 
     limit: str
@@ -136,6 +137,7 @@ class LimitCheck:
     allowed: float
     planned: float | None
     remedy: str = ""
+    advice: bool = False
 
     @property
     def holds(self) -> bool | None:
@@ -151,6 +153,7 @@ class LimitCheck:
             "planned": self.planned,
             "holds": self.holds,
             "remedy": self.remedy,
+            "advice": self.advice,
         }
 
 
@@ -187,6 +190,11 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
             compiled = compiled_with(number)
     head = {"schema": SCHEMA, "digest": found, "seed": number}
     plans = [_redacted(each) for each in compiled]
+    run_by: set[SharedSteps] = set()
+    for own, each in zip(alike(compiled), plans, strict=True):
+        if own in run_by:  # another flow's are run for this one
+            each["once"] = 0
+        run_by.add(own)
     if not scenario.flows:
         return {**head, **plans[0]}
     away = [each["leaves_this_machine"] for each in plans]
@@ -252,8 +260,21 @@ def _plan(compiled: CompiledScenario, reached: Sequence[Destination]) -> dict[st
         "limits": [each.to_json() for each in checks],
         "enforced": enforced,
         "stays": _stays(compiled, reached),
-        "warnings": warnings.of_intent(compiled),
+        "warnings": [
+            *warnings.of_intent(compiled),
+            *(_advised(service, checks) if enforced else ()),
+        ],
     }
+
+
+def _advised(service: Service, checks: Iterable[LimitCheck]) -> Iterator[str]:
+    name = service.name or "the service"
+    for each in checks:
+        if each.advice and each.holds is False:
+            yield (
+                f"{each.planned:,.10g} {each.says} are more than the {each.allowed:,} that {name} "
+                f"asks for; {each.remedy} would fit"
+            )
 
 
 def _range(least: float | None, most: float | None) -> dict[str, float | None]:
@@ -296,6 +317,9 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
             if peak is None or steps is None or scenario.sessions is not None
             else peak / together * steps,
             "bytes_per_s": None if peak is None else round(sizes.mean_bytes * peak / together),
+            "body_bytes_per_s": None
+            if peak is None
+            else round(sum(sizes.bodies) / len(sizes.bodies) * peak / together),
         },
         "once": sum(len(part.plan.steps) for part in (compiled.setup, compiled.teardown) if part),
     }
@@ -333,7 +357,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
         "hour": most_cost(spec, found, _HOUR_S),
         # to ask again later is a run's questions without its load
         "reconcile": found.least.cost(spec) - spec.queries.counts.cost,
-        "preflight": int(spec.filtered and scenario.setup is None),
+        "preflight": int(spec.filtered),
         "controls": found.controls,
         "control_users": found.new_users,
     }
@@ -366,70 +390,138 @@ def limits(
         sent: What it sends.
         queries: What it asks.
     """
-    scenario, load = compiled.scenario, compiled.scenario.load
-    allowed, budget = scenario.service.limits, scenario.verify.budget
-    each, together = load.events_per_copy, load.copies_per_request
-    peak, found = sent["peak"], []
+    service, found = compiled.scenario.service, []
+    for each in [*_of_load(compiled, sent), *_of_queries(compiled, sent, queries)]:
+        for allowed in (service.limits, service.advice):
+            most = getattr(allowed, each.limit, None)
+            if each.limit == "verify.budget" and allowed is service.limits:
+                budget = compiled.scenario.verify.budget
+                most = None if budget is None else budget.cost
+            if most is not None:
+                fits = each.planned is not None and each.planned <= most
+                found.append(
+                    LimitCheck(
+                        limit=each.limit,
+                        says=each.says,
+                        allowed=most,
+                        planned=each.planned,
+                        remedy="" if fits else each.fit(most),
+                        advice=allowed is service.advice,
+                    )
+                )
+    return found
 
-    def check(limit: str, says: str, most: float | None, planned: float | None, fit: str) -> None:
-        if most is not None:
-            broken = planned is not None and planned > most
-            remedy = fit if broken or planned is None else ""
-            found.append(
-                LimitCheck(limit=limit, says=says, allowed=most, planned=planned, remedy=remedy)
-            )
 
-    most, requests = allowed.events_per_s, allowed.requests_per_s
-    check(
-        "events_per_s",
-        "events a second",
-        most,
-        peak["events_per_s"],
-        _slower(scenario, (most or 0) / each),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figure:
+    """What a limit may be set for: its name, its words, what is planned, and what would fit."""
+
+    limit: str
+    says: str
+    planned: float | None
+    fit: Callable[[int], str]
+
+
+def _of_load(compiled: CompiledScenario, sent: Mapping[str, Any]) -> Iterator[_Figure]:
+    scenario, load, peak = compiled.scenario, compiled.scenario.load, sent["peak"]
+    each, together, body = load.events_per_copy, load.copies_per_request, sent["request_bytes"]
+    rate, volume = peak["requests_per_s"], peak["body_bytes_per_s"]
+
+    def slower(most: float) -> str:
+        return _slower(scenario, most)
+
+    def fewer(most: int) -> str:
+        fit = slower(most * together)
+        if rate and scenario.verify.batch is not None and compiled.pacer is not None:
+            fit = f"load.copies_per_request = {math.ceil(rate * together / most)}, or {fit}"
+        return fit
+
+    def smaller(most: int) -> str:
+        if together > 1:
+            return f"load.copies_per_request = {max(1, int(together * most / body))}"
+        return "smaller events"
+
+    def shared(most: int) -> str:
+        if each > most:
+            return f"load.events_per_copy = {most}"
+        return f"load.copies_per_request = {most // each}"
+
+    def rarer(most: int) -> str:
+        if scenario.sessions is None:
+            return f"load.events_per_copy = {most}"
+        return "fewer sessions.uploads or sessions.returning"
+
+    yield _Figure(
+        limit="events_per_s",
+        says="events a second",
+        planned=peak["events_per_s"],
+        fit=lambda most: slower(most / each),
     )
-    fit = _slower(scenario, (requests or 0) * together)
-    rate = peak["requests_per_s"]
-    if requests and rate and scenario.verify.batch is not None and compiled.pacer is not None:
-        fit = f"load.copies_per_request = {math.ceil(rate * together / requests)}, or {fit}"
-    check("requests_per_s", "requests a second", requests, rate, fit)
-    most = allowed.user_events_per_s
-    check(
-        "user_events_per_s",
-        "events a second of one user",
-        most,
+    yield _Figure(limit="requests_per_s", says="requests a second", planned=rate, fit=fewer)
+    yield _Figure(
+        limit="bytes_per_s",
+        says="bytes a second",
+        planned=volume,
+        fit=lambda most: slower(
+            most / volume * compiled.pacer.peak_rate if volume and compiled.pacer else most
+        ),
+    )
+    yield _Figure(
+        limit="user_events_per_s",
+        says="events a second of one user",
         # a request that is sent again is no other event, and the next upload waits for this one
-        each,
-        f"load.events_per_copy = {most}",
+        planned=each,
+        fit=lambda most: f"load.events_per_copy = {most}",
     )
-    most = allowed.user_events_per_day
-    alone = f"load.events_per_copy = {most}"
-    fit = alone if scenario.sessions is None else "fewer sessions.uploads or sessions.returning"
-    check("user_events_per_day", "events a day of one user", most, sent["user_events"], fit)
-    most = allowed.events_per_request
-    fit = f"load.copies_per_request = {(most or 0) // each}"
-    if most and each > most:
-        fit = f"load.events_per_copy = {most}"
-    check("events_per_request", "events in a request", most, each * together, fit)
-    most = allowed.request_bytes
-    fit = "smaller events"
-    if together > 1 and most:
-        fit = f"load.copies_per_request = {max(1, int(together * most / sent['request_bytes']))}"
-    check("request_bytes", "bytes in a request", most, sent["request_bytes"], fit)
+    yield _Figure(
+        limit="user_events_per_day",
+        says="events a day of one user",
+        planned=sent["user_events"],
+        fit=rarer,
+    )
+    yield _Figure(
+        limit="events_per_request", says="events in a request", planned=each * together, fit=shared
+    )
+    yield _Figure(limit="request_bytes", says="bytes in a request", planned=body, fit=smaller)
+    yield _Figure(
+        limit="event_bytes",
+        says="bytes in an event",
+        planned=math.ceil(body / (each * together)),
+        fit=lambda _: "smaller events",
+    )
+
+
+def _of_queries(
+    compiled: CompiledScenario, sent: Mapping[str, Any], queries: Mapping[str, Any] | None
+) -> Iterator[_Figure]:
+    verify = compiled.scenario.verify
     if queries is not None:
-        dearest = max(queries["plain_cost"], queries["split_cost"])
-        if budget is not None:
-            says = f"cost of one query, of {budget.cost:,} in {budget.window_s:g} s"
-            check("verify.budget", says, budget.cost, dearest, "a shorter load: fewer days")
+        says = "cost of one query"
+        if verify.budget is not None:
+            says += f", of {verify.budget.cost:,} in {verify.budget.window_s:g} s"
+        yield _Figure(
+            limit="verify.budget",
+            says=says,
+            planned=max(queries["plain_cost"], queries["split_cost"]),
+            fit=lambda _: "a shorter load: fewer days",
+        )
         cost = queries["hour"]
         if queries["by_copies"] and cost is not None:
             cost += queries["by_copies"] * queries["plain_cost"]
-        fit = 'verify.query = "after"' if queries["by_copies"] else "a longer verify.every"
-        most = allowed.query_cost_per_hour
-        check("query_cost_per_hour", "cost of queries in an hour", most, cost, fit)
-    if scenario.verify.export is not None:
-        total, most = sent["bytes"]["usual"], allowed.export_bytes
-        check("export_bytes", "bytes to export, as sent", most, total, "a shorter load")
-    return found
+        rarer = 'verify.query = "after"' if queries["by_copies"] else "a longer verify.every"
+        yield _Figure(
+            limit="query_cost_per_hour",
+            says="cost of queries in an hour",
+            planned=cost,
+            fit=lambda _: rarer,
+        )
+    if verify.export is not None:
+        yield _Figure(
+            limit="export_bytes",
+            says="bytes to export, as sent",
+            planned=sent["bytes"]["usual"],
+            fit=lambda _: "a shorter load",
+        )
 
 
 def _slower(scenario: Scenario, rate: float) -> str:
@@ -575,6 +667,7 @@ def refused(scenario: Scenario, planned: Mapping[str, Any]) -> list[Problem]:
         LimitCheck(**{name: value for name, value in limit.items() if name in names})
         for flow in flows
         for limit in flow["limits"]
+        if not limit["advice"]
     ]
     for name in _RATES if len(flows) > 1 else ():
         # what one flow alone keeps, all of them together may break

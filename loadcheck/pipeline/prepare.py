@@ -17,7 +17,7 @@ import httpx
 
 from loadcheck import secrets
 from loadcheck.documents.document import MAX_BYTES, dotted
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
     ConsentError,

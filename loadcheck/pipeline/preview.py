@@ -13,14 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from loadcheck.data.spread import Spread
+from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer, max_requests, warmups
 from loadcheck.load.transport.coding import encode_gzip, encode_plain
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.destinations import destinations
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.target import UNSTARTED, Address
+from loadcheck.pipeline.target import UNSTARTED, Address, destinations
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import queries as marks
@@ -447,7 +446,7 @@ def _buckets(
     names = partitions(scenario.verify.partitions)
     return {
         "places": list(
-            dict.fromkeys(marks.place(edit, name) for name in names for edit in split.tag)
+            dict.fromkeys(marks.location(edit, name) for name in names for edit in split.tag)
         ),
         "partitions": len(names),
         "added_bytes": added,

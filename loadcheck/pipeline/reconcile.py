@@ -24,7 +24,7 @@ from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.data.visits import Visits
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
 from loadcheck.load.transport.httpx_ import httpx_transport
@@ -32,10 +32,9 @@ from loadcheck.load.transport.routes import is_loopback
 from loadcheck.measure import Ledger
 from loadcheck.measure.recorded import bitmap
 from loadcheck.pipeline import exported
-from loadcheck.pipeline.destinations import Destination, destinations, require_consent
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.target import Address
+from loadcheck.pipeline.target import Address, Destination, destinations, require_consent
 from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
@@ -48,7 +47,7 @@ from loadcheck.verify.metrics import Measured, Metric
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
-from loadcheck.verify.session import Verification, Verified, moments
+from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
@@ -72,7 +71,7 @@ class LaterAnswer:
     """
 
     sent: SentCounts
-    verified: Verified
+    verified: VerificationResult
     compared: Compared | None
 
 
@@ -678,7 +677,7 @@ def _told(
 def _enter_observations(
     document: dict[str, Any],
     verification: Verification,
-    verified: Verified,
+    verified: VerificationResult,
     began_at: str | None,
 ) -> None:
     """Append the new observations, on the time scale of the old ones."""
@@ -695,7 +694,7 @@ def _enter_observations(
     ]
 
 
-def _renew_lag(document: dict[str, Any], verified: Verified) -> None:
+def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
     """Put the lag of users who have become visible since into the result.
 
     What was known of the lag stays true; what had no end may have one now. The instants of the

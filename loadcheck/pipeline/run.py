@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,16 +21,14 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline import deletion, warnings
 from loadcheck.pipeline import plan as plans
-from loadcheck.pipeline.destinations import destinations, require_consent
-from loadcheck.pipeline.identity import new_run
-from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.labels import new_run, with_facts
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers, open_workers
-from loadcheck.pipeline.target import Address, addressed, serving
+from loadcheck.pipeline.target import Address, addressed, destinations, require_consent, serving
 from loadcheck.result import ResultFile, default_name, document
-from loadcheck.result.writer import ResultSink, ResultWriter
+from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
@@ -58,6 +56,7 @@ class Options:
         workers: Who sends the load, if this process does not.
         approved: Digest of the plan that was approved: no other run is made.
         force_limits: Break limits that the service documents.
+        preflight: What a look at keys and servers has sent and asked just before.
     """
 
     results: Path = Path("results")
@@ -69,6 +68,7 @@ class Options:
     workers: Workers = field(default_factory=Workers)
     approved: str | None = None
     force_limits: bool = False
+    preflight: Mapping[str, int] = field(default_factory=dict)
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -106,7 +106,11 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
                 if path is None:
                     path = options.results / default_name(scenario.name, now, compiled.run.id)
                 context = RunContext(
-                    emulator=emulator, signals=signals, address=address, workers=options.workers
+                    emulator=emulator,
+                    signals=signals,
+                    address=address,
+                    workers=options.workers,
+                    preflight=options.preflight,
                 )
                 file = ResultFile(path, replace=options.replace)
                 return await execute(compiled, file, watch, context)
@@ -141,7 +145,9 @@ async def execute(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
-            session.gate = context.gate
+            session.gate, session.preflight = context.gate, context.preflight
+            if context.shared is not None:
+                session.shared, session.alone = context.shared, False
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7

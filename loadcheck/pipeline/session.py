@@ -28,26 +28,25 @@ from loadcheck.load.engine import Listener, LoadEngine
 from loadcheck.load.runner import Begin
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.identity import end_day
+from loadcheck.pipeline.labels import end_day
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
-from loadcheck.result.writer import ResultWriter
+from loadcheck.result.document import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify.check import broken
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.guard import GuardWatch
-from loadcheck.verify.judge import Judgement, judge
+from loadcheck.verify.judge import Judgement, broken, judge
 from loadcheck.verify.people import Arrivals, People
 from loadcheck.verify.progress import Outline, Phase, Progress
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
-from loadcheck.verify.session import Verification, Verified, moments
+from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import (
     Aborted,
     AbortPolicy,
@@ -57,13 +56,16 @@ from loadcheck.verify.thresholds import (
 )
 from loadcheck.verify.verdict import Finding, SentCounts
 
-_CUT_SHORT = 3
+CUT_SHORT = 3
 """Signals that end even the tear-down."""
 _NAMED = 5
 """Users of those who are missing, shown while the run goes on."""
 
 Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""
+
+Gate = Callable[[], Awaitable[Begin | None]]
+"""Returns when the load begins; None: not at all."""
 
 AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
 """Makes of a run's thresholds and stages what may stop its load early."""
@@ -103,7 +105,10 @@ class RunContext:
         abort: Makes what may stop the load early.
         address: Where requests go.
         workers: Who sends the load, if this process does not.
-        gate: Returns when the load begins, once others are ready as well; None: at once.
+        gate: Returns when the load begins, once others are ready as well, or None if one of them
+            cannot begin. Without a gate: at once.
+        shared: Runs what is run once for this run and others; None: it does so itself.
+        preflight: What a look at keys and servers has sent and asked just before.
     """
 
     emulator: Running | None
@@ -112,7 +117,9 @@ class RunContext:
     abort: AbortPolicyFactory = ThresholdAbort
     address: Address = field(default_factory=Address)
     workers: Workers = field(default_factory=Workers)
-    gate: Callable[[], Awaitable[Begin]] | None = None
+    gate: Gate | None = None
+    shared: SharedSteps | None = None
+    preflight: Mapping[str, int] = field(default_factory=dict)
 
 
 class RunSession:
@@ -127,6 +134,8 @@ class RunSession:
 
     Attributes:
         gate: Returns when the load begins; None: at once.
+        shared: Runs what is run once for all copies.
+        alone: Whether that is this run's own, and not shared with others.
         begun: Whether the intent is saved: from then on the run is judged and saved in every case.
     """
 
@@ -145,7 +154,7 @@ class RunSession:
         self._arrivals = arrivals = None if visits is None else Arrivals(visits)
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
-        self._shared = SharedSteps(compiled, None if self._sharded is None else self._sharded.share)
+        self.shared, self.alone = SharedSteps(compiled), True
         self._setting_up = anyio.CancelScope()
         self._record = record = engine.record
         self._progress = Progress(_outline(compiled), record, self._judge_so_far)
@@ -168,7 +177,8 @@ class RunSession:
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
-        self.gate: Callable[[], Awaitable[Begin]] | None = None
+        self.gate: Gate | None = None
+        self.preflight: Mapping[str, int] = {}
         self._saving = False
         self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
@@ -207,7 +217,9 @@ class RunSession:
         """Run what is run once before the load; return whether the load may begin."""
         try:
             with self._setting_up:
-                self._writer.trouble = await self._shared.set_up() or None
+                spread = None if self._sharded is None else self._sharded.share
+                why = await self.shared.set_up(self._compiled, spread)
+                self._writer.trouble = why or None
             if self._setting_up.cancelled_caught:
                 self._writer.trouble = "the set-up was interrupted; nothing was sent"
         except Exception as error:  # noqa: BLE001  # the run is saved in every case
@@ -221,12 +233,17 @@ class RunSession:
     async def fresh(self) -> AsyncIterator[None]:
         """Keep what the set-up gave from expiring, for the length of a block."""
         async with anyio.create_task_group() as beside:
-            beside.start_soon(self._attempt, "setup", self._shared.keep_fresh)
+            beside.start_soon(self._attempt, "setup", self.shared.keep_fresh)
             yield
             beside.cancel_scope.cancel()
 
     async def tear_down(self, signals: AsyncIterator[signal.Signals] | None = None) -> None:
-        """Run what is run once when all is over; the third signal cuts it short, or two now."""
+        """Run what is run once when all is over; the third signal cuts it short, or two now.
+
+        What others share is theirs to run, behind the last of them.
+        """
+        if not self.alone:
+            return
         before = self._progress.signals
         async with anyio.create_task_group() as around:
 
@@ -236,14 +253,14 @@ class RunSession:
                     self._interrupted = True
                     self._progress.signals += 1
                     heard = self._progress.signals
-                    if heard >= _CUT_SHORT or heard - before > 1:
+                    if heard >= CUT_SHORT or heard - before > 1:
                         around.cancel_scope.cancel()
 
             if signals is not None:
                 around.start_soon(heed)
-            await self._attempt("teardown", self._shared.tear_down)
+            await self._attempt("teardown", self.shared.tear_down)
             around.cancel_scope.cancel()
-        self._progress.notes += self._shared.notes
+        self._progress.notes += self.shared.notes
         self._writer.hide(self._compiled.secrets)
 
     async def ask_before(self) -> None:
@@ -281,7 +298,7 @@ class RunSession:
             self._fault = error
             self._engine.close()
 
-    def judge(self) -> tuple[RunFigures, Verified | None, Judgement]:
+    def judge(self) -> tuple[RunFigures, VerificationResult | None, Judgement]:
         """Put the counts against the ledger, and the figures against the thresholds."""
         self._record.close()
         verified = self._conclude()
@@ -310,7 +327,7 @@ class RunSession:
         return figures, verified, judgement
 
     async def save(
-        self, figures: RunFigures, verified: Verified | None, judgement: Judgement
+        self, figures: RunFigures, verified: VerificationResult | None, judgement: Judgement
     ) -> CompletedRun:
         """Save the verdict, and what it rests on."""
         record, writer, compiled = self._record, self._writer, self._compiled
@@ -319,7 +336,7 @@ class RunSession:
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
-            **self._shared.told(),
+            **self.shared.told(),
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
@@ -356,7 +373,7 @@ class RunSession:
             judgement=judgement,
         )
 
-    def _conclude(self) -> Verified | None:
+    def _conclude(self) -> VerificationResult | None:
         """Return what the counts prove; None if nobody was asked for them, or a fault hides it."""
         verification, record = self._verification, self._record
         if verification is None or (self._writer.trouble is not None and not record.due):
@@ -391,7 +408,9 @@ class RunSession:
             try:
                 listener = Listener(began=self._began, second=self._second_over)
                 begin = None if self.gate is None else await self.gate()
-                if self._sharded is None and begin is not None:
+                if self.gate is not None and begin is None:
+                    self._writer.trouble = "another flow of the mix could not begin"
+                elif self._sharded is None and begin is not None:
                     assert isinstance(self._engine, LoadEngine)
                     await self._engine.run(listener, begin)
                 else:
@@ -499,7 +518,7 @@ class RunSession:
         queries, cost = (0, 0) if self._verification is None else self._verification.asked
         return {"queries": queries, "query_cost": cost}
 
-    def spent(self) -> dict[str, int]:
+    def spent(self) -> dict[str, Any]:
         """Return what the service has been sent and asked so far."""
         people, verification = self._people(), self._verification
         started = people.ledger.started if people.uploads is None else people.uploads.started
@@ -511,6 +530,7 @@ class RunSession:
             "controls": 0 if verification is None else verification.controls_sent,
             "queries": queries,
             "query_cost": cost,
+            **({"preflight": dict(self.preflight)} if self.preflight else {}),
         }
 
     # what goes on beside them

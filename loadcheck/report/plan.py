@@ -120,15 +120,16 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _limits(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     over = "OVER" if plan["enforced"] else "over"
     for index, each in enumerate(plan["limits"]):
-        allowed = words.count(each["allowed"])
+        allowed = words.count(each["allowed"]) + (" advised" if each["advice"] else "")
         says, planned = each["says"], each["planned"]
+        word = "over" if each["advice"] else over
         if each["holds"] is None:
             told = f"? {says}: {allowed}; not known beforehand; {each['remedy']}"
         elif each["holds"]:
             told = f"ok {says}: {words.count(planned)} of {allowed}"
         else:
-            told = f"{over} {says}: {words.count(planned)} of {allowed}; {each['remedy']} would fit"
+            told = f"{word} {says}: {words.count(planned)} of {allowed}; {each['remedy']} would fit"
         yield "" if index else "limits", told
-    broken = any(each["holds"] is False for each in plan["limits"])
+    broken = any(each["holds"] is False and not each["advice"] for each in plan["limits"])
     if broken and not plan["enforced"]:
         yield "", "this machine takes more: the service itself would not"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from loadcheck.escaping import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
+from loadcheck.result.schema_others import ended
 
 COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
@@ -21,6 +22,7 @@ _NARROWEST, _WIDEST = 12, 60
 """Columns of a sparkline."""
 _MOST_NAMED = 3
 _MOST_SKIPPED = 5
+_MOST_NUMBERED = 8
 _LONGEST = 40
 
 Document = Mapping[str, Any]
@@ -47,7 +49,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
             name=history["name"],
             cause=because(history),
         )
-        for line in [*remarks(history), extent(history, document)]:
+        for line in about(history, document):
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
         for event in _changes(history):
             console.print(event)
@@ -70,15 +72,15 @@ def markdown(document: Document) -> str:
         word = history["verdict"]
         lines += [f"## {MARKS[word]} {_plain(history['name'])}: {word}", ""]
         lines += [f"{_plain(because(history))}.", ""]
-        lines += [f"{_plain(line)}  " for line in [*remarks(history), extent(history, document)]]
+        lines += [f"{_plain(line)}  " for line in about(history, document)]
         lines.append("")
         for event in history["changes"]:
-            lines.append(f"- {MARKS[event['word']]} **{_plain(_run_name(history, event['run']))}**")
+            lines.append(f"- {MARKS[event['word']]} **{_plain(run_name(history, event['run']))}**")
             lines += [f"  - {_plain(line)}" for line in event_lines(history, event)]
-        lines += ["", "| | figure | trend | level | change |", "|---|---|---|--:|---|"]
+        lines += ["", "| | figure | trend | level | 95 % | change |", "|---|---|---|--:|--:|---|"]
         for figure in shown(history):
             cells = [MARKS[figure["word"]], _plain(name(figure)), sparkline(history, figure, 30)]
-            cells += [level(figure), _plain(change(figure))]
+            cells += [level(figure), interval(figure), _plain(change(figure))]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     lines += [f"> ⚠️ {_plain(line)}\n>" for line in skipped_lines(document)]
@@ -88,9 +90,9 @@ def markdown(document: Document) -> str:
 
 def cause(document: Document) -> str:
     """Return what the verdict rests on as a sentence without its full stop."""
-    word = document["verdict"]
-    for history in document["histories"]:
-        if history["verdict"] == word:
+    word, histories = document["verdict"], document["histories"]
+    for history, over in zip(histories, ended(histories), strict=True):
+        if history["verdict"] == word and not over:
             return because(history)
     return "No run that can be used"
 
@@ -113,29 +115,42 @@ def because(history: Document) -> str:
     rest = len(last) - len(named[:_MOST_NAMED])
     more = f" and {rest} more" if rest else ""
     listed = ", ".join(named[:_MOST_NAMED])
-    return f"{word.capitalize()} since {_run_name(history, first)}: {listed}{more}"
+    return f"{word.capitalize()} since {run_name(history, first)}: {listed}{more}"
 
 
-def remarks(history: Document) -> list[str]:
-    """Return what tells a history from others of the same name."""
-    return [f"runs with {fact}" for fact in history["apart"]]
-
-
-def extent(history: Document, document: Document) -> str:
-    """Return how many runs there are, from when to when, and how many of them are used."""
+def about(history: Document, document: Document) -> list[str]:
+    """Return what a history is: what is its own, its runs, and which of them are not used."""
+    told = [f"runs with {fact}" for fact in history["apart"]]
+    histories = document["histories"]
+    if ended(histories)[histories.index(history)]:
+        told.append("ended: later runs of this name differ from it, and it counts no more")
     every = history["runs"]
-    unused = sum(bool(run["unused"]) for run in every)
-    number = len(every)
-    what = runs(number)
+    what = runs(len(every))
     if history["kind"] == "capacity":
-        what = f"{number} capacity search{'' if number == 1 else 'es'}"
-    told = f"{what}, {_day(every[0])} to {_day(every[-1])}"
-    if document["order"] != "time":
-        told += f", by label {document['order']}"
-    if unused:
-        told += f"; {unused} not used: {next(run['unused'] for run in every if run['unused'])}"
-        told += " and the like" if unused > 1 else ""
+        what = f"{len(every)} capacity search{'' if len(every) == 1 else 'es'}"
+    order = "" if document["order"] == "time" else f", by label {document['order']}"
+    told.append(f"{what}, {_day(every[0])} to {_day(every[-1])}{order}")
+    unused: dict[str, list[int]] = {}
+    for place in range(len(every)):
+        if why := why_unused(history, place):
+            unused.setdefault(why, []).append(place + 1)
+    told += [f"not used: {_numbered(places)}, {why}" for why, places in unused.items()]
     return told
+
+
+def why_unused(history: Document, place: int) -> str:
+    """Return why a run is no evidence, or of which figures of the target it is an outlier."""
+    if history["runs"][place]["unused"]:
+        return str(history["runs"][place]["unused"])
+    out = [name(figure) for figure in target(history) if place in figure["outliers"]]
+    more = f" and {len(out) - 1} more" if out[1:] else ""
+    return f"outlier of {out[0]}{more}" if out else ""
+
+
+def _numbered(places: Sequence[int]) -> str:
+    rest = len(places) - _MOST_NUMBERED
+    told = ", ".join(f"#{place}" for place in places[:_MOST_NUMBERED])
+    return f"{told} and {rest} more" if rest > 0 else told
 
 
 def skipped_lines(document: Document) -> list[str]:
@@ -205,6 +220,17 @@ def level(figure: Document) -> str:
     return value(figure, figure["level"])
 
 
+def interval(figure: Document) -> str:
+    """Return what the present level lies between with 95 % confidence; "" if not known."""
+    if figure["level_low"] is None:
+        return ""
+    low, high = value(figure, figure["level_low"]), value(figure, figure["level_high"])
+    if low == high:
+        return low
+    number, _, unit = low.partition(" ")
+    return f"{number if unit and high.endswith(f' {unit}') else low}…{high}"
+
+
 def change(figure: Document) -> str:
     """Return the last change of a figure in a few words; "" if there is none."""
     if not figure["changes"]:
@@ -251,7 +277,7 @@ def sparkline(history: Document, figure: Document, room: int) -> str:
 def _changes(history: Document) -> Iterator[Padding]:
     for event in history["changes"]:
         color = COLORS[event["word"]]
-        head = Text(f"{MARKS[event['word']]} {_run_name(history, event['run'])}", style=color)
+        head = Text(f"{MARKS[event['word']]} {run_name(history, event['run'])}", style=color)
         yield Padding(head, (0, 0, 0, 2))
         for line in event_lines(history, event):
             yield Padding(Text(line, style="dim"), (0, 0, 0, 4))
@@ -267,25 +293,32 @@ def _table(history: Document, width: int) -> Iterator[Text]:
     first = max(map(len, names)) + 3
     middle = max(*map(len, levels), len("level"))
     last = max(map(len, changes))
+    between = [interval(figure) for figure in figures]
     room = width - first - middle - last - 9
-    room = min(max(room, _NARROWEST), _WIDEST, max(len(history["runs"]), len("trend")))
-    head = f"{'':<{first}} {'trend':<{room}}  {'level':>{middle}}  change"
+    side = max(*map(len, between), len("95 %")) + 2
+    if room - side < _NARROWEST:  # a narrow terminal has no place for it
+        side, between = 0, [""] * len(figures)
+    room = min(max(room - side, _NARROWEST), _WIDEST, max(len(history["runs"]), len("trend")))
+    head = f"{'':<{first}} {'trend':<{room}}  {'level':>{middle}}"
+    head += f"{'95 %':>{side}}  change" if side else "  change"
     yield Text(head.rstrip(), style="dim")
-    rows = list(zip(figures, names, levels, changes, strict=True))
+    rows = list(zip(figures, names, levels, between, changes, strict=True))
     for group, members in groupby(rows, key=lambda row: row[0]["group"]):
         yield Text(f" {group}")
-        for figure, own, now, said in members:
+        for figure, own, now, ends, said in members:
             word = figure["word"]
             line = Text(f"   {own}".ljust(first), style="dim")
             bars = sparkline(history, figure, room).ljust(room)
             line.append(f" {bars}  ", style="not dim")
-            line.append(f"{now:>{middle}}  ", style="not dim")
+            line.append(f"{now:>{middle}}", style="not dim")
+            line.append(f"{ends:>{side}}  ")
             style = COLORS[word] if word in ("worse", "better") else "dim"
             line.append(f"{MARKS[word]} {said or word}", style=f"not dim {style}")
             yield line
 
 
-def _run_name(history: Document, index: int) -> str:
+def run_name(history: Document, index: int) -> str:
+    """Return which run it is: its number, when it began, its file and commit."""
     run = history["runs"][index]
     commit = run["labels"].get("commit", "")
     told = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"

@@ -9,7 +9,7 @@ from typing import Any
 from loadcheck.escaping import printable_document
 from loadcheck.report import headline, words
 from loadcheck.report.page import Check
-from loadcheck.verify.explained import meaning
+from loadcheck.verify.verdict import meaning
 
 FIGURES: Mapping[str, str] = {
     "p50": "p50_ms",

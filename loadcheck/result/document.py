@@ -1,7 +1,4 @@
-"""Puts a run into the shape of the results file.
-
-Puts what was measured by interval into the shape of the results file.
-"""
+"""A run, and what it measured by interval, in the shape of the results file; that file itself."""
 
 from __future__ import annotations
 
@@ -11,26 +8,104 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import anyio.to_thread
 
 from loadcheck import __version__
 from loadcheck.documents.document import read_content
+from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
 from loadcheck.scenario.model import ClosedLoad, FlowOfMix, OpenLoad, Scenario
+from loadcheck.secrets import Redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.session import Verification, Verified
+from loadcheck.verify.session import Verification, VerificationResult
 from loadcheck.verify.verdict import Consistency
 from loadcheck.workflow.runtime.plan import Role, StepPlan
+
+
+class ResultSink(Protocol):
+    """Where a results document is saved, be it a file or not."""
+
+    @property
+    def path(self) -> Path:
+        """Where that is."""
+
+    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
+        """Put a document there."""
+
+    def close(self) -> None:
+        """Let others write there."""
+
+
+class ResultWriter:
+    """The results document of a run, and the file that it is saved to.
+
+    Attributes:
+        file: Where it is saved.
+        document: What is known so far.
+        trouble: What went wrong with the target, if anything did.
+        unsaved: Why the last save failed; None if it did not.
+        missed: Saves that failed while the load went on.
+    """
+
+    def __init__(self, file: ResultSink, intent: dict[str, Any], redactor: Redactor) -> None:
+        self.file = file
+        self.document: dict[str, Any] = redactor.document(intent, own_words())
+        self.trouble: str | None = None
+        self.unsaved: ResultFileError | None = None
+        self.missed = 0
+        self._redactor = redactor
+
+    def enter(self, sections: dict[str, Any]) -> None:
+        """Enter sections that hold words of the service, in which a secret might stand."""
+        clean = self._redactor.document(sections, own_words())
+        self.document |= brief(clean)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Keep further secrets out of what is entered from now on."""
+        self._redactor |= secrets
+
+    async def save(self, phase: str, *, durable: bool) -> None:
+        """Save in a thread, so that the disk does not hold up the load.
+
+        Raises:
+            ResultFileError: The disk is full, or the file cannot be written.
+        """
+        self.document["run"]["phase"] = phase
+        snapshot = dict(self.document)
+        await anyio.to_thread.run_sync(lambda: self.file.save(snapshot, durable=durable))
+        self.unsaved = None
+
+    async def try_save(self, phase: str, *, durable: bool) -> None:
+        """Save if it can be done: a disk that is full must not end a run that has begun."""
+        try:
+            await self.save(phase, durable=durable)
+        except ResultFileError as error:
+            self.unsaved = error
+            self.missed += 1
+
+    async def save_intent(self) -> None:
+        """Save before anything is sent.
+
+        Raises:
+            ResultFileError: It cannot be: nothing is to be sent.
+        """
+        try:
+            await self.save("intent", durable=True)
+        except SaveError as error:
+            raise ResultFileError(error.problems) from error
+
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
 _EXAMPLE = 300
@@ -168,7 +243,7 @@ def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, 
 def consistency(
     seen: Consistency,
     verification: Verification | None,
-    verified: Verified | None,
+    verified: VerificationResult | None,
     begin_ns: int,
 ) -> dict[str, Any]:
     """Return the section that holds the service's counts."""

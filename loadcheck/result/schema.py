@@ -487,6 +487,15 @@ def json_schema() -> dict[str, Any]:
                         ),
                         "queries": count("Questions asked by loadcheck itself."),
                         "query_cost": count("What they cost together, by verify.budget."),
+                        "preflight?": open_object(
+                            "The same of the look at keys and servers before the run, on top.",
+                            {
+                                "users": count("Control users sent: one, or none."),
+                                "events": count("Their events."),
+                                "queries": count("Questions asked."),
+                                "query_cost": count("What they cost together."),
+                            },
+                        ),
                     },
                 ),
                 "load?": open_object(

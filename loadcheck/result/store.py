@@ -1,9 +1,7 @@
 """Writes results so that a reader sees the old file or the new one, and reads them back.
 
-What a results file holds in encodings that its schema cannot check.
-
-A file may have been edited by hand. What cannot be read is reported with its place in the document;
-the caller adds the name of the file.
+A file may have been edited by hand: what it holds in encodings that its schema cannot check is
+reported with its place in the document. Files of earlier versions become what this one writes.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -30,9 +28,75 @@ from loadcheck.escaping import printable_json
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix
-from loadcheck.result import schema_capacity as capacity
+from loadcheck.result import schema_others
 from loadcheck.result.schema import SCHEMA, problems
-from loadcheck.result.versions import CURRENT, upgraded
+
+Document = dict[str, Any]
+
+NAME, _, _number = SCHEMA.partition("/")
+CURRENT = int(_number)
+
+
+def upgraded(document: Mapping[str, Any], version: int) -> Document:
+    """Return a document of an earlier version in the shape of the present one.
+
+    What an earlier version did not record is absent or null; nothing is made up.
+
+    Args:
+        document: It is not changed.
+        version: Its own; not later than the present one.
+
+    Raises:
+        KeyError: There never was such a version.
+    """
+    result = dict(document)
+    for step in range(version, CURRENT):
+        result = _STEPS[step](result)
+    return {**result, "schema": SCHEMA}
+
+
+def _to_1(document: Document) -> Document:
+    """Version 1 has stages and intervals, which cannot be had from what came before it.
+
+    Files from before it knew less of the generator and of each observation. An answer was then
+    taken to reflect the state of the instant at which it was asked for.
+    """
+    result = dict(document)
+    generator = document.get("generator")
+    if isinstance(generator, dict):
+        unknown = dict.fromkeys(("dispatch_lag", "loop_lag", "gc_pauses"), _no_samples())
+        result["generator"] = {**unknown, "watched_s": 0.0, **generator}
+    seen = document.get("consistency")
+    if isinstance(seen, dict):
+        observations = _each(
+            seen.get("observations"), lambda one: {"acknowledged": None, "as_of_s": one["asked_s"]}
+        )
+        result["consistency"] = {**seen, "observations": observations}
+    if "thresholds" in document:
+        result["thresholds"] = _each(document["thresholds"], lambda _: {"own_delay_ms": None})
+    return result
+
+
+def _each(items: Any, missing: Callable[[Document], Document]) -> Any:
+    """Return a list's objects with what they lack; what is something else stays as it is."""
+    if not isinstance(items, list):
+        return items
+    try:
+        return [{**missing(item), **item} for item in items]
+    except (KeyError, TypeError):
+        return items
+
+
+def _no_samples() -> Document:
+    """Return the histogram of something that was not measured."""
+    from loadcheck.measure import Histogram  # noqa: PLC0415  # few files need it
+
+    percentiles = dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"))
+    return {"count": 0, **percentiles, "above_range": 0, "hdr": Histogram().encode()}
+
+
+_STEPS: Mapping[int, Callable[[Document], Document]] = {0: _to_1}
+
 
 MAX_FILE_BYTES = 128 * 1024 * 1024
 """The largest results file that is read: beyond that of a day with a hundred million users."""
@@ -42,10 +106,6 @@ _MOST_NODES, _MOST_VALUES = 1_000_000, 10_000_000  # a week's seconds; each take
 _KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]{1,9}")
 _KINDS = {"capacity": "capacity search"}
 _VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
-
-
-Check = Callable[[Any], Sequence[tuple[str, str]]]
-"""Returns where a document departs from its schema: dotted path and message."""
 
 
 def default_name(scenario: str, started: datetime, run_id: str) -> str:
@@ -288,22 +348,20 @@ def read(path: Path) -> dict[str, Any]:
     return _checked(path, _parsed(path))
 
 
-def read_any(path: Path, others: Mapping[str, Check] | None = None) -> dict[str, Any]:
+def read_any(path: Path, kinds: Collection[str] = (schema_others.CAPACITY,)) -> dict[str, Any]:
     """Return the document of a run, of a capacity search or of another kind, as ``schema`` says.
 
     Args:
         path: Where it stands.
-        others: Further kinds, by the value of ``schema``, with what is wrong with a document.
+        kinds: What may stand in ``schema`` beside a run's.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
-    checks = {capacity.SCHEMA: capacity.problems, **(others or {})}
     document = _parsed(path)
     found = document.get("schema") if isinstance(document, dict) else None
-    check = checks.get(found) if isinstance(found, str) else None
-    if check is not None:
-        return _conforming(path, document, check(document))
+    if isinstance(found, str) and found in kinds:
+        return _conforming(path, document, schema_others.problems(document, found))
     return _checked(path, document)
 
 

@@ -4,9 +4,8 @@
 every problem at once.
 """
 
-from loadcheck.documents.durations import format_duration, parse_duration
+from loadcheck.documents.notation import format_duration, parse_duration
 from loadcheck.errors import Place
-from loadcheck.scenario.inputs import environment
 from loadcheck.scenario.library import shipped
 from loadcheck.scenario.loader import load, restore
 from loadcheck.scenario.model import (
@@ -23,6 +22,7 @@ from loadcheck.scenario.model import (
     Verify,
     Workflow,
 )
+from loadcheck.scenario.target import environment
 
 __all__ = [
     "ClosedLoad",

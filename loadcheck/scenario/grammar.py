@@ -929,10 +929,20 @@ _MOST = MAX_COUNT
 SERVICE_LIMITS: Keys = {
     "events_per_s": whole("Events per second, of all users together.", 1, _MOST, example=1000),
     "requests_per_s": whole("Requests with events per second.", 1, _MOST, example=100),
+    "bytes_per_s": whole(
+        "Bytes of their bodies per second, before these are compressed.",
+        *(1, _MOST),
+        example=33_333_333,
+    ),
     "user_events_per_s": whole("Events per second of one user.", 1, _MOST, example=30),
     "user_events_per_day": whole("Events of one user in 24 hours.", 1, _MOST, example=500_000),
     "events_per_request": whole("Events in one request.", 1, _MOST, example=1999),
-    "request_bytes": whole("Length of a request's body.", 1, _MOST, example=999_999),
+    "request_bytes": whole(
+        "Length of a request's body, before it is compressed.", 1, _MOST, example=999_999
+    ),
+    "event_bytes": whole(
+        "Length of one event, with its share of the request around it.", 1, _MOST, example=32_000
+    ),
     "query_cost_per_hour": whole("Cost of all queries in an hour.", 1, _MOST, example=108_000),
     "export_bytes": whole("Size of what can be exported at once.", 1, _MOST, example=4_000_000_000),
 }
@@ -949,6 +959,10 @@ SERVICE: Keys = {
     "limits": table(
         "What the service documents that it takes: loadcheck plan holds the load against it. What "
         "your contract says instead belongs into the scenario.",
+        SERVICE_LIMITS,
+    ),
+    "advice": table(
+        "What the service asks not to exceed, and takes all the same: loadcheck plan warns of it.",
         SERVICE_LIMITS,
     ),
 }
@@ -1044,7 +1058,8 @@ _TOP: Keys = {
     "setup": table(
         "A workflow that runs once before the load: a login, a project to be made. Its outputs are "
         "$setup.outputs.NAME in inputs and overlays, for copies, queries, controls and reconcile. "
-        "It is part of no latency. A failure ends the run before the load.",
+        "It is part of no latency. A failure ends the run before the load. In a mix it runs once "
+        "for all flows that want the same of it, with $run.id as that of the first.",
         SETUP,
         required=("workflow",),
     ),
@@ -1089,7 +1104,6 @@ _TOP: Keys = {
     "service": table("What the service is known for, beyond its API.", SERVICE),
     "capacity": table("How loadcheck capacity searches for the highest rate that holds.", CAPACITY),
 }
-PROFILE_NAME = "^[A-Za-z0-9_-]+$"
 FLOW_ONLY: Keys = {
     "name": text(
         "What the flow is called, in results, reports and messages; by default as its workflow.",

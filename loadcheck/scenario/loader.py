@@ -13,8 +13,7 @@ from loadcheck.documents.document import Node, dotted, grow, merge_tree
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_users, read_values
-from loadcheck.scenario.inputs import read_inputs, read_once
-from loadcheck.scenario.layers import read_extended, read_layers
+from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.loads import (
     read_capacity,
@@ -26,10 +25,9 @@ from loadcheck.scenario.loads import (
 )
 from loadcheck.scenario.mix import flows_of, is_mix
 from loadcheck.scenario.model import FlowOfMix, Scenario
-from loadcheck.scenario.overrides import Override, override, parse_override
 from loadcheck.scenario.reader import Report, Table, found
 from loadcheck.scenario.sessions import read_sessions
-from loadcheck.scenario.target import read_target
+from loadcheck.scenario.target import read_inputs, read_once, read_target
 from loadcheck.scenario.verification import (
     read_delete,
     read_guard,

@@ -1,12 +1,109 @@
-"""The JSON Schema of a scenario, for editors, and its keys one by one, for the reference."""
+"""The JSON Schema of a scenario, for editors; its keys one by one, and samples, for the reference.
+
+The samples, of the tables that tell how a service of one's own is asked, are all of one service. It
+takes ``POST /v1/events`` with ``{"events": [{"user", "id", "run", "labels"}]}``, and answers
+``{"accepted": 2, "rejected": [1]}``. ``GET /v1/count?run=…`` gives ``{"users": 9, "events": 9}``,
+and with ``&by=LABEL`` also ``{"rows": [{"label", "users", "events"}], "truncated": false}``. A test
+runs them as they stand.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from loadcheck.scenario import grammar
 from loadcheck.scenario.shapes import Keys, Shape
+
+
+class Sample(NamedTuple):
+    """A table that works, and what to know when writing one."""
+
+    says: str
+    toml: str
+
+
+SERVICE: Final = (
+    'The samples are of a service that takes POST /v1/events with {"events": [{"user", "id", '
+    '"run", "labels"}]}, answers {"accepted": 2, "rejected": [1]}, and counts by GET '
+    '/v1/count?run=…: {"users": 9, "events": 9}; with &by=LABEL also {"rows": [{"label", '
+    '"users", "events"}], "truncated": false}. They belong into the scenario, or into a file that '
+    "workflow.profile names."
+)
+SAMPLES: Final[Mapping[str, Sample]] = {
+    "verify.totals": Sample(
+        "The events of the same run, from the same answer or, with an overlay, from another query "
+        "of the observer step. With it, a user who is missing cannot hide behind an event that was "
+        "counted twice. select is what [verify.split] puts in place of {$count}.",
+        """\
+[verify.uniques]
+value = "$response.body#/users"
+select = "users"
+
+[verify.totals]
+value = "$response.body#/events"
+select = "events"
+""",
+    ),
+    "verify.evidence": Sample(
+        "An answer that says that it left groups out, was estimated from a sample or came from a "
+        "cache is no evidence: it is asked again, and the verdict is never built on it. Leave out "
+        "what the service does not tell.",
+        """\
+[verify.evidence]
+pruned = "$response.body#/truncated"
+""",
+    ),
+    "verify.split": Sample(
+        "Names the missing and the duplicated. Each event carries a few labels, sequence and "
+        "bucket1 to bucket5, each with one of 990 values; the service must store them, and count "
+        "users by any one of them: at most 990 rows, so limit is 1,000. tag puts them on the event "
+        "(one edit, made for every label), overlay makes the query group by one of them, labels "
+        "and values read the rows. Where the body is text, not JSON, give the workflow an input "
+        'and write at = "$inputs.labels", value = ",{$partition}={$copy.{$partition}}".',
+        """\
+[verify.split]
+labels = "$.rows[*].label"
+values = "$.rows[*].{$count}"
+limit = 1000
+
+[[verify.split.tag]]
+at = "body#/events/0/labels/{$partition}"
+value = "$copy.{$partition}"
+
+[[verify.split.overlay]]
+at = "query.by"
+value = "{$partition}"
+""",
+    ),
+    "verify.repeat": Sample(
+        "load.events_per_copy above 1: further events of the same user in one request. value is "
+        "the event as the workflow has it; the overlay's and the tag's edits of the first one are "
+        "made to all. Each needs an id of its own.",
+        """\
+[verify.repeat]
+event = "body#/events/0"
+at = "body#/events/{$event}"
+value = { user = "$inputs.userId", run = "$inputs.runId", labels = {} }
+
+[[verify.repeat.overlay]]
+at = "/id"
+value = "{$inputs.insertId}-{$event}"
+""",
+    ),
+    "verify.batch": Sample(
+        "load.copies_per_request above 1: copies share a request, and differ only in the array of "
+        'events; "body#" is an array that is the whole body, "body" means JSON lines or another '
+        "text of which each copy writes a line or more. refused are indexes that the answer names, "
+        "statuses the status of each event: those users are rejected and not lost.",
+        """\
+[verify.batch]
+events = "body#/events"
+refused = ["$response.body#/rejected"]
+""",
+    ),
+}
+
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _OPEN, _CLOSED = {"const": "open"}, {"const": "closed"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from loadcheck.data.spread import KINDS, Spread
+from loadcheck.data.order import KINDS, Spread
 from loadcheck.data.visits import Sessions
 from loadcheck.documents.document import Node
-from loadcheck.documents.durations import parse_duration
+from loadcheck.documents.notation import parse_duration
 from loadcheck.scenario import grammar
 from loadcheck.scenario.reader import Table, found, given
 

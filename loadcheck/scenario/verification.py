@@ -393,12 +393,18 @@ def read_service(top: Table) -> Service:
         return Service()
     regions = table.table("regions", None)
     places = {} if regions is None else regions.entries
-    limits = table.table("limits", grammar.SERVICE_LIMITS)
-    most = {} if limits is None else {name: limits.whole(name) for name in grammar.SERVICE_LIMITS}
+
+    def most(name: str) -> ServiceLimits:
+        found = table.table(name, grammar.SERVICE_LIMITS)
+        if found is None:
+            return ServiceLimits()
+        return ServiceLimits(**given(**{key: found.whole(key) for key in grammar.SERVICE_LIMITS}))
+
     return Service(
         **given(name=table.text("name"), billed=table.text("billed"), stays=table.text("stays")),
         regions={host.lower(): text(node, table.report) or "" for host, node in places.items()},
-        limits=ServiceLimits(**given(**most)),
+        limits=most("limits"),
+        advice=most("advice"),
     )
 
 

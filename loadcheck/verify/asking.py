@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from loadcheck.verify.bucket_queries import ROUNDS
 from loadcheck.verify.controls import MOST_FRESH, PAIRED
+from loadcheck.verify.observe import TOTALS_EVERY, TRIES
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.session import VerificationSpec, order_pause_s, pace_s, slack_s
 from loadcheck.workflow.identity import SEQUENCES, partitions
 
-_EACH, _BOTH, _TOTALS_EVERY = 3, 6, 5
-"""Tries of one question, of users and events together, and how often both are asked for."""
-_LOCATIONS, _ROUNDS, _BASES = 3, 3, 2
-"""Attempts to name who is missing, rounds of one, and counts without groups in a round."""
+_BOTH = 2 * TRIES
+"""Tries of users and events together."""
+_LOCATIONS, _BASES = 3, 2
+"""Attempts to name who is missing, and counts without groups in a round of one."""
 _REPEATS = 3
 _MOST_POLLS = 10_000_000
 
@@ -95,9 +97,9 @@ def asking(spec: VerificationSpec, *, drain_s: float, events_per_copy: int) -> A
         if spec.filtered:
             plain += 2 * (3 * (polls + 1) + 2) + 2 * _BOTH
         if spec.filtered and verify.localizes:
-            rounds = _LOCATIONS * _ROUNDS
+            rounds = _LOCATIONS * ROUNDS
             plain += rounds * _BASES * _BOTH
-            split = rounds * len(partitions(verify.partitions)) * 2 * _EACH
+            split = rounds * len(partitions(verify.partitions)) * 2 * TRIES
             split += _ordering(spec, budget, span_s)
         most = Asked(plain=plain, split=split)
     return Asking(
@@ -119,7 +121,7 @@ def most_cost(spec: VerificationSpec, found: Asking, within_s: float | None = No
     if budget is not None and span_s is not None:
         # one that costs more than a window allows is asked in an empty one
         single = max(budget.cost, spec.queries.split_cost, spec.queries.counts.cost)
-        costs.append((math.floor(span_s / budget.window_s) + 1) * single)
+        costs.append(max(1, math.ceil(span_s / budget.window_s)) * single)
     return min(costs, default=None)
 
 
@@ -133,7 +135,7 @@ def _located(spec: VerificationSpec, events_per_copy: int) -> int:
 def _watching(span_s: float, pause_s: float, single: int, both: int) -> int:
     """Return how many questions polling comes to, each fifth poll for users and events."""
     polls = math.floor(span_s / pause_s) + 1
-    paired = polls // _TOTALS_EVERY
+    paired = polls // TOTALS_EVERY
     return (polls - paired) * single + paired * both
 
 

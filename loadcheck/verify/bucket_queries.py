@@ -15,20 +15,18 @@ from loadcheck.verify.localize import (
     Localized,
     LossEstimate,
     SentCopies,
-    conclude,
+    build_localized,
     deduce_duplicated,
     deduce_lost,
     weigh_events,
 )
-from loadcheck.verify.observe import Observer
-from loadcheck.verify.query_client import QueryClient, Tally, read_tally
+from loadcheck.verify.observe import TRIES, Observer
+from loadcheck.verify.query_client import BucketCounts, QueryClient, read_tally
 from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query
 
-_ROUNDS = 3
+ROUNDS = 3
 """How often to begin again when the counts moved in between."""
-_TRIES = 3
-"""How often a single question is repeated that had no usable answer."""
 
 Metric = Literal["uniques", "totals"]
 SplitQuery = Callable[[str, Metric], "Query"]
@@ -99,7 +97,7 @@ class Localizer:
             base: The count without groups that the rows should add up to; None: it is asked for.
         """
         trouble = contradiction = ""
-        for attempt in range(_ROUNDS):
+        for attempt in range(ROUNDS):
             if attempt:
                 await sleep(self._terms.pause_s)
                 base = None
@@ -121,7 +119,7 @@ class Localizer:
         if base.uniques is None or base.as_of_ns < since_ns:
             raise _NoEvidenceError(base.error or "the answer came from the service's cache")
         self._as_of_ns = base.as_of_ns
-        tallies: list[Tally] = []
+        tallies: list[BucketCounts] = []
         deduction: LossEstimate | None = None
         for name in self._names:
             tallies.append(await self._tally(name, "uniques", base, since_ns))
@@ -131,7 +129,7 @@ class Localizer:
         assert deduction is not None
         lost = () if deduction.elimination is None else tuple(deduction.elimination.lost)
         events, extras, totals = await self._events(base, tallies, lost, since_ns)
-        return conclude(
+        return build_localized(
             self._copies,
             deduction,
             extras,
@@ -157,7 +155,7 @@ class Localizer:
         return 1 if self._copies.sent(name).max() <= 1 else _FEWEST_IN_CROWDS
 
     async def _events(
-        self, base: Observation, tallies: list[Tally], lost: Sequence[int], since_ns: int
+        self, base: Observation, tallies: list[BucketCounts], lost: Sequence[int], since_ns: int
     ) -> tuple[EventCounts | None, Duplicates | None, int]:
         """Return what events by bucket tell: in sum, of whom, and in how many partitions."""
         terms = self._terms
@@ -166,7 +164,7 @@ class Localizer:
         alone = each == 1 and self._copies.people is None
         if base.totals is None or (alone and base.totals <= base.uniques):
             return None, None, 0  # with one event a user, no missing one can hide a duplicate
-        totals: list[Tally] = []
+        totals: list[BucketCounts] = []
         events: EventCounts | None = None
         extras: Duplicates | None = None
         for name in self._names:
@@ -183,7 +181,9 @@ class Localizer:
                 break
         return events, extras, len(totals)
 
-    async def _tally(self, name: str, metric: Metric, base: Observation, since_ns: int) -> Tally:
+    async def _tally(
+        self, name: str, metric: Metric, base: Observation, since_ns: int
+    ) -> BucketCounts:
         """Ask for the counts of one partition.
 
         Raises:
@@ -192,7 +192,7 @@ class Localizer:
         terms = self._terms
         query = terms.query(name, metric)
         error = ""
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             if attempt:
                 await sleep(terms.pause_s * 2**attempt)
             reply = await self._asker.ask(query, terms.cost)
@@ -212,7 +212,7 @@ class Localizer:
                 limit=terms.limit,
                 expected=self._copies.sent(name),
             )
-            if not isinstance(tally, Tally):
+            if not isinstance(tally, BucketCounts):
                 raise _NoEvidenceError(f"the count by {name} is no evidence: {tally}")
             total = base.uniques if metric == "uniques" else base.totals
             if tally.total != total:

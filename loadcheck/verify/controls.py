@@ -79,12 +79,12 @@ class ControlResult:
     unpaired: str = ""
 
     @property
-    def silent(self) -> bool:
+    def none_visible(self) -> bool:
         """Whether control users were sent, and the service certainly shows none of them."""
         return self.acknowledged is not None and (not self.acknowledged or self.visible == 0)
 
     @property
-    def leaking(self) -> bool:
+    def filter_broken(self) -> bool:
         """Whether users are counted that were never sent."""
         return bool(self.unsent)
 
@@ -356,7 +356,7 @@ _NEGATIVE = "Negative control: 0 users for a run id that was never sent."
 
 def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
-    if controlled.leaking:
+    if controlled.filter_broken:
         return Verdict.UNKNOWN, (
             f"Negative control: {controlled.unsent:,} users for a run id that was never sent. The "
             "filter for the run does not work, so no count can be trusted: check the overlay of "

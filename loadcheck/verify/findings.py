@@ -9,7 +9,7 @@ from loadcheck.verify.advice import Advice, sentences
 from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
-from loadcheck.verify.naming import where
+from loadcheck.verify.naming import describe_losses
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
 _ESTIMATES = (
@@ -37,7 +37,7 @@ def conclude(
         controlled: What the control users showed.
         error: Why the last answer that is no evidence is none.
         localized: What the counts by bucket tell; None if nothing was asked.
-        told: The same in names and times, as :func:`loadcheck.verify.naming.tell` gives it.
+        told: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
         overtaken: Whether users are counted who were sent after the missing; None: not looked at.
     """
     controls = judge_controls(controlled, Advice() if terms is None else terms.advice)
@@ -288,7 +288,7 @@ class _Sentences:
         )
         text = (
             f"{number} of {self._sent.acknowledged:,} acknowledged users are missing {self._when()}"
-            f"{most}{beyond}{where(self._told)}.{trouble}"
+            f"{most}{beyond}{describe_losses(self._told)}.{trouble}"
         )
         named = self._told is not None and self._told["lost"]
         advice = self._terms.advice

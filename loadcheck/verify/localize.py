@@ -22,7 +22,7 @@ from loadcheck.verify.group_testing import (
     least_unexpected,
 )
 from loadcheck.verify.people import People
-from loadcheck.verify.query_client import Tally
+from loadcheck.verify.query_client import BucketCounts
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
@@ -148,7 +148,7 @@ class SentCopies:
         )
         return total
 
-    def all_counted(self, tally: Tally) -> bool:
+    def all_counted(self, tally: BucketCounts) -> bool:
         """Return whether a bucket holds everybody who can have arrived, all without exception."""
         expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
@@ -214,7 +214,7 @@ class EventCounts:
 
 
 def weigh_events(
-    copies: SentCopies, users: Tally, events: Tally, events_per_copy: int
+    copies: SentCopies, users: BucketCounts, events: BucketCounts, events_per_copy: int
 ) -> EventCounts:
     """Hold events against users, bucket by bucket: sums over all hide what compensates (rule 3)."""
     if copies.people is not None:
@@ -234,7 +234,9 @@ def weigh_events(
     )
 
 
-def _weigh_uploads(copies: SentCopies, users: Tally, events: Tally, each: int) -> EventCounts:
+def _weigh_uploads(
+    copies: SentCopies, users: BucketCounts, events: BucketCounts, each: int
+) -> EventCounts:
     """Hold events against those that users of a bucket sent, each as many as they did."""
     taken = each * copies.uploads("acknowledged", users.name)
     unclear = each * copies.uploads("indeterminate", users.name)
@@ -384,7 +386,7 @@ class LossEstimate:
         )
 
 
-def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
+def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEstimate:
     """Decide who is missing.
 
     Refused copies are taken for what they are, without effect, as long as the counts allow it;
@@ -429,7 +431,7 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[Tally]) -> LossEstimate:
 
 
 def _eliminate(
-    copies: SentCopies, maybe: BitMap, maybe_crowds: Sequence[Ints], tallies: Sequence[Tally]
+    copies: SentCopies, maybe: BitMap, maybe_crowds: Sequence[Ints], tallies: Sequence[BucketCounts]
 ) -> Elimination | None:
     """Decide about single copies; None if nothing explains the counts.
 
@@ -518,8 +520,8 @@ class Duplicates:
 
 def deduce_duplicated(
     copies: SentCopies,
-    uniques: Sequence[Tally],
-    totals: Sequence[Tally],
+    uniques: Sequence[BucketCounts],
+    totals: Sequence[BucketCounts],
     lost: Iterable[int],
     *,
     events_per_copy: int = 1,
@@ -559,7 +561,7 @@ def deduce_duplicated(
     )
 
 
-def conclude(
+def build_localized(
     copies: SentCopies,
     deduction: LossEstimate,
     extras: Duplicates | None,

@@ -24,7 +24,7 @@ class Kind(enum.Enum):
     RATE = "a rate: 500/s or 500"
 
 
-class Known(enum.Enum):
+class Availability(enum.Enum):
     """When a figure is known."""
 
     MEANWHILE = "while the load goes on, for each stage too"
@@ -50,7 +50,7 @@ class Metric:
 
     name: str
     kind: Kind
-    known: Known = Known.MEANWHILE
+    known: Availability = Availability.MEANWHILE
     stage: str = ""
     scope: str = ""
     time: str = ""
@@ -110,10 +110,12 @@ _RUN_METRICS: Mapping[str, Metric] = {
         for name, kind in _MEANWHILE.items()
     },
     **{
-        name: Metric(name=name, kind=Kind.COUNT, known=Known.OVERALL, grows=True)
+        name: Metric(name=name, kind=Kind.COUNT, known=Availability.OVERALL, grows=True)
         for name in _OVERALL
     },
-    **{name: Metric(name=name, kind=Kind.COUNT, known=Known.AFTERWARDS) for name in _COUNTED},
+    **{
+        name: Metric(name=name, kind=Kind.COUNT, known=Availability.AFTERWARDS) for name in _COUNTED
+    },
 }
 _STEP_METRICS: Mapping[str, Kind] = {
     "error_rate": Kind.RATIO,
@@ -121,12 +123,12 @@ _STEP_METRICS: Mapping[str, Kind] = {
     "attempts": Kind.COUNT,
     "succeeded": Kind.COUNT,
 }
-OWN_SCOPES: Mapping[str, Known] = {
-    "lateness": Known.MEANWHILE,
-    "dispatch_lag": Known.MEANWHILE,
-    "loop_lag": Known.OVERALL,
-    "gc_pauses": Known.OVERALL,
-    "visible": Known.AFTERWARDS,
+OWN_SCOPES: Mapping[str, Availability] = {
+    "lateness": Availability.MEANWHILE,
+    "dispatch_lag": Availability.MEANWHILE,
+    "loop_lag": Availability.OVERALL,
+    "gc_pauses": Availability.OVERALL,
+    "visible": Availability.AFTERWARDS,
 }
 """Distributions that belong to no step: the generator's own, and the visibility lag."""
 TIMES = ("response_time", "service_time", "failed", "throttled")
@@ -171,15 +173,15 @@ MEANINGS: Mapping[str, str] = {
 """What each metric means; p99 stands for every percentile and for max."""
 
 
-def described() -> Iterator[tuple[str, Kind, Known]]:
+def described() -> Iterator[tuple[str, Kind, Availability]]:
     """Yield every metric: its name as in :data:`MEANINGS`, what it measures, when it is known."""
     for name, metric in _RUN_METRICS.items():
         yield name, metric.kind, metric.known
     for name, kind in _STEP_METRICS.items():
-        yield f"STEP.{name}", kind, Known.MEANWHILE
+        yield f"STEP.{name}", kind, Availability.MEANWHILE
     for time in ("", *TIMES):
-        yield ".".join(filter(None, ("STEP", time, "p99"))), Kind.DURATION, Known.MEANWHILE
-    yield "workflow.p99", Kind.DURATION, Known.MEANWHILE
+        yield ".".join(filter(None, ("STEP", time, "p99"))), Kind.DURATION, Availability.MEANWHILE
+    yield "workflow.p99", Kind.DURATION, Availability.MEANWHILE
     for name, known in OWN_SCOPES.items():
         yield f"{name}.p99", Kind.DURATION, known
 
@@ -200,7 +202,7 @@ def parse_metric(stage: str, name: str, words: MetricNames) -> Metric | Problem:
     metric = _metric(name, words)
     if isinstance(metric, Problem) or not stage:
         return metric
-    if metric.known is not Known.MEANWHILE:
+    if metric.known is not Availability.MEANWHILE:
         message = f'"{name}" is known {metric.known.value.partition(", ")[2]}, not for a stage'
         return Problem(message=message, remedy=f'leave out "{stage}:"')
     return replace(metric, stage=stage)

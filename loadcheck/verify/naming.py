@@ -194,7 +194,7 @@ class UserNames:
         return None if value is MISSING else value
 
 
-def tell(
+def localized_to_json(
     found: Localized, name: Callable[[int], str], buckets: Buckets, moments: SendTimes
 ) -> dict[str, Any]:
     """Return what was found as the results file holds it.
@@ -255,7 +255,7 @@ def tell(
     }
 
 
-def where(told: Mapping[str, Any] | None) -> str:
+def describe_losses(told: Mapping[str, Any] | None) -> str:
     """Describe when the missing users were sent and who they are; "" if unknown."""
     if told is None:
         return ""
@@ -294,7 +294,7 @@ def _between(window: Mapping[str, Any]) -> str:
     return f"between {window['from'][11:19]} and {window['to'][11:19]} UTC {copies}"
 
 
-def places(
+def ranks_of_lost(
     found: Localized, buckets: Buckets, acknowledged: BitMap, moments: SendTimes
 ) -> Ranks | None:
     """Return the places of the missing among the acknowledged, from 1, ascending.

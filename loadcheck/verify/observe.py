@@ -8,14 +8,14 @@ import anyio
 
 from loadcheck.verify.evidence import Observation, Standing, Terms, standing
 from loadcheck.verify.queries import CountQueries
-from loadcheck.verify.query_client import QueryClient, Reply
+from loadcheck.verify.query_client import QueryClient, QueryResult
 from loadcheck.workflow.runtime.plan import Query
 
 _MAX_BACKOFF_S = 30.0
-_TOTALS_EVERY = 5
+TOTALS_EVERY = 5
 """Of the questions during the load, how many go without asking for the events as well."""
-_TRIES = 3
-"""Where two answers belong together, so often is asked for each at the most."""
+TRIES = 3
+"""So often is asked at the most for an answer that others are worth little without."""
 _LAST_TRIES_S = 2.0
 """After the deadline: how long a last answer is sought if the service gives none."""
 _PAIRS = 5
@@ -58,12 +58,12 @@ class Observer:
         Which of the two is asked for first alternates: where answers come in turn from two
         replicas, neither count is always the same one's.
         """
-        second: Reply | None = None
+        second: QueryResult | None = None
         if totals and self._queries.totals is not None:
             self._events_first = not self._events_first
             if self._events_first:
                 second = await self._insist(self._queries.totals, "totals")
-        reply = await self._insist(self._queries.uniques, "uniques", tries=_TRIES if totals else 1)
+        reply = await self._insist(self._queries.uniques, "uniques", tries=TRIES if totals else 1)
         count, error = reply.count("uniques")
         if totals and self._queries.totals is not None and not self._events_first and not error:
             second = await self._insist(self._queries.totals, "totals")
@@ -88,7 +88,7 @@ class Observer:
         self._seen(observation)
         return observation
 
-    async def _insist(self, query: Query, name: str, tries: int = _TRIES) -> Reply:
+    async def _insist(self, query: Query, name: str, tries: int = TRIES) -> QueryResult:
         """Ask, and again if that gives no count: one of two is worth little without the other."""
         reply = await self._asker.ask(query, self._queries.cost)
         for _ in range(tries - 1):
@@ -102,7 +102,7 @@ class Observer:
         number = 0
         while True:
             number += 1
-            await self.ask(totals=number % _TOTALS_EVERY == 0)
+            await self.ask(totals=number % TOTALS_EVERY == 0)
             await anyio.sleep(self._pause_s())
 
     async def settle(

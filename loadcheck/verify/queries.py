@@ -37,7 +37,9 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
     if scenario.verify.localizes and split is not None:
         for name in partitions(scenario.verify.partitions):
             edits += [
-                dataclasses.replace(filled(edit, _PARTITION, name), step=edit.step or ingest)
+                dataclasses.replace(
+                    substitute_edit(edit, _PARTITION, name), step=edit.step or ingest
+                )
                 for edit in split.tag
                 if not edit.at.startswith(_INPUT)
             ]
@@ -45,13 +47,15 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
         beneath = [edit for edit in edits if edit.step == ingest and _is_in(edit.at, repeat.event)]
         for number in range(1, scenario.load.events_per_copy):
             at = repeat.at.replace(_EVENT, str(number))
-            first = Edit(step=ingest, at=at, value=fill(repeat.value, _EVENT, str(number)))
+            first = Edit(step=ingest, at=at, value=substitute(repeat.value, _EVENT, str(number)))
             moved = [
                 dataclasses.replace(edit, at=at + edit.at.removeprefix(repeat.event))
                 for edit in beneath
             ]
             own = [
-                Edit(step=ingest, at=at + edit.at, value=fill(edit.value, _EVENT, str(number)))
+                Edit(
+                    step=ingest, at=at + edit.at, value=substitute(edit.value, _EVENT, str(number))
+                )
                 for edit in repeat.overlay
             ]
             edits += [first, *moved, *own]
@@ -68,7 +72,9 @@ def inputs(scenario: Scenario) -> dict[str, Any]:
         for edit in split.tag:
             if edit.at.startswith(_INPUT):
                 name = edit.at.removeprefix(_INPUT)
-                found[name] = f"{found.get(name, '')}{fill(edit.value, _PARTITION, partition)}"
+                found[name] = (
+                    f"{found.get(name, '')}{substitute(edit.value, _PARTITION, partition)}"
+                )
     return found
 
 
@@ -80,11 +86,11 @@ def split_edits(split: Split, name: str, select: str) -> tuple[Edit, ...]:
         name: The partition.
         select: What is counted.
     """
-    edits = (filled(edit, _COUNT, select) for edit in split.overlay)
-    return tuple(filled(edit, _PARTITION, name) for edit in edits)
+    edits = (substitute_edit(edit, _COUNT, select) for edit in split.overlay)
+    return tuple(substitute_edit(edit, _PARTITION, name) for edit in edits)
 
 
-def place(edit: Edit, name: str) -> str:
+def location(edit: Edit, name: str) -> str:
     """Return where an edit puts the bucket of a partition."""
     return edit.at.replace(_PARTITION, name)
 
@@ -97,21 +103,21 @@ def acknowledged(scenario: Scenario) -> str | None:
     return None if condition is None else condition.replace(_EVENTS, number)
 
 
-def filled(edit: Edit, placeholder: str, word: str) -> Edit:
+def substitute_edit(edit: Edit, placeholder: str, word: str) -> Edit:
     """Return an edit with a placeholder replaced."""
     return dataclasses.replace(
-        edit, at=edit.at.replace(placeholder, word), value=fill(edit.value, placeholder, word)
+        edit, at=edit.at.replace(placeholder, word), value=substitute(edit.value, placeholder, word)
     )
 
 
-def fill(value: Any, placeholder: str, word: str) -> Any:
+def substitute(value: Any, placeholder: str, word: str) -> Any:
     """Return a JSON value with a placeholder replaced in every string."""
     if isinstance(value, str):
         return value.replace(placeholder, word)
     if isinstance(value, dict):
-        return {key: fill(item, placeholder, word) for key, item in value.items()}
+        return {key: substitute(item, placeholder, word) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [fill(item, placeholder, word) for item in value]
+        return [substitute(item, placeholder, word) for item in value]
     return value
 
 

@@ -29,7 +29,7 @@ _DECIMAL = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class BucketCounts:
     """One group-by that was found good.
 
     Attributes:
@@ -46,7 +46,9 @@ class Tally:
         return int(self.counts.sum())
 
 
-def read_tally(name: str, labels: Any, values: Any, *, limit: int, expected: Ints) -> Tally | str:
+def read_tally(
+    name: str, labels: Any, values: Any, *, limit: int, expected: Ints
+) -> BucketCounts | str:
     """Return the counts of an answer, or why it is no evidence.
 
     A service keeps the largest groups and drops the rest, and the smallest are those from which
@@ -69,7 +71,7 @@ def read_tally(name: str, labels: Any, values: Any, *, limit: int, expected: Int
     for label, value in zip(rows, numbers, strict=True):
         text = label[-1] if isinstance(label, list) and label else label
         bucket = read_label(name, text) if isinstance(text, str) else None
-        count = whole(value)
+        count = as_count(value)
         if count is None:
             return f"the row {text!r} holds no count"
         if count and (bucket is None or not expected[bucket]):
@@ -78,10 +80,10 @@ def read_tally(name: str, labels: Any, values: Any, *, limit: int, expected: Int
             counts[bucket] += count
     if sum(counts) >= _TOO_MANY:
         return "its rows add up to more than can be counted"
-    return Tally(name=name, counts=np.array(counts, dtype=np.int64))
+    return BucketCounts(name=name, counts=np.array(counts, dtype=np.int64))
 
 
-def whole(value: Any) -> int | None:
+def as_count(value: Any) -> int | None:
     """Return a JSON value as a count; None if it is no whole number from zero to 2^63 - 1.
 
     Counts come as integers, as floats without a fraction, and as decimal strings: JSON's numbers
@@ -182,7 +184,7 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class QueryResult:
     """What came of one question.
 
     Attributes:
@@ -210,7 +212,7 @@ class Reply:
         if self.error:
             return None, self.error
         value = self.values.get(name)
-        count = self.absent if value is None else whole(value)
+        count = self.absent if value is None else as_count(value)
         if count is None:
             found = "nothing" if value is None else repr(value)[:60]
             return None, f"the answer holds no number of {name} where verify says: {found}"
@@ -265,7 +267,7 @@ class QueryClient:
         self.queries = 0
         self.cost = 0
 
-    async def ask(self, query: Query, cost: int) -> Reply:
+    async def ask(self, query: Query, cost: int) -> QueryResult:
         """Ask once, as soon as the budget allows it."""
         if self._channel.budget is not None:
             await self._channel.budget.spend(cost)
@@ -277,8 +279,8 @@ class QueryClient:
         error, status = "", answer.exchange.status
         if not answer.success:
             error = answer.exchange.reason or f"status {status}"
-        age_ms, objection = weigh(answer.values, estimates=self._estimates)
-        return Reply(
+        age_ms, objection = assess_evidence(answer.values, estimates=self._estimates)
+        return QueryResult(
             asked_ns=asked_ns,
             answered_ns=answered_ns,
             as_of_ns=asked_ns - int(age_ms * _NS_PER_MS),
@@ -308,7 +310,7 @@ class QueryClient:
                 exchange = await self._channel.send(effect)
 
 
-def weigh(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:
+def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:
     """Return an answer's age in ms, and why what it says of itself makes it no evidence.
 
     Args:

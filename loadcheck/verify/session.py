@@ -24,7 +24,7 @@ from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, crowd
-from loadcheck.verify.naming import SendTimes, UserNames, places, tell
+from loadcheck.verify.naming import SendTimes, UserNames, localized_to_json, ranks_of_lost
 from loadcheck.verify.observe import Observer
 from loadcheck.verify.people import People
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
@@ -57,7 +57,7 @@ _NO_ANSWER = Observation(asked_ns=0, answered_ns=0, as_of_ns=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class VerificationResult:
     """What asking came to.
 
     Attributes:
@@ -325,7 +325,7 @@ class Verification:
         localizer = Localizer(copies, self.observer, self._asker, config)
         return await localizer.run(since_ns=terms.since_ns, base=base)
 
-    def conclude(self, sent: SentCounts, moments: SendTimes) -> Verified:
+    def conclude(self, sent: SentCounts, moments: SendTimes) -> VerificationResult:
         """Return what all answers together prove."""
         terms = None if self.terms is None else replace(self.terms, sent=sent)
         if self.localized is not None:
@@ -345,8 +345,8 @@ class Verification:
         told = lost = found = None
         if self.localized is not None and proof is not None:
             found = self.localized.told(proof)
-            told = tell(found, self.name, self._spec.buckets, moments)
-            lost = places(self.localized, self._spec.buckets, self._acknowledged, moments)
+            told = localized_to_json(found, self.name, self._spec.buckets, moments)
+            lost = ranks_of_lost(self.localized, self._spec.buckets, self._acknowledged, moments)
         errors = [seen.error for seen in self.observer.observations if seen.error]
         consistency, findings = conclude(
             terms,
@@ -370,7 +370,7 @@ class Verification:
                 proven=consistency.lost_at_least or 0,
                 order=self._order(),
             )
-        return Verified(
+        return VerificationResult(
             consistency=consistency,
             findings=findings,
             visibility=lag,
@@ -458,11 +458,11 @@ class Verification:
         """Return whether users are counted of a run that never was; None if that is not known."""
         if not self._spec.filtered:
             return False  # without a filter for the run there is nothing to leak
-        return None if self.controlled.unsent is None else self.controlled.leaking
+        return None if self.controlled.unsent is None else self.controlled.filter_broken
 
     def _overtaken(self) -> bool | None:
         if self.controlled.acknowledged is not None:
-            return not self.controlled.silent
+            return not self.controlled.none_visible
         return False if self._blank else None
 
     async def _send_controls(self) -> None:

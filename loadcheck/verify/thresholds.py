@@ -29,8 +29,8 @@ from loadcheck.scenario.model import Threshold
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import (
     OWN_SCOPES,
+    Availability,
     Kind,
-    Known,
     Measured,
     Metric,
     MetricNames,
@@ -325,7 +325,7 @@ def _never_aborts(threshold: ParsedThreshold) -> Problem | None:
     """Return why a load can never be stopped for this threshold; None if it can."""
     metric = threshold.metric
     remedy = "leave out abort = true"
-    if metric.known is Known.AFTERWARDS:
+    if metric.known is Availability.AFTERWARDS:
         message = f'"{metric.name}" is only known when the load has ended: it cannot abort it'
         return Problem(message=message, remedy=remedy)
     if metric.grows and not threshold.is_upper:

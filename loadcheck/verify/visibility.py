@@ -25,7 +25,7 @@ import numpy.typing as npt
 from loadcheck.measure.changes import register
 from loadcheck.measure.recorded import Recorded
 from loadcheck.verify.evidence import Observation
-from loadcheck.verify.query_client import whole
+from loadcheck.verify.query_client import as_count
 from loadcheck.workflow.identity import SEQUENCE, read_label, size
 
 Floats = npt.NDArray[np.float64]
@@ -328,7 +328,7 @@ def read_order(values: Mapping[str, Any], limit: int) -> Ints | None:
     for row, cell in zip(rows, cells, strict=True):
         text = row[-1] if isinstance(row, list) and row else row
         bucket = read_label(SEQUENCE, text) if isinstance(text, str) else None
-        count = whole(cell)
+        count = as_count(cell)
         if count is None or bucket is None or count >= _ABSURD:
             return None
         counts[bucket] += count

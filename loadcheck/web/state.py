@@ -14,7 +14,7 @@ from loadcheck.report.metrics import exposition
 from loadcheck.report.page import Page
 from loadcheck.report.pages.heat import ROWS
 from loadcheck.report.pages.live import Event, Live, live_page, live_pages
-from loadcheck.report.pages.several import several_page
+from loadcheck.report.pages.run import several_page
 
 _MOST_EVENTS = 200
 _HEAT_ROWS = 512

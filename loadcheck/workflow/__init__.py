@@ -1,7 +1,6 @@
 """Arazzo documents compiled to plans that need no network to run."""
 
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
-from loadcheck.workflow.lint import lint
+from loadcheck.workflow.compile.compiler import Settings, compile_plan, lint
 from loadcheck.workflow.runtime.plan import (
     Answer,
     Flow,

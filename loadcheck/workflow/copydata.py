@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
-from loadcheck.data.order import Bits, blockwise, rows_of
+from loadcheck.data.order import BLOCK, Bits, Series, blockwise, rows_of
 from loadcheck.data.table import Column, DataError, Table, open_table
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.data.variety import DataFile, Variety
-from loadcheck.documents.document import MISSING
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot, UnsendableError
@@ -32,10 +29,11 @@ _CHOSEN_AT_ONCE: Final = 256
 
 
 class _Source(NamedTuple):
-    """An open file, and what gives the rows of copies."""
+    """An open file, and what gives the rows of copies: their numbers, and what stands in them."""
 
     file: DataFile
     table: Table
+    indexes: Callable[[Bits], Sequence[int | UnsendableError]]
     rows: Callable[[Bits], Sequence[Any]]
 
 
@@ -118,63 +116,83 @@ class CopyData:
             except DataError as error:
                 raise ExpressionError(f"{file.shown} {error.message}", error.remedy) from None
             choose = rows_of(file.order, max(1, table.rows), self._variety.seed, name)
-            self._sources[name] = _Source(file, table, _taker(file, table, choose))
+            chosen = Series(choose, _CHOSEN_AT_ONCE)
+            cut = {size: chosen.cut(size).make for size in (_ROWS_AT_ONCE, BLOCK)}
+            indexes = _taker(file, table, lambda numbers: cut[len(numbers)](numbers))
+            self._sources[name] = _Source(file, table, indexes, _reader(file, table, indexes))
         return self._sources[name]
 
 
 def _taker(
     file: DataFile, table: Table, choose: Callable[[Bits], Sequence[int]]
+) -> Callable[[Bits], Sequence[int | UnsendableError]]:
+    """Return what gives the number of each copy's row; an error for a copy that has none."""
+    if file.end == "cycle" or file.order == "random":
+        return choose
+
+    def within(numbers: Bits) -> Sequence[int | UnsendableError]:
+        left = max(0, min(len(numbers), table.rows - int(numbers[0])))
+        none = [
+            UnsendableError(f"{file.shown} has no row for copy {number:,}")
+            for number in numbers[left:].tolist()
+        ]
+        return [*choose(numbers)[:left], *none]
+
+    return within
+
+
+def _reader(
+    file: DataFile, table: Table, indexes: Callable[[Bits], Sequence[int | UnsendableError]]
 ) -> Callable[[Bits], Sequence[Any]]:
-    """Return what reads the rows of some copies; None for those that have none."""
-    end = table.rows if file.end != "cycle" and file.order != "random" else None
+    """Return what reads the rows of some copies; an error stands for one that cannot be had."""
     last: tuple[int, Sequence[Any]] = (-1, ())
-    chosen: tuple[int, Sequence[int]] = (-1, ())
 
-    def indexes(first: int, count: int) -> Sequence[int]:
-        nonlocal chosen
-        begin = first - first % _CHOSEN_AT_ONCE
-        if chosen[0] != begin:
-            wanted = np.arange(begin, begin + _CHOSEN_AT_ONCE, dtype=np.uint64)
-            chosen = begin, choose(wanted)
-        return chosen[1][first - begin : first - begin + count]
-
-    def take(numbers: Bits) -> Sequence[Any]:
+    def read(numbers: Bits) -> Sequence[Any]:
         nonlocal last
         first = int(numbers[0])
         if last[0] != first:
-            most = len(numbers) if end is None else max(0, min(len(numbers), end - first))
+            wanted = indexes(numbers)
+            places = [place for place in wanted if isinstance(place, int)]
+            errors = wanted[len(places) :]
             try:
-                rows = table.read(indexes(first, most))
+                rows = table.read(places)
             except (DataError, ValueError) as error:
-                raise UnsendableError(f"{file.shown}: {error}") from None
-            last = first, [*rows, *[None] * (len(numbers) - most)]
+                rows = [UnsendableError(f"{file.shown}: {error}")] * len(places)
+            last = first, [*rows, *errors]
         return last[1]
 
-    return take
+    return read
 
 
 def _read(source: _Source, column: Column, text: str) -> Dynamic:
-    rows, value, json = source.rows, column.value, column.json
-
-    def missing(frame: Frame) -> UnsendableError:
-        return UnsendableError(f"{source.file.shown} has no row for copy {frame[Slot.NUMBER]:,}")
+    """Return a column of the rows that copies take."""
+    value, json, held = column.value, column.json, column.held
 
     def values(numbers: Bits) -> list[Any]:
-        return [MISSING if row is None else value(row) for row in rows(numbers)]
+        return [
+            row if isinstance(row, UnsendableError) else value(row) for row in source.rows(numbers)
+        ]
 
     def texts(numbers: Bits) -> list[Any]:
-        return [None if row is None else json(row) for row in rows(numbers)]
+        if held is not None:
+            return [
+                held[place] if isinstance(place, int) else place
+                for place in source.indexes(numbers)
+            ]
+        return [
+            row if isinstance(row, UnsendableError) else json(row) for row in source.rows(numbers)
+        ]
 
-    evaluate = blockwise(values, _ROWS_AT_ONCE, slot=Slot.NUMBER)
-    written = blockwise(texts, _ROWS_AT_ONCE, slot=Slot.NUMBER)
+    of = blockwise(values, _ROWS_AT_ONCE)
 
-    def in_json(frame: Frame) -> bytes:
-        found: bytes | None = written(frame)
-        if found is None:
-            raise missing(frame)
+    def evaluate(frame: Frame) -> Any:
+        found = of(frame[Slot.NUMBER])
+        if isinstance(found, UnsendableError):
+            raise found
         return found
 
-    return Dynamic(text=text, evaluate=evaluate, uses=frozenset({text}), json=in_json)
+    series = Series(texts, _ROWS_AT_ONCE if held is None else BLOCK)
+    return Dynamic(text=text, evaluate=evaluate, uses=frozenset({text}), series=series)
 
 
 def _drawn(value: Mapping[str, Any], word: str, seed: int, key: str, text: str) -> Dynamic:
@@ -187,17 +205,10 @@ def _drawn(value: Mapping[str, Any], word: str, seed: int, key: str, text: str) 
             evaluate=lambda frame: timed(frame[Slot.TIME] + of(frame[Slot.NUMBER])),
             uses=uses,
         )
-    if written is not None:
-        in_frame = blockwise(written, slot=Slot.NUMBER)
-    else:
-        assert json is not None
-
-        def in_frame(frame: Frame) -> bytes:
-            return json(frame[Slot.NUMBER])
-
     return Dynamic(
         text=text,
         evaluate=lambda frame: of(frame[Slot.NUMBER]),
         uses=uses | ({MANY + text} if found.many else {UNIQUE + text} if found.unique else set()),
-        json=in_frame,
+        json=None if json is None else lambda frame: json(frame[Slot.NUMBER]),
+        series=None if written is None else Series(written),
     )

@@ -266,7 +266,7 @@ class Buckets:
         return (sequence - octave * _STEPS_PER_OCTAVE) << octave
 
 
-def filler(
+def bucket_writer(
     buckets: Buckets, names: Collection[str], number: int, start: int
 ) -> Callable[[list[Any]], None]:
     """Return what puts a copy's buckets into a list, in the order of :data:`NAMES`.

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.verify.localize import LossEstimate, SentCopies, conclude, crowd, deduce_lost
-from loadcheck.verify.query_client import Tally
+from loadcheck.verify.localize import LossEstimate, SentCopies, build_localized, crowd, deduce_lost
+from loadcheck.verify.query_client import BucketCounts
 from loadcheck.workflow.identity import Buckets, partitions
 from tests.benchmarks.harness import ROOT, loadcheck, report
 
@@ -56,7 +56,7 @@ def simulated(missing: npt.NDArray[np.int64], seed: int, users: int = USERS) -> 
     copies = SentCopies(
         buckets, acknowledged=BitMap(range(users)), indeterminate=BitMap(), rejected=BitMap()
     )
-    tallies: list[Tally] = []
+    tallies: list[BucketCounts] = []
     deduction: LossEstimate | None = None
     spent = 0.0
     for name in partitions(5 if users == USERS else 15):
@@ -64,12 +64,12 @@ def simulated(missing: npt.NDArray[np.int64], seed: int, users: int = USERS) -> 
         spent += time.process_time() - began
         counts = counts - crowd(buckets, lost, name)
         began = time.process_time()
-        tallies.append(Tally(name=name, counts=counts))
+        tallies.append(BucketCounts(name=name, counts=counts))
         deduction = deduce_lost(copies, tallies)
         if deduction.done:
             break
     assert deduction is not None
-    found = conclude(copies, deduction, None, partitions=0, queries=len(tallies), cost=0)
+    found = build_localized(copies, deduction, None, partitions=0, queries=len(tallies), cost=0)
     spent += time.process_time() - began
     return {
         "losses": len(lost),

@@ -5,8 +5,8 @@ mix of three flows with data files, drawn values and time to think costs at most
 of the plain flow for a request; 60,000 sessions that think at once take at most 400 MB.
 
 The cost is the instructions of two runs of different length, their difference divided by that of
-their requests, so that what every run costs once does not count (``perf stat``; where there is
-none, the processor's time).
+their requests, so that what every run costs once does not count (``perf stat``, else cachegrind;
+where there is neither, the processor's time).
 """
 
 from __future__ import annotations
@@ -80,21 +80,39 @@ gap = "22s"
 _THINKING = 60_000
 
 
-def _run(folder: Path, scenario: str, core: list[str]) -> tuple[float, int, dict[str, float]]:
+def _counting() -> list[str]:
+    """Return what to put before a command whose instructions are to be counted."""
+    perf = ["perf", "stat", "-x", ",", "-e", "instructions:u"]
+    if shutil.which("perf") is not None:
+        tried = subprocess.run([*perf, "true"], check=False, capture_output=True)
+        if tried.stderr[:1].isdigit():
+            return perf
+    if shutil.which("valgrind") is not None:
+        # some fifty times slower, and the same in every run
+        return [
+            "valgrind",
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+        ]
+    return []
+
+
+def _run(
+    folder: Path, scenario: str, core: list[str], counting: list[str]
+) -> tuple[float, int, dict[str, float]]:
     """Run a scenario; return what it cost, its requests, and figures of the generator."""
     file, results = folder / "load.toml", folder / "results"
     file.write_text(scenario)
     shutil.rmtree(results, ignore_errors=True)
-    perf = ["perf", "stat", "-x", ",", "-e", "instructions:u", "-o", str(folder / "perf.txt")]
-    counted = shutil.which("perf") is not None
-    command = [*core, *(perf if counted else ()), sys.executable, "-m", "loadcheck", "run"]
+    command = [*core, *counting, sys.executable, "-m", "loadcheck", "run"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    subprocess.run([*command, str(file), "-q"], cwd=folder, check=False, capture_output=True)
+    ran = subprocess.run([*command, str(file), "-q"], cwd=folder, check=False, capture_output=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    if counted:
-        found = re.search(r"^(\d+),", (folder / "perf.txt").read_text(), re.MULTILINE)
-        counted = found is not None
-        used = float(found[1]) if found else used
+    if counting:
+        found = re.search(rb"(?:^|refs:\s+)([\d,]+?)(?:,,|$)", ran.stderr, re.MULTILINE)
+        assert found is not None, ran.stderr[-400:]
+        used = float(found[1].replace(b",", b""))
     documents = [orjson.loads(path.read_bytes()) for path in results.glob("*.json")]
     requests = sum(
         step["attempts"] for document in documents for step in document["steps"].values()
@@ -109,10 +127,10 @@ def _run(folder: Path, scenario: str, core: list[str]) -> tuple[float, int, dict
 
 def _cost(folder: Path, core: list[str], top: str, rest: str, concurrency: int) -> float:
     """Return what a request costs."""
-    points = []
-    for copies in (4000, 16_000):
+    points, counting = [], _counting()
+    for copies in (1000, 4000) if "valgrind" in counting else (4000, 16_000):
         load = _CLOSED.format(concurrency=concurrency, copies=copies)
-        used, requests, _ = _run(folder, top + load + rest, core)
+        used, requests, _ = _run(folder, top + load + rest, core, counting)
         points.append((used, requests))
     (less, few), (more, many) = points
     return (more - less) / (many - few)
@@ -129,11 +147,13 @@ def main() -> None:
         plain, two = (_TOP.format(port=port, query=query) for query in ("after", "each"))
         alone = _cost(folder, ours, plain, "", 50)
         steps = _cost(folder, ours, two, "", 50)
+        drawn = _cost(folder, ours, two, _DRAWN, 50)
         mixed = _cost(folder, ours, two, _DRAWN + _FLOWS, 600)
-        _, _, thinking = _run(folder, plain + _SESSIONS, ours)
+        _, _, thinking = _run(folder, plain + _SESSIONS, ours, [])
     figures = {
         "plain": alone,
         "plain_of_two_steps": steps,
+        "drawn": drawn,
         "mix": mixed,
         "mix_over_plain": mixed / alone,
         "mix_over_plain_of_two_steps": mixed / steps,
@@ -144,6 +164,7 @@ def main() -> None:
         ("figure", "measured"),
         ("a request of the plain flow", f"{alone:,.4g}"),
         ("a request of the plain flow, two steps", f"{steps:,.4g}"),
+        ("with data and values", f"{drawn:,.4g} ({drawn / steps:.2f} of two steps)"),
         ("a request of the mix", f"{mixed:,.4g}"),
         ("mix over plain", f"{mixed / alone:.2f} (of two steps: {mixed / steps:.2f})"),
         (f"{_THINKING:,} thinking at once", f"{megabytes:.0f} MB"),

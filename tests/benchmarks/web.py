@@ -20,7 +20,7 @@ import psutil
 from loadcheck import pipeline
 from loadcheck import scenario as scenarios
 from loadcheck.verify.progress import Progress
-from loadcheck.web.feed import Feed
+from loadcheck.web.process import Feed
 from tests.benchmarks.harness import arguments, report
 from tests.report.conftest import Browser, Tab
 from tests.web.conftest import second, serving

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from loadcheck import __version__
 from loadcheck.cli.app import app
-from loadcheck.cli.completion import scenario_keys
+from loadcheck.cli.overrides import scenario_keys
 
 COMMANDS = sorted(typer.main.get_group(app).commands)
 

@@ -17,9 +17,9 @@ from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from loadcheck.scenario import load
 from loadcheck.scenario.library import shipped
+from tests.asgi import serving
 from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
 from tests.draft.shop import TOKEN, Shop, description
-from tests.workflow.influxdb_server import serving
 
 QUICK = [
     *("--set", "load.rate=100", "--set", "load.duration=1s"),

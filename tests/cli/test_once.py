@@ -13,9 +13,9 @@ import pytest
 
 import loadcheck
 from loadcheck.errors import InputError
+from tests.asgi import serving
 from tests.cli.conftest import Loadcheck
 from tests.cli.login_service import PASSWORD, Service, application, scenario, write_documents
-from tests.workflow.influxdb_server import serving
 
 QUICK = {"load.duration": "800ms", "verify.quiet": "400ms"}
 
@@ -319,3 +319,109 @@ def test_every_probe_of_a_capacity_search_sets_up_for_itself(
     assert asked["login"] == asked["make"] == asked["delete"] == probes == 2
     assert any("load.spikes is left out" in each for each in ended.result["warnings"])
     assert not any(token in command.results()[0].read_text() for token in running.service.tokens)
+
+
+FLOWS = """
+[[mix]]
+name = "buy"
+weight = 3
+[[mix]]
+name = "look"
+"""
+OTHERS = """
+[[mix]]
+name = "pay"
+setup = { workflow = "prepare", timeout = "20s" }
+"""
+
+
+def run_mix(
+    running: Running, command: Loadcheck, *options: str, more: str = "", flows: str = FLOWS
+) -> list[dict[str, Any]]:
+    path = scenario(running.folder, running.url, more=more)
+    text = path.read_text()
+    if "stages" in flows:
+        text = text.replace('rate = 50\nduration = "2s"\n', "")
+    path.write_text(text.replace('"2s"', '"800ms"') + flows)
+    ended = command("run", path, "--set", "verify.quiet=400ms", *options)
+    assert ended.code in {0, 3}, ended.stderr
+    return [json.loads(each.read_text()) for each in command.results()]
+
+
+def test_flows_share_what_is_run_once(running: Running, command: Loadcheck) -> None:
+    for each in run_mix(running, command):
+        assert each["verdict"] == "pass"
+        assert each["run"]["setup"]["runs"] == 1
+        assert each["run"]["teardown"] == {"workflow": "clean", "success": True, "error": None}
+    asked = running.service.asked
+    assert (asked["login"], asked["make"], asked["delete"]) == (1, 1, 1)
+    assert not any(token in running.texts() for token in running.service.tokens)
+
+
+@pytest.mark.long
+def test_a_set_up_of_one_flow_that_fails_ends_all_before_the_load(
+    running: Running, command: Loadcheck
+) -> None:
+    running.service.refuse = frozenset({2})  # the first is of two flows, the second of the third
+    made = run_mix(running, command, flows=FLOWS + OTHERS)
+    assert [each["copies"]["started"] for each in made] == [0, 0, 0]
+    assert {each["mix"]["together"]["verdict"] for each in made} == {"unknown"}
+    errors = sorted(each["run"]["error"] for each in made)
+    assert errors[:2] == ["another flow of the mix could not begin"] * 2
+    assert "answered 401" in errors[2]
+    assert running.service.asked["event"] == 0
+    assert not running.service.projects
+
+
+@pytest.mark.long
+def test_flows_share_renewals_also_when_the_first_is_over(
+    running: Running, command: Loadcheck
+) -> None:
+    running.service.valid_s = 2.5
+    short, long = (f'stages = [{{ duration = "{each}", rate = 20 }}]' for each in ("500ms", "3s"))
+    made = run_mix(
+        running,
+        command,
+        *("--workers", "2"),
+        more='every = "500ms"\nrenew = "relogin"',
+        flows=FLOWS.replace("weight = 3", short) + long,
+    )
+    assert {each["verdict"] for each in made} == {"pass"}
+    assert running.service.refused == 0
+    assert (running.service.asked["make"], running.service.asked["delete"]) == (1, 1)
+    assert {each["run"]["setup"]["failed"] for each in made} == {0}
+
+
+@pytest.mark.long
+def test_ctrl_c_tears_down_once_for_all_flows(running: Running, command: Loadcheck) -> None:
+    path = scenario(command.folder, running.url, lasts="60s")
+    path.write_text(path.read_text() + FLOWS)
+    process = command.start("run", path, env={"SERVICE_PASSWORD": PASSWORD})
+    until = time.monotonic() + 60
+    while running.service.asked["event"] < 5:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert running.service.asked["delete"] == 1
+    assert not running.service.projects
+
+
+def test_preflight_runs_the_set_up_and_the_tear_down(running: Running, command: Loadcheck) -> None:
+    scenario(command.folder, running.url)
+    ended = command("preflight", "shared.toml", "--json", env={"SERVICE_PASSWORD": PASSWORD})
+    found = json.loads(ended.stdout)
+    states = {each["name"]: each["state"] for each in found["checks"]}
+    # this service does not deduplicate, and is told so
+    assert [name for name, state in states.items() if state == "wrong"] == ["deduplication"]
+    assert (states["setup"], states["upload"], states["project"]) == ("ok", "ok", "ok")
+    assert found["spent"]["users"] == 1
+    service = running.service
+    assert (service.asked["login"], service.asked["delete"], service.refused) == (1, 1, 0)
+    assert not service.projects
+    wrong = command("preflight", "shared.toml", env={"SERVICE_PASSWORD": "of-somebody-else"})
+    assert wrong.code == 1
+    assert "setup" in wrong.stdout
+    assert "login" in wrong.stdout
+    assert "of-somebody-else" not in wrong.stdout + wrong.stderr

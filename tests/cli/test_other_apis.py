@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
-from tests.workflow.influxdb_server import Store, application, serving
+from tests.pipeline.services import Event, Store, influxdb, serving
 
 REFERENCE = ROOT / "tests" / "workflow" / "ingest-and-segment.yml"
 AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
@@ -18,7 +18,7 @@ AMPLITUDE = ROOT / "loadcheck" / "library" / "amplitude"
 def test_line_protocol_in_and_a_nested_count_out(
     loadcheck: Loadcheck, drop: int, code: int
 ) -> None:
-    with serving(application(Store(drop=drop, delay_s=0.2))) as url:
+    with serving(influxdb, Store(lose=drop, delay_s=0.2)) as url:
         ended = loadcheck(
             "run",
             SCENARIOS / "influxdb.toml",
@@ -37,16 +37,15 @@ def test_line_protocol_in_and_a_nested_count_out(
 
 @pytest.mark.long
 def test_points_are_deleted_at_the_end_of_the_run(loadcheck: Loadcheck) -> None:
-    store = Store(drop=3)
-    store.points["events", "another", "id", "1", ""] = ("somebody", 0.0)
-    with serving(application(store)) as url:
+    store = Store(lose=3, events=[Event("another", "somebody", {})])
+    with serving(influxdb, store) as url:
         ended = loadcheck(
             "run",
             SCENARIOS / "influxdb.toml",
             *("--server", f"influxdb={url}", "--set", "load.rate=100", "--set", "load.duration=2"),
             *("--set", 'thresholds=["lost == 3"]', "--set", "teardown.delete=true"),
         )
-        assert (ended.code, len(store.points)) == (1, 1), ended.stdout + ended.stderr
+        assert (ended.code, len(store.events)) == (1, 1), ended.stdout + ended.stderr
     deletion = ended.result["deletion"]
     assert (deletion["before"], deletion["after"]) == (197, 0)
     assert deletion["batches"] == 4  # the run, its fresh control users, and its two paired runs

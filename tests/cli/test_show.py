@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from loadcheck.cli.app import app
 from loadcheck.errors import ResultFileError
-from loadcheck.result.versions import upgraded
+from loadcheck.result.store import upgraded
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 WHOLE = upgraded(orjson.loads(EXAMPLE.read_bytes()), 0)

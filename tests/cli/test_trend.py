@@ -15,7 +15,7 @@ from loadcheck.cli.app import app
 from loadcheck.compare.history import read_history, result_paths
 from loadcheck.compare.trend import baseline
 from loadcheck.errors import InputError
-from loadcheck.result.schema_trend import problems, trend_schema
+from loadcheck.result.schema_others import TREND, problems, trend_schema
 from tests.benchmarks import synthetic
 from tests.benchmarks.trend import save_runs
 from tests.cli.conftest import Loadcheck
@@ -74,7 +74,7 @@ def test_every_format_tells_the_same_and_json_keeps_to_its_schema(folder: Path) 
         assert call(folder, "-o", folder.parent / name).exit_code == 0
     document = orjson.loads((folder.parent / "t.json").read_bytes())
     Draft202012Validator(trend_schema()).validate(document)
-    assert problems(document) == []
+    assert problems(document, TREND) == []
     (history,) = document["histories"]
     assert (document["verdict"], history["name"], len(history["runs"])) == (
         "worse",
@@ -122,7 +122,8 @@ def test_what_is_no_evidence_is_shown_and_not_used(folder: Path) -> None:
     }
     assert document["verdict"] == "worse"
     shown = call(folder).stdout
-    assert "3 not used" in shown
+    for told in ("#4, its verdict is unknown", "#5, was interrupted", "#6, was killed"):
+        assert f"not used: {told}" in " ".join(shown.split())
     assert "broken.json" in "".join(shown.split())
 
 
@@ -132,6 +133,31 @@ def test_runs_that_cannot_be_compared_are_histories_of_their_own(folder: Path) -
     document = orjson.loads(call(folder, "--json").stdout)
     assert [len(history["runs"]) for history in document["histories"]] == [12, 12]
     assert [history["apart"] for history in document["histories"]] == [[], ["load.rate=77"]]
+
+
+def test_a_history_that_has_ended_says_nothing_of_the_newest_run(
+    tmp_path: Path, made: dict[str, Any]
+) -> None:
+    """The change for the worse is of runs whose load has been given up since."""
+    random = np.random.default_rng(2)
+    levels = np.exp(0.01 * random.standard_normal(32))
+    levels[14:20] *= 1.3
+    save_runs(tmp_path / "results", levels.tolist(), made)
+    new = [tmp_path / "results" / f"nightly-{day:03}.json" for day in range(20, 32)]
+    for path in new:
+        edited(path, scenario={"load": {"rate": 77}})
+    done = call(tmp_path / "results", "--fail-on-change", "--json")
+    document = orjson.loads(done.stdout)
+    assert [history["verdict"] for history in document["histories"]] == ["same", "worse"]
+    assert (document["verdict"], done.exit_code) == ("same", 0)
+    shown = " ".join(call(tmp_path / "results").stdout.split())
+    assert shown.count("ended: later runs of this name") == 1
+    # two that take turns both go on
+    turns = np.exp(0.01 * random.standard_normal(28))
+    turns[20::2] *= 1.3
+    for path in save_runs(tmp_path / "turns", turns.tolist(), made)[1::2]:
+        edited(path, scenario={"load": {"rate": 77}})
+    assert call(tmp_path / "turns", "--fail-on-change").exit_code == 4
 
 
 def test_runs_are_ordered_by_a_label_and_chosen_by_its_value(folder: Path) -> None:

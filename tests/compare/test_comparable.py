@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.compare.comparable import differences, unfinished
+from loadcheck.compare.figures import differences, unfinished
 
 
 def run(**changes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from loadcheck.compare import Stored, compare
 from loadcheck.errors import ResultFileError
-from loadcheck.result.schema_comparison import comparison_schema, problems
+from loadcheck.result.schema_others import COMPARISON, comparison_schema, problems
 from tests.benchmarks import synthetic
 
 Make = Callable[..., Stored]
@@ -58,8 +58,8 @@ def test_a_comparison_can_be_repeated(stored: Make, steady: Document, slower: Do
 def test_it_is_as_its_schema_says(stored: Make, steady: Document, slower: Document) -> None:
     Draft202012Validator.check_schema(comparison_schema())
     document = compare([stored(steady)], [stored(slower)])
-    assert problems(orjson.loads(orjson.dumps(document))) == []
-    assert problems(document | {"verdict": "splendid"}) != []
+    assert problems(orjson.loads(orjson.dumps(document)), COMPARISON) == []
+    assert problems(document | {"verdict": "splendid"}, COMPARISON) != []
 
 
 def test_the_curves_of_both_sides_are_in_it(stored: Make, steady: Document) -> None:
@@ -145,7 +145,7 @@ def test_an_earlier_version_without_intervals_leaves_one_unsure(
     assert document["verdict"] == "unsure"
     assert any("has no intervals" in note for note in document["notes"])
     assert document["base"][0]["curves"]["steps"]["uploadEvents"]["intervals"]["p50_ms"] == []
-    assert problems(document) == []
+    assert problems(document, COMPARISON) == []
 
 
 def test_several_runs_of_an_earlier_version_tell_all_the_same(
@@ -231,7 +231,7 @@ def test_force_goes_on_and_says_so(stored: Make, steady: Document) -> None:
     document = compare([stored(steady)], [stored(steady, workflow=other)], force=True)
     (line,) = document["forced"]
     assert "workflow.sha256" in line
-    assert problems(document) == []
+    assert problems(document, COMPARISON) == []
 
 
 def test_an_unfinished_run_is_refused(stored: Make, steady: Document) -> None:

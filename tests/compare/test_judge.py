@@ -11,7 +11,7 @@ from loadcheck.compare import figures
 from loadcheck.compare.bootstrap import Spread, two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge, runs_needed
-from loadcheck.result.schema_comparison import Change
+from loadcheck.result.schema_others import Change
 
 P50 = figures.time_of_step("up", "response_time", "p50")
 LOST = figures.counted("lost")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.data.order import rows_of
+from loadcheck.data.order import Series, key_of, mixed, permuted, rows_of
 from loadcheck.data.values import Drawn, SpecError, drawn, word_of
 
 
@@ -28,6 +28,28 @@ def test_a_shuffle_takes_every_row_once_a_pass(rows: int, seed: int) -> None:
     if rows > 30:
         assert passes[0] != passes[1]
         assert passes[0] != list(range(rows))
+
+
+@given(rows=st.integers(1, 70_000), seed=st.integers(0, 2**63 - 1), first=st.integers(0, 2**40))
+def test_a_shuffle_is_the_permutation_of_its_pass(rows: int, seed: int, first: int) -> None:
+    numbers, size = _numbers(first, 256), np.uint64(rows)
+    keys = mixed(numbers // size, key_of(seed, "x", "shuffle"))
+    taken = rows_of("shuffle", rows, seed, "x")(numbers)
+    assert list(taken) == permuted(numbers % size, rows, keys).tolist()
+
+
+def test_a_series_is_the_same_in_pieces() -> None:
+    made = []
+
+    def make(numbers: Any) -> list[int]:
+        made.append(len(numbers))
+        return [int(number) * 2 for number in numbers]
+
+    cut = Series(make, 64).cut(16)
+    assert cut.size == 16
+    values = [value for first in range(0, 128, 16) for value in cut.make(_numbers(first, 16))]
+    assert values == list(range(0, 256, 2))
+    assert made == [64, 64]
 
 
 def test_a_row_depends_on_its_number_alone() -> None:

@@ -13,8 +13,7 @@ import yaml
 from loadcheck.draft.choose import Wishes
 from loadcheck.draft.curl import read_curl
 from loadcheck.draft.draft import Draft, from_requests, write
-from loadcheck.draft.har import read_har
-from loadcheck.draft.recorded import Recorded, path_of
+from loadcheck.draft.recorded import Recorded, path_of, read_har
 from loadcheck.errors import DraftError
 from loadcheck.secrets import Redactor
 

@@ -15,13 +15,12 @@ import orjson
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import parse
-from loadcheck.emulator.control import Control
-from loadcheck.emulator.journal import Journal
+from loadcheck.emulator.ingest.commit import Journal
 from loadcheck.emulator.message import Answer, Request
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.service import Emulator
-from loadcheck.emulator.standalone import serving
+from loadcheck.emulator.standalone import Control, serving
 
 API_KEY = "an-api-key-of-the-tests"
 SECRET_KEY = "a-secret-key-of-the-tests"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from loadcheck.emulator.journal import Journal, JournalError
-from tests.emulator.conftest import API_KEY, Make, Project
+from loadcheck.emulator.ingest.commit import Journal, JournalError
+from tests.emulator.conftest import API_KEY, SECRET_KEY, Make, Project
 
 Restart = Callable[[], Project]
 
@@ -97,4 +99,53 @@ def test_a_file_has_one_emulator_at_a_time(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "data.sqlite")
     with pytest.raises(JournalError, match="database is locked"):
         Journal(tmp_path / "data.sqlite")
+    journal.close()
+
+
+DELETIONS = "/api/2/deletions/users"
+
+
+def test_deletions_go_on_where_they_were(restart: Restart) -> None:
+    """A job that waits, one who was taken out, and a job that has run, before and after it has."""
+
+    def call(method: str, path: str, **content: Any) -> Any:
+        pair = base64.b64encode(f"{API_KEY}:{SECRET_KEY}".encode()).decode()
+        body = orjson.dumps(content) if content else b""
+        answer = project.request(method, path, body, authorization=f"Basic {pair}")
+        assert answer.status == 200, answer.body
+        return orjson.loads(answer.body)
+
+    def jobs() -> Any:
+        return call("GET", f"{DELETIONS}?start_day=2026-07-01&end_day=2026-07-31")
+
+    def counted() -> Any:
+        return project.count(start=20260615, end=20260615)
+
+    project = restart()
+    for number in range(4):
+        project.user(f"user-{number}", time=project.now_ms)
+    first = call("POST", DELETIONS, user_ids=["user-0", "user-1"])["amplitude_ids"]
+    call("POST", DELETIONS, user_ids=["user-2"])
+    call("DELETE", f"{DELETIONS}/{first[0]['amplitude_id']}/2026-07-15")
+    before = jobs()
+    assert len(before[0]["amplitude_ids"]) == 2
+    project = restart()
+    assert jobs() == before
+    project.move(days=31)
+    assert (counted(), [job["status"] for job in jobs()]) == (2, ["done"])
+    project.user("user-1", time=project.now_ms - 31 * 86_400_000)
+    project = restart()
+    project.move(days=32)
+    # who came again after the deletion stays, and nobody else is back
+    assert (counted(), [job["status"] for job in jobs()]) == (3, ["done"])
+
+
+def test_a_data_file_of_an_older_version_takes_deletions(tmp_path: Path) -> None:
+    Journal(tmp_path / "data").close()
+    connection = sqlite3.connect(tmp_path / "data")
+    connection.execute("drop table deletion")
+    connection.close()
+    journal = Journal(tmp_path / "data")
+    journal.note_deletion({"job": 0, "rows": []})
+    assert [*journal.deletions()] == [{"job": 0, "rows": []}]
     journal.close()

@@ -7,7 +7,7 @@ import time
 import anyio
 import pytest
 
-from loadcheck.load.alarm import Alarm, open_alarm
+from loadcheck.load.engine import Alarm, open_alarm
 
 pytestmark = [
     pytest.mark.anyio,

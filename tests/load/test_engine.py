@@ -15,10 +15,10 @@ import anyio.to_thread
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.load.engine import Listener, LoadSpec, open_engine, run_load
+from loadcheck.load.engine import Listener, LoadSpec, open_engine
 from loadcheck.load.runner import Begin
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address, addressed, serving
 
@@ -33,8 +33,17 @@ def spec_of(load: str, address: Address) -> LoadSpec:
     return compile_scenario(scenario, run, address, seed=1).load
 
 
+async def sent(spec: LoadSpec) -> Record:
+    async with open_engine(spec) as engine:
+        engine.record.timeline.keeps_samples = True
+        await engine.warm()
+        await engine.run(Listener(), None)
+    engine.record.close()
+    return engine.record
+
+
 def sent_from_here(packed: bytes) -> Record:
-    return anyio.run(functools.partial(run_load, pickle.loads(packed)))
+    return anyio.run(functools.partial(sent, pickle.loads(packed)))
 
 
 @pytest.mark.anyio

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
+from collections.abc import Mapping
 
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,10 +73,69 @@ def test_a_change_of_something_else_is_refused(by: object) -> None:
         changed((1, 2), by)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\xc7\x01\x09x", encode((1, 2))[:-1]])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xc1", b"\xc7\x01\x09x", encode((1, 2))[:-1]),
+        *(msgpack.packb(msgpack.ExtType(3, held)) for held in (b"", b"\x09" * 9, b"\0\0\1\0\0\0")),
+    ],
+)
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(BrokenChangeError):
         decode(data)
+
+
+COUNTS = st.dictionaries(st.integers(0, 2**21), st.integers(1, 2**62), max_size=40)
+
+
+def sparse(counts: Mapping[int, int]) -> tuple[bytes, bytes]:
+    places = sorted(counts)
+    values = [counts[place] for place in places]
+    return np.array(places, dtype="<u4").tobytes(), np.array(values, dtype="<u8").tobytes()
+
+
+@given(begun=COUNTS, gained=COUNTS, further=st.booleans())
+def test_counts_gain_what_was_counted(
+    begun: dict[int, int], gained: dict[int, int], *, further: bool
+) -> None:
+    if further:  # intervals that are over stay as they are
+        gained = {place + max(begun, default=0): count for place, count in gained.items()}
+    sums = {place: begun.get(place, 0) + gained.get(place, 0) for place in {**begun, **gained}}
+    before, after = sparse(begun), sparse(sums)
+    how = change(before, after)
+    assert changed(before, decode(encode(how))) == after
+    assert how is None or how[0] == "add"
+    # the other way round something is gone, which no gain can say
+    back = change(after, before)
+    assert changed(after, decode(encode(back))) == before
+    assert back is None or back[0] == "is"
+
+
+def test_a_second_costs_as_much_however_long_the_run_has_been_going_on() -> None:
+    calls = []
+    for seconds in (3, 300):
+        made = record([])
+        for second in range(seconds):
+            made.close_second(second)
+        found = 0
+
+        def count(_frame: object, event: str, _what: object) -> None:
+            nonlocal found
+            found += event == "call"
+
+        sys.setprofile(count)
+        tree = still(made)
+        sys.setprofile(None)
+        calls.append(found)
+        assert moving(tree) == made
+    # none for each of the seconds that are over
+    assert calls[1] < calls[0] + 100
+
+
+def test_small_gains_travel_in_a_third_of_what_they_hold() -> None:
+    gain = sparse({place: 1 + place % 7 for place in range(2000, 6000, 3)})
+    assert decode(encode(gain)) == gain
+    assert 3 * len(encode(gain)) < sum(map(len, gain))
 
 
 @given(st.sets(st.integers(0, 2**32 - 1)))

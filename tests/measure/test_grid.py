@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.measure import Grid, Ledger
+from loadcheck.measure import Grid, Ledger, Outcome
 from loadcheck.measure.grid import MOST_INTERVALS
 
 BEGIN, S = 77_000_000_000, 1_000_000_000
@@ -103,6 +104,55 @@ def test_every_copy_is_counted_in_the_interval_it_was_due_in(
     assert counts["due"] == np.bincount(places, minlength=number).tolist()
     assert counts["started"] == np.bincount(places[::2], minlength=number).tolist()
     assert counts["skipped"] == [0] * number
+
+
+ENDS = tuple(Outcome)
+
+
+@given(
+    dues_s=st.lists(st.floats(0, 90), min_size=1, max_size=60).map(sorted),
+    lasting=st.lists(st.integers(0, 50), min_size=60, max_size=60),
+    stretches_s=st.sampled_from([(), (91.0,)]),
+)
+def test_asking_while_a_load_goes_on_changes_no_count(
+    dues_s: list[float], lasting: list[int], stretches_s: tuple[float, ...]
+) -> None:
+    asked, alone, ledger = begun(*stretches_s), begun(*stretches_s), Ledger()
+    for number, due_s in enumerate(dues_s):
+        for grid in (asked, alone):
+            if BEGIN + round(due_s * S) >= grid.next_ns:
+                grid.enter(number, BEGIN + round(due_s * S))
+        ledger.started.add(number)
+        for other in range(number):
+            if other + lasting[other] == number:
+                ledger.settle(other, ENDS[other % 3])
+        asked.outcomes(ledger, number + 1)
+    for grid in (asked, alone):
+        grid.end(BEGIN + 91 * S)
+    ledger.close()
+    assert asked.outcomes(ledger, len(dues_s)) == alone.outcomes(ledger, len(dues_s))
+
+
+class Watched(Ledger):
+    """Counts how often one of its sets is looked at."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        Watched.looks += name == "started"
+        return super().__getattribute__(name)
+
+
+def test_an_interval_whose_copies_have_ended_is_counted_once() -> None:
+    grid, ledger = begun(300), Watched()
+    for number in range(200):
+        grid.enter(number, BEGIN + number * S)
+        ledger.started.add(number)
+        ledger.settle(number, Outcome.ACKNOWLEDGED)
+        grid.outcomes(ledger, number + 1)
+    before = Watched.looks
+    grid.outcomes(ledger, 200)
+    assert Watched.looks - before == 1, "the last one goes on"
 
 
 def test_intervals_double_when_a_load_of_unknown_length_goes_on() -> None:

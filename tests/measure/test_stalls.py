@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.measure.stalls import PAUSE_NS, Stalls
+from loadcheck.measure.timeline import PAUSE_NS, Stalls
 
 STRETCHES = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted).map(tuple), max_size=12

@@ -10,6 +10,7 @@ import http.client
 import json
 import re
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class Event(NamedTuple):
     labels: Mapping[str, str]
     row: Any = None
     """What it was taken from."""
+    visible_s: float = 0.0
+    """When it can be counted from, by the monotonic clock."""
 
 
 class Call(NamedTuple):
@@ -76,12 +79,14 @@ class Store:
         lose: So many of the next are acknowledged and forgotten.
         twice: So many of the next are kept twice.
         quoted: Whether counts are written as strings, by services that may.
+        delay_s: How long it takes until an event can be counted.
     """
 
     refuse: int = 0
     lose: int = 0
     twice: int = 0
     quoted: bool = False
+    delay_s: float = 0.0
     events: list[Event] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,21 +103,33 @@ class Store:
     def take(self, event: Event) -> bool:
         """Take an event; return whether it is acknowledged."""
         times = self.times()
+        event = event._replace(visible_s=time.monotonic() + self.delay_s)
         with self.lock:
             self.events += [event] * (times or 0)
         return times is not None
+
+    def replace(self, event: Event) -> None:
+        """Take an event in the place of one that was taken from the same."""
+        self.forget(lambda old: old.row is not None and bool(old.row == event.row))
+        self.take(event)
 
     def rows(self, run: str) -> list[Any]:
         """Return what the events of a run were taken from."""
         with self.lock:
             return [event.row for event in self.events if event.run == run]
 
+    def forget(self, gone: Callable[[Event], bool]) -> None:
+        """Delete events."""
+        with self.lock:
+            self.events = [event for event in self.events if not gone(event)]
+
     def count(self, run: str, label: str | None = None) -> list[dict[str, Any]]:
         """Return label, users and events of each group of a run."""
         users: dict[str | None, Counter[str]] = defaultdict(Counter)
+        now_s = time.monotonic()
         with self.lock:
             for event in self.events:
-                if event.run == run:
+                if event.run == run and event.visible_s <= now_s:
                     users[event.labels.get(label) if label else None][event.user] += 1
         return [
             {"label": name, "uniques": len(found), "totals": found.total()}
@@ -155,19 +172,32 @@ def clickhouse(store: Store, call: Call) -> Answer:
     return 200, {"data": rows, "rows": len(rows)}
 
 
+NO_DATABASE = "nowhere"
+"""What InfluxDB has not got here."""
+
+
 def influxdb(store: Store, call: Call) -> Answer:
     """Answer as InfluxDB 1, and as InfluxDB 2 with the compatible query API."""
-    if call.method == "POST":
+    absent = call.query.get("db") == NO_DATABASE
+    if call.method == "POST" and call.path != "/query":
         assert call.path in ("/write", "/api/v2/write")
         assert call.query["precision"] == "ms"
+        if absent:
+            return 404, {"error": "database not found"}
         for line in call.body.decode().splitlines():
-            point = found(r'probe,(?P<tags>[\w=,-]+) user="(?P<user>[\w-]+)" \d+', line)
+            point = found(r'\w+,(?P<tags>[\w=,-]+) user="(?P<user>[^"]*)" (?P<time>\d+)', line)
             tags = dict(tag.split("=") for tag in point["tags"].split(","))
-            store.take(Event(tags["run"], point["user"], tags))
+            store.replace(Event(tags["run"], point["user"], tags, (point["tags"], point["time"])))
         return 204, b""
+    if absent:
+        return 200, {"results": [{"statement_id": 0, "error": "database not found"}]}
+    if call.method == "POST":
+        run = found(r'DELETE FROM "\w+" WHERE "run" = \'(?P<run>[\w-]+)\'', call.query["q"])["run"]
+        store.forget(lambda event: event.run == run)
+        return 200, {"results": [{"statement_id": 0}]}
     asked = found(
-        r'SELECT COUNT\((?P<users>DISTINCT\()?"user"\)?\) FROM "probe" '
-        r"WHERE \"run\" = '(?P<run>\w+)'( GROUP BY \"(?P<label>\w+)\")?",
+        r'SELECT COUNT\((?P<users>DISTINCT\()?"user"\)?\) FROM "\w+" '
+        r"WHERE \"run\" = '(?P<run>[\w-]+)'( GROUP BY \"(?P<label>\w+)\")?",
         call.query["q"],
     )
     series = []
@@ -337,7 +367,7 @@ def mixpanel(store: Store, call: Call) -> Answer:
 
 
 def own(store: Store, call: Call) -> Answer:
-    """Answer as the service of the samples in loadcheck/scenario/samples.py."""
+    """Answer as the service of the samples in loadcheck/scenario/schema.py."""
     if call.path == "/v1/events":
         told: list[int] = []
         sent = [

@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from loadcheck.data import table
+from loadcheck.data.variety import DataFile, Variety
 from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from loadcheck.scenario import load as load_scenario
+from loadcheck.workflow.compile.encode import join, json_segments
+from loadcheck.workflow.copydata import CopyData
+from loadcheck.workflow.expressions.values import Slot, UnsendableError, evaluate
 from tests.cli.conftest import Loadcheck
 
 SCENARIO = """
@@ -74,6 +79,44 @@ def test_a_copy_sends_its_row_and_what_is_drawn_for_it(tmp_path: Path) -> None:
     again = _sent(path)
     names = ("country", "age", "both", "plan", "price")
     assert [sent[name] for name in names] == [again[name] for name in names]
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "read"])
+def test_what_is_made_for_many_copies_at_once_is_each_copys_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    monkeypatch.setattr(table, "_HELD_BYTES", 1 << 20 if held else 0)
+    rows = [f'"{row}%d ""ü",{row / 4}\n' for row in range(300)]
+    (tmp_path / "rows.csv").write_text("name,share\n" + "".join(rows))
+    file = DataFile(
+        name="rows",
+        path=tmp_path / "rows.csv",
+        shown="rows.csv",
+        layout=table.Layout("csv", packed=False, types=(("share", "float"),)),
+        order="shuffle",
+        end="stop",
+    )
+    specs = {"n": {"int": [0, 9]}, "who": {"hex": 8}, "long": {"text": 5000}}
+    copies = CopyData(Variety(seed=3, files={"rows": file}, values=specs))
+    body = {
+        "name": copies.column("rows", "name"),
+        **{name: copies.value(name) for name in specs},
+        "100%": ["%s", copies.value("n"), copies.column("rows", "share")],
+    }
+    render = join(json_segments(body))
+    assert callable(render)
+    frame: list[Any] = [None] * Slot.FREE
+    seen = set()
+    for number in [*range(300), 5, 0]:
+        frame[Slot.NUMBER] = number
+        sent = json.loads(render(frame))
+        assert sent == evaluate(body, frame)
+        assert sent["name"] == f'{int(sent["100%"][2] * 4)}%d "ü'
+        seen.add(sent["name"])
+    assert len(seen) == 300
+    frame[Slot.NUMBER] = 300
+    with pytest.raises(UnsendableError, match=r"rows\.csv has no row for copy 300"):
+        render(frame)
 
 
 def test_json_that_looks_drawn_can_be_sent(tmp_path: Path) -> None:

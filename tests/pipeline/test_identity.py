@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario as scenarios
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.scenario import Scenario
 from loadcheck.secrets import redactor
 from tests.compiled import compiled

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from loadcheck.cli.app import app
-from loadcheck.compare.comparable import differences
+from loadcheck.compare.figures import differences
 from loadcheck.errors import ResultFileError
 from loadcheck.measure import Histogram, Ledger
 from loadcheck.pipeline.merge import Merged, Part, merge

@@ -13,10 +13,11 @@ from typing import Any
 import anyio
 import pytest
 
+import loadcheck
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.transport.coding import encode_plain
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.plan import plan, refused
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.run import Options, run
@@ -26,6 +27,7 @@ from loadcheck.scenario import Scenario
 from loadcheck.verify.progress import Progress
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.runtime.program import no_retry
+from tests.pipeline import services
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "key-of-a-test", "AMPLITUDE_SECRET_KEY": "secret-of-a-test"}
@@ -116,6 +118,25 @@ def test_what_was_not_approved_is_not_run(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_python_insists_on_a_digest_too(tmp_path: Path) -> None:
+    smoke = SCENARIOS / "smoke.toml"
+    with pytest.raises(InputError, match="not the one that was approved"):
+        loadcheck.run_sync(smoke, plan="0" * 32, results=tmp_path / "results")
+    away = {"load.rate": 300, "target.servers": {"*": "http://192.0.2.1:9"}}
+    keys = {f"inputs.{name}": "of-a-test" for name in ("apiKey", "basicAuth")}
+    (tmp_path / "file").write_text("")
+    for forced, told in ((False, "break a limit of Amplitude: 100"), (True, "cannot|directory")):
+        with pytest.raises(InputError, match=told):
+            loadcheck.run_sync(
+                SCENARIOS / "live.toml",
+                set=away | keys,
+                live=True,
+                force_limits=forced,
+                results=tmp_path / "file" / "results",
+            )
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_digest_that_is_none_is_told() -> None:
     options = Options(approved="approved", signals=False)
     with pytest.raises(InputError, match="32 hexadecimal digits"):
@@ -157,6 +178,74 @@ def test_a_broken_limit_is_refused_with_what_fits(
         assert fit.replace("=", " = ") in broken[limit]["remedy"]
         mended = plan(load("live", *overrides, fit))
         assert {each["limit"]: each["holds"] for each in mended["limits"]}[limit]
+
+
+AWAY = 'target.servers={"*"="https://service.example"}'
+BIG = f"overlay=[{{step='STEP', at='PLACE', value='{'x' * 40_000}'}}]"
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "limit", "fit"),
+    [
+        ("mixpanel", [*MANY, TOGETHER + "2001"], "events_per_request", TOGETHER + "2000"),
+        ("segment", [BIG.replace("STEP", "track").replace("PLACE", "body#/batch/0/x")],
+         "event_bytes", ""),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                ("mixpanel", [*MANY, "load.rate=40000"], "events_per_s", "load.rate=30000"),
+                ("mixpanel", ["verify.budget.cost=90", "verify.every='10s'"],
+                 "query_cost_per_hour", ""),
+                ("segment", [*MANY, "load.rate=200", TOGETHER + "2000"], "request_bytes",
+                 TOGETHER + "1000"),
+                ("posthog", ["verify.budget.cost=9000", "verify.every='100ms'",
+                             "verify.deadline='1h'"], "query_cost_per_hour", ""),
+            ]
+        ),
+    ],
+)  # fmt: skip
+def test_every_service_has_limits_of_its_own(
+    name: str, overrides: list[str], limit: str, fit: str
+) -> None:
+    def of(*sets: str) -> tuple[Scenario, dict[str, Any]]:
+        scenario = load(name, AWAY, *sets, env=services.KEYS)
+        return scenario, plan(scenario, consent=True)
+
+    scenario, planned = of(*overrides)
+    broken = {each["limit"]: each for each in planned["limits"] if each["holds"] is False}
+    assert limit in broken, planned["limits"]
+    problems = [str(each) for each in refused(scenario, planned)]
+    assert any(broken[limit]["remedy"] in each and limit in each for each in problems), problems
+    if fit:
+        assert fit.partition("=")[0] in broken[limit]["remedy"]
+        assert {each["limit"]: each["holds"] for each in of(*overrides, fit)[1]["limits"]}[limit]
+
+
+@pytest.mark.parametrize(
+    ("name", "advised", "fit"),
+    [
+        ("clickhouse", "200 requests a second are more than the 1 that ", TOGETHER + "200"),
+        pytest.param(
+            "segment",
+            "60 requests a second are more than the 50 that",
+            "load.rate=50",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_what_is_only_advised_is_not_refused(name: str, advised: str, fit: str) -> None:
+    sets = ["load.rate=60"] if name == "segment" else MANY
+    scenario = load(name, AWAY, *sets, env=services.KEYS)
+    planned = plan(scenario, consent=True)
+    assert refused(scenario, planned) == []
+    told = [each for each in planned["warnings"] if advised in each]
+    assert told, planned["warnings"]
+    assert fit.replace("=", " = ") in told[0]
+    assert "advised; " in report.text(planned, width=200)
+    assert plan(load(name, AWAY, *sets, fit, env=services.KEYS), consent=True)["warnings"] == []
+    # this machine is no such service
+    here = plan(load(name, *sets, AWAY.replace("service.example", "127.0.0.1"), env=services.KEYS))
+    assert here["warnings"] == []
 
 
 def test_limits_are_not_those_of_this_machine() -> None:

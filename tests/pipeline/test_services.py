@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from loadcheck.scenario.library import shipped
-from loadcheck.scenario.samples import SAMPLES
+from loadcheck.scenario.schema import SAMPLES
 from tests.cli.conftest import Ended, Loadcheck
 from tests.pipeline import services
 from tests.pipeline.services import Answer, Call, Event, Service, Store, serving
@@ -202,8 +202,7 @@ def deleting(name: str) -> Service:
         )
         if asked is None:
             return answers(store, call)
-        with store.lock:
-            store.events = [event for event in store.events if event.run != asked["run"]]
+        store.forget(lambda event: event.run == asked["run"])
         return 200, {}
 
     return service

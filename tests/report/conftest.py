@@ -19,7 +19,7 @@ import pytest
 
 from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS, encode
-from loadcheck.result.schema_capacity import SCHEMA
+from loadcheck.result.schema_others import CAPACITY
 
 EARLY = Path(__file__).with_name("early.json")
 """The file of a run that passed, as the first version wrote it: 21,600 users in 16 seconds."""
@@ -394,7 +394,7 @@ def search() -> dict[str, Any]:
     """Return the document of a capacity search that found its answer."""
     broke = {"because": "uploadEvents.p99 < 50ms", "measured": 900.0, "unit": "ms"}
     return {
-        "schema": SCHEMA,
+        "schema": CAPACITY,
         "verdict": "pass",
         "run": {
             "id": "abc",

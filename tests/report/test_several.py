@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadcheck.report.html import content, page, render
-from loadcheck.report.html.figure import figure
+from loadcheck.report.html import content, figure, page, render
 from loadcheck.report.page import Axis, Chart, Scale, Series, Shape, Table, Unit
-from loadcheck.report.pages.several import several_page
+from loadcheck.report.pages.run import several_page
 from tests.report.conftest import EARLY, Tab
 
 Document = dict[str, Any]

@@ -13,7 +13,7 @@ import pytest
 
 from loadcheck.result import capacity_schema, json_schema
 from loadcheck.result.schema import problems
-from loadcheck.result.versions import upgraded
+from loadcheck.result.store import upgraded
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 WHOLE = upgraded(orjson.loads(EXAMPLE.read_bytes()), 0)

@@ -10,8 +10,7 @@ import pytest
 from loadcheck.errors import ResultFileError
 from loadcheck.measure import Ledger, Timeline
 from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read, read_any
-from loadcheck.result.store import in_progress
-from loadcheck.result.versions import upgraded
+from loadcheck.result.store import in_progress, upgraded
 
 
 def smallest() -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 
 from loadcheck.errors import ResultFileError
 from loadcheck.result import ResultFile
-from loadcheck.result.writer import ResultWriter
+from loadcheck.result.document import ResultWriter
 from loadcheck.secrets import Redactor
 
 SECRET = "a-secret-key"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.documents.document import dotted, grow
-from loadcheck.scenario.overrides import Override, override, parse_override
+from loadcheck.scenario.layers import Override, override, parse_override
 
 DOCUMENT = {"load": {"stages": [{"rate": 1}, {"rate": 2}]}, "seed": 1, "thresholds": ["a"]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loadcheck.verify.check import broken, compose
+from loadcheck.verify.judge import broken, compose
 from loadcheck.verify.verdict import Finding, Verdict
 
 

@@ -16,9 +16,9 @@ from pyroaring import BitMap
 
 from loadcheck.verify import localize
 from loadcheck.verify.group_testing import attribute, eliminate
-from loadcheck.verify.localize import SentCopies, conclude, deduce_duplicated, deduce_lost
+from loadcheck.verify.localize import SentCopies, build_localized, deduce_duplicated, deduce_lost
 from loadcheck.verify.naming import SendTimes
-from loadcheck.verify.query_client import Tally
+from loadcheck.verify.query_client import BucketCounts
 from loadcheck.workflow.identity import Buckets, partitions, size
 
 Ints = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ def test_in_chunks_the_same_follows_as_from_arrays_of_all(
     names = partitions(parts)
     everybody = np.array(counted.to_array(), dtype=np.int64)
     tallies = [
-        Tally(
+        BucketCounts(
             name=name,
             counts=np.bincount(copies.buckets.column(everybody, name), minlength=size(name)),
         )
@@ -99,9 +99,9 @@ def test_in_chunks_the_same_copies_are_duplicated(twice: dict[int, int], parts: 
     users, totals = [], []
     for name in names:
         column = copies.buckets.column(everybody, name)
-        users.append(Tally(name=name, counts=np.bincount(column, minlength=size(name))))
+        users.append(BucketCounts(name=name, counts=np.bincount(column, minlength=size(name))))
         counts = np.bincount(column, weights=events, minlength=size(name)).astype(np.int64)
-        totals.append(Tally(name=name, counts=counts))
+        totals.append(BucketCounts(name=name, counts=counts))
     extra = [total.counts - one.counts for total, one in zip(totals, users, strict=True)]
     whole = attribute([copies.buckets.column(everybody, name) for name in names], extra)
     with patch.object(localize, "_CHUNK", 7 * 64):
@@ -126,14 +126,14 @@ def test_where_too_many_share_a_bucket_bounds_and_windows_remain() -> None:
     assert not crowded.done
     assert crowded.elimination.suspects >= named.elimination.suspects + len(named.elimination.lost)
     assert crowded.at_least <= len(gone) <= crowded.elimination.lost_at_most
-    said = conclude(copies, crowded, None, partitions=3, queries=3, cost=3)
+    said = build_localized(copies, crowded, None, partitions=3, queries=3, cost=3)
     assert "windows and counts only" in said.trouble
     assert said.lost_at_least == crowded.at_least
     assert not said.exact
 
 
-def tally(copies: SentCopies, counted: BitMap, name: str) -> Tally:
-    return Tally(name=name, counts=localize.crowd(copies.buckets, counted, name))
+def tally(copies: SentCopies, counted: BitMap, name: str) -> BucketCounts:
+    return BucketCounts(name=name, counts=localize.crowd(copies.buckets, counted, name))
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,7 +18,7 @@ def test_a_query_without_an_answer_is_no_zero() -> None:
     silent = ControlResult(acknowledged=3)
     assert "none of them is counted" not in said(silent)
     assert "no query for them was answered" in said(silent)
-    assert (silent.overtaken, silent.silent) == (False, False)
+    assert (silent.overtaken, silent.none_visible) == (False, False)
 
 
 def test_fresh_users_alone_leave_a_late_part_open_with_its_probability() -> None:

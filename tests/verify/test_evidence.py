@@ -17,8 +17,8 @@ from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Groups, Observation, Proof, Reason, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, deduce_lost
-from loadcheck.verify.localize import conclude as conclude_groups
-from loadcheck.verify.query_client import Tally
+from loadcheck.verify.localize import build_localized as conclude_groups
+from loadcheck.verify.query_client import BucketCounts
 from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
@@ -426,7 +426,7 @@ def test_a_count_by_bucket_proves_what_is_so_in_every_world_that_has_it(
     )
     observed = np.zeros(size(SEQUENCE), dtype=np.int64)
     observed[: len(counts)] = counts
-    deduction = deduce_lost(copies, [Tally(name=SEQUENCE, counts=observed)])
+    deduction = deduce_lost(copies, [BucketCounts(name=SEQUENCE, counts=observed)])
     base = Groups(uniques=sum(counts), totals=sum(counts), as_of_ns=DEADLINE_S * S)
     found = conclude_groups(copies, deduction, None, partitions=1, queries=1, cost=1, groups=base)
     # one that nobody sent cannot hide a missing one but in its own bucket

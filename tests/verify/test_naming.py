@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from loadcheck.verify.localize import Localized, Window
-from loadcheck.verify.naming import SendTimes, tell, where
+from loadcheck.verify.naming import SendTimes, describe_losses, localized_to_json
 from loadcheck.workflow.identity import Buckets, Run
 
 BEGAN = datetime(2026, 1, 2, 10, 2, 13, tzinfo=UTC)
@@ -20,7 +20,9 @@ DUE = [[10, 20, 30]]
 def told(began_at: datetime | None = BEGAN, **found: Any) -> dict[str, Any]:
     buckets = Buckets(run_id="r", copies=60)
     moments = SendTimes(due=DUE, began_at=began_at)
-    return tell(Localized(**found), Run(id="r", start_day="", end_day="").user_id, buckets, moments)
+    return localized_to_json(
+        Localized(**found), Run(id="r", start_day="", end_day="").user_id, buckets, moments
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_who_is_missing_has_a_name_and_a_time() -> None:
     ],
 )
 def test_when_they_were_sent_is_said(lost: tuple[int, ...], words: str) -> None:
-    assert where(told(lost=lost)) == words
+    assert describe_losses(told(lost=lost)) == words
 
 
 def test_a_window_is_told_by_its_times_and_copies() -> None:
@@ -97,16 +99,16 @@ def test_a_window_is_told_by_its_times_and_copies() -> None:
             "sent": 8,
         }
     ]
-    assert where(document) == (
+    assert describe_losses(document) == (
         "; 5 of them were sent between 10:02:14 and 10:02:15 UTC (copies 12 to 19)"
     )
 
 
 def test_without_a_clock_seconds_have_to_do() -> None:
-    assert where(told(None, lost=(7,))) == "; it is lc-r-0000007"
+    assert describe_losses(told(None, lost=(7,))) == "; it is lc-r-0000007"
     window = Window(first=12, last=19, lost=5, sent=8)
-    assert "in seconds 1 to 2 (copies 12 to 19)" in where(told(None, windows=(window,)))
+    assert "in seconds 1 to 2 (copies 12 to 19)" in describe_losses(told(None, windows=(window,)))
 
 
 def test_nothing_asked_nothing_told() -> None:
-    assert where(None) == ""
+    assert describe_losses(None) == ""

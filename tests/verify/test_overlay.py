@@ -76,7 +76,7 @@ def test_no_condition_stays_none() -> None:
 
 def test_an_edit_is_filled_in_its_place_and_its_value() -> None:
     edit = Edit(step="a", at="query.{$partition}", value={"k": ["x-{$partition}", 1, None, True]})
-    filled = marks.filled(edit, "{$partition}", "bucket1")
+    filled = marks.substitute_edit(edit, "{$partition}", "bucket1")
     assert filled == Edit(step="a", at="query.bucket1", value={"k": ["x-bucket1", 1, None, True]})
 
 
@@ -89,4 +89,4 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_what_has_no_placeholder_stays_as_it_is(value: Any) -> None:
-    assert marks.fill(value, "{$partition-that-is-nowhere}", "x") == value
+    assert marks.substitute(value, "{$partition-that-is-nowhere}", "x") == value

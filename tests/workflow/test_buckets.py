@@ -15,7 +15,7 @@ from loadcheck.workflow.identity import (
     SEQUENCE,
     SEQUENCES,
     Buckets,
-    filler,
+    bucket_writer,
     label,
     read_label,
     size,
@@ -79,6 +79,6 @@ def test_what_is_no_label_is_refused(text: str) -> None:
 def test_a_frame_is_filled_with_what_is_needed(names: set[str], number: int) -> None:
     buckets = Buckets(run_id="abcdefgh1234", copies=None)
     frame: list[int | None] = [number, *[None] * len(NAMES)]
-    filler(buckets, names, 0, 1)(frame)
+    bucket_writer(buckets, names, 0, 1)(frame)
     for name in names:
         assert frame[1 + NAMES.index(name)] == buckets.bucket(number, name)

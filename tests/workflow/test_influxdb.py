@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 import loadcheck
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow import Answer, Flow, Plan, Role, Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause
-from tests.workflow.influxdb_server import Store, application, serving
+from tests.pipeline.services import NO_DATABASE, Store, influxdb, serving
 from tests.workflow.workbench import RUN, give_up
 
 LIBRARY = Path(loadcheck.__file__).parent / "library" / "influxdb"
@@ -59,7 +58,7 @@ def ask(plan: Plan, client: httpx.Client, count: str) -> Answer:
 
 
 def test_points_are_written_and_users_counted() -> None:
-    with serving(application(Store())) as url, httpx.Client() as client:
+    with serving(influxdb, Store()) as url, httpx.Client() as client:
         plan = compiled(url)
         assert [step.role for step in plan.steps] == [Role.COPY, Role.OBSERVER]
         assert ask(plan, client, "uniques").values == {"n": None}
@@ -74,17 +73,16 @@ def test_points_are_written_and_users_counted() -> None:
 
 
 def test_a_point_that_is_dropped_is_missing() -> None:
-    with serving(application(Store(drop=7))) as url, httpx.Client() as client:
+    with serving(influxdb, Store(lose=7)) as url, httpx.Client() as client:
         plan = compiled(url)
         for number in range(20):
             assert carry(plan.copy(number, 1, give_up), client) is True
         assert ask(plan, client, "uniques").values == {"n": 13}
 
 
-@pytest.mark.parametrize("database", ["nowhere"])
-def test_a_statement_that_fails_is_no_answer(database: str) -> None:
-    with serving(application(Store())) as url, httpx.Client() as client:
-        plan = compiled(url, {"database": database})
+def test_a_statement_that_fails_is_no_answer() -> None:
+    with serving(influxdb, Store()) as url, httpx.Client() as client:
+        plan = compiled(url, {"database": NO_DATABASE})
         assert carry(plan.copy(0, 1, give_up), client) is False
         answer = ask(plan, client, "uniques")
         assert answer.success is False

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from loadcheck.workflow import Flow, Plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause
-from tests.workflow.influxdb_server import serving
+from tests.asgi import serving
 from tests.workflow.workbench import Bench, give_up
 
 OPENAPI = """\

@@ -16,13 +16,13 @@ from loadcheck.workflow.compile.encode import join, json_segments, percent, text
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.templates import join_template, json_tree, split_template
 from loadcheck.workflow.expressions.values import (
+    Constant,
     Dynamic,
     Frame,
-    JsonText,
-    Known,
+    JsonTemplate,
     Pattern,
     Slot,
-    Text,
+    Template,
     UnsendableError,
     as_text,
     evaluate,
@@ -60,17 +60,19 @@ def rendered(segments: Any, frame: Frame) -> bytes:
 
 
 @st.composite
-def texts(draw: st.DrawFn) -> tuple[list[str | Known | Dynamic], Frame]:
+def texts(draw: st.DrawFn) -> tuple[list[str | Constant | Dynamic], Frame]:
     """Parts of a text that is no JSON, and a frame to render it in."""
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = draw(st.integers(0, 10**8))
-    parts: list[str | Known | Dynamic] = [draw(TEXTS.filter(lambda t: t.lstrip()[:1] not in "{["))]
+    parts: list[str | Constant | Dynamic] = [
+        draw(TEXTS.filter(lambda t: t.lstrip()[:1] not in "{["))
+    ]
     for _ in range(draw(st.integers(0, 4))):
         kind = draw(st.sampled_from(["text", "known", "frame", "number", "user"]))
         if kind == "text":
             parts.append(draw(TEXTS))
         elif kind == "known":
-            parts.append(Known(draw(JSON)))
+            parts.append(Constant(draw(JSON)))
         elif kind == "frame":
             parts.append(dynamic(len(frame)))
             frame.append(draw(JSON))
@@ -79,18 +81,18 @@ def texts(draw: st.DrawFn) -> tuple[list[str | Known | Dynamic], Frame]:
     return parts, frame
 
 
-def naive(parts: list[str | Known | Dynamic], frame: Frame) -> str:
+def naive(parts: list[str | Constant | Dynamic], frame: Frame) -> str:
     return "".join(
         part
         if isinstance(part, str)
-        else as_text(part.value if isinstance(part, Known) else part.evaluate(frame))
+        else as_text(part.value if isinstance(part, Constant) else part.evaluate(frame))
         for part in parts
     )
 
 
 @given(texts())
 def test_a_text_is_what_naive_substitution_makes(
-    drawn: tuple[list[str | Known | Dynamic], Frame],
+    drawn: tuple[list[str | Constant | Dynamic], Frame],
 ) -> None:
     parts, frame = drawn
     value = join_template(parts)
@@ -117,7 +119,7 @@ def trees(draw: st.DrawFn) -> tuple[Any, Frame]:
             return dynamic(len(frame) - 1, optional=kind == "optional")
         if kind == "text":
             frame.append(value)
-            return Text(("a%b ", dynamic(len(frame) - 1), '"', USER))
+            return Template(("a%b ", dynamic(len(frame) - 1), '"', USER))
         return NUMBER if kind == "number" else USER
 
     def walk(value: Any) -> Any:
@@ -155,7 +157,7 @@ def test_json_text_stays_json_whatever_is_put_into_it(text: str, value: Any, num
         for part in split_template(source, own=True)
     ]
     template = join_template([*parts])
-    assert isinstance(template, JsonText)
+    assert isinstance(template, JsonTemplate)
     expected = {"name": f"a {text}", "bare": value, "n": number, "u": user_id(number)}
     assert json.loads(rendered(text_segments(template, utf8), frame)) == expected
     query = b"e=" + rendered(text_segments(template, percent), frame)
@@ -194,16 +196,16 @@ def test_a_broken_embedded_expression_is_told(text: str) -> None:
 
 
 def test_known_values_are_folded_and_escaped_where_the_text_is_json() -> None:
-    assert join_template(['{"a":"', Known('q"\\'), '"}']) == '{"a":"q\\"\\\\"}'
-    assert join_template(["{a:", Known('q"'), "}"]) == '{a:q"}'
-    assert join_template(["n=", Known(5), ", l=", Known([1])]) == "n=5, l=[1]"
+    assert join_template(['{"a":"', Constant('q"\\'), '"}']) == '{"a":"q\\"\\\\"}'
+    assert join_template(["{a:", Constant('q"'), "}"]) == '{a:q"}'
+    assert join_template(["n=", Constant(5), ", l=", Constant([1])]) == "n=5, l=[1]"
 
 
 def test_what_has_no_value_is_never_sent() -> None:
     frame: Frame = [MISSING] * (Slot.FREE + 1)
     for segments in (
         json_segments({"a": dynamic(Slot.FREE)}),
-        text_segments(Text(("a", dynamic(Slot.FREE))), percent),
+        text_segments(Template(("a", dynamic(Slot.FREE))), percent),
     ):
         with pytest.raises(UnsendableError, match="has no value"):
             rendered(segments, frame)

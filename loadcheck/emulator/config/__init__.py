@@ -46,19 +46,234 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
 The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. Whom one hits is said by
 ``rate``, or ``count`` with ``among`` or ``first``, inside a window of ``after``, ``lasting`` and
 ``every``, counted from the first upload; without any of these it hits all.
+
+A mapping, as a scenario's ``[target]`` or a file holds it, to an :class:`EmulatorConfig`.
+
+``limits``: the documented numbers, none, or either with changes.
 """
 
 from __future__ import annotations
 
-from loadcheck.emulator.config.faults import ConfigError, ConfigProblem
+import dataclasses
+import secrets
+import zoneinfo
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, cast
+
+from loadcheck.emulator.config.faults import (
+    ConfigError,
+    ConfigProblem,
+    Reader,
+    read_delay,
+    read_faults,
+)
 from loadcheck.emulator.config.keys import KEYS
 from loadcheck.emulator.config.model import (
     DelayDistribution,
     EmulatorConfig,
     Fault,
+    OtherProject,
+    QueryLimits,
+    Region,
     Selection,
+    TaxonomyLimits,
+    UploadLimits,
 )
-from loadcheck.emulator.config.parse import parse, parse_faults
+
+# [D] HTTP V2 API and its FAQ. Whether MB is 10^6 or 2^20 is [U]; the smaller refuses more.
+_HTTPAPI = UploadLimits(
+    max_bytes=1_000_000,
+    max_events=2000,
+    user_events_per_s=30,
+    window_s=30,  # "averaged over a recent window" [D]; its length [U], that of batch taken
+    user_events_per_day=500_000,
+    project_events_per_s=1000,
+    project_requests_per_s=100,
+    user_property_updates_per_hour=1800,
+)
+# [D] Batch Event Upload API; project ceiling: SDK Troubleshooting
+_BATCH = UploadLimits(
+    max_bytes=20_000_000,
+    max_events=2000,
+    user_events_per_s=1000,
+    window_s=30,
+    user_events_per_day=500_000,
+    project_events_per_s=100_000,
+    project_requests_per_s=None,
+    user_property_updates_per_hour=None,
+)
+# [D] Dashboard REST API, "Rate limits"; deletions: User Privacy API
+_QUERIES = QueryLimits(
+    concurrent=5,
+    cost_per_5_minutes=1000,
+    cost_per_hour=108_000,
+    user_concurrent=10,
+    user_requests_per_hour=360,
+    deletion_requests_per_s=1,
+    deletion_concurrent=8,
+    max_intervals=True,
+)
+# [D] Limits
+_TAXONOMY = TaxonomyLimits(event_types=2000, event_properties=2000, user_properties=1000)
+
+Limits = tuple[str, UploadLimits, UploadLimits, QueryLimits, TaxonomyLimits]
+_Table = TypeVar("_Table", UploadLimits, QueryLimits, TaxonomyLimits)
+_SIZES = ("max_bytes", "max_events", "window_s", "max_intervals")
+
+
+def read_limits(top: Reader) -> Limits:
+    """Read ``limits``: a word, or a table whose ``base`` is that word and the rest changes.
+
+    "off" lifts rates, budgets and room for names. Sizes of a request and windows of a query are
+    part of what the API is and stay, unless a table changes them.
+    """
+    value = top.table.get("limits", "off")
+    if not isinstance(value, Mapping):
+        word = top.choice("limits", ("off", "documented"), "off")
+        return (word, *_base(word))
+    table = top.sub("limits")
+    assert table is not None
+    table.only({"base", "httpapi", "batch", "queries", "taxonomy"})
+    word = table.choice("base", ("documented", "off"), "documented")
+    httpapi, batch, queries, taxonomy = _base(word)
+    return (
+        f"{word}, with changes",
+        _changed(table, "httpapi", httpapi),
+        _changed(table, "batch", batch),
+        _changed(table, "queries", queries),
+        _changed(table, "taxonomy", taxonomy),
+    )
+
+
+def _base(word: str) -> tuple[UploadLimits, UploadLimits, QueryLimits, TaxonomyLimits]:
+    documented = (_HTTPAPI, _BATCH, _QUERIES, _TAXONOMY)
+    if word == "documented":
+        return documented
+    return (_lifted(_HTTPAPI), _lifted(_BATCH), _lifted(_QUERIES), _lifted(_TAXONOMY))
+
+
+def _lifted(limits: _Table) -> _Table:
+    names = [entry.name for entry in dataclasses.fields(limits) if entry.name not in _SIZES]
+    changes: dict[str, Any] = dict.fromkeys(names)
+    return dataclasses.replace(limits, **changes)
+
+
+def _changed(top: Reader, key: str, limits: _Table) -> _Table:
+    table = top.sub(key)
+    if table is None:
+        return limits
+    names = [entry.name for entry in dataclasses.fields(limits)]
+    table.only(names)
+    changes: dict[str, Any] = {}
+    for name in names:
+        if name not in table.table:
+            continue
+        if name == "max_intervals":
+            changes[name] = table.flag(name, default=True)
+        elif table.table[name] == "off" and name != "window_s":
+            changes[name] = None
+        else:
+            changes[name] = table.integer(name, 1, least=1)
+    return dataclasses.replace(limits, **changes)
+
+
+def parse(table: Mapping[str, Any]) -> EmulatorConfig:
+    """Check a configuration and fill in what it leaves out.
+
+    Raises:
+        ConfigError: Something in it cannot be used; it holds every problem.
+    """
+    top = Reader(table)
+    top.only(KEYS)
+    seed = top.integer("seed", 0)
+    limits_name, httpapi, batch, queries, taxonomy = read_limits(top)
+    default_cache = "documented" if limits_name.startswith("documented") else "off"
+    config = EmulatorConfig(
+        api_key=top.text("api_key", secrets.token_hex(16)),
+        secret_key=top.text("secret_key", secrets.token_hex(16)),
+        seed=seed,
+        visibility=read_delay(top, "visibility_delay", DelayDistribution("fixed", 0.0)),
+        time_zone=_time_zone(top),
+        limits_name=limits_name,
+        httpapi=httpapi,
+        batch=batch,
+        queries=queries,
+        taxonomy=taxonomy,
+        cache=top.choice("cache", ("documented", "off"), default_cache) == "documented",
+        short_ids=cast(
+            'Literal["strip", "refuse"]', top.choice("short_ids", ("strip", "refuse"), "strip")
+        ),
+        empty_result=cast(
+            'Literal["zeros", "empty"]', top.choice("empty_result", ("zeros", "empty"), "zeros")
+        ),
+        blocked_event_types=frozenset(top.texts("blocked_event_types")),
+        inactive_event_types=frozenset(top.texts("inactive_event_types")),
+        custom_events=_custom_events(top),
+        silenced_devices=frozenset(top.texts("silenced_devices")),
+        export_lag_ms=top.duration_ms("export_lag", 2 * 3_600_000.0),  # [D] Export API
+        deletion_after_ms=top.duration_ms("deletion_after", 30 * 24 * 3_600_000.0),  # [D]
+        block_bots=top.flag("block_bots", default=False),
+        capacity=top.rate("capacity"),
+        faults=read_faults(top, seed),
+        region=_region(top, "us"),
+        projects=_projects(top),
+    )
+    if config.api_key in {project.api_key for project in config.projects}:
+        top.problem("projects", "has the API key of the first project", "expected one of its own")
+    if top.problems:
+        raise ConfigError(top.problems)
+    return config
+
+
+def _region(table: Reader, default: Region) -> Region:
+    return cast("Region", table.choice("region", ("us", "eu"), default))
+
+
+def _projects(top: Reader) -> tuple[OtherProject, ...]:
+    found: list[OtherProject] = []
+    for table in top.subs("projects"):
+        table.only({"api_key", "secret_key", "region"})
+        found.append(
+            OtherProject(
+                api_key=table.text("api_key", secrets.token_hex(16)),
+                secret_key=table.text("secret_key", secrets.token_hex(16)),
+                region=_region(table, "us"),
+            )
+        )
+        if found[-1].api_key in {project.api_key for project in found[:-1]}:
+            table.problem("api_key", "two projects have it", "expected one of its own")
+    return tuple(found)
+
+
+def parse_faults(table: Mapping[str, Any], seed: int) -> tuple[Fault, ...]:
+    """Check a table of faults by itself, as the control endpoint takes it.
+
+    Raises:
+        ConfigError: Something in it cannot be used.
+    """
+    top = Reader({"faults": table})
+    faults = read_faults(top, seed)
+    if top.problems:
+        raise ConfigError(top.problems)
+    return faults
+
+
+def _custom_events(top: Reader) -> dict[str, tuple[str, ...]]:
+    table = top.sub("custom_events")
+    return {} if table is None else {name: table.texts(name) for name in table.table}
+
+
+def _time_zone(top: Reader) -> str:
+    name = top.text("time_zone", "UTC")
+    if name == "UTC":  # known even where the machine has no time zone database
+        return name
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        top.problem("time_zone", f"found {name!r}", 'expected an IANA name such as "Europe/Berlin"')
+        return "UTC"
+    return name
+
 
 __all__ = [
     "KEYS",

@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import parse_qsl
 
-from loadcheck.emulator.clock import Clock
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.faults import Injector
 from loadcheck.emulator.message import TOO_MANY, Answer, QueryError, Request, error_answer
+from loadcheck.emulator.protocol import Clock
 
 _MINUTES_5_MS = 5 * 60_000
 _HOUR_MS = 3_600_000

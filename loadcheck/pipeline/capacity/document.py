@@ -12,7 +12,7 @@ from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
 from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, settle
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.result import document
-from loadcheck.result.schema_capacity import SCHEMA
+from loadcheck.result.schema_others import CAPACITY
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.thresholds import Judged
 
@@ -52,7 +52,7 @@ def intent(
     """Return the document as it stands before the first probe."""
     scenario, capacity = probing.scenario, probing.scenario.capacity
     return {
-        "schema": SCHEMA,
+        "schema": CAPACITY,
         "verdict": "unknown",
         "run": {
             "id": search_id,

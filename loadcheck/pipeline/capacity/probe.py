@@ -11,7 +11,7 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.metrics import Known, Metric
+from loadcheck.verify.metrics import Availability, Metric
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold
 from loadcheck.verify.verdict import Verdict
 
@@ -114,7 +114,7 @@ def probing(scenario: Scenario, thresholds: Sequence[ParsedThreshold]) -> ProbeT
         check, metric = threshold.check.strip(), threshold.metric
         if metric.stage or _is_sized(metric):
             left_out.append(check)
-        elif metric.known is Known.MEANWHILE:
+        elif metric.known is Availability.MEANWHILE:
             checks.append((check, f"{MEASURED}: {check}"))
         else:
             checks.append((check, check))

@@ -20,14 +20,13 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
-from loadcheck.documents.durations import format_duration
+from loadcheck.documents.notation import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
-from loadcheck.pipeline.identity import new_id
-from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.plan import require_guarded_search
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
@@ -35,7 +34,7 @@ from loadcheck.pipeline.session import RunContext, Watch
 from loadcheck.pipeline.target import Address, addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result import document as documents
-from loadcheck.result.writer import ResultSink, ResultWriter
+from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor

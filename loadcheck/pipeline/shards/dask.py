@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.transport.routes import is_loopback
-from loadcheck.pipeline.shards.frames import Message, Unframer, frame
-from loadcheck.pipeline.shards.remote import Child, Gone, Local, Remote
+from loadcheck.pipeline.shards.remote import Child, Gone, Local, Message, Remote, Unframer, frame
 
 _CONNECT_S: Final = 10.0
 _PULL_S: Final = 5.0

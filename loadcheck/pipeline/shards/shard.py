@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from loadcheck import __version__
 from loadcheck.errors import InputError
@@ -29,7 +31,7 @@ from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import change, digest, still
 from loadcheck.pipeline.shards.bundle import Bundle
-from loadcheck.pipeline.shards.frames import PROTOCOL, FrameError, Message, Unframer, frame
+from loadcheck.pipeline.shards.remote import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
 from loadcheck.verify.compiled import CompiledScenario
@@ -137,6 +139,9 @@ class _Shard:
                     raise_open_file_limit(connections + SPARE_FILES)
                     open_ = open_engine(compiled.load, compiled.plan)
                     engine = await opened.enter_async_context(open_)
+                # a pass of the collector takes long: now, and not when the load begins
+                gc.collect()
+                gc.freeze()
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
                 await self._obey(_Load(engine, spec.part, compiled))
         except InputError as error:
@@ -206,19 +211,46 @@ class _Shard:
 
     async def _send(self, load: _Load, begin: Begin) -> None:
         await anyio.sleep(max(0.0, (begin.ns - _READY_NS - time.monotonic_ns()) / 1e9))
-        told: Any = None
-        sequence = 0
+        told = _Told(self._post)
+        async with anyio.create_task_group() as telling:
 
-        def tell(kind: str, **more: Any) -> None:
-            nonlocal told, sequence
-            now, rows = load.still(), len(load.engine.record.timeline)
-            if kind == "done":
-                more["digest"] = digest(now)
-            self._post(kind, sequence=sequence, rows=rows, change=change(told, now), **more)
-            told, sequence = now, sequence + 1
+            def second(_: int) -> None:
+                rows = len(load.engine.record.timeline)
+                telling.start_soon(told.tell, "snap", load.still(), rows)
 
-        await load.run(begin, lambda _: tell("snap"))
-        tell("done", end=load.end)
+            await load.run(begin, second)
+        now, rows = load.still(), len(load.engine.record.timeline)
+        await told.tell("done", now, rows, end=load.end, digest=digest(now))
+
+
+class _Told:
+    """What the run has been told of the record.
+
+    Args:
+        post: Sends a message.
+    """
+
+    def __init__(self, post: Callable[..., None]) -> None:
+        self._post = post
+        self._tree: Any = None
+        self._sequence = 0
+        self._turn = anyio.Lock()
+
+    async def tell(self, kind: str, now: Any, rows: int, **more: Any) -> None:
+        """Tell what has changed since the last time; copies that fall due have their turn between.
+
+        Args:
+            kind: "snap" or "done".
+            now: The record, held still; the run is told in the order of these calls.
+            rows: Seconds that its timeline has.
+            more: What else the message holds.
+        """
+        async with self._turn:
+            await checkpoint()
+            by = change(self._tree, now)
+            await checkpoint()
+            self._post(kind, sequence=self._sequence, rows=rows, change=by, **more)
+            self._tree, self._sequence = now, self._sequence + 1
 
 
 class _Load:

@@ -16,7 +16,7 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
 from loadcheck.load.slices import Slice, share_of, too_few
 from loadcheck.pipeline.prepare import compile_scenario, hide_passwords
-from loadcheck.pipeline.shards.frames import Secret
+from loadcheck.pipeline.shards.remote import Secret
 from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Retry, Scenario
 from loadcheck.secrets import HIDDEN

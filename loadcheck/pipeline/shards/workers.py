@@ -17,8 +17,7 @@ from loadcheck.load.slices import Slice
 from loadcheck.pipeline.shards.bundle import Bundle, bundle
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.dask import DaskEngine
-from loadcheck.pipeline.shards.frames import Message
-from loadcheck.pipeline.shards.remote import Engine, Local
+from loadcheck.pipeline.shards.remote import Engine, Local, Message
 from loadcheck.pipeline.shards.spec import (
     ShardSpec,
     fingerprint,

@@ -22,9 +22,9 @@ from typing import Any
 
 import anyio
 
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.errors import InputError, Problem
-from loadcheck.report.otel.snapshot import Snapshot, snapshot
+from loadcheck.report.metrics import Snapshot, snapshot
 from loadcheck.verify.progress import Outline, Progress
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -18,8 +18,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from loadcheck import __version__
 from loadcheck.measure.histogram import Counts
-from loadcheck.report.metrics import BOUNDS_S, DESCRIPTIONS
-from loadcheck.report.otel.snapshot import (
+from loadcheck.report.metrics import (
+    BOUNDS_S,
+    DESCRIPTIONS,
     Distribution,
     Series,
     Snapshot,

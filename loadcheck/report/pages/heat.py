@@ -79,7 +79,7 @@ def map_of(document: Document, edges: Sequence[float], cells: Cells, what: str) 
     filled = np.flatnonzero(cells.sum(axis=0)) if len(cells) else np.zeros(0, dtype=np.int64)
     if not filled.size:
         return None
-    cells, edges = _joined(cells, edges, _MOST_COLUMNS)
+    cells, edges = _merged(cells, edges, _MOST_COLUMNS)
     low, high = int(filled[0]), int(filled[-1]) + 1
     cells = cells[:, low:high]
     return Chart(
@@ -111,7 +111,7 @@ def _middle(row: int) -> float:
     return math.sqrt(_EDGES_MS[row] * _EDGES_MS[row + 1])
 
 
-def _joined(cells: Cells, edges: Sequence[float], most: int) -> tuple[Cells, list[float]]:
+def _merged(cells: Cells, edges: Sequence[float], most: int) -> tuple[Cells, list[float]]:
     """Return no more than so many columns: neighbours are added up."""
     every = max(1, -(-len(cells) // most))
     firsts = np.arange(0, len(cells), every)
@@ -119,7 +119,7 @@ def _joined(cells: Cells, edges: Sequence[float], most: int) -> tuple[Cells, lis
 
 
 def _table(cells: Cells, edges: Sequence[float], low: int) -> Table:
-    cells, edges = _joined(cells, edges, _MOST_TABLE_ROWS)
+    cells, edges = _merged(cells, edges, _MOST_TABLE_ROWS)
     return Table(
         columns=["from", "to", "requests", "most frequent", "shortest", "longest"],
         rows=[

@@ -10,8 +10,7 @@ from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Chart, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, timeline
 from loadcheck.report.pages.heat import Cells, map_of
-from loadcheck.report.pages.run import thresholds_table
-from loadcheck.report.pages.several import several_page
+from loadcheck.report.pages.run import several_page, thresholds_table
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
@@ -47,7 +46,7 @@ class Live:
     """What is known of a run besides its document while it goes on.
 
     Attributes:
-        now: Its state, as :class:`loadcheck.web.feed.Feed` tells it.
+        now: Its state, as :class:`loadcheck.web.process.Feed` tells it.
         title: What a probe of a search is called; "" for a run.
         events: What happened, the latest last.
         heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.

@@ -1,9 +1,14 @@
-"""The page of one run: verdict, errors, charts, affected users, steps, scenario and machine."""
+"""The page of one run: verdict, errors, charts, affected users, steps, scenario and machine.
+
+Of several results, as of one pipeline, it shows what came of each, and each one's report below.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from loadcheck.report import headline, words
@@ -12,6 +17,64 @@ from loadcheck.report.pages import arrival, latency, timeline
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
 
 Document = Mapping[str, Any]
+
+
+_WORST_FIRST = ("fail", "unknown", "pass")
+
+
+def several_page(pages: Sequence[Page]) -> Page:
+    """Return one page of several, the verdict of which is the worst of theirs.
+
+    Args:
+        pages: In the order in which they are shown; at least two.
+    """
+    titles = Counter(page.title for page in pages)
+    parts = [
+        replace(page, title=_told(page) if titles[page.title] > 1 else page.title).within(
+            f"part-{number}"
+        )
+        for number, page in enumerate(pages, 1)
+    ]
+    worst = next((name for name in _WORST_FIRST if any(p.verdict == name for p in parts)), "pass")
+    return Page(
+        verdict=worst,
+        badge=worst,
+        title=", ".join(dict.fromkeys(page.title for page in pages)),
+        because=_because(parts, worst),
+        origin=[f"{len(parts)} results"],
+        sections=[Section(name="overview", title="Overview", blocks=[_overview(parts)])],
+        parts=parts,
+    )
+
+
+def _told(page: Page) -> str:
+    """Return what a page is called that has the title of another."""
+    return f"{page.title}, {page.origin[0]}" if page.origin else page.title
+
+
+def _because(parts: Sequence[Page], worst: str) -> str:
+    passed = sum(part.verdict == "pass" for part in parts)
+    if passed == len(parts):
+        return f"All {passed} pass."
+    said = " ".join(f"{part.title}: {part.because}" for part in parts if part.verdict == worst)
+    return f"{passed} of {len(parts)} pass. {said}"
+
+
+def _overview(parts: Sequence[Page]) -> Table:
+    """Return a row for each, with the key figures that any of them has."""
+    labels = list(dict.fromkeys(tile.label for part in parts for tile in part.tiles))
+    rows: list[list[str | Cell]] = []
+    for part in parts:
+        figures = {tile.label: Cell(text=tile.value, role=tile.role) for tile in part.tiles}
+        rows.append(
+            [
+                Cell(text=part.title, link=part.name),
+                Cell(text=part.badge, role=part.verdict, strong=True),
+                *(figures.get(label, Cell(text="–")) for label in labels),
+                part.because,
+            ]
+        )
+    return Table(columns=["result", "verdict", *labels, "because"], rows=rows, prose=True)
 
 
 def environment_section(document: Document) -> Section:

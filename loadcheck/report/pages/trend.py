@@ -12,6 +12,8 @@ from loadcheck.report.page import (
     Block,
     Cell,
     Chart,
+    Check,
+    Checks,
     Mark,
     Number,
     Page,
@@ -79,7 +81,7 @@ def _tiles(histories: Sequence[Document]) -> list[Tile]:
 
 
 def _sections(number: int, history: Document, document: Document) -> list[Section]:
-    lead = ". ".join([*trend.remarks(history), trend.extent(history, document)])
+    lead = ". ".join(said[:1].upper() + said[1:] for said in trend.about(history, document))
     figures = trend.shown(history)
     charts: list[Block] = [
         _chart(f"trend-{number}-{place}", f"history-{number}", history, group, [*members])
@@ -99,27 +101,17 @@ def _sections(number: int, history: Document, document: Document) -> list[Sectio
     ]
 
 
-def _changes(history: Document) -> Table:
-    return Table(
-        columns=["first run", "started", "file", "what"],
-        numeric=False,
-        rows=[
-            [
-                Cell(
-                    text=f"{trend.MARKS[event['word']]} #{event['run'] + 1}",
-                    role=_VERDICTS[event["word"]],
-                ),
-                words.instant(history["runs"][event["run"]]["started_at"]),
-                "  ".join(
-                    [
-                        history["runs"][event["run"]]["file"],
-                        words.labels(history["runs"][event["run"]]["labels"]),
-                    ]
-                ).strip(),
-                "; ".join(trend.event_lines(history, event)),
-            ]
+def _changes(history: Document) -> Checks:
+    return Checks(
+        checks=[
+            Check(
+                verdict=_VERDICTS[event["word"]],
+                name=f"#{event['run'] + 1}",
+                text=f"{trend.run_name(history, event['run'])}: "
+                f"{'; '.join(trend.event_lines(history, event))}.",
+            )
             for event in history["changes"]
-        ],
+        ]
     )
 
 
@@ -134,10 +126,7 @@ def _figures(figures: Sequence[Document]) -> Table:
                     role=_VERDICTS[figure["word"]] if figure["word"] != "same" else "",
                 ),
                 trend.level(figure),
-                ""
-                if figure["level_low"] is None
-                else f"{trend.value(figure, figure['level_low'])} … "
-                f"{trend.value(figure, figure['level_high'])}",
+                trend.interval(figure),
                 "; ".join(
                     f"#{one['run'] + 1}: {trend.size(figure, one)}" for one in figure["changes"]
                 ),
@@ -158,7 +147,7 @@ def _chart(
     for place, figure in enumerate(figures):
         role, dash = _ROLES[place % len(_ROLES)], _DASHES[place % len(_DASHES)]
         used = _used(history, figure)
-        if place == 0 and any(low is not None for low in figure["low"]):
+        if any(low is not None for low in figure["low"]):
             band = [
                 high if y is not None else None
                 for high, y in zip(figure["high"], used, strict=True)
@@ -245,7 +234,7 @@ def _runs(history: Document) -> Table:
                 Cell(text=run["verdict"], role=run["verdict"]),
                 run["file"],
                 words.labels(run["labels"]),
-                run["unused"],
+                trend.why_unused(history, number - 1),
             ]
             for number, run in enumerate(history["runs"], start=1)
         ],

@@ -16,8 +16,17 @@ from loadcheck.scenario.model.load import (
     Users,
 )
 from loadcheck.scenario.model.scenario import FlowOfMix, Scenario
-from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Tls, Workflow
-from loadcheck.scenario.model.service import Guard, Service, ServiceLimits
+from loadcheck.scenario.model.sending import (
+    Edit,
+    Guard,
+    Input,
+    Once,
+    Service,
+    ServiceLimits,
+    Target,
+    Tls,
+    Workflow,
+)
 from loadcheck.scenario.model.verify import (
     Batch,
     Budget,

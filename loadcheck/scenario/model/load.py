@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from loadcheck.data.spread import Spread
+from loadcheck.data.order import Spread
 from loadcheck.data.trace import Trace
 
 

@@ -19,8 +19,7 @@ from loadcheck.scenario.model.load import (
     Threshold,
     Timeouts,
 )
-from loadcheck.scenario.model.sending import Edit, Input, Once, Target, Workflow
-from loadcheck.scenario.model.service import Guard, Service
+from loadcheck.scenario.model.sending import Edit, Guard, Input, Once, Service, Target, Workflow
 from loadcheck.scenario.model.verify import Deletion, Verify
 
 

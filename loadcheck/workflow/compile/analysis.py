@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.compile.workflow import StepDraft, WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import ArazzoDescription
 from loadcheck.workflow.runtime.program import Action
 
 
-def close(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
+def transitive_dependencies(units: Iterable[WorkflowCompiler]) -> dict[str, frozenset[str]]:
     """Return what each step depends on, through inputs and outputs of others.
 
     Returns:
@@ -23,7 +23,7 @@ def close(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
     words: dict[str, frozenset[str]] = {}
     for unit in units:
         for step in unit.steps:
-            words[symbol(unit, step)] = step.uses
+            words[dependency_key(unit, step)] = step.uses
         for name in unit.schema.declared:
             words[f"input:{unit.key}/{name}"] = unit.input_uses.get(name, frozenset())
         words[f"workflow:{unit.key}"] = unit.result_uses
@@ -38,12 +38,12 @@ def close(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
     return words
 
 
-def symbol(unit: Unit, step: StepDraft) -> str:
+def dependency_key(unit: WorkflowCompiler, step: StepDraft) -> str:
     """Return the word that stands for a step in what others depend on."""
     return f"step:{unit.key}/{step.step.step_id}"
 
 
-def end_of_copy(main: Unit, words: Mapping[str, frozenset[str]]) -> int | None:
+def end_of_copy(main: WorkflowCompiler, words: Mapping[str, frozenset[str]]) -> int | None:
     """Return the index behind the last step of a workflow that depends on the copy.
 
     None if no step does.
@@ -56,7 +56,7 @@ def end_of_copy(main: Unit, words: Mapping[str, frozenset[str]]) -> int | None:
     return per_copy[-1] + 1 if per_copy else None
 
 
-def reached(steps: Iterable[StepDraft], main: Unit) -> set[int]:
+def reached(steps: Iterable[StepDraft], main: WorkflowCompiler) -> set[int]:
     """Return the plan indexes of steps, and of all that they call or go to."""
     indexes: set[int] = set()
     for step in steps:
@@ -67,16 +67,20 @@ def reached(steps: Iterable[StepDraft], main: Unit) -> set[int]:
 
 
 def _reached_words(
-    unit: Unit, step: StepDraft, words: Mapping[str, frozenset[str]]
+    unit: WorkflowCompiler, step: StepDraft, words: Mapping[str, frozenset[str]]
 ) -> frozenset[str]:
-    return words[symbol(unit, step)].union(
-        *(words[symbol(inner, other)] for inner in _called(unit, step) for other in inner.steps)
+    return words[dependency_key(unit, step)].union(
+        *(
+            words[dependency_key(inner, other)]
+            for inner in _called(unit, step)
+            for other in inner.steps
+        )
     )
 
 
-def _called(unit: Unit, step: StepDraft) -> list[Unit]:
+def _called(unit: WorkflowCompiler, step: StepDraft) -> list[WorkflowCompiler]:
     """Return the workflows that a step calls or its actions go to, and theirs in turn."""
-    found: dict[str, Unit] = {}
+    found: dict[str, WorkflowCompiler] = {}
     waiting = _targets(unit, step)
     while waiting:
         target = waiting.pop()
@@ -87,7 +91,7 @@ def _called(unit: Unit, step: StepDraft) -> list[Unit]:
     return list(found.values())
 
 
-def _targets(unit: Unit, step: StepDraft) -> list[Unit]:
+def _targets(unit: WorkflowCompiler, step: StepDraft) -> list[WorkflowCompiler]:
     targets = [] if step.target is None else [step.target]
     for holder in () if step.model is None else (step.model, unit.model):
         for action in (*holder.on_success, *holder.on_failure):
@@ -128,7 +132,7 @@ def _follow(book: ArazzoDescription, name: str, chain: list[str], finished: set[
     return found
 
 
-def check_exits(units: Iterable[Unit], *, circle: bool) -> None:
+def check_exits(units: Iterable[WorkflowCompiler], *, circle: bool) -> None:
     """Report every step from which, if all goes well, its workflow can never end.
 
     A path that only a failure opens does not count as an exit: it would be taken by none of the
@@ -162,7 +166,7 @@ def check_exits(units: Iterable[Unit], *, circle: bool) -> None:
             )
 
 
-def _endless(unit: Unit, ending: set[str]) -> Iterator[StepDraft]:
+def _endless(unit: WorkflowCompiler, ending: set[str]) -> Iterator[StepDraft]:
     """Yield the steps from which no path leads to the end, given the workflows that can end."""
     count = len(unit.steps)
     machines = {target.machine.key: target.key for target in unit.targets.values()}

@@ -1,4 +1,4 @@
-"""From an Arazzo document and a scenario's settings to a plan."""
+"""From an Arazzo document and a scenario's settings to a plan; a document checked without one."""
 
 from __future__ import annotations
 
@@ -13,24 +13,69 @@ from loadcheck.documents.document import MISSING, look_up, parse_pointer, read_d
 from loadcheck.documents.reader import Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile.analysis import close, end_of_copy, reached, symbol
+from loadcheck.workflow.compile.analysis import (
+    dependency_key,
+    end_of_copy,
+    reached,
+    transitive_dependencies,
+)
 from loadcheck.workflow.compile.inputs import check_inputs, sample
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
-from loadcheck.workflow.compile.workflow import Unit
+from loadcheck.workflow.compile.workflow import WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY, CopyData
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader
+from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader, Fetch
 from loadcheck.workflow.description.model import WorkflowSignature
-from loadcheck.workflow.description.sources import Fetch
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.values import Frame, Slot, uses_of
-from loadcheck.workflow.files import with_files
-from loadcheck.workflow.identity import NAMES, Buckets, Run, filler
+from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
+from loadcheck.workflow.overlay import with_files
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+
+_NOWHERE = {"*": "http://127.0.0.1"}
+
+
+def lint(
+    document: Path,
+    *,
+    name: str = "",
+    sources: Mapping[str, str] | None = None,
+    strict: bool = False,
+    fetch: Fetch | None = None,
+) -> tuple[Problem, ...]:
+    """Return everything that is wrong with a document, each with line, path and section.
+
+    Every workflow of the document is compiled, whether or not a scenario would reach it. What is
+    accepted although the specification has it otherwise is a warning.
+
+    Args:
+        document: Path of the Arazzo document.
+        name: The document as the user named it; its path if "".
+        sources: Source description name → file or URL that stands in for its ``url``.
+        strict: Make warnings errors.
+        fetch: Reads source descriptions that are URLs.
+    """
+    report = Report(strict=strict)
+    try:
+        shelf = DescriptionLoader(report, sources or {}, fetch)
+        book = shelf.open(read_document(document, name or str(document)))
+        shelf.check_overrides(book)
+        run = Run(id="000000000000", start_day="20000101", end_day="20000103")
+        program = Linker(ScenarioBindings(run=run, servers=_NOWHERE))
+        for workflow in book.workflows.values():
+            program.add(book, workflow)
+        program.compile()
+        for unit in program.units.values():
+            unit.check_outputs()
+    except WorkflowError as error:
+        for problem in error.problems:
+            report.add(problem)
+    return report.problems
+
 
 EXAMPLE_TIME_MS: Final = 1_700_000_000_000
 
@@ -196,7 +241,7 @@ def _example(run: Run) -> Frame:
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = frame[Slot.USER] = 0
     frame[Slot.TIME] = EXAMPLE_TIME_MS
-    fill_all = filler(
+    fill_all = bucket_writer(
         Buckets(run_id=run.id, copies=run.most_uploads), NAMES, Slot.NUMBER, Slot.BUCKETS
     )
     fill_all(frame)
@@ -210,8 +255,8 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
     buckets = Buckets(run_id=run.id, copies=run.most_uploads)
     visits = run.visits
     if visits is None:
-        return filler(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
-    user, fill = visits.user, filler(buckets, names, Slot.USER, Slot.BUCKETS)
+        return bucket_writer(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
+    user, fill = visits.user, bucket_writer(buckets, names, Slot.USER, Slot.BUCKETS)
 
     def fill_all(frame: Frame) -> None:
         frame[Slot.USER] = user(frame[Slot.NUMBER])
@@ -221,9 +266,13 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
 
 
 def _plan(
-    settings: Settings, report: Report, program: Linker, main: Unit, inputs: Mapping[str, Any]
+    settings: Settings,
+    report: Report,
+    program: Linker,
+    main: WorkflowCompiler,
+    inputs: Mapping[str, Any],
 ) -> Plan:
-    words = close(program.units.values())
+    words = transitive_dependencies(program.units.values())
     end = end_of_copy(main, words) if settings.once is None else len(main.steps)
     if end is None:
         main.book.scribe.warn(
@@ -249,7 +298,9 @@ def _plan(
                 method=draft.operation.method,
                 origin=draft.origin,
                 path=draft.base + draft.operation.path,
-                uses=frozenset(word for word in words[symbol(unit, step)] if word[0] == "$"),
+                uses=frozenset(
+                    word for word in words[dependency_key(unit, step)] if word[0] == "$"
+                ),
                 dependent=copy and step.index > min(per_copy),
                 timeout_s=None if step.model is None else step.model.timeout_s,
             )
@@ -288,7 +339,10 @@ def _plan(
 
 
 def _uses_at(
-    main: Unit, words: Mapping[str, frozenset[str]], inputs: Mapping[str, Any], at: tuple[str, str]
+    main: WorkflowCompiler,
+    words: Mapping[str, frozenset[str]],
+    inputs: Mapping[str, Any],
+    at: tuple[str, str],
 ) -> frozenset[str]:
     """Return what the value at a place in the request of a step depends on.
 
@@ -307,7 +361,7 @@ def _uses_at(
 
 
 def _batch(
-    settings: Settings, main: Unit, end: int, words: Mapping[str, frozenset[str]]
+    settings: Settings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
 ) -> CompiledBatch | None:
     """Compile the request that copies share; None if what is wrong was reported."""
     report = main.book.scribe.report

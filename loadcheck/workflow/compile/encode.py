@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, quote_from_bytes
 
 import orjson
 
+from loadcheck.data.order import Bits, Series, blockwise
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
     Json,
-    JsonText,
+    JsonStringPart,
+    JsonTemplate,
     Pattern,
-    Quoted,
-    Text,
+    Slot,
+    Template,
     UnsendableError,
     as_text,
     dump_json,
@@ -34,7 +36,7 @@ class Formatted(NamedTuple):
     slot: int
 
 
-Segment: TypeAlias = bytes | Formatted | Callable[[Frame], bytes]
+Segment: TypeAlias = bytes | Formatted | Series | Callable[[Frame], bytes]
 Render: TypeAlias = Callable[[Frame], bytes]
 
 
@@ -51,9 +53,12 @@ def utf8(text: str) -> bytes:
 def join(segments: Iterable[Segment]) -> bytes | Render:
     """Return the bytes that the segments make, or what renders them in a frame."""
     pieces: list[bytes | Render] = []
-    run: list[bytes | Formatted] = []
-    for segment in segments:
-        if isinstance(segment, bytes | Formatted):
+    run: list[bytes | Formatted | Series] = []
+    for segment in _merged(segments):
+        if isinstance(segment, bytes | Formatted | Series):
+            if isinstance(segment, Series) and any(isinstance(piece, Series) for piece in run):
+                pieces.append(_format(run))
+                run = []
             run.append(segment)
         else:
             pieces += [_format(run), segment]
@@ -64,17 +69,75 @@ def join(segments: Iterable[Segment]) -> bytes | Render:
     return pieces[0] if len(pieces) == 1 else _concatenation(pieces)
 
 
-def _format(run: list[bytes | Formatted]) -> bytes | Render:
-    """Join what needs no more than numbers of the frame: one formatting makes it."""
-    slots = [piece.slot for piece in run if isinstance(piece, Formatted)]
-    if not slots:
-        return b"".join(piece for piece in run if isinstance(piece, bytes))
-    template = b"".join(
-        piece.format if isinstance(piece, Formatted) else piece.replace(b"%", b"%%")
-        for piece in run
+def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Make one series of those that have nothing but bytes in between."""
+    held: list[bytes | Series] = []
+    for segment in segments:
+        if isinstance(segment, Series) or (held and isinstance(segment, bytes)):
+            held.append(segment)
+            continue
+        yield from _one_series(held)
+        held = []
+        yield segment
+    yield from _one_series(held)
+
+
+def _one_series(held: list[bytes | Series]) -> list[bytes | Series]:
+    last = max((place for place, piece in enumerate(held) if isinstance(piece, Series)), default=-1)
+    parts, rest = held[: last + 1], held[last + 1 :]
+    found = [piece for piece in parts if isinstance(piece, Series)]
+    if len(found) < len("ab"):
+        return held
+    size = min(each.size for each in found)
+    makers = [each.cut(size).make for each in found]
+    template = _template(parts)
+
+    def make(numbers: Bits) -> list[Any]:
+        rows = list(zip(*[make(numbers) for make in makers], strict=True))
+        try:
+            return [template % row for row in rows]
+        except TypeError:  # an error stands among them
+            return [
+                next((each for each in row if not isinstance(each, bytes)), None) or template % row
+                for row in rows
+            ]
+
+    return [Series(make, size), *rest]
+
+
+def _template(pieces: Iterable[bytes | Formatted | Series]) -> bytes:
+    return b"".join(
+        piece.replace(b"%", b"%%")
+        if isinstance(piece, bytes)
+        else piece.format
+        if isinstance(piece, Formatted)
+        else b"%b"
+        for piece in pieces
     )
-    pick = itemgetter(*slots)
-    return lambda frame: template % pick(frame)
+
+
+def _format(run: list[bytes | Formatted | Series]) -> bytes | Render:
+    """Join what needs no more than numbers of the frame and a series: one formatting makes it."""
+    late = [piece for piece in run if not isinstance(piece, bytes)]
+    if not late:
+        return b"".join(piece for piece in run if isinstance(piece, bytes))
+    template = _template(run)
+    pick = itemgetter(
+        *(piece.slot if isinstance(piece, Formatted) else Slot.SERIES for piece in late)
+    )
+    series = next((piece for piece in late if isinstance(piece, Series)), None)
+    if series is None:
+        return lambda frame: template % pick(frame)
+    of = blockwise(*series)
+
+    def render(frame: Frame) -> bytes:
+        frame[Slot.SERIES] = found = of(frame[Slot.NUMBER])
+        if found.__class__ is not bytes:
+            raise found
+        written: bytes = template % pick(frame)
+        return written
+
+    return render
 
 
 def _concatenation(pieces: list[bytes | Render]) -> Render:
@@ -96,7 +159,7 @@ def json_segments(value: Any) -> list[Segment]:
         return [orjson.dumps(value)]
     if isinstance(value, Dynamic):
         return _json_scalar(value)
-    if isinstance(value, Text | JsonText | Json):
+    if isinstance(value, Template | JsonTemplate | Json):
         return [b'"', *_string_segments(value), b'"']
     members = value.values() if isinstance(value, dict) else value
     if any(isinstance(member, Dynamic) and member.optional for member in members):
@@ -112,6 +175,8 @@ def json_segments(value: Any) -> list[Segment]:
 
 
 def _json_scalar(value: Dynamic) -> list[Segment]:
+    if value.series is not None:
+        return [value.series]
     if value.json is not None:
         return [value.json]
     if value.pattern is None:
@@ -120,9 +185,9 @@ def _json_scalar(value: Dynamic) -> list[Segment]:
     return [quote_mark, _formatted(value.pattern), quote_mark]
 
 
-def _string_segments(value: Text | JsonText | Json) -> list[Segment]:
+def _string_segments(value: Template | JsonTemplate | Json) -> list[Segment]:
     """Return the inside of a JSON string literal."""
-    if not isinstance(value, Text):
+    if not isinstance(value, Template):
         return [lambda frame: quote_json(value.require(frame)).encode()]
     return [
         quote_json(part).encode()
@@ -141,11 +206,11 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
     """
     if isinstance(value, Dynamic):
         return [_text(value, encode)]
-    if isinstance(value, Text):
+    if isinstance(value, Template):
         return [
             encode(part) if isinstance(part, str) else _text(part, encode) for part in value.parts
         ]
-    if isinstance(value, JsonText):
+    if isinstance(value, JsonTemplate):
         return [_json_text_segment(part, encode) for part in value.parts]
     if isinstance(value, Json | dict | list):
         tree = value.tree if isinstance(value, Json) else value
@@ -154,19 +219,29 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
             if isinstance(segment, bytes)
             else segment
             if isinstance(segment, Formatted)
-            else _recoded(segment, encode)
+            else _recoded(_alone(segment), encode)
             for segment in json_segments(tree)
         ]
     return [encode(as_text(value))]
 
 
-def _json_text_segment(part: str | Quoted | Dynamic, encode: Callable[[str], bytes]) -> Segment:
+def _alone(segment: Series | Render) -> Render:
+    if not isinstance(segment, Series):
+        return segment
+    rendered = _format([segment])
+    assert not isinstance(rendered, bytes)
+    return rendered
+
+
+def _json_text_segment(
+    part: str | JsonStringPart | Dynamic, encode: Callable[[str], bytes]
+) -> Segment:
     if isinstance(part, str):
         return encode(part)
-    pattern = part.dynamic.pattern if isinstance(part, Quoted) else part.pattern
-    if pattern is not None and (isinstance(part, Quoted) or not pattern.string):
+    pattern = part.dynamic.pattern if isinstance(part, JsonStringPart) else part.pattern
+    if pattern is not None and (isinstance(part, JsonStringPart) or not pattern.string):
         return _formatted(pattern)
-    if isinstance(part, Quoted):
+    if isinstance(part, JsonStringPart):
         return _encoded(part.dynamic, lambda found: encode(quote_json(found)))
     return _encoded(part, lambda found: encode(dump_json(found).decode()))
 

@@ -12,7 +12,7 @@ from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
 from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
-from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, Unit
+from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, WorkflowCompiler
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
@@ -108,11 +108,13 @@ class Linker:
 
     def __init__(self, given: ScenarioBindings) -> None:
         self._given = given
-        self.units: dict[str, Unit] = {}
+        self.units: dict[str, WorkflowCompiler] = {}
         self.steps: list[StepDraft] = []
         self._depth = 0
 
-    def add(self, book: ArazzoDescription, workflow: model.Workflow, *, main: bool = False) -> Unit:
+    def add(
+        self, book: ArazzoDescription, workflow: model.Workflow, *, main: bool = False
+    ) -> WorkflowCompiler:
         """Find a workflow and all that it calls; its steps come in the order in which they run.
 
         Args:
@@ -149,7 +151,7 @@ class Linker:
                 identity=book.content.identity,
             ),
         )
-        unit = Unit(
+        unit = WorkflowCompiler(
             book=book,
             model=workflow,
             schema=schema,
@@ -192,7 +194,7 @@ class Linker:
         for unit in self.units.values():
             unit.finish()
 
-    def _depend(self, unit: Unit, name: str, path: Path) -> None:
+    def _depend(self, unit: WorkflowCompiler, name: str, path: Path) -> None:
         found = find_workflow(unit.book, name, path, "Workflow Object")
         if found is not None and name != self._given.run.shared.workflow:  # that one has run
             target = self.add(*found)
@@ -201,7 +203,7 @@ class Linker:
                 StepDraft(name=step.step_id, model=None, path=path, target=target, step=step)
             )
 
-    def _step(self, unit: Unit, step: model.Step) -> StepDraft:
+    def _step(self, unit: WorkflowCompiler, step: model.Step) -> StepDraft:
         added = StepDraft(
             name=step.step_id, model=step, path=step.path, step=Step(step_id=step.step_id)
         )
@@ -241,7 +243,7 @@ class Linker:
                 remedy = "expected $workflows.ID.steps.ID or $sourceDescriptions.NAME.ID.steps.ID"
                 book.scribe.error(path, f'there is no step "{text}"', remedy, "Step Object")
 
-    def _find_targets(self, unit: Unit) -> None:
+    def _find_targets(self, unit: WorkflowCompiler) -> None:
         workflow = unit.model
         holders: tuple[model.Workflow | model.Step, ...] = (workflow, *workflow.steps)
         for holder in holders:
@@ -284,7 +286,7 @@ class Linker:
                 problem = Problem(message=message, key=name, remedy=did_you_mean(name, names))
                 unit.book.scribe.report.add(problem)
 
-    def entry(self, target: Unit, path: Path) -> Inputs:
+    def entry(self, target: WorkflowCompiler, path: Path) -> Inputs:
         """Return the inputs of a workflow that is given none: the scenario's, by name."""
         if self._given.inputs is None:
             return lambda _: {}

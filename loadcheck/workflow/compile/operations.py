@@ -11,13 +11,13 @@ from loadcheck.documents.document import format_pointer, parse_pointer
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description import model
+from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import (
     METHODS,
     DescriptionError,
     Operation,
     split_base,
 )
-from loadcheck.workflow.description.sources import Source
 from loadcheck.workflow.exchange import Origin
 
 SECTION: Final = "Step Object"

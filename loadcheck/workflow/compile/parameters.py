@@ -20,8 +20,8 @@ from loadcheck.workflow.expressions.values import (
     FileContent,
     Frame,
     Json,
-    JsonText,
-    Text,
+    JsonTemplate,
+    Template,
     UnsendableError,
     as_text,
     dynamics,
@@ -109,9 +109,11 @@ def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return ``name=value``, or more pairs, percent-encoded."""
     name = percent(parameter.name) + b"="
     encode = reserved if parameter.allow_reserved else percent
-    if parameter.content_type and not isinstance(value, str | Text | JsonText | Json):
+    if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
         return [name, *_json_text(value, percent)]
-    if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
+    if isinstance(value, Template | JsonTemplate | Json) or not isinstance(
+        value, Dynamic | dict | list
+    ):
         return [name, *text_segments(value, encode)]
     return whole(value, lambda found: query_text(parameter, found).encode("ascii"))
 
@@ -121,9 +123,9 @@ def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
 
     A string is one as it stands, an object a form or what the parameter's media type says.
     """
-    if "json" in parameter.content_type and not isinstance(value, str | Text):
+    if "json" in parameter.content_type and not isinstance(value, str | Template):
         return _json_text(value, percent)
-    if isinstance(value, str | Text | JsonText):
+    if isinstance(value, str | Template | JsonTemplate):
         return text_segments(value, _query_piece)
     return whole(value, lambda found: form_text(found, {}).encode("ascii"))
 
@@ -179,7 +181,8 @@ def query_text(parameter: Parameter, value: Any) -> str:
 def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return what stands in place of ``{name}``, percent-encoded."""
     if parameter.style == "simple" and (
-        isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list)
+        isinstance(value, Template | JsonTemplate | Json)
+        or not isinstance(value, Dynamic | dict | list)
     ):
         return text_segments(value, _path_piece)
     return whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
@@ -203,9 +206,11 @@ def path_text(parameter: Parameter, value: Any) -> str:
 
 def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return the value of a header field."""
-    if parameter.content_type and not isinstance(value, str | Text | JsonText | Json):
+    if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
         return _json_text(value, _field)
-    if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
+    if isinstance(value, Template | JsonTemplate | Json) or not isinstance(
+        value, Dynamic | dict | list
+    ):
         return text_segments(value, _field)
     return whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
 
@@ -213,7 +218,9 @@ def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
 def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return ``name=value`` of one cookie."""
     name = percent(parameter.name) + b"="
-    if isinstance(value, Text | JsonText | Json) or not isinstance(value, Dynamic | dict | list):
+    if isinstance(value, Template | JsonTemplate | Json) or not isinstance(
+        value, Dynamic | dict | list
+    ):
         return [name, *text_segments(value, percent)]
     return [name, *whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
 

@@ -8,11 +8,11 @@ from typing import Final
 from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow.compile.analysis import symbol
+from loadcheck.workflow.compile.analysis import dependency_key
 from loadcheck.workflow.compile.linker import Linker
 from loadcheck.workflow.compile.request import RequestTemplate, compile_request
 from loadcheck.workflow.compile.request_spec import RequestError
-from loadcheck.workflow.compile.workflow import StepDraft, Unit
+from loadcheck.workflow.compile.workflow import StepDraft, WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
@@ -41,7 +41,7 @@ class QueryCompiler:
     def __init__(
         self,
         program: Linker,
-        main: Unit,
+        main: WorkflowCompiler,
         words: Mapping[str, frozenset[str]],
         secrets: frozenset[str],
     ) -> None:
@@ -61,7 +61,7 @@ class QueryCompiler:
         chain = self._chain(step_id)
         unit, step = chain[-1]
         file = unit.book.scribe.document.name
-        used = self._words[symbol(unit, step)]
+        used = self._words[dependency_key(unit, step)]
         per_copy = sorted(word for word in used if word.startswith(PER_COPY))
         if per_copy:
             message = f'the step "{step_id}" depends on the copy by {", ".join(per_copy)}'
@@ -83,7 +83,7 @@ class QueryCompiler:
         )
 
     def _template(
-        self, unit: Unit, step: StepDraft, edits: Sequence[Edit], report: Report
+        self, unit: WorkflowCompiler, step: StepDraft, edits: Sequence[Edit], report: Report
     ) -> RequestTemplate | None:
         """Compile the step's request with edits; None if what is wrong was reported."""
         if step.draft is None:
@@ -100,9 +100,9 @@ class QueryCompiler:
         finally:
             unit.book.scribe = scribe
 
-    def _chain(self, step_id: str) -> list[tuple[Unit, StepDraft]]:
+    def _chain(self, step_id: str) -> list[tuple[WorkflowCompiler, StepDraft]]:
         """Return the calls that lead from the plan's workflow to a step, and the step."""
-        waiting: list[list[tuple[Unit, StepDraft]]] = [
+        waiting: list[list[tuple[WorkflowCompiler, StepDraft]]] = [
             [(self._main, step)] for step in self._main.steps
         ]
         seen = {self._main.key}
@@ -122,7 +122,7 @@ class QueryCompiler:
         )
 
     def _values(
-        self, unit: Unit, step: StepDraft, values: Mapping[str, str], report: Report
+        self, unit: WorkflowCompiler, step: StepDraft, values: Mapping[str, str], report: Report
     ) -> list[tuple[str, Evaluate]]:
         scope = unit.scope
         scope.here, scope.answered = step.step.step_id, True
@@ -137,7 +137,9 @@ class QueryCompiler:
                 )
         return found
 
-    def _check_described(self, unit: Unit, step: StepDraft, name: str, text: str) -> None:
+    def _check_described(
+        self, unit: WorkflowCompiler, step: StepDraft, name: str, text: str
+    ) -> None:
         """Warn of a value that the description of the answer has no place for."""
         try:
             expression = parse_expression(text)
@@ -162,7 +164,7 @@ class QueryCompiler:
                 self.warnings.append(problem)
 
     def _levels(
-        self, chain: list[tuple[Unit, StepDraft]], extra: frozenset[str]
+        self, chain: list[tuple[WorkflowCompiler, StepDraft]], extra: frozenset[str]
     ) -> list[CallFrame]:
         levels = []
         for place, (unit, step) in enumerate(chain):
@@ -173,27 +175,29 @@ class QueryCompiler:
             )
         return levels
 
-    def _before(self, unit: Unit, step: StepDraft, uses: frozenset[str]) -> tuple[Step, ...]:
+    def _before(
+        self, unit: WorkflowCompiler, step: StepDraft, uses: frozenset[str]
+    ) -> tuple[Step, ...]:
         """Return the steps of a workflow whose outputs a step needs, in order."""
         needed = set(uses)
         size = -1
         while size != len(needed):
             size = len(needed)
             for other in unit.steps:
-                if symbol(unit, other) in needed:
+                if dependency_key(unit, other) in needed:
                     needed |= other.uses
         return tuple(
             other.step
             for other in unit.steps
             if other is not step
             and (
-                symbol(unit, other) in needed
+                dependency_key(unit, other) in needed
                 or (other.target is not None and f"workflow:{other.target.key}" in needed)
             )
         )
 
 
-def _value(unit: Unit, text: str) -> Evaluate:
+def _value(unit: WorkflowCompiler, text: str) -> Evaluate:
     """Return what reads a value off an answer: a runtime expression, or JSONPath on the body."""
     if is_jsonpath(text):
         return find_in_answer(text)

@@ -20,8 +20,8 @@ from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
 from loadcheck.workflow.description import model
+from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import Operation
-from loadcheck.workflow.description.sources import Source
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
@@ -31,8 +31,8 @@ from loadcheck.workflow.expressions.values import (
     Dynamic,
     Frame,
     Json,
-    JsonText,
-    Text,
+    JsonTemplate,
+    Template,
     UnsendableError,
     as_dynamic,
     as_text,
@@ -125,12 +125,12 @@ def _tree(value: Any) -> Any:
     """Return a parameter or a payload that is JSON text as the value that it stands for."""
     if isinstance(value, Json):
         return value.tree
-    if isinstance(value, str | JsonText):
+    if isinstance(value, str | JsonTemplate):
         try:
             return json_tree(value)
         except ValueError:
             raise RequestError("it is no JSON text") from None
-    if isinstance(value, Text):
+    if isinstance(value, Template):
         raise RequestError("it is no JSON text")
     return value
 
@@ -193,9 +193,9 @@ def _replaced(
 
 def _replaced_json(payload: Any, replacement: model.Replacement, value: Any) -> Any:
     target = replacement.target
-    if isinstance(payload, Text):
+    if isinstance(payload, Template):
         raise ValueError("the payload is no JSON")  # noqa: TRY004 -- reported by the caller
-    tree = json_tree(payload) if isinstance(payload, str | JsonText) else payload
+    tree = json_tree(payload) if isinstance(payload, str | JsonTemplate) else payload
     tree = {} if tree is MISSING else tree
     if replacement.selector == "jsonpath":
         places = locate_jsonpath(target)(tree)

@@ -13,10 +13,9 @@ from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile.batch import compile_batch
 from loadcheck.workflow.compile.criteria import compile_criterion, simple
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
-from loadcheck.workflow.compile.request import compile_request
+from loadcheck.workflow.compile.request import compile_batch, compile_request
 from loadcheck.workflow.compile.request_spec import (
     RequestError,
     RequestSpec,
@@ -56,7 +55,7 @@ def effective(
     return (*own, *(action for action in general if action.name not in named))
 
 
-def warn_of_idle_goto(
+def warn_ineffective_goto(
     actions: Sequence[model.Action], behind: str, scribe: DocumentReporter
 ) -> None:
     """Warn of a goto that is meant as a gate and holds nothing back.
@@ -84,7 +83,7 @@ STEP: Final = "Step Object"
 HAS_RUN: Final = "\0has run"
 """Stands for the output by which a step tells that it has run; no name can be it."""
 
-Entry: TypeAlias = "Callable[[Unit, Path], Inputs]"
+Entry: TypeAlias = "Callable[[WorkflowCompiler, Path], Inputs]"
 """Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
 
 
@@ -107,7 +106,7 @@ class StepDraft:
     name: str
     model: arazzo.Step | None
     path: Path
-    target: Unit | None = None
+    target: WorkflowCompiler | None = None
     index: int = -1
     draft: RequestSpec | None = None
     uses: frozenset[str] = frozenset()
@@ -116,7 +115,7 @@ class StepDraft:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Unit:
+class WorkflowCompiler:
     """A workflow while it is compiled.
 
     Attributes:
@@ -140,7 +139,7 @@ class Unit:
     sent: bool = False
     machine: CompiledWorkflow = field(init=False)
     steps: list[StepDraft] = field(init=False, default_factory=list)
-    targets: dict[str, Unit] = field(init=False, default_factory=dict)
+    targets: dict[str, WorkflowCompiler] = field(init=False, default_factory=dict)
     input_uses: dict[str, frozenset[str]] = field(init=False, default_factory=dict)
     result_uses: frozenset[str] = field(init=False, default=frozenset())
     events: int | None = field(init=False, default=None)
@@ -213,7 +212,7 @@ class Unit:
             place_behind = self._positions[step.step_id] + 1
             if place_behind < len(self.steps):
                 behind = self.steps[place_behind].step.step_id
-                warn_of_idle_goto(on_success, behind, self.book.scribe)
+                warn_ineffective_goto(on_success, behind, self.book.scribe)
             unit.step.on_success = tuple(self._actions(on_success, entry, SUCCESS))
             unit.step.on_failure = tuple(self._actions(on_failure, entry, FAILURE))
         self.scope.here = None
@@ -449,7 +448,7 @@ class Unit:
         unit.step.inputs = compile_inputs(target.schema, values, f'workflow "{target.key}"')
         unit.step.call = target.machine
 
-    def _entry(self, target: Unit, action: arazzo.Action, entry: Entry) -> Inputs:
+    def _entry(self, target: WorkflowCompiler, action: arazzo.Action, entry: Entry) -> Inputs:
         """Return the inputs that an action gives the workflow that it goes to."""
         if not action.parameters:
             return entry(target, action.path)

@@ -1,21 +1,255 @@
-"""Arazzo documents with everything that they refer to."""
+"""Arazzo documents with everything that they refer to, found and read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote, urljoin, urlsplit
 
-from loadcheck.documents.document import Document, read_document
+from loadcheck.documents.document import Document, parse_document, read_document
+from loadcheck.documents.files import is_file
+from loadcheck.documents.notation import split_http_url
 from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.documents.reader import Path as Place
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description import model
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.model import WorkflowSignature
+from loadcheck.workflow.description.model import Arazzo, SourceReference, WorkflowSignature
+from loadcheck.workflow.description.openapi import Description
 from loadcheck.workflow.description.parse import parse_arazzo
-from loadcheck.workflow.description.sources import Fetch, Source, load_sources
+
+_GIVEN: Final = "see --source, or workflow.sources in the scenario"
+_A_KIND: Final = "expected an Arazzo or OpenAPI document"
+SECTION: Final = "Source Description Object"
+
+Fetch: TypeAlias = Callable[[str], bytes]
+"""Reads a URL; raises OSError if it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """A source description that was read.
+
+    Attributes:
+        name: Its name in the Arazzo document.
+        fields: Its fields there.
+        document: What it describes.
+        description: The OpenAPI description, None if it is an Arazzo document.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    document: Document
+    description: Description | None
+
+
+def load_sources(
+    content: Arazzo,
+    scribe: DocumentReporter,
+    overrides: Mapping[str, str],
+    fetch: Fetch | None,
+    known: dict[str, Document],
+) -> dict[str, Source | None]:
+    """Read every source description of a document; None stands for one that was reported.
+
+    One that no step uses need not be there: that is a warning. Those of AsyncAPI are left out.
+
+    Args:
+        content: What the document says.
+        scribe: Of the Arazzo document; takes problems.
+        overrides: Source name → file or URL that stands in for its ``url``.
+        fetch: Reads URLs.
+        known: Documents that were read, by their ``$self``; more are added.
+    """
+    references = [entry for entry in content.sources if entry.type != "asyncapi"]
+    sources: dict[str, Source | None] = {entry.name: None for entry in references}
+    failed: list[tuple[SourceReference, WorkflowError]] = []
+    # those at hand first: one of them may be what a URL identifies
+    for entry in sorted(
+        references, key=lambda entry: "://" in overrides.get(entry.name, entry.url)
+    ):
+        reader = SourceReader(fetch, known, mapped=entry.name in overrides)
+        try:
+            document = reader.read(overrides.get(entry.name, entry.url), scribe.document)
+            sources[entry.name] = open_source(entry, document, reader)
+        except WorkflowError as error:
+            failed.append((entry, error))
+    for entry, failure in failed:
+        used = entry.name in overrides or _is_used(content, entry.name, sources)
+        report = scribe.error if used else scribe.warn
+        for problem in failure.problems:
+            where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+            message = f'source description "{entry.name}": {where}: {problem.message}'
+            mapping = "" if entry.name in overrides else _remedy(entry.name)
+            remedy = ", or ".join(text for text in (problem.remedy, mapping) if text) or _GIVEN
+            remedy = remedy if used else "no step uses it: leave it out"
+            report((*entry.path, "url"), message, remedy, SECTION)
+    return sources
+
+
+def _is_used(content: Arazzo, name: str, sources: Mapping[str, Source | None]) -> bool:
+    """Return whether a step may mean something that a source description holds."""
+    described = {
+        operation
+        for source in sources.values()
+        if source is not None and source.description is not None
+        for operation in source.description.operation_ids
+    }
+    local = {workflow.workflow_id for workflow in content.workflows}
+    for workflow in content.workflows:
+        actions = [
+            action for step in workflow.steps for action in (*step.on_success, *step.on_failure)
+        ]
+        calls = [
+            *(step.workflow_id for step in workflow.steps),
+            *(
+                action.workflow_id
+                for action in (*actions, *workflow.on_success, *workflow.on_failure)
+            ),
+            *workflow.depends_on,
+        ]
+        operations = [step.operation_id for step in workflow.steps if not step.asynchronous]
+        texts = [*calls, *operations, *(step.operation_path for step in workflow.steps)]
+        if any(_names(text, name) for text in texts if text is not None):
+            return True
+        bare = [text for text in operations if text is not None and not text.startswith("$")]
+        if any(text not in described and text.partition(".")[0] not in sources for text in bare):
+            return True
+        if any(
+            text not in local and not text.startswith("$") for text in calls if text is not None
+        ):
+            return True
+    return False
+
+
+def _names(text: str, name: str) -> bool:
+    return f"$sourceDescriptions.{name}." in f"{text}." or text.startswith(f"{name}.")
+
+
+def _remedy(name: str) -> str:
+    return f"map it to a file: --source {name}=FILE, or workflow.sources.{name} in the scenario"
+
+
+class SourceReader:
+    """Reads the documents that a source description leads to.
+
+    Args:
+        fetch: Reads URLs; None refuses them.
+        known: Documents that were read, by their ``$self``; more are added.
+        mapped: Whether the first is where the user says, and not where the document says.
+    """
+
+    def __init__(self, fetch: Fetch | None, known: dict[str, Document], *, mapped: bool) -> None:
+        self._fetch = fetch
+        self._known = known
+        self._mapped = mapped
+
+    def read(self, url: str, home: Document) -> Document:
+        """Return the document at a URL, which is relative to ``home`` unless it is mapped.
+
+        Raises:
+            WorkflowError: It cannot be read.
+        """
+        mapped, self._mapped = self._mapped, False
+        base = base_of(home)
+        try:
+            joined = url if "://" in url else urljoin(base, url)
+            if urlsplit(joined).scheme in {"http", "https"}:
+                split_http_url(joined)
+        except ValueError as error:
+            remedy = "expected a file, or a URL such as https://host/openapi.yml"
+            raise WorkflowError(Problem(message=str(error), file=url, remedy=remedy)) from None
+        if not mapped and "://" not in url and "://" in base:
+            beside = None if "://" in home.location else Path(home.location).parent / unquote(url)
+            url = urljoin(base, url)
+            if url not in self._known and beside is not None and is_file(beside):
+                return self._note(read_document(beside, str(beside)))
+        if url in self._known:
+            return self._known[url]
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"}:
+            return self._note(self._fetched(url))
+        local = unquote(parts.path) if parts.scheme == "file" else url
+        path = Path(local) if mapped else Path(home.location).parent / local
+        if not mapped and "%" in local and not is_file(path):  # a URL, so it may be percent-encoded
+            local = unquote(local)
+            path = Path(home.location).parent / local
+        return self._note(read_document(path, local))
+
+    def _fetched(self, url: str) -> Document:
+        if self._fetch is None:
+            raise WorkflowError(Problem(message="is not on this machine", file=url))
+        try:
+            content = self._fetch(url)
+        except OSError as error:
+            message = f"cannot be fetched: {error}"
+            raise WorkflowError(Problem(message=message, file=url)) from None
+        return parse_document(content, name=url, location=url)
+
+    def _note(self, document: Document) -> Document:
+        base = base_of(document)
+        if base != document.location:
+            self._known.setdefault(base, document)
+        return document
+
+
+def base_of(document: Document) -> str:
+    """Return what relative references in a document start from: its ``$self``, or its place.
+
+    Arazzo 1.1.0 and OpenAPI 3.2.0, ``$self``; RFC 3986 section 5.1.
+    """
+    identity = document.root.get("$self") if isinstance(document.root, dict) else None
+    if not isinstance(identity, str) or not identity:
+        return document.location
+    try:
+        return urljoin(document.location, identity.partition("#")[0])
+    except ValueError:
+        return document.location
+
+
+def open_source(reference: SourceReference, document: Document, reader: SourceReader) -> Source:
+    """Return what a document describes.
+
+    Args:
+        reference: How it is referred to.
+        document: It.
+        reader: Reads the files that it refers to.
+
+    Raises:
+        WorkflowError: It is neither an Arazzo nor an OpenAPI document, or of another version.
+    """
+    root = document.root
+    if not isinstance(root, dict):
+        raise WorkflowError(
+            Problem(message="is no object", file=document.name, line=1, remedy=_A_KIND)
+        )
+    kind = reference.type or ("arazzo" if "arazzo" in root else "openapi")
+    version = root.get(kind)
+    known = ("1.0.", "1.1.") if kind == "arazzo" else ("3.0.", "3.1.", "3.2.")
+    if "swagger" in root and kind == "openapi":
+        raise WorkflowError(
+            Problem(
+                message=f"is OpenAPI {root['swagger']} (Swagger), which has no servers or bodies "
+                "as Arazzo needs them",
+                file=document.name,
+                line=1,
+                remedy="convert it to 3.0: npx swagger2openapi FILE -o openapi.yaml",
+            )
+        )
+    if not isinstance(version, str) or not version.startswith(known):
+        versions = [f"{prefix}x" for prefix in known]
+        expected = f"{', '.join(versions[:-1])} or {versions[-1]}"
+        message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
+        found = f"it says {kind}: {version}" if version is not None else ""
+        raise WorkflowError(Problem(message=message, file=document.name, line=1, remedy=found))
+
+    description = None if kind == "arazzo" else Description(document, reader.read)
+    return Source(
+        name=reference.name, fields=reference.fields, document=document, description=description
+    )
+
 
 MAX_BOOKS: Final = 50
 """Arazzo documents that may be reached from one."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin
 
 from loadcheck.documents.document import MISSING, Document, look_up, parse_pointer
-from loadcheck.documents.urls import split_http_url
+from loadcheck.documents.notation import split_http_url
 from loadcheck.errors import WorkflowError
 from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
 

@@ -33,10 +33,10 @@ from loadcheck.workflow.expressions.templates import (
     with_braces,
 )
 from loadcheck.workflow.expressions.values import (
+    Constant,
     Dynamic,
-    JsonText,
-    Known,
-    Text,
+    JsonTemplate,
+    Template,
     as_dynamic,
     as_text,
 )
@@ -178,8 +178,8 @@ class Resolver:
         root = self.scribe.document.root
         return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 
-    def _template(self, raw: str, path: Path) -> str | Text | JsonText:
-        parts: list[str | Known | Dynamic] = []
+    def _template(self, raw: str, path: Path) -> str | Template | JsonTemplate:
+        parts: list[str | Constant | Dynamic] = []
         for part in split_template(raw, own=self._own):
             if isinstance(part, str):
                 self._suspect(part, raw, path)
@@ -203,8 +203,8 @@ class Resolver:
             )
         return value
 
-    def _known(self, value: Any) -> Known | str:
-        return Known(value) if self._encode is None else self._encode(as_text(value)).decode()
+    def _known(self, value: Any) -> Constant | str:
+        return Constant(value) if self._encode is None else self._encode(as_text(value)).decode()
 
     def _suspect(self, literal: str, raw: str, path: Path) -> None:
         for text in unbraced(literal):

@@ -23,11 +23,11 @@ from loadcheck.workflow.expressions.grammar import (
     scan_expression,
 )
 from loadcheck.workflow.expressions.values import (
+    Constant,
     Dynamic,
-    JsonText,
-    Known,
-    Quoted,
-    Text,
+    JsonStringPart,
+    JsonTemplate,
+    Template,
     as_text,
     quote_json,
 )
@@ -111,7 +111,7 @@ def with_braces(text: str) -> str:
     return _UNBRACED.sub(r"{\g<0>}", text)
 
 
-def is_broken_json(parts: Sequence[str | Known | Dynamic]) -> bool:
+def is_broken_json(parts: Sequence[str | Constant | Dynamic]) -> bool:
     """Return whether the template looks like JSON, is no JSON lines, and is not valid JSON."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or _LIKE_JSON.match(first) is None:
@@ -123,22 +123,24 @@ def is_broken_json(parts: Sequence[str | Known | Dynamic]) -> bool:
     return _as_json(parts) is None
 
 
-def join_template(parts: list[str | Known | Dynamic]) -> str | Text | JsonText:
+def join_template(parts: list[str | Constant | Dynamic]) -> str | Template | JsonTemplate:
     """Return the string that the parts make, as far as it is known."""
     marked = _as_json(parts)
     if marked is None:
         text = tuple(
-            _fold(as_text(part.value) if isinstance(part, Known) else part for part in parts)
+            _fold(as_text(part.value) if isinstance(part, Constant) else part for part in parts)
         )
-        return _known(text) if _is_known(text) else Text(text)
-    pieces: tuple[str | Quoted | Dynamic, ...] = tuple(_fold(_json_piece(*pair) for pair in marked))
-    return _known(pieces) if _is_known(pieces) else JsonText(pieces)
+        return _known(text) if _is_known(text) else Template(text)
+    pieces: tuple[str | JsonStringPart | Dynamic, ...] = tuple(
+        _fold(_json_piece(*pair) for pair in marked)
+    )
+    return _known(pieces) if _is_known(pieces) else JsonTemplate(pieces)
 
 
-def _json_piece(part: str | Known | Dynamic, inside: bool) -> str | Quoted | Dynamic:
-    if isinstance(part, Known):
+def _json_piece(part: str | Constant | Dynamic, inside: bool) -> str | JsonStringPart | Dynamic:
+    if isinstance(part, Constant):
         return quote_json(part.value) if inside else orjson.dumps(part.value).decode()
-    return Quoted(part) if inside and isinstance(part, Dynamic) else part
+    return JsonStringPart(part) if inside and isinstance(part, Dynamic) else part
 
 
 def _is_known(parts: Iterable[object]) -> bool:
@@ -149,7 +151,7 @@ def _known(parts: Iterable[object]) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def json_tree(value: str | JsonText) -> object:
+def json_tree(value: str | JsonTemplate) -> object:
     """Return the value that a JSON text stands for, expressions in it as dynamic values.
 
     Raises:
@@ -165,8 +167,8 @@ def json_tree(value: str | JsonText) -> object:
             text += part
             continue
         mark = _PLACEHOLDER.format(len(slots))
-        slots.append(part.dynamic if isinstance(part, Quoted) else part)
-        text += mark if isinstance(part, Quoted) else f'"{mark}"'
+        slots.append(part.dynamic if isinstance(part, JsonStringPart) else part)
+        text += mark if isinstance(part, JsonStringPart) else f'"{mark}"'
     bare = {
         index
         for index, part in enumerate(part for part in value.parts if not isinstance(part, str))
@@ -188,17 +190,17 @@ def _fill(tree: object, slots: list[Dynamic], bare: set[int]) -> object:
     if len(words) == 3 and not words[0] and not words[2] and int(words[1]) in bare:  # noqa: PLR2004 -- "", number, ""
         return slots[int(words[1])]
     parts = [slots[int(word)] if index % 2 else word for index, word in enumerate(words)]
-    return Text(tuple(part for part in parts if part != ""))
+    return Template(tuple(part for part in parts if part != ""))
 
 
 def _as_json(
-    parts: Sequence[str | Known | Dynamic],
-) -> list[tuple[str | Known | Dynamic, bool]] | None:
+    parts: Sequence[str | Constant | Dynamic],
+) -> list[tuple[str | Constant | Dynamic, bool]] | None:
     """Say of each part whether it stands inside a string literal; None if this is no JSON text."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or not first.lstrip().startswith(("{", "[")) or len(parts) < 2:  # noqa: PLR2004 -- a text and a value
         return None
-    marked: list[tuple[str | Known | Dynamic, bool]] = []
+    marked: list[tuple[str | Constant | Dynamic, bool]] = []
     probe = ""
     inside = False
     for part in parts:

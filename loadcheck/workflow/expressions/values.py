@@ -1,7 +1,7 @@
 """Values of a request or an input, as far as they are known before a copy runs.
 
 A *value* is plain JSON whose leaves may also be :class:`Dynamic` (an expression whose value a copy
-brings) or :class:`Text` (a string with such expressions embedded). What a copy brings stands in
+brings) or :class:`Template` (a string with such expressions embedded). What a copy brings stands in
 its *frame*, a list: :class:`Slot` says where.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import orjson
 
+from loadcheck.data.order import Series
 from loadcheck.documents.document import MISSING, Missing
 
 Frame: TypeAlias = list[Any]
@@ -36,7 +37,8 @@ class Slot:
     WORKFLOWS: Final = 23
     OUTPUTS: Final = 24
     EVENTS: Final = 25  # in the request that carries the copy
-    FREE: Final = 26
+    SERIES: Final = 26  # what has been made for many copies, while a request is written
+    FREE: Final = 27
 
 
 class Pattern(NamedTuple):
@@ -70,6 +72,8 @@ class Dynamic:
         optional: The member or parameter that holds it is left out if it has no value.
         pattern: How it is written, where the copy's number or time alone decides.
         json: Gives it written as JSON, where that is quicker than writing the value.
+        series: Gives it written as JSON for many copies at once; an error stands for a copy that
+            cannot be sent.
         member: Name of the member of the answer's body that it is, where it is one.
     """
 
@@ -79,6 +83,7 @@ class Dynamic:
     optional: bool = False
     pattern: Pattern | None = None
     json: Callable[[Frame], bytes] | None = None
+    series: Series | None = None
     member: str | None = None
 
     def __str__(self) -> str:
@@ -115,21 +120,21 @@ class FileContent(bytes):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Constant:
     """A value inside a text that is known already."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quoted:
+class JsonStringPart:
     """An expression inside a string literal of a JSON text: its value is escaped there."""
 
     dynamic: Dynamic
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Text:
+class Template:
     """A string with expressions embedded.
 
     Attributes:
@@ -153,20 +158,20 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JsonText:
+class JsonTemplate:
     """A string that is JSON text, with expressions embedded.
 
     Attributes:
         parts: Literal text, and values in between; a bare one is written as JSON.
     """
 
-    parts: tuple[str | Quoted | Dynamic, ...]
+    parts: tuple[str | JsonStringPart | Dynamic, ...]
 
     def __str__(self) -> str:
         return "".join(
             part
             if isinstance(part, str)
-            else f"{{{part.dynamic if isinstance(part, Quoted) else part}}}"
+            else f"{{{part.dynamic if isinstance(part, JsonStringPart) else part}}}"
             for part in self.parts
         )
 
@@ -180,7 +185,7 @@ class JsonText:
             part
             if isinstance(part, str)
             else quote_json(part.dynamic.require(frame))
-            if isinstance(part, Quoted)
+            if isinstance(part, JsonStringPart)
             else dump_json(part.require(frame)).decode()
             for part in self.parts
         )
@@ -238,7 +243,7 @@ def dynamics(value: Any) -> Iterator[Dynamic]:
     """Find every expression in a value that is left to be evaluated."""
     if isinstance(value, Dynamic):
         yield value
-    elif isinstance(value, Quoted):
+    elif isinstance(value, JsonStringPart):
         yield value.dynamic
     elif not isinstance(value, str | int | float | Missing | None):
         for part in _parts(value):
@@ -250,7 +255,7 @@ def _parts(value: Any) -> Iterable[Any]:
         return (value.tree,)
     if isinstance(value, dict):
         return value.values()
-    return value.parts if isinstance(value, Text | JsonText) else value
+    return value.parts if isinstance(value, Template | JsonTemplate) else value
 
 
 def uses_of(value: Any) -> frozenset[str]:
@@ -264,7 +269,7 @@ def evaluate(value: Any, frame: Frame) -> Any:
     Raises:
         UnsendableError: An expression that is not optional has no value.
     """
-    if isinstance(value, Dynamic | Text | JsonText | Json):
+    if isinstance(value, Dynamic | Template | JsonTemplate | Json):
         return value.require(frame)
     if isinstance(value, dict):
         return {

@@ -13,9 +13,9 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.slices import Slice
-from loadcheck.pipeline.identity import new_run
+from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.shards.bundle import MOST_BYTES, Bundle, bundle
-from loadcheck.pipeline.shards.frames import Unframer, frame
+from loadcheck.pipeline.shards.remote import Unframer, frame
 from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
 from loadcheck.pipeline.target import addressed
 

@@ -18,7 +18,6 @@ from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError, change, still
 from loadcheck.pipeline.shards.clock import Offset
 from loadcheck.pipeline.shards.dask import DaskEngine
-from loadcheck.pipeline.shards.frames import FrameError, Secret, Unframer, frame
 from loadcheck.pipeline.shards.members import (
     Member,
     crowded_workers,
@@ -27,6 +26,7 @@ from loadcheck.pipeline.shards.members import (
     version_problems,
 )
 from loadcheck.pipeline.shards.merged import ShardRecord
+from loadcheck.pipeline.shards.remote import FrameError, Secret, Unframer, frame
 from loadcheck.pipeline.shards.shard import hello
 from loadcheck.pipeline.shards.spec import ShardSpec, mark, variables
 from loadcheck.pipeline.shards.workers import Workers, cores, count

@@ -26,12 +26,12 @@ from loadcheck.load import engine
 from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
-from loadcheck.pipeline import identity
+from loadcheck.pipeline import labels
 from loadcheck.pipeline.reconcile import ReconcileOptions, again
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import RunContext, RunSession
 from loadcheck.result import ResultFile
-from loadcheck.result.writer import ResultSink
+from loadcheck.result.document import ResultSink
 from loadcheck.scenario import Scenario
 from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
@@ -389,7 +389,7 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
         mock.patch.object(sys.modules[execute.__module__], "httpx_transport", asking),
         mock.patch.object(sys.modules[RunSession.__module__], "refusal", reachable),
         mock.patch.object(sys.modules[again.__module__], "httpx_transport", asking),
-        mock.patch.object(identity, "new_id", return_value=name),
+        mock.patch.object(labels, "new_id", return_value=name),
     ):
         yield
 

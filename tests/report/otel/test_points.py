@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 
 from loadcheck.measure import Histogram
+from loadcheck.report.metrics import Distribution, Snapshot
 from loadcheck.report.otel import points
-from loadcheck.report.otel.snapshot import Distribution, Snapshot
 
 MS = 1_000_000
 
