@@ -440,6 +440,8 @@ async def run(
     seed: int | None = None,
     results: File = "results",
     output: File | None = None,
+    plan: str | None = None,
+    force_limits: bool = False,
 ) -> Result:
     """Run a scenario: send its load, ask the service what arrived, and say whether all did.
 
@@ -455,6 +457,9 @@ async def run(
         seed: Of everything random; None: the scenario's.
         results: Directory of the results file.
         output: The results file itself; None: one with a name of its own.
+        plan: The digest that ``loadcheck plan`` tells, with the same options: no other run is
+            made. None: any may be.
+        force_limits: Break limits that the service documents.
 
     Raises:
         InputError: Something in the input cannot be used, every problem told; nothing was sent.
@@ -475,6 +480,8 @@ async def run(
         seed=seed,
         consent=live,
         signals=False,
+        approved=plan,
+        force_limits=force_limits,
     )
     done = await pipeline.run(loaded, options, _unwatched)
     if done.fault is not None:

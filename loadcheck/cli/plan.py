@@ -152,11 +152,15 @@ def plan(
 
 def approve(
     scenario: Scenario, *, seed: int | None, yes: bool, digest: str | None, forced: bool
-) -> str | None:
-    """Have the plan of a run that leaves this machine approved; return its digest.
+) -> tuple[str | None, dict[str, int]]:
+    """Have the plan of a run that leaves this machine approved.
 
     Asked on a terminal, else ``yes`` or the digest says so. What stays on this machine needs no
-    approval: then the digest that was given is returned.
+    approval.
+
+    Returns:
+        The digest, where nothing needed approval the one that was given; and what was sent and
+        asked by the look at keys and servers before the run.
 
     Raises:
         ConsentError: It was not approved; nothing was sent.
@@ -169,7 +173,7 @@ def approve(
 
     made = plans.plan(scenario, seed=seed, consent=True)
     if not made["leaves_this_machine"]:
-        return digest
+        return digest, {}
     problems = plans.refused(scenario, made)
     if problems and not forced:
         raise InputError(problems)
@@ -177,13 +181,14 @@ def approve(
         sys.stderr.write(report.text(made, width=terminal.width()))
         confirm(yes=yes, what="Run this plan?", digest=made["digest"])
     elif digest.lower() != made["digest"]:
-        return digest  # the run refuses it, before anything is sent
-    _preflight(scenario, seed=seed)
-    return str(made["digest"])
+        return digest, {}  # the run refuses it, before anything is sent
+    return str(made["digest"]), _preflight(scenario, seed=seed)
 
 
-def _preflight(scenario: Scenario, *, seed: int | None) -> None:
+def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
     """See by one control user whether keys and servers are right, before thousands are sent.
+
+    Returns what was sent and asked.
 
     A service that is slow to count is not held up for that: then the run itself tells.
 
@@ -217,6 +222,8 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> None:
     ]
     if problems:
         raise InputError(problems)
+    spent: dict[str, int] = found["spent"]
+    return spent
 
 
 def approve_search(scenario: Scenario, *, yes: bool) -> None:

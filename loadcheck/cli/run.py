@@ -75,13 +75,15 @@ def reconcile(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
+    from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
 
     options = ReconcileOptions(
         consent=consent, server=server, export=export, env=scenarios.environment(env_file)
     )
     with Reports(page, junit, markdown, result=result, replace=force) as reports:
-        asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
+        asked = anyio.run(
+            partial(reconcile_run, result, options), backend_options={"use_uvloop": True}
+        )
         try:
             reports.write(asked.document)
         finally:
@@ -161,6 +163,9 @@ def run(
         environment=environment,
     )
     directory, file = placed(output)
+    approved, flown = plan, dict[str, int]()
+    if consent:
+        approved, flown = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
     options = pipeline.Options(
         results=directory,
         output=file,
@@ -168,10 +173,9 @@ def run(
         seed=seed,
         consent=consent,
         workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
-        approved=approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
-        if consent
-        else plan,
+        approved=approved,
         force_limits=force_limits,
+        preflight=flown,
     )
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415

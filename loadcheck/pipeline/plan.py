@@ -357,7 +357,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
         "hour": most_cost(spec, found, _HOUR_S),
         # to ask again later is a run's questions without its load
         "reconcile": found.least.cost(spec) - spec.queries.counts.cost,
-        "preflight": int(spec.filtered and scenario.setup is None),
+        "preflight": int(spec.filtered),
         "controls": found.controls,
         "control_users": found.new_users,
     }

@@ -16,6 +16,7 @@ import anyio
 
 from loadcheck.errors import InputError
 from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.run import Options, prepare, seed_of
 from loadcheck.pipeline.target import addressed, serving
 from loadcheck.scenario.model import Scenario
@@ -77,23 +78,47 @@ async def preflight(
     with addressed(scenario) as address:
         compiled = prepare(scenario, address, seed, consent=options.consent, copies=lambda _: 1)
         spec = compiled.verification
-        if spec is None or not spec.filtered or compiled.setup is not None:
+        if spec is None:
             if optional:
-                return {"state": "ok", "checks": []}
+                return {"state": "ok", "checks": [], "spent": {}}
             message = "cannot be looked at by one control user"
-            remedy = "a run is needed whose query has $run.id, without a set-up"
+            remedy = "a run is needed that asks the service: verify.enabled"
             raise InputError(scenario.problem("verify", message, remedy))
         async with serving(scenario, address, seed), httpx_transport(compiled.asking) as asking:
             limit_s = scenario.verify.deadline_s if within_s is None else within_s
             flight = _Flight(compiled, spec, asking.send, limit_s)
-            checks = await flight.run()
+            checks = await _surrounded(compiled, flight)
     wrong = any(check.state == "wrong" for check in checks)
     state: State = "wrong" if wrong else "ok"
-    document = {"state": state, "checks": [check.to_json() for check in checks]}
+    document = {
+        "state": state,
+        "checks": [check.to_json() for check in checks],
+        "spent": flight.spent(),
+    }
     hidden: dict[str, Any] = redactor(compiled.secrets).document(
         document, {"wrong", "unknown", "ok", *(check.name for check in checks)}
     )
     return hidden
+
+
+async def _surrounded(compiled: CompiledScenario, flight: _Flight) -> list[Check]:
+    """Run the set-up, the flight and the tear-down, as a run does."""
+    if compiled.setup is None:
+        return await flight.run()
+    shared, checks = SharedSteps(compiled), list[Check]()
+    try:
+        why = await shared.set_up()
+        if why:
+            checks.append(Check(name="setup", state="wrong", told=why))
+        else:
+            told = f"the set-up {compiled.setup.wanted.workflow} succeeded"
+            checks += [Check(name="setup", state="ok", told=told), *await flight.run()]
+    finally:
+        with anyio.CancelScope(shield=True):
+            await shared.tear_down()
+    if shared.ended:
+        checks.append(Check(name="teardown", state="wrong", told=shared.ended))
+    return checks
 
 
 class _Flight:
@@ -110,6 +135,9 @@ class _Flight:
         self._channel = QueryChannel(send=self._listening)
         self._asker = QueryClient(self._channel, absent=spec.verify.absent)
         self._ingest = compiled.ingest
+        self._filtered = spec.filtered
+        self._uploads = 0
+        self._queries_asked = (0, 0)
         # the same in both uploads: the time is part of what makes an event the same
         self._time_ms = time.time_ns() // 1_000_000
 
@@ -118,6 +146,12 @@ class _Flight:
         regions = [*self._regions()]
         if any(check.state == "wrong" for check in regions):
             return regions
+        if not self._filtered:
+            # whoever is sent would be counted as one of the run's, and never be told from them
+            told = "not sent: the query has no $run.id, and would count a control user with the run"
+            unsent = Check(name="upload", state="unknown", told=told)
+            answered = self._answered(await self._ask("uniques"))
+            return [*regions, unsent, answered, self._clock(), self._days()]
         sent = await self._upload()
         if sent.state != "ok":
             asked = await self._ask("uniques")
@@ -127,6 +161,16 @@ class _Flight:
         else:
             checks = [*regions, sent, *await self._look()]
         return [*checks, self._clock(), self._days()]
+
+    def spent(self) -> dict[str, int]:
+        """Return what the service was sent and asked, as ``spent`` of a run has it."""
+        queries, cost = self._queries_asked
+        return {
+            "users": int(self._uploads > 0),
+            "events": self._uploads * self._compiled.scenario.load.events_per_copy,
+            "queries": queries,
+            "query_cost": cost,
+        }
 
     async def _listening(self, request: Any) -> Exchange:
         exchange = await self._send(request)
@@ -150,6 +194,7 @@ class _Flight:
             exchange = await self._listening(effect)
             if effect.step == self._ingest.index:
                 last = exchange  # judged when the flow goes on
+                self._uploads += 1
         return self._taken(last)
 
     def _taken(self, exchange: Exchange | None) -> Check:
@@ -191,6 +236,8 @@ class _Flight:
         counts = self._queries.counts
         query = counts.uniques if name == "uniques" else counts.totals
         assert query is not None
+        queries, cost = self._queries_asked
+        self._queries_asked = (queries + 1, cost + counts.cost)
         return await self._asker.ask(query, counts.cost)
 
     def _answered(self, reply: QueryResult, *, alone: bool = False) -> Check:

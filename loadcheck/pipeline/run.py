@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,6 +56,7 @@ class Options:
         workers: Who sends the load, if this process does not.
         approved: Digest of the plan that was approved: no other run is made.
         force_limits: Break limits that the service documents.
+        preflight: What a look at keys and servers has sent and asked just before.
     """
 
     results: Path = Path("results")
@@ -67,6 +68,7 @@ class Options:
     workers: Workers = field(default_factory=Workers)
     approved: str | None = None
     force_limits: bool = False
+    preflight: Mapping[str, int] = field(default_factory=dict)
 
 
 async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
@@ -104,7 +106,11 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
                 if path is None:
                     path = options.results / default_name(scenario.name, now, compiled.run.id)
                 context = RunContext(
-                    emulator=emulator, signals=signals, address=address, workers=options.workers
+                    emulator=emulator,
+                    signals=signals,
+                    address=address,
+                    workers=options.workers,
+                    preflight=options.preflight,
                 )
                 file = ResultFile(path, replace=options.replace)
                 return await execute(compiled, file, watch, context)
@@ -139,7 +145,7 @@ async def execute(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
-            session.gate = context.gate
+            session.gate, session.preflight = context.gate, context.preflight
             if context.shared is not None:
                 session.shared, session.alone = context.shared, False
             # 3. save the intent, before the first request

@@ -108,6 +108,7 @@ class RunContext:
         gate: Returns when the load begins, once others are ready as well, or None if one of them
             cannot begin. Without a gate: at once.
         shared: Runs what is run once for this run and others; None: it does so itself.
+        preflight: What a look at keys and servers has sent and asked just before.
     """
 
     emulator: Running | None
@@ -118,6 +119,7 @@ class RunContext:
     workers: Workers = field(default_factory=Workers)
     gate: Gate | None = None
     shared: SharedSteps | None = None
+    preflight: Mapping[str, int] = field(default_factory=dict)
 
 
 class RunSession:
@@ -176,6 +178,7 @@ class RunSession:
         self._interrupted = False
         self.begun = False
         self.gate: Gate | None = None
+        self.preflight: Mapping[str, int] = {}
         self._saving = False
         self._beside: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
@@ -338,7 +341,7 @@ class RunSession:
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
         writer.document |= self._moving()
-        load = document.measured(figures, compiled.plan.steps)
+        load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, missed=writer.missed, notes=self._progress.notes
         )
@@ -508,14 +511,14 @@ class RunSession:
 
     def _moving(self) -> dict[str, Any]:
         """Return what is saved again every second."""
-        return document.moving(self._record, self._planned) | {"spent": self.spent()}
+        return document.progress_sections(self._record, self._planned) | {"spent": self.spent()}
 
     def _asked_so_far(self) -> dict[str, int]:
         """Return what asking has cost: the rest of what was spent takes a look at all copies."""
         queries, cost = (0, 0) if self._verification is None else self._verification.asked
         return {"queries": queries, "query_cost": cost}
 
-    def spent(self) -> dict[str, int]:
+    def spent(self) -> dict[str, Any]:
         """Return what the service has been sent and asked so far."""
         people, verification = self._people(), self._verification
         started = people.ledger.started if people.uploads is None else people.uploads.started
@@ -527,6 +530,7 @@ class RunSession:
             "controls": 0 if verification is None else verification.controls_sent,
             "queries": queries,
             "query_cost": cost,
+            **({"preflight": dict(self.preflight)} if self.preflight else {}),
         }
 
     # what goes on beside them

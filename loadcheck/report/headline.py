@@ -67,6 +67,13 @@ def of_all(documents: Sequence[Document]) -> list[str]:
         parts.append(
             f"{words.count(seen['uniques'])} unique users, {words.count(seen['totals'])} events"
         )
+    elif seen["totals"] is not None:
+        parts.append(f"{words.count(seen['totals'])} events")
+    times = told["response_time"]
+    if times["count"]:
+        p50, p99 = (words.duration(times[name]) for name in ("p50_ms", "p99_ms"))
+        parts.append(f"{words.rate(told['load']['reached_rate'])}")
+        parts.append(f"response time p50 {p50}, p99 {p99}")
     bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
     if bad:
         parts.append(f"not passed: {', '.join(bad)}")

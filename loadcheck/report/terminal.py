@@ -155,7 +155,7 @@ def _totals(view: RunView) -> Table:
     return table
 
 
-def _spent(spent: Mapping[str, int]) -> str:
+def _spent(spent: Mapping[str, Any]) -> str:
     """Say what the service was sent and asked: what a run costs."""
     told = f"{words.count(spent['users'])} users, {words.count(spent['events'])} events"
     if spent["controls"]:
@@ -164,6 +164,8 @@ def _spent(spent: Mapping[str, int]) -> str:
         told += f", {words.count(spent['queries'])} queries"
     if spent["query_cost"] != spent["queries"]:
         told += f" that cost {words.count(spent['query_cost'])}"
+    if flown := spent.get("preflight"):
+        told += f"; before it {words.count(flown['users'])} user and {flown['queries']} queries"
     return told
 
 

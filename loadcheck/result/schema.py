@@ -487,6 +487,15 @@ def json_schema() -> dict[str, Any]:
                         ),
                         "queries": count("Questions asked by loadcheck itself."),
                         "query_cost": count("What they cost together, by verify.budget."),
+                        "preflight?": open_object(
+                            "The same of the look at keys and servers before the run, on top.",
+                            {
+                                "users": count("Control users sent: one, or none."),
+                                "events": count("Their events."),
+                                "queries": count("Questions asked."),
+                                "query_cost": count("What they cost together."),
+                            },
+                        ),
                     },
                 ),
                 "load?": open_object(
@@ -658,8 +667,9 @@ def json_schema() -> dict[str, Any]:
                         "flows": {"type": "array", "description": "What all are called."},
                         "together?": {
                             "type": "object",
-                            "description": "The verdict on all flows, and the sums of their "
-                            "counts; there once all have ended.",
+                            "description": "The verdict on all flows, the sums of their "
+                            "counts, copies a second, and the response times of all their "
+                            "requests in one histogram; there once all have ended.",
                         },
                     },
                 ),

@@ -406,3 +406,22 @@ def test_ctrl_c_tears_down_once_for_all_flows(running: Running, command: Loadche
     assert process.returncode == 130
     assert running.service.asked["delete"] == 1
     assert not running.service.projects
+
+
+def test_preflight_runs_the_set_up_and_the_tear_down(running: Running, command: Loadcheck) -> None:
+    scenario(command.folder, running.url)
+    ended = command("preflight", "shared.toml", "--json", env={"SERVICE_PASSWORD": PASSWORD})
+    found = json.loads(ended.stdout)
+    states = {each["name"]: each["state"] for each in found["checks"]}
+    # this service does not deduplicate, and is told so
+    assert [name for name, state in states.items() if state == "wrong"] == ["deduplication"]
+    assert (states["setup"], states["upload"], states["project"]) == ("ok", "ok", "ok")
+    assert found["spent"]["users"] == 1
+    service = running.service
+    assert (service.asked["login"], service.asked["delete"], service.refused) == (1, 1, 0)
+    assert not service.projects
+    wrong = command("preflight", "shared.toml", env={"SERVICE_PASSWORD": "of-somebody-else"})
+    assert wrong.code == 1
+    assert "setup" in wrong.stdout
+    assert "login" in wrong.stdout
+    assert "of-somebody-else" not in wrong.stdout + wrong.stderr

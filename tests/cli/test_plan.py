@@ -9,6 +9,7 @@ import re
 import select
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,6 +136,23 @@ def holds(planned: dict[str, Any], result: dict[str, Any]) -> None:
     # one that was cut short when the count had settled was asked, but has no time
     assert spent["queries"] - observer["attempts"] in {0, 1}
     assert spent["controls"] <= queries["controls"]
+
+
+@pytest.mark.long
+def test_what_the_look_before_a_run_has_sent_is_told(loadcheck: Loadcheck, smoke: Path) -> None:
+    with emulator() as service:
+        # another spelling of this machine's address may be anybody's
+        away = replace(service, url=service.url.replace("127.0.0.1", "127.1"))
+        options = away.options(**{"load.rate": 50, "load.duration": "1s"})
+        ended = loadcheck("run", smoke, "--live", "--yes", *options, env=KEYS_OF_TESTS)
+        assert ended.code in {0, 3}, ended.stderr
+        kept = service.call("GET", "state")["events"]
+    spent = ended.result["spent"]
+    flown = spent["preflight"]
+    # the same event twice: it is kept once
+    assert (flown["users"], flown["events"]) == (1, 2)
+    assert kept == spent["events"] + 1
+    assert f"before it 1 user and {flown['queries']} queries" in ended.stdout
 
 
 # every shipped scenario, shortened, behind a relay that counts

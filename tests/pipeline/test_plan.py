@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+import loadcheck
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.transport.coding import encode_plain
@@ -114,6 +115,25 @@ def test_what_was_not_approved_is_not_run(folder: Path, tmp_path: Path) -> None:
     options = Options(results=tmp_path / "results", approved=approved, signals=False)
     with pytest.raises(InputError, match="not the one that was approved"):
         anyio.run(run, scenarios.load(folder / "s.toml"), options, _unwatched)
+    assert not (tmp_path / "results").exists()
+
+
+def test_python_insists_on_a_digest_too(tmp_path: Path) -> None:
+    smoke = SCENARIOS / "smoke.toml"
+    with pytest.raises(InputError, match="not the one that was approved"):
+        loadcheck.run_sync(smoke, plan="0" * 32, results=tmp_path / "results")
+    away = {"load.rate": 300, "target.servers": {"*": "http://192.0.2.1:9"}}
+    keys = {f"inputs.{name}": "of-a-test" for name in ("apiKey", "basicAuth")}
+    (tmp_path / "file").write_text("")
+    for forced, told in ((False, "break a limit of Amplitude: 100"), (True, "cannot|directory")):
+        with pytest.raises(InputError, match=told):
+            loadcheck.run_sync(
+                SCENARIOS / "live.toml",
+                set=away | keys,
+                live=True,
+                force_limits=forced,
+                results=tmp_path / "file" / "results",
+            )
     assert not (tmp_path / "results").exists()
 
 

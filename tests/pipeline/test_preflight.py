@@ -211,3 +211,25 @@ async def test_a_side_that_cannot_be_reached_is_named(side: str) -> None:
 async def test_what_cannot_be_looked_at_is_refused() -> None:
     with pytest.raises(InputError, match="cannot be looked at by one control user"):
         await look("http://127.0.0.1:9", overrides=("verify.enabled=false",))
+
+
+@pytest.mark.anyio
+async def test_nobody_is_sent_whom_the_query_would_count_with_the_run() -> None:
+    service = Emulator(parse(EMULATOR))
+    home = SMOKE.parents[1] / "loadcheck" / "library" / "amplitude"
+    bare = (
+        f"workflow={{document='{home / 'workflow.yml'}'}}",
+        *(
+            "inputs.userId='$copy.userId'",
+            "inputs.start='$run.startDay'",
+            "inputs.end='$run.endDay'",
+        ),
+        *("verify.ingest='uploadEvents'", "verify.step='segmentEvent'"),
+        "verify.uniques='$response.body#/data/seriesCollapsed/0/0/value'",
+    )
+    async with serving(service, "127.0.0.1", 0) as url:
+        found = await look(url, overrides=bare)
+    states = {each["name"]: each["state"] for each in found["checks"]}
+    assert (states["upload"], states["query"], found["state"]) == ("unknown", "ok", "ok")
+    assert found["spent"] == {"users": 0, "events": 0, "queries": 1, "query_cost": 1}
+    assert service.state()["events"] == 0
