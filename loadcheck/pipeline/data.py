@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,11 +15,13 @@ from loadcheck.data.variety import DataFile, Variety
 from loadcheck.data.visits import Visits
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.load.pacer import planned_copies
+from loadcheck.pipeline.once import texts
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Verify
 from loadcheck.workflow.copydata import MANY, UNIQUE
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
+_NAMED: Final = re.compile(r"\$(data|values)\.([A-Za-z0-9_-]+)")
 _COLUMN: Final = re.compile(r"\$data\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
@@ -38,6 +40,8 @@ def with_data(
         ScenarioError: A file cannot be used; with every problem found.
     """
     load = scenario.load
+    unknown = _unknown_names(scenario)
+    problems += unknown
     visits = None if scenario.sessions is None else Visits(scenario.sessions, seed)
     each = 1 if visits is None else visits.most
     for file in scenario.files.values():
@@ -72,7 +76,7 @@ def with_data(
             message = f"{table.rows:,} rows are too few for {many}"
             remedy = 'a longer file, fewer copies, or end = "stop"'
             problems.append(scenario.problem(f"data.{file.name}.file", message, remedy))
-    if problems and scenario.files:
+    if problems and (scenario.files or unknown):
         # what refers to a file cannot be compiled without it
         raise ScenarioError(problems)
     variety = Variety(seed=seed, files=scenario.files, values=scenario.values)
@@ -82,28 +86,39 @@ def with_data(
     )
 
 
+def _unknown_names(scenario: Scenario) -> list[Problem]:
+    """Return a problem for each place that names a data file or a value that there is not."""
+    given = {"data": scenario.files, "values": scenario.values}
+    remedies = {"data": "name its file: [data.{}]", "values": "give it in [values]: {} = …"}
+    return [
+        scenario.problem(
+            key,
+            f'there is no {"value" if table == "values" else "data"} "{name}"',
+            did_you_mean(name, given[table]) or remedies[table].format(name),
+        )
+        for key, text in _written(scenario)
+        for table, name in _NAMED.findall(text)
+        if name not in given[table]
+    ]
+
+
 def _unknown_columns(scenario: Scenario, file: DataFile, names: Sequence[str]) -> list[Problem]:
     """Return a problem for each place that names a column which the file has not."""
-    places = [(f"inputs.{name}", given.value) for name, given in scenario.inputs.items()]
-    places += [
-        (f"overlay.{index}.value", edit.value) for index, edit in enumerate(scenario.overlay)
-    ]
     return [
         scenario.problem(key, f"{file.shown} has no column {column}", did_you_mean(column, names))
-        for place, value in places
-        for key, text in _texts(value, place)
+        for key, text in _written(scenario)
         for name, column in _COLUMN.findall(text)
         if name == file.name and column not in names
     ]
 
 
-def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Yield the strings in a value, each with its place in the scenario."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping | list):
-        for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from _texts(part, f"{key}.{name}")
+def _written(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Yield the texts of inputs and overlays that are read as expressions, with their keys."""
+    for name, given in scenario.inputs.items():
+        if not given.secret:
+            yield from texts(given.value, f"inputs.{name}")
+    for index, edit in enumerate(scenario.overlay):
+        yield from texts(edit.value, f"overlay.{index}.value")
 
 
 _IDENTITY: Final = frozenset(
@@ -215,14 +230,9 @@ def _same_cell(scenario: Scenario, run: Run, word: str) -> str:
 
 def _place_of(scenario: Scenario, word: str) -> str:
     """Return the key of the scenario at which an expression stands."""
-    for name, given in scenario.inputs.items():
-        for key, text in _texts(given.value, f"inputs.{name}"):
-            if word in text:
-                return key
-    for index, edit in enumerate(scenario.overlay):
-        for key, text in _texts(edit.value, f"overlay.{index}.value"):
-            if word in text:
-                return key
+    for key, text in _written(scenario):
+        if word in text:
+            return key
     return word.removeprefix("$values.")
 
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
+from loadcheck.measure.histogram import Histogram
 from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.labels import with_facts
 from loadcheck.pipeline.once import SharedSteps, alike
@@ -36,13 +38,17 @@ from loadcheck.pipeline.run import (
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
 from loadcheck.pipeline.target import addressed, serving
 from loadcheck.result import ResultFile, default_name
+from loadcheck.result.document import histogram
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.figures import RunFigures
+from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.verdict import Verdict, overall, worst
 
 _AHEAD_NS = 50_000_000
 """From when the last flow is ready until all begin."""
+_FIRST_USERS = 1000
 _HEARD = 16
 """Signals that wait for a flow to heed them."""
 
@@ -175,7 +181,8 @@ async def _together(
         around.cancel_scope.cancel()
     if errors:
         raise errors[0]
-    return _judged([runs[place] for place in range(len(compiled))], shared)
+    ended = [runs[place] for place in range(len(compiled))]
+    return _judged(ended, shared, same_users=have_same_users(compiled))
 
 
 @asynccontextmanager
@@ -207,13 +214,31 @@ async def _torn_down(
                 around.cancel_scope.cancel()
 
 
-def _judged(flows: Sequence[CompletedRun], shared: Sequence[SharedSteps]) -> CompletedMix:
+def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
+    """Return whether flows send for the same users, as far as the first of each tell."""
+    seen: set[str] = set()
+    for flow in flows:
+        names = UserNames(flow.plan, flow.ingest, flow.scenario.verify.user)
+        most = _FIRST_USERS if flow.planned is None else min(flow.planned, _FIRST_USERS)
+        own = {names.of(number) for number in range(most)}
+        if seen & own:
+            return True
+        seen |= own
+    return False
+
+
+def _judged(
+    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], *, same_users: bool
+) -> CompletedMix:
     """Return the mix, what is said of all together in each flow's file as well."""
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
     consistent = worst(known) if known else None
     verdict = overall(consistent, (flow.judgement.verdict for flow in flows))
     told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
+    told |= measured_together([flow.figures for flow in flows])
+    if same_users:  # each flow has counted them
+        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
     saved = []
     for flow, once in zip(flows, shared, strict=True):
         document = {
@@ -244,6 +269,21 @@ def together(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "copies": copies,
         "consistency": {name: _sum(each.get(name) for each in seen) for name in _SEEN},
+    }
+
+
+def measured_together(flows: Sequence[RunFigures]) -> dict[str, Any]:
+    """Return rates and times of several flows: percentiles are of all requests, not averages."""
+    steps = [step for flow in flows for step in flow.record.steps]
+    times = [step.response_time for step in steps if step.response_time is not None]
+    duration_s = max((flow.rates.duration_s for flow in flows), default=0.0)
+    started = sum(flow.record.started for flow in flows)
+    return {
+        "load": {
+            "reached_rate": started / duration_s if duration_s else 0.0,
+            "duration_s": duration_s,
+        },
+        "response_time": histogram(reduce(add, times, Histogram())),
     }
 
 

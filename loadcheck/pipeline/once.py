@@ -11,7 +11,7 @@ from typing import Any, Final
 import anyio
 import orjson
 
-from loadcheck.data.values import word_of
+from loadcheck.data.values import LITERAL, word_of
 from loadcheck.documents.document import dotted
 from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
 from loadcheck.load.retry import Backoff
@@ -45,7 +45,9 @@ _TELLING: Final = re.compile(
 
 
 def texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Yield the strings in a value, each with its place in the scenario."""
+    """Yield the strings in a value that may hold expressions, with their places in the scenario."""
+    if isinstance(value, Mapping) and value.keys() == {LITERAL}:
+        return
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping | list | tuple):

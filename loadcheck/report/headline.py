@@ -52,19 +52,32 @@ def line(document: Document) -> str:
 
 def together(documents: Sequence[Document], verdict: str) -> str:
     """Return what came of all flows of a mix together, in one line."""
+    name, parts = documents[0]["mix"]["name"], of_all(documents)
+    return f"{verdict.upper()}  {name} together  {'   '.join(parts)}"
+
+
+def of_all(documents: Sequence[Document]) -> list[str]:
+    """Return what came of all flows of a mix together, in parts of a sentence."""
     told = documents[0]["mix"]["together"]
     copies, seen = told["copies"], told["consistency"]
-    name, flows = documents[0]["mix"]["name"], words.count(len(documents))
+    flows = words.count(len(documents))
     of = f"{words.count(copies['acknowledged'])} of {words.count(copies['started'])}"
     parts = [f"{flows} flows", f"{of} copies acknowledged"]
     if seen["uniques"] is not None:
         parts.append(
             f"{words.count(seen['uniques'])} unique users, {words.count(seen['totals'])} events"
         )
+    elif seen["totals"] is not None:
+        parts.append(f"{words.count(seen['totals'])} events")
+    times = told["response_time"]
+    if times["count"]:
+        p50, p99 = (words.duration(times[name]) for name in ("p50_ms", "p99_ms"))
+        parts.append(f"{words.rate(told['load']['reached_rate'])}")
+        parts.append(f"response time p50 {p50}, p99 {p99}")
     bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
     if bad:
         parts.append(f"not passed: {', '.join(bad)}")
-    return f"{verdict.upper()}  {name} together  {'   '.join(parts)}"
+    return parts
 
 
 def badge(document: Document) -> str:

@@ -667,8 +667,9 @@ def json_schema() -> dict[str, Any]:
                         "flows": {"type": "array", "description": "What all are called."},
                         "together?": {
                             "type": "object",
-                            "description": "The verdict on all flows, and the sums of their "
-                            "counts; there once all have ended.",
+                            "description": "The verdict on all flows, the sums of their "
+                            "counts, copies a second, and the response times of all their "
+                            "requests in one histogram; there once all have ended.",
                         },
                     },
                 ),

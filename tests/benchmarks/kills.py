@@ -1,7 +1,8 @@
 """Kills at random instants: ``python -m tests.benchmarks.kills [--each 50] [--seed 1] [WHO …]``.
 
-WHO is shard, coordinator, worker (of a Dask cluster) or nanny; all of them without. Fifty of each
-take some forty minutes. What must hold each time is in ``tests/cli/kills.py``; beyond that the run
+WHO is shard, coordinator, worker (of a Dask cluster) or nanny; all of them without; stop kills
+nobody: the run is interrupted, and told when the last worker started its last copy. Fifty of each
+take some fifty minutes. What must hold each time is in ``tests/cli/kills.py``; beyond that the run
 must tell of a kill within a second. A seed says at which instants.
 """
 
@@ -18,6 +19,7 @@ WHO = {
     "coordinator": kills.kill_coordinator,
     "worker": kills.kill_worker,
     "nanny": kills.kill_nanny,
+    "stop": kills.stop,
 }
 
 

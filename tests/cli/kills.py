@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,29 @@ def kill_shard(after_s: float) -> Killed:
 
     with _folder() as loadcheck:
         return _run_and_kill(loadcheck, ["--workers", "3"], after_s, kill)
+
+
+def stop(after_s: float) -> Killed:
+    """Interrupt a run: none of its workers starts a copy any more; told is when the last did."""
+    with _folder() as loadcheck:
+        process = loadcheck.start(
+            *("run", str(SCENARIOS / "smoke.toml"), "--workers", "3"),
+            *("--set", f"load.duration={LOAD_S * 10}", "--set", f"load.rate={RATE}"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: started(loadcheck) > 0, 120)
+        time.sleep(after_s)
+        at = time.time()
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=180) == 130  # as a shell calls SIGINT
+        result = document(loadcheck)
+        ends = {worker["end"] for worker in result["run"]["workers"]["shards"]}
+        assert ends == {"stopped"}, ends
+        bounds_hold(result)
+        began = datetime.fromisoformat(result["run"]["load_began_at"]).timestamp()
+        last = began + result["load"]["duration_s"]
+        return Killed(told_s=max(0.0, last - at), bounds=_holds(result))
 
 
 def kill_coordinator(after_s: float) -> Killed:

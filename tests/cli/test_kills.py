@@ -17,3 +17,10 @@ def test_of_a_worker_that_is_killed_at_any_time_the_bounds_hold(after_s: float) 
 @pytest.mark.parametrize("after_s", kills.instants(3, seed=14))
 def test_of_a_run_that_is_killed_at_any_time_the_bounds_hold(after_s: float) -> None:
     kills.kill_coordinator(after_s)
+
+
+def test_a_stop_reaches_all_workers_before_the_load_is_over() -> None:
+    # how soon is measured by `python -m tests.benchmarks.kills stop`
+    stopped = kills.stop(0.4)
+    assert stopped.told_s is not None
+    assert stopped.told_s < kills.LOAD_S * 5

@@ -63,7 +63,13 @@ def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_pa
         assert told["verdict"] == "pass"
         assert told["copies"]["acknowledged"] == 100
         assert told["consistency"]["totals"] == 125
+        times = [one["steps"]["uploadEvents"]["response_time"] for one in (buy, look)]
+        whole = told["response_time"]
+        assert whole["count"] == sum(one["count"] for one in times) == 125
+        assert whole["max_ms"] == max(one["max_ms"] for one in times)
+        assert told["load"]["reached_rate"] * told["load"]["duration_s"] == pytest.approx(100)
     assert "PASS  shop together  2 flows   100 of 100 copies acknowledged" in ended.stdout
+    assert "   response time p50 " in ended.stdout
     assert "look" in (tmp_path / "told-look.md").read_text()
     # each is a result like any other
     compared = loadcheck("compare", *loadcheck.results())
@@ -83,6 +89,15 @@ def test_a_fault_in_one_flow_is_told_of_it(loadcheck: Loadcheck, tmp_path: Path)
     seen = [each["consistency"] for each in made]
     assert sum(s["lost_at_least"] + (s["missing_events"] or 0) for s in seen) == 4
     assert {each["mix"]["together"]["verdict"] for each in made} == {"fail"}
+
+
+@pytest.mark.long
+def test_users_of_several_flows_are_not_added_up(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    text = MIX.replace("[load]", '[users]\nid = "user-{number}"\n[load]', 1)
+    ended = loadcheck("run", scenario(tmp_path, text))
+    for each in flows(loadcheck).values():
+        assert each["mix"]["together"]["consistency"]["uniques"] is None
+    assert "unique users" not in ended.stdout.splitlines()[-1]
 
 
 @pytest.mark.long

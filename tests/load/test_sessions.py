@@ -10,7 +10,7 @@ import trio
 
 from loadcheck.data.order import Spread
 from loadcheck.load.runner import Runner
-from loadcheck.load.slices import ThinkingPlan
+from loadcheck.load.slices import Slice, SlicedPlan, ThinkingPlan
 from tests.load.test_runner import OneStep, Ran, TwoSteps, at_once, run
 
 LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)
@@ -53,6 +53,22 @@ def test_thoughts_are_drawn_from_the_seed_and_the_number_of_the_copy() -> None:
     assert first == pytest.approx(again, abs=0.01)
     assert first != pytest.approx(other, abs=0.1)
     assert len({round(wait, 3) for wait in first.values()}) > 90
+
+
+def test_who_is_sent_by_one_of_two_workers_thinks_as_long_as_by_one_process() -> None:
+    def waits(plan: Any, rate: float) -> dict[bytes, float]:
+        times = seconds(run(plan, at_once, rate=rate, duration_s=10, drain_s=9e3))
+        return {body: times[body][1] - times[body][0] for body in times}
+
+    alone = waits(thinking(LOGNORMAL), 10)
+    both: dict[bytes, float] = {}
+    for index in range(2):
+        plan: Any = SlicedPlan(thinking(LOGNORMAL), Slice(index=index, of=2))
+        plan.steps = TwoSteps().steps
+        part = waits(plan, 5)
+        assert len(part) == 50
+        both |= part
+    assert both == pytest.approx(alone, abs=0.01)
 
 
 @pytest.mark.parametrize(

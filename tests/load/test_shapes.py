@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loadcheck import scenario as scenarios
 from loadcheck.data.table import DataError
-from loadcheck.data.trace import Trace, read_trace
+from loadcheck.data.trace import Trace, _chunks, _NotPlainError, _numbers, read_trace
 from loadcheck.errors import ScenarioError
 from loadcheck.load.pacer import OpenPacer, levels, pacer_of
 from loadcheck.load.slices import Slice, SlicedPacer
@@ -76,6 +76,50 @@ def test_a_trace_is_followed_to_the_nanosecond_and_shards_share_it_exactly(
     assert sum(part.planned for part in parts) == of.planned
     half_s = of.duration_s / 2
     assert sum(part.due_before(half_s) for part in parts) == of.due_before(half_s)
+
+
+_CELLS = st.one_of(
+    st.integers(-(10**6), 2 * 10**9).map(str),
+    st.floats(-1e6, 2e9).map(repr),
+    st.decimals(0, 2 * 10**9, places=6).map(str),
+)
+
+
+@settings(max_examples=50)
+@given(
+    cells=st.lists(_CELLS, min_size=1, max_size=20),
+    unit=st.sampled_from([None, "s", "ms", "us", "ns"]),
+    wide=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n", "\n\n"]),
+    odd=st.sampled_from(
+        ["", "", "", '"1"', "x", "01", "1e3", " 5", "true", "99999999999999999999"]
+    ),
+)
+def test_plain_numbers_are_read_in_blocks_as_they_are_row_by_row(
+    tmp_path_factory: pytest.TempPathFactory,
+    cells: list[str],
+    unit: str | None,
+    wide: bool,
+    end: str,
+    odd: str,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "plain.csv"
+    cells = sorted(cells, key=float) + ([odd] if odd else [])
+    lines = [f"ü,{cell},z" if wide else cell for cell in cells]
+    path.write_text(("a,time,b\n" if wide else "") + end.join([*lines, ""]), newline="")
+
+    def read(how: Any) -> list[int] | str:
+        try:
+            return [int(each) for chunk in how(path, None, unit) for each in chunk]
+        except (DataError, ValueError, OverflowError) as error:
+            return str(error)
+
+    try:
+        found = read(_numbers)
+    except _NotPlainError:
+        assert odd or unit == "ns" or end == "\n\n"
+    else:
+        assert found == read(_chunks)
 
 
 def test_a_trace_can_end_early() -> None:

@@ -156,9 +156,9 @@ def test_what_cannot_be_used_is_told_before_the_run(
     ("old", "new", "told"),
     [
         ("$data.people.country", "$data.people.county", ("data.toml:13", "county", "country")),
-        ("$data.people.country", "$data.poeple.country", ("poeple", "people")),
+        ("$data.people.country", "$data.poeple.country", ("data.toml:13", "inputs.", "poeple")),
         ("weights = [3, 1]", "weights = [0, 0]", ("data.toml:16", "weights", "all 0")),
-        ("$values.comment", "$values.coment", ("coment", "comment")),
+        ("$values.comment", "$values.coment", ("data.toml:15", "inputs.", "coment")),
     ],
 )
 def test_what_leads_nowhere_is_told(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -17,36 +17,37 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import Problem
 from loadcheck.load.engine import Listener, LoadSpec
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.shards.barrier import arm, disarm, measure
+from loadcheck.pipeline.shards.barrier import (
+    READY_S,
+    arm,
+    disarm,
+    greet,
+    launch,
+    measure,
+    prepare,
+)
 from loadcheck.pipeline.shards.members import (
     LEASE_S,
     Crew,
     Member,
     crowded_workers,
     late_workers,
-    odd,
-    ready_problems,
-    version_problems,
 )
-from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
-from loadcheck.pipeline.shards.remote import Engine, Gone, Message, Remote, Secret
+from loadcheck.pipeline.shards.merged import MergedRecord
+from loadcheck.pipeline.shards.remote import Engine, Gone, Message, Secret
 from loadcheck.verify.judge import LostShard
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.runtime.plan import Plan
 
-READY_S: Final = 60.0
-"""For all shards to be ready, on a busy machine."""
 SILENT_S: Final = 3.0
 """A shard that has told nothing for so long is called silent; the run goes on."""
 _GRACE_S: Final = 2.0
-_LATE_S: Final = 1.0
-"""After its lease a shard's last copy is on its way by then."""
 _BEAT_S: Final = 1.0
 _TRIES: Final = 3
 _ALIGNED_NS: Final = 100_000_000
@@ -99,53 +100,15 @@ class ShardedEngine:
             InputError: One does not start, cannot do its part, or is of another version.
         """
         together = self._spec.load.copies_per_request
-        async with asyncio.TaskGroup() as launching:
-            launched = [
-                launching.create_task(_caught(self._engine.launch(index)))
-                for index in range(len(specs))
-            ]
-        errors = []
-        for index, task in enumerate(launched):
-            found = task.result()
-            if isinstance(found, InputError):
-                errors.append(found)
-                continue
-            part = Slice(index=index, of=len(specs), together=together)
-            shard = Member(told=ShardRecord(part), remote=found)
-            self._crew.add(shard)
-            self._start(self._hear(shard))
-        if errors:
-            raise InputError([problem for error in errors for problem in error.problems])
-        told = [shard.told for shard in self._crew]
-        self.record = MergedRecord(self._empty, told)
-        await self._await_all(lambda shard: bool(shard.hello), "did not come up")
-        _refuse(version_problems(self._crew))
-        self.notes += odd([*self._crew])
-        await self._crew.send(lambda shard: specs[shard.told.part.index], within_s=READY_S)
-        await self._await_all(
-            lambda shard: shard.ready is not None or shard.problems is not None, "was not ready"
-        )
-        _refuse(ready_problems(self._crew, fingerprint))
+        parts = [Slice(index=each, of=len(specs), together=together) for each in range(len(specs))]
+        await launch(self._engine, parts, self._welcome)
+        self.record = MergedRecord(self._empty, [shard.told for shard in self._crew])
+        self.notes += await greet(self._crew)
+        await prepare(self._crew, specs, fingerprint)
 
-    async def _await_all(self, met: Callable[[Member], bool], what: str) -> None:
-        """Wait until all shards have come to something.
-
-        Raises:
-            InputError: One has gone, or has not come to it in time.
-        """
-        await self._crew.until(
-            lambda: all(met(shard) or shard.gone is not None for shard in self._crew), READY_S
-        )
-        problems = []
-        for shard in self._crew:
-            if shard.gone is not None and not met(shard):
-                message = f"{shard.name} on {shard.remote.where} {what}: {shard.gone.why}"
-                problems.append(Problem(message=message, remedy="see that loadcheck runs there"))
-            elif not met(shard):
-                message = f"{shard.name} on {shard.remote.where} {what} within {READY_S:g} s"
-                problems.append(Problem(message=message, remedy="take fewer workers"))
-        if problems:
-            raise InputError(problems)
+    def _welcome(self, shard: Member) -> None:
+        self._crew.add(shard)
+        self._start(self._hear(shard))
 
     async def warm(self) -> None:
         """Let every shard open the connections that the load is to find open."""
@@ -328,15 +291,8 @@ class ShardedEngine:
                 shard.told.take(said)
                 shard.end = said.get("end", "")
                 if shard.end == "lease":
-                    self._tell_early(shard)
+                    self.lost.append(shard.ended_early())
                 self._join()
-
-    def _tell_early(self, shard: Member) -> None:
-        """Note that a shard has ended its part because it heard nothing."""
-        why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
-        at_s = shard.told.held("load_ns") / _S
-        index = shard.told.part.index
-        self.lost.append(LostShard(index=index, name=shard.name, why=why, at_s=at_s))
 
     def _join(self) -> None:
         """Take over what is complete: seconds that all have told that will."""
@@ -350,27 +306,12 @@ class ShardedEngine:
         self._crew.change()
         if shard.over or shard.gone is None:
             return
-        part, began = shard.told.part, self.begin_ns
-        if not began:
-            shard.lost = LostShard(index=part.index, name=shard.name, why=shard.gone.why)
+        shard.lose(self._spec, self.begin_ns, at_ns)
+        assert shard.lost is not None
+        if not self.begin_ns:
             if not self._stopping:
                 self.lost.append(shard.lost)
             return
-        if shard.gone.certain and at_ns is not None:
-            end_ns = at_ns
-        else:
-            end_ns = shard.heard_ns + int((LEASE_S + _LATE_S) * _S)
-        end_ns += shard.offset.error_ns(end_ns)
-        since_ns = max(0, end_ns - began)
-        due = shard.told.started_by(since_ns, self._spec.load, self._spec.pacer)
-        shard.told.lost = since_ns, due
-        shard.lost = LostShard(
-            index=part.index,
-            name=shard.name,
-            why=shard.gone.why,
-            at_s=since_ns / _S,
-            indeterminate=shard.told.untold(due),
-        )
         self.lost.append(shard.lost)
         self.tell(f"{shard.name} is lost: {shard.gone.why}")
         self._join()
@@ -434,16 +375,3 @@ class ShardedEngine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _refuse(problems: Iterable[Problem]) -> None:
-    found = [*problems]
-    if found:
-        raise InputError(found)
-
-
-async def _caught(launch: Any) -> Remote | InputError:
-    try:
-        return await launch  # type: ignore[no-any-return]
-    except InputError as error:
-        return error

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from loadcheck import __version__
 from loadcheck.errors import Problem
+from loadcheck.load.engine import LoadSpec
 from loadcheck.load.slices import share_of
 from loadcheck.pipeline.shards.clock import Offset
 from loadcheck.pipeline.shards.merged import ShardRecord
@@ -22,6 +23,9 @@ from loadcheck.verify.judge import LostShard
 
 LEASE_S: Final = 10.0
 """A shard that has heard nothing for so long starts no further copy."""
+_LATE_S: Final = 1.0
+"""After its lease a shard's last copy is on its way by then."""
+_S: Final = 1_000_000_000
 _LATE_MS: Final = 10.0
 """A 99th percentile of the lateness from which on a worker is named, if not all are late."""
 
@@ -58,6 +62,38 @@ class Member:
     def over(self) -> bool:
         """Whether nothing more will come of it."""
         return self.told.complete or self.lost is not None
+
+    def lose(self, spec: LoadSpec, begin_ns: int, at_ns: int | None) -> None:
+        """Take it for lost: what of its part fell due while it may have lived, nobody knows.
+
+        Args:
+            spec: The whole load.
+            begin_ns: When that began; 0: it has not.
+            at_ns: When it was found to be gone; None: only that it is silent.
+        """
+        assert self.gone is not None
+        index, why = self.told.part.index, self.gone.why
+        if not begin_ns:
+            self.lost = LostShard(index=index, name=self.name, why=why)
+            return
+        if self.gone.certain and at_ns is not None:
+            end_ns = at_ns
+        else:
+            end_ns = self.heard_ns + int((LEASE_S + _LATE_S) * _S)
+        end_ns += self.offset.error_ns(end_ns)
+        since_ns = max(0, end_ns - begin_ns)
+        due = self.told.started_by(since_ns, spec.load, spec.pacer)
+        self.told.lost = since_ns, due
+        unknown = self.told.untold(due)
+        self.lost = LostShard(
+            index=index, name=self.name, why=why, at_s=since_ns / _S, indeterminate=unknown
+        )
+
+    def ended_early(self) -> LostShard:
+        """Return what is said of one that has ended its part because it heard nothing."""
+        why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
+        at_s = self.told.held("load_ns") / _S
+        return LostShard(index=self.told.part.index, name=self.name, why=why, at_s=at_s)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the results file says of it."""
