@@ -108,15 +108,19 @@ def trend(
     share = as_share(tolerance)
     sources = places or [Path("results")]
     with ResultFile(output, replace=force) if output is not None else nullcontext() as place:
-        runs, problems = read_history(
-            result_paths(sources),
-            lambda run: chosen.takes(run.started_at, run.scenario, run.verdict, run.labels),
-        )
+        every, problems = read_history(result_paths(sources))
+        runs = [
+            run
+            for run in every
+            if chosen.takes(run.started_at, run.scenario, run.verdict, run.labels)
+        ]
         document = trend_of(runs, problems, label="".join(orders), tolerance=share, seed=seed)
         missing = [history["missing"] for history in document["histories"]]
         if not missing:
             where = ", ".join(map(str, sources))
             reasons = [Problem(file=each.file, message=each.message) for each in problems]
+            if every and not runs:
+                reasons.append(Problem(message=f"none of {len(every)} runs is what options choose"))
             if orders and runs:
                 reasons.append(
                     Problem(message=f'none of {len(runs)} runs has a label "{orders[0]}"')

@@ -135,14 +135,15 @@ def report(
     from loadcheck.report.html import content, render  # noqa: PLC0415
     from loadcheck.report.pages.run import several_page  # noqa: PLC0415
 
-    pages = []
+    documents, pages = [], []
     for result in results:
         with naming(result):
-            pages.append(content(stored(result)))
+            documents.append(stored(result))
+            pages.append(content(documents[-1]))
     if len(pages) == 1:
         data, path = render(pages[0]), results[0].with_suffix(".html")
     else:
-        data, path = render(several_page(pages)), results[0].with_name("report.html")
+        data, path = render(several_page(pages, documents)), results[0].with_name("report.html")
     path = output or path
     place(data, path, of=results, replace=force)
     sys.stdout.write(f"{shown_path(path)}\n")

@@ -75,13 +75,15 @@ def reconcile(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.pipeline.reconcile import ReconcileOptions, again  # noqa: PLC0415
+    from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
 
     options = ReconcileOptions(
         consent=consent, server=server, export=export, env=scenarios.environment(env_file)
     )
     with Reports(page, junit, markdown, result=result, replace=force) as reports:
-        asked = anyio.run(partial(again, result, options), backend_options={"use_uvloop": True})
+        asked = anyio.run(
+            partial(reconcile_run, result, options), backend_options={"use_uvloop": True}
+        )
         try:
             reports.write(asked.document)
         finally:

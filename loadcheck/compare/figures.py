@@ -61,9 +61,13 @@ def differences(first: Document, other: Document, file: str) -> list[Difference]
     return sorted(found, key=lambda one: not one.matters)
 
 
-def identity(document: Document) -> tuple[str, ...]:
-    """Return what makes a run comparable: others that have the same differ in nothing of weight."""
-    return tuple(sorted(f"{key}={value!r}" for key, value in facts(document) if _matters(key)))
+def identity(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what makes a run comparable: others that have the same differ in nothing of weight.
+
+    Args:
+        told: Its facts.
+    """
+    return tuple(sorted(f"{key}={value!r}" for key, value in told.items() if _matters(key)))
 
 
 def unfinished(document: Document) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,16 +101,13 @@ def result_paths(places: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def read_history(
-    paths: Sequence[Path], wanted: Callable[[Past], bool] | None = None
-) -> tuple[list[Past], list[Problem]]:
+def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
     """Return the runs of files, in order of time, and what is wrong with the other files.
 
     Comparisons and trends are passed over; a run that stands in several files counts once.
 
     Args:
         paths: Results files.
-        wanted: Which runs are; None for all.
     """
     runs: dict[str, Past] = {}
     problems: list[Problem] = []
@@ -120,7 +117,7 @@ def read_history(
         except ResultFileError as error:
             problems += error.problems
             continue
-        if run is None or (wanted is not None and not wanted(run)):
+        if run is None:
             continue
         if run.id in runs:
             message = f"is the run of {runs[run.id].file} once more: it counts once"
@@ -141,7 +138,7 @@ def read_past(path: Path) -> Past | None:
     if kind not in _KINDS:
         return None
     try:
-        run = document["run"]
+        run, told = document["run"], dict(facts(document))
         unused = unfinished(document)
         if not unused and document["verdict"] == "unknown":
             unused = "its verdict is unknown"
@@ -156,8 +153,8 @@ def read_past(path: Path) -> Past | None:
             scenario=str(document["scenario"].get("name", "")),
             verdict=str(document["verdict"]),
             labels={str(n): str(v) for n, v in (document.get("labels") or {}).items()},
-            identity=(kind, *identity(document)),
-            facts=dict(facts(document)),
+            identity=(kind, *identity(told)),
+            facts=told,
             unused=unused,
             figures={key: one for key, one in measured.items() if math.isfinite(one.value)},
         )

@@ -97,11 +97,13 @@ class ObjectDescription(NamedTuple):
         section: Its section of the specification.
         known: Its fields; any other, unless it starts with "x-", is reported.
         ignores: Whether other fields are ignored, with a warning.
+        later: Fields that another version has, and what to do to use them.
     """
 
     section: str
     known: Collection[str]
     ignores: bool = False
+    later: Mapping[str, str] = {}
 
 
 class Reader:
@@ -138,7 +140,8 @@ class Reader:
                 message = f'the field "{name}" is ignored beside {" and ".join(known)}'
                 scribe.warn((*path, name), message, "leave it out", self.section)
             else:
-                self.error((name,), f'unknown field "{name}"', did_you_mean(name, known))
+                remedy = described.later.get(name) or did_you_mean(name, known)
+                self.error((name,), f'unknown field "{name}"', remedy)
 
     def __contains__(self, name: str) -> bool:
         return name in self.raw

@@ -177,7 +177,7 @@ def compare_archive(compiled: CompiledScenario, ledger: Ledger, *pages: Path) ->
     events_per_copy = compiled.scenario.load.events_per_copy
     export = verify.export
     assert export is not None
-    sender = _Sender(export, compiled, events_per_copy)
+    sender = _ExpectedEvents(export, compiled, events_per_copy)
     read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
     of_run = compile_pointer(parse_pointer(export.run))
     names = UserNames(compiled.plan, compiled.ingest, verify.user)
@@ -224,7 +224,7 @@ def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
     return get
 
 
-class _Sender:
+class _ExpectedEvents:
     """Re-renders the events a copy sent, without timestamps."""
 
     def __init__(self, export: Export, compiled: CompiledScenario, events_per_copy: int) -> None:
@@ -273,7 +273,9 @@ class _Numbers:
         key: The one that holds the deduplication key.
     """
 
-    def __init__(self, names: UserNames, sender: _Sender, user: str | None, key: str) -> None:
+    def __init__(
+        self, names: UserNames, sender: _ExpectedEvents, user: str | None, key: str
+    ) -> None:
         self._names = names
         self._sender = sender
         self._user = user
@@ -315,7 +317,7 @@ def _candidates(text: str) -> Iterator[int]:
             yield number
 
 
-def tell(found: Compared, name: Callable[[int], str], due: SendTimes) -> dict[str, Any]:
+def export_to_json(found: Compared, name: Callable[[int], str], due: SendTimes) -> dict[str, Any]:
     """Return what was found as the results file holds it.
 
     Args:
@@ -351,6 +353,6 @@ def tell(found: Compared, name: Callable[[int], str], due: SendTimes) -> dict[st
     }
 
 
-def in_folder() -> tempfile.TemporaryDirectory[str]:
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a folder that is gone after use."""
     return tempfile.TemporaryDirectory(prefix="loadcheck-")

@@ -292,8 +292,8 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
     runs, steps = sizes.runs, sizes.steps
     least, usual, most = sizes.total_bytes()
     if scenario.target.http2:
-        usual = most = None  # what becomes of a head depends on the connection
-        least = 0
+        # how much shorter a head becomes depends on the connection
+        least, most = 0, usual
 
     requests = None if runs is None or steps is None else runs * steps
 

@@ -316,7 +316,7 @@ class ReconcileOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ReconcileResult:
     """What asking again came to.
 
     Attributes:
@@ -334,7 +334,7 @@ class Asked:
     verdict: Verdict
 
 
-async def again(path: Path, options: ReconcileOptions) -> Asked:
+async def reconcile_run(path: Path, options: ReconcileOptions) -> ReconcileResult:
     """Ask the service again about a stored run, and save what it says beside what it said.
 
     Raises:
@@ -423,7 +423,7 @@ def _ledger_of(document: Mapping[str, Any]) -> tuple[Ledger, BitMap]:
 
 async def _again(
     path: Path, document: Mapping[str, Any], file: ResultFile, options: ReconcileOptions
-) -> Asked:
+) -> ReconcileResult:
     if document.get("deletion"):
         message = "its users have been deleted since: what is counted now proves nothing of the run"
         remedy = "loadcheck show tells what was counted; loadcheck delete how far the deletion is"
@@ -492,7 +492,7 @@ async def _again(
         file.save(saved)
     except SaveError as error:
         unsaved_because = error
-    return Asked(
+    return ReconcileResult(
         document=saved,
         path=path,
         unsaved=unsaved_because,
@@ -685,7 +685,7 @@ async def _export(
     begin = datetime.fromisoformat(document["run"]["started_at"])
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
-    with exported.in_folder() as folder:
+    with exported.temporary_folder() as folder:
         pages = await exported.download(compiled, begin, end, Path(folder), send)
         return await exported.compare(compiled, ledger, *pages)
 
@@ -693,7 +693,7 @@ async def _export(
 def _told(
     name: Callable[[int], str], due: SendTimes, compared: Compared | None
 ) -> dict[str, Any] | None:
-    return None if compared is None else exported.tell(compared, name, due)
+    return None if compared is None else exported.export_to_json(compared, name, due)
 
 
 def _enter_observations(

@@ -341,7 +341,7 @@ class RunSession:
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
         writer.document |= self._moving()
-        load = document.measured(figures, compiled.plan.steps)
+        load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, missed=writer.missed, notes=self._progress.notes
         )
@@ -511,7 +511,7 @@ class RunSession:
 
     def _moving(self) -> dict[str, Any]:
         """Return what is saved again every second."""
-        return document.moving(self._record, self._planned) | {"spent": self.spent()}
+        return document.progress_sections(self._record, self._planned) | {"spent": self.spent()}
 
     def _asked_so_far(self) -> dict[str, int]:
         """Return what asking has cost: the rest of what was spent takes a look at all copies."""

@@ -52,9 +52,15 @@ def line(document: Document) -> str:
 
 def together(documents: Sequence[Document], verdict: str) -> str:
     """Return what came of all flows of a mix together, in one line."""
+    name, parts = documents[0]["mix"]["name"], of_all(documents)
+    return f"{verdict.upper()}  {name} together  {'   '.join(parts)}"
+
+
+def of_all(documents: Sequence[Document]) -> list[str]:
+    """Return what came of all flows of a mix together, in parts of a sentence."""
     told = documents[0]["mix"]["together"]
     copies, seen = told["copies"], told["consistency"]
-    name, flows = documents[0]["mix"]["name"], words.count(len(documents))
+    flows = words.count(len(documents))
     of = f"{words.count(copies['acknowledged'])} of {words.count(copies['started'])}"
     parts = [f"{flows} flows", f"{of} copies acknowledged"]
     if seen["uniques"] is not None:
@@ -71,7 +77,7 @@ def together(documents: Sequence[Document], verdict: str) -> str:
     bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
     if bad:
         parts.append(f"not passed: {', '.join(bad)}")
-    return f"{verdict.upper()}  {name} together  {'   '.join(parts)}"
+    return parts
 
 
 def badge(document: Document) -> str:

@@ -71,7 +71,7 @@ class ResultWriter:
     def enter(self, sections: dict[str, Any]) -> None:
         """Enter sections that hold words of the service, in which a secret might stand."""
         clean = self._redactor.document(sections, own_words())
-        self.document |= brief(clean)
+        self.document |= truncate_examples(clean)
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Keep further secrets out of what is entered from now on."""
@@ -176,7 +176,7 @@ def workflow_hash(scenario: Scenario) -> str:
     return hashlib.sha256(read_content(workflow.document, workflow.name)).hexdigest()
 
 
-def moving(record: Record, planned: int | None) -> dict[str, Any]:
+def progress_sections(record: Record, planned: int | None) -> dict[str, Any]:
     """Return the sections that are saved again every second."""
     return {
         "copies": {
@@ -194,7 +194,7 @@ def moving(record: Record, planned: int | None) -> dict[str, Any]:
     }
 
 
-def measured(figures: RunFigures, steps: Sequence[StepPlan]) -> dict[str, Any]:
+def load_sections(figures: RunFigures, steps: Sequence[StepPlan]) -> dict[str, Any]:
     """Return the sections that describe the load."""
     record, monitor, rates = figures.record, figures.monitor, figures.rates
     return {
@@ -333,7 +333,7 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def brief(sections: dict[str, Any]) -> dict[str, Any]:
+def truncate_examples(sections: dict[str, Any]) -> dict[str, Any]:
     """Return sections with examples of answers cut short: after their secrets have been hidden."""
     steps = {
         name: {

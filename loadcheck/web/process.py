@@ -98,7 +98,8 @@ class Feed:
                     *("started", "skipped", "acknowledged", "rejected", "indeterminate"),
                     *("in_flight", "retries", "uniques"),
                 )
-            },
+            }
+            | {"users": progress.acknowledged_users},
         }
 
     def _now(self) -> Mapping[str, Any]:

@@ -175,6 +175,7 @@ class RunState:
         document = {
             **{name: fixed[name] for name in ("schema", "scenario", "workflow", "environment")},
             "labels": fixed.get("labels") or {},
+            "mix": fixed.get("mix") or {},
             "verdict": "unknown",
             "run": {**(said["run"] or {}), "in_progress": True},
             "copies": {"planned": fixed["planned"], **copies},
@@ -189,8 +190,8 @@ class RunState:
         }
         return document
 
-    def page(self, probes: Sequence[Sequence[str]]) -> Page:
-        """Return its page as it is now.
+    def shown(self, probes: Sequence[Sequence[str]]) -> tuple[dict[str, Any], Live]:
+        """Return what its page is made of as it is now.
 
         Args:
             probes: What came of those before it.
@@ -205,7 +206,7 @@ class RunState:
             probes=probes,
             lost=self._lost,
         )
-        return live_page(self.document(), live)
+        return self.document(), live
 
 
 class State:
@@ -242,8 +243,10 @@ class State:
             case "probed":
                 self._probes.append(message["row"])
             case "done":
-                pages = [content(document) for document in message["documents"]]
-                self.report = render(pages[0] if len(pages) == 1 else several_page(pages))
+                documents = message["documents"]
+                pages = [content(document) for document in documents]
+                several = len(pages) > 1
+                self.report = render(several_page(pages, documents) if several else pages[0])
             case kind:
                 told = printable_document(message)
                 if kind == "run":
@@ -271,8 +274,9 @@ class State:
                 because="Nothing is sent yet.",
             )
         if self._drawn is None or self._drawn[0] != self.number:
-            pages = [run.page(self._probes) for run in self.runs]
-            self._drawn = self.number, pages[0] if len(pages) == 1 else live_pages(pages)
+            shown = [run.shown(self._probes) for run in self.runs]
+            one = len(shown) == 1
+            self._drawn = self.number, live_page(*shown[0]) if one else live_pages(shown)
         return self._drawn[1]
 
     def whole(self, token: str) -> bytes:

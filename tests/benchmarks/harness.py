@@ -41,12 +41,16 @@ enabled = false
 """
 
 
-def arguments(description: str, *, seconds: float | None = None) -> argparse.Namespace:
+def arguments(
+    description: str, *, seconds: float | None = None, rounds: int | None = None
+) -> argparse.Namespace:
     """Read the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     if seconds is not None:
         parser.add_argument("--seconds", type=float, default=seconds, help="length of a stretch")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, help="how often each is run")
     return parser.parse_args()
 
 

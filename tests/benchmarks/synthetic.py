@@ -20,25 +20,16 @@ from loadcheck.result import SCHEMA, document
 from loadcheck.result import document as intervals
 from loadcheck.scenario.model import OpenLoad, Stage
 from loadcheck.verify.figures import Rates, RunFigures
-from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from loadcheck.workflow.exchange import Exchange, Request
+from loadcheck.workflow.runtime.plan import Role
+from tests.steps import ORIGIN, step
 
 Instants = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 _BEGIN_NS = 1_000_000_000_000
-_ORIGIN = Origin("http", "127.0.0.1", 80)
 _STEPS = tuple(
-    StepPlan(
-        step_id=name,
-        index=index,
-        role=role,
-        method="POST",
-        origin=_ORIGIN,
-        path="/",
-        uses=frozenset(),
-        dependent=False,
-    )
+    step(name, index, role)
     for index, (name, role) in enumerate(
         (("uploadEvents", Role.COPY), ("segmentEvent", Role.OBSERVER))
     )
@@ -160,7 +151,7 @@ def _queries(
     observations = []
     for number in range(round(seconds * per_s)):
         asked_ns = _BEGIN_NS + round(number / per_s * 1e9)
-        made = Exchange(Request(1, _ORIGIN, b"", b""), sent_ns=asked_ns)
+        made = Exchange(Request(1, ORIGIN, b"", b""), sent_ns=asked_ns)
         made.done_ns = asked_ns + int(random.gamma(4, 2e6))
         made.status, made.success = 200, True
         record.record_query(made)
@@ -207,8 +198,8 @@ def _document(
         "workflow": {"name": "amplitude", "id": "w", "sha256": "0", "ingest": "uploadEvents"},
         "environment": document.environment(),
         "warnings": [],
-        **document.moving(record, copies),
-        **document.measured(
+        **document.progress_sections(record, copies),
+        **document.load_sections(
             RunFigures(record=record, monitor=monitor, rates=rates, pacer=pacer_of(load, seed)),
             _STEPS,
         ),

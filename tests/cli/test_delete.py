@@ -19,7 +19,7 @@ import pytest
 from loadcheck.errors import InputError
 from loadcheck.pipeline import deletion
 from loadcheck.pipeline.deletion import Deleted, DeletionError, Outline
-from loadcheck.pipeline.reconcile import ReconcileOptions, again
+from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.result import read
 from loadcheck.verify.verdict import Verdict
 from tests.cli.conftest import KEYS, Ended, Loadcheck, Service
@@ -117,7 +117,7 @@ def test_nobody_is_deleted_unasked_and_nobody_else(loadcheck: Loadcheck, service
     assert (section["before"], section["after"], section["done"]) == (250, 0, 3)
     assert users(service) == len(BYSTANDERS)
     with pytest.raises(InputError, match="have been deleted since"):
-        anyio.run(again, path, ReconcileOptions(env=KEYS))
+        anyio.run(reconcile_run, path, ReconcileOptions(env=KEYS))
 
 
 @pytest.mark.long

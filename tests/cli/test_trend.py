@@ -185,6 +185,8 @@ def test_where_nothing_can_be_done_it_says_what_is_missing(folder: Path) -> None
     none = call(folder / "empty")
     assert none.stdout == ""
     assert "10 that can be compared are needed" in str(none.exception)
+    unchosen = call(folder, "--label", "env=nowhere")
+    assert f"none of {RUNS} runs is what options choose" in str(unchosen.exception)
     assert "cannot be read" in str(call(folder / "nowhere").exception)
     for words in (("--since", "soon"), ("--tolerance", "much"), ("--label", "a", "--label", "b")):
         refused = call(folder, *words)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.compare.changes import FEWEST_RUNS, Series, find_changes
+from loadcheck.compare.changes import FEWEST_RUNS, Floats, Series, find_changes
 from tests.benchmarks.trend import drifts_told, false_alarms, history, steps_found
 
 
-def series(values: list[float], *, logarithmic: bool = True, floor: float = 0.0) -> Series:
+def series(
+    values: Sequence[float] | Floats, *, logarithmic: bool = True, floor: float = 0.0
+) -> Series:
     return Series(values=np.array(values, dtype=float), logarithmic=logarithmic, floor=floor)
 
 
@@ -55,6 +59,30 @@ def test_a_run_that_stands_alone_is_an_outlier_and_no_change() -> None:
     found = find_changes({"p50": series(values)}, 0.03)["p50"]
     assert 29 not in found.outliers, "the newest may be the first of more"
     assert found.points == []
+
+
+@pytest.mark.parametrize("seed", [254, 319, 399])
+def test_a_variation_that_grows_is_no_step(seed: int) -> None:
+    """Three runs beside each other are far off by chance where runs vary three times as much."""
+    row = 0.02 * np.random.default_rng(seed).standard_normal(30)
+    row[16:] *= 3
+    assert find_changes({"p50": series(20 * np.exp(row))}, 0.03)["p50"].points == []
+
+
+def test_a_figure_that_varies_more_is_looked_at_where_another_one_changes() -> None:
+    random = np.random.default_rng(0)
+    steady, restless = (d * random.standard_normal(30) for d in (0.01, 0.03))
+    steady[27:] += 0.1
+    restless[27:] += 0.1
+    p50, p99 = (series(20 * np.exp(row)) for row in (steady, restless))
+    assert find_changes({"p99": p99}, 0.03)["p99"].points == []
+    found = find_changes({"p50": p50, "p99": p99}, 0.03)
+    assert [[point.index for point in one.points] for one in found.values()] == [[27], [27]]
+
+
+def test_what_never_was_lost_and_now_is_is_found_by_its_third_run() -> None:
+    values = series([0.0] * 20 + [5.0, 7.0, 6.0], logarithmic=False, floor=0.5)
+    assert [point.index for point in find_changes({"lost": values}, 0.03)["lost"].points] == [20]
 
 
 def test_what_is_within_the_tolerance_or_the_floor_is_no_change() -> None:
@@ -108,6 +136,7 @@ def test_histories_without_a_change_show_none_and_steps_are_found() -> None:
     """The larger one is ``python -m tests.benchmarks.trend``."""
     alarms = false_alarms(80, seed=1)
     assert sum(alarms.values()) / len(alarms) <= 0.05, alarms
+    assert false_alarms(100, seed=1, kinds=["variance"])["variance"] <= 0.06
     _, near = steps_found(60, seed=2, size=0.1)
     assert near >= 0.9
     assert steps_found(20, seed=3, size=0.2)[1] >= 0.95

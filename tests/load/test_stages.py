@@ -13,29 +13,16 @@ from hypothesis import strategies as st
 from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.measure.record import Record, StageSpan
 from loadcheck.scenario.model import Stage
-from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from loadcheck.workflow.exchange import Exchange, Request
+from loadcheck.workflow.runtime.plan import Role
 from tests.load.stages import stage
+from tests.steps import ORIGIN, step
 
-ORIGIN = Origin("http", "127.0.0.1", 80)
 MS, S = 1_000_000, 1_000_000_000
 BEGIN = 77 * S
 
 
-def step(index: int, role: Role) -> StepPlan:
-    return StepPlan(
-        step_id=f"step{index}",
-        index=index,
-        role=role,
-        method="POST",
-        origin=ORIGIN,
-        path="/",
-        uses=frozenset(),
-        dependent=False,
-    )
-
-
-STEPS = (step(0, Role.COPY), step(1, Role.OBSERVER))
+STEPS = (step("step0"), step("step1", 1, Role.OBSERVER))
 BURST = StageSpan(name="burst", begin_s=2, end_s=5, first=20, last=320)
 
 

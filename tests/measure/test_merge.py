@@ -31,22 +31,13 @@ from loadcheck.measure.grid import OutcomeCounts
 from loadcheck.measure.intervals import IntervalHistograms
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
 from loadcheck.verify.visibility import AckCurve
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from loadcheck.workflow.exchange import Exchange, Failure, Request
+from loadcheck.workflow.runtime.plan import Role
+from tests.steps import ORIGIN, step
 
 S = 1_000_000_000
-ORIGIN = Origin("http", "127.0.0.1", 80)
 STEPS = tuple(
-    StepPlan(
-        step_id=name,
-        index=index,
-        role=role,
-        method="POST",
-        origin=ORIGIN,
-        path="/",
-        uses=frozenset(),
-        dependent=False,
-    )
+    step(name, index, role)
     for index, (name, role) in enumerate([("upload", Role.COPY), ("count", Role.OBSERVER)])
 )
 SPAN = StageSpan(name="burst", begin_s=2, end_s=5, first=20, last=50)
@@ -255,12 +246,12 @@ def test_generators_together_record_what_one_would_have(
     merged = added(shards)
     for name in ("delays", "dispatch_lag", "ledger", "grid", "due", "started", "load_ns"):
         assert getattr(merged, name) == getattr(whole, name), name
-    for step, alone in zip(merged.steps, whole.steps, strict=True):
+    for one, alone in zip(merged.steps, whole.steps, strict=True):
         # what a stall took from a time depends on whose stall it was
         names = ("response_time", "service_time", "failures", "failed", "answers", "reasons")
-        assert step.times.intervals("response_time") == alone.times.intervals("response_time")
+        assert one.times.intervals("response_time") == alone.times.intervals("response_time")
         for name in (*names, "shortages"):
-            assert getattr(step, name) == getattr(alone, name), name
+            assert getattr(one, name) == getattr(alone, name), name
     if known:
         (stage,), (expected,) = merged.stages, whole.stages
         assert (stage.lateness, stage.dispatch_lag) == (expected.lateness, expected.dispatch_lag)

@@ -6,24 +6,11 @@ import pytest
 
 from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record, StepRecord
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from loadcheck.workflow.exchange import Exchange, Failure, Request
+from loadcheck.workflow.runtime.plan import Role
+from tests.steps import ORIGIN, step
 
-ORIGIN = Origin("http", "127.0.0.1", 80)
 MS = 1_000_000
-
-
-def step(name: str, index: int, role: Role = Role.COPY, *, dependent: bool = False) -> StepPlan:
-    return StepPlan(
-        step_id=name,
-        index=index,
-        role=role,
-        method="POST",
-        origin=ORIGIN,
-        path="/",
-        uses=frozenset(),
-        dependent=dependent,
-    )
 
 
 def answered(status: int = 200, *, took_ms: int = 3, step: int = 0, body: bytes = b"") -> Exchange:

@@ -476,6 +476,14 @@ def test_what_answers_decide_is_told_as_that(tmp_path: Path) -> None:
     assert "or more, about" in report.text(given)
 
 
+def test_heads_are_shorter_over_http_2_by_as_much_as_nobody_knows() -> None:
+    plain = plan(load("live"))["bytes"]["usual"]
+    told = plan(load("live", "target.http2=true", 'target.transport="httpx"'))
+    assert told["bytes"]["least"] == 0
+    assert told["bytes"]["most"] == pytest.approx(plain, rel=0.01)
+    assert "as time allows" not in report.text(told)
+
+
 @pytest.mark.long
 def test_a_sample_tells_the_mean(tmp_path: Path) -> None:
     """Rows of a file come again every ten copies, and few texts are much longer than most."""

@@ -34,6 +34,20 @@ def several(*documents: Document) -> str:
     return render(several_page([content(each) for each in documents])).decode()
 
 
+def test_flows_of_a_mix_are_told_together(document: Document) -> None:
+    flows = [named(document, "shop-buy"), named(document, "shop-look")]
+    sums = {"acknowledged": 70, "started": 100}, {"uniques": 60, "totals": 65}
+    told = {"verdict": "fail", **dict(zip(("copies", "consistency"), sums, strict=True))}
+    for flow, name in zip(flows, ("buy", "look"), strict=True):
+        flow["mix"] = {"name": "shop", "flow": name, "flows": ["buy", "look"], "together": told}
+    made = several_page([content(each) for each in flows], flows)
+    assert (made.title, made.verdict) == ("shop", "fail")
+    assert "Together: 2 flows, 70 of 100 copies acknowledged, 60 unique users, 65" in made.because
+    # of another run of the mix, or without one of them, nothing is told of all
+    for some in ([flows[0]] * 2, [flows[0], named(document, "other")]):
+        assert several_page([content(each) for each in some], some).title != "shop"
+
+
 def test_the_overview_leads_to_each_report(document: Document, search: Document) -> None:
     shown = several(named(document, "one"), named(document, "two"), search)
     for number, name in enumerate(("one", "two"), 1):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from loadcheck.measure import Histogram
-from loadcheck.result.document import brief, environment, histogram, own_words, utc_now
+from loadcheck.result.document import environment, histogram, own_words, truncate_examples, utc_now
 from loadcheck.secrets import Redactor
 
 SECRET = "s3cr3t-of-a-test"
@@ -37,6 +37,6 @@ def test_a_secret_that_is_a_word_of_ours_leaves_the_document_readable() -> None:
 def test_an_answer_is_cut_short_after_its_secrets_are_hidden() -> None:
     text = "x" * 295 + SECRET
     sections = {"steps": {"up": {"examples": {"500": text}}}}
-    cut = brief(Redactor({SECRET}).document(sections))["steps"]["up"]["examples"]["500"]
+    cut = truncate_examples(Redactor({SECRET}).document(sections))["steps"]["up"]["examples"]["500"]
     assert cut == "x" * 295 + "***"
-    assert brief({"verdict": "pass"}) == {"verdict": "pass"}
+    assert truncate_examples({"verdict": "pass"}) == {"verdict": "pass"}

@@ -11,27 +11,14 @@ from loadcheck.measure.intervals import DIGITS, decode
 from loadcheck.measure.record import Record
 from loadcheck.result import document as intervals
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Stage
-from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from loadcheck.workflow.exchange import Exchange, Request
+from loadcheck.workflow.runtime.plan import Role
+from tests.steps import ORIGIN, step
 
 BEGIN, MS, S = 77_000_000_000, 1_000_000, 1_000_000_000
-ORIGIN = Origin("http", "127.0.0.1", 80)
 
 
-def step(index: int, role: Role, *, dependent: bool = False) -> StepPlan:
-    return StepPlan(
-        step_id=("upload", "follow", "count")[index],
-        index=index,
-        role=role,
-        method="POST",
-        origin=ORIGIN,
-        path="/",
-        uses=frozenset(),
-        dependent=dependent,
-    )
-
-
-STEPS = (step(0, Role.COPY), step(1, Role.COPY, dependent=True), step(2, Role.OBSERVER))
+STEPS = (step("upload"), step("follow", 1, dependent=True), step("count", 2, Role.OBSERVER))
 
 
 def exchange(index: int, sent_ns: int, done_ns: int, *, success: bool = True) -> Exchange:

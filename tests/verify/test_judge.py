@@ -20,21 +20,12 @@ from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.verify.verdict import Finding, Verdict
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from loadcheck.workflow.exchange import Exchange, Failure, Request
 from tests.load.stages import stage
+from tests.steps import step
 
 WORDS = MetricNames(steps=["send"], undue=[], stages=[])
-STEP = StepPlan(
-    step_id="send",
-    index=0,
-    role=Role.COPY,
-    method="POST",
-    origin=Origin("http", "127.0.0.1", 80),
-    path="/",
-    uses=frozenset(),
-    dependent=False,
-)
+STEP = step("send")
 
 
 MS, S = 1_000_000, 1_000_000_000

@@ -12,19 +12,9 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import Stage
 from loadcheck.verify.progress import Outline, Phase, Progress
-from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.runtime.plan import Role, StepPlan
+from tests.steps import step
 
-STEP = StepPlan(
-    step_id="send",
-    index=0,
-    role=Role.COPY,
-    method="POST",
-    origin=Origin("http", "127.0.0.1", 80),
-    path="/",
-    uses=frozenset(),
-    dependent=False,
-)
+STEP = step("send")
 
 
 def progress(**more: Any) -> Progress:

@@ -51,6 +51,7 @@ def second(number: int, *, first: int | None = None, shards: int = 0, **now: Any
             **dict.fromkeys(("skipped", "rejected", "indeterminate", "retries"), 0),
             "in_flight": 7,
             "uniques": 90 * number,
+            "users": 100 * number,
         },
         "rows": {
             "second": list(rows),

@@ -99,9 +99,22 @@ def test_a_search_begins_anew_with_each_probe_and_keeps_what_came_of_those_befor
 
 def test_flows_of_a_mix_are_shown_beside_each_other() -> None:
     state = State()
+    mix = {"name": "shop", "flows": ["buy", "look"]}
     for key in ("buy", "look"):
         told = second(3, thresholds=[judged("fail")] if key == "look" else [])
-        state.take({**told, "key": key, "scenario": {"name": key, "load": {}}})
+        told |= {"key": key, "mix": {**mix, "flow": key}}
+        told["copies"]["users"] = 280
+        state.take({**told, "scenario": {"name": key, "load": {}}})
+    page = state.page()
+    assert page.title == "shop"
+    # all together, but for percentiles, which have no sum
+    assert [(tile.label, tile.value, tile.note) for tile in page.tiles] == [
+        ("Acknowledged", "600", "of 600 sent, of 200,000"),
+        ("Achieved rate", "200/s", "target 200/s"),
+        ("In flight", "14", "0 retries"),
+        ("Not acknowledged", "0", "0 rejected, 0 indeterminate, 0 skipped"),
+        ("Visible", "540", "20 to come"),
+    ]
     state.take({**second(4, first=3), "key": "buy"})
     page = state.page()
     assert [part.title for part in page.parts] == ["buy", "look"]

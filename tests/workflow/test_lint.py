@@ -471,6 +471,15 @@ FAULTS: list[tuple[Any, ...]] = [
         "Failure Action Object",
     ),
     ("/components/schemas", {}, "/components/schemas", "unknown field", "Components Object"),
+    (f"{STEP}/timeout", 9, f"{STEP}/timeout", "it needs arazzo: 1.1.0", "Step Object"),
+    ("/$self", "a", "/$self", "it needs arazzo: 1.1.0", "Arazzo Specification Object"),
+    (
+        f"{STEP}/onSuccess/0/parameters",
+        [],
+        f"{STEP}/onSuccess/0/parameters",
+        "it needs arazzo: 1.1.0",
+        "Success Action Object",
+    ),
 ]
 
 

@@ -97,11 +97,13 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
     begin = round(probing.scenario.capacity.warmup_s)
     flight = _column(record.timeline.column("in_flight"))
     # beyond the end of the load there is nobody left to wait behind
-    growth = grows(flight[begin : min(round(probing.load_s(rate)), int(record.load_ns / 1e9))])
+    growth = queue_growth(
+        flight[begin : min(round(probing.load_s(rate)), int(record.load_ns / 1e9))]
+    )
     share = None if growth is None else growth / rate
     behind = share is not None and share >= _BEHIND and _is_much(share, rate, probing)
     done = _column(record.timeline.column("acknowledged"))
-    carried = carries(done, flight, min(_BUSY_S * rate, probing.max_in_flight / 2))
+    carried = saturated_throughput(done, flight, min(_BUSY_S * rate, probing.max_in_flight / 2))
 
     def said(
         held: ProbeVerdict, because: str, judged: Judged | None = None, *, close: bool
@@ -167,7 +169,7 @@ def _limit(finished: CompletedRun) -> str:
     return WORKER if any(saturated) and not all(saturated) else GENERATOR
 
 
-def grows(levels: Sequence[float]) -> float | None:
+def queue_growth(levels: Sequence[float]) -> float | None:
     """Return by how much a level rises in a second: the median of all slopes (Theil and Sen).
 
     One second that is out of line moves it by nothing. None for fewer than four seconds.
@@ -181,7 +183,9 @@ def grows(levels: Sequence[float]) -> float | None:
     return statistics.median(slopes)
 
 
-def carries(completed: Sequence[float], in_flight: Sequence[float], busy: float) -> float | None:
+def saturated_throughput(
+    completed: Sequence[float], in_flight: Sequence[float], busy: float
+) -> float | None:
     """Return what was completed in a second that began and ended with a queue; None without one.
 
     Args:

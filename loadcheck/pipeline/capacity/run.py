@@ -208,7 +208,7 @@ def aim_of(scenario: Scenario) -> SearchGoal:
     )
 
 
-class _Nowhere:
+class _NullSink:
     """Takes the results documents of probes that are not kept."""
 
     path = Path()
@@ -333,14 +333,14 @@ class CapacitySearch:
 
     def _place(self, run_id: str) -> ResultSink:
         if self._options.keep is None:
-            return _Nowhere()
+            return _NullSink()
         name = default_name(self._probing.scenario.name, datetime.now(UTC), run_id)
         try:
             return ResultFile(self._options.keep / name)
         except ResultFileError as error:
             # something may have been sent: the search goes on without it
             self._document["warnings"] = [*self._document["warnings"], str(error)]
-            return _Nowhere()
+            return _NullSink()
 
     @property
     def _took_s(self) -> float:

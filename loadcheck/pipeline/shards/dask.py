@@ -106,15 +106,22 @@ class DaskEngine:
             remedy = "pip install 'loadcheck[dask]'"
             raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
         try:
-            self._client = await Client(  # type: ignore[no-untyped-call]
+            # kept before it is connected: one that nobody closes complains when it is collected
+            self._client = Client(  # type: ignore[no-untyped-call]
                 self._address, asynchronous=True, timeout=_CONNECT_S
             )
+            await self._client
             threads = await self._client.nthreads()
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody answers
             await self.close()
             why = str(error) or type(error).__name__
             message = f"no Dask scheduler answers at {self._address}: {why.splitlines()[0]}"
             remedy = "is it running, of the same version, and are the TLS files of Dask's set?"
+            if isinstance(error, TypeError) and self._address.startswith("tls://"):
+                message = f"Dask has no TLS files for {self._address}"
+                remedy = "set distributed.comm.tls (ca-file, client.cert, client.key) for Dask"
+            elif isinstance(error, ValueError):
+                remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
             raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
         self._seats = sorted(threads)
         wanted = len(self._seats) if shards is None else shards

@@ -15,6 +15,7 @@ from loadcheck.report.pages.run import several_page, thresholds_table
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
 _SHOWN_EVENTS = 30
+_P99 = "p99 of the last second"
 _STAGES = {
     "starting": "Starting",
     "load": "Sending the load",
@@ -100,14 +101,55 @@ def live_page(document: Document, live: Live) -> Page:
     )
 
 
-def live_pages(pages: Sequence[Page]) -> Page:
-    """Return one page of the flows of a mix that go on beside each other."""
-    made = several_page(pages)
+def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
+    """Return one page of the flows of a mix that go on beside each other.
+
+    Args:
+        flows: Of each what its own page is made of.
+    """
+    pages = [live_page(document, live) for document, live in flows]
     failing = [page for page in pages if page.badge == "failing"]
+    said = dict.fromkeys(page.because for page in pages)
     because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
+    document, now = _together(flows)
+    lost = [live.lost for _, live in flows if live.lost is not None]
     return replace(
-        made, badge="failing" if failing else "running", because=because, origin=pages[0].origin[:1]
+        several_page(pages),
+        badge="failing" if failing else "running",
+        title=document["scenario"]["name"],
+        because=next(iter(said)) if len(said) == 1 else because,
+        origin=pages[0].origin[:1],
+        tiles=[
+            tile
+            for tile in _tiles(document, now, sum(lost) if lost else None)
+            if tile.label != _P99
+        ],
     )
+
+
+def _together(flows: Sequence[tuple[Document, Live]]) -> tuple[Document, Mapping[str, Any]]:
+    """Return the sums of several flows; their percentiles have none."""
+    documents = [document for document, _ in flows]
+    rows = [document["timeline"].get("started") for document in documents]
+    names = {(document.get("mix") or {}).get("name") for document in documents}
+    name = ", ".join(str(document["scenario"].get("name", "")) for document in documents)
+    return {
+        "scenario": {"name": names.pop() or name if len(names) == 1 else name},
+        "copies": {
+            key: _sum([document["copies"][key] for document in documents])
+            for key in documents[0]["copies"]
+        },
+        "timeline": {"started": [_sum([column[-1] for column in rows if column])]},
+        "consistency": {"checked": any(map(headline.is_checked, documents))},
+    }, {
+        "asked_rate": _sum([live.now["asked_rate"] for _, live in flows]),
+        "p99_ms": None,
+    }
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """Return the sum; None if one is not known."""
+    return None if None in values or not values else sum(values)
 
 
 def _because(now: Mapping[str, Any], broken: Sequence[str]) -> str:
@@ -147,7 +189,7 @@ def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list
             note="" if now["asked_rate"] is None else f"target {words.rate(now['asked_rate'])}",
         ),
         Tile(
-            label="p99 of the last second",
+            label=_P99,
             value=words.duration(last("p99_ms")),
             note=f"since the beginning {words.duration(now['p99_ms'])}",
         ),
@@ -169,7 +211,7 @@ def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list
         )
     )
     if headline.is_checked(document):
-        seen, sure = copies["uniques"], copies["acknowledged"]
+        seen, sure = copies["uniques"], copies["users"]  # copies that come back are no users more
         note = (
             f"{words.count(max(0, sure - seen))} to come" if seen is not None else "not yet asked"
         )

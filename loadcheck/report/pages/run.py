@@ -22,11 +22,12 @@ Document = Mapping[str, Any]
 _WORST_FIRST = ("fail", "unknown", "pass")
 
 
-def several_page(pages: Sequence[Page]) -> Page:
+def several_page(pages: Sequence[Page], documents: Sequence[Mapping[str, Any]] = ()) -> Page:
     """Return one page of several, the verdict of which is the worst of theirs.
 
     Args:
         pages: In the order in which they are shown; at least two.
+        documents: What they are made of: the flows of one mix are also told together.
     """
     titles = Counter(page.title for page in pages)
     parts = [
@@ -36,14 +37,30 @@ def several_page(pages: Sequence[Page]) -> Page:
         for number, page in enumerate(pages, 1)
     ]
     worst = next((name for name in _WORST_FIRST if any(p.verdict == name for p in parts)), "pass")
+    title, because = ", ".join(dict.fromkeys(page.title for page in pages)), _because(parts, worst)
+    if _is_mix(documents):
+        mix = documents[0]["mix"]
+        title, worst = mix["name"], mix["together"]["verdict"]
+        because += f" Together: {', '.join(headline.of_all(documents))}."
     return Page(
         verdict=worst,
         badge=worst,
-        title=", ".join(dict.fromkeys(page.title for page in pages)),
-        because=_because(parts, worst),
+        title=title,
+        because=because,
         origin=[f"{len(parts)} results"],
         sections=[Section(name="overview", title="Overview", blocks=[_overview(parts)])],
         parts=parts,
+    )
+
+
+def _is_mix(documents: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether they are all flows of one run of a mix."""
+    mixes = [each.get("mix") or {} for each in documents]
+    if not mixes or any("together" not in mix for mix in mixes):
+        return False
+    together = {"name": mixes[0]["name"], "together": mixes[0]["together"]}
+    return sorted(mix["flow"] for mix in mixes) == sorted(mixes[0]["flows"]) and all(
+        {name: mix[name] for name in together} == together for mix in mixes
     )
 
 

@@ -40,12 +40,26 @@ _EXPRESSION_TYPES: Final = {
 }
 
 
+_STEP_1_1 = ("timeout", "dependsOn", "channelPath", "correlationId", "action")
+_FIELDS_1_1: Final = {
+    "Arazzo Specification Object": ("$self",),
+    "Step Object": _STEP_1_1,
+    "Payload Replacement Object": ("targetSelectorType",),
+    "Success Action Object": ("parameters",),
+    "Failure Action Object": ("parameters",),
+}
 _MORE_PLACES: Final = {"1.0.0": ("body",), "1.1": ("querystring",)}
 _VERSIONS_1_1: Final = {
     "jsonpath": ("rfc9535", "draft-goessner-dispatch-jsonpath-00"),
     "xpath": ("xpath-31", "xpath-30", "xpath-20", "xpath-10"),
     "jsonpointer": ("rfc6901",),
 }
+
+
+def _described(section: str, known: tuple[str, ...], *, later: bool) -> ObjectDescription:
+    """Return how an object is described; a field of 1.1 in an earlier document is told so."""
+    fields = {} if later else dict.fromkeys(_FIELDS_1_1.get(section, ()), "it needs arazzo: 1.1.0")
+    return ObjectDescription(section, known, later=fields)
 
 
 class ComponentParser:
@@ -70,7 +84,7 @@ class ComponentParser:
         self.components = self._components.raw
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._scribe, ObjectDescription(section, known))
+        return Reader(raw, path, self._scribe, _described(section, known, later=self._later))
 
     def parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
         """Yield parameters; those of a ``call`` of a workflow are its inputs, without ``in``."""
@@ -282,7 +296,6 @@ _STEP = (
     "description", "stepId", "operationId", "operationPath", "workflowId", "parameters",
     "requestBody", "successCriteria", "onSuccess", "onFailure", "outputs",
 )  # fmt: skip
-_STEP_1_1 = ("timeout", "dependsOn", "channelPath", "correlationId", "action")
 _CALLS = ("operationId", "operationPath", "workflowId", "channelPath")
 
 
@@ -339,7 +352,7 @@ class _Parser:
         self._parts = ComponentParser(self._root.raw.get("components", {}), scribe)
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._scribe, ObjectDescription(section, known))
+        return Reader(raw, path, self._scribe, _described(section, known, later=self._later))
 
     def document(self) -> Arazzo:
         root = self._root

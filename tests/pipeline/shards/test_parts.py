@@ -16,10 +16,10 @@ from loadcheck.errors import InputError
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError, change, still
-from loadcheck.pipeline.shards.clock import Offset
 from loadcheck.pipeline.shards.dask import DaskEngine
 from loadcheck.pipeline.shards.members import (
     Member,
+    Offset,
     crowded_workers,
     host_problems,
     late_workers,

@@ -27,7 +27,7 @@ from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
 from loadcheck.pipeline import labels
-from loadcheck.pipeline.reconcile import ReconcileOptions, again
+from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import RunContext, RunSession
 from loadcheck.result import ResultFile
@@ -361,7 +361,7 @@ async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path
 
 
 async def _again(trial: Trial, clock: VirtualClock, file: Path) -> None:
-    asked = await again(file, ReconcileOptions())
+    asked = await reconcile_run(file, ReconcileOptions())
     trial.over_s = clock.now_s
     trial.document = asked.document
     trial.consistent = asked.consistent
@@ -388,7 +388,7 @@ def _in_place(copies: _Wire, queries: _Wire, seed: int) -> Iterator[None]:
         mock.patch.object(engine, "open_transport", in_memory),
         mock.patch.object(sys.modules[execute.__module__], "httpx_transport", asking),
         mock.patch.object(sys.modules[RunSession.__module__], "refusal", reachable),
-        mock.patch.object(sys.modules[again.__module__], "httpx_transport", asking),
+        mock.patch.object(sys.modules[reconcile_run.__module__], "httpx_transport", asking),
         mock.patch.object(labels, "new_id", return_value=name),
     ):
         yield
