@@ -431,7 +431,9 @@ class RunSession:
     def _began(self) -> None:
         """Start what goes on beside the load."""
         self._progress.begin_ns = self._engine.begin_ns
-        self._writer.document["run"]["load_began_at"] = document.utc_now()
+        # workers are told ahead when it begins
+        ahead_ns = max(0, self._engine.begin_ns - time.monotonic_ns())
+        self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:
             self._writer.document["run"]["workers"] = self._sharded.told()
         verification, beside = self._verification, self._beside

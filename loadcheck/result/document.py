@@ -10,7 +10,7 @@ import resource
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -328,9 +328,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def utc_now() -> str:
-    """Return the present in UTC, ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def utc_now(in_ns: int = 0) -> str:
+    """Return the present, or an instant so far ahead, in UTC, ISO 8601, to the millisecond."""
+    at = datetime.now(UTC) + timedelta(microseconds=in_ns / 1000)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def truncate_examples(sections: dict[str, Any]) -> dict[str, Any]:
