@@ -115,7 +115,11 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
             heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 context = RunContext(
-                    emulator=emulator, signals=signals, address=address, workers=options.workers
+                    emulator=emulator,
+                    signals=signals,
+                    address=address,
+                    workers=options.workers,
+                    preflight=options.preflight,
                 )
                 files = _claimed(compiled, options, now)
                 return await _together(compiled, files, watch, context)
@@ -167,6 +171,7 @@ async def _together(
                     allowance=budgets.of(compiled[place]),
                     gate=partial(gate.ready, place),
                     shared=shared[place],
+                    preflight={} if place else context.preflight,  # once for all
                 )
                 try:
                     runs[place] = await execute(compiled[place], files[place], watch, own)

@@ -723,7 +723,7 @@ def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
     acknowledgements are known to the second of the timeline.
     """
     seen, section = verified.consistency, document["consistency"]
-    if seen.uniques is None:
+    if seen.uniques is None or not verified.believed:
         return
     acks, timeline = AckCurve(), document["timeline"]
     totals = dict.fromkeys(("acknowledged", "started", "rejected", "skipped"), 0)

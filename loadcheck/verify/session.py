@@ -66,6 +66,7 @@ class VerificationResult:
         visibility: The visibility lag; None if nothing tells it.
         localized: Who is missing, as the results file holds it; None if nobody asked.
         controlled: What the control users showed.
+        believed: Whether the answers agree with each other, so that they tell when.
     """
 
     consistency: Consistency
@@ -73,6 +74,7 @@ class VerificationResult:
     visibility: Visibility | None
     localized: dict[str, Any] | None
     controlled: ControlResult
+    believed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,6 +378,7 @@ class Verification:
             visibility=lag,
             localized=told,
             controlled=self.controlled,
+            believed=believed,
         )
 
     # parts of them

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import orjson
 import pytest
 from pyroaring import BitMap
 
-from loadcheck.pipeline.reconcile import exact_findings
+from loadcheck.pipeline.reconcile import _renew_lag, exact_findings
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation, Terms, weigh
 from loadcheck.verify.export import Compared
 from loadcheck.verify.findings import conclude
+from loadcheck.verify.session import VerificationResult
 from loadcheck.verify.verdict import Consistency, SentCounts, Verdict
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 SENT = SentCounts(started=100, acknowledged=100, indeterminate=0, rejected=0)
 
 
@@ -58,3 +62,21 @@ def test_users_of_whom_events_are_missing_are_lost_although_they_are_counted() -
 def test_without_a_count_the_export_has_the_word() -> None:
     seen, _ = conclude(None, None, sent=SENT, controlled=ControlResult())
     assert exact_findings(Compared(lost=BitMap([7])), SENT, seen)[0].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_only_answers_that_agree_tell_when_users_were_counted(believed: bool) -> None:
+    document = orjson.loads(EXAMPLE.read_bytes())
+    section = document["consistency"]
+    section["visibility"], users = None, section["uniques"]
+    sent = SentCounts(started=users, acknowledged=users, indeterminate=0, rejected=0)
+    asked = VerificationResult(
+        consistency=counted(users, users, sent),
+        findings=[],
+        visibility=None,
+        localized=None,
+        controlled=ControlResult(),
+        believed=believed,
+    )
+    _renew_lag(document, asked)
+    assert (section["visibility"] is not None) == believed
