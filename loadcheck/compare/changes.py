@@ -34,7 +34,7 @@ _OUTLIER = 5.0
 _CONFIDENCE = 0.95
 _NEAR = 15
 """Runs to either side of a change whose variation is looked at."""
-_ERRORS, _OWN = 4.7, 3.0
+_ERRORS, _OWN = 4.85, 3.0
 """Standard errors by which levels differ at the least: by the variation of the runs nearby, taken
 together, and by that of each side, which three runs tell badly."""
 _ERRORS_ALONG = 3.5

@@ -90,6 +90,8 @@ def test_every_format_tells_the_same_and_json_keeps_to_its_schema(folder: Path) 
     page = (folder.parent / "t.html").read_text()
     assert "<title>" in page
     assert "nightly-020.json" in page
+    still = page[page.index('data-chart="trend-0-0"') :].partition("</svg>")[0]
+    assert f"✗ #{FIRST + 1}" in still, "named without script too"
     assert "nightly-020.json" in (folder.parent / "t.md").read_text()
     for words in (("show", "t.json"), ("report", "t.json", "-o", "again.html")):
         place = [str(folder.parent / word) if "." in word else word for word in words]

@@ -93,7 +93,12 @@ def figure(chart: Chart) -> Markup:
     parts = [
         *_axes(chart, x, y, xs, ys),
         *(_heat(chart, x, y) if chart.heat is not None else ()),
-        *(_series(one, points, x, y) for one, points in drawn if not one.quiet),
+        *(
+            _series(one, points, x, y)
+            for one, points in drawn
+            if not one.quiet or one.shape is Shape.POINTS
+        ),
+        *_uprights(chart, x),
         *_legend(named),
     ]
     title = _element("title", {}, f"{chart.title}: {', '.join(one.label for one in named)}")
@@ -163,6 +168,18 @@ def _axes(
     for at in _ticks(chart.x, xs, 8):
         yield _text(x(at), bottom + 15, _WRITE[chart.x.unit](at), "middle")
     yield _text(right, _HEIGHT - 18, chart.x.label, "end")
+
+
+def _uprights(chart: Chart, x: Place) -> Iterator[Markup]:
+    """Yield the upright lines of a chart, and what they mean."""
+    bottom = _HEIGHT - _BOTTOM
+    for number, mark in enumerate(m for m in chart.marks if m.axis == "x" and m.to is None):
+        at, color = x(mark.at), _COLORS.get(mark.role, _GREY)
+        line = {"d": f"M{at},{_TOP}V{bottom}", "stroke": color, "stroke-opacity": "0.6"}
+        yield _element("path", line | {"class": f"line r-{mark.role}"})
+        beyond = at > (_LEFT + _WIDTH) / 2
+        place = at + (-4 if beyond else 4), bottom - 5 - 13 * (number % 3)
+        yield _text(*place, mark.label, "end" if beyond else "start")
 
 
 def _series(series: Series, points: Points, x: Place, y: Place) -> Markup:
