@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from typing import Any
@@ -16,6 +17,9 @@ settings.load_profile("untimed")
 # what a shell starts in the background ignores Ctrl-C, and so would all that tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# hundreds of commands are started; without bytecode each would compile the whole package
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture

@@ -69,8 +69,8 @@ def of_all(documents: Sequence[Document]) -> list[str]:
         )
     elif seen["totals"] is not None:
         parts.append(f"{words.count(seen['totals'])} events")
-    times = told["response_time"]
-    if times["count"]:
+    times = told.get("response_time")  # files of earlier versions have none
+    if times and times["count"]:
         p50, p99 = (words.duration(times[name]) for name in ("p50_ms", "p99_ms"))
         parts.append(f"{words.rate(told['load']['reached_rate'])}")
         parts.append(f"response time p50 {p50}, p99 {p99}")
