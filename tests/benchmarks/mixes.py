@@ -115,7 +115,10 @@ def _run(
         used = float(found[1].replace(b",", b""))
     documents = [orjson.loads(path.read_bytes()) for path in results.glob("*.json")]
     requests = sum(
-        step["attempts"] for document in documents for step in document["steps"].values()
+        step["attempts"]
+        for document in documents
+        for name, step in document["steps"].items()
+        if name != "workflow"  # copies as a whole: no requests
     )
     figures = {
         "peak_memory_bytes": max(d["generator"]["peak_memory_bytes"] for d in documents),
