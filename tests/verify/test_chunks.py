@@ -159,7 +159,7 @@ resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))  # the process of the
 from pathlib import Path
 import numpy as np
 from pyroaring import BitMap
-from loadcheck.verify.localize import SentCopies, conclude, crowd, deduce_lost
+from loadcheck.verify.localize import SentCopies, build_localized, crowd, deduce_lost
 from loadcheck.verify.query_client import Tally
 from loadcheck.workflow.identity import Buckets, partitions
 users, losses = 10_000_000, 100
@@ -175,7 +175,7 @@ for name in partitions(5):
     deduction = deduce_lost(copies, tallies)
     if deduction.done:
         break
-found = conclude(copies, deduction, None, partitions=len(tallies), queries=0, cost=0)
+found = build_localized(copies, deduction, None, partitions=len(tallies), queries=0, cost=0)
 assert found.exact and set(found.lost) == set(lost), found
 status = Path("/proc/self/status").read_text().split()
 print(int(status[status.index("VmHWM:") + 1]) * 1024)  # ru_maxrss would be the parent's
