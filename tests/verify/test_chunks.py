@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -15,10 +17,18 @@ from pyroaring import BitMap
 
 from loadcheck.verify import localize
 from loadcheck.verify.group_testing import attribute, eliminate
-from loadcheck.verify.localize import SentCopies, build_localized, deduce_duplicated, deduce_lost
+from loadcheck.verify.localize import (
+    SentCopies,
+    build_localized,
+    crowd,
+    deduce_duplicated,
+    deduce_lost,
+)
 from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.query_client import BucketCounts
 from loadcheck.workflow.identity import Buckets, partitions, size
+
+ROOT = Path(__file__).resolve().parents[2]
 
 Ints = npt.NDArray[np.int64]
 MOST = 3000
@@ -153,38 +163,34 @@ def test_in_chunks_places_are_those_of_everybody_sorted(
     assert found.tolist() == [ordered.index(number) + 1 for number in sorted(some)]
 
 
-_LARGE = """
-import resource
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))  # the process of the tests may be larger
-from pathlib import Path
-import numpy as np
-from pyroaring import BitMap
-from loadcheck.verify.localize import SentCopies, build_localized, crowd, deduce_lost
-from loadcheck.verify.query_client import Tally
-from loadcheck.workflow.identity import Buckets, partitions
-users, losses = 10_000_000, 100
-buckets = Buckets(run_id="a1b2c3d4e5f6", copies=users)
-lost = BitMap(np.random.default_rng(1).choice(users, losses, replace=False).astype(np.uint32))
-copies = SentCopies(
-    buckets, acknowledged=BitMap(range(users)), indeterminate=BitMap(), rejected=BitMap()
-)
-tallies = []
-for name in partitions(5):
-    counts = copies.crowd("acknowledged", name) - crowd(buckets, lost, name)
-    tallies.append(Tally(name=name, counts=counts))
+def name_a_hundred_among_ten_million() -> None:
+    """Print the most memory that it took, in bytes."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    users, losses = 10_000_000, 100
+    buckets = Buckets(run_id="a1b2c3d4e5f6", copies=users)
+    lost = BitMap(np.random.default_rng(1).choice(users, losses, replace=False).astype(np.uint32))
+    copies = SentCopies(
+        buckets, acknowledged=BitMap(range(users)), indeterminate=BitMap(), rejected=BitMap()
+    )
+    tallies: list[BucketCounts] = []
+    for name in partitions(5):
+        counts = copies.crowd("acknowledged", name) - crowd(buckets, lost, name)
+        tallies.append(BucketCounts(name=name, counts=counts))
+        if deduce_lost(copies, tallies).done:
+            break
     deduction = deduce_lost(copies, tallies)
-    if deduction.done:
-        break
-found = build_localized(copies, deduction, None, partitions=len(tallies), queries=0, cost=0)
-assert found.exact and set(found.lost) == set(lost), found
-status = Path("/proc/self/status").read_text().split()
-print(int(status[status.index("VmHWM:") + 1]) * 1024)  # ru_maxrss would be the parent's
-"""
+    found = build_localized(copies, deduction, None, partitions=len(tallies), queries=0, cost=0)
+    assert set(found.lost) == set(lost), found
+    assert found.groups.exact, found
+    status = Path("/proc/self/status").read_text().split()
+    # ru_maxrss would be the parent's
+    sys.stdout.write(f"{int(status[status.index('VmHWM:') + 1]) * 1024}\n")
 
 
 @pytest.mark.long
 def test_ten_million_users_take_little_memory() -> None:
+    code = f"from {__name__} import {name_a_hundred_among_ten_million.__name__} as run; run()"
     done = subprocess.run(
-        [sys.executable, "-c", _LARGE], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert int(done.stdout) <= 300 << 20
