@@ -155,6 +155,24 @@ def test_what_the_look_before_a_run_has_sent_is_told(loadcheck: Loadcheck, smoke
     assert f"before it 1 user and {flown['queries']} queries" in ended.stdout
 
 
+@pytest.mark.long
+def test_a_mix_tells_what_the_look_before_it_has_sent_once(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.toml"
+    both.write_text(
+        'workflow = "amplitude"\n[inputs]\neventType = "probe"\n[load]\nmodel = "open"\n'
+        'rate = 40\nduration = "1s"\n'
+        '[[mix]]\nname = "a"\nweight = 1\n[[mix]]\nname = "b"\nweight = 1\n'
+    )
+    with emulator() as service:
+        away = replace(service, url=service.url.replace("127.0.0.1", "127.1"))
+        ended = loadcheck("run", both, "--live", "--yes", *away.options(), env=KEYS_OF_TESTS)
+    assert ended.code in {0, 3}, ended.stderr
+    spent = [orjson.loads(path.read_bytes())["spent"] for path in ended.results]
+    assert [each["preflight"]["users"] for each in spent if "preflight" in each] == [1]
+
+
 # every shipped scenario, shortened, behind a relay that counts
 
 
