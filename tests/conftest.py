@@ -10,9 +10,17 @@ from hypothesis import HealthCheck, settings
 
 # how long an example takes says how busy the machine is, not whether it is right
 settings.register_profile(
-    "untimed", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+    "same",
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
 )
-settings.load_profile("untimed")
+# new examples each time: pytest --hypothesis-profile=new
+settings.register_profile(
+    "new", settings.get_profile("same"), max_examples=400, derandomize=False, database=None
+)
+settings.load_profile("same")
 
 # what a shell starts in the background ignores Ctrl-C, and so would all that tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
