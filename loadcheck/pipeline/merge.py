@@ -18,6 +18,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError
+from loadcheck.escaping import all_of
 from loadcheck.measure import Histogram, Ledger
 from loadcheck.measure.histogram import HIGHEST_US
 from loadcheck.measure.record import WORKFLOW
@@ -518,7 +519,8 @@ def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
         summary = " ".join(f"{file}: {each['summary']}" for file, each in telling)
         number = sum(part.document["copies"]["acknowledged"] for part in parts)
         if check == "lost" and verdict is Verdict.PASS:
-            summary = f"All {number:,} acknowledged users of {len(parts)} runs were counted."
+            users = all_of(number, "acknowledged users", start=True)
+            summary = f"{users} of {len(parts)} runs were counted."
         elif verdict is Verdict.PASS:
             summary = " ".join(dict.fromkeys(each["summary"] for _, each in telling))
         evidence = {file: each["evidence"] for file, each in found}

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from loadcheck.escaping import many
 from loadcheck.report import headline, words
 from loadcheck.report.page import Check
 from loadcheck.report.view import Counted, RunView, run_view
@@ -134,9 +135,12 @@ def _totals(view: RunView) -> Table:
     copies, rates = view.document["copies"], view.rates
     started = words.count(copies["started"])
     if rates is None or not copies["started"]:
-        table.add_row("sent", f"{started} of {words.count(copies['planned'])} copies")
+        table.add_row("sent", f"{started} of {many(copies['planned'], 'copies')}")
     else:
-        table.add_row("sent", f"{started} copies in {rates.duration}   {rates.most_in_flight}")
+        table.add_row(
+            "sent",
+            f"{many(copies['started'], 'copies')} in {rates.duration}   {rates.most_in_flight}",
+        )
         achieved = f"achieved {rates.achieved}"
         if rates.target:
             achieved = f"target {rates.target}   {achieved} ({rates.share})   peak {rates.peak}"
@@ -158,32 +162,37 @@ def _totals(view: RunView) -> Table:
 
 def _spent(spent: Mapping[str, Any]) -> str:
     """Say what the service was sent and asked: what a run costs."""
-    told = f"{words.count(spent['users'])} users, {words.count(spent['events'])} events"
+    told = f"{many(spent['users'], 'users')}, {many(spent['events'], 'events')}"
     if spent["controls"]:
         told += f" and {words.count(spent['controls'])} of controls"
     if spent["queries"]:
-        told += f", {words.count(spent['queries'])} queries"
+        told += f", {many(spent['queries'], 'queries')}"
     if spent["query_cost"] != spent["queries"]:
         told += f" that cost {words.count(spent['query_cost'])}"
     if flown := spent.get("preflight"):
-        told += f"; before it {words.count(flown['users'])} user and {flown['queries']} queries"
+        told += (
+            f"; before it {many(flown['users'], 'users')} and {many(flown['queries'], 'queries')}"
+        )
     return told
 
 
 def _deletion(section: Mapping[str, Any]) -> Text:
     """Return how far the deletion of the run's users is."""
-    users = words.count(section["users"])
+    users = many(section["users"], "users")
     if section["phase"] == "begun":
-        done = f"{words.count(section['done'])} of {words.count(section['batches'])} requests"
-        return Text(f"{users} users, begun: {done} done", style="yellow")
+        done = f"{words.count(section['done'])} of {many(section['batches'], 'requests')}"
+        return Text(f"{users}, begun: {done} done", style="yellow")
     if section["phase"] == "requested":
         by = f", done by {max(section['jobs'])}" if section["jobs"] else ""
-        return Text(f"{users} users, requested{by}")
+        return Text(f"{users}, requested{by}")
     left = section["after"]
     return (
-        Text(f"{users} users are deleted")
+        Text(f"{many(section['users'], 'users are')} deleted")
         if not left
-        else Text(f"{words.count(left)} of {users} users are still counted", style="red")
+        else Text(
+            f"{words.count(left)} of {users} {'is' if left == 1 else 'are'} still counted",
+            style="red",
+        )
     )
 
 
@@ -202,8 +211,8 @@ def _outcomes(document: Document) -> Text:
 def _counted(counted: Counted) -> str:
     if counted.users == words.count(None):
         return "unknown"
-    events = f", {counted.events} events" if counted.events else ""
-    return f"{counted.users} unique users{events}   expected {counted.expected}"
+    events = f", {many(counted.events, 'events')}" if counted.events else ""
+    return f"{many(counted.users, 'unique users')}{events}   expected {counted.expected}"
 
 
 def _latencies(view: RunView, width: int) -> Table:

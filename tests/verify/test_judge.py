@@ -270,7 +270,7 @@ def test_what_did_not_happen_is_said() -> None:
     record.record_send(0, 900_000_000)
     unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
     said = warned(record, unsent=unsent, missed=2)
-    assert said[0].startswith("1 copies were skipped because")
+    assert said[0].startswith("1 copy was skipped because")
     assert said[1] == (
         "3 requests could not be made, and nothing was sent: send: $inputs.a has no value"
     )

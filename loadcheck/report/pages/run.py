@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from loadcheck.escaping import many
 from loadcheck.report import headline, words
 from loadcheck.report.page import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, latency, timeline
@@ -255,7 +256,7 @@ def _names(kind: str, copies: list[Mapping[str, Any]]) -> Block:
     ]
     if rest > 0:
         lines.append(f"and {rest:,} more: see consistency.localized.{kind} in the results file")
-    return Code(title=f"{words.count(len(copies))} users {titles[kind]}", text="\n".join(lines))
+    return Code(title=f"{many(len(copies), 'users')} {titles[kind]}", text="\n".join(lines))
 
 
 def _instant(utc: str | None, second: float) -> str:
@@ -302,7 +303,7 @@ def result_page(document: Document) -> Page:
 
 def _tiles(view: RunView) -> list[Tile]:
     copies, rates, counted = view.document["copies"], view.rates, view.counted
-    of = f"of {words.count(copies['started'])} users sent"
+    of = f"of {many(copies['started'], 'users')} sent"
     tiles = [Tile(label="Acknowledged", value=words.count(copies["acknowledged"]), note=of)]
     if rates is not None:
         note = f"{rates.share} of {rates.target} target" if rates.target else rates.most_in_flight
