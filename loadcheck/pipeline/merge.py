@@ -269,7 +269,7 @@ def _different(one: Document, other: Document) -> list[str]:
 def _is_once(document: Document, name: str) -> bool:
     """Return whether a run takes each row of a data file once."""
     files: Document = document["scenario"].get("data") or {}
-    return files.get(name, {}).get("order") == "once"
+    return bool(files.get(name, {}).get("order") == "once")
 
 
 def _used_again(every: Sequence[Document]) -> list[str]:

@@ -326,7 +326,7 @@ def test_errors_of_flows_weigh_as_much_as_their_copies() -> None:
 
 
 def test_what_is_not_known_of_one_flow_is_not_known_of_all() -> None:
-    seen = SimpleNamespace(
+    seen: Any = SimpleNamespace(
         uniques=10, lost=1, duplicated=0, recovered_at_most=0, unexpected=0, missing_events=0
     )
     one, other = (replace(figures(), consistency=seen) for _ in range(2))
