@@ -180,7 +180,9 @@ class _Run:
     ) -> None:
         self.place, self.loadcheck = place, loadcheck
         self._begin = place.log.stat().st_size
-        given = {"load.rate": RATE, "load.duration": LOAD_S, "retry.attempts": 1, **values}
+        given = {"retry.attempts": 1, "load.rate": RATE, "load.duration": LOAD_S, **values}
+        if "load" in values:
+            del given["load.rate"], given["load.duration"]
         self.process = loadcheck.start(
             *("run", str(SCENARIOS / "smoke.toml"), *options),
             *place.service.options(**{"verify.deadline": "10s", "thresholds": "[]", **given}),
@@ -229,11 +231,12 @@ class _Run:
         bounds = lower, seen["uniques"], seen["upper"]
         assert lower <= seen["uniques"] <= seen["upper"], bounds
         assert seen["uniques"] == seen["totals"] == len(came), (bounds, len(came))
-        workers = result["run"]["workers"]["shards"]
-        silent = {each["index"] for each in workers if pids is None or each["pid"] in pids}
-        assert silent, (pids, workers)
-        late = [when - at for number, when in came.items() if number % len(workers) in silent]
-        last_s = max(late, default=0.0)
+        if pids is not None:
+            workers = result["run"]["workers"]["shards"]
+            silent = {each["index"] for each in workers if each["pid"] in pids}
+            assert silent, (pids, workers)
+            came = {n: when for n, when in came.items() if n % len(workers) in silent}
+        last_s = max((when - at for when in came.values()), default=0.0)
         assert last_s <= LEASE_S + LATE_S, f"a copy came {last_s:.2f} s after"
         return Killed(told_s=told_s, last_s=max(0.0, last_s), bounds=bounds)
 
@@ -272,7 +275,12 @@ def kill_shard(place: Lane, after_s: float) -> Killed:
 
 def kill_coordinator(place: Lane, after_s: float) -> Killed:
     """Kill the run itself; its workers end with it, and it is judged from what it had saved."""
-    with _running(place, ["--workers", "3"], **{"load.duration": LOAD_S + 2}) as run:
+    return kill_run(place, after_s, ["--workers", "3"], **{"load.duration": LOAD_S + 2})
+
+
+def kill_run(place: Lane, after_s: float, options: Sequence[str], **values: object) -> Killed:
+    """Kill a run of any load, and its workers with it, and judge it from what it had saved."""
+    with _running(place, options, **values) as run:
         workers = shards(children(run.process))
         time.sleep(after_s)
         at = time.time()

@@ -31,6 +31,15 @@ def test_of_a_run_that_is_killed_at_any_time_the_bounds_hold(
     kills.kill_coordinator(place, after_s)
 
 
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["alone", "workers"])
+def test_a_run_of_any_length_that_is_killed_before_it_has_saved_anything_is_not_blamed(
+    place: kills.Lane, options: list[str]
+) -> None:
+    closed = '{model = "closed", concurrency = 8, duration = "5s"}'
+    acknowledged, counted, upper = kills.kill_run(place, 0.0, options, load=closed).bounds
+    assert acknowledged <= counted < upper
+
+
 def test_a_stop_reaches_all_workers_before_the_load_is_over(place: kills.Lane) -> None:
     # how soon is measured by `python -m tests.benchmarks.kills stop`
     stopped = kills.stop(place, 0.4)
