@@ -31,8 +31,10 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.measure import Ledger
 from loadcheck.measure.record import whole_name
 from loadcheck.pipeline.data import user_problems, with_data
+from loadcheck.pipeline.exported import Pages
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
@@ -273,7 +275,7 @@ def compile_scenario(
         limits=scenario.limits,
         drain_s=scenario.timeouts.drain_s,
     )
-    return CompiledScenario(
+    compiled = CompiledScenario(
         scenario=scenario,
         run=run,
         seed=seed,
@@ -288,6 +290,10 @@ def compile_scenario(
         setup=_once(scenario, plan, scenario.setup, (once.setup, once.renewal), consent=consent),
         teardown=_once(scenario, plan, scenario.teardown, (once.teardown,), consent=consent),
     )
+    if verification is not None and verify.export is not None:
+        with run.shared.assumed():
+            Pages(compiled, Ledger())  # what it cannot compare is told now, not after the run
+    return compiled
 
 
 def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:

@@ -226,7 +226,16 @@ def test_a_service_that_cannot_delete_says_why(name: str) -> None:
     assert len(profile["delete"]["impossible"]) > 40
 
 
-EXPORTS = ("clickhouse", "mixpanel", "postgrest")
+EXPORTS = (
+    "clickhouse",
+    "elasticsearch",
+    "influxdb",
+    "influxdb2",
+    "mixpanel",
+    "postgrest",
+    "posthog",
+    "segment",
+)
 
 
 def test_every_profile_that_exports_is_tested_here() -> None:
