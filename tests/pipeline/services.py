@@ -183,10 +183,10 @@ NO_DATABASE = "nowhere"
 
 
 def influxdb(store: Store, call: Call) -> Answer:
-    """Answer as InfluxDB 1, and as InfluxDB 2 with the compatible query API."""
+    """Answer as InfluxDB 1, and as InfluxDB 2 with the compatible query API and Flux."""
+    if call.path == "/api/v2/query" or call.query.get("chunked") == "true":
+        return 200, (_flux if call.method == "POST" else _chunks)(store, call)
     absent = call.query.get("db") == NO_DATABASE
-    if call.path == "/api/v2/query":
-        return 200, _flux(store, call)
     if call.method == "POST" and call.path != "/query":
         assert call.path in ("/write", "/api/v2/write")
         assert call.query["precision"] == "ms"
@@ -203,16 +203,6 @@ def influxdb(store: Store, call: Call) -> Answer:
         run = found(r'DELETE FROM "\w+" WHERE "run" = \'(?P<run>[\w-]+)\'', call.query["q"])["run"]
         store.forget(lambda event: event.run == run)
         return 200, {"results": [{"statement_id": 0}]}
-    if call.query.get("chunked") == "true":
-        query = r"""SELECT "user", "id", "run" FROM "\w+" WHERE "run" = '(?P<run>[\w-]+)'"""
-        points = _points(store, found(query, call.query["q"])["run"])
-        chunks = [points[at : at + PAGE] for at in range(0, len(points), PAGE)]
-        told = [
-            {"name": "probe", "columns": ["time", "user", "id", "run"], "values": chunk}
-            for chunk in chunks
-        ]
-        lines = [{"statement_id": 0, "series": [each]} for each in told] or [{"statement_id": 0}]
-        return 200, b"".join(json.dumps({"results": [each]}).encode() + b"\n" for each in lines)
     asked = found(
         r'SELECT COUNT\((?P<users>DISTINCT\()?"user"\)?\) FROM "\w+" '
         r"WHERE \"run\" = '(?P<run>[\w-]+)'( GROUP BY \"(?P<label>\w+)\")?",
@@ -225,6 +215,27 @@ def influxdb(store: Store, call: Call) -> Answer:
         one = {"name": "probe", "columns": ["time", "count"], "values": [[0, number]]}
         series.append(one | tags)
     return 200, {"results": [{"statement_id": 0} | ({"series": series} if series else {})]}
+
+
+def _chunks(store: Store, call: Call) -> bytes:
+    """Answer a query for points, in answers one a line."""
+    asked = r"""SELECT "user", "id", "run" FROM "\w+" WHERE "run" = '(?P<run>[\w-]+)'"""
+    points = _points(store, found(asked, call.query["q"])["run"])
+    results: list[dict[str, Any]] = [
+        {
+            "statement_id": 0,
+            "series": [
+                {
+                    "name": "probe",
+                    "columns": ["time", "user", "id", "run"],
+                    "values": points[at : at + PAGE],
+                }
+            ],
+        }
+        for at in range(0, len(points), PAGE)
+    ]
+    lines = results or [{"statement_id": 0}]
+    return b"".join(json.dumps({"results": [each]}).encode() + b"\n" for each in lines)
 
 
 def _points(store: Store, run: str) -> list[list[Any]]:
@@ -462,10 +473,16 @@ def mixpanel(store: Store, call: Call) -> Answer:
 
 def own(store: Store, call: Call) -> Answer:
     """Answer as the service of the samples in loadcheck/scenario/schema.py."""
+    if call.path == "/v1/export":
+        rows = _page([dict(row) for row in store.rows(call.json["run"])], "id", call.json["cursor"])
+        following = rows[-1]["id"] if len(rows) == PAGE else None
+        kept = [_only(row, ("user", "id", "run")) for row in rows]
+        return 200, {"events": kept, "next": following}
     if call.path == "/v1/events":
         told: list[int] = []
         sent = [
-            Event(event["run"], event["user"], event["labels"]) for event in call.json["events"]
+            Event(event["run"], event["user"], event["labels"], event)
+            for event in call.json["events"]
         ]
         told = [index for index, event in enumerate(sent) if not store.take(event)]
         return 200, {"accepted": len(sent) - len(told), "rejected": told}
