@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import tempfile
@@ -39,6 +40,7 @@ from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.expressions.values import UnsendableError, as_text
 from loadcheck.workflow.identity import insert_id
+from loadcheck.workflow.runtime.program import no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -113,6 +115,20 @@ async def inputs_of(
         message = f"$inputs.{name} is empty, or the query that has it was refused"
         raise InputError(compiled.scenario.problem(key, message, "give it one in [inputs]"))
     return {f"inputs.{name}": value for name, value in given.items()}
+
+
+class UndecidedError(InputError):
+    """What a copy sends is decided while it runs, so that its events cannot be made again."""
+
+
+def check(compiled: CompiledScenario) -> None:
+    """Tell before the run what could not be compared after it.
+
+    Raises:
+        InputError: The scenario does not say how, or whose an event is.
+    """
+    with compiled.run.shared.assumed(), contextlib.suppress(UndecidedError):
+        Pages(compiled, Ledger())
 
 
 async def compare(
@@ -505,15 +521,24 @@ class _ExpectedEvents:
         return found
 
     def _body(self, number: int) -> Any:
+        """Return what a copy sends in the ingest step, most often its first."""
+        flow = self._plan.copy(number, self._now_ms, no_retry)
+        request = next(flow, None)
+        flow.close()
         try:
-            for request in self._plan.foreseen(number, self._now_ms, ""):
-                if request.step == self._ingest:
-                    return orjson.loads(request.body)
-            why = "an answer decides what is sent"
-        except (UnsendableError, orjson.JSONDecodeError) as error:
-            why = "the request is not JSON" if isinstance(error, ValueError) else str(error)
+            if not isinstance(request, Request) or request.step != self._ingest:
+                requests = self._plan.foreseen(number, self._now_ms, "")
+                request = next(each for each in requests if each.step == self._ingest)
+            return orjson.loads(request.body)
+        except (UnsendableError, StopIteration) as error:
+            why = str(error) or "no request is made"
+            raise UndecidedError(self._problem(why)) from None
+        except orjson.JSONDecodeError:
+            raise InputError(self._problem("the request is not JSON")) from None
+
+    def _problem(self, why: str) -> Problem:
         remedy = 'compare with inputs instead: fields = { "/user" = "$inputs.NAME" }'
-        raise InputError(self._scenario.problem("verify.export.event", why, remedy))
+        return self._scenario.problem("verify.export.event", why, remedy)
 
 
 class _Numbers:

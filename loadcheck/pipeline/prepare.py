@@ -31,10 +31,9 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.measure import Ledger
 from loadcheck.measure.record import whole_name
+from loadcheck.pipeline import exported
 from loadcheck.pipeline.data import user_problems, with_data
-from loadcheck.pipeline.exported import Pages
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
@@ -291,8 +290,7 @@ def compile_scenario(
         teardown=_once(scenario, plan, scenario.teardown, (once.teardown,), consent=consent),
     )
     if verification is not None and verify.export is not None:
-        with run.shared.assumed():
-            Pages(compiled, Ledger())  # what it cannot compare is told now, not after the run
+        exported.check(compiled)
     return compiled
 
 

@@ -79,8 +79,8 @@ value = "{$partition}"
 """,
     ),
     "verify.export": Sample(
-        "For loadcheck reconcile --export, which compares the events themselves: whoever is lost, "
-        "there twice or altered is named, without any label. fields must have the user or the "
+        "Names whoever is lost, there twice or altered by the events themselves, without any label; "
+        "they are compared when the run is over. fields must have the user or the "
         "deduplication key. Pages are put together by after (a member that orders them), by next "
         "(each answer names the next) or by {$offset}; an answer that is cut, that repeats "
         "another, that is an error or has events of others proves nothing.",

@@ -224,7 +224,7 @@ class Layout:
     empty: Find | None = None
     errors: Sequence[Find] = ()
     token: Callable[[Any], Any] | None = None
-    next: str | int | None = None
+    next: str | int | None = field(default=None, init=False)
 
     def events(self, path: Path, marker: bytes, *, alone: bool = False) -> Iterator[Any]:
         """Yield the events of a file; of JSON lines those that hold a text, others unparsed.
