@@ -16,7 +16,7 @@ from loadcheck.escaping import printable
 
 if TYPE_CHECKING:
     from loadcheck.draft.choose import UndecidedError, Wishes
-    from loadcheck.draft.draft import Draft
+    from loadcheck.draft import Draft
 
 EPILOG = """Examples:
 

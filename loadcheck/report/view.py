@@ -8,7 +8,7 @@ from typing import Any
 
 from loadcheck.escaping import printable_document
 from loadcheck.report import headline, words
-from loadcheck.report.page import Check
+from loadcheck.report.pages import Check
 from loadcheck.verify.verdict import meaning
 
 FIGURES: Mapping[str, str] = {

@@ -11,7 +11,7 @@ from loadcheck.escaping import printable_document
 from loadcheck.report import words
 from loadcheck.report.html import content, render, update
 from loadcheck.report.metrics import exposition
-from loadcheck.report.page import Page
+from loadcheck.report.pages import Page
 from loadcheck.report.pages.heat import ROWS
 from loadcheck.report.pages.live import Event, Live, live_page, live_pages
 from loadcheck.report.pages.run import several_page

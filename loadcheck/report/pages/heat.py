@@ -16,7 +16,7 @@ import numpy.typing as npt
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Layout, layout
 from loadcheck.measure.intervals import DIGITS
 from loadcheck.report import words
-from loadcheck.report.page import Axis, Chart, Heat, Scale, Series, Table, Unit
+from loadcheck.report.pages import Axis, Chart, Heat, Scale, Series, Table, Unit
 from loadcheck.report.pages.latency import GROUP, TIME
 from loadcheck.report.pages.time_axis import limit_marks, stage_marks
 from loadcheck.result import store as stored

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
+from loadcheck.report.pages import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
 from loadcheck.report.pages import arrival, latency, timeline
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
 

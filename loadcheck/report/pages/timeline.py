@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import words
-from loadcheck.report.page import Axis, Chart, Mark, Number, Series, Shape, Table, Unit
+from loadcheck.report.pages import Axis, Chart, Mark, Number, Series, Shape, Table, Unit
 from loadcheck.report.pages import heat, latency
 from loadcheck.report.pages.latency import GROUP, TIME
 from loadcheck.report.pages.time_axis import Seconds, stage_marks
