@@ -161,7 +161,7 @@ def _lint(
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415
-    from loadcheck.workflow import lint  # noqa: PLC0415
+    from loadcheck.workflow.compile import lint  # noqa: PLC0415
 
     files = _documents(file) if is_folder(file) else [file]
     if not files:

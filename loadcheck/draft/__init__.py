@@ -2,15 +2,12 @@
 
 Reads what there is of the API (an OpenAPI description, recorded requests, a curl line), finds the
 operation by which data goes in and the one that counts, and writes the Arazzo document, the
-scenario and ``.env.example``.
-
-From an API's description to the files of a first scenario.
-
-They are checked before they are kept, and written all together or not at all, over nothing that is
-there.
+scenario and ``.env.example``. They are checked before they are kept, and written all together or
+not at all, over nothing that is there.
 """
 
 from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -21,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
+
 from loadcheck import scenario as scenarios
 from loadcheck.documents.document import Document
 from loadcheck.documents.toml import as_toml
@@ -37,6 +35,7 @@ from loadcheck.secrets import Redactor, without_userinfo
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import DescriptionError, split_base
 from loadcheck.workflow.exchange import Origin
+
 
 def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path], None]) -> None:
     """Write files into a folder, which is made if it is not there.

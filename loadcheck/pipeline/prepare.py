@@ -45,7 +45,7 @@ from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from loadcheck.errors import Problem, ScenarioError, WorkflowError
 from loadcheck.scenario.model import Count, Edit, Scenario, Split, Verify
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.identity import SEQUENCE, Run, partitions
 from loadcheck.workflow.runtime.plan import Plan, Query, StepPlan
 

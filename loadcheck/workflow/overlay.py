@@ -23,7 +23,7 @@ from loadcheck.documents.builder import describe
 from loadcheck.documents.document import parse_pointer
 from loadcheck.documents.files import note
 from loadcheck.errors import Problem, WorkflowError
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     FileContent,
     Frame,

@@ -17,7 +17,7 @@ from loadcheck.pipeline.reconcile import ReconcileOptions, restored
 from loadcheck.scenario import load as load_scenario
 from loadcheck.workflow.compile.encode import join, json_segments
 from loadcheck.workflow.copydata import CopyData
-from loadcheck.workflow.expressions.values import Slot, UnsendableError, evaluate
+from loadcheck.workflow.expressions import Slot, UnsendableError, evaluate
 from tests.cli.conftest import Loadcheck
 
 SCENARIO = """

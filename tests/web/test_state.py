@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loadcheck.report.html import update
 from loadcheck.report.pages import Cell, Table
-from loadcheck.report.pages.heat import ROWS
+from loadcheck.report.pages.timeline import ROWS
 from loadcheck.web.state import State
 from tests.web.conftest import second
 

@@ -1,6 +1,7 @@
 """What a page consists of: tiles, tables, charts and texts in sections."""
 
 from __future__ import annotations
+
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

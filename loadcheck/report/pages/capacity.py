@@ -6,7 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import capacity, headline, words
-from loadcheck.report.pages import Axis, Block, Cell, Chart, Check, Checks, Mark, Number, Page, Scale, Section, Series, Shape, Table, Text, Tile, Unit
+from loadcheck.report.pages import (
+    Axis,
+    Block,
+    Cell,
+    Chart,
+    Check,
+    Checks,
+    Mark,
+    Number,
+    Page,
+    Scale,
+    Section,
+    Series,
+    Shape,
+    Table,
+    Text,
+    Tile,
+    Unit,
+)
 from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
 from loadcheck.report.view import finding_check

@@ -9,7 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import comparison, words
-from loadcheck.report.pages import Axis, Bar, Block, Cell, Chart, Mark, Number, Page, Scale, Section, Series, Shape, Table, Text, Tile, Unit
+from loadcheck.report.pages import (
+    Axis,
+    Bar,
+    Block,
+    Cell,
+    Chart,
+    Mark,
+    Number,
+    Page,
+    Scale,
+    Section,
+    Series,
+    Shape,
+    Table,
+    Text,
+    Tile,
+    Unit,
+)
 from loadcheck.report.pages.latency import GROUP, TIME
 
 Document = Mapping[str, Any]

@@ -12,8 +12,21 @@ from dataclasses import replace
 from typing import Any
 
 from loadcheck.report import headline, words
-from loadcheck.report.pages import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, latency, timeline
+from loadcheck.report.pages import (
+    Block,
+    Cell,
+    Chart,
+    Checks,
+    Code,
+    Page,
+    Section,
+    Table,
+    Text,
+    Tile,
+    arrival,
+    latency,
+    timeline,
+)
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
 
 Document = Mapping[str, Any]

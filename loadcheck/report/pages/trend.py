@@ -7,7 +7,24 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.report import trend, words
-from loadcheck.report.pages import Axis, Block, Cell, Chart, Check, Checks, Mark, Number, Page, Section, Series, Shape, Table, Text, Tile, Unit
+from loadcheck.report.pages import (
+    Axis,
+    Block,
+    Cell,
+    Chart,
+    Check,
+    Checks,
+    Mark,
+    Number,
+    Page,
+    Section,
+    Series,
+    Shape,
+    Table,
+    Text,
+    Tile,
+    Unit,
+)
 
 _VERDICTS = {"worse": "fail", "better": "pass", "same": "pass", "unsure": "unknown"}
 _UNITS = {"ms": Unit.MILLISECONDS, "1/s": Unit.RATE, "ratio": Unit.SHARE, "count": Unit.COUNT}

@@ -13,7 +13,7 @@ from loadcheck.documents.builder import describe
 from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, ObjectDescription, Path, Reader
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
-from loadcheck.workflow.description.model import (
+from loadcheck.workflow.description import (
     Action,
     Arazzo,
     Body,
