@@ -60,7 +60,7 @@ def delete(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.documents.notation import parse_duration  # noqa: PLC0415
+    from loadcheck.documents import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.verify.verdict import Verdict  # noqa: PLC0415

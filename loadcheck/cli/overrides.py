@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from loadcheck.documents import with_scheme
 from loadcheck.documents.files import is_folder
-from loadcheck.documents.notation import with_scheme
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
 

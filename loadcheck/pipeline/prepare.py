@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from loadcheck import secrets
+from loadcheck.documents import split_http_url
 from loadcheck.documents.document import MAX_BYTES, dotted
-from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
     ConsentError,

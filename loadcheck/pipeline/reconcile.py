@@ -25,7 +25,7 @@ from pyroaring import BitMap
 from loadcheck import scenario as scenarios
 from loadcheck.data.table import fingerprint
 from loadcheck.data.visits import Visits
-from loadcheck.documents.notation import split_http_url
+from loadcheck.documents import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
 from loadcheck.load.transport.httpx_ import httpx_transport

@@ -4,7 +4,7 @@
 every problem at once.
 """
 
-from loadcheck.documents.notation import format_duration, parse_duration
+from loadcheck.documents import format_duration, parse_duration
 from loadcheck.errors import Place
 from loadcheck.scenario.library import shipped
 from loadcheck.scenario.loader import load, restore

@@ -21,9 +21,9 @@ from typing import Any
 from loadcheck.data.order import Spread
 from loadcheck.data.table import DataError
 from loadcheck.data.trace import Trace, read_trace
+from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
-from loadcheck.documents.notation import format_duration, parse_duration
 from loadcheck.documents.toml import nearest_file
 from loadcheck.errors import Problem
 from loadcheck.scenario import grammar

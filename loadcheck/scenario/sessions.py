@@ -7,8 +7,8 @@ from typing import Final
 
 from loadcheck.data.order import KINDS, Spread
 from loadcheck.data.visits import Sessions
+from loadcheck.documents import parse_duration
 from loadcheck.documents.document import Node
-from loadcheck.documents.notation import parse_duration
 from loadcheck.scenario import grammar
 from loadcheck.scenario.reader import Table, found, given
 

@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
-from loadcheck.documents.notation import format_duration
+from loadcheck.documents import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
+from loadcheck.documents import split_http_url
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.files import is_file
-from loadcheck.documents.notation import split_http_url
 from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.documents.reader import Path as Place
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
