@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.escaping import cell, printable, printable_document, printable_json
+from loadcheck.errors import cell, printable, printable_document, printable_json
 
 ACTING = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 

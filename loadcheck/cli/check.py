@@ -156,8 +156,7 @@ def _lint(
     from functools import partial  # noqa: PLC0415
 
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.errors import WorkflowError  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import WorkflowError, printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415

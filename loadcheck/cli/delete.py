@@ -63,7 +63,7 @@ def delete(
     from loadcheck.documents import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
-    from loadcheck.verify.verdict import Verdict  # noqa: PLC0415
+    from loadcheck.verify import Verdict  # noqa: PLC0415
 
     try:
         wait_s = parse_duration(wait)
@@ -109,7 +109,7 @@ def told(done: int, batches: int) -> None:
 
 def _say(outline: Outline, *, dry_run: bool) -> None:
     from loadcheck.cli.terminal import width  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline.deletion import lines  # noqa: PLC0415
 
     would = "Would delete" if dry_run else "About to delete"

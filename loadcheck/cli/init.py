@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.escaping import printable
+from loadcheck.errors import printable
 
 if TYPE_CHECKING:
     from loadcheck.draft import Draft

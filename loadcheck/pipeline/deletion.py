@@ -33,12 +33,12 @@ from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
+from loadcheck.verify import Verdict
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import FRESH_RUN, PAIRED_RUNS, ControlResult, fresh_users
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import CountQueries
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
-from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Origin, Request, retry_after_s
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath

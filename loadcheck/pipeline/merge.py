@@ -27,9 +27,9 @@ from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.result import SCHEMA
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Judged, ParsedThreshold, parse
-from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 Document = Mapping[str, Any]
 

@@ -40,11 +40,11 @@ from loadcheck.pipeline.target import addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result.document import histogram
 from loadcheck.scenario.model import Scenario
+from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.verdict import Verdict, overall, worst
 
 _AHEAD_NS = 50_000_000
 """From when the last flow is ready until all begin."""

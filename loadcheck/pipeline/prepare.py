@@ -38,9 +38,8 @@ from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
+from loadcheck.verify import lasts, thresholds
 from loadcheck.verify import queries as marks
-from loadcheck.verify import thresholds
-from loadcheck.verify.advice import lasts
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory

@@ -23,8 +23,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
+from loadcheck.data import Visits
 from loadcheck.data.table import fingerprint
-from loadcheck.data.visits import Visits
 from loadcheck.documents import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
 from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
@@ -40,6 +40,7 @@ from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
+from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -50,7 +51,6 @@ from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 

@@ -12,7 +12,7 @@ from typing import Any
 from loadcheck.documents.document import Node, dotted, grow, merge_tree
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.scenario import grammar
-from loadcheck.scenario.data import read_data, read_users, read_values
+from loadcheck.scenario.data import read_data, read_sessions, read_users, read_values
 from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
 from loadcheck.scenario.library import as_table, find_profile, read_workflow
 from loadcheck.scenario.loads import (
@@ -26,7 +26,6 @@ from loadcheck.scenario.loads import (
 from loadcheck.scenario.mix import flows_of, is_mix
 from loadcheck.scenario.model import FlowOfMix, Scenario
 from loadcheck.scenario.reader import Report, Table, found
-from loadcheck.scenario.sessions import read_sessions
 from loadcheck.scenario.target import read_inputs, read_once, read_target
 from loadcheck.scenario.verification import (
     read_delete,

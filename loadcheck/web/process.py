@@ -27,8 +27,7 @@ import anyio
 import orjson
 from anyio.lowlevel import checkpoint
 
-from loadcheck.errors import InputError, Problem
-from loadcheck.escaping import printable_json
+from loadcheck.errors import InputError, Problem, printable_json
 from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.timeline import rows_of_times

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import words
 from loadcheck.report.html import content, render, update
 from loadcheck.report.metrics import exposition

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.data import table
-from loadcheck.data.variety import DataFile, Variety
+from loadcheck.data import DataFile, Variety, table
 from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from loadcheck.pipeline.reconcile import ReconcileOptions, restored

@@ -31,7 +31,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from loadcheck import __version__
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import words
 from loadcheck.report.pages import Axis, Chart, Page, Scale, Series, Shape, Unit
 from loadcheck.report.pages.capacity import capacity_page

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadcheck.data import DataFile, Sessions
 from loadcheck.data.users import UserIds
-from loadcheck.data.variety import DataFile
-from loadcheck.data.visits import Sessions
 from loadcheck.errors import Place, Problem
 from loadcheck.scenario.model.load import (
     Capacity,
