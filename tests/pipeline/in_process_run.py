@@ -24,7 +24,7 @@ from loadcheck.emulator.standalone import serving
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.verify import Verdict
 from tests.compiled import compiled
 
