@@ -117,6 +117,45 @@ def _as_json(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
+_SINGULAR: Final = {"were": "was", "are": "is", "have": "has"}
+
+
+def many(number: float | str | None, words: str) -> str:
+    """Return a number and what it counts: ``1 copy was``, ``2,000 copies were``.
+
+    Args:
+        number: The number, or how it is shown; None if it is not known, shown as a dash.
+        words: What it counts, in the plural, and the verb if one follows.
+    """
+    if number is None:
+        return f"– {words}"
+    shown = number if isinstance(number, str) else f"{number:,.0f}"
+    return f"{shown} {words if shown != '1' else ' '.join(map(_singular, words.split()))}"
+
+
+def all_of(number: float | str | None, words: str, *, start: bool = False) -> str:
+    """Return that all of a number are meant: ``all 20 users were``, ``the only user was``.
+
+    Args:
+        number: The number; None if it is not known.
+        words: What it counts, as for :func:`many`.
+        start: Whether a sentence begins with it.
+    """
+    told = many(number, words)
+    told = f"the only{told[1:]}" if told.startswith("1 ") else f"all {told}"
+    return told[0].upper() + told[1:] if start else told
+
+
+def _singular(word: str) -> str:
+    if word in _SINGULAR:
+        return _SINGULAR[word]
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith(("ches", "sses", "xes")):
+        return word[:-2]
+    return word.removesuffix("s")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a value was written.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadcheck.cli.overrides import EnvFile, Json, Result
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import InputError, Problem, many
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.deletion import Outline
@@ -81,7 +81,9 @@ def delete(
         if not sys.stdin.isatty():
             message = "deleting cannot be undone, and there is no terminal to ask on"
             raise InputError(Problem(key="--yes", message=message, remedy="add --yes to say so"))
-        sys.stderr.write(f"Delete these {outline.users:,} users? They cannot be had back. [y/N] ")
+        sys.stderr.write(
+            f"Delete these {many(outline.users, 'users')}? They cannot be had back. [y/N] "
+        )
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in _YES
 
@@ -101,10 +103,12 @@ def told(done: int, batches: int) -> None:
     """Write how far the requests are: over and over on a terminal, now and then elsewhere."""
     last = done == batches
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done:,} of {batches:,} requests\x1b[K{chr(10) if last else ''}")
+        sys.stderr.write(
+            f"\r{done:,} of {many(batches, 'requests')}\x1b[K{chr(10) if last else ''}"
+        )
         sys.stderr.flush()
     elif last or done % max(1, batches // 10) == 0:
-        sys.stderr.write(f"{done:,} of {batches:,} requests\n")
+        sys.stderr.write(f"{done:,} of {many(batches, 'requests')}\n")
 
 
 def _say(outline: Outline, *, dry_run: bool) -> None:

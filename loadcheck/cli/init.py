@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.errors import printable
+from loadcheck.errors import many, printable
 
 if TYPE_CHECKING:
     from loadcheck.draft import Draft
@@ -238,4 +238,4 @@ def _found(draft: Draft, shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for note in draft.notes:
         yield "look at", note
     copies = shown["load"]["copies"]
-    yield "check", f"passed: {copies:,} users, nothing was sent" if copies else "passed"
+    yield "check", f"passed: {many(copies, 'users')}, nothing was sent" if copies else "passed"

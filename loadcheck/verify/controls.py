@@ -23,6 +23,7 @@ import anyio
 from anyio import sleep
 from pyroaring import BitMap
 
+from loadcheck.errors import many
 from loadcheck.verify import Advice, Finding, Verdict
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
@@ -357,7 +358,8 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.filter_broken:
         return Verdict.UNKNOWN, (
-            f"Negative control: {controlled.unsent:,} users for a run id that was never sent. The "
+            f"Negative control: {many(controlled.unsent, 'users')} for a run id that was never "
+            "sent. The "
             "filter for the run does not work, so no count can be trusted: check the overlay of "
             "the observer step."
         )
@@ -387,7 +389,7 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
             f"{sent} and {acknowledged:,} acknowledged, but none is counted: the service no longer "
             f"shows new users, or shows them later than verify.deadline. {later}"
         )
-    counted = f"{visible:,} of {acknowledged:,} control users, sent after the last copy, are"
+    counted = f"{visible:,} of {many(acknowledged, 'control users')}, sent after the last copy, are"
     if visible < acknowledged:
         told = "counted: the others may be late, and so may the missing users."
     else:
@@ -406,17 +408,18 @@ def _pairs(controlled: ControlResult) -> str:
             "users "
             f"missed it with p = {controlled.escaped:.2g}."
         )
-    events = f"second events under the ids of {paired:,} missing users"
+    events = f"second events under the ids of {many(paired, 'missing users')}"
     if found is None:
         return f"No query for {events} was answered, so a delayed partition is not excluded."
     check = ""
     if controlled.checked:
         seen = controlled.checked_visible
         told = "unknown" if seen is None else f"{seen:,}"
-        check = f" (of {controlled.checked:,} users not missing: {told})"
+        check = f" (of {many(controlled.checked, 'users')} not missing: {told})"
     if found < paired:
         proven = (
-            f" At least {controlled.proven:,} users are certainly lost: their second event is "
+            f" At least {many(controlled.proven, 'users are')} certainly lost: their second event "
+            "is "
             "counted, their first is not."
             if controlled.proven
             else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from loadcheck.errors import printable_document
+from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.html import content, render, update
 from loadcheck.report.metrics import exposition
@@ -157,7 +157,7 @@ class RunState:
             else:
                 self._note("no user is lost", "pass")
         if lost is not None and self._changes("duplicated", lost["duplicated"]):
-            self._note(f"{words.count(lost['duplicated'])} events counted twice", "fail")
+            self._note(f"{many(lost['duplicated'], 'events')} counted twice", "fail")
 
     def _changes(self, what: Any, value: Any) -> bool:
         """Return whether something is otherwise than when it was last looked at, or is new."""

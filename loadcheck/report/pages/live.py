@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from loadcheck.errors import many
 from loadcheck.report import headline, words
 from loadcheck.report.pages import (
     Block,
@@ -85,7 +86,7 @@ def live_page(document: Document, live: Live) -> Page:
     run, now = document["run"], live.now
     broken = [each["expression"] for each in now["thresholds"] if each["verdict"] == "fail"]
     if live.lost:
-        broken.insert(0, f"{words.count(live.lost)} users are lost")
+        broken.insert(0, f"{many(live.lost, 'users are')} lost")
     sections = [
         _so_far(now, live.events),
         _probes(live.probes),
@@ -206,7 +207,7 @@ def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list
         Tile(
             label="In flight",
             value=words.count(copies["in_flight"]),
-            note=f"{words.count(copies['retries'])} retries",
+            note=many(copies["retries"], "retries"),
         ),
     ]
     bad = copies["rejected"] + copies["indeterminate"] + copies["skipped"]
