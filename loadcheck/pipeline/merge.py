@@ -136,6 +136,11 @@ def merge(parts: Sequence[Part]) -> Merged:
     verdict = overall(consistent, others)
     told = [warning for each in every for warning in each["warnings"]]
     said = _alignment(parts, offsets)
+    said += [
+        f'data.{name} has order = "once", and several runs read the same file: its rows were used '
+        "once by each of them; give each machine rows of its own"
+        for name in _used_again(every)
+    ]
     if left_out:
         said.append(f"not added, look in the files merged: {', '.join(dict.fromkeys(left_out))}")
     made |= {
@@ -237,6 +242,13 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
                 remedy = "results of different loads are compared, not merged"
                 message = f"{told} in {first.file}"
                 yield Problem(file=part.file, key=key, message=message[:300], remedy=remedy)
+        for name in _different(first.document, part.document):
+            if not _is_once(first.document, name):
+                message = f"its rows are not those that the run of {first.file} sent"
+                remedy = 'give all machines the same file; their own with order = "once"'
+                yield Problem(
+                    file=part.file, key=f"run.data.{name}", message=message, remedy=remedy
+                )
     ordered = sorted(parts, key=lambda part: part.began)
     end_s = ordered[0].length_s
     for part in ordered[1:]:
@@ -246,6 +258,28 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
             remedy = "that was not one load; or the clocks of the machines are not right"
             yield Problem(file=part.file, key="run.load_began_at", message=message, remedy=remedy)
         end_s = max(end_s, since_s + part.length_s)
+
+
+def _different(one: Document, other: Document) -> list[str]:
+    """Return the data files that were not the same; files of earlier versions do not say."""
+    mine, its = (each["run"].get("data") or {} for each in (one, other))
+    return [name for name in mine if name in its and mine[name] != its[name]]
+
+
+def _is_once(document: Document, name: str) -> bool:
+    """Return whether a run takes each row of a data file once."""
+    files: Document = document["scenario"].get("data") or {}
+    return bool(files.get(name, {}).get("order") == "once")
+
+
+def _used_again(every: Sequence[Document]) -> list[str]:
+    """Return data files whose rows were to be used once, and were by each of several runs."""
+    names = [name for name in every[0]["run"].get("data") or {} if _is_once(every[0], name)]
+    return [
+        name
+        for name in names
+        if len({each["run"].get("data", {}).get(name) for each in every}) < len(every)
+    ]
 
 
 def _flat(document: Document) -> Iterator[tuple[str, Any]]:

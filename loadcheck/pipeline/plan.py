@@ -24,7 +24,7 @@ from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.once import SharedSteps, alike
-from loadcheck.pipeline.prepare import compile_scenario, fetching
+from loadcheck.pipeline.prepare import compile_scenario, fetching, thresholds_together
 from loadcheck.pipeline.preview import people, request_sizes
 from loadcheck.pipeline.target import Destination, addressed, destinations
 from loadcheck.scenario.grammar import MAX_SEED
@@ -170,6 +170,7 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
     """
     chosen = scenario.seed if seed is None else seed
     parts, sources = scenario.flows or (scenario,), Sources()
+    thresholds_together(scenario)  # a plan is of a run that can be made
     # with a port and keys as a run has them: requests are as long as its own
     with addressed(parts[0]) as address:
 

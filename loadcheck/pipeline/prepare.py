@@ -31,7 +31,7 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.measure.record import whole_name
+from loadcheck.measure.record import WORKFLOW, whole_name
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
@@ -396,6 +396,22 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
     )
+
+
+def thresholds_together(scenario: Scenario) -> tuple[thresholds.ParsedThreshold, ...]:
+    """Return what must hold of all flows of a mix together.
+
+    Raises:
+        ScenarioError: One is no threshold, or speaks of something that they do not have together.
+    """
+    words = MetricNames(steps=[WORKFLOW], together=True)
+    limits, unparsable = thresholds.parse_all(scenario.together, words)
+    if unparsable:
+        raise ScenarioError(
+            scenario.problem(f"together.thresholds.{index}", problem.message, problem.remedy)
+            for index, problem in unparsable.items()
+        )
+    return limits
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:

@@ -75,7 +75,32 @@ def of_all(documents: Sequence[Document]) -> list[str]:
     bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
     if bad:
         parts.append(f"not passed: {', '.join(bad)}")
-    return parts
+    return [*parts, *_of_mix(documents[0])]
+
+
+def thresholds(document: Document) -> list[Mapping[str, Any]]:
+    """Return how thresholds stand: the run's own, and those of all flows of its mix together."""
+    told = [
+        {**each, "expression": f"together: {each['expression']}"}
+        for each in together_thresholds(document)
+    ]
+    return [*document.get("thresholds", ()), *told]
+
+
+def together_thresholds(document: Document) -> Sequence[Mapping[str, Any]]:
+    """Return the thresholds of all flows together; files of earlier versions have none."""
+    told: Sequence[Mapping[str, Any]] = (
+        (document.get("mix") or {}).get("together", {}).get("thresholds", ())
+    )
+    return told
+
+
+def _of_mix(document: Document) -> Iterator[str]:
+    """Yield which thresholds of all flows together do not hold."""
+    told = {"thresholds": together_thresholds(document)}
+    yield from _thresholds(told, "fail", "threshold broken", "{} thresholds broken")
+    several = "no evidence for {} thresholds"
+    yield from _thresholds(told, "unknown", "no evidence for the threshold", several)
 
 
 def badge(document: Document) -> str:
@@ -109,7 +134,15 @@ def cause(document: Document) -> str:
 
 
 def causes(document: Document) -> Iterator[str]:
-    """Yield the reasons for the verdict, the most telling first."""
+    """Yield the reasons for the verdict, the most telling first, and what fails all flows of a mix.
+
+    The latter is no reason for the verdict of one flow, and all the same for that of its run.
+    """
+    yield from _of_run(document)
+    yield from (f"all flows together: {said}" for said in _of_mix(document))
+
+
+def _of_run(document: Document) -> Iterator[str]:
     verdict = document["verdict"]
     if "findings" not in document and "thresholds" not in document:
         yield _so_far(document)

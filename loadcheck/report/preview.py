@@ -159,6 +159,12 @@ def text(preview: Preview) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
+def together(limits: Sequence[str]) -> str:
+    """Return what all flows of a mix must keep together; "" if nothing is said."""
+    rows = [("" if index else "together", limit) for index, limit in enumerate(limits)]
+    return "".join(f"{line}\n" for line in ["", *_rows(*rows)]) if rows else ""
+
+
 def _rows(*rows: tuple[str, str]) -> list[str]:
     return [f"  {name:<11} {value}" for name, value in rows]
 

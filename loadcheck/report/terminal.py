@@ -6,7 +6,7 @@ Captures rich output as text.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from loadcheck.escaping import many
 from loadcheck.report import headline, words
+from loadcheck.report.page import Check
 from loadcheck.report.view import Counted, RunView, run_view
 
 
@@ -261,20 +262,32 @@ def _failures(view: RunView) -> Table:
 
 def _checks(view: RunView) -> tuple[Table, Table]:
     """Return findings and thresholds, what failed first."""
-    wide = min(_WIDE, max((len(each.name) for each in view.thresholds), default=0))
-    tables = []
-    for checks, line in (
-        (view.findings, lambda check: (check.text, f"  [{check.name}]")),
-        (view.thresholds, lambda check: (f"{check.name:<{wide}}   ", check.text)),
-    ):
-        table = Table.grid(padding=(0, 1))
-        table.add_column()
-        table.add_column(overflow="fold")
-        for check in checks:
-            text, dim = line(check)
-            table.add_row(_mark(check.verdict), Text(text).append(dim, style="dim"))
-        tables.append(table)
-    return tables[0], tables[1]
+    found = [(each.verdict, each.text, f"  [{each.name}]") for each in view.findings]
+    return _marked(found), _thresholds(view.thresholds)
+
+
+def _thresholds(checks: Sequence[Check]) -> Table:
+    wide = min(_WIDE, max((len(each.name) for each in checks), default=0))
+    return _marked([(each.verdict, f"{each.name:<{wide}}   ", each.text) for each in checks])
+
+
+def _marked(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """Return a row for each verdict, text and what stands dim behind it."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for verdict, text, dim in rows:
+        table.add_row(_mark(verdict), Text(text).append(dim, style="dim"))
+    return table
+
+
+def thresholds(document: Mapping[str, Any], *, color: bool, width: int) -> str:
+    """Return how the thresholds of all flows of a mix stand, a line each; "" if it has none."""
+    told = run_view(document).thresholds[len(document.get("thresholds", ())) :]
+    paper = CapturedConsole(color=color, width=width)
+    if told:
+        paper.console.print(_thresholds(told))
+    return paper.text()
 
 
 def _hanging(mark: Text, text: Text) -> Padding:

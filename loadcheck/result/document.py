@@ -156,7 +156,13 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
     """Return which flow of a mix a run is."""
     if part is None:
         return {}
-    told = {"name": part.mix, "flow": part.flow, "place": part.place, "flows": [*part.flows]}
+    told = {
+        "id": part.id,
+        "name": part.mix,
+        "flow": part.flow,
+        "place": part.place,
+        "flows": [*part.flows],
+    }
     return {"mix": told}
 
 

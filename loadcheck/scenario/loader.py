@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadcheck.documents.document import Node, dotted, grow, merge_tree
-from loadcheck.errors import Problem, ScenarioError
+from loadcheck.errors import Place, Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_users, read_values
 from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
@@ -96,6 +96,8 @@ def _mix(
     report.problems.extend(misfits)
     name = _name(Table(own, report, known=grammar.TOP), file)
     flows, read_ = flows_of(own, name, report), []
+    together = Table(own, report, known=None).table("together", known=grammar.TOGETHER)
+    thresholds = () if together is None else read_thresholds(together)
     names = tuple(flow.name for flow in flows)
     for place, flow in enumerate(flows):
         inner = Report()
@@ -109,7 +111,15 @@ def _mix(
             read_.append(replace(made, part=part))
     if report.problems or not read_:
         raise ScenarioError(report.problems)
-    return replace(read_[0], name=name, flows=tuple(read_), part=None, document=own.plain())
+    return replace(
+        read_[0],
+        name=name,
+        flows=tuple(read_),
+        together=thresholds,
+        part=None,
+        document=own.plain(),
+        places={**read_[0].places, **_places(own)},
+    )
 
 
 def restore(
@@ -172,10 +182,14 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     name, description = _name(top, file), top.text("description") or ""
     seed = top.whole("seed")
     thresholds, capacity = read_thresholds(top), read_capacity(top)
+    if "together" in top:
+        report.add(
+            top["together"], "there is no [[mix]]", "say it in thresholds: there is one flow"
+        )
     if report.problems or workflow is None or load is None:
         problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
         raise ScenarioError(problems)
-    places = {dotted(path): node.place for path, node in document.walk() if path}
+    places = _places(document)
     return Scenario(
         name=name,
         description=" ".join(description.split()),
@@ -207,6 +221,10 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
         deletion=deletion,
         deletes=bool(document.plain().get("teardown", {}).get("delete")),
     )
+
+
+def _places(document: Node) -> dict[str, Place]:
+    return {dotted(path): node.place for path, node in document.walk() if path}
 
 
 def _name(top: Table, file: str) -> str:

@@ -250,5 +250,5 @@ def test_every_table_of_the_grammar_is_in_it() -> None:
     assert set(grammar.TABLES) == {
         "workflow", "target", "load", "retry",
         "sessions", "timeouts", "users", "verify", "capacity",
-        "setup", "teardown", "delete", "service", "guard",
+        "setup", "teardown", "delete", "service", "guard", "together",
     }  # fmt: skip

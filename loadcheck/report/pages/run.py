@@ -39,17 +39,20 @@ def several_page(pages: Sequence[Page], documents: Sequence[Mapping[str, Any]] =
     ]
     worst = next((name for name in _WORST_FIRST if any(p.verdict == name for p in parts)), "pass")
     title, because = ", ".join(dict.fromkeys(page.title for page in pages)), _because(parts, worst)
+    told: list[Block] = [_overview(parts)]
     if _is_mix(documents):
         mix = documents[0]["mix"]
         title, worst = mix["name"], mix["together"]["verdict"]
         because += f" Together: {', '.join(headline.of_all(documents))}."
+        limits = headline.together_thresholds(documents[0])
+        told += [thresholds_table(limits)] if limits else []
     return Page(
         verdict=worst,
         badge=worst,
         title=title,
         because=because,
         origin=[f"{len(parts)} results"],
-        sections=[Section(name="overview", title="Overview", blocks=[_overview(parts)])],
+        sections=[Section(name="overview", title="Overview", blocks=told)],
         parts=parts,
     )
 
@@ -344,7 +347,7 @@ def _loss(counted: Counted) -> list[Tile]:
 def _verdict(view: RunView) -> Section:
     blocks: list[Block] = [Checks(checks=view.findings)] if view.findings else []
     if view.thresholds:
-        blocks.append(thresholds_table(view.document["thresholds"]))
+        blocks.append(thresholds_table(headline.thresholds(view.document)))
     if not blocks:
         blocks.append(Text(text="The run ended before anything was judged."))
     return Section(name="verdict", title="Verdict", blocks=blocks)

@@ -34,12 +34,14 @@ class FlowOfMix:
         flow: What the flow is called.
         place: Its place among the flows, from 0.
         flows: What all of them are called.
+        id: Which run of the mix it is of; "" before there is one.
     """
 
     mix: str
     flow: str
     place: int
     flows: tuple[str, ...]
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class Scenario:
         user_ids: What users are called.
         sessions: How often they come; None: once.
         flows: The flows, if this is a mix of several: it cannot be run as one scenario then.
+        together: What must hold of all flows of a mix together.
         part: Which flow of a mix it is; None: of none.
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
@@ -99,6 +102,7 @@ class Scenario:
     user_ids: UserIds = field(default_factory=UserIds)
     sessions: Sessions | None = None
     flows: tuple[Scenario, ...] = ()
+    together: tuple[Threshold, ...] = ()
     part: FlowOfMix | None = None
     setup: Once | None = None
     teardown: Once | None = None
