@@ -64,6 +64,7 @@ class ControlResult:
         checked_visible: Those counted.
         share: Which share of the acknowledged users was missing when the controls were sent.
         unpaired: Why no missing user was sent a second event; "" if some were.
+        excess: How many more users of a kind are counted than were sent, at the most.
     """
 
     acknowledged: int | None = None
@@ -77,6 +78,7 @@ class ControlResult:
     checked_visible: int | None = None
     share: float = 0.0
     unpaired: str = ""
+    excess: int = 0
 
     @property
     def none_visible(self) -> bool:
@@ -120,6 +122,7 @@ class ControlResult:
             "checked_visible": self.checked_visible,
             "share": self.share,
             "unpaired": self.unpaired,
+            "excess": self.excess,
         }
 
     @classmethod
@@ -132,6 +135,7 @@ class ControlResult:
             paired_copies=tuple(stored.get("paired_copies") or ()),
             share=stored.get("share") or 0.0,
             unpaired=stored.get("unpaired") or "",
+            excess=stored.get("excess") or 0,
         )
 
 
@@ -182,6 +186,7 @@ class Controls:
         self.result = ControlResult()
         self.at_ns = 0
         self.sent = 0
+        self._sent_of: dict[str, int] = {}
 
     async def send(self, first: int, share: float) -> None:
         """Send fresh users.
@@ -192,7 +197,9 @@ class Controls:
             share: Which share of the acknowledged users is missing.
         """
         plan, _ = self._runs.sister(_CONTROL)
-        acknowledged = await self._all(plan, range(first, first + fresh_users(share)), {})
+        fresh = range(first, first + fresh_users(share))
+        acknowledged = await self._all(plan, fresh, {})
+        self._sent_of[_CONTROL] = len(fresh)
         self._note(acknowledged=len(acknowledged), share=share)
 
     async def pair(self, candidates: Candidates) -> None:
@@ -210,6 +217,7 @@ class Controls:
             )
             return
         taken = await self._all(plan, missing, swaps)
+        self._sent_of[_MISSING] = len(missing)
         plan, _ = self._runs.sister(_PRESENT, paired=True)
         checked = await self._all(plan, _sample(candidates.present), swaps)
         self._note(paired=len(taken), paired_copies=tuple(taken), checked=len(checked) or None)
@@ -249,7 +257,13 @@ class Controls:
         _, questions = self._questions(suffix)
         reply = await self._asker.ask(questions.counts.uniques, questions.counts.cost)
         count, _ = reply.count("uniques")
-        return before if count is None else count
+        if count is None:
+            return before
+        # whoever answered from a results file was sent by another process, which knew
+        excess = count - self._sent_of.get(suffix, count)
+        if excess > self.result.excess:
+            self._note(excess=excess)
+        return count
 
     def _questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
         return self._runs.sister(suffix, paired=suffix in (_MISSING, _PRESENT))
@@ -362,6 +376,11 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
             "sent. The "
             "filter for the run does not work, so no count can be trusted: check the overlay of "
             "the observer step."
+        )
+    if controlled.excess:
+        return Verdict.UNKNOWN, (
+            f"Control users: {many(controlled.excess, 'users')} more are counted than were sent, "
+            "so no count can be trusted."
         )
     if acknowledged is None:
         asked = controlled.unsent is not None

@@ -135,21 +135,30 @@ def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, erro
     )
 
 
+_NOTHING = {
+    Reason.LEAKING: (
+        "the query counts users of a run id that was never sent: its filter does not work"
+    ),
+    Reason.NO_BASELINE: "the baseline count failed, and the query has no filter for this run",
+    Reason.INFLATED: (
+        f"the service counts more control users than were sent. {_ESTIMATES.rstrip('.')}"
+    ),
+}
+
+
 def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
     if terms is None or proof is None:
         return "the service was not asked after the load"
     if proof.nothing is Reason.NO_ANSWER:
         why = "no query after the last acknowledgement returned an up-to-date count"
         return f"{why} ({error})" if error else why
-    if proof.nothing is Reason.NO_BASELINE:
-        return "the baseline count failed, and the query has no filter for this run"
+    if proof.nothing in _NOTHING:
+        return _NOTHING[proof.nothing]
     if proof.nothing is Reason.BROKEN_FILTER:
         return (
             f"the query counted {many(terms.baseline, 'users')} of this run before it began: its "
             "filter for the run does not work"
         )
-    if proof.nothing is Reason.LEAKING:
-        return "the query counts users of a run id that was never sent: its filter does not work"
     final = proof.standing.final
     assert final is not None
     return (

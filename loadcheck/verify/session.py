@@ -341,6 +341,7 @@ class Verification:
                 controls=self._controls_counted(),
                 proven=self.controlled.proven,
                 leaking=self._leaking(),
+                inflated=bool(self.controlled.excess),
             )
         told = lost = found = None
         if self.localized is not None and proof is not None:
