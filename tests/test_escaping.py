@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.escaping import cell, printable, printable_document, printable_json
+from loadcheck.errors import (
+    all_of,
+    cell,
+    many,
+    printable,
+    printable_document,
+    printable_json,
+)
 
 ACTING = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 
@@ -93,3 +100,24 @@ def test_a_document_is_printable_all_over(value: Any) -> None:
 )
 def test_no_cell_is_a_formula(value: object, shown: object) -> None:
     assert cell(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "told"),
+    [
+        (1, "copies were", "1 copy was"),
+        (1, "acknowledged users", "1 acknowledged user"),
+        (1.0, "queries", "1 query"),
+        ("1", "batches have", "1 batch has"),
+        (0, "events are", "0 events are"),
+        (1_001, "retries", "1,001 retries"),
+        (None, "events", "– events"),
+    ],
+)
+def test_one_is_told_as_one(number: float | str | None, words: str, told: str) -> None:
+    assert many(number, words) == told
+
+
+def test_all_of_one_is_the_only_one() -> None:
+    assert all_of(1, "users were", start=True) == "The only user was"
+    assert all_of(12, "users were") == "all 12 users were"

@@ -59,6 +59,11 @@ def test_both_commands_are_one_line_each_and_do_their_own_set_up() -> None:
     assert "pytest" in complete[1]
 
 
+def test_it_is_short() -> None:
+    """More than this nobody reads; the rest is in the reference."""
+    assert len(README.splitlines()) < 450
+
+
 def test_every_command_shown_exists() -> None:
     from loadcheck.cli.app import app  # noqa: PLC0415
 

@@ -88,6 +88,7 @@ def check(
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
     from loadcheck.errors import InputError  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import thresholds_together  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
@@ -100,6 +101,7 @@ def check(
             environment=scenarios.environment(env_file),
         )
         previews = [preview(each, consent=consent) for each in loaded.flows or (loaded,)]
+        together = [each.check for each in thresholds_together(loaded)]
     except InputError as error:
         if style in {Format.TEXT, Format.JSON}:
             raise
@@ -107,9 +109,11 @@ def check(
         raise typer.Exit(Exit.USAGE) from None
     if style is Format.JSON:
         flows = {each["scenario"]: each for each in previews}
-        write_json({"scenario": loaded.name, "flows": flows} if loaded.flows else previews[0])
+        whole = {"scenario": loaded.name, "flows": flows, "together": {"thresholds": together}}
+        write_json(whole if loaded.flows else previews[0])
     elif style is Format.TEXT:
         sys.stdout.write("\n".join(map(report.text, previews)))
+        sys.stdout.write(report.together(together))
     else:
         sys.stdout.write(FORMATS[style](()))
 
@@ -156,12 +160,11 @@ def _lint(
     from functools import partial  # noqa: PLC0415
 
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.errors import WorkflowError  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import WorkflowError, printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415
-    from loadcheck.workflow import lint  # noqa: PLC0415
+    from loadcheck.workflow.compile import lint  # noqa: PLC0415
 
     files = _documents(file) if is_folder(file) else [file]
     if not files:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadcheck.cli.overrides import EnvFile, Json, Result
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import InputError, Problem, many
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.deletion import Outline
@@ -60,10 +60,10 @@ def delete(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.documents.notation import parse_duration  # noqa: PLC0415
+    from loadcheck.documents import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
-    from loadcheck.verify.verdict import Verdict  # noqa: PLC0415
+    from loadcheck.verify import Verdict  # noqa: PLC0415
 
     try:
         wait_s = parse_duration(wait)
@@ -81,7 +81,9 @@ def delete(
         if not sys.stdin.isatty():
             message = "deleting cannot be undone, and there is no terminal to ask on"
             raise InputError(Problem(key="--yes", message=message, remedy="add --yes to say so"))
-        sys.stderr.write(f"Delete these {outline.users:,} users? They cannot be had back. [y/N] ")
+        sys.stderr.write(
+            f"Delete these {many(outline.users, 'users')}? They cannot be had back. [y/N] "
+        )
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in _YES
 
@@ -101,15 +103,17 @@ def told(done: int, batches: int) -> None:
     """Write how far the requests are: over and over on a terminal, now and then elsewhere."""
     last = done == batches
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done:,} of {batches:,} requests\x1b[K{chr(10) if last else ''}")
+        sys.stderr.write(
+            f"\r{done:,} of {many(batches, 'requests')}\x1b[K{chr(10) if last else ''}"
+        )
         sys.stderr.flush()
     elif last or done % max(1, batches // 10) == 0:
-        sys.stderr.write(f"{done:,} of {batches:,} requests\n")
+        sys.stderr.write(f"{done:,} of {many(batches, 'requests')}\n")
 
 
 def _say(outline: Outline, *, dry_run: bool) -> None:
     from loadcheck.cli.terminal import width  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline.deletion import lines  # noqa: PLC0415
 
     would = "Would delete" if dry_run else "About to delete"

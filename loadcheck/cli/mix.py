@@ -20,7 +20,7 @@ from loadcheck.pipeline import Options
 from loadcheck.pipeline.mix import of_flow, run_mix
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.web.process import LivePage, Watch
 
 
@@ -74,11 +74,14 @@ def run_flows(
             show = terminal.print_headline if quiet else terminal.print_summary
             stream = sys.stderr if as_json else sys.stdout
             paths = [*([] if flow.unsaved else [flow.path]), *made.written]
-            show(flow.document, paths=paths, stream=stream)
+            # what is said of all is said once, below
+            apart = {**flow.document, "mix": {**flow.document["mix"], "together": {}}}
+            show(apart, paths=paths, stream=stream)
             if not quiet:
                 stream.write("\n")
         documents = [flow.document for flow in finished.flows]
-        terminal.print_together(documents, finished.verdict.value, as_json=as_json)
+        verdict = finished.verdict.value
+        terminal.print_together(documents, verdict, as_json=as_json, quiet=quiet)
     for flow in finished.flows:
         if flow.fault is not None:
             raise flow.fault

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from loadcheck.cli.streams import Screen
-from loadcheck.errors import ResultFileError
-from loadcheck.escaping import printable
+from loadcheck.cli.exits import Screen
+from loadcheck.errors import ResultFileError, printable
 from loadcheck.report import headline, live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
 from loadcheck.secrets import cover
-from loadcheck.verify.advice import lasts
+from loadcheck.verify import lasts
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -90,13 +89,19 @@ def print_run(
         raise unsaved
 
 
-def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, *, as_json: bool) -> None:
-    """Print what came of all flows of a mix, a line each, and of all together."""
+def print_together(
+    documents: Sequence[Mapping[str, Any]], verdict: str, *, as_json: bool, quiet: bool
+) -> None:
+    """Print what came of all flows of a mix together, and how their thresholds stand."""
     stream = sys.stderr if as_json else sys.stdout
     stream.write(printable(headline.together(documents, verdict)) + "\n")
+    if not quiet:
+        color = has_color(stream)
+        stream.write(terminal.thresholds(documents[0], color=color, width=width()))
     if as_json:
         flows = {document["mix"]["flow"]: dict(document) for document in documents}
-        write_json({"verdict": verdict, "flows": flows})
+        whole = documents[0]["mix"]["together"]
+        write_json({"verdict": verdict, "together": whole, "flows": flows})
 
 
 def write_json(document: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Grid
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.runtime.plan import Plan
 
 _ABSOLUTE = 1

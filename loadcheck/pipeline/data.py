@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadcheck.data import DataFile, Variety, Visits
 from loadcheck.data.order import rows_of
 from loadcheck.data.table import DataError, open_table
-from loadcheck.data.variety import DataFile, Variety
-from loadcheck.data.visits import Visits
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.load.pacer import planned_copies
 from loadcheck.pipeline.once import texts

@@ -24,7 +24,7 @@ import anyio
 import orjson
 from pyroaring import BitMap
 
-from loadcheck.errors import InputError, LoadcheckError
+from loadcheck.errors import InputError, LoadcheckError, many
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
@@ -33,12 +33,12 @@ from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
+from loadcheck.verify import Verdict
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import FRESH_RUN, PAIRED_RUNS, ControlResult, fresh_users
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import CountQueries
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
-from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Exchange, Origin, Request, retry_after_s
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
@@ -773,7 +773,7 @@ def _refusal(exchange: Exchange) -> str:
 
 def _sentence(section: dict[str, Any]) -> str:
     """Return in words how far a deletion is."""
-    users = f"{section['users']:,} users"
+    users = many(section["users"], "users")
     if section["phase"] == "requested":
         when = f" by {max(section['jobs'])}" if section["jobs"] else ""
         why = f" ({section['error']})" if section["error"] else ""
@@ -797,7 +797,7 @@ def lines(outline: Outline) -> Iterator[tuple[str, str]]:
     yield "ids", " … ".join(dict.fromkeys(outline.ends))
     yield "counted", f"{outline.counted:,} of them by the service now"
     left = outline.batches - outline.done
-    size = f" of up to {outline.batch:,} ids" if outline.batch else " by the mark of the run"
+    size = f" of up to {many(outline.batch, 'ids')}" if outline.batch else " by the mark of the run"
     pace = f", about {clock(left * outline.every_s)}" if left * outline.every_s > 1 else ""
     yield "requests", f"{left:,}{size}{pace} to {outline.server}"
     if outline.done:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from loadcheck.errors import Problem, ResultFileError
+from loadcheck.errors import Problem, ResultFileError, all_of
 from loadcheck.measure import Histogram, Ledger
 from loadcheck.measure.histogram import HIGHEST_US
 from loadcheck.measure.record import WORKFLOW
@@ -27,9 +27,9 @@ from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.result import SCHEMA
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Judged, ParsedThreshold, parse
-from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 Document = Mapping[str, Any]
 
@@ -135,6 +135,11 @@ def merge(parts: Sequence[Part]) -> Merged:
     verdict = overall(consistent, others)
     told = [warning for each in every for warning in each["warnings"]]
     said = _alignment(parts, offsets)
+    said += [
+        f'data.{name} has order = "once", and several runs read the same file: its rows were used '
+        "once by each of them; give each machine rows of its own"
+        for name in _used_again(every)
+    ]
     if left_out:
         said.append(f"not added, look in the files merged: {', '.join(dict.fromkeys(left_out))}")
     made |= {
@@ -236,6 +241,13 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
                 remedy = "results of different loads are compared, not merged"
                 message = f"{told} in {first.file}"
                 yield Problem(file=part.file, key=key, message=message[:300], remedy=remedy)
+        for name in _different(first.document, part.document):
+            if not _is_once(first.document, name):
+                message = f"its rows are not those that the run of {first.file} sent"
+                remedy = 'give all machines the same file; their own with order = "once"'
+                yield Problem(
+                    file=part.file, key=f"run.data.{name}", message=message, remedy=remedy
+                )
     ordered = sorted(parts, key=lambda part: part.began)
     end_s = ordered[0].length_s
     for part in ordered[1:]:
@@ -245,6 +257,28 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
             remedy = "that was not one load; or the clocks of the machines are not right"
             yield Problem(file=part.file, key="run.load_began_at", message=message, remedy=remedy)
         end_s = max(end_s, since_s + part.length_s)
+
+
+def _different(one: Document, other: Document) -> list[str]:
+    """Return the data files that were not the same; files of earlier versions do not say."""
+    mine, its = (each["run"].get("data") or {} for each in (one, other))
+    return [name for name in mine if name in its and mine[name] != its[name]]
+
+
+def _is_once(document: Document, name: str) -> bool:
+    """Return whether a run takes each row of a data file once."""
+    files: Document = document["scenario"].get("data") or {}
+    return bool(files.get(name, {}).get("order") == "once")
+
+
+def _used_again(every: Sequence[Document]) -> list[str]:
+    """Return data files whose rows were to be used once, and were by each of several runs."""
+    names = [name for name in every[0]["run"].get("data") or {} if _is_once(every[0], name)]
+    return [
+        name
+        for name in names
+        if len({each["run"].get("data", {}).get(name) for each in every}) < len(every)
+    ]
 
 
 def _flat(document: Document) -> Iterator[tuple[str, Any]]:
@@ -484,7 +518,8 @@ def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
         summary = " ".join(f"{file}: {each['summary']}" for file, each in telling)
         number = sum(part.document["copies"]["acknowledged"] for part in parts)
         if check == "lost" and verdict is Verdict.PASS:
-            summary = f"All {number:,} acknowledged users of {len(parts)} runs were counted."
+            users = all_of(number, "acknowledged users", start=True)
+            summary = f"{users} of {len(parts)} runs were counted."
         elif verdict is Verdict.PASS:
             summary = " ".join(dict.fromkeys(each["summary"] for _, each in telling))
         evidence = {file: each["evidence"] for file, each in found}

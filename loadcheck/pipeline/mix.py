@@ -23,9 +23,11 @@ from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import plan as plans
-from loadcheck.pipeline.labels import with_facts
+from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.once import SharedSteps, alike
+from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.run import (
     SPARE_FILES,
     Options,
@@ -40,11 +42,13 @@ from loadcheck.pipeline.target import addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result.document import histogram
 from loadcheck.scenario.model import Scenario
+from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.figures import RunFigures
+from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.verdict import Verdict, overall, worst
+from loadcheck.verify.thresholds import Aborted, ParsedThreshold, ThresholdAbort
+from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000
 """From when the last flow is ready until all begin."""
@@ -86,7 +90,14 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         InputError: Something in the input cannot be used; nothing was sent.
         TargetError: The embedded emulator did not start.
     """
-    flows = [await anyio.to_thread.run_sync(with_facts, flow) for flow in scenario.flows]
+    limits, id_ = thresholds_together(scenario), new_id()
+    flows = [
+        replace(
+            await anyio.to_thread.run_sync(with_facts, flow),
+            part=None if flow.part is None else replace(flow.part, id=id_),
+        )
+        for flow in scenario.flows
+    ]
     seed, now = seed_of(scenario, options), datetime.now(UTC)
     with addressed(flows[0]) as address:
         # flows of the same seed would arrive in step
@@ -122,7 +133,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
                     preflight=options.preflight,
                 )
                 files = _claimed(compiled, options, now)
-                return await _together(compiled, files, watch, context)
+                return await _together(compiled, limits, files, watch, context)
 
 
 def of_flow(path: Path, flow: str) -> Path:
@@ -152,6 +163,7 @@ def _claimed(
 
 async def _together(
     compiled: Sequence[CompiledScenario],
+    limits: Sequence[ParsedThreshold],
     files: Sequence[ResultFile],
     watch: Watch,
     context: RunContext,
@@ -159,6 +171,8 @@ async def _together(
     runs: dict[int, CompletedRun] = {}
     errors: list[Exception] = []
     gate, budgets, shared = Gate(len(compiled)), _Budgets(), alike(compiled)
+    same_users = have_same_users(compiled)
+    whole = _Whole(compiled, limits, same_users=same_users)
     async with anyio.create_task_group() as around:
         fan = _Fan(context.signals, len(compiled) + 1)
         around.start_soon(fan.pump)
@@ -170,6 +184,7 @@ async def _together(
                     signals=fan.heard(place),
                     allowance=budgets.of(compiled[place]),
                     gate=partial(gate.ready, place),
+                    abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],
                     preflight={} if place else context.preflight,  # once for all
                 )
@@ -187,7 +202,7 @@ async def _together(
     if errors:
         raise errors[0]
     ended = [runs[place] for place in range(len(compiled))]
-    return _judged(ended, shared, same_users=have_same_users(compiled))
+    return _judged(ended, shared, whole)
 
 
 @asynccontextmanager
@@ -232,17 +247,119 @@ def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
     return False
 
 
+class _Whole:
+    """What must hold of all flows together; looked at meanwhile where it ends the load.
+
+    Args:
+        compiled: The flows.
+        limits: What must hold.
+        same_users: Whether they send for the same users.
+
+    Attributes:
+        limits: What must hold.
+        same_users: Whether they send for the same users.
+        aborted: Why their loads are stopped; None if they are not.
+    """
+
+    def __init__(
+        self,
+        compiled: Sequence[CompiledScenario],
+        limits: Sequence[ParsedThreshold],
+        *,
+        same_users: bool,
+    ) -> None:
+        self.limits = limits
+        self.same_users = same_users
+        self.aborted: Aborted | None = None
+        self._rule = ThresholdAbort(limits, ())
+        self._seen: list[RunFigures | None] = [None] * len(compiled)
+        self._steps = [
+            {step.step_id for step in each.plan.steps if step.role is Role.COPY}
+            for each in compiled
+        ]
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to look at meanwhile."""
+        return self._rule.watches
+
+    def look(self, place: int, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+        """Return why the loads are to be stopped, by the last that each flow has come to."""
+        self._seen[place] = figures
+        flows = [each for each in self._seen if each is not None]
+        if self.aborted is None and len(flows) == len(self._seen):
+            found = self._rule.look(self._figures(flows), elapsed_s)
+            if found is not None and found.judged is not None:
+                threshold = found.judged.threshold
+                told = replace(threshold, check=_told(threshold.check))
+                self.aborted = replace(found, judged=replace(found.judged, threshold=told))
+        return self.aborted
+
+    def judge(self, flows: Sequence[RunFigures]) -> list[dict[str, Any]]:
+        """Return the thresholds as judged, as the results files hold them."""
+        figures = self._figures(flows)
+        judged = [limit.judge(figures).to_json() for limit in self.limits]
+        stopped = None if self.aborted is None else self.aborted.judged
+        if stopped is not None:
+            # what was still under way may have brought the figure back within the limit
+            judged = [
+                {**stopped.to_json(), "expression": each["expression"]}
+                if stopped.threshold.check == _told(each["expression"])
+                and each["verdict"] != "fail"
+                else each
+                for each in judged
+            ]
+        return judged
+
+    def _figures(self, flows: Sequence[RunFigures]) -> MixFigures:
+        return MixFigures(flows=flows, steps=self._steps, same_users=self.same_users)
+
+
+def _told(expression: str) -> str:
+    """Return what a threshold of all flows is called among those of one."""
+    return f"together: {expression}"
+
+
+class _FlowAbort:
+    """Looks at the thresholds of one flow, and at those of all together."""
+
+    def __init__(
+        self,
+        whole: _Whole,
+        place: int,
+        thresholds: Sequence[ParsedThreshold],
+        stages: Sequence[StageSpan],
+    ) -> None:
+        self._whole, self._place = whole, place
+        self._own = ThresholdAbort(thresholds, stages)
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to look at."""
+        return self._own.watches or self._whole.watches
+
+    def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+        """Return why the load is to be stopped now; None if it is to go on."""
+        own = self._own.look(figures, elapsed_s)
+        return own or self._whole.look(self._place, figures, elapsed_s)
+
+
 def _judged(
-    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], *, same_users: bool
+    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], whole: _Whole
 ) -> CompletedMix:
     """Return the mix, what is said of all together in each flow's file as well."""
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
     consistent = worst(known) if known else None
-    verdict = overall(consistent, (flow.judgement.verdict for flow in flows))
+    judged = whole.judge([flow.figures for flow in flows])
+    others = [
+        *(flow.judgement.verdict for flow in flows),
+        *(Verdict(one["verdict"]) for one in judged),
+    ]
+    verdict = overall(consistent, others)
     told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
-    told |= measured_together([flow.figures for flow in flows])
-    if same_users:  # each flow has counted them
+    told |= measured_together([flow.figures for flow in flows]) | {"thresholds": judged}
+    if whole.same_users:  # each flow has counted them
         told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
     saved = []
     for flow, once in zip(flows, shared, strict=True):

@@ -24,15 +24,14 @@ from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.once import SharedSteps, alike
-from loadcheck.pipeline.prepare import compile_scenario, fetching
+from loadcheck.pipeline.prepare import compile_scenario, fetching, thresholds_together
 from loadcheck.pipeline.preview import people, request_sizes
 from loadcheck.pipeline.target import Destination, addressed, destinations
 from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Service
 from loadcheck.secrets import redactor
-from loadcheck.verify.asking import asking, most_cost
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.guard import guard_problems
+from loadcheck.verify.guard import asking, guard_problems, most_cost
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"
@@ -170,6 +169,7 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
     """
     chosen = scenario.seed if seed is None else seed
     parts, sources = scenario.flows or (scenario,), Sources()
+    thresholds_together(scenario)  # a plan is of a run that can be made
     # with a port and keys as a run has them: requests are as long as its own
     with addressed(parts[0]) as address:
 

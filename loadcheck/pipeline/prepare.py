@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from loadcheck import secrets
+from loadcheck.documents import split_http_url
 from loadcheck.documents.document import MAX_BYTES, dotted
-from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
     ConsentError,
@@ -31,21 +31,20 @@ from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
-from loadcheck.measure.record import whole_name
+from loadcheck.measure.record import WORKFLOW, whole_name
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
+from loadcheck.verify import lasts, thresholds
 from loadcheck.verify import queries as marks
-from loadcheck.verify import thresholds
-from loadcheck.verify.advice import lasts
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
@@ -396,6 +395,22 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
         undue=[*undue, *ours],
         stages=[stage.name for stage in load.stages] if isinstance(load, OpenLoad) else (),
     )
+
+
+def thresholds_together(scenario: Scenario) -> tuple[thresholds.ParsedThreshold, ...]:
+    """Return what must hold of all flows of a mix together.
+
+    Raises:
+        ScenarioError: One is no threshold, or speaks of something that they do not have together.
+    """
+    words = MetricNames(steps=[WORKFLOW], together=True)
+    limits, unparsable = thresholds.parse_all(scenario.together, words)
+    if unparsable:
+        raise ScenarioError(
+            scenario.problem(f"together.thresholds.{index}", problem.message, problem.remedy)
+            for index, problem in unparsable.items()
+        )
+    return limits
 
 
 def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) -> bool:

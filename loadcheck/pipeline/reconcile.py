@@ -23,11 +23,19 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
+from loadcheck.data import Visits
 from loadcheck.data.table import fingerprint
-from loadcheck.data.visits import Visits
-from loadcheck.documents.notation import split_http_url
+from loadcheck.documents import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
-from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
+from loadcheck.errors import (
+    InputError,
+    Problem,
+    ResultFileError,
+    SaveError,
+    TargetError,
+    all_of,
+    many,
+)
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.measure import Ledger
@@ -40,6 +48,7 @@ from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
+from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -50,7 +59,6 @@ from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
@@ -222,12 +230,13 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
     """
     lost = len(found.lost)
     events = found.duplicated.total()
+    of, are = many(sent.acknowledged, "acknowledged users"), "is" if lost == 1 else "are"
     # what is not exported yet may be duplicated, altered or never sent
     if _lost(found, seen) is None:
         first = Finding(
             check="lost",
             verdict=Verdict.UNKNOWN,
-            summary=f"{lost:,} of {sent.acknowledged:,} acknowledged users are not in the export, "
+            summary=f"{lost:,} of {of} {are} not in the export, "
             f"but no more than {seen.lost_at_most:,} are missing from the service's count: the "
             "export is not complete yet. Ask again in an hour.",
             evidence={"lost": lost, "lost_at_most": seen.lost_at_most},
@@ -238,16 +247,17 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
         first = _exact(
             "lost",
             lost,
-            f"{lost:,} of {sent.acknowledged:,} acknowledged users are missing from the export, or "
+            f"{lost:,} of {of} {are} missing from the export, or "
             "some of their events are; all are named in the results file.",
-            f"All {sent.acknowledged:,} acknowledged users are in the export with all events.",
+            f"{all_of(sent.acknowledged, 'acknowledged users are', start=True)} in the export "
+            "with all events.",
         )
     findings = [
         first,
         _exact(
             "duplicated",
             events,
-            f"{events:,} events are in the export beyond those sent, of "
+            f"{many(events, 'events are')} in the export beyond those sent, of "
             f"{len(found.duplicated):,} users.",
             "No event is in the export twice.",
             none,
@@ -264,7 +274,8 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
         _exact(
             "unexpected",
             found.unexpected_count,
-            f"{found.unexpected_count:,} events are in the export that were refused or never sent.",
+            f"{many(found.unexpected_count, 'events are')} in the export that were refused or "
+            "never sent.",
             "No event is in the export that was not sent.",
             none,
         ),

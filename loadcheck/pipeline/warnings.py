@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from loadcheck.errors import many
 from loadcheck.load.transport.routes import Proxies
 from loadcheck.measure.record import Record, whole_name
 from loadcheck.scenario.model import Target
@@ -146,9 +147,8 @@ def _skipped(record: Record) -> Iterator[str]:
     crowded = record.skipped - len(record.paused)
     if crowded:
         yield (
-            f"{crowded:,} copies were skipped because {record.max_in_flight:,} were already in "
-            "flight: "
-            "raise load.max_in_flight or lower the rate"
+            f"{many(crowded, 'copies were')} skipped because {record.max_in_flight:,} were "
+            "already in flight: raise load.max_in_flight or lower the rate"
         )
     if record.stalls.pauses and not is_paused(record):
         # otherwise a finding tells it
@@ -157,7 +157,7 @@ def _skipped(record: Record) -> Iterator[str]:
 
 def _unsent(plan: Plan) -> Iterator[str]:
     for why, number in plan.unsent.most_common(_MOST_UNSENT):
-        times = "a request" if number == 1 else f"{number:,} requests"
+        times = "a request" if number == 1 else many(number, "requests")
         yield f"{times} could not be made, and nothing was sent: {why}"
 
 

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import COLORS, CapturedConsole, print_headline, print_paths
 from loadcheck.report.view import FIGURES
@@ -226,7 +226,7 @@ def _about(document: Document) -> Table:
     number = len(document["probes"])
     table.add_row(
         "probes",
-        f"{number} in {words.clock(search['took_s'])}   {words.count(search['events'])} events",
+        f"{number} in {words.clock(search['took_s'])}   {many(search['events'], 'events')}",
     )
     verify = document["scenario"].get("verify", {})
     more = ["consistency", "keeps up"] if verify.get("enabled", True) else ["keeps up"]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import all_of, many, printable_document
 from loadcheck.report import words
 
 NOT_CHECKED = "verification: disabled"
@@ -61,14 +61,12 @@ def of_all(documents: Sequence[Document]) -> list[str]:
     told = documents[0]["mix"]["together"]
     copies, seen = told["copies"], told["consistency"]
     flows = words.count(len(documents))
-    of = f"{words.count(copies['acknowledged'])} of {words.count(copies['started'])}"
-    parts = [f"{flows} flows", f"{of} copies acknowledged"]
+    of = f"{words.count(copies['acknowledged'])} of {many(copies['started'], 'copies')}"
+    parts = [f"{flows} flows", f"{of} acknowledged"]
     if seen["uniques"] is not None:
-        parts.append(
-            f"{words.count(seen['uniques'])} unique users, {words.count(seen['totals'])} events"
-        )
+        parts.append(f"{many(seen['uniques'], 'unique users')}, {many(seen['totals'], 'events')}")
     elif seen["totals"] is not None:
-        parts.append(f"{words.count(seen['totals'])} events")
+        parts.append(many(seen["totals"], "events"))
     times = told.get("response_time")  # files of earlier versions have none
     if times and times["count"]:
         p50, p99 = (words.duration(times[name]) for name in ("p50_ms", "p99_ms"))
@@ -77,7 +75,32 @@ def of_all(documents: Sequence[Document]) -> list[str]:
     bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
     if bad:
         parts.append(f"not passed: {', '.join(bad)}")
-    return parts
+    return [*parts, *_of_mix(documents[0])]
+
+
+def thresholds(document: Document) -> list[Mapping[str, Any]]:
+    """Return how thresholds stand: the run's own, and those of all flows of its mix together."""
+    told = [
+        {**each, "expression": f"together: {each['expression']}"}
+        for each in together_thresholds(document)
+    ]
+    return [*document.get("thresholds", ()), *told]
+
+
+def together_thresholds(document: Document) -> Sequence[Mapping[str, Any]]:
+    """Return the thresholds of all flows together; files of earlier versions have none."""
+    told: Sequence[Mapping[str, Any]] = (
+        (document.get("mix") or {}).get("together", {}).get("thresholds", ())
+    )
+    return told
+
+
+def _of_mix(document: Document) -> Iterator[str]:
+    """Yield which thresholds of all flows together do not hold."""
+    told = {"thresholds": together_thresholds(document)}
+    yield from _thresholds(told, "fail", "threshold broken", "{} thresholds broken")
+    several = "no evidence for {} thresholds"
+    yield from _thresholds(told, "unknown", "no evidence for the threshold", several)
 
 
 def badge(document: Document) -> str:
@@ -111,7 +134,15 @@ def cause(document: Document) -> str:
 
 
 def causes(document: Document) -> Iterator[str]:
-    """Yield the reasons for the verdict, the most telling first."""
+    """Yield the reasons for the verdict, the most telling first, and what fails all flows of a mix.
+
+    The latter is no reason for the verdict of one flow, and all the same for that of its run.
+    """
+    yield from _of_run(document)
+    yield from (f"all flows together: {said}" for said in _of_mix(document))
+
+
+def _of_run(document: Document) -> Iterator[str]:
     verdict = document["verdict"]
     if "findings" not in document and "thresholds" not in document:
         yield _so_far(document)
@@ -270,8 +301,8 @@ def _passed(document: Document) -> str:
     if is_checked(document):
         error = document.get("consistency", {}).get("approximate")
         within = f", within a declared error of {words.share(error)}" if error else ""
-        users = words.count(_acknowledged_users(document))
-        return f"all {users} acknowledged users were counted{within}"
+        users = all_of(_acknowledged_users(document), "acknowledged users were")
+        return f"{users} counted{within}"
     number = len(document.get("thresholds", ()))
     if not number:
         return "no thresholds"
@@ -310,9 +341,9 @@ def _refused(document: Document) -> Iterator[str]:
     if amounts:
         why = _why(document)
         tail = f": {why}" if why else ""
-        yield f"{' and '.join(amounts)} of {words.count(copies['started'])} copies{tail}"
+        yield f"{' and '.join(amounts)} of {many(copies['started'], 'copies')}{tail}"
     if copies["skipped"]:
-        yield f"{words.count(copies['skipped'])} copies skipped"
+        yield f"{many(copies['skipped'], 'copies')} skipped"
 
 
 def _why(document: Document) -> str:
@@ -343,8 +374,8 @@ def _counted(document: Document) -> Iterator[str]:
     lost = seen.get("lost_at_least")
     if lost:
         least = "at least " if "lost" in failed and seen.get("lost_at_most") != lost else ""
-        of = words.count(_acknowledged_users(document))
-        yield f"{least}{words.count(lost)} of {of} acknowledged users {_are(lost)} missing"
+        of = many(_acknowledged_users(document), "acknowledged users")
+        yield f"{least}{words.count(lost)} of {of} {_are(lost)} missing"
     elif "lost" in failed:
         yield _brief(failed["lost"]["summary"])
     if "disappeared" in failed:
@@ -393,12 +424,12 @@ def _unknown(finding: Mapping[str, Any]) -> str:
     reason = evidence.get("reason")
     if finding["check"] == "lost" and evidence.get("uniques") is not None:
         short = (evidence.get("acknowledged") or 0) - evidence["uniques"]
-        of = words.count(evidence.get("acknowledged"))
+        of = many(evidence.get("acknowledged"), "acknowledged users")
         if reason in _MISSING and short > 0:
-            return f"{words.count(short)} of {of} acknowledged users missing: lost or late?"
+            return f"{words.count(short)} of {of} missing: lost or late?"
         if reason == "hidden" and evidence.get("lost_at_most"):
             most = words.count(evidence["lost_at_most"])
-            return f"up to {most} of {of} acknowledged users could be missing unnoticed"
+            return f"up to {most} of {of} could be missing unnoticed"
         if reason in ("conflict", "rows"):
             return "the service contradicts itself about how many users it counted"
     if finding["check"] == "unverified":

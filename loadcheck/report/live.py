@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from rich.cells import cell_len, get_character_cell_size
 
-from loadcheck.escaping import printable
+from loadcheck.errors import many, printable
 from loadcheck.measure import Histogram
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.report import words
@@ -386,7 +386,7 @@ def _spent(run: Running) -> str:
     queries, cost = spent.get("queries", 0), spent.get("query_cost", 0)
     if not queries:
         return ""
-    return f"{words.count(queries)} queries" + (f", cost {words.count(cost)}" * (cost != queries))
+    return many(queries, "queries") + (f", cost {words.count(cost)}" * (cost != queries))
 
 
 def line(run: Running) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from loadcheck.escaping import printable
+from loadcheck.errors import many, printable
 from loadcheck.report import words
 
 _NAME: Final = 13
@@ -113,7 +113,8 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "preflight", "one more user and two events, to see that keys and servers are right"
     if queries["controls"]:
         users, events = queries["control_users"], queries["controls"]
-        told = f"if somebody is missing: up to {users} more users and {events} more events"
+        told = f"if somebody is missing: up to {many(users, 'more users')}"
+        told += f" and {many(events, 'more events')}"
         yield "controls", told
 
 

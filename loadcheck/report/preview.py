@@ -13,8 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
 from loadcheck import __version__
-from loadcheck.errors import Problem
-from loadcheck.escaping import printable
+from loadcheck.errors import Problem, many, printable
 from loadcheck.report import words
 from loadcheck.secrets import cover
 
@@ -159,6 +158,12 @@ def text(preview: Preview) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
+def together(limits: Sequence[str]) -> str:
+    """Return what all flows of a mix must keep together; "" if nothing is said."""
+    rows = [("" if index else "together", limit) for index, limit in enumerate(limits)]
+    return "".join(f"{line}\n" for line in ["", *_rows(*rows)]) if rows else ""
+
+
 def _rows(*rows: tuple[str, str]) -> list[str]:
     return [f"  {name:<11} {value}" for name, value in rows]
 
@@ -195,7 +200,7 @@ def _target(preview: Preview) -> str:
 
 
 def _sends(load: Mapping[str, Any]) -> str:
-    copies = "copies" if load["copies"] is None else f"{words.count(load['copies'])} copies"
+    copies = "copies" if load["copies"] is None else many(load["copies"], "copies")
     known = load["copies"] is not None and load["users"] is not None
     users = f" ({_users(load)})" if known else ""
     together = load["copies_per_request"]
@@ -215,8 +220,10 @@ def _sends(load: Mapping[str, Any]) -> str:
 
 
 def _users(load: Mapping[str, Any]) -> str:
-    users, events = words.count(load["users"]), words.count(load["events"])
-    return f"{users} users and events" if users == events else f"{users} users, {events} events"
+    users, events = load["users"], load["events"]
+    if users == events:
+        return many(users, "users and events")
+    return f"{many(users, 'users')}, {many(events, 'events')}"
 
 
 def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -227,9 +234,9 @@ def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
     parts = []
     if sessions["uploads_most"] > 1:
         mean, most = sessions["uploads"], sessions["uploads_most"]
-        many = f"{most:,} uploads" if mean == most else f"{mean:g} uploads in the mean, {most:,} at"
-        many += "" if mean == most else " most,"
-        parts.append(f"{many} by each copy, {_wait(sessions['gap'])} apart")
+        uploads = f"{mean:g} uploads in the mean, {most:,} at most,"
+        uploads = many(most, "uploads") if mean == most else uploads
+        parts.append(f"{uploads} by each copy, {_wait(sessions['gap'])} apart")
     if sessions["returning"]:
         parts.append(f"{sessions['returning']:.0%} of the copies by users who come back")
     return [*rows, ("sessions", "; ".join(parts))]
@@ -305,7 +312,7 @@ def _connects(preview: Preview) -> str:
         parts = ["through httpx"]
     else:
         ahead = [str(each["connections"]) for each in connection["opened_ahead"]]
-        parts = [f"{', then '.join(ahead)} connections opened ahead"]
+        parts = [f"{many(', then '.join(ahead), 'connections')} opened ahead"]
     parts.append(f"at most {words.count(connection['at_most'])}")
     proxy, tls = connection["proxy"], connection["tls"]
     named = {
@@ -334,7 +341,7 @@ def _stages(load: Mapping[str, Any]) -> list[str]:
     if len(stages) > _STAGES:
         lines.append(f"… and {len(stages) - _STAGES:,} more")
     lines += [
-        f"to {stretch['concurrency']:,} users in {words.clock(stretch['duration_s'])}"
+        f"to {many(stretch['concurrency'], 'users')} in {words.clock(stretch['duration_s'])}"
         for stretch in load.get("ramp", ())[:_STAGES]
     ]
     return [*lines, *drawn]

@@ -6,7 +6,7 @@ Captures rich output as text.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +15,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from loadcheck.errors import many
 from loadcheck.report import headline, words
+from loadcheck.report.pages import Check
 from loadcheck.report.view import Counted, RunView, run_view
 
 
@@ -133,9 +135,12 @@ def _totals(view: RunView) -> Table:
     copies, rates = view.document["copies"], view.rates
     started = words.count(copies["started"])
     if rates is None or not copies["started"]:
-        table.add_row("sent", f"{started} of {words.count(copies['planned'])} copies")
+        table.add_row("sent", f"{started} of {many(copies['planned'], 'copies')}")
     else:
-        table.add_row("sent", f"{started} copies in {rates.duration}   {rates.most_in_flight}")
+        table.add_row(
+            "sent",
+            f"{many(copies['started'], 'copies')} in {rates.duration}   {rates.most_in_flight}",
+        )
         achieved = f"achieved {rates.achieved}"
         if rates.target:
             achieved = f"target {rates.target}   {achieved} ({rates.share})   peak {rates.peak}"
@@ -157,32 +162,37 @@ def _totals(view: RunView) -> Table:
 
 def _spent(spent: Mapping[str, Any]) -> str:
     """Say what the service was sent and asked: what a run costs."""
-    told = f"{words.count(spent['users'])} users, {words.count(spent['events'])} events"
+    told = f"{many(spent['users'], 'users')}, {many(spent['events'], 'events')}"
     if spent["controls"]:
         told += f" and {words.count(spent['controls'])} of controls"
     if spent["queries"]:
-        told += f", {words.count(spent['queries'])} queries"
+        told += f", {many(spent['queries'], 'queries')}"
     if spent["query_cost"] != spent["queries"]:
         told += f" that cost {words.count(spent['query_cost'])}"
     if flown := spent.get("preflight"):
-        told += f"; before it {words.count(flown['users'])} user and {flown['queries']} queries"
+        told += (
+            f"; before it {many(flown['users'], 'users')} and {many(flown['queries'], 'queries')}"
+        )
     return told
 
 
 def _deletion(section: Mapping[str, Any]) -> Text:
     """Return how far the deletion of the run's users is."""
-    users = words.count(section["users"])
+    users = many(section["users"], "users")
     if section["phase"] == "begun":
-        done = f"{words.count(section['done'])} of {words.count(section['batches'])} requests"
-        return Text(f"{users} users, begun: {done} done", style="yellow")
+        done = f"{words.count(section['done'])} of {many(section['batches'], 'requests')}"
+        return Text(f"{users}, begun: {done} done", style="yellow")
     if section["phase"] == "requested":
         by = f", done by {max(section['jobs'])}" if section["jobs"] else ""
-        return Text(f"{users} users, requested{by}")
+        return Text(f"{users}, requested{by}")
     left = section["after"]
     return (
-        Text(f"{users} users are deleted")
+        Text(f"{many(section['users'], 'users are')} deleted")
         if not left
-        else Text(f"{words.count(left)} of {users} users are still counted", style="red")
+        else Text(
+            f"{words.count(left)} of {users} {'is' if left == 1 else 'are'} still counted",
+            style="red",
+        )
     )
 
 
@@ -201,8 +211,8 @@ def _outcomes(document: Document) -> Text:
 def _counted(counted: Counted) -> str:
     if counted.users == words.count(None):
         return "unknown"
-    events = f", {counted.events} events" if counted.events else ""
-    return f"{counted.users} unique users{events}   expected {counted.expected}"
+    events = f", {many(counted.events, 'events')}" if counted.events else ""
+    return f"{many(counted.users, 'unique users')}{events}   expected {counted.expected}"
 
 
 def _latencies(view: RunView, width: int) -> Table:
@@ -252,20 +262,32 @@ def _failures(view: RunView) -> Table:
 
 def _checks(view: RunView) -> tuple[Table, Table]:
     """Return findings and thresholds, what failed first."""
-    wide = min(_WIDE, max((len(each.name) for each in view.thresholds), default=0))
-    tables = []
-    for checks, line in (
-        (view.findings, lambda check: (check.text, f"  [{check.name}]")),
-        (view.thresholds, lambda check: (f"{check.name:<{wide}}   ", check.text)),
-    ):
-        table = Table.grid(padding=(0, 1))
-        table.add_column()
-        table.add_column(overflow="fold")
-        for check in checks:
-            text, dim = line(check)
-            table.add_row(_mark(check.verdict), Text(text).append(dim, style="dim"))
-        tables.append(table)
-    return tables[0], tables[1]
+    found = [(each.verdict, each.text, f"  [{each.name}]") for each in view.findings]
+    return _marked(found), _thresholds(view.thresholds)
+
+
+def _thresholds(checks: Sequence[Check]) -> Table:
+    wide = min(_WIDE, max((len(each.name) for each in checks), default=0))
+    return _marked([(each.verdict, f"{each.name:<{wide}}   ", each.text) for each in checks])
+
+
+def _marked(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """Return a row for each verdict, text and what stands dim behind it."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for verdict, text, dim in rows:
+        table.add_row(_mark(verdict), Text(text).append(dim, style="dim"))
+    return table
+
+
+def thresholds(document: Mapping[str, Any], *, color: bool, width: int) -> str:
+    """Return how the thresholds of all flows of a mix stand, a line each; "" if it has none."""
+    told = run_view(document).thresholds[len(document.get("thresholds", ())) :]
+    paper = CapturedConsole(color=color, width=width)
+    if told:
+        paper.console.print(_thresholds(told))
+    return paper.text()
 
 
 def _hanging(mark: Text, text: Text) -> Padding:

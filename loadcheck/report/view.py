@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import headline, words
-from loadcheck.report.page import Check
-from loadcheck.verify.verdict import meaning
+from loadcheck.report.pages import Check
+from loadcheck.verify import meaning
 
 FIGURES: Mapping[str, str] = {
     "p50": "p50_ms",
@@ -107,7 +107,8 @@ class RunView:
         cause: Why the verdict is what it is, as a sentence without its full stop.
         ended: How the run ended, if not by itself and the badge does not say so.
         findings: What the checks say, failures first.
-        thresholds: Named by their expressions; the text is what was measured.
+        thresholds: Named by their expressions, and those of all flows of a mix together; the text
+            is what was measured.
         rates: None before the load has ended.
         counted: None if nothing was to be counted, or has been.
         times: Distributions of the steps, that have samples.
@@ -151,7 +152,7 @@ def run_view(document: Document) -> RunView:
         findings=[finding_check(finding) for finding in headline.findings(document)],
         thresholds=[
             Check(verdict=each["verdict"], name=each["expression"], text=headline.measured(each))
-            for each in document.get("thresholds", ())
+            for each in headline.thresholds(document)
         ],
         rates=_rates(document),
         counted=_counted(document),

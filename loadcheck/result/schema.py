@@ -143,6 +143,7 @@ def _consistency() -> Shape:
                         count("Second events of users that were not missing, acknowledged.")
                     ),
                     "checked_visible?": maybe(count("Those that were counted.")),
+                    "excess?": count("Users of a kind counted beyond those sent, at the most."),
                     "share?": amount("Share of the acknowledged that was missing at that time."),
                     "unpaired?": text("Why no missing user was sent a second event; else empty."),
                 },
@@ -667,6 +668,7 @@ def json_schema() -> dict[str, Any]:
                     "Which flow of a mix the run is. Copy n of it is copy n × flows + place of the "
                     "mix.",
                     {
+                        "id?": text("Which run of the mix: the same in the files of its flows."),
                         "name": text("What the mix is called."),
                         "flow": text("What the flow is called."),
                         "place": {"type": "integer", "description": "Among the flows, from 0."},
@@ -674,8 +676,9 @@ def json_schema() -> dict[str, Any]:
                         "together?": {
                             "type": "object",
                             "description": "The verdict on all flows, the sums of their "
-                            "counts, copies a second, and the response times of all their "
-                            "requests in one histogram; there once all have ended.",
+                            "counts, copies a second, the response times of all their requests "
+                            "in one histogram, and together.thresholds as thresholds has those "
+                            "of the flow; there once all have ended.",
                         },
                     },
                 ),

@@ -1011,6 +1011,28 @@ GUARD: Keys = {
     ),
 }
 
+
+def _thresholds(description: str, example: list[str]) -> Shape:
+    """Return the shape of an array of thresholds."""
+    return array(
+        description,
+        either(
+            "",
+            {"type": "string", "pattern": r"\S"},
+            table("", THRESHOLD, required=("check",)),
+        ),
+        example=example,
+    )
+
+
+TOGETHER: Keys = {
+    "thresholds": _thresholds(
+        "What must hold of all flows together, by the sums of their counts and the times of all "
+        "their requests in one histogram: p99 (also service_time.p99, failed.p99), workflow.p99, "
+        "error_rate, rate, lost and every other figure of a run. No stages, and no steps.",
+        ["p99 < 250ms", "error_rate < 1%", "lost == 0"],
+    ),
+}
 _TOP: Keys = {
     "name": text(
         "Short name, part of the results file's name; by default the file's.",
@@ -1087,15 +1109,12 @@ _TOP: Keys = {
         "How loadcheck delete RESULT removes the users of a run; the profiles of services know.",
         DELETE,
     ),
-    "thresholds": array(
-        "What must hold: [STAGE:] METRIC OPERATOR VALUE, or a table that says more.",
-        either(
-            "",
-            {"type": "string", "pattern": r"\S"},
-            table("", THRESHOLD, required=("check",)),
-        ),
-        example=["uploadEvents.p99 < 250ms", "lost == 0"],
+    "thresholds": _thresholds(
+        "What must hold: [STAGE:] METRIC OPERATOR VALUE, or a table that says more. Of a mix: of "
+        "each flow.",
+        ["uploadEvents.p99 < 250ms", "lost == 0"],
     ),
+    "together": table("What all flows of a [[mix]] are judged by together.", TOGETHER),
     "guard": table(
         "What a run may not do, whatever else it is told: seen to before it starts, and every "
         "second while it sends. Ends a load as a threshold with abort = true does.",
@@ -1128,7 +1147,7 @@ FLOW_ONLY: Keys = {
         example=[{"name": "burst", "duration": "8s", "rate": 2500}],
     ),
 }
-_IN_NO_FLOW = frozenset({"name", "description", "seed", "target", "capacity"})
+_IN_NO_FLOW = frozenset({"name", "description", "seed", "target", "capacity", "together"})
 FLOW: Keys = {**FLOW_ONLY, **{n: s for n, s in _TOP.items() if n not in _IN_NO_FLOW}}
 TOP: Keys = {
     "extends": text(

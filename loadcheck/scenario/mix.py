@@ -61,7 +61,9 @@ def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
         expected = f"expected from 1 to {grammar.MAX_FLOWS:,} flows"
         report.add(top["mix"], f"found {len(entries):,} flows", expected)
     tables = [Table(entry, report, known=grammar.FLOW) for entry in entries or ()]
-    base = {key: node for key, node in top.entries.items() if key not in ("mix", "name")}
+    base = {
+        key: node for key, node in top.entries.items() if key not in ("mix", "name", "together")
+    }
     names = _names(tables, report)
     loads = _loads(top, tables) if tables else []
     if len(report.problems) > before:

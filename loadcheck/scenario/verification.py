@@ -115,7 +115,8 @@ def _jobs(delete: Table) -> Jobs | None:
     for name in grammar.JOBS:
         table.require(name, "expected a string")
     names = ("job", "path", "days", "states", "done")
-    return Jobs(**{name: table.text(name) or "" for name in names})
+    read = {name: (_path if name == "path" else Table.text)(table, name) for name in names}
+    return Jobs(**{name: text or "" for name, text in read.items()})
 
 
 def read_verify(top: Table) -> Verify:

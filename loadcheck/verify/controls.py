@@ -23,11 +23,11 @@ import anyio
 from anyio import sleep
 from pyroaring import BitMap
 
-from loadcheck.verify.advice import Advice
+from loadcheck.errors import many
+from loadcheck.verify import Advice, Finding, Verdict
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryClient, Send
-from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
@@ -64,6 +64,7 @@ class ControlResult:
         checked_visible: Those counted.
         share: Which share of the acknowledged users was missing when the controls were sent.
         unpaired: Why no missing user was sent a second event; "" if some were.
+        excess: How many more users of a kind are counted than were sent, at the most.
     """
 
     acknowledged: int | None = None
@@ -77,6 +78,7 @@ class ControlResult:
     checked_visible: int | None = None
     share: float = 0.0
     unpaired: str = ""
+    excess: int = 0
 
     @property
     def none_visible(self) -> bool:
@@ -120,6 +122,7 @@ class ControlResult:
             "checked_visible": self.checked_visible,
             "share": self.share,
             "unpaired": self.unpaired,
+            "excess": self.excess,
         }
 
     @classmethod
@@ -132,6 +135,7 @@ class ControlResult:
             paired_copies=tuple(stored.get("paired_copies") or ()),
             share=stored.get("share") or 0.0,
             unpaired=stored.get("unpaired") or "",
+            excess=stored.get("excess") or 0,
         )
 
 
@@ -182,6 +186,7 @@ class Controls:
         self.result = ControlResult()
         self.at_ns = 0
         self.sent = 0
+        self._sent_of: dict[str, int] = {}
 
     async def send(self, first: int, share: float) -> None:
         """Send fresh users.
@@ -192,7 +197,9 @@ class Controls:
             share: Which share of the acknowledged users is missing.
         """
         plan, _ = self._runs.sister(_CONTROL)
-        acknowledged = await self._all(plan, range(first, first + fresh_users(share)), {})
+        fresh = range(first, first + fresh_users(share))
+        acknowledged = await self._all(plan, fresh, {})
+        self._sent_of[_CONTROL] = len(fresh)
         self._note(acknowledged=len(acknowledged), share=share)
 
     async def pair(self, candidates: Candidates) -> None:
@@ -210,6 +217,7 @@ class Controls:
             )
             return
         taken = await self._all(plan, missing, swaps)
+        self._sent_of[_MISSING] = len(missing)
         plan, _ = self._runs.sister(_PRESENT, paired=True)
         checked = await self._all(plan, _sample(candidates.present), swaps)
         self._note(paired=len(taken), paired_copies=tuple(taken), checked=len(checked) or None)
@@ -249,7 +257,13 @@ class Controls:
         _, questions = self._questions(suffix)
         reply = await self._asker.ask(questions.counts.uniques, questions.counts.cost)
         count, _ = reply.count("uniques")
-        return before if count is None else count
+        if count is None:
+            return before
+        # whoever answered from a results file was sent by another process, which knew
+        excess = count - self._sent_of.get(suffix, count)
+        if excess > self.result.excess:
+            self._note(excess=excess)
+        return count
 
     def _questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
         return self._runs.sister(suffix, paired=suffix in (_MISSING, _PRESENT))
@@ -358,9 +372,15 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.filter_broken:
         return Verdict.UNKNOWN, (
-            f"Negative control: {controlled.unsent:,} users for a run id that was never sent. The "
+            f"Negative control: {many(controlled.unsent, 'users')} for a run id that was never "
+            "sent. The "
             "filter for the run does not work, so no count can be trusted: check the overlay of "
             "the observer step."
+        )
+    if controlled.excess:
+        return Verdict.UNKNOWN, (
+            f"Control users: {many(controlled.excess, 'users')} more are counted than were sent, "
+            "so no count can be trusted."
         )
     if acknowledged is None:
         asked = controlled.unsent is not None
@@ -388,7 +408,7 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
             f"{sent} and {acknowledged:,} acknowledged, but none is counted: the service no longer "
             f"shows new users, or shows them later than verify.deadline. {later}"
         )
-    counted = f"{visible:,} of {acknowledged:,} control users, sent after the last copy, are"
+    counted = f"{visible:,} of {many(acknowledged, 'control users')}, sent after the last copy, are"
     if visible < acknowledged:
         told = "counted: the others may be late, and so may the missing users."
     else:
@@ -407,17 +427,18 @@ def _pairs(controlled: ControlResult) -> str:
             "users "
             f"missed it with p = {controlled.escaped:.2g}."
         )
-    events = f"second events under the ids of {paired:,} missing users"
+    events = f"second events under the ids of {many(paired, 'missing users')}"
     if found is None:
         return f"No query for {events} was answered, so a delayed partition is not excluded."
     check = ""
     if controlled.checked:
         seen = controlled.checked_visible
         told = "unknown" if seen is None else f"{seen:,}"
-        check = f" (of {controlled.checked:,} users not missing: {told})"
+        check = f" (of {many(controlled.checked, 'users')} not missing: {told})"
     if found < paired:
         proven = (
-            f" At least {controlled.proven:,} users are certainly lost: their second event is "
+            f" At least {many(controlled.proven, 'users are')} certainly lost: their second event "
+            "is "
             "counted, their first is not."
             if controlled.proven
             else ""

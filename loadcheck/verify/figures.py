@@ -1,8 +1,11 @@
-"""Looks up the figures that thresholds speak of."""
+"""Looks up the figures that thresholds speak of: of a run, and of the flows of a mix together."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from pyroaring import BitMap
 
@@ -10,8 +13,8 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
-from loadcheck.verify.metrics import OWN_SCOPES, Measured, Metric
-from loadcheck.verify.verdict import Consistency
+from loadcheck.verify import Consistency
+from loadcheck.verify.metrics import OWN_SCOPES, Kind, Measured, Metric
 from loadcheck.verify.visibility import Visibility
 
 TOLERATED_OVERRUN = 0.01
@@ -125,23 +128,25 @@ class RunFigures:
         if metric.scope == "visible":
             return self._visible(percentile)
         if metric.scope in OWN_SCOPES:
-            if metric.scope in ("loop_lag", "gc_pauses"):
-                times: Histogram = getattr(self.monitor, metric.scope)
-            else:
-                times = getattr(self.record if stage is None else stage, metric.scope)
+            times = self.own_times(metric.scope, stage)
             return Measured.exactly(times.percentile_ms(percentile))
         step = self._step_record(metric, stage)
-        value = _times(step, metric.time).percentile_ms(percentile)
-        if value is None:
-            return None
-        without = _times_without_own(step, metric.time)
-        if without is None:
-            # of failures no more is known than how long the longest stall was
-            lag = self.monitor.loop_lag if stage is None else stage.loop_lag
-            low = max(0.0, value - (lag.percentile_ms(100) or 0.0))
-        else:
-            low = without.percentile_ms(percentile) or 0.0
-        return Measured(value, min(low, value), value)
+        lag = self.monitor.loop_lag if stage is None else stage.loop_lag
+        return _of_steps([step], metric.time, percentile, lag.percentile_ms(100))
+
+    def own_times(self, scope: str, stage: StageRecord | None = None) -> Histogram:
+        """Return a distribution of the generator's own: one of :data:`OWN_SCOPES`."""
+        measured = self.record if stage is None else stage
+        where = self.monitor if scope in ("loop_lag", "gc_pauses") else measured
+        times: Histogram = getattr(where, scope)
+        return times
+
+    @property
+    def ended(self) -> int:
+        """Copies that have an outcome, without those that this machine could not send."""
+        record = self.record
+        # copies under way are no errors: the figure is asked for while the load goes on, too
+        return record.acknowledged + record.rejected + record.indeterminate - len(record.unsent)
 
     def _visible(self, percentile: float) -> Measured | None:
         if self.lag is None:
@@ -231,8 +236,7 @@ class RunFigures:
 
     def _run(self, name: str) -> float | None:
         record, seen = self.record, self.consistency
-        # copies under way are no errors: the figure is asked for while the load goes on, too
-        ended = record.acknowledged + record.rejected + record.indeterminate - len(record.unsent)
+        ended = self.ended
         figures: dict[str, float | None] = {
             "error_rate": 1 - record.acknowledged / ended if ended else None,
             "rate": self.rates.reached if record.started else None,
@@ -256,6 +260,124 @@ class RunFigures:
             "missing_events": seen.missing_events,
         }
         return counted[name]
+
+
+def _of_steps(
+    steps: Sequence[StepRecord], time: str, percentile: float, longest_lag_ms: float | None
+) -> Measured | None:
+    """Return a percentile of what several steps took together."""
+    value = reduce(add, (_times(step, time) for step in steps), Histogram()).percentile_ms(
+        percentile
+    )
+    if value is None:
+        return None
+    without = [_times_without_own(step, time) for step in steps]
+    known = [times for times in without if times is not None]
+    if len(known) < len(without):
+        # of failures no more is known than how long the longest stall was
+        low = max(0.0, value - (longest_lag_ms or 0.0))
+    else:
+        low = reduce(add, known, Histogram()).percentile_ms(percentile) or 0.0
+    return Measured(value, min(low, value), value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixFigures:
+    """The figures of the flows of a mix together, also under way.
+
+    Numbers are added, times too: a percentile is one of all requests, no mean of percentiles.
+
+    Attributes:
+        flows: Those of each.
+        steps: The ids of the steps that its copies run.
+        same_users: Whether flows send for the same users, who cannot be added up then.
+    """
+
+    flows: Sequence[RunFigures]
+    steps: Sequence[Collection[str]]
+    same_users: bool = False
+
+    def measure(self, metric: Metric, /) -> Measured | None:
+        """Return the figure in the unit of a threshold's limit; None if there is no sample."""
+        if metric.percentile is not None:
+            return self._statistic(metric, metric.percentile)
+        if metric.scope:
+            return self._whole(metric.name.rpartition(".")[2])
+        each = [flow.measure(metric) for flow in self.flows]
+        if metric.kind is Kind.COUNT:
+            return self._count(metric.name, each)
+        lengths_s = [flow.rates.duration_s for flow in self.flows]
+        if metric.name == "rate":
+            longest_s = max(lengths_s) or 1.0
+            return _sum(each, [length_s / longest_s for length_s in lengths_s])
+        weights = [float(flow.ended) for flow in self.flows]  # of error_rate
+        if metric.name == "rate_ratio":
+            asked = [flow.rates.asked for flow in self.flows]
+            if None in asked:  # a closed load asks for none
+                return None
+            weights = [(rate or 0.0) * s for rate, s in zip(asked, lengths_s, strict=True)]
+        total = sum(weights)
+        return _sum(each, [weight / total for weight in weights]) if total else None
+
+    def _count(self, name: str, each: Sequence[Measured | None]) -> Measured | None:
+        known = [one for one in each if one is not None]
+        if len(known) < len(each) or (name == "uniques" and self.same_users):
+            return None
+        total = Measured(*map(sum, zip(*known, strict=True)))
+        if name != "max_in_flight":
+            return total
+        # the flows need not have been at their peaks at once
+        return Measured(total.value, max(one.low for one in known), total.high)
+
+    def _statistic(self, metric: Metric, percentile: float) -> Measured | None:
+        if metric.scope == "visible":
+            # a percentile of all users lies between those of the flows
+            each = [one for flow in self.flows if (one := flow.measure(metric)) is not None]
+            if not each or len(each) < len(self.flows):
+                return None
+            high = max(one.high for one in each)
+            return Measured(high, min(one.low for one in each), high)
+        if metric.scope in OWN_SCOPES:
+            times = reduce(add, (flow.own_times(metric.scope) for flow in self.flows), Histogram())
+            return Measured.exactly(times.percentile_ms(percentile))
+        lags = [flow.monitor.loop_lag.percentile_ms(100) or 0.0 for flow in self.flows]
+        steps = [*(self._wholes() if metric.scope else self._requests(metric.time))]
+        return _of_steps(steps, metric.time, percentile, max(lags))
+
+    def _requests(self, time: str) -> Iterator[StepRecord]:
+        """Yield the steps of copies; those that have no due time have no response time."""
+        for flow, own in zip(self.flows, self.steps, strict=True):
+            for step in flow.record.steps:
+                due = step.response_time is not None or time not in ("", "response_time")
+                if step.step_id in own and due:
+                    yield step
+
+    def _wholes(self) -> list[StepRecord]:
+        """Return the copies of each flow as a whole."""
+        return [flow.record.workflow or flow.record.ingest for flow in self.flows]
+
+    def _whole(self, name: str) -> Measured | None:
+        attempts, succeeded = (
+            sum(getattr(step, key) for step in self._wholes()) for key in ("attempts", "succeeded")
+        )
+        duration_s = max(flow.rates.duration_s for flow in self.flows)
+        figures: dict[str, float | None] = {
+            "error_rate": 1 - succeeded / attempts if attempts else None,
+            "rate": succeeded / duration_s if duration_s else None,
+            "attempts": attempts,
+            "succeeded": succeeded,
+        }
+        return Measured.exactly(figures[name])
+
+
+def _sum(each: Sequence[Measured | None], weights: Sequence[float]) -> Measured | None:
+    """Return the weighted sum of what is known; None if nothing is."""
+    known = [
+        [end * weight for end in one]
+        for one, weight in zip(each, weights, strict=True)
+        if one is not None
+    ]
+    return Measured(*map(sum, zip(*known, strict=True))) if known else None
 
 
 def _times(step: StepRecord, name: str) -> Histogram:

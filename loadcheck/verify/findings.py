@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.verify.advice import Advice, sentences
+from loadcheck.errors import all_of, many
+from loadcheck.verify import Advice, Consistency, Finding, SentCounts, Verdict, sentences
 from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import describe_losses
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
 _ESTIMATES = (
     'If the service returns estimates, declare their error: verify.approximate = "1%", say.'
@@ -117,7 +117,7 @@ def _waited_s(terms: Terms | None, proof: Proof | None) -> float | None:
 def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, error: str) -> Finding:
     """Say why the counts prove nothing."""
     subject = (
-        f"Whether the {sent.acknowledged:,} acknowledged users arrived"
+        f"Whether the {many(sent.acknowledged, 'acknowledged users')} arrived"
         if sent.acknowledged
         else "No copy was acknowledged, and whether any arrived"
     )
@@ -135,26 +135,34 @@ def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, erro
     )
 
 
+_NOTHING = {
+    Reason.LEAKING: (
+        "the query counts users of a run id that was never sent: its filter does not work"
+    ),
+    Reason.NO_BASELINE: "the baseline count failed, and the query has no filter for this run",
+    Reason.INFLATED: (
+        f"the service counts more control users than were sent. {_ESTIMATES.rstrip('.')}"
+    ),
+}
+
+
 def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
     if terms is None or proof is None:
         return "the service was not asked after the load"
     if proof.nothing is Reason.NO_ANSWER:
         why = "no query after the last acknowledgement returned an up-to-date count"
         return f"{why} ({error})" if error else why
-    if proof.nothing is Reason.NO_BASELINE:
-        return "the baseline count failed, and the query has no filter for this run"
+    if proof.nothing in _NOTHING:
+        return _NOTHING[proof.nothing]
     if proof.nothing is Reason.BROKEN_FILTER:
         return (
-            f"the query counted {terms.baseline:,} users of this run before it began: its filter "
-            "for"
-            " the run does not work"
+            f"the query counted {many(terms.baseline, 'users')} of this run before it began: its "
+            "filter for the run does not work"
         )
-    if proof.nothing is Reason.LEAKING:
-        return "the query counts users of a run id that was never sent: its filter does not work"
     final = proof.standing.final
     assert final is not None
     return (
-        f"the service's responses do not add up: {proof.standing.totals or 0:,} events of "
+        f"the service's responses do not add up: {many(proof.standing.totals or 0, 'events')} of "
         f"{final.uniques or 0:,} users. {_ESTIMATES.rstrip('.')}"
     )
 
@@ -212,7 +220,7 @@ class _Sentences:
         hiding = [
             text
             for number, text in (
-                (sent.indeterminate, f"{sent.indeterminate:,} indeterminate copies"),
+                (sent.indeterminate, many(sent.indeterminate, "indeterminate copies")),
                 (sent.rejected, f"{sent.rejected:,} rejected ones"),
             )
             if number
@@ -253,7 +261,7 @@ class _Sentences:
     def _arrived(self) -> str:
         sent = self._sent
         recovered = (
-            f" Of {sent.indeterminate:,} indeterminate copies "
+            f" Of {many(sent.indeterminate, 'indeterminate copies')} "
             f"{self._seen.recovered_at_most or 0:,} arrived."
             if sent.indeterminate and not self._terms.approximate
             else ""
@@ -264,10 +272,11 @@ class _Sentences:
             if self._terms.approximate
             else ""
         )
-        counted = f"All {sent.acknowledged:,} acknowledged users were counted {self._when()}"
+        everybody = all_of(sent.acknowledged, "acknowledged users were", start=True)
+        counted = f"{everybody} counted {self._when()}"
         if self._terms.approximate:  # no count says that: it lets them all be there
             counted = (
-                f"{self._seen.uniques or 0:,} users were counted {self._when()}, and "
+                f"{many(self._seen.uniques or 0, 'users were')} counted {self._when()}, and "
                 f"{sent.acknowledged:,} acknowledged"
             )
         return f"{counted}{self._within()}.{recovered}{unnamed}"
@@ -287,7 +296,8 @@ class _Sentences:
             else ""
         )
         text = (
-            f"{number} of {self._sent.acknowledged:,} acknowledged users are missing {self._when()}"
+            f"{number} of {many(self._sent.acknowledged, 'acknowledged users')} "
+            f"{'is' if number == '1' else 'are'} missing {self._when()}"
             f"{most}{beyond}{describe_losses(self._told)}.{trouble}"
         )
         named = self._told is not None and self._told["lost"]
@@ -300,15 +310,16 @@ class _Sentences:
         later = self._terms.advice.later()
         uniques = seen.uniques or 0
         short = max(0, sent.acknowledged - uniques)
-        counted = f"{uniques:,} users were counted {when}"
-        missing = f"{short:,} of {sent.acknowledged:,} acknowledged users are missing"
+        counted = f"{many(uniques, 'users were')} counted {when}"
+        missing = f"{short:,} of {many(sent.acknowledged, 'acknowledged users')} "
+        missing += f"{'is' if short == 1 else 'are'} missing"
         neither = "it is unknown whether they are lost or late"
         stands, before = self._proof.standing, self._terms.before
         rows = self._localized.groups.contradiction if self._localized else ""
         controls = "so are all" if seen.overtaken is False else "so are some of the users"
         sentences = {
             Reason.CONFLICT: "Whether users are lost is unknown: the service contradicts itself. "
-            f"It counted {stands.highest - before:,} users, and later only "
+            f"It counted {many(stands.highest - before, 'users')}, and later only "
             f"{stands.lowest - before:,}; the last count is {uniques:,} ({when}), with "
             f"{sent.acknowledged:,} acknowledged. {later} {_ESTIMATES}",
             Reason.ROWS: "Whether users are lost is unknown: the service's responses do not add "
@@ -360,7 +371,8 @@ class _Sentences:
 
     def _unexpected(self) -> Finding:
         claim, seen, told = self._proof.unexpected, self._seen, self._told
-        number = f"{seen.uniques or 0:,} users were counted, but at most {seen.upper:,} were sent"
+        number = many(seen.uniques or 0, "users were")
+        number += f" counted, but at most {many(seen.upper, 'were')} sent"
         if claim.verdict is Verdict.PASS:
             summary = "No unexpected users."
         elif claim.reason is Reason.FOREIGN:
@@ -370,7 +382,8 @@ class _Sentences:
             )
         elif claim.reason is Reason.HIDDEN:
             summary = (
-                f"It is unknown whether some of the {self._sent.rejected:,} rejected copies were "
+                "It is unknown whether some of the "
+                f"{many(self._sent.rejected, 'rejected copies were')} "
                 f"counted: a total does not show which users it has. {self._split_remedy()}"
             )
         elif claim.verdict is Verdict.UNKNOWN:
@@ -378,13 +391,14 @@ class _Sentences:
         elif self._localized is not None and told is not None and told["unexpected"]:
             first = told["unexpected"][0]["user_id"]
             summary = (
-                f"{claim.at_least:,} users were counted although the service rejected them, the "
+                f"{many(claim.at_least, 'users were')} counted although the service rejected "
+                "them, the "
                 f"first {first}: rejected requests take effect, so retries send twice."
             )
         else:
             summary = (
-                f"{claim.at_least:,} unexpected users: more were counted than the {seen.upper:,} "
-                "that "
+                f"{many(claim.at_least, 'unexpected users')}: more were counted than the "
+                f"{seen.upper:,} that "
                 "can have arrived. Rejected copies were counted, or other traffic was."
             )
         return Finding(
@@ -398,7 +412,8 @@ class _Sentences:
         claim, seen, again = self._proof.duplicated, self._seen, self._sent.sent_again
         if claim.verdict is Verdict.PASS:
             though = (
-                f", although {again:,} requests were resent because idle connections were closing"
+                f", although {many(again, 'requests were')} resent because idle connections were "
+                "closing"
                 if again
                 else ""
             )
@@ -435,11 +450,12 @@ class _Sentences:
         who = ""
         if named:
             rest = told["ambiguous"]["duplicated"] if told is not None else 0
-            unnamed = f"; {rest:,} events could not be attributed to a user" if rest else ""
+            unnamed = f"; {many(rest, 'events')} could not be attributed to a user" if rest else ""
             who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
         again = self._sent.sent_again
         ours = (
-            f" loadcheck itself resent {again:,} requests because idle connections were closing "
+            f" loadcheck itself resent {many(again, 'requests')} because idle connections were "
+            "closing "
             "(retry.stale = false turns that off)."
             if again
             else ""
@@ -449,8 +465,8 @@ class _Sentences:
         if events is not None:
             beyond = f"the {events.possible:,} sent"
         text = (
-            f"{claim.at_least:,} events were counted beyond {beyond} "
-            f"({seen.totals:,} events of {seen.uniques:,} users): retries were not "
+            f"{many(claim.at_least, 'events were')} counted beyond {beyond} "
+            f"({many(seen.totals, 'events')} of {many(seen.uniques, 'users')}): retries were not "
             f"deduplicated, or the pipeline repeated them.{ours}{who}"
         )
         advice = self._terms.advice
@@ -460,12 +476,12 @@ class _Sentences:
         claim, seen, events = self._proof.missing_events, self._seen, self._sent.events
         counted = (
             f"each user sent {self._sent.events_per_copy:,}, and {seen.totals:,} of "
-            f"{seen.uniques:,} users were counted"
+            f"{many(seen.uniques, 'users were')} counted"
         )
         if events is not None:
             counted = (
-                f"{events.acknowledged:,} events were acknowledged, and {seen.totals:,} of "
-                f"{seen.uniques:,} users were counted"
+                f"{many(events.acknowledged, 'events were')} acknowledged, and {seen.totals:,} of "
+                f"{many(seen.uniques, 'users were')} counted"
             )
         if claim.verdict is Verdict.FAIL:
             number = f"{claim.at_least:,}"
@@ -477,7 +493,8 @@ class _Sentences:
             )
         elif claim.reason is Reason.HIDDEN:
             summary = sentences(
-                f"Up to {claim.at_most or 0:,} events of acknowledged users could be missing: "
+                f"Up to {many(claim.at_most or 0, 'events')} of acknowledged users could be "
+                "missing: "
                 f"{counted}; duplicated events, or unacknowledged copies that arrived in part, may "
                 "hide them.",
                 self._terms.advice.list_events(),
@@ -534,8 +551,8 @@ def _length(seconds: float) -> str:
 
 
 def _people(number: int) -> str:
-    return "One user was" if number == 1 else f"{number:,} users were"
+    return "One user was" if number == 1 else many(number, "users were")
 
 
 def _users(number: int) -> str:
-    return "One user has" if number == 1 else f"{number:,} users have"
+    return "One user has" if number == 1 else many(number, "users have")

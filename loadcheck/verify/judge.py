@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from loadcheck.errors import many
 from loadcheck.measure.record import Record
+from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Kind
 from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
-from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 _Evidence = TypeVar("_Evidence")
 _Evidence_contra = TypeVar("_Evidence_contra", contravariant=True)
@@ -155,8 +156,8 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
         check="shard",
         verdict=Verdict.UNKNOWN,
         summary=f"{told}. What {'it' if len(lost) == 1 else 'they'} had not told of, "
-        f"{unknown:,} copies, may or may not have been sent; the target was not given the load "
-        "that was asked for.",
+        f"{many(unknown, 'copies')}, may or may not have been sent; the target was not given the "
+        "load that was asked for.",
         evidence={
             "indeterminate": unknown,
             "lost": [
@@ -227,11 +228,11 @@ def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
         return
     unsent, attempts = len(record.unsent), shortages.total()
     told = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
-    end = f"{unsent:,} copies were not sent" if unsent else "all copies were sent later"
+    end = f"{many(unsent, 'copies were')} not sent" if unsent else "all copies were sent later"
     yield Finding(
         check="generator",
         verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
-        summary=f"This machine could not make {attempts:,} attempts, which do not count as "
+        summary=f"This machine could not make {many(attempts, 'attempts')}, which do not count as "
         "errors of "
         f"the target, and {end}: {told}.",
         evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
@@ -249,7 +250,7 @@ def pauses_told(record: Record) -> str:
     if len(pauses) > _MOST_PAUSES:
         told.append(f"{len(pauses) - _MOST_PAUSES:,} times more")
     skipped = len(record.paused)
-    missing = f"; {skipped:,} copies due meanwhile were skipped" if skipped else ""
+    missing = f"; {many(skipped, 'copies')} due meanwhile were skipped" if skipped else ""
     return (
         f"The load generator paused {', '.join(told)} into the load: stopped, suspended or without "
         f"a CPU{missing}"

@@ -85,11 +85,14 @@ class MetricNames:
         steps: The step ids of the workflow.
         undue: Those that have no due time of their own, and so no response time.
         stages: The stages of the load.
+        together: Whether they are about all flows of a mix, whose steps have no names in common:
+            times are named without one.
     """
 
     steps: Collection[str]
     undue: Collection[str] = ()
     stages: Collection[str] = ()
+    together: bool = False
 
 
 _MEANWHILE: Mapping[str, Kind] = {
@@ -169,6 +172,8 @@ MEANINGS: Mapping[str, str] = {
     "loop_lag.p99": "How long loadcheck's event loop stood still.",
     "gc_pauses.p99": "Pauses of Python's garbage collector.",
     "visible.p99": "From acknowledgement until counted.",
+    "p99": "Only in together.thresholds, as service_time.p99, failed.p99 and throttled.p99: of the "
+    "requests of all flows of a mix.",
 }
 """What each metric means; p99 stands for every percentile and for max."""
 
@@ -182,6 +187,7 @@ def described() -> Iterator[tuple[str, Kind, Availability]]:
     for time in ("", *TIMES):
         yield ".".join(filter(None, ("STEP", time, "p99"))), Kind.DURATION, Availability.MEANWHILE
     yield "workflow.p99", Kind.DURATION, Availability.MEANWHILE
+    yield "p99", Kind.DURATION, Availability.OVERALL
     for name, known in OWN_SCOPES.items():
         yield f"{name}.p99", Kind.DURATION, known
 
@@ -196,6 +202,8 @@ def parse_metric(stage: str, name: str, words: MetricNames) -> Metric | Problem:
     """
     if stage and stage not in words.stages:
         remedy = "only an open load has stages"
+        if words.together:
+            remedy = "stages are a flow's own: say it in the flow's thresholds"
         if words.stages:
             remedy = did_you_mean(stage, words.stages)
         return Problem(message=f'unknown stage "{stage}"', remedy=remedy)
@@ -214,9 +222,19 @@ def _metric(name: str, words: MetricNames) -> Metric | Problem:
     # a step id may itself hold dots: take the longest one that fits
     scopes = sorted((*words.steps, *OWN_SCOPES), key=len, reverse=True)
     scope = next((scope for scope in scopes if name.startswith(f"{scope}.")), None)
+    if scope is None and words.together:
+        time = next((time for time in TIMES if name.startswith(f"{time}.")), "")
+        percentile = _percentile(name[len(time) + 1 :] if time else name)
+        if percentile is not None:
+            return Metric(name=name, kind=Kind.DURATION, time=time, percentile=percentile)
     if scope is None:
         known = [*_RUN_METRICS, *(f"{scope}.p99" for scope in (*words.steps, *OWN_SCOPES))]
-        return Problem(message=f'unknown metric "{name}"', remedy=did_you_mean(name, known))
+        if words.together:
+            known += [f"{time}.p99" if time else "p99" for time in ("", *TIMES)]
+        remedy = did_you_mean(name, known)
+        if words.together and "." in name:
+            remedy += "; the figures of a step are a flow's own: say it in the flow's thresholds"
+        return Problem(message=f'unknown metric "{name}"', remedy=remedy)
     rest = name[len(scope) + 1 :]
     if scope in words.steps:
         return _of_step(name, scope, rest, words)

@@ -26,6 +26,8 @@ duration = "1s"
 every = "250ms"
 quiet = "500ms"
 deadline = "10s"
+[together]
+thresholds = ["p99 < 60s", "error_rate == 0", "lost == 0", "started <= 200"]
 [[mix]]
 name = "buy"
 workflow = "amplitude"
@@ -58,6 +60,7 @@ def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_pa
     assert look["consistency"]["totals"] == 50
     assert look["consistency"]["uniques"] < 25
     assert buy["run"]["id"] != look["run"]["id"]
+    assert buy["mix"]["id"] == look["mix"]["id"]
     for each in (buy, look):
         told = each["mix"]["together"]
         assert told["verdict"] == "pass"
@@ -67,10 +70,14 @@ def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_pa
         whole = told["response_time"]
         assert whole["count"] == sum(one["count"] for one in times) == 125
         assert whole["max_ms"] == max(one["max_ms"] for one in times)
+        assert [limit["verdict"] for limit in told["thresholds"]] == ["pass"] * 4
+        assert told["thresholds"][0]["measured"] == pytest.approx(whole["p99_ms"], rel=0.01)
         assert told["load"]["reached_rate"] * told["load"]["duration_s"] == pytest.approx(100)
     assert "PASS  shop together  2 flows   100 of 100 copies acknowledged" in ended.stdout
     assert "   response time p50 " in ended.stdout
-    assert "look" in (tmp_path / "told-look.md").read_text()
+    # once, of all; and in what each flow leaves behind
+    assert ended.stdout.count("✓ together: started <= 200") == 1
+    assert "together: started " in (tmp_path / "told-look.md").read_text()
     # each is a result like any other
     compared = loadcheck("compare", *loadcheck.results())
     assert compared.code in (0, 2, 3, 4), compared.stderr
@@ -108,6 +115,43 @@ def test_a_threshold_of_one_flow_fails_the_whole(loadcheck: Loadcheck, tmp_path:
     assert "not passed: look" in ended.stdout
     names = sorted(path.name for path in loadcheck.results())
     assert names == ["x-buy.json", "x-look.json"]
+
+
+@pytest.mark.long
+def test_a_threshold_of_all_flows_fails_the_whole(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    text = MIX.replace('"started <= 200"', '"p99 < 1us"')
+    junit, page = tmp_path / "told.xml", tmp_path / "told.html"
+    ended = loadcheck("run", scenario(tmp_path, text), "--junit", junit, "--report", page)
+    assert ended.code == 5, ended.stdout + ended.stderr
+    assert "threshold broken: p99 < 1us (measured " in ended.stdout
+    for flow, document in flows(loadcheck).items():
+        assert document["verdict"] == "pass"
+        assert document["mix"]["together"]["verdict"] == "fail"
+        told = (tmp_path / f"told-{flow}.xml").read_text()
+        assert 'failures="1"' in told
+        assert "together: p99 &lt; 1us" in told
+        assert "together: p99 &lt; 1us" in (tmp_path / f"told-{flow}.html").read_text()
+    whole = loadcheck("report", *loadcheck.results(), "-o", tmp_path / "whole.html")
+    assert whole.code == 0, whole.stderr
+    assert "threshold broken: p99 &lt; 1us" in (tmp_path / "whole.html").read_text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_threshold_of_all_flows_ends_their_loads(
+    loadcheck: Loadcheck, tmp_path: Path, workers: str
+) -> None:
+    limit = '{ check = "error_rate < 20%", abort = true, grace = "1s" }'
+    text = MIX.replace('"started <= 200"', limit).replace('"1s"\n[verify]', '"60s"\n[verify]')
+    refuse = "[target.faults]\nrefuse = { rate = 0.5 }\n[inputs]"
+    text = text.replace("[inputs]", refuse, 1)
+    ended = loadcheck("run", scenario(tmp_path, text), "--workers", workers)
+    assert ended.code in (1, 3, 5), ended.stdout + ended.stderr
+    for document in flows(loadcheck).values():
+        assert document["run"]["aborted"]["threshold"] == "together: error_rate < 20%"
+        assert document["load"]["duration_s"] < 50
+        limits = document["mix"]["together"]["thresholds"]
+        assert {one["expression"]: one["verdict"] for one in limits}["error_rate < 20%"] == "fail"
 
 
 @pytest.mark.long

@@ -125,7 +125,8 @@ def test_planted_losses_are_reported_exactly(loadcheck: Loadcheck, smoke: Path, 
     assert result["copies"]["acknowledged"] == 20_000
     assert result["consistency"]["lost_at_least"] == lost
     assert result["consistency"]["uniques"] == 20_000 - lost
-    assert f"{lost:,} of 20,000 acknowledged users are missing" in ended.stdout.replace(
+    are = "is" if lost == 1 else "are"
+    assert f"{lost:,} of 20,000 acknowledged users {are} missing" in ended.stdout.replace(
         "\n", " "
     ).replace("  ", "")
 

@@ -236,3 +236,31 @@ def test_the_command_saves_a_result_that_is_not_reconciled(
     assert "is merged from several runs" in str(refused.exception)
     alone = CliRunner().invoke(app, ["merge", str(paths[0]), str(tmp_path / "none.json")])
     assert "none.json" in str(alone.exception)
+
+
+def with_data(document: Document, rows: str, order: str = "sequential") -> Document:
+    """Return a run that took rows of a file."""
+    document = copy.deepcopy(document)
+    document["run"]["data"] = {"people": rows}
+    document["scenario"]["data"] = {"people": {"file": "people.csv", "order": order}}
+    return document
+
+
+def test_rows_of_different_files_are_not_of_one_load(real: Document, other: Other) -> None:
+    one, two = with_data(real, "10:aa"), with_data(other(), "10:bb")
+    with pytest.raises(ResultFileError) as caught:
+        merged(one, two)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.key) == ("1.json", "run.data.people")
+    # files of earlier versions do not say
+    del two["run"]["data"]
+    assert merged(one, two).document["copies"]["started"] == 2 * real["copies"]["started"]
+
+
+def test_rows_that_each_run_uses_once_are_its_own(real: Document, other: Other) -> None:
+    one, two = (with_data(each, "10:aa", "once") for each in (real, other()))
+    said = merged(one, two).document["warnings"]
+    assert any('data.people has order = "once"' in each for each in said)
+    two["run"]["data"]["people"] = "10:bb"
+    said = merged(one, two).document["warnings"]
+    assert not any("data.people" in each for each in said)

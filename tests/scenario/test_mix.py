@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import ClosedLoad, OpenLoad, Scenario
-from loadcheck.scenario.model import Stage
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Stage
 
 Load = Callable[[str], Scenario]
 TOP = 'seed = 7\nthresholds = ["lost == 0"]\n[inputs]\neventType = "probe"\n'
@@ -130,3 +129,26 @@ def test_what_makes_no_mix_is_refused(load: Load, text: str, said: list[str]) ->
     told = [str(problem) for problem in caught.value.problems]
     for each in said:
         assert any(each in line for line in told), told
+
+
+def test_thresholds_of_all_flows_are_apart_from_those_of_each(load: Load) -> None:
+    mix = load(TOP + OPEN + '[together]\nthresholds = ["p99 < 1s"]\n' + BUY + LOOK)
+    assert [limit.check for limit in mix.together] == ["p99 < 1s"]
+    assert all([t.check for t in flow.thresholds] == ["lost == 0"] for flow in mix.flows)
+    assert all(not flow.together for flow in mix.flows)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (OPEN + "[together]\nthreshold = []\n" + BUY, "7: together.threshold: unknown key"),
+        (OPEN + '[together]\nthresholds = [""]\n' + BUY, "7: together.thresholds.0: "),
+        ("together = 3\n" + OPEN + BUY, "1: together: "),
+        ('workflow = "amplitude"\n' + OPEN + "[together]\nthresholds = []\n", "no [[mix]]"),
+        (OPEN + BUY + "together = {}\n", "mix.0.together: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_them_is_told_with_its_line(load: Load, text: str, told: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load(text)
+    assert any(told in str(problem) for problem in caught.value.problems), str(caught.value)

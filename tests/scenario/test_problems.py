@@ -44,8 +44,8 @@ DOCUMENT = (
         ("attempts = 1", "attempts: unknown key; it belongs in [retry]"),
         ('"a.b" = 1', ('"a.b": unknown key; expected one of capacity, data, delete, description, '
          "extends, guard, inputs, labels, limits, load, mix, name, overlay, profiles, retry, seed, "
-         "service, sessions, setup, target, teardown, thresholds, timeouts, users, values, "
-         "verify, workflow")),
+         "service, sessions, setup, target, teardown, thresholds, timeouts, together, users, "
+         "values, verify, workflow")),
         ("name = 5", f"name: found 5; {TEXT}"),
         ('name = ""', f"name: found an empty string; {TEXT}"),
         ('name = "a b"', f'name: found the string "a b"; {NAME}'),

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from loadcheck.errors import Problem
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify.figures import Rates, RunFigures
+from loadcheck.verify import Finding, Verdict
+from loadcheck.verify.figures import MixFigures, Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
-from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Request
 from tests.load.stages import stage
 from tests.steps import step
@@ -268,7 +270,7 @@ def test_what_did_not_happen_is_said() -> None:
     record.record_send(0, 900_000_000)
     unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
     said = warned(record, unsent=unsent, missed=2)
-    assert said[0].startswith("1 copies were skipped because")
+    assert said[0].startswith("1 copy was skipped because")
     assert said[1] == (
         "3 requests could not be made, and nothing was sent: send: $inputs.a has no value"
     )
@@ -276,3 +278,86 @@ def test_what_did_not_happen_is_said() -> None:
     assert "2 interim saves of the results failed" in said[4]
     assert "up to 50.0 ms late (p99)" in said[5]
     assert len(said) == 6
+
+
+TOGETHER = MetricNames(steps=["workflow"], together=True)
+
+
+def of_flows(expression: str, *flows: RunFigures, same_users: bool = False) -> Measured | None:
+    """Return what flows come to together."""
+    parsed = parse(Threshold(check=expression), TOGETHER)
+    assert isinstance(parsed, ParsedThreshold)
+    steps = [["send"]] * len(flows)
+    return MixFigures(flows=flows, steps=steps, same_users=same_users).measure(parsed.metric)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("p50 < 1s", 10.0),
+        ("max < 1s", 200.0),
+        ("p75 < 1s", 200.0),  # no mean of what each has
+        ("response_time.max < 1s", 200.0),
+        ("workflow.max < 1s", 200.0),
+        ("workflow.attempts > 0", 20),
+        ("started == 20", 20),
+        ("rate > 1", 20 / 20),  # of copies over the longer load: not 0.5 and 1 added
+        ("rate_ratio > 0.5", 20 / 30),
+        ("error_rate < 1%", 0.0),
+    ],
+)
+def test_figures_of_flows_are_those_of_all_their_requests(expression: str, value: float) -> None:
+    found = of_flows(expression, figures(10.0), figures(200.0, took_s=20.0))
+    assert found is not None
+    assert found.value == pytest.approx(value, rel=0.01)
+
+
+def test_errors_of_flows_weigh_as_much_as_their_copies() -> None:
+    good, bad = figures(10.0), figures(None)
+    for number in range(30):
+        bad.record.start(number)
+        bad.record.settle(number, Outcome.REJECTED)
+    assert of_flows("error_rate < 1%", good, bad) == (0.75, 0.75, 0.75)
+    # of one that has sent nothing yet there are no errors, and no times
+    silent = figures(None)
+    assert of_flows("error_rate < 1%", good, silent) == (0.0, 0.0, 0.0)
+    assert of_flows("p99 < 1s", silent) is None
+    assert of_flows("error_rate < 1%", silent) is None
+
+
+def test_what_is_not_known_of_one_flow_is_not_known_of_all() -> None:
+    seen: Any = SimpleNamespace(
+        uniques=10, lost=1, duplicated=0, recovered_at_most=0, unexpected=0, missing_events=0
+    )
+    one, other = (replace(figures(), consistency=seen) for _ in range(2))
+    assert of_flows("lost == 0", one, other) == (2, 2, 2)
+    assert of_flows("uniques == 20", one, other) == (20, 20, 20)
+    assert of_flows("uniques == 20", one, other, same_users=True) is None
+    assert of_flows("lost == 0", one, figures()) is None
+    closed = replace(figures(), rates=Rates(asked=None, reached=1.0, duration_s=10.0))
+    assert of_flows("rate_ratio > 0.5", one, closed) is None
+
+
+def test_our_own_delay_makes_a_time_of_flows_an_interval_too() -> None:
+    found = of_flows("max < 1s", figures(200.0, late_ms=150.0), figures(10.0))
+    assert found is not None
+    assert found.low == pytest.approx(50, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("send.p99 < 1s", "a flow's own"),
+        ("burst: p99 < 1s", "a flow's own"),
+        ("p999x < 1s", "unknown metric"),
+        ("p99 < 3", "has no unit"),
+    ],
+)
+def test_what_flows_do_not_have_together_is_refused(expression: str, told: str) -> None:
+    found = parse(Threshold(check=expression), TOGETHER)
+    assert isinstance(found, Problem)
+    assert told in f"{found.message} {found.remedy}"
+
+
+def test_times_without_a_step_are_only_of_flows_together() -> None:
+    assert isinstance(parse(Threshold(check="p99 < 1s"), WORDS), Problem)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from loadcheck import __version__
-from loadcheck.errors import Problem
+from loadcheck.errors import Problem, many
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.slices import share_of
 from loadcheck.pipeline.shards.merged import ShardRecord
@@ -286,7 +286,7 @@ def host_problems(members: Sequence[Member]) -> Iterator[Problem]:
         if free is not None and needed > free:
             host = members[0].hello.get("host")
             message = (
-                f"{len(members)} workers on {host} need {needed:,} connections; it has "
+                f"{len(members)} workers on {host} need {many(needed, 'connections')}; it has "
                 f"{free:,} {what}"
             )
             every = f"lower load.max_in_flight (or load.concurrency), {remedy}, or add a machine"
@@ -323,7 +323,8 @@ def crowded_workers(told: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) ->
     if not skipped or not room:
         return ""
     return (
-        f"{skipped:,} copies were skipped by workers whose share of load.max_in_flight was in "
+        f"{many(skipped, 'copies were')} skipped by workers whose share of load.max_in_flight was "
+        "in "
         f"flight, while others had room: a share of {load.max_in_flight // len(told):,} is small; "
         "raise load.max_in_flight, or take fewer workers"
     )

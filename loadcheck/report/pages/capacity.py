@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadcheck.errors import many
 from loadcheck.report import capacity, headline, words
-from loadcheck.report.page import (
+from loadcheck.report.pages import (
     Axis,
     Block,
     Cell,
@@ -86,7 +87,7 @@ def _tiles(document: Document) -> list[Tile]:
         because = "" if answer["because"] == answer["limited_by"] else answer["because"]
         tiles.append(Tile(label="Limited by", value=answer["limited_by"], note=because))
     number = len(document["probes"])
-    events = f"{words.count(search['events'])} events"
+    events = many(search["events"], "events")
     tiles.append(Tile(label="Probes", value=words.count(number), note=events))
     tiles.append(Tile(label="Duration", value=words.clock(search["took_s"])))
     return tiles

@@ -6,11 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from loadcheck.errors import many
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Chart, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, timeline
-from loadcheck.report.pages.heat import Cells, map_of
+from loadcheck.report.pages import (
+    Block,
+    Cell,
+    Chart,
+    Page,
+    Section,
+    Table,
+    Text,
+    Tile,
+    arrival,
+    timeline,
+)
 from loadcheck.report.pages.run import several_page, thresholds_table
+from loadcheck.report.pages.timeline import Cells, map_of
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
@@ -75,7 +86,7 @@ def live_page(document: Document, live: Live) -> Page:
     run, now = document["run"], live.now
     broken = [each["expression"] for each in now["thresholds"] if each["verdict"] == "fail"]
     if live.lost:
-        broken.insert(0, f"{words.count(live.lost)} users are lost")
+        broken.insert(0, f"{many(live.lost, 'users are')} lost")
     sections = [
         _so_far(now, live.events),
         _probes(live.probes),
@@ -196,7 +207,7 @@ def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list
         Tile(
             label="In flight",
             value=words.count(copies["in_flight"]),
-            note=f"{words.count(copies['retries'])} retries",
+            note=many(copies["retries"], "retries"),
         ),
     ]
     bad = copies["rejected"] + copies["indeterminate"] + copies["skipped"]

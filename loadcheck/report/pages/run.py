@@ -11,9 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from loadcheck.errors import many
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, latency, timeline
+from loadcheck.report.pages import (
+    Block,
+    Cell,
+    Chart,
+    Checks,
+    Code,
+    Page,
+    Section,
+    Table,
+    Text,
+    Tile,
+    arrival,
+    latency,
+    timeline,
+)
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
 
 Document = Mapping[str, Any]
@@ -38,17 +52,20 @@ def several_page(pages: Sequence[Page], documents: Sequence[Mapping[str, Any]] =
     ]
     worst = next((name for name in _WORST_FIRST if any(p.verdict == name for p in parts)), "pass")
     title, because = ", ".join(dict.fromkeys(page.title for page in pages)), _because(parts, worst)
+    told: list[Block] = [_overview(parts)]
     if _is_mix(documents):
         mix = documents[0]["mix"]
         title, worst = mix["name"], mix["together"]["verdict"]
         because += f" Together: {', '.join(headline.of_all(documents))}."
+        limits = headline.together_thresholds(documents[0])
+        told += [thresholds_table(limits)] if limits else []
     return Page(
         verdict=worst,
         badge=worst,
         title=title,
         because=because,
         origin=[f"{len(parts)} results"],
-        sections=[Section(name="overview", title="Overview", blocks=[_overview(parts)])],
+        sections=[Section(name="overview", title="Overview", blocks=told)],
         parts=parts,
     )
 
@@ -252,7 +269,7 @@ def _names(kind: str, copies: list[Mapping[str, Any]]) -> Block:
     ]
     if rest > 0:
         lines.append(f"and {rest:,} more: see consistency.localized.{kind} in the results file")
-    return Code(title=f"{words.count(len(copies))} users {titles[kind]}", text="\n".join(lines))
+    return Code(title=f"{many(len(copies), 'users')} {titles[kind]}", text="\n".join(lines))
 
 
 def _instant(utc: str | None, second: float) -> str:
@@ -299,7 +316,7 @@ def result_page(document: Document) -> Page:
 
 def _tiles(view: RunView) -> list[Tile]:
     copies, rates, counted = view.document["copies"], view.rates, view.counted
-    of = f"of {words.count(copies['started'])} users sent"
+    of = f"of {many(copies['started'], 'users')} sent"
     tiles = [Tile(label="Acknowledged", value=words.count(copies["acknowledged"]), note=of)]
     if rates is not None:
         note = f"{rates.share} of {rates.target} target" if rates.target else rates.most_in_flight
@@ -343,7 +360,7 @@ def _loss(counted: Counted) -> list[Tile]:
 def _verdict(view: RunView) -> Section:
     blocks: list[Block] = [Checks(checks=view.findings)] if view.findings else []
     if view.thresholds:
-        blocks.append(thresholds_table(view.document["thresholds"]))
+        blocks.append(thresholds_table(headline.thresholds(view.document)))
     if not blocks:
         blocks.append(Text(text="The run ended before anything was judged."))
     return Section(name="verdict", title="Verdict", blocks=blocks)

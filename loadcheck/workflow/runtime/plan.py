@@ -12,7 +12,7 @@ from loadcheck.documents.document import MISSING
 from loadcheck.errors import Problem
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot, UnsendableError
+from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
 from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
 from loadcheck.workflow.runtime.interpreter import judge, run, run_step
 from loadcheck.workflow.runtime.program import (
