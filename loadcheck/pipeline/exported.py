@@ -36,9 +36,9 @@ from loadcheck.verify.export import (
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.expressions import UnsendableError, as_text
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
-from loadcheck.workflow.expressions.values import UnsendableError, as_text
 from loadcheck.workflow.identity import insert_id
 from loadcheck.workflow.runtime.program import no_retry
 
