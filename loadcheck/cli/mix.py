@@ -20,7 +20,7 @@ from loadcheck.pipeline import Options
 from loadcheck.pipeline.mix import of_flow, run_mix
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.web.process import LivePage, Watch
 
 

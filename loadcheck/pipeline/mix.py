@@ -42,12 +42,12 @@ from loadcheck.pipeline.target import addressed, serving
 from loadcheck.result import ResultFile, default_name
 from loadcheck.result.document import histogram
 from loadcheck.scenario.model import Scenario
+from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, ThresholdAbort
-from loadcheck.verify.verdict import Verdict, overall, worst
 from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000

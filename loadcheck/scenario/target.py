@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
 
+from loadcheck.documents import split_http_url, with_scheme
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import UnreadableError, is_file, read_file
-from loadcheck.documents.notation import split_http_url, with_scheme
 from loadcheck.documents.toml import nearest, nearest_file
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.scenario import grammar

@@ -23,12 +23,11 @@ import anyio
 from anyio import sleep
 from pyroaring import BitMap
 
-from loadcheck.escaping import many
-from loadcheck.verify.advice import Advice
+from loadcheck.errors import many
+from loadcheck.verify import Advice, Finding, Verdict
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryClient, Send
-from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 

@@ -25,8 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loadcheck.verify.advice import Advice
-from loadcheck.verify.verdict import EventBounds, SentCounts, Verdict
+from loadcheck.verify import Advice, EventBounds, SentCounts, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.escaping import all_of, many
-from loadcheck.verify.advice import Advice, sentences
+from loadcheck.errors import all_of, many
+from loadcheck.verify import Advice, Consistency, Finding, SentCounts, Verdict, sentences
 from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import describe_losses
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
 _ESTIMATES = (
     'If the service returns estimates, declare their error: verify.approximate = "1%", say.'

@@ -27,11 +27,10 @@ import anyio
 import orjson
 from anyio.lowlevel import checkpoint
 
-from loadcheck.errors import InputError, Problem
-from loadcheck.escaping import printable_json
+from loadcheck.errors import InputError, Problem, printable_json
 from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
-from loadcheck.report.pages.heat import rows_of_times
+from loadcheck.report.pages.timeline import rows_of_times
 from loadcheck.secrets import cover
 from loadcheck.verify.progress import Progress
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from loadcheck.emulator.config import KEYS, ConfigError
 from loadcheck.emulator.config import parse as parse_emulator
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import Scenario, grammar, load
+from loadcheck.scenario import grammar, load
+from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.schema import json_schema, keys
 
 Reads = Callable[[Mapping[str, Any]], Scenario]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.property.verdict_fuzz.mixes import ABSURD
 from tests.property.verdict_fuzz.oracle import contradictions, truth_of
 from tests.property.verdict_fuzz.play import Mix, Trial, play
