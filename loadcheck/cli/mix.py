@@ -193,11 +193,11 @@ def merge_flows(
         )
         limits = (mix.get("together") or {}).get("thresholds", ())
         hidden |= {each["expression"] for each in limits if each["own_delay_ms"] is not None}
-    for flow, each in parts.items():
-        if len(each) < len(mixes):
-            message = f'only {len(each)} of {len(mixes)} results have the flow "{flow}"'
+    for flow, runs in parts.items():
+        if len(runs) < len(mixes):
+            message = f'only {len(runs)} of {len(mixes)} results have the flow "{flow}"'
             remedy = "name mixes that have the same flows, as they were named to --output"
-            raise ResultFileError(Problem(file=each[0].file, message=message, remedy=remedy))
+            raise ResultFileError(Problem(file=runs[0].file, message=message, remedy=remedy))
     merged = [merge(each) for each in parts.values()]
     id_ = new_id()
     made = [{**m.document, "mix": {"id": id_, **m.document["mix"]}} for m in merged]
