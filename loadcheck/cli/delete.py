@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadcheck.cli.overrides import EnvFile, Json, Result
-from loadcheck.errors import InputError, Problem
-from loadcheck.escaping import many
+from loadcheck.errors import InputError, Problem, many
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.deletion import Outline
@@ -62,11 +61,11 @@ def delete(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.documents.notation import parse_duration  # noqa: PLC0415
+    from loadcheck.documents import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
-    from loadcheck.verify.verdict import Verdict, worst  # noqa: PLC0415
+    from loadcheck.verify import Verdict, worst  # noqa: PLC0415
 
     try:
         wait_s = parse_duration(wait)
@@ -120,7 +119,7 @@ def told(done: int, batches: int) -> None:
 
 def _say(outline: Outline, *, dry_run: bool) -> None:
     from loadcheck.cli.terminal import width  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline.deletion import lines  # noqa: PLC0415
 
     would = "Would delete" if dry_run else "About to delete"

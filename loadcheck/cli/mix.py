@@ -28,8 +28,8 @@ from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
 from loadcheck.result import ResultFile, default_name, read
 from loadcheck.result.store import of_flow
-from loadcheck.scenario import Scenario
-from loadcheck.verify.verdict import worst
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify import worst
 from loadcheck.web.process import LivePage, Watch
 
 

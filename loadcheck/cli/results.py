@@ -111,7 +111,7 @@ def list_results(
     import orjson  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
-    from loadcheck.escaping import printable_json  # noqa: PLC0415
+    from loadcheck.errors import printable_json  # noqa: PLC0415
     from loadcheck.report import listing  # noqa: PLC0415
     from loadcheck.result.catalogue import entries, ordered  # noqa: PLC0415
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from loadcheck.documents.builder import describe
 from loadcheck.documents.document import Document, format_pointer
+from loadcheck.documents.formats import describe
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.secrets import redactor
 

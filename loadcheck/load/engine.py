@@ -39,7 +39,7 @@ from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Grid
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.runtime.plan import Plan
 
 _ABSOLUTE = 1
@@ -319,12 +319,13 @@ async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator
     """
     compiled = compile_plan(spec.workflow) if plan is None else plan
     async with open_transport(spec.transport) as transport:
+        later = asyncio.get_running_loop().call_later
         if spec.part is None:
-            yield LoadEngine(spec, compiled, transport)
+            yield LoadEngine(spec, compiled, transport, Clock(later=later))
             return
         with open_alarm() as alarm:
-            clock = None if alarm is None else Clock(sleep_until=alarm.sleep_until)
-            yield LoadEngine(spec, compiled, transport, clock)
+            sleep_until = None if alarm is None else alarm.sleep_until
+            yield LoadEngine(spec, compiled, transport, Clock(sleep_until=sleep_until, later=later))
 
 
 def open_transport(settings: TransportSettings) -> AbstractAsyncContextManager[LoadTransport]:

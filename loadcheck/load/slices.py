@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.data.visits import Visits
+from loadcheck.data import Visits
 from loadcheck.load.pacer import OpenPacer, Warmup
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad
 from loadcheck.workflow.exchange import Gap, Request, Think

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from loadcheck.errors import Problem, ResultFileError
-from loadcheck.escaping import all_of
+from loadcheck.errors import Problem, ResultFileError, all_of
 from loadcheck.measure import Histogram, Ledger
 from loadcheck.measure.histogram import HIGHEST_US
 from loadcheck.measure.intervals import decode, encode
@@ -29,9 +28,9 @@ from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.result import SCHEMA
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Judged, ParsedThreshold, parse
-from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 Document = Mapping[str, Any]
 

@@ -44,13 +44,13 @@ from loadcheck.result import ResultFile, default_name
 from loadcheck.result.document import histogram
 from loadcheck.result.store import of_flow
 from loadcheck.scenario.model import Scenario, Threshold
+from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.thresholds import Aborted, Figures, ParsedThreshold, ThresholdAbort, parse
-from loadcheck.verify.verdict import Verdict, overall, worst
 from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000

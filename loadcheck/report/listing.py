@@ -10,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from loadcheck.escaping import printable
+from loadcheck.errors import printable
 from loadcheck.report import capacity, comparison, headline, trend, words
 from loadcheck.report.terminal import CapturedConsole
 from loadcheck.result.catalogue import Entry, grouped

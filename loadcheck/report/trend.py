@@ -9,7 +9,7 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
 from loadcheck.result.schema_others import ended

@@ -143,6 +143,7 @@ def _consistency() -> Shape:
                         count("Second events of users that were not missing, acknowledged.")
                     ),
                     "checked_visible?": maybe(count("Those that were counted.")),
+                    "excess?": count("Users of a kind counted beyond those sent, at the most."),
                     "share?": amount("Share of the acknowledged that was missing at that time."),
                     "unpaired?": text("Why no missing user was sent a second event; else empty."),
                 },

@@ -23,8 +23,7 @@ from typing import Any, Self
 import orjson
 
 from loadcheck.documents.files import UnreadableError, file_kind, read_file
-from loadcheck.errors import Problem, ResultFileError, SaveError
-from loadcheck.escaping import printable_json
+from loadcheck.errors import Problem, ResultFileError, SaveError, printable_json
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,7 @@ import psutil
 import pytest
 import trustme
 
-from tests.cli.conftest import Loadcheck
+from tests.cli.conftest import KEYS, SCENARIOS, Loadcheck
 from tests.cli.test_interrupts import document, started, wait_for
 from tests.cli.test_workers import bounds_hold
 
@@ -74,9 +76,90 @@ def test_a_cluster_sends_one_load(cluster: Cluster, loadcheck: Loadcheck, smoke:
     assert workers["engine"] == "dask"
     assert [each["acknowledged"] for each in workers["shards"]] == [100, 100]
     assert result["consistency"]["uniques"] == 200
+    loadcheck.results()[0].unlink()
     ended = loadcheck("run", smoke, "--scheduler", cluster.address, "--workers", "3")
     assert ended.code == 2
     assert "3 workers are asked for; the cluster has 2" in ended.stderr
+    _without_credentials_nothing_is_sent(cluster, loadcheck, smoke)
+
+
+def _without_credentials_nothing_is_sent(
+    cluster: Cluster, loadcheck: Loadcheck, smoke: Path
+) -> None:
+    # the same scheduler, by an address of which nobody knows that it is this machine's
+    scheduler = cluster.address.replace("127.0.0.1", "0.0.0.0")
+    nowhere = "http://127.0.0.1:1"
+    servers = f'servers={{httpV2Api = "{nowhere}", dashboardRestApi = "{nowhere}"}}'
+    live = ["--live", "--yes", "--set", f"target.{servers}", "--scheduler", scheduler]
+    ended = loadcheck("run", SCENARIOS / "live.toml", *live, env=KEYS)
+    assert ended.code == 2
+    for number in (1, 2):
+        for name, value in KEYS.items():
+            assert f"worker {number} (" in ended.stderr
+            assert f": the environment variable {name} is not set; set it there" in ended.stderr
+            assert value not in ended.stderr
+    written = loadcheck.folder / "written.toml"
+    text = (SCENARIOS / "live.toml").read_text()
+    written.write_text(text.replace('password = { env = "AMPLITUDE_SECRET_KEY" }', 'password="p"'))
+    ended = loadcheck("run", written, *live, env=KEYS)
+    assert ended.code == 2
+    assert "inputs.basicAuth.basic.password: is written in the scenario" in ended.stderr
+    assert 'take a scheduler on tls://, or { env = "NAME" }, set on its workers' in ended.stderr
+    ended = loadcheck("run", smoke, "--scheduler", scheduler)
+    assert ended.code == 2
+    assert "the credentials of the embedded emulator would travel in the clear" in ended.stderr
+    assert not loadcheck.results()
+
+
+def test_a_cluster_of_another_version_is_refused(
+    tmp_path: Path, loadcheck: Loadcheck, smoke: Path
+) -> None:
+    # what a package's metadata says is what Dask tells of it
+    for package, version in (("loadcheck", "0.0.9"), ("distributed", "2001.1.0")):
+        metadata = tmp_path / "old" / f"{package}-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    old = f"{tmp_path / 'old'}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
+    cluster = Cluster(tmp_path, {**os.environ, "PYTHONPATH": old})
+    try:
+        ended = loadcheck("run", smoke, "--scheduler", cluster.address)
+    finally:
+        cluster.close()
+    assert ended.code == 2, ended.stderr
+    for who in ("the scheduler", "worker 1 on tcp://", "worker 2 on tcp://"):
+        assert f"error: {who}" in ended.stderr
+    assert ended.stderr.count("runs distributed 2001.1.0, this is distributed ") == 3
+    assert ended.stderr.count("; install the same version there") in (3, 6)
+    assert "Warning" not in ended.stderr, "what Dask has to say is said"
+    assert not ended.results
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """Yield the address of something that takes connections, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_what_is_no_scheduler_is_told(loadcheck: Loadcheck, smoke: Path, mute: str) -> None:
+    ended = loadcheck("run", smoke, "--scheduler", mute)
+    assert ended.code == 2, ended.stderr
+    assert f"no Dask scheduler answers at {mute}: " in ended.stderr
+    assert not ended.results
+
+
+def test_an_interrupt_ends_the_wait_for_a_scheduler(
+    loadcheck: Loadcheck, smoke: Path, mute: str
+) -> None:
+    process = loadcheck.start("run", smoke, "--scheduler", mute)
+    port = int(mute.rpartition(":")[2])
+    us = psutil.Process(process.pid)
+    wait_for(lambda: any(getattr(each.raddr, "port", 0) == port for each in us.net_connections()))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr == "Interrupted.\n"
+    assert not loadcheck.results()
 
 
 @pytest.mark.parametrize("victim", ["worker", "nanny", "shard"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import loadcheck
 from loadcheck.documents.document import parse_pointer
 from loadcheck.errors import Problem
-from loadcheck.workflow import lint
+from loadcheck.workflow.compile import lint
 from tests.workflow.workbench import OPENAPI, Bench
 
 LIBRARY = Path(loadcheck.__file__).parent / "library"

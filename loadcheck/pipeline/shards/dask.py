@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import warnings
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +23,7 @@ from loadcheck.pipeline.shards.remote import Child, Gone, Local, Message, Remote
 _CONNECT_S: Final = 10.0
 _PULL_S: Final = 5.0
 _KILL_S: Final = 5.0
+_LEAVE_S: Final = 2.0
 
 
 class Host:
@@ -76,6 +79,23 @@ class Host:
         return self._child is None or await self._child.kill()
 
 
+def _other_versions(found: Mapping[str, Any], seats: Sequence[str]) -> Iterator[Problem]:
+    """Yield which of a cluster's processes have another loadcheck or Dask than this one.
+
+    The scheduler reads what is submitted, too: it needs the same as its workers.
+    """
+    ours = {name: found["client"]["packages"].get(name) for name in ("loadcheck", "distributed")}
+    theirs = {f"worker {at + 1} on {seat}": found["workers"][seat] for at, seat in enumerate(seats)}
+    for who, told in {"the scheduler": found["scheduler"], **theirs}.items():
+        for package, expected in ours.items():
+            has = told["packages"].get(package)
+            # what is run from a checkout may have no version here; a shard tells its own later
+            if expected is not None and has != expected:
+                found_there = f"runs {package} {has}" if has else f"has no {package}"
+                message = f"{who} {found_there}, this is {package} {expected}"
+                yield Problem(message=message, remedy="install the same version there")
+
+
 class DaskEngine:
     """One shard on each of a cluster's workers, in turn where there are more shards.
 
@@ -97,10 +117,11 @@ class DaskEngine:
         """Find the cluster's workers; return how many shards there will be.
 
         Raises:
-            InputError: The cluster cannot be reached, or has fewer workers.
+            InputError: The cluster cannot be reached, has fewer workers, or another version.
         """
         try:
             from distributed import Client  # noqa: PLC0415  # an extra
+            from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
         except ImportError:
             message = "a scheduler needs the package distributed"
             remedy = "pip install 'loadcheck[dask]'"
@@ -110,19 +131,18 @@ class DaskEngine:
             self._client = Client(  # type: ignore[no-untyped-call]
                 self._address, asynchronous=True, timeout=_CONNECT_S
             )
-            await self._client
-            threads = await self._client.nthreads()
+            # what is no scheduler may say nothing for ever, and Dask waits for it as long
+            async with asyncio.timeout(_CONNECT_S + _PULL_S):
+                with warnings.catch_warnings(action="ignore", category=VersionMismatchWarning):
+                    await self._client
+                threads = await self._client.nthreads()
+                versions = await self._client.get_versions(packages=["loadcheck"])
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody answers
             await self.close()
-            why = str(error) or type(error).__name__
-            message = f"no Dask scheduler answers at {self._address}: {why.splitlines()[0]}"
-            remedy = "is it running, of the same version, and are the TLS files of Dask's set?"
-            if isinstance(error, TypeError) and self._address.startswith("tls://"):
-                message = f"Dask has no TLS files for {self._address}"
-                remedy = "set distributed.comm.tls (ca-file, client.cert, client.key) for Dask"
-            elif isinstance(error, ValueError):
-                remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
-            raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
+            raise InputError(self._unreached(error)) from None
         self._seats = sorted(threads)
         wanted = len(self._seats) if shards is None else shards
         if not self._seats or wanted > len(self._seats):
@@ -131,7 +151,27 @@ class DaskEngine:
             raise InputError(
                 Problem(key="--workers", message=message, remedy="ask for fewer, or scale it up")
             )
+        problems = [*_other_versions(versions, self._seats[:wanted])]
+        if problems:
+            await self.close()
+            raise InputError(problems)
         return wanted
+
+    def _unreached(self, error: Exception) -> Problem:
+        why = (
+            str(error) or f"nothing of Dask's is heard within {_CONNECT_S + _PULL_S:g} s"
+        ).splitlines()[0]
+        message = f"no Dask scheduler answers at {self._address}: {why}"
+        remedy = "is it running, and is it tcp:// or tls://?"
+        if isinstance(error, TypeError) and self._address.startswith("tls://"):
+            message = f"Dask has no TLS files for {self._address}"
+            remedy = "set distributed.comm.tls (ca-file, client.cert, client.key) for Dask"
+        elif isinstance(error, ValueError) and "address" in why:
+            remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
+        elif isinstance(error, MemoryError):
+            message = f"what answers at {self._address} is no Dask scheduler"
+            remedy = "give the scheduler's own port, not its dashboard's"
+        return Problem(key="--scheduler", message=message, remedy=remedy)
 
     async def launch(self, index: int) -> Remote:
         """Start a shard on the worker of that number."""
@@ -152,7 +192,8 @@ class DaskEngine:
         """Leave the cluster as it was."""
         if self._client is not None:
             with contextlib.suppress(Exception):
-                await self._client.close()
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._client.close()
             self._client = None
 
 

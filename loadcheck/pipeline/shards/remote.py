@@ -30,6 +30,7 @@ PROTOCOL: Final = 3
 """Raised with every change of what messages mean."""
 MOST_BYTES: Final = 1 << 28
 """Of one message. What is longer is none: something else writes into the stream."""
+_SHOWN_BYTES: Final = 160
 _LENGTH: Final = struct.Struct(">I")
 
 Message = Mapping[str, Any]
@@ -80,7 +81,7 @@ class Unframer:
         while len(held) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(held)
             if length > MOST_BYTES:
-                beginning = bytes(held[:60]).decode("utf-8", "replace")
+                beginning = bytes(held[:_SHOWN_BYTES]).decode("utf-8", "replace")
                 raise FrameError(f"something else writes into the stream: {beginning!r}")
             end = _LENGTH.size + length
             if len(held) < end:

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import os
 import signal
+import stat
 import sys
 import time
 import traceback
@@ -41,6 +42,11 @@ from loadcheck.verify.visibility import AckCurve
 SPARE_FILES: Final = 64
 ORPHANED: Final = 75
 """Exit code of a shard whose run has gone."""
+UNUSABLE: Final = 74
+"""Exit code of a shard that nobody can speak with."""
+_UNCONNECTED: Final = (
+    "its standard {} is no pipe: take ssh without -n and -t, kubectl exec with -i and without -t"
+)
 _SAMPLE_S: Final = 0.05
 _READY_NS: Final = 50_000_000
 """So long before the load begins everything else is done."""
@@ -48,6 +54,11 @@ _READY_NS: Final = 50_000_000
 
 def main() -> int:
     """Be a shard; return the exit code."""
+    for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
+        kind = os.fstat(stream.fileno()).st_mode
+        if not stat.S_ISFIFO(kind) and not stat.S_ISSOCK(kind):
+            sys.stderr.write(f"loadcheck shard: {_UNCONNECTED.format(name)}\n")
+            return UNUSABLE
     # a terminal signals its whole group, and it is the run that says when to stop
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

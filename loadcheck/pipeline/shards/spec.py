@@ -154,6 +154,25 @@ def variables(scenario: Scenario, environment: Mapping[str, str]) -> dict[str, s
     return names.asked
 
 
+def inline_secrets(scenario: Scenario) -> Iterator[str]:
+    """Yield the keys of credentials that stand in a scenario as they are, and so go where it goes.
+
+    They are what the workflow calls a password, and the password of ``basic``.
+    """
+    document = scenario.document
+    written = [("inputs", scenario.inputs, document.get("inputs", {}))]
+    if scenario.teardown is not None:
+        inputs = document["teardown"].get("inputs", {})
+        written.append(("teardown.inputs", scenario.teardown.inputs, inputs))
+    for table, inputs, given in written:
+        for name, value in given.items():
+            match value:
+                case str() if name in inputs and inputs[name].secret:
+                    yield f"{table}.{name}"
+                case {"basic": {"password": str()}}:
+                    yield f"{table}.{name}.basic.password"
+
+
 def mark(run_id: str, value: str) -> str:
     """Return what tells two values apart and does not tell the value."""
     return hmac.new(run_id.encode(), value.encode(), hashlib.sha256).hexdigest()

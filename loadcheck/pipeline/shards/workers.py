@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loadcheck.errors import InputError, Problem
 from loadcheck.load.slices import Slice
@@ -21,6 +21,7 @@ from loadcheck.pipeline.shards.remote import Engine, Local, Message
 from loadcheck.pipeline.shards.spec import (
     ShardSpec,
     fingerprint,
+    inline_secrets,
     mark,
     refuse_too_few,
     variables,
@@ -28,6 +29,8 @@ from loadcheck.pipeline.shards.spec import (
 from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.compiled import CompiledScenario
+
+_Started = TypeVar("_Started")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,28 +120,31 @@ async def open_workers(
         engine = Local([shlex.split(prefix) for prefix in scenario.load.prefixes])
     else:
         engine = DaskEngine(workers.scheduler)
-        number = await engine.connect(scenario.load.workers or None)
+        number = await _unless(signals, engine.connect(scenario.load.workers or None))
     sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
     try:
         refuse_too_few(scenario, number)
         specs = _specs(compiled, engine, address, number, workers)
-        if await _interrupted(sharded.open(specs, fingerprint(compiled)), signals):
-            raise KeyboardInterrupt
+        await _unless(signals, sharded.open(specs, fingerprint(compiled)))
         yield sharded
     finally:
         await sharded.shut()
 
 
-async def _interrupted(
-    starting: Coroutine[Any, Any, None], signals: AsyncIterator[signal.Signals]
-) -> bool:
-    """Wait until workers have started; return whether a signal came first."""
+async def _unless(
+    signals: AsyncIterator[signal.Signals], starting: Coroutine[Any, Any, _Started]
+) -> _Started:
+    """Wait for what starts.
+
+    Raises:
+        KeyboardInterrupt: A signal came first.
+    """
     start, heard = asyncio.ensure_future(starting), asyncio.ensure_future(_next(signals))
     try:
         await asyncio.wait({start, heard}, return_when=asyncio.FIRST_COMPLETED)
-        if start.done():
-            start.result()
-        return not start.done()
+        if not start.done():
+            raise KeyboardInterrupt
+        return start.result()
     finally:
         for task in (start, heard):
             task.cancel()
@@ -166,6 +172,11 @@ def _specs(
         message = "what the set-up gives would travel in the clear"
         remedy = "take a scheduler on tls://, or leave [setup] out"
         raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    found = [] if engine.private else [*inline_secrets(compiled.scenario)]
+    if found:
+        message = "is written in the scenario, which would travel in the clear"
+        remedy = 'take a scheduler on tls://, or { env = "NAME" }, set on its workers'
+        raise InputError([compiled.scenario.problem(key, message, remedy) for key in found])
     together = compiled.load.load.copies_per_request
     specs = [
         ShardSpec(

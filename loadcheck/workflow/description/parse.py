@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
-from loadcheck.documents.builder import describe
 from loadcheck.documents.document import MISSING
+from loadcheck.documents.formats import describe
 from loadcheck.documents.reader import DocumentReporter, ObjectDescription, Path, Reader
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
-from loadcheck.workflow.description.model import (
+from loadcheck.workflow.description import (
     Action,
     Arazzo,
     Body,

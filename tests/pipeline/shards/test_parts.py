@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +31,10 @@ from loadcheck.pipeline.shards.members import (
 )
 from loadcheck.pipeline.shards.merged import ShardRecord
 from loadcheck.pipeline.shards.remote import FrameError, Secret, Unframer, frame
-from loadcheck.pipeline.shards.shard import hello
-from loadcheck.pipeline.shards.spec import ShardSpec, mark, variables
+from loadcheck.pipeline.shards.shard import UNUSABLE, hello
+from loadcheck.pipeline.shards.spec import ShardSpec, inline_secrets, mark, variables
 from loadcheck.pipeline.shards.workers import Workers, cores, count
-from loadcheck.scenario.model import OpenLoad
+from loadcheck.scenario.model import Input, OpenLoad
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.identity import Run
 from tests.load.stages import stage
@@ -269,3 +273,34 @@ def test_a_worker_of_another_version_is_named_with_the_remedy() -> None:
         (problem,) = version_problems([same, shard(**{**hello(), **change_})])
         assert "worker 1 (" in str(problem)
         assert "install the same version there" in str(problem)
+
+
+def test_credentials_that_stand_in_a_scenario_are_found() -> None:
+    named = scenarios.load(SCENARIOS / "live.toml", env=KEYS)
+    assert not [*inline_secrets(named)]
+    for key, value in (
+        ("inputs.basicAuth", {"basic": {"username": "u", "password": "pw"}}),
+        (
+            "inputs.basicAuth",
+            {"basic": {"username": {"env": "AMPLITUDE_API_KEY"}, "password": "p"}},
+        ),
+    ):
+        made = scenarios.load(SCENARIOS / "live.toml", env=KEYS, overrides=[_set(key, value)])
+        assert [*inline_secrets(made)] == ["inputs.basicAuth.basic.password"]
+    # what the workflow calls a password
+    inputs = {**named.inputs, "apiKey": Input(value="written", secret=True)}
+    document = {**named.document, "inputs": {**named.document["inputs"], "apiKey": "written"}}
+    assert [*inline_secrets(replace(named, inputs=inputs, document=document))] == ["inputs.apiKey"]
+
+
+def _set(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value).replace(': ', ' = ')}"
+
+
+def test_a_worker_that_nobody_can_speak_with_says_why() -> None:
+    command = [sys.executable, "-m", "loadcheck", "shard"]
+    ended = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+    )
+    assert ended.returncode == UNUSABLE
+    assert b"its standard input is no pipe: take ssh without -n" in ended.stderr
