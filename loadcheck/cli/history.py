@@ -97,7 +97,7 @@ def trend(
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
     from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+    from loadcheck.errors import Problem, ResultFileError, many  # noqa: PLC0415
     from loadcheck.result import ResultFile  # noqa: PLC0415
 
     orders = [label for label in labels or () if "=" not in label]
@@ -131,8 +131,8 @@ def trend(
         write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
         least = min(missing)
-        more = f"{least} more run{'' if least == 1 else 's'}"
-        tell(Problem(message=f"too few runs that can be used: {more} needed to tell a change"))
+        more = f"{many(least, 'more runs')} needed to tell a change"
+        tell(Problem(message=f"too few runs that can be used: {more}"))
         raise typer.Exit(Exit.USAGE)
     worse = fail_on_change and document["verdict"] == "worse"
     raise typer.Exit(Exit.REGRESSION if worse else Exit.PASS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
     Args:
         paths: Results files.
     """
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     runs: dict[str, Past] = {}
     problems: list[Problem] = []
     for path in paths:
@@ -125,6 +127,9 @@ def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
             message = f"is the run of {runs[run.id].file} once more: it counts once"
             problems.append(Problem(file=run.file, message=message, severity="warning"))
             continue
+        if run.started_at > later:
+            message = f"began on {run.started_at[:10]}, which is yet to come: its clock was wrong"
+            problems.append(Problem(file=run.file, message=message, severity="warning"))
         runs[run.id] = run
     return sorted(runs.values(), key=lambda run: (run.started_at, run.id)), problems
 
