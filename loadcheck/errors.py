@@ -18,11 +18,142 @@ Whatever else escapes is a bug of ours and exits 70.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
-from loadcheck.escaping import printable
+_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# Unicode categories Cc, Cf, Zl, Zp, Cs and what XML has no place for; a test holds them to it
+_UNPRINTABLE: Final = (
+    "\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000110bd\U000110cd"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
+    "\U000e0020-\U000e007f"
+)
+_ANY: Final = re.compile(f"[{_UNPRINTABLE}]")
+_BUT_LINES: Final = re.compile(f"(?!\n)[{_UNPRINTABLE}]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_BREAKS: Final = re.compile(r"\r\n|[\n\r\t]")
+_FORMULA: Final = re.compile(r"\s*[=+\-@\t\r|%]")
+_NUMBER: Final = re.compile(r"[+\-]?[0-9.,]+(?:[eE][+\-]?[0-9]+)?")
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return a text with what cannot be seen, or would act, spelt out.
+
+    Args:
+        text: Any text.
+        lines: Leave line breaks as they are.
+    """
+    return (_BUT_LINES if lines else _ANY).sub(_spelt, text)
+
+
+def printable_document(value: Any) -> Any:
+    """Return a JSON value with all its texts, keys among them, made printable and of one line."""
+    if isinstance(value, str):
+        return printable(_BREAKS.sub(" ", value))
+    if isinstance(value, Mapping):
+        return {
+            printable_document(key) if isinstance(key, str) else key: printable_document(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [printable_document(item) for item in value]
+    return value
+
+
+def printable_json(value: Any, option: int = 0) -> bytes:
+    """Return a value as JSON text in UTF-8, with escapes for what cannot be seen.
+
+    What is no text in any encoding, such as a byte of a file's name, is spelt out.
+
+    Args:
+        value: Anything that JSON can hold.
+        option: Of orjson.
+    """
+    import orjson  # noqa: PLC0415 - slow to import
+
+    try:
+        data = orjson.dumps(value, option=option)
+    except TypeError:
+        data = orjson.dumps(_without_surrogates(value), option=option)
+    if data.isascii() and b"\x7f" not in data:
+        return data  # JSON has no control characters but line breaks between its tokens
+    return _BUT_LINES.sub(_as_json, data.decode()).encode()
+
+
+def cell(value: object) -> object:
+    """Return a value for a cell of a table that a spreadsheet opens: no text of it is a formula."""
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
+    return f"'{shown}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else shown
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATES.sub(_spelt, value)
+    if isinstance(value, Mapping):
+        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(each) for each in value]
+    return value
+
+
+def _spelt(found: re.Match[str]) -> str:
+    character = found[0]
+    short = _SHORT.get(character)
+    if short is not None:
+        return short
+    point = ord(character)
+    if point <= ord("\xff"):
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point <= ord("\uffff") else f"\\U{point:08x}"
+
+
+def _as_json(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+_SINGULAR: Final = {"were": "was", "are": "is", "have": "has"}
+
+
+def many(number: float | str | None, words: str) -> str:
+    """Return a number and what it counts: ``1 copy was``, ``2,000 copies were``.
+
+    Args:
+        number: The number, or how it is shown; None if it is not known, shown as a dash.
+        words: What it counts, in the plural, and the verb if one follows.
+    """
+    if number is None:
+        return f"– {words}"
+    shown = number if isinstance(number, str) else f"{number:,.0f}"
+    return f"{shown} {words if shown != '1' else ' '.join(map(_singular, words.split()))}"
+
+
+def all_of(number: float | str | None, words: str, *, start: bool = False) -> str:
+    """Return that all of a number are meant: ``all 20 users were``, ``the only user was``.
+
+    Args:
+        number: The number; None if it is not known.
+        words: What it counts, as for :func:`many`.
+        start: Whether a sentence begins with it.
+    """
+    told = many(number, words)
+    told = f"the only{told[1:]}" if told.startswith("1 ") else f"all {told}"
+    return told[0].upper() + told[1:] if start else told
+
+
+def _singular(word: str) -> str:
+    if word in _SINGULAR:
+        return _SINGULAR[word]
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith(("ches", "sses", "xes")):
+        return word[:-2]
+    return word.removesuffix("s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ def test_the_rooms_of_the_same_names_are_still_there() -> None:
     from loadcheck.compare import Stored  # noqa: PLC0415
 
     assert by_its_module.__name__ == "loadcheck.load.runner"
-    assert Stored.__module__ == "loadcheck.compare.comparison"
+    assert Stored.__module__ == "loadcheck.compare"
     assert loadcheck.load(EXAMPLE).verdict == "pass"
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.escaping import (
+from loadcheck.errors import (
     all_of,
     cell,
     many,

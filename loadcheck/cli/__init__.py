@@ -17,12 +17,12 @@ def main() -> None:
     given = signal.getsignal(signal.SIGINT)
     if given is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
-    from loadcheck.cli import streams  # noqa: PLC0415 - slow to import
+    from loadcheck.cli import exits  # noqa: PLC0415 - slow to import
     from loadcheck.cli.app import call  # noqa: PLC0415
     from loadcheck.cli.exits import Exit, guarded, interruptible  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, given)
-    streams.install()
+    exits.install()
     interruptible()
     sys.exit(guarded(call) or Exit.PASS)
 

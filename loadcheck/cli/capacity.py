@@ -255,7 +255,7 @@ class _View:
     """
 
     def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
-        from loadcheck.cli.streams import Screen  # noqa: PLC0415
+        from loadcheck.cli.exits import Screen  # noqa: PLC0415
         from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
 
         self._quiet = quiet

@@ -160,12 +160,11 @@ def _lint(
     from functools import partial  # noqa: PLC0415
 
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.errors import WorkflowError  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import WorkflowError, printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.secrets import cover  # noqa: PLC0415
-    from loadcheck.workflow import lint  # noqa: PLC0415
+    from loadcheck.workflow.compile import lint  # noqa: PLC0415
 
     files = _documents(file) if is_folder(file) else [file]
     if not files:

@@ -90,7 +90,7 @@ def emulate(
     PUT /control/faults with other faults as JSON. GET /health says that it
     serves. SIGTERM ends it.
     """
-    from loadcheck.emulator.ingest.commit import JournalError, JournalWriteError  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.emulator.commit import JournalError, JournalWriteError  # noqa: PLC0415  # keeps --help quick
     from loadcheck.emulator.standalone import Keeping, greeting, serve  # noqa: PLC0415
 
     keys = {"api_key": api_key, "secret_key": secret_key, "preset": fault}

@@ -108,7 +108,7 @@ def explain(
     found = reference.find(name)
     if not found:
         near = did_you_mean(name, reference.words())
-        remedy = near if near.startswith("did you mean") else "loadcheck explain lists all there is"
+        remedy = near if near.startswith("did you mean") else "see loadcheck explain"
         raise InputError(Problem(message=f'nothing is called "{name}"', remedy=remedy))
     below = [entry for entry in reference.entries() if entry.kind == "key"]
     texts = [_text(entry, below, color=color, width=width) for entry in found]

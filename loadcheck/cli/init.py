@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.escaping import many, printable
+from loadcheck.errors import many, printable
 
 if TYPE_CHECKING:
+    from loadcheck.draft import Draft
     from loadcheck.draft.choose import UndecidedError, Wishes
-    from loadcheck.draft.draft import Draft
 
 EPILOG = """Examples:
 
@@ -108,7 +108,7 @@ def init(
     Sends nothing, writes over nothing, and keeps every credential out of the
     files. What it cannot know, it asks for on a terminal, and refuses elsewhere.
     """
-    from loadcheck.draft import draft as drafts  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck import draft as drafts  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.draft.choose import Wishes  # noqa: PLC0415
 
     wishes = Wishes(ingest=ingest, count=count, user=user, run=run, uniques=uniques, server=server)

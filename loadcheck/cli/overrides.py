@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from loadcheck.documents import with_scheme
 from loadcheck.documents.files import is_folder
-from loadcheck.documents.notation import with_scheme
 from loadcheck.errors import Problem, ScenarioError
 from loadcheck.secrets import without_userinfo
 
@@ -281,7 +281,7 @@ def labelled(labels: Sequence[str] | None) -> list[str]:
     Raises:
         ScenarioError: One is not of the form NAME=VALUE, is no line of text, or is given twice.
     """
-    from loadcheck.scenario.loader import label_trouble  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.scenario import label_trouble  # noqa: PLC0415  # keeps --help quick
 
     given, problems = dict[str, str](), []
     for entry in labels or ():

@@ -60,7 +60,7 @@ def preflight(
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.escaping import printable  # noqa: PLC0415
+    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
 
     loaded = read_scenario(

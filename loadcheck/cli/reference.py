@@ -12,9 +12,9 @@ from loadcheck.documents.toml import as_toml
 from loadcheck.emulator.config import KEYS
 from loadcheck.scenario.schema import SAMPLES, SERVICE, Sample, keys
 from loadcheck.scenario.shapes import Shape
+from loadcheck.verify import CHECKS
 from loadcheck.verify.metrics import MEANINGS as METRICS
 from loadcheck.verify.metrics import described
-from loadcheck.verify.verdict import CHECKS
 
 _SINCE: Final = "0.1"
 

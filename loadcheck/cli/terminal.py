@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from loadcheck.cli.streams import Screen
-from loadcheck.errors import ResultFileError
-from loadcheck.escaping import printable
+from loadcheck.cli.exits import Screen
+from loadcheck.errors import ResultFileError, printable
 from loadcheck.report import headline, live, terminal
 from loadcheck.result import save_elsewhere
 from loadcheck.result.store import encoded
 from loadcheck.secrets import cover
-from loadcheck.verify.advice import lasts
+from loadcheck.verify import lasts
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0

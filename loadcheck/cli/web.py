@@ -154,7 +154,7 @@ def _stay_s(linger: str | None) -> float:
     """
     if linger is None:
         return math.inf if sys.stderr.isatty() and sys.stdin.isatty() else 0.0
-    from loadcheck.documents.notation import parse_duration  # noqa: PLC0415
+    from loadcheck.documents import parse_duration  # noqa: PLC0415
 
     if linger.isascii() and linger.isdecimal():
         return float(linger)

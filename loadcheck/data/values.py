@@ -30,7 +30,7 @@ import orjson
 
 from loadcheck.data.order import Bits, blockwise, key_of, mixed
 from loadcheck.data.pools import NoFakerError, faker_pool, word_text
-from loadcheck.documents.notation import parse_duration
+from loadcheck.documents import parse_duration
 from loadcheck.documents.toml import nearest
 
 LITERAL: Final = "$json"

@@ -1,1 +1,80 @@
-"""Text with positions: TOML, YAML and JSON documents whose every value knows its file and line."""
+"""Text with positions; and the one way in which durations (``"1h30m"``) and URLs are read."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_UNITS = {"h": Fraction(3600), "m": Fraction(60), "s": Fraction(1), "ms": Fraction(1, 1000)}
+_PART = r"(?:(?P<{0}>\d+(?:\.\d+)?){0})?"
+_DURATION = re.compile("".join(_PART.format(unit) for unit in _UNITS), re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``text`` stands for.
+
+    Units are ``h``, ``m``, ``s`` and ``ms``, each at most once and in this order, without spaces;
+    numbers may have decimals.
+
+    Raises:
+        ValueError: ``text`` is not a duration.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or not text:
+        raise ValueError(f"not a duration: {text!r}")
+    parts = ((unit, number) for unit, number in match.groupdict().items() if number)
+    try:
+        return float(sum((Fraction(number) * _UNITS[unit] for unit, number in parts), Fraction()))
+    except OverflowError:
+        raise ValueError("not a duration: beyond any clock") from None
+
+
+def format_duration(seconds: float) -> str:
+    """Return ``seconds``, rounded to milliseconds, as :func:`parse_duration` reads it."""
+    rest = round(seconds * 1000)
+    text = ""
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0s"
+
+
+_UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
+
+
+_HOST: Final = re.compile(r"(localhost|[0-9.]+|[\w-]+(?:\.[\w-]+)+)(:[0-9]{1,5})?(/[^\s?#@]*)?")
+
+
+def with_scheme(text: str) -> str:
+    """Return a remedy for a URL that lacks its scheme; "" if that is not what is wrong."""
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return ""
+    near = match[1] == "localhost" or match[1].startswith("127.")
+    return f"the scheme is missing: {'http' if near else 'https'}://{text}"
+
+
+def split_http_url(url: str) -> SplitResult:
+    r"""Return the parts of an http or https URL.
+
+    What readers of URLs disagree about is refused: white space, control characters and
+    backslashes, by which ``http://127.0.0.1\@host`` is one host to one and another to the next.
+
+    Raises:
+        ValueError: It is none; says why in words, which repeat nothing of it.
+    """
+    if _UNUSABLE.search(url):
+        raise ValueError("has white space, a control character or a backslash in it")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is no URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no http or https URL")
+    if port == 0:
+        raise ValueError("has the port 0")
+    return parts

@@ -20,9 +20,15 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from loadcheck.documents.builder import Array, Object, TreeError
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.documents.formats import NotJsonError, compose, compose_json
+from loadcheck.documents.formats import (
+    Array,
+    NotJsonError,
+    Object,
+    TreeError,
+    compose,
+    compose_json,
+)
 from loadcheck.errors import Place, Problem, WorkflowError
 
 Scalar = str | int | float | bool | datetime | date | time

@@ -2,5 +2,417 @@
 
 Reads what there is of the API (an OpenAPI description, recorded requests, a curl line), finds the
 operation by which data goes in and the one that counts, and writes the Arazzo document, the
-scenario and ``.env.example``.
+scenario and ``.env.example``. They are checked before they are kept, and written all together or
+not at all, over nothing that is there.
 """
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from loadcheck import scenario as scenarios
+from loadcheck.documents.document import Document
+from loadcheck.documents.toml import as_toml
+from loadcheck.draft import texts
+from loadcheck.draft.choose import Choice, Wishes, choose
+from loadcheck.draft.operations import candidates, open_description
+from loadcheck.draft.recorded import Recorded, as_source, describe
+from loadcheck.draft.requests import DraftRequests, draft_requests, snake
+from loadcheck.errors import ConsentError, DraftError, InputError, Problem, did_you_mean
+from loadcheck.load.transport.routes import is_loopback
+from loadcheck.pipeline.prepare import fetch, hide_passwords
+from loadcheck.pipeline.preview import preview
+from loadcheck.secrets import Redactor, without_userinfo
+from loadcheck.workflow.description.loader import Source
+from loadcheck.workflow.description.openapi import DescriptionError, split_base
+from loadcheck.workflow.exchange import Origin
+
+
+def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path], None]) -> None:
+    """Write files into a folder, which is made if it is not there.
+
+    Args:
+        folder: The folder.
+        files: Name → content.
+        examine: Is called with a folder beside it that holds the files; what it raises ends it all.
+
+    Raises:
+        DraftError: One of the files is there already, or cannot be written; nothing was changed.
+    """
+    place = folder.resolve()  # beside "." and ".." as well
+    made = _with_parents(folder, place)
+    try:
+        _refuse_present(folder, files)
+        stage = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        try:
+            for name, content in files.items():
+                (stage / name).write_bytes(content)
+            examine(stage)
+            _move(stage, folder, files)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        _remove(made)
+        raise _unwritable(folder, error) from error
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def _with_parents(folder: Path, place: Path) -> list[Path]:
+    """Make the folders above one, and return those that were not there, the deepest first."""
+    missing = [each for each in place.parents if not each.exists()]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _remove(missing)
+        raise _unwritable(folder, error) from error
+    return missing
+
+
+def _remove(folders: list[Path]) -> None:
+    for each in folders:
+        try:
+            each.rmdir()
+        except OSError:
+            return  # somebody else has put something into it
+
+
+def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
+    if folder.exists() and not folder.is_dir():
+        message, remedy = "is there and is no folder", "name another one: --into FOLDER"
+        raise DraftError(Problem(message=message, file=str(folder), remedy=remedy))
+    present = [name for name in files if os.path.lexists(folder / name)]
+    if present:
+        remedy = "nothing is written over: move it away, or write elsewhere: --into FOLDER"
+        raise DraftError(
+            Problem(message="is there already", file=str(folder / name), remedy=remedy)
+            for name in present
+        )
+
+
+def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Give the files their names; a link does not replace what has appeared meanwhile."""
+    new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    done: list[Path] = []
+    try:
+        for name in files:
+            (folder / name).hardlink_to(stage / name)
+            done.append(folder / name)
+    except OSError:
+        for path in done:
+            path.unlink(missing_ok=True)
+        if new:
+            _remove([folder])
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> DraftError:
+    file = str(error.filename2 or folder) if isinstance(error, FileExistsError) else str(folder)
+    reason = str(error.strerror or error).lower()
+    remedy = "write elsewhere: --into FOLDER"
+    return DraftError(Problem(message=f"cannot be written: {reason}", file=file, remedy=remedy))
+
+
+_MOST: Final = 40
+"""Characters of a name that is made from a title."""
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MOST}}}")
+_PLACEHOLDER: Final = "placeholder"
+_ENV = re.compile(r'\benv = "([A-Z][A-Z0-9_]*)"')
+EXAMPLE: Final = ".env.example"
+"""Name of the file that lists the variables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The files of a scenario that are not written yet.
+
+    Attributes:
+        name: Of the scenario.
+        files: Name → content; the scenario first.
+        texts: File name → what it is, in words.
+        variables: The environment variables that it needs → whether they are secret.
+        choice: What it was drafted from; None for one of a shipped profile.
+        notes: What the user should look at.
+        referred: The file of the description, where it is referred to; "" if it is copied.
+    """
+
+    name: str
+    files: Mapping[str, bytes]
+    texts: Mapping[str, str]
+    variables: Mapping[str, bool]
+    choice: Choice | None = None
+    notes: tuple[str, ...] = ()
+    referred: str = ""
+
+    @property
+    def scenario(self) -> str:
+        """File name of the scenario."""
+        return f"{self.name}.toml"
+
+
+def read_api(source: str, *, consent: bool) -> Source:
+    """Read an OpenAPI description.
+
+    Args:
+        source: A file or a URL.
+        consent: Whether it may be read from another machine.
+
+    Raises:
+        InputError: It cannot be read, is none, or is on another machine and nobody has consented.
+    """
+    try:
+        return open_description(source, partial(fetch, consent=consent))
+    except ConsentError as error:
+        (problem,) = error.problems
+        told = problem.message.partition(": ")[2].partition(": add")[0]
+        message = f"{without_userinfo(source)} is not read: {told}"
+        remedy = "add --live to say that it may be, or save it and name the file"
+        raise ConsentError(Problem(message=message, remedy=remedy)) from None
+
+
+def from_description(
+    api: Source, source: str, wishes: Wishes, *, into: Path | None, name: str | None = None
+) -> Draft:
+    """Draft a scenario for an API.
+
+    Args:
+        api: Its description.
+        source: Where it was read from, as the user named it.
+        wishes: What the user has decided.
+        into: The folder that it is written to; None: one called as the scenario.
+        name: Of the scenario; None: it is made from the API's title.
+
+    Raises:
+        DraftError: The description does not tell how data goes in, and how it is counted.
+    """
+    assert api.description is not None
+    shown = _shown(source)
+    choice = choose(candidates(api.description), wishes, shown)
+    info = api.document.root.get("info")
+    title = " ".join(str(info.get("title") or "").split()) if isinstance(info, dict) else ""
+    name = _named(name) or slug(title or Path(shown).stem)
+    title = title or "an API"
+    found = _servers(choice, api.document, wishes.server, shown)
+    url, copied = _place(api, into if into is not None else Path(name))
+    prefix = snake(name)
+    requests = draft_requests(choice, prefix if prefix[0].isalpha() else f"API_{prefix}")
+    document = f"{name}.arazzo.yml"
+    scenario = texts.scenario(
+        choice,
+        requests,
+        title=title,
+        document=document,
+        server=f"{found[0][0]}{found[0][1]}" if len(found) == 1 else None,
+        source=shown,
+        away=not all(is_loopback(origin.host) for origin, _ in found),
+    )
+    files = {
+        f"{name}.toml": scenario,
+        document: texts.arazzo(choice, requests, title=title, url=url),
+        EXAMPLE: texts.environment(_variables(requests), title),
+        **copied,
+    }
+    told = {
+        f"{name}.toml": "the scenario: how much, where to, what must hold",
+        document: "the workflow: what is sent, and what is asked",
+        EXAMPLE: "variables to set" if _variables(requests) else "no variables needed",
+        **dict.fromkeys(copied, "the API's description, as it is now"),
+    }
+    return Draft(
+        name=name,
+        files={name: text.encode() for name, text in files.items()},
+        texts=told,
+        variables=_variables(requests),
+        choice=choice,
+        notes=tuple(requests.notes),
+        referred="" if "://" in api.document.location else api.document.location,
+    )
+
+
+def from_requests(
+    recorded: Sequence[Recorded],
+    source: str,
+    wishes: Wishes,
+    *,
+    into: Path | None,
+    name: str | None = None,
+) -> Draft:
+    """Draft a scenario from requests that somebody has recorded; see :func:`from_description`.
+
+    Nothing that authorizes them is in it.
+    """
+    host = str(urlsplit(recorded[0].url).hostname)
+    title = "My API" if is_loopback(host) else host
+    described = describe(recorded, title)
+    name = _named(name) or slug(Path(source).stem if source.endswith(".har") else title)
+    api = as_source(described, source)
+    draft = from_description(api, source, wishes, into=into, name=name)
+    hide = Redactor(described.secrets)
+    for file, content in draft.files.items():
+        if hide.text(content.decode()) != content.decode():
+            message = f"{file} would hold something that authorizes requests"
+            remedy = "take it out of what is recorded, or draft from an OpenAPI description"
+            raise DraftError(Problem(message=message, file=source, remedy=remedy))
+    return draft
+
+
+def from_profile(profile: str, *, name: str | None = None) -> Draft:
+    """Draft a scenario for a service that comes with loadcheck.
+
+    Raises:
+        DraftError: None is called so.
+    """
+    shipped = {name: each / "init.toml" for name, each in scenarios.shipped().items()}
+    path = shipped.get(profile)
+    if path is None:
+        message = f'--profile: there is no "{profile}"'
+        raise DraftError(Problem(message=message, remedy=did_you_mean(profile, shipped)))
+    text, name = path.read_text(encoding="utf-8"), _named(name) or profile
+    text = text.replace(f"{profile}.toml", f"{name}.toml")
+    said = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    variables = dict.fromkeys(_ENV.findall(said), True)
+    return Draft(
+        name=name,
+        files={
+            f"{name}.toml": text.encode(),
+            EXAMPLE: texts.environment(variables, profile).encode(),
+        },
+        texts={
+            f"{name}.toml": f'the scenario; its workflow is the shipped "{profile}"',
+            EXAMPLE: "variables to set" if variables else "no variables needed",
+        },
+        variables=variables,
+    )
+
+
+def write(draft: Draft, folder: Path) -> dict[str, Any]:
+    """Write a draft, if ``loadcheck check`` finds nothing wrong with it.
+
+    Args:
+        draft: The draft.
+        folder: Where to.
+
+    Returns:
+        What ``check`` shows of it.
+
+    Raises:
+        InputError: A file is there already, or something in the draft cannot be used; nothing was
+            written.
+    """
+    shown: dict[str, Any] = {}
+
+    def examine(stage: Path) -> None:
+        env = {**dict.fromkeys(draft.variables, _PLACEHOLDER), **os.environ}
+        env |= {name: _PLACEHOLDER for name in draft.variables if not env.get(name)}
+        try:
+            # what is beside the folder, or in it, is not so from here
+            mapped = [f"workflow.sources.{texts.SOURCE}={as_toml(draft.referred)}"]
+            loaded = scenarios.load(
+                stage / draft.scenario, env=env, overrides=mapped if draft.referred else ()
+            )
+            shown.update(preview(hide_passwords(loaded)))
+        except InputError as error:
+            raise DraftError(
+                replace(
+                    problem,
+                    message=problem.message.replace(str(stage), str(folder)),
+                    file=problem.file.replace(str(stage), str(folder)),
+                )
+                for problem in error.problems
+            ) from None
+
+    write_all(folder, draft.files, examine)
+    return shown
+
+
+def slug(title: str) -> str:
+    """Return a name for files made from a title."""
+    words = re.findall(r"[a-z0-9]+", title.lower())
+    text = "-".join(words)
+    while len(text) > _MOST and len(words) > 1:
+        words = words[:-1]
+        text = "-".join(words)
+    return text[:_MOST] or "api"
+
+
+def _named(name: str | None) -> str | None:
+    """Return a name that the user gave; None if there is none."""
+    if name is not None and not _NAME.fullmatch(name):
+        remedy = f"expected letters, digits, - and _, at most {_MOST}: it names the files"
+        raise DraftError(Problem(message=f'--name: found "{name}"', remedy=remedy))
+    return name
+
+
+def _variables(requests: DraftRequests) -> dict[str, bool]:
+    return {
+        name: secret for each in requests.inputs.values() for name, secret in each.variables.items()
+    }
+
+
+def _shown(source: str) -> str:
+    """Return a source without what may be secret in it."""
+    return without_userinfo(source).partition("?")[0] if "://" in source else source
+
+
+def _servers(
+    choice: Choice, document: Document, wish: str | None, source: str
+) -> list[tuple[Origin, str]]:
+    """Return origin and path of the base URLs of the operations: of one, where they are alike.
+
+    It is the one wished for, or the first that the description names.
+    """
+    operations = [choice.ingest.operation]
+    if choice.count is not None:
+        operations.append(choice.count.operation)
+    named = [each.servers[0] if each.servers else "/" for each in operations]
+    try:
+        found = [
+            split_base(each, document.location) for each in (named if wish is None else [wish])
+        ]
+    except DescriptionError as error:
+        remedy = "say where it is: --server http://127.0.0.1:8080"
+        if wish is not None:
+            problem = Problem(message=f"--server: {error}", remedy=remedy)
+        else:
+            message = "does not say where its server is"
+            message += f": {error}" if any(each.servers for each in operations) else ""
+            problem = Problem(message=message, file=source, remedy=remedy)
+        raise DraftError(problem) from None
+    return list(dict.fromkeys(found))
+
+
+def _place(api: Source, folder: Path) -> tuple[str, dict[str, str]]:
+    """Return where the description is, from the drafted document, and what is copied there.
+
+    A file of the user's stays where it is and is referred to; what was downloaded is kept, so that
+    the scenario needs nothing but the API itself, unless it refers to further files.
+    """
+    location = api.document.location
+    if "://" not in location:
+        beside = os.path.relpath(location, folder.absolute().resolve())
+        return quote(beside if beside.startswith("..") else f"./{beside}"), {}
+    if any(not each.startswith("#") for each in _references(api.document.root)):
+        return location, {}
+    return "./openapi.yml", {"openapi.yml": texts.written(api.document.root)}
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for part in value.values():
+            yield from _references(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _references(part)

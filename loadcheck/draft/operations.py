@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from loadcheck.documents.document import MISSING, Document
 from loadcheck.draft.fields import ANSWER, Field, Kind, Schemas, Tree, leaves
+from loadcheck.workflow.description import SourceReference
 from loadcheck.workflow.description.loader import Fetch, Source, SourceReader, open_source
-from loadcheck.workflow.description.model import SourceReference
 from loadcheck.workflow.description.openapi import Description, DescriptionError, Operation
 
 _PLACES: Final = ("path", "query", "header", "cookie")

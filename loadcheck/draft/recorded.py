@@ -23,8 +23,8 @@ from loadcheck.draft.fields import type_of
 from loadcheck.draft.operations import words_of
 from loadcheck.draft.words import KEYS, USERS, plain
 from loadcheck.errors import DraftError, Problem
+from loadcheck.workflow.description import SourceReference
 from loadcheck.workflow.description.loader import Source, SourceReader, open_source
-from loadcheck.workflow.description.model import SourceReference
 
 _MOST_BYTES: Final = 200_000_000
 _REMEDY: Final = 'expected a HAR file, as browsers save one: "Save all as HAR" of the network tab'

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
+from loadcheck.emulator.check import throttled
 from loadcheck.emulator.config import Fault, Selection
 from loadcheck.emulator.config.model import Side
-from loadcheck.emulator.ingest.check import throttled
 from loadcheck.emulator.message import TOO_MANY, Answer, Delivery, error_answer, json_answer
 from loadcheck.emulator.store import StringIndex
 

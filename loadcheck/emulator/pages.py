@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from loadcheck.emulator.check import TYPES
 from loadcheck.emulator.config import EmulatorConfig, Fault
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.emulator.config.model import duration
 from loadcheck.emulator.faults import ActiveFault
-from loadcheck.emulator.ingest.check import TYPES
 from loadcheck.emulator.message import Answer, Request, json_answer
 
 _JSON_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}

@@ -20,12 +20,12 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
+from loadcheck.emulator.commit import JournalError, JournalWriteError
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.ingest.commit import JournalError, JournalWriteError
-from loadcheck.emulator.ingest.upload import decompressed
+from loadcheck.emulator.dashboard import authorized
 from loadcheck.emulator.message import Answer, Application, Request
 from loadcheck.emulator.protocol import MAX_BODY_BYTES, Clock
-from loadcheck.emulator.query.dashboard import authorized
+from loadcheck.emulator.upload import decompressed
 
 HIDDEN = "***"
 _SHORTEST = 8

@@ -20,9 +20,10 @@ from typing import Any
 
 import orjson
 
+from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config import ConfigError, EmulatorConfig, parse_faults
 from loadcheck.emulator.config.faults import Reader
-from loadcheck.emulator.ingest.commit import Journal
+from loadcheck.emulator.dashboard import authorized
 from loadcheck.emulator.message import (
     Answer,
     Application,
@@ -32,7 +33,6 @@ from loadcheck.emulator.message import (
     json_answer,
 )
 from loadcheck.emulator.protocol import listening
-from loadcheck.emulator.query.dashboard import authorized
 from loadcheck.emulator.recording import Recorder, replay
 from loadcheck.emulator.service import Emulator
 

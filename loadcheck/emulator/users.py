@@ -17,11 +17,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from loadcheck.emulator.ingest.commit import Journal, JournalWriteError
+from loadcheck.emulator.commit import Journal, JournalWriteError
+from loadcheck.emulator.dashboard import RateWindow, parameters
 from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
+from loadcheck.emulator.parameters import read_day
 from loadcheck.emulator.protocol import Clock
-from loadcheck.emulator.query.dashboard import RateWindow, parameters
-from loadcheck.emulator.query.parameters import read_day
 from loadcheck.emulator.store import EventStore, record
 
 _FIRST = 100_000_000_000

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadcheck.data import DataFile, Variety, Visits
 from loadcheck.data.order import rows_of
 from loadcheck.data.table import DataError, open_table
-from loadcheck.data.variety import DataFile, Variety
-from loadcheck.data.visits import Visits
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.load.pacer import planned_copies
 from loadcheck.pipeline.once import texts
@@ -200,7 +199,7 @@ def _event_places(verify: Verify) -> Iterator[str]:
         yield verify.repeat.event
     if verify.batch is not None and verify.batch.events != "body":  # lines: one event each
         yield verify.batch.events
-    if verify.export is not None:
+    if verify.export is not None and verify.export.event is not None:
         yield verify.export.event
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from loadcheck.load.pacer import planned_copies
-from loadcheck.scenario.loader import label_trouble
+from loadcheck.scenario import label_trouble
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import cover
 from loadcheck.workflow.identity import Run

@@ -20,7 +20,7 @@ from loadcheck.scenario.model import Once as Wanted
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import HIDDEN, redactor
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.exchange import Exchange, Pause
 from loadcheck.workflow.identity import Run, SharedOutputs

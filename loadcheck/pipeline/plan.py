@@ -30,9 +30,8 @@ from loadcheck.pipeline.target import Destination, addressed, destinations
 from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Service
 from loadcheck.secrets import redactor
-from loadcheck.verify.asking import asking, most_cost
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.guard import guard_problems
+from loadcheck.verify.guard import asking, guard_problems, most_cost
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from loadcheck import secrets
+from loadcheck.documents import split_http_url
 from loadcheck.documents.document import MAX_BYTES, dotted
-from loadcheck.documents.notation import split_http_url
 from loadcheck.emulator import config as emulator_config
 from loadcheck.errors import (
     ConsentError,
@@ -32,20 +32,20 @@ from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.measure.record import WORKFLOW, whole_name
+from loadcheck.pipeline import exported
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
 from loadcheck.secrets import keep, without_userinfo
+from loadcheck.verify import lasts, thresholds
 from loadcheck.verify import queries as marks
-from loadcheck.verify import thresholds
-from loadcheck.verify.advice import lasts
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.workflow.compile.compiler import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
@@ -273,7 +273,7 @@ def compile_scenario(
         limits=scenario.limits,
         drain_s=scenario.timeouts.drain_s,
     )
-    return CompiledScenario(
+    compiled = CompiledScenario(
         scenario=scenario,
         run=run,
         seed=seed,
@@ -288,6 +288,9 @@ def compile_scenario(
         setup=_once(scenario, plan, scenario.setup, (once.setup, once.renewal), consent=consent),
         teardown=_once(scenario, plan, scenario.teardown, (once.teardown,), consent=consent),
     )
+    if verification is not None and verify.export is not None:
+        exported.check(compiled)
+    return compiled
 
 
 def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:

@@ -25,7 +25,7 @@ from loadcheck.secrets import Redactor, redactor
 from loadcheck.verify import queries as marks
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.expressions.values import UnsendableError
+from loadcheck.workflow.expressions import UnsendableError
 from loadcheck.workflow.identity import SEQUENCES, partitions
 from loadcheck.workflow.runtime.plan import StepPlan
 from loadcheck.workflow.runtime.program import no_retry

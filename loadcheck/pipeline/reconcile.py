@@ -23,12 +23,19 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
+from loadcheck.data import Visits
 from loadcheck.data.table import fingerprint
-from loadcheck.data.visits import Visits
-from loadcheck.documents.notation import split_http_url
+from loadcheck.documents import split_http_url
 from loadcheck.emulator.process import KEY_VARIABLES, supplied
-from loadcheck.errors import InputError, Problem, ResultFileError, SaveError, TargetError
-from loadcheck.escaping import all_of, many
+from loadcheck.errors import (
+    InputError,
+    Problem,
+    ResultFileError,
+    SaveError,
+    TargetError,
+    all_of,
+    many,
+)
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.measure import Ledger
@@ -41,6 +48,7 @@ from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
+from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -51,11 +59,10 @@ from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, overall, worst
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
-_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 OWN_CHECKS = frozenset(
     {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
 )
@@ -173,7 +180,7 @@ def _thresholds(
     stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
     judged = []
     for threshold in thresholds:
-        if threshold.metric.name in _COUNTED:
+        if threshold.metric.name in COUNTED:
             judged.append(threshold.judge(counts).to_json())
         elif threshold.check in stored:
             judged.append(stored[threshold.check])
@@ -693,8 +700,7 @@ async def _export(
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.temporary_folder() as folder:
-        pages = await exported.download(compiled, begin, end, Path(folder), send)
-        return await exported.compare(compiled, ledger, *pages)
+        return await exported.compare(compiled, ledger, (begin, end), Path(folder), send)
 
 
 def _told(

@@ -36,6 +36,7 @@ from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.document import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
+from loadcheck.verify import Finding, SentCounts
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -54,7 +55,6 @@ from loadcheck.verify.thresholds import (
     ParsedThreshold,
     ThresholdAbort,
 )
-from loadcheck.verify.verdict import Finding, SentCounts
 
 CUT_SHORT = 3
 """Signals that end even the tear-down."""

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from loadcheck.documents.notation import split_http_url
+from loadcheck.documents import split_http_url
 from loadcheck.emulator.process import (
     EmulatorStartError,
     Reservation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from loadcheck.escaping import many
+from loadcheck.errors import many
 from loadcheck.load.transport.routes import Proxies
 from loadcheck.measure.record import Record, whole_name
 from loadcheck.scenario.model import Target

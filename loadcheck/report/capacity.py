@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from loadcheck.escaping import many, printable_document
+from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import COLORS, CapturedConsole, print_headline, print_paths
 from loadcheck.report.view import FIGURES

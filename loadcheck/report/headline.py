@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loadcheck.escaping import all_of, many, printable_document
+from loadcheck.errors import all_of, many, printable_document
 from loadcheck.report import words
 
 NOT_CHECKED = "verification: disabled"

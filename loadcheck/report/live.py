@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from rich.cells import cell_len, get_character_cell_size
 
-from loadcheck.escaping import many, printable
+from loadcheck.errors import many, printable
 from loadcheck.measure import Histogram
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.report import words

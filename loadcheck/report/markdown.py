@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import capacity, comparison, words
 from loadcheck.report.view import RunView, run_view
 

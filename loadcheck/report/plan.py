@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from loadcheck.escaping import many, printable
+from loadcheck.errors import many, printable
 from loadcheck.report import words
 
 _NAME: Final = 13

@@ -13,8 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
 from loadcheck import __version__
-from loadcheck.errors import Problem
-from loadcheck.escaping import many, printable
+from loadcheck.errors import Problem, many, printable
 from loadcheck.report import words
 from loadcheck.secrets import cover
 

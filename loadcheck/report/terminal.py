@@ -15,9 +15,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from loadcheck.escaping import many
+from loadcheck.errors import many
 from loadcheck.report import headline, words
-from loadcheck.report.page import Check
+from loadcheck.report.pages import Check
 from loadcheck.report.view import Counted, RunView, run_view
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import headline, words
-from loadcheck.report.page import Check
-from loadcheck.verify.verdict import meaning
+from loadcheck.report.pages import Check
+from loadcheck.verify import meaning
 
 FIGURES: Mapping[str, str] = {
     "p50": "p50_ms",

@@ -26,12 +26,12 @@ from loadcheck.measure.record import Record, StepRecord
 from loadcheck.result import SCHEMA, capacity_schema, json_schema
 from loadcheck.scenario.model import ClosedLoad, FlowOfMix, OpenLoad, Scenario
 from loadcheck.secrets import Redactor
+from loadcheck.verify import Consistency
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.session import Verification, VerificationResult
-from loadcheck.verify.verdict import Consistency
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 
@@ -156,14 +156,8 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
     """Return which flow of a mix a run is."""
     if part is None:
         return {}
-    told = {
-        "id": part.id,
-        "name": part.mix,
-        "flow": part.flow,
-        "place": part.place,
-        "flows": [*part.flows],
-    }
-    return {"mix": told}
+    told = {"id": part.id, "name": part.mix, "flow": part.flow, "place": part.place}
+    return {"mix": {**told, "flows": [*part.flows], "limits": [*part.limits]}}
 
 
 def _files(scenario: Scenario) -> dict[str, Any]:

@@ -143,6 +143,7 @@ def _consistency() -> Shape:
                         count("Second events of users that were not missing, acknowledged.")
                     ),
                     "checked_visible?": maybe(count("Those that were counted.")),
+                    "excess?": count("Users of a kind counted beyond those sent, at the most."),
                     "share?": amount("Share of the acknowledged that was missing at that time."),
                     "unpaired?": text("Why no missing user was sent a second event; else empty."),
                 },
@@ -672,6 +673,10 @@ def json_schema() -> dict[str, Any]:
                         "flow": text("What the flow is called."),
                         "place": {"type": "integer", "description": "Among the flows, from 0."},
                         "flows": {"type": "array", "description": "What all are called."},
+                        "limits?": {
+                            "type": "array",
+                            "description": "together.thresholds, as written.",
+                        },
                         "together?": {
                             "type": "object",
                             "description": "The verdict on all flows, the sums of their "

@@ -23,8 +23,7 @@ from typing import Any, Self
 import orjson
 
 from loadcheck.documents.files import UnreadableError, file_kind, read_file
-from loadcheck.errors import Problem, ResultFileError, SaveError
-from loadcheck.escaping import printable_json
+from loadcheck.errors import Problem, ResultFileError, SaveError, printable_json
 from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.intervals import Matrix
@@ -111,6 +110,11 @@ _VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
 def default_name(scenario: str, started: datetime, run_id: str) -> str:
     """Return ``<scenario>-<UTC time>-<run id>.json``; names sort by time within a scenario."""
     return f"{scenario}-{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.json"
+
+
+def of_flow(path: Path, flow: str) -> Path:
+    """Return where a file of one flow goes, by the name that was given for all."""
+    return path.with_name(f"{path.stem}-{flow}{path.suffix}")
 
 
 class ResultFile:

@@ -4,44 +4,273 @@
 every problem at once.
 """
 
-from loadcheck.documents.notation import format_duration, parse_duration
-from loadcheck.errors import Place
-from loadcheck.scenario.library import shipped
-from loadcheck.scenario.loader import load, restore
-from loadcheck.scenario.model import (
-    ClosedLoad,
-    Count,
-    Edit,
-    Input,
-    OpenLoad,
-    Retry,
-    Scenario,
-    Stage,
-    Target,
-    Timeouts,
-    Verify,
-    Workflow,
-)
-from loadcheck.scenario.target import environment
+from __future__ import annotations
 
-__all__ = [
-    "ClosedLoad",
-    "Count",
-    "Edit",
-    "Input",
-    "OpenLoad",
-    "Place",
-    "Retry",
-    "Scenario",
-    "Stage",
-    "Target",
-    "Timeouts",
-    "Verify",
-    "Workflow",
-    "environment",
-    "format_duration",
-    "load",
-    "parse_duration",
-    "restore",
-    "shipped",
-]
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from loadcheck.documents.document import Node, dotted, grow, merge_tree
+from loadcheck.errors import Place, Problem, ScenarioError
+from loadcheck.scenario import grammar
+from loadcheck.scenario.data import read_data, read_sessions, read_users, read_values
+from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
+from loadcheck.scenario.library import as_table, find_profile, read_workflow, shipped
+from loadcheck.scenario.loads import (
+    read_capacity,
+    read_limits,
+    read_load,
+    read_retry,
+    read_thresholds,
+    read_timeouts,
+)
+from loadcheck.scenario.mix import flows_of, is_mix
+from loadcheck.scenario.model import FlowOfMix, Scenario
+from loadcheck.scenario.reader import Report, Table, found
+from loadcheck.scenario.target import environment, read_inputs, read_once, read_target
+from loadcheck.scenario.verification import (
+    read_delete,
+    read_guard,
+    read_overlay,
+    read_service,
+    read_verify,
+)
+
+_NAME = re.compile(grammar.NAME)
+_LABEL_NAME, _LABEL = re.compile(grammar.LABEL_NAME), re.compile(grammar.LABEL)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    profile: str = "",
+    env: Mapping[str, str] = os.environ,
+) -> Scenario:
+    """Read the scenario at ``path``.
+
+    What it extends lies beneath it, the profile of its service beneath both: tables merge, scalars
+    and arrays replace, the overlays of all apply. One of its own profiles may lie over it. The
+    overrides are put into what comes of that.
+
+    Args:
+        path: The file, as the user named it: messages call it so, and the paths in it are
+            relative to its folder.
+        overrides: ``PATH=VALUE`` each, as given to ``--set``: a dotted key (array entries by
+            number, from 0) and a TOML value; a bare word is a string.
+        profile: The one of ``[profiles]`` that lies over the rest; "" for none.
+        env: Where ``{ env = "NAME" }`` looks.
+
+    Raises:
+        ScenarioError: Something in it cannot be used; every problem found is in it.
+    """
+    file = os.fspath(path)
+    folder = Path(file).parent
+    report = Report()
+    changes: list[Override] = []
+    for option in overrides:
+        parsed = parse_override(option)
+        if isinstance(parsed, Problem):
+            report.problems.append(parsed)
+        else:
+            changes.append(parsed)
+    try:
+        own = _with_workflow_table(read_layers(file, profile, report))
+    except ScenarioError as error:
+        raise ScenarioError([*error.problems, *report.problems]) from None
+    if is_mix(own):
+        return replace(_mix(own, changes, (file, env), report), profile=profile)
+    document = _over_profile(own, changes, folder, report)
+    document, misfits = override(document, changes)
+    report.problems.extend(misfits)
+    return replace(_scenario(_with_workflow_table(document), file, env, report), profile=profile)
+
+
+def _mix(
+    own: Node, changes: Sequence[Override], where: tuple[str, Mapping[str, str]], report: Report
+) -> Scenario:
+    """Return the first flow of a mix, called as the mix is, with all of them."""
+    file, env = where
+    folder = Path(file).parent
+    own, misfits = override(own, changes)
+    report.problems.extend(misfits)
+    name = _name(Table(own, report, known=grammar.TOP), file)
+    flows, read_ = flows_of(own, name, report), []
+    together = Table(own, report, known=None).table("together", known=grammar.TOGETHER)
+    thresholds = () if together is None else read_thresholds(together)
+    names = tuple(flow.name for flow in flows)
+    for place, flow in enumerate(flows):
+        inner = Report()
+        document = _with_workflow_table(_over_profile(flow.document, (), folder, inner))
+        try:
+            made = _scenario(document, file, env, inner)
+        except ScenarioError as error:
+            report.problems += [each for each in error.problems if each not in report.problems]
+        else:
+            limits = tuple(limit.check for limit in thresholds)
+            part = FlowOfMix(mix=name, flow=flow.name, place=place, flows=names, limits=limits)
+            read_.append(replace(made, part=part))
+    if report.problems or not read_:
+        raise ScenarioError(report.problems)
+    return replace(
+        read_[0],
+        name=name,
+        flows=tuple(read_),
+        together=thresholds,
+        part=None,
+        document=own.plain(),
+        places={**read_[0].places, **_places(own)},
+    )
+
+
+def restore(
+    document: Mapping[str, Any], file: str, *, env: Mapping[str, str] = os.environ
+) -> Scenario:
+    """Return the scenario of a stored run.
+
+    Args:
+        document: :attr:`Scenario.document`, as the results file has it.
+        file: The scenario file as the user named it: paths are relative to its folder.
+        env: Where credentials are looked up again.
+
+    Raises:
+        ScenarioError: A variable is not set any more, a file is gone.
+    """
+    return _scenario(_with_workflow_table(grow(dict(document), file=file)), file, env, Report())
+
+
+def _with_workflow_table(document: Node) -> Node:
+    entries = document.value if isinstance(document.value, dict) else {}
+    if "workflow" not in entries:
+        return document
+    return Node({**entries, "workflow": as_table(entries["workflow"])}, document.place)
+
+
+def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: Report) -> Node:
+    """Return the scenario with the profile of its workflow, as overridden, beneath it."""
+    chosen, _ = override(own, [change for change in changes if change.path[0] == "workflow"])
+    entries = chosen.value if isinstance(chosen.value, dict) else {}
+    if "workflow" not in entries:
+        return own
+    path = find_profile(as_table(entries["workflow"]), folder, report)
+    if path is None:
+        return own
+    try:
+        profile = read_extended(str(path), report)
+    except ScenarioError as error:
+        report.problems.extend(error.problems)
+        return own
+    beneath = dict(profile.value) if isinstance(profile.value, dict) else {}
+    for name in grammar.NOT_IN_A_PROFILE & beneath.keys():
+        report.add(beneath.pop(name), "is not for a profile", "it belongs to the scenario")
+    return merge_tree(Node(beneath, profile.place), own)
+
+
+def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:
+    top = Table(document, report, known=grammar.TOP)
+    workflow = read_workflow(top, Path(file).parent)
+    load = read_load(top, Path(file).parent)
+    target, inputs = read_target(top, Path(file).parent), read_inputs(top, env)
+    retry, timeouts = read_retry(top), read_timeouts(top)
+    verify, overlay = read_verify(top), read_overlay(top)
+    limits, deletion = read_limits(top), read_delete(top)
+    service, guard = read_service(top), read_guard(top)
+    files, values = read_data(top, Path(file).parent), read_values(top)
+    users = read_users(top)
+    sessions = read_sessions(top, None if load is None else load.think_time)
+    setup, teardown = read_once(top, "setup", env), read_once(top, "teardown", env)
+    labels = _labels(top)
+    name, description = _name(top, file), top.text("description") or ""
+    seed = top.whole("seed")
+    thresholds, capacity = read_thresholds(top), read_capacity(top)
+    if "together" in top:
+        report.add(
+            top["together"], "there is no [[mix]]", "say it in thresholds: there is one flow"
+        )
+    if report.problems or workflow is None or load is None:
+        problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
+        raise ScenarioError(problems)
+    places = _places(document)
+    return Scenario(
+        name=name,
+        description=" ".join(description.split()),
+        file=file,
+        workflow=workflow,
+        target=target,
+        inputs=inputs,
+        load=load,
+        retry=retry,
+        timeouts=timeouts,
+        verify=verify,
+        overlay=overlay,
+        thresholds=thresholds,
+        seed=seed,
+        document=document.plain(),
+        lines={key: at.line for key, at in places.items() if at.file == file and at.line},
+        places=places,
+        limits=limits,
+        capacity=capacity,
+        files=files,
+        values=values,
+        user_ids=users,
+        sessions=sessions,
+        setup=setup,
+        teardown=teardown,
+        labels=labels,
+        service=service,
+        guard=guard,
+        deletion=deletion,
+        deletes=bool(document.plain().get("teardown", {}).get("delete")),
+    )
+
+
+def _places(document: Node) -> dict[str, Place]:
+    return {dotted(path): node.place for path, node in document.walk() if path}
+
+
+def _name(top: Table, file: str) -> str:
+    if "name" not in top:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file).stem)
+        return stem.strip("-")[: grammar.MAX_NAME_LENGTH] or "scenario"
+    name = top.text("name") or ""
+    if name and not _NAME.fullmatch(name):
+        most = grammar.MAX_NAME_LENGTH
+        expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
+        top.report.add(top["name"], f"found {found(top['name'])}", expected)
+    return name
+
+
+def _labels(top: Table) -> dict[str, str]:
+    table = top.table("labels", known=None)
+    entries = table.entries if table is not None else {}
+    if len(entries) > grammar.MAX_LABELS:
+        expected = f"expected at most {grammar.MAX_LABELS}"
+        top.report.add(top["labels"], f"found {len(entries)} labels", expected)
+    labels = {}
+    for name, node in entries.items():
+        trouble = label_trouble(name, node.value)
+        if trouble:
+            top.report.add(node, *trouble)
+        labels[name] = str(node.value)
+    return labels
+
+
+def label_trouble(name: str, value: Any) -> tuple[str, str] | None:
+    """Return what is wrong with a label and what was expected; None if nothing is."""
+    if not _LABEL_NAME.fullmatch(name):
+        expected = "expected a letter, then letters, digits, - and _, at most 64"
+        return f'"{name}" is no name of a label', expected
+    if not isinstance(value, str):
+        return "the value is no string", "write it in quotes"
+    if not value.strip():
+        return "the value is empty", "give it one, or leave the label out"
+    # a byte of an argument that is not UTF-8 is no text either
+    if not _LABEL.fullmatch(value) or value.encode("utf-8", "ignore").decode() != value:
+        return "the value is no line of text", "expected at most 512 characters, no line breaks"
+    return None
+
+
+__all__ = ["environment", "load", "restore", "shipped"]

@@ -21,12 +21,13 @@ from typing import Any
 from loadcheck.data.order import Spread
 from loadcheck.data.table import DataError
 from loadcheck.data.trace import Trace, read_trace
+from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
-from loadcheck.documents.notation import format_duration, parse_duration
 from loadcheck.documents.toml import nearest_file
 from loadcheck.errors import Problem
 from loadcheck.scenario import grammar
+from loadcheck.scenario.data import read_wait
 from loadcheck.scenario.model import (
     Capacity,
     ClosedLoad,
@@ -39,7 +40,6 @@ from loadcheck.scenario.model import (
     Users,
 )
 from loadcheck.scenario.reader import Table, found, given, text
-from loadcheck.scenario.sessions import read_wait
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(grammar.STAGE_NAME)

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from datetime import date, datetime, time
 from typing import Any
 
+from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node, quoted
-from loadcheck.documents.notation import format_duration, parse_duration
 from loadcheck.documents.toml import nearest
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.documents.notation import format_duration
+from loadcheck.documents import format_duration
 
 Shape = Mapping[str, Any]
 Keys = Mapping[str, Shape]

@@ -1,1 +1,324 @@
-"""The service is asked what it counted, and its answer is put against what was sent."""
+"""What a check says, what several say together, and what each looks at in words for a reader.
+
+What was sent, and what the counts prove of it, stand here as numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from loadcheck.scenario.model import Verify
+
+CHECKS: Final[Mapping[str, str]] = {
+    "lost": "Every acknowledged user must be counted by the deadline. Pass: all are. Fail: some "
+    "are "
+    "provably missing. Unknown: the evidence does not show whether they are lost or late.",
+    "unexpected": "The service must not count users that this run did not send, or that it "
+    "rejected.",
+    "duplicated": "Each event must be counted once. More events than were sent for the users "
+    "counted are duplicates.",
+    "missing_events": "Each counted user must have all of its events, not only one of them.",
+    "disappeared": "A user that was counted once must stay counted.",
+    "controls": "Control users test the service itself: fresh ones show that it still counts, a "
+    "second event of a missing user shows that its partition is not delayed, and a run id that "
+    "was never sent shows that the filter works.",
+    "unverified": "No query after the load returned a count that can be trusted, so nothing is "
+    "known about loss or duplication.",
+    "acknowledged": "At least one copy must be acknowledged; otherwise there is nothing to verify.",
+    "isolation": "Without a filter for the run, other traffic counts as this run's.",
+    "target": "The target must be reachable before the load starts.",
+    "aborted": "A threshold with abort = true, or a rule of [guard], stopped the load early.",
+    "generator": "The load generator must keep up and add no delay of its own that matters; "
+    "otherwise the load was not what the scenario asks for.",
+    "shard": "A worker that shares the load must live to its end; what one that was lost had not "
+    "told of may or may not have been sent.",
+    "shards": "Every process that shares the load must finish its part; what a lost one sent since "
+    "its last report is indeterminate.",
+    "setup": "What is run once before the load must succeed, and its renewals.",
+    "teardown": "What is run once when all is over must succeed; otherwise something stays behind.",
+    "threshold": "An internal error kept a threshold from being judged.",
+    "asking": "An internal error interrupted the queries.",
+    "load": "An internal error interrupted the load.",
+    "consistency": "An internal error kept the counts from being evaluated.",
+    "shortage": "An internal error kept this machine's shortages from being reported.",
+    "abort": "An internal error kept the early stop from being reported.",
+}
+"""By the name of the check, as findings have it."""
+
+
+def meaning(check: str) -> str:
+    """Return what a check looks at."""
+    return CHECKS.get(check, "This version of loadcheck does not know this check.")
+
+
+class Verdict(enum.Enum):
+    """Three-valued: what is not proven is unknown, never a pass."""
+
+    PASS = "pass"  # noqa: S105  # no password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+_RANK = {Verdict.PASS: 0, Verdict.UNKNOWN: 1, Verdict.FAIL: 2}
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst of several verdicts; of none at all, unknown."""
+    return max(verdicts, key=_RANK.__getitem__, default=Verdict.UNKNOWN)
+
+
+def overall(consistent: Verdict | None, others: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on a run.
+
+    Consistency first; then what is unknown, for a broken threshold is told of a run only whose
+    users are known to have arrived; then broken thresholds.
+
+    Args:
+        consistent: What the counts prove; None if they were not to be asked for.
+        others: What thresholds and further checks came to.
+    """
+    found = {Verdict.PASS if consistent is None else consistent, *others}
+    if consistent is Verdict.FAIL or Verdict.UNKNOWN not in found:
+        return worst(found)
+    return Verdict.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check says, in a sentence that a tired engineer understands.
+
+    Attributes:
+        check: Short name of the check, e.g. "lost".
+        verdict: What it came to.
+        summary: One sentence with the numbers and, where there is one, the next step.
+        evidence: The numbers by name.
+    """
+
+    check: str
+    verdict: Verdict
+    summary: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as the results file holds it."""
+        return {
+            "check": self.check,
+            "verdict": self.verdict.value,
+            "summary": self.summary,
+            "evidence": dict(self.evidence),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBounds:
+    """Events by what became of them, where users send different numbers of them."""
+
+    acknowledged: int
+    indeterminate: int
+    rejected: int
+
+    @property
+    def possible(self) -> int:
+        """All that can have arrived."""
+        return self.acknowledged + self.indeterminate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentCounts:
+    """What our own ledger says, as numbers of users; one for each copy unless they come again.
+
+    Attributes:
+        events: How many events they sent; None: each as many as ``events_per_copy``.
+    """
+
+    started: int
+    acknowledged: int
+    indeterminate: int
+    rejected: int
+    events_per_copy: int = 1
+    sent_again: int = 0
+    events: EventBounds | None = None
+
+    @property
+    def acknowledged_events(self) -> int:
+        """Events of acknowledged copies."""
+        if self.events is not None:
+            return self.events.acknowledged
+        return self.events_per_copy * self.acknowledged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consistency:
+    """What the counts prove. None means unknown.
+
+    Attributes:
+        uniques: Users of this run that the service counted.
+        totals: Events of this run that it counted.
+        lower, upper: The bounds that ``uniques`` must keep.
+        lost_at_least: Acknowledged users that are certainly missing.
+        lost_at_most: Acknowledged users that can be missing.
+        recovered_at_most: Indeterminate copies that may have arrived: the rest of the band.
+        unexpected: Users that were certainly counted though they were refused or never sent.
+        duplicated: Events counted beyond those that were sent.
+        missing_events: Events of acknowledged users, counted by others of theirs, that are
+            certainly missing.
+        missing_events_at_most: Those that can be: copies without a clear answer may have arrived
+            with fewer events than they sent.
+        settled: Whether the count had come to rest.
+        overtaken: Whether the service shows users who were sent after those that are missing; None
+            if that was not looked at.
+        waited_s: How old the last acknowledgement was at the instant that the count tells of.
+        baseline: What the same query counted before the run.
+        isolation: How this run's users are told from others': by a filter in the query, or by
+            taking the baseline away, which other senders of the same event disturb.
+        lost: Lost users, where it is known whether any are.
+        disappeared: Users that had been counted and, at the end, were not any more.
+        approximate: The error that the counts are declared to have, as a share; 0 if none.
+    """
+
+    uniques: int | None
+    totals: int | None
+    lower: int
+    upper: int
+    lost_at_least: int | None
+    lost_at_most: int | None
+    recovered_at_most: int | None
+    unexpected: int | None
+    duplicated: int | None
+    missing_events: int | None
+    missing_events_at_most: int | None
+    settled: bool
+    overtaken: bool | None
+    waited_s: float | None
+    baseline: int | None
+    isolation: Literal["filter", "baseline"]
+    lost: int | None = None
+    disappeared: int | None = None
+    approximate: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as the results file holds them."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+_AGAIN = "loadcheck reconcile"
+_EXPLAIN = "loadcheck explain"
+
+
+def lasts(target_kind: str) -> bool:
+    """Return whether a service can be asked once the run is over: an embedded emulator cannot."""
+    return target_kind != "emulator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What a scenario allows.
+
+    Attributes:
+        lasting: Whether the service can be asked once the run is over.
+        exports: Whether the profile says where events are exported.
+        splits: Whether the profile says how events are marked with buckets and counted by them.
+        localizes: Whether they were in this run.
+        approximate: Whether counts are estimates.
+    """
+
+    lasting: bool = True
+    exports: bool = True
+    splits: bool = True
+    localizes: bool = True
+    approximate: bool = False
+
+    @classmethod
+    def of(cls, verify: Verify, *, lasting: bool) -> Advice:
+        """Return what a scenario allows.
+
+        Args:
+            verify: How the service is asked.
+            lasting: Whether it can be asked once the run is over.
+        """
+        return cls(
+            lasting=lasting,
+            exports=verify.export is not None,
+            splits=verify.split is not None,
+            localizes=verify.localizes,
+            approximate=verify.approximate is not None,
+        )
+
+    def later(self) -> str:
+        """Say how time can tell."""
+        if self.lasting:
+            return f"Run {_AGAIN} later."
+        return (
+            "Raise verify.deadline: the embedded emulator ended with the run and cannot be asked "
+            "later."
+        )
+
+    def longer(self) -> str:
+        """Say how to wait longer."""
+        rest = f", or run {_AGAIN} later" if self.lasting else ""
+        return f"Raise verify.deadline{rest}."
+
+    def delayed(self) -> str:
+        """Say how to tell the missing from the late; "" if there is no way."""
+        return (
+            f"Run {_AGAIN} later: users counted by then were merely delayed."
+            if self.lasting
+            else ""
+        )
+
+    def list_events(self) -> str:
+        """Say how single events can be seen; "" if there is no way."""
+        if not self.lasting:
+            return ""
+        if self.exports:
+            return f"{_AGAIN} --export lists them."
+        return (
+            "They cannot be listed: the scenario does not say where events are exported "
+            f"({_EXPLAIN} verify.export)."
+        )
+
+    def name_users(self) -> str:
+        """Say what is missing from the scenario, or in the way, where users have no names."""
+        if self.approximate:
+            return "Estimates cannot be compared by bucket, so nobody is named."
+        if not self.splits:
+            return (
+                "Nobody can be named: the scenario does not say how events are marked with buckets "
+                f"and counted by them ({_EXPLAIN} verify.split)."
+            )
+        return "" if self.localizes else "Set verify.localize = true to name them."
+
+    def tell_apart(self, trouble: str | None) -> str:
+        """Say how it becomes known which users a total has.
+
+        Args:
+            trouble: Why the counts by bucket do not tell, "" if that is not known; None if there
+                are none.
+        """
+        ways, why = [], ""
+        if trouble is not None:
+            why = trouble or "counts by bucket are inconclusive"
+        elif self.approximate:
+            why = "estimates cannot be split by bucket"
+        elif self.splits and self.localizes:
+            why = "there are no counts by bucket"
+        elif self.splits:
+            ways.append("set verify.localize = true")
+        else:
+            ways.append(f"describe counts by bucket in [verify.split] ({_EXPLAIN} verify.split)")
+        if self.lasting and self.exports:
+            ways.append(f"run {_AGAIN} --export")
+        elif why and self.lasting:
+            ways.append(
+                f"say in [verify.export] where events are exported ({_EXPLAIN} verify.export)"
+            )
+        text = ": ".join(part for part in (why, ", or ".join(ways)) if part)
+        return f"{text[0].upper()}{text[1:]}."
+
+
+def sentences(*parts: str) -> str:
+    """Join sentences of which some may be empty."""
+    return " ".join(part for part in parts if part)

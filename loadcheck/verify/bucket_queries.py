@@ -20,7 +20,7 @@ from loadcheck.verify.localize import (
     deduce_lost,
     weigh_events,
 )
-from loadcheck.verify.observe import TRIES, Observer
+from loadcheck.verify.queries import TRIES, Observer
 from loadcheck.verify.query_client import BucketCounts, QueryClient, read_tally
 from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query

@@ -23,12 +23,11 @@ import anyio
 from anyio import sleep
 from pyroaring import BitMap
 
-from loadcheck.escaping import many
-from loadcheck.verify.advice import Advice
+from loadcheck.errors import many
+from loadcheck.verify import Advice, Finding, Verdict
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryClient, Send
-from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
@@ -65,6 +64,7 @@ class ControlResult:
         checked_visible: Those counted.
         share: Which share of the acknowledged users was missing when the controls were sent.
         unpaired: Why no missing user was sent a second event; "" if some were.
+        excess: How many more users of a kind are counted than were sent, at the most.
     """
 
     acknowledged: int | None = None
@@ -78,6 +78,7 @@ class ControlResult:
     checked_visible: int | None = None
     share: float = 0.0
     unpaired: str = ""
+    excess: int = 0
 
     @property
     def none_visible(self) -> bool:
@@ -121,6 +122,7 @@ class ControlResult:
             "checked_visible": self.checked_visible,
             "share": self.share,
             "unpaired": self.unpaired,
+            "excess": self.excess,
         }
 
     @classmethod
@@ -133,6 +135,7 @@ class ControlResult:
             paired_copies=tuple(stored.get("paired_copies") or ()),
             share=stored.get("share") or 0.0,
             unpaired=stored.get("unpaired") or "",
+            excess=stored.get("excess") or 0,
         )
 
 
@@ -183,6 +186,7 @@ class Controls:
         self.result = ControlResult()
         self.at_ns = 0
         self.sent = 0
+        self._sent_of: dict[str, int] = {}
 
     async def send(self, first: int, share: float) -> None:
         """Send fresh users.
@@ -193,7 +197,9 @@ class Controls:
             share: Which share of the acknowledged users is missing.
         """
         plan, _ = self._runs.sister(_CONTROL)
-        acknowledged = await self._all(plan, range(first, first + fresh_users(share)), {})
+        fresh = range(first, first + fresh_users(share))
+        acknowledged = await self._all(plan, fresh, {})
+        self._sent_of[_CONTROL] = len(fresh)
         self._note(acknowledged=len(acknowledged), share=share)
 
     async def pair(self, candidates: Candidates) -> None:
@@ -211,6 +217,7 @@ class Controls:
             )
             return
         taken = await self._all(plan, missing, swaps)
+        self._sent_of[_MISSING] = len(missing)
         plan, _ = self._runs.sister(_PRESENT, paired=True)
         checked = await self._all(plan, _sample(candidates.present), swaps)
         self._note(paired=len(taken), paired_copies=tuple(taken), checked=len(checked) or None)
@@ -250,7 +257,13 @@ class Controls:
         _, questions = self._questions(suffix)
         reply = await self._asker.ask(questions.counts.uniques, questions.counts.cost)
         count, _ = reply.count("uniques")
-        return before if count is None else count
+        if count is None:
+            return before
+        # whoever answered from a results file was sent by another process, which knew
+        excess = count - self._sent_of.get(suffix, count)
+        if excess > self.result.excess:
+            self._note(excess=excess)
+        return count
 
     def _questions(self, suffix: str) -> tuple[Plan, ObserverQueries]:
         return self._runs.sister(suffix, paired=suffix in (_MISSING, _PRESENT))
@@ -363,6 +376,11 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
             "sent. The "
             "filter for the run does not work, so no count can be trusted: check the overlay of "
             "the observer step."
+        )
+    if controlled.excess:
+        return Verdict.UNKNOWN, (
+            f"Control users: {many(controlled.excess, 'users')} more are counted than were sent, "
+            "so no count can be trusted."
         )
     if acknowledged is None:
         asked = controlled.unsent is not None

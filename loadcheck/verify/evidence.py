@@ -25,8 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loadcheck.verify.advice import Advice
-from loadcheck.verify.verdict import EventBounds, SentCounts, Verdict
+from loadcheck.verify import Advice, EventBounds, SentCounts, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +339,7 @@ class Reason(enum.Enum):
     LEAKING = (
         "users of a run id that was never sent are counted, or may be: the query did not show it"
     )
+    INFLATED = "more control users are counted than were sent"
     ABSURD = "users and events cannot both be true"
     CONFLICT = "responses contradict each other"
     ROWS = "the counts by bucket do not add up to the ungrouped count"
@@ -415,6 +415,7 @@ def weigh(
     controls: bool | None = None,
     proven: int = 0,
     leaking: bool | None = False,
+    inflated: bool = False,
 ) -> Proof:
     """Return what the answers prove.
 
@@ -426,9 +427,10 @@ def weigh(
             sent.
         proven: Users that are lost whatever else is late: of whom a later event is counted.
         leaking: Whether users are counted of a run that never was; None if that is not known.
+        inflated: Whether more control users are counted than were sent.
     """
     stands = standing(terms, observations)
-    nothing = _nothing(terms, stands, leaking=bool(leaking))
+    nothing = _nothing(terms, stands, leaking=bool(leaking), inflated=inflated)
     if nothing is not None:
         return Proof(
             standing=stands,
@@ -443,17 +445,19 @@ def weigh(
     return weighing.proof(filtering=leaking is not None)
 
 
-def _nothing(terms: Terms, stands: Standing, *, leaking: bool) -> Reason | None:
+def _nothing(terms: Terms, stands: Standing, *, leaking: bool, inflated: bool) -> Reason | None:
     """Return why there is no evidence at all (rules 4 and 5)."""
-    final = stands.final
+    final, filtered = stands.final, terms.isolation == "filter"
     if final is None:
         return Reason.NO_ANSWER
-    if leaking:
-        return Reason.LEAKING
-    if terms.baseline is None and terms.isolation == "baseline":
-        return Reason.NO_BASELINE
-    if terms.baseline and terms.isolation == "filter":
-        return Reason.BROKEN_FILTER
+    for holds, reason in (
+        (leaking, Reason.LEAKING),
+        (inflated and not terms.approximate, Reason.INFLATED),
+        (terms.baseline is None and not filtered, Reason.NO_BASELINE),
+        (terms.baseline and filtered, Reason.BROKEN_FILTER),
+    ):
+        if holds:
+            return reason
     if stands.totals is not None:
         # each user has an event, and there is none without a user
         users, events = _uniques(final), stands.totals

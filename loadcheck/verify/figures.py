@@ -13,8 +13,8 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure import Histogram
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
+from loadcheck.verify import Consistency
 from loadcheck.verify.metrics import OWN_SCOPES, Kind, Measured, Metric
-from loadcheck.verify.verdict import Consistency
 from loadcheck.verify.visibility import Visibility
 
 TOLERATED_OVERRUN = 0.01

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loadcheck.escaping import all_of, many
-from loadcheck.verify.advice import Advice, sentences
+from loadcheck.errors import all_of, many
+from loadcheck.verify import Advice, Consistency, Finding, SentCounts, Verdict, sentences
 from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import describe_losses
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict
 
 _ESTIMATES = (
     'If the service returns estimates, declare their error: verify.approximate = "1%", say.'
@@ -136,21 +135,30 @@ def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, erro
     )
 
 
+_NOTHING = {
+    Reason.LEAKING: (
+        "the query counts users of a run id that was never sent: its filter does not work"
+    ),
+    Reason.NO_BASELINE: "the baseline count failed, and the query has no filter for this run",
+    Reason.INFLATED: (
+        f"the service counts more control users than were sent. {_ESTIMATES.rstrip('.')}"
+    ),
+}
+
+
 def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
     if terms is None or proof is None:
         return "the service was not asked after the load"
     if proof.nothing is Reason.NO_ANSWER:
         why = "no query after the last acknowledgement returned an up-to-date count"
         return f"{why} ({error})" if error else why
-    if proof.nothing is Reason.NO_BASELINE:
-        return "the baseline count failed, and the query has no filter for this run"
+    if proof.nothing in _NOTHING:
+        return _NOTHING[proof.nothing]
     if proof.nothing is Reason.BROKEN_FILTER:
         return (
             f"the query counted {many(terms.baseline, 'users')} of this run before it began: its "
             "filter for the run does not work"
         )
-    if proof.nothing is Reason.LEAKING:
-        return "the query counts users of a run id that was never sent: its filter does not work"
     final = proof.standing.final
     assert final is not None
     return (

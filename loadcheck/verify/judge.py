@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from loadcheck.escaping import many
+from loadcheck.errors import many
 from loadcheck.measure.record import Record
+from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Kind
 from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
-from loadcheck.verify.verdict import Finding, Verdict, overall, worst
 
 _Evidence = TypeVar("_Evidence")
 _Evidence_contra = TypeVar("_Evidence_contra", contravariant=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from loadcheck.verify import Verdict
 from loadcheck.verify.evidence import Groups, Proof, Reason
 from loadcheck.verify.group_testing import (
     attribute,
@@ -23,7 +24,6 @@ from loadcheck.verify.group_testing import (
 )
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import BucketCounts
-from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
 Ints = npt.NDArray[np.int64]

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.data.visits import Visits
+from loadcheck.data import Visits
 from loadcheck.measure import Ledger
 from loadcheck.measure.record import Record
 from loadcheck.measure.recorded import bitmap
-from loadcheck.verify.verdict import EventBounds, SentCounts
+from loadcheck.verify import EventBounds, SentCounts
 
 _CHUNK = 1 << 18
 

@@ -15,21 +15,19 @@ import anyio.to_thread
 import numpy as np
 from pyroaring import BitMap
 
-from loadcheck.data.visits import Visits
+from loadcheck.data import Visits
 from loadcheck.load.retry import Backoff
 from loadcheck.scenario.model import Retry, Verify
-from loadcheck.verify.advice import Advice
+from loadcheck.verify import Advice, Consistency, Finding, SentCounts
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
 from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, crowd
 from loadcheck.verify.naming import SendTimes, UserNames, localized_to_json, ranks_of_lost
-from loadcheck.verify.observe import Observer
 from loadcheck.verify.people import People
-from loadcheck.verify.queries import ObserverQueries, QueryFactory
+from loadcheck.verify.queries import Observer, ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryBudget, QueryChannel, QueryClient
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts
 from loadcheck.verify.visibility import (
     AckCurve,
     OrderCounts,
@@ -343,6 +341,7 @@ class Verification:
                 controls=self._controls_counted(),
                 proven=self.controlled.proven,
                 leaking=self._leaking(),
+                inflated=bool(self.controlled.excess),
             )
         told = lost = found = None
         if self.localized is not None and proof is not None:

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from loadcheck.errors import Problem
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Finding, Verdict
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import (
     OWN_SCOPES,
@@ -36,7 +37,6 @@ from loadcheck.verify.metrics import (
     MetricNames,
     parse_metric,
 )
-from loadcheck.verify.verdict import Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,11 +27,10 @@ import anyio
 import orjson
 from anyio.lowlevel import checkpoint
 
-from loadcheck.errors import InputError, Problem
-from loadcheck.escaping import printable_json
+from loadcheck.errors import InputError, Problem, printable_json
 from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
-from loadcheck.report.pages.heat import rows_of_times
+from loadcheck.report.pages.timeline import rows_of_times
 from loadcheck.secrets import cover
 from loadcheck.verify.progress import Progress
 
@@ -243,7 +242,11 @@ class LivePage:
             host = "" if metrics is None else metrics.host
             host = f"[{host}]" if ":" in host else host
             self.metrics_url = f"http://{host}:{ports['metrics']}/metrics" if metrics else ""
-            self._start({name: made.fileno() for name, made in sockets.items()})
+            try:
+                self._start({name: made.fileno() for name, made in sockets.items()})
+            except OSError as error:  # no more processes, or none of this program
+                message = f"its process does not start: {sys.executable}: {error.strerror}"
+                raise InputError(Problem(key=wanted[0].option, message=message)) from None
         if not self._ready.wait(_READY_S) or self._gone.is_set():
             self.close()
             message = f"its process does not start: {self._failure or 'it says nothing'}"

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from loadcheck.escaping import many, printable_document
+from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.html import content, render, update
 from loadcheck.report.metrics import exposition
-from loadcheck.report.page import Page
-from loadcheck.report.pages.heat import ROWS
+from loadcheck.report.pages import Page
 from loadcheck.report.pages.live import Event, Live, live_page, live_pages
 from loadcheck.report.pages.run import several_page
+from loadcheck.report.pages.timeline import ROWS
 
 _MOST_EVENTS = 200
 _HEAT_ROWS = 512

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from loadcheck.data import DataFile, Variety
 from loadcheck.data.order import BLOCK, Bits, Series, blockwise, rows_of
 from loadcheck.data.table import Column, DataError, Table, open_table
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
-from loadcheck.data.variety import DataFile, Variety
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.expressions import Dynamic, Frame, Slot, UnsendableError
 from loadcheck.workflow.expressions.grammar import ExpressionError
-from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot, UnsendableError
 
 PER_COPY: Final = ("$copy.", "$data.", "$values.")
 """What the expressions begin with whose values differ from copy to copy."""

@@ -32,9 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck import secrets
+from loadcheck.data import Variety, Visits
 from loadcheck.data.users import UserIds, uuid_number
-from loadcheck.data.variety import Variety
-from loadcheck.data.visits import Visits
 from loadcheck.documents.document import MISSING
 
 

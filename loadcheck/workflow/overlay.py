@@ -19,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from loadcheck.documents.builder import describe
 from loadcheck.documents.document import parse_pointer
 from loadcheck.documents.files import note
+from loadcheck.documents.formats import describe
 from loadcheck.errors import Problem, WorkflowError
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     FileContent,
     Frame,

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from loadcheck.documents.document import read_document
-from loadcheck.workflow import Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
 from loadcheck.workflow.identity import Run, insert_id
 from tests.benchmarks.harness import ROOT, arguments, report

@@ -21,7 +21,7 @@ from loadcheck.pipeline import deletion
 from loadcheck.pipeline.deletion import Deleted, DeletionError, Outline
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.result import read
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.cli.conftest import KEYS, Ended, Loadcheck, Service
 
 OTHER = {"api_key": "key-of-another", "secret_key": "secret-of-another"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from loadcheck.cli.streams import Screen, Tolerant
+from loadcheck.cli.exits import Screen, Tolerant
 from tests.cli.conftest import ROOT, Loadcheck
 
 SHORT = ["--set", "load.duration=3", "--set", "load.rate=20"]

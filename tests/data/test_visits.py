@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadcheck.data import Sessions, Visits
 from loadcheck.data.order import Spread
-from loadcheck.data.visits import Sessions, Visits
 
 SPREADS = st.sampled_from(
     [

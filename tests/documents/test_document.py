@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadcheck
-from loadcheck.documents.builder import MAX_DEPTH
 from loadcheck.documents.document import MAX_BYTES, Document, parse_document, read_document
-from loadcheck.documents.formats import events
+from loadcheck.documents.formats import MAX_DEPTH, events
 from loadcheck.errors import WorkflowError
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.notation import format_duration, parse_duration
+from loadcheck.documents import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

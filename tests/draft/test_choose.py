@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from loadcheck.draft import Draft, from_description, read_api
 from loadcheck.draft.choose import UndecidedError, Wishes
-from loadcheck.draft.draft import Draft, from_description, read_api
 from loadcheck.errors import DraftError
 
 USER = {"user_id": {"type": "string"}}

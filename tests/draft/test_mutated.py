@@ -14,8 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadcheck.draft import from_description, read_api, write
 from loadcheck.draft.choose import Wishes
-from loadcheck.draft.draft import from_description, read_api, write
 from loadcheck.errors import InputError
 from tests.draft.shop import description
 

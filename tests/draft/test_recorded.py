@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from loadcheck.draft import Draft, from_requests, write
 from loadcheck.draft.choose import Wishes
 from loadcheck.draft.curl import read_curl
-from loadcheck.draft.draft import Draft, from_requests, write
 from loadcheck.draft.recorded import Recorded, path_of, read_har
 from loadcheck.errors import DraftError
 from loadcheck.secrets import Redactor

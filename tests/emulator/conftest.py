@@ -15,8 +15,8 @@ import orjson
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config import parse
-from loadcheck.emulator.ingest.commit import Journal
 from loadcheck.emulator.message import Answer, Request
 from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.service import Emulator

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from loadcheck.emulator.ingest.commit import Journal, JournalError
+from loadcheck.emulator.commit import Journal, JournalError
 from tests.emulator.conftest import API_KEY, SECRET_KEY, Make, Project
 
 Restart = Callable[[], Project]

@@ -16,7 +16,7 @@ import httpx
 import orjson
 import pytest
 
-from loadcheck.emulator.ingest.commit import JournalError, JournalWriteError
+from loadcheck.emulator.commit import JournalError, JournalWriteError
 from loadcheck.emulator.message import Answer, Request
 from loadcheck.emulator.recording import Recorder, replay
 from tests.emulator.conftest import API_KEY, SECRET_KEY, Make, Project

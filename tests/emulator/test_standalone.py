@@ -17,8 +17,8 @@ import orjson
 import pytest
 
 from loadcheck.emulator import config
+from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config.faults import KINDS
-from loadcheck.emulator.ingest.commit import Journal
 
 COMMAND = [sys.executable, "-m", "loadcheck", "emulate", "--port", "0"]
 KEYS = ["--api-key", "key-12345", "--secret-key", "secret-12345"]

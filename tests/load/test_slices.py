@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice, SlicedPacer
-from loadcheck.scenario.model import load
+from loadcheck.scenario import model
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def test_own_numbers_stand_for_numbers_of_the_run(
 
 
 def test_a_load_that_ends_early_ends_so_in_all_its_parts() -> None:
-    stage = load.Stage(name="a", duration_s=2.0, rate=100.0, end_rate=300.0)
+    stage = model.Stage(name="a", duration_s=2.0, rate=100.0, end_rate=300.0)
     for together in (1, 10):
         for whole in (
             OpenPacer(stages=(stage,), arrivals="constant", most=123),

@@ -24,8 +24,8 @@ from loadcheck.emulator.standalone import serving
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
-from loadcheck.scenario import Scenario
-from loadcheck.verify.verdict import Verdict
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify import Verdict
 from tests.compiled import compiled
 
 KEY, SECRET = "key-of-the-arena", "secret-of-the-arena"

@@ -9,7 +9,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ConsentError, InputError
 from loadcheck.pipeline.run import prepare
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from tests.compiled import address_of
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

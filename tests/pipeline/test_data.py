@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from loadcheck.data import table
-from loadcheck.data.variety import DataFile, Variety
+from loadcheck.data import DataFile, Variety, table
 from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from loadcheck.pipeline.reconcile import ReconcileOptions, restored
 from loadcheck.scenario import load as load_scenario
 from loadcheck.workflow.compile.encode import join, json_segments
 from loadcheck.workflow.copydata import CopyData
-from loadcheck.workflow.expressions.values import Slot, UnsendableError, evaluate
+from loadcheck.workflow.expressions import Slot, UnsendableError, evaluate
 from tests.cli.conftest import Loadcheck
 
 SCENARIO = """

@@ -9,7 +9,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline.labels import new_run
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from tests.compiled import compiled
 

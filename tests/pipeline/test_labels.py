@@ -11,7 +11,7 @@ import pytest
 from loadcheck import secrets
 from loadcheck.pipeline import labels
 from loadcheck.pipeline.labels import ci_facts, git_facts, with_facts
-from loadcheck.scenario.loader import label_trouble, load
+from loadcheck.scenario import label_trouble, load
 
 SCENARIO = 'workflow = "amplitude"\n[load]\nmodel = "open"\nrate = 5\nduration = "1s"\n'
 

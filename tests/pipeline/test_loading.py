@@ -9,7 +9,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.load.pacer import max_in_flight, max_requests, planned_copies
 from loadcheck.load.retry import Backoff
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

@@ -23,7 +23,7 @@ from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.run import Options, run
 from loadcheck.pipeline.target import addressed
 from loadcheck.report import plan as report
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.verify.progress import Progress
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.runtime.program import no_retry

@@ -9,7 +9,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
 from loadcheck.pipeline.prepare import repeatable_steps
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from tests.compiled import compiled
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

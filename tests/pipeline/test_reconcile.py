@@ -10,12 +10,12 @@ import pytest
 from pyroaring import BitMap
 
 from loadcheck.pipeline.reconcile import _renew_lag, exact_findings
+from loadcheck.verify import Consistency, SentCounts, Verdict
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation, Terms, weigh
 from loadcheck.verify.export import Compared
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.session import VerificationResult
-from loadcheck.verify.verdict import Consistency, SentCounts, Verdict
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
 SENT = SentCounts(started=100, acknowledged=100, indeterminate=0, rejected=0)

@@ -18,9 +18,9 @@ from loadcheck.load.runner import Runner
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
 from loadcheck.result import ResultFile, read
-from loadcheck.verify.observe import Observer
+from loadcheck.verify import Verdict
+from loadcheck.verify.queries import Observer
 from loadcheck.verify.session import Verification
-from loadcheck.verify.verdict import Verdict
 from tests.compiled import compiled
 
 KEY, SECRET = "k-1234", "s-1234"

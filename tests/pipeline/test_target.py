@@ -12,7 +12,7 @@ import pytest
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.target import addressed, serving
-from loadcheck.scenario import Scenario
+from loadcheck.scenario.model import Scenario
 from loadcheck.workflow.exchange import Origin
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.compare.comparison import Stored, compare
+from loadcheck.compare import Stored, compare
 from loadcheck.report.comparison import is_shown
 from loadcheck.report.html import page
 from loadcheck.result import read

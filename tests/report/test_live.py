@@ -9,9 +9,9 @@ import pytest
 from loadcheck.cli.terminal import Drawn
 from loadcheck.measure import Histogram
 from loadcheck.report import live
+from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import Kind, Measured, Metric
 from loadcheck.verify.thresholds import Judged, ParsedThreshold
-from loadcheck.verify.verdict import Verdict
 
 WIDTHS = (60, 80, 120, 200)
 

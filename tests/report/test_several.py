@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.report.html import content, figure, page, render
-from loadcheck.report.page import Axis, Chart, Scale, Series, Shape, Table, Unit
+from loadcheck.report.pages import Axis, Chart, Scale, Series, Shape, Table, Unit
 from loadcheck.report.pages.run import several_page
 from tests.report.conftest import EARLY, Tab
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import Scenario, load
+from loadcheck.scenario import load
+from loadcheck.scenario.model import Scenario
 
 Loads = Callable[..., Scenario]
 Problems = Callable[..., list[str]]

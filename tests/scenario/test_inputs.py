@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import Input, Scenario
+from loadcheck.scenario.model import Input, Scenario
 
 Loads = Callable[..., Scenario]
 Problems = Callable[..., list[str]]

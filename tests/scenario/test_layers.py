@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import OpenLoad, Scenario, environment, load
+from loadcheck.scenario import environment, load
+from loadcheck.scenario.model import OpenLoad, Scenario
 
 BASE = """
 name = "base"

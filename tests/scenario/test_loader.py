@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from loadcheck.documents import format_duration
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import (
+from loadcheck.scenario import load
+from loadcheck.scenario.model import (
     ClosedLoad,
     Count,
     Edit,
@@ -22,8 +24,6 @@ from loadcheck.scenario import (
     Target,
     Timeouts,
     Verify,
-    format_duration,
-    load,
 )
 
 Loads = Callable[..., Scenario]

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import ClosedLoad, OpenLoad, Scenario
-from loadcheck.scenario.model import Stage
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Stage
 
 Load = Callable[[str], Scenario]
 TOP = 'seed = 7\nthresholds = ["lost == 0"]\n[inputs]\neventType = "probe"\n'

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from loadcheck.emulator.config import KEYS, ConfigError
 from loadcheck.emulator.config import parse as parse_emulator
 from loadcheck.errors import ScenarioError
-from loadcheck.scenario import Scenario, grammar, load
+from loadcheck.scenario import grammar, load
+from loadcheck.scenario.model import Scenario
 from loadcheck.scenario.schema import json_schema, keys
 
 Reads = Callable[[Mapping[str, Any]], Scenario]
@@ -252,3 +253,7 @@ def test_every_table_of_the_grammar_is_in_it() -> None:
         "sessions", "timeouts", "users", "verify", "capacity",
         "setup", "teardown", "delete", "service", "guard", "together",
     }  # fmt: skip
+
+
+def test_the_keys_of_the_emulator_are_known_by_name() -> None:
+    assert set(KEYS) == grammar.EMULATOR

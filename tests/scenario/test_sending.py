@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadcheck.scenario import Scenario, load
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Tls
+from loadcheck.scenario import load
+from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Tls
 
 Loads = Callable[..., Scenario]
 Problems = Callable[..., list[str]]

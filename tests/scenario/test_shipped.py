@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadcheck.errors import Problem, ScenarioError
-from loadcheck.scenario import ClosedLoad, Edit, OpenLoad, Scenario, load
+from loadcheck.scenario import load
+from loadcheck.scenario.model import ClosedLoad, Edit, OpenLoad, Scenario
 from tests.pipeline.services import KEYS
 
 ROOT = Path(__file__).parent.parent.parent

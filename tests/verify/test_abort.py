@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import ParsedThreshold, ThresholdAbort, apply_abort, parse
-from loadcheck.verify.verdict import Verdict
 
 WORDS = MetricNames(steps=["send"], stages=["burst"])
 BURST = StageSpan(name="burst", begin_s=60, end_s=90, first=0, last=1)

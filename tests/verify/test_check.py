@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from loadcheck.verify import Finding, Verdict
 from loadcheck.verify.judge import broken, compose
-from loadcheck.verify.verdict import Finding, Verdict
 
 
 def check_sign(number: int) -> list[Finding]:

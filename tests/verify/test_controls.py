@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from loadcheck.verify import Verdict
 from loadcheck.verify.controls import ControlResult, judge_controls
-from loadcheck.verify.verdict import Verdict
 
 
 def said(controlled: ControlResult) -> str:

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from loadcheck.verify.advice import Advice
+from loadcheck.verify import Advice, Consistency, Finding, SentCounts, Verdict, worst
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Groups, Observation, Proof, Reason, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
 from loadcheck.verify.localize import Localized, SentCopies, deduce_lost
 from loadcheck.verify.localize import build_localized as conclude_groups
 from loadcheck.verify.query_client import BucketCounts
-from loadcheck.verify.verdict import Consistency, Finding, SentCounts, Verdict, worst
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN

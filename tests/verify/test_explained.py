@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import loadcheck
-from loadcheck.verify.verdict import CHECKS, meaning
+from loadcheck.verify import CHECKS, meaning
 
 SOURCES = Path(loadcheck.__file__).parent
 

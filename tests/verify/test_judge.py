@@ -17,11 +17,11 @@ from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Finding, Verdict
 from loadcheck.verify.figures import MixFigures, Rates, RunFigures
 from loadcheck.verify.judge import Judgement, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
-from loadcheck.verify.verdict import Finding, Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Request
 from tests.load.stages import stage
 from tests.steps import step

@@ -9,11 +9,10 @@ import pytest
 import trio
 import trio.testing
 
+from loadcheck.verify import SentCounts
 from loadcheck.verify.evidence import Observation, Standing, Terms
-from loadcheck.verify.observe import Observer
-from loadcheck.verify.queries import CountQueries
+from loadcheck.verify.queries import CountQueries, Observer
 from loadcheck.verify.query_client import QueryChannel, QueryClient
-from loadcheck.verify.verdict import SentCounts
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
 from loadcheck.workflow.runtime.plan import Answer
 

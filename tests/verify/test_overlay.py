@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck import scenario as scenarios
-from loadcheck.scenario import Scenario
-from loadcheck.scenario.model import Edit
+from loadcheck.scenario.model import Edit, Scenario
 from loadcheck.verify import queries as marks
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from loadcheck.errors import Problem
 from loadcheck.scenario.model import Threshold
+from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import ParsedThreshold, parse, parse_all
-from loadcheck.verify.verdict import Verdict
 
 WORDS = MetricNames(
     steps=["uploadEvents", "segmentEvent", "a.b", "segmentEvent@observer"],

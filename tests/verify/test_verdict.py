@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.verify.verdict import Verdict, worst
+from loadcheck.verify import Verdict, worst
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 

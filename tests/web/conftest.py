@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from loadcheck.report.pages.heat import ROWS
+from loadcheck.report.pages.timeline import ROWS
 from loadcheck.result.schema import SCHEMA
 from loadcheck.web.process import Address, LivePage
 

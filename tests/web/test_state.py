@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.report.html import update
-from loadcheck.report.page import Cell, Table
-from loadcheck.report.pages.heat import ROWS
+from loadcheck.report.pages import Cell, Table
+from loadcheck.report.pages.timeline import ROWS
 from loadcheck.web.state import State
 from tests.web.conftest import second
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from loadcheck.errors import WorkflowError
 from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow import Plan, Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.batch import MAX_RESENDS
+from loadcheck.workflow.runtime.plan import Plan
 
 LIBRARY = Path(__file__).resolve().parents[2] / "loadcheck" / "library" / "amplitude"
 RUN = Run(id="run0run0run0", start_day="20260101", end_day="20260103", copies=1000)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.documents.document import MISSING
-from loadcheck.workflow.description.model import WorkflowSignature
+from loadcheck.workflow.description import WorkflowSignature
+from loadcheck.workflow.expressions import Slot
 from loadcheck.workflow.expressions.conditions import compare, compile_condition
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.scope import Scope
-from loadcheck.workflow.expressions.values import Slot
 from loadcheck.workflow.identity import Run
 from tests.workflow.workbench import Reply
 

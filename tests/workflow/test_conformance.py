@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loadcheck.workflow import lint
+from loadcheck.workflow.compile import lint
 from loadcheck.workflow.exchange import Request
 from tests.workflow.workbench import Bench, Reply, Ride, drive, give_up
 

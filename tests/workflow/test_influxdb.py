@@ -11,8 +11,9 @@ import httpx
 
 import loadcheck
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow import Answer, Flow, Plan, Role, Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.runtime.plan import Answer, Flow, Plan, Role
 from tests.pipeline.services import NO_DATABASE, Store, influxdb, serving
 from tests.workflow.workbench import RUN, give_up
 

@@ -9,7 +9,7 @@ import pytest
 
 from loadcheck.errors import WorkflowError
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow import lint
+from loadcheck.workflow.compile import lint
 from tests.workflow.workbench import Bench, Reply, drive, give_up, workflow
 
 SCHEMA: dict[str, Any] = {

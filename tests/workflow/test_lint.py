@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import loadcheck
 from loadcheck.documents.document import parse_pointer
 from loadcheck.errors import Problem
-from loadcheck.workflow import lint
+from loadcheck.workflow.compile import lint
 from tests.workflow.workbench import OPENAPI, Bench
 
 LIBRARY = Path(loadcheck.__file__).parent / "library"
@@ -148,7 +148,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "/sourceDescriptions/0/type",
         "asyncapi",
         "/sourceDescriptions/0/type",
-        "is no type",
+        '"type" cannot be',
         "Source Description Object",
     ),
     (
@@ -270,7 +270,7 @@ FAULTS: list[tuple[Any, ...]] = [
         f"{STEP}/parameters/0",
         {"name": "x", "in": "body", "value": 1},
         f"{STEP}/parameters/0/in",
-        "is no in",
+        '"in" cannot be',
         "Parameter Object",
     ),
     (
@@ -326,7 +326,7 @@ FAULTS: list[tuple[Any, ...]] = [
         f"{STEP}/onSuccess/0/type",
         "retry",
         f"{STEP}/onSuccess/0/type",
-        "is no type",
+        '"type" cannot be',
         "Success Action Object",
     ),
     (
@@ -467,12 +467,26 @@ FAULTS: list[tuple[Any, ...]] = [
         "/components/failureActions/fail/type",
         "stop",
         "/components/failureActions/fail/type",
-        "is no type",
+        '"type" cannot be "stop"',
         "Failure Action Object",
     ),
     ("/components/schemas", {}, "/components/schemas", "unknown field", "Components Object"),
     (f"{STEP}/timeout", 9, f"{STEP}/timeout", "it needs arazzo: 1.1.0", "Step Object"),
     ("/$self", "a", "/$self", "it needs arazzo: 1.1.0", "Arazzo Specification Object"),
+    (
+        "/sourceDescriptions/0/type",
+        "asyncapi",
+        "/sourceDescriptions/0/type",
+        "it needs arazzo: 1.1.0",
+        "Source Description Object",
+    ),
+    (
+        "/workflows/0/parameters/0/in",
+        "querystring",
+        "/workflows/0/parameters/0/in",
+        "it needs arazzo: 1.1.0",
+        "Parameter Object",
+    ),
     (
         f"{STEP}/onSuccess/0/parameters",
         [],

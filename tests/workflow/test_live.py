@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loadcheck.workflow import Flow, Plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause
+from loadcheck.workflow.runtime.plan import Flow, Plan
 from tests.asgi import serving
 from tests.workflow.workbench import Bench, give_up
 

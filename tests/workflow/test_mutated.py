@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loadcheck.workflow import lint
+from loadcheck.workflow.compile import lint
 from tests.workflow.test_conformance import API, ROWS, document
 
 ODD: tuple[Any, ...] = (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadcheck.errors import Problem
-from loadcheck.workflow import lint
+from loadcheck.workflow.compile import lint
 from loadcheck.workflow.exchange import Request
 from tests.workflow.test_conformance import API, HEAD, READ, s
 from tests.workflow.workbench import Bench, Reply, drive, give_up

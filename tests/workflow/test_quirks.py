@@ -12,7 +12,8 @@ import pytest
 
 import loadcheck
 from loadcheck.errors import WorkflowError
-from loadcheck.workflow import Plan, Role, Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.runtime.plan import Plan, Role
 from tests.workflow.workbench import (
     AMPLITUDE_BYPASS,
     AMPLITUDE_INPUTS,

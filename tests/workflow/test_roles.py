@@ -8,8 +8,8 @@ import pytest
 
 from loadcheck.errors import WorkflowError
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow import Plan, Role
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.runtime.plan import Plan, Role
 from tests.workflow.workbench import Bench, Reply, drive, give_up, workflow
 
 

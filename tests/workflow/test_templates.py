@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.compile.encode import join, json_segments, percent, text_segments, utf8
-from loadcheck.workflow.expressions.grammar import ExpressionError
-from loadcheck.workflow.expressions.templates import join_template, json_tree, split_template
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Constant,
     Dynamic,
     Frame,
@@ -27,6 +25,8 @@ from loadcheck.workflow.expressions.values import (
     as_text,
     evaluate,
 )
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.resolve import join_template, json_tree, split_template
 from loadcheck.workflow.identity import Run
 
 # The frame holds drawn values from FREE on; the copy's number stands in its own slot.

@@ -12,9 +12,10 @@ import pytest
 
 from loadcheck.errors import WorkflowError
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow import Flow, Plan, Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
 from loadcheck.workflow.identity import Run
+from loadcheck.workflow.runtime.plan import Flow, Plan
 
 RUN = Run(
     id="run0run0run0",

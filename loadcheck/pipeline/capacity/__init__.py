@@ -1,5 +1,433 @@
-"""The highest rate at which everything holds: a search whose probes are runs."""
+"""The highest rate at which everything holds: a search whose probes are runs, against one target.
 
-from loadcheck.pipeline.capacity.run import Options, Searched, View, search
+An embedded emulator is started once and kept: a service that is searched for its capacity is not
+restarted between two rates either, and has to recover from what went before.
+"""
 
-__all__ = ["Options", "Searched", "View", "search"]
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+
+from loadcheck.documents import format_duration
+from loadcheck.errors import ResultFileError, ScenarioError
+from loadcheck.pipeline.capacity import document
+from loadcheck.pipeline.capacity.judge import judge
+from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
+from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
+from loadcheck.pipeline.labels import new_id, with_facts
+from loadcheck.pipeline.plan import require_guarded_search
+from loadcheck.pipeline.run import Options as RunOptions
+from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
+from loadcheck.pipeline.session import RunContext, Watch
+from loadcheck.pipeline.target import Address, addressed, serving
+from loadcheck.result import ResultFile, default_name
+from loadcheck.result import document as documents
+from loadcheck.result.document import ResultSink, ResultWriter
+from loadcheck.scenario import grammar
+from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.secrets import redactor
+from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.query_client import QueryBudget
+from loadcheck.workflow.runtime.plan import Role
+
+_FIRST_RATE = 100.0
+"""Where the search begins when a closed load says nothing of rates."""
+_AT_LEAST_S = 0.05
+"""Rest between two probes, to look whether a signal has come."""
+_SETTLING_S = 3.0
+"""Assumed time per probe beyond its load, until one has been measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(RunOptions):
+    """Command-line options of a run.
+
+    Attributes:
+        keep: Directory for the results file of every probe; None: they are not kept.
+    """
+
+    keep: Path | None = None
+
+
+class View(Protocol):
+    """Shows a search to somebody."""
+
+    def watch(self, number: int, rate: float, /) -> Watch:
+        """Return what shows a probe while it goes on."""
+
+    def told(self, probe: Mapping[str, Any], /) -> None:
+        """Show what a probe has come to."""
+
+    def interrupted(self, signals: int, /) -> None:
+        """Say that a signal has come, the first or a later one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """A search that is over.
+
+    Attributes:
+        document: Its document, as saved.
+        path: Where it was saved.
+        interrupted: Whether a signal ended it early.
+        inconsistent: Whether it was lost or duplicated users that broke the lowest rate.
+        unsaved: Why the document is not on disk; None if it is.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    interrupted: bool
+    inconsistent: bool
+    unsaved: ResultFileError | None
+
+
+async def search(scenario: Scenario, options: Options, view: View) -> Searched:
+    """Search for the highest rate at which everything holds, and save what came of it.
+
+    Args:
+        scenario: What a copy does and what must hold.
+        options: What the user says beside it.
+        view: Shows the search.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent or written.
+        TargetError: The embedded emulator did not start.
+    """
+    scenario = await anyio.to_thread.run_sync(with_facts, scenario)
+    seed = seed_of(scenario, options)
+    with addressed(scenario) as address:
+        return await _search(scenario, address, seed, options, view)
+
+
+async def _search(
+    scenario: Scenario, address: Address, seed: int, options: Options, view: View
+) -> Searched:
+    compiled = prepare(
+        scenario,
+        address,
+        seed,
+        options.workers,
+        consent=options.consent,
+        copies=lambda _: scenario.capacity.budget_events,
+    )
+    require_guarded_search(compiled)
+    aim = aim_of(scenario)
+    shared = probing(scenario, compiled.thresholds)
+    least_s, budget_s = shared.load_s(aim.lowest), scenario.capacity.budget_s
+    if budget_s is not None and budget_s < least_s:
+        raise ScenarioError(
+            scenario.problem(
+                "capacity.budget",
+                f"{format_duration(budget_s)} is less than the load of one probe takes",
+                f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
+            )
+        )
+    prepare(shared.at(aim.lowest), address, seed, options.workers, consent=options.consent)
+    now, search_id = datetime.now(UTC), new_id()
+    name = default_name(f"{scenario.name}-capacity", now, search_id)
+    file = ResultFile(options.output or options.results / name, replace=options.replace)
+    intent = document.intent(shared, compiled, aim, search_id=search_id, seed=seed)
+    writer = ResultWriter(file, intent, redactor(scenario.secrets))
+    if options.keep is not None:
+        ResultFile(options.keep / name).close()  # whether anything can be kept there
+    capacity = CapacitySearch(shared, aim, writer, options, view)
+
+    def compile_probe(rate: float) -> CompiledScenario:
+        return prepare(shared.at(rate), address, seed, options.workers, consent=options.consent)
+
+    await capacity.save_intent()
+    try:
+        async with (
+            serving(scenario, address, seed) as emulator,
+            anyio.create_task_group() as around,
+        ):
+            sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
+            around.start_soon(capacity.heed, sender)
+            around.start_soon(capacity.keep_time, sender)
+            with sender, stops:
+                steps = [step for step in compiled.plan.steps if step.role is Role.COPY]
+                alone = steps[0].step_id if len(steps) == 1 else None
+                context = RunContext(
+                    emulator=emulator,
+                    signals=stops,
+                    allowance=_allowance(scenario),
+                    abort=partial(EarlyFailDetector, alone=alone),
+                    address=address,
+                    workers=options.workers,
+                )
+                await capacity.through(context, compile_probe)
+                around.cancel_scope.cancel()
+    except BaseException as error:
+        await capacity.fail(error)
+        file.close()
+        raise
+    try:
+        return await capacity.finish()
+    finally:
+        file.close()
+
+
+def aim_of(scenario: Scenario) -> SearchGoal:
+    """Return what is searched for.
+
+    Raises:
+        ScenarioError: The highest rate is below the one to begin with.
+    """
+    given, load = scenario.capacity, scenario.load
+    lowest = given.lowest
+    if lowest is None and isinstance(load, OpenLoad):
+        rates = (rate for stage in load.stages for rate in (stage.rate, stage.end_rate))
+        lowest = min(rate for rate in rates if rate > 0)
+    lowest = lowest or _FIRST_RATE
+    if given.highest is not None and given.highest <= lowest:
+        raise ScenarioError(
+            scenario.problem(
+                "capacity.to",
+                f"is not above {lowest:g}, the lowest rate of the load",
+                "say where to begin with capacity.from, or --from",
+            )
+        )
+    return SearchGoal(
+        lowest=lowest,
+        highest=given.highest or grammar.MAX_RATE,
+        precision=given.precision,
+        probes=given.probes,
+        climb=given.climb,
+    )
+
+
+class _NullSink:
+    """Takes the results documents of probes that are not kept."""
+
+    path = Path()
+
+    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
+        """Save nothing: what is told of a probe is in the file of the search."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class CapacitySearch:
+    """The state of a search while it goes on."""
+
+    def __init__(
+        self,
+        shared: ProbeTemplate,
+        aim: SearchGoal,
+        writer: ResultWriter,
+        options: Options,
+        view: View,
+    ) -> None:
+        self._probing = shared
+        self._aim = aim
+        self._file = writer.file
+        self._options = options
+        self._view = view
+        self._search = Search(aim, self._is_affordable)
+        self._document = writer.document
+        self._probes: list[dict[str, Any]] = []
+        self._began_s = time.monotonic()
+        self._beyond_load_s = _SETTLING_S
+        self._events = 0
+        self._interrupted = self._out_of_time = False
+        self._inconsistent = False
+        self._error: str | None = None
+        self._unsaved: ResultFileError | None = None
+
+    # what goes on beside the probes
+
+    async def heed(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
+        """Hand on signals; runs until cancelled."""
+        heard = 0
+        with open_signals() as signals:
+            async for received in signals:
+                self._interrupted = True
+                heard += 1
+                self._view.interrupted(heard)
+                sender.send_nowait(received)
+
+    async def keep_time(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
+        """Stop everything when the time is used up, as two signals would."""
+        budget_s = self._probing.scenario.capacity.budget_s
+        if budget_s is None:
+            return
+        await anyio.sleep(max(0.0, budget_s - self._took_s))
+        self._out_of_time = True
+        for _ in range(2):
+            sender.send_nowait(signal.SIGTERM)
+
+    # the probes
+
+    async def through(
+        self, context: RunContext, compile_probe: Callable[[float], CompiledScenario]
+    ) -> None:
+        """Probe until the search is over."""
+        while not self._is_over(context) and (rate := self._search.next()) is not None:
+            await self._probe(rate, compile_probe(rate), context)
+            await self.save()
+            if not self._is_over(context) and self._search.next() is not None:
+                await _rest(self._pause_s(context.allowance), context.signals)
+
+    def _is_over(self, context: RunContext) -> bool:
+        """Return whether something from outside has ended the search."""
+        if context.emulator is not None and not context.emulator.alive:
+            self._error = "the embedded emulator ended before the search did"
+        return self._interrupted or self._out_of_time or self._error is not None
+
+    def _pause_s(self, allowance: QueryBudget | None) -> float:
+        """Return how long to wait: for the target to recover, and for queries to ask it."""
+        pause_s = self._probing.scenario.capacity.recovery_s
+        if self._probes[-1]["verdict"] != ProbeVerdict.HELD.value:
+            pause_s *= 2
+        budget = self._probing.scenario.verify.budget
+        if allowance is None or budget is None:
+            return pause_s
+        return max(pause_s, allowance.wait_s(budget.cost // 2))
+
+    async def _probe(self, rate: float, compiled: CompiledScenario, context: RunContext) -> None:
+        number, began_s = len(self._probes) + 1, time.monotonic()
+        watch = self._view.watch(number, rate)
+        finished = await execute(compiled, self._place(compiled.run.id), watch, context)
+        took_s = time.monotonic() - began_s
+        if finished.fault is not None:
+            raise finished.fault
+        judgement = None if finished.interrupted else judge(finished, self._probing, rate)
+        if not finished.figures.record.due:
+            # not even one copy: the target was not to be reached
+            self._error = finished.document["run"]["error"] or self._error
+        again = bool(self._search.votes(rate))
+        if judgement is not None:
+            self._search.tell(judgement.seen(rate))
+            self._inconsistent = judgement.inconsistent
+            if judgement.held is ProbeVerdict.HELD:
+                self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
+        copies = finished.document["copies"]["started"]
+        self._events += copies * self._probing.scenario.load.events_per_copy
+        entry = document.probe(
+            document.Probed(
+                number=number,
+                rate=rate,
+                again=again,
+                finished=finished,
+                judgement=judgement,
+                took_s=took_s,
+            ),
+            self._probing,
+        )
+        entry = redactor(compiled.secrets).document(entry, documents.own_words())
+        self._probes.append(entry)
+        self._view.told(entry)
+
+    def _place(self, run_id: str) -> ResultSink:
+        if self._options.keep is None:
+            return _NullSink()
+        name = default_name(self._probing.scenario.name, datetime.now(UTC), run_id)
+        try:
+            return ResultFile(self._options.keep / name)
+        except ResultFileError as error:
+            # something may have been sent: the search goes on without it
+            self._document["warnings"] = [*self._document["warnings"], str(error)]
+            return _NullSink()
+
+    @property
+    def _took_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _is_affordable(self, rate: float) -> bool:
+        capacity = self._probing.scenario.capacity
+        if capacity.budget_events is not None:
+            left = capacity.budget_events - self._events
+            if self._probing.events(rate, self._document["run"]["seed"]) > left:
+                return False
+        if capacity.budget_s is None:
+            return True
+        takes_s = capacity.recovery_s + self._probing.load_s(rate) + self._beyond_load_s
+        return takes_s <= capacity.budget_s - self._took_s
+
+    # what is kept
+
+    async def save_intent(self) -> None:
+        """Save before anything is sent.
+
+        Raises:
+            ResultFileError: It cannot be written.
+        """
+        await self.save()
+        if self._unsaved is not None:
+            self._file.close()
+            raise ResultFileError(self._unsaved.problems) from self._unsaved
+
+    async def save(self) -> None:
+        """Save what is known; a disk that is full must not end a search that has begun."""
+        self._document |= {
+            "verdict": document.verdict(self._search),
+            "answer": document.answer(self._search, self._aim, self._probes),
+            "curve": document.curve(self._probes),
+            "probes": list(self._probes),
+        }
+        self._document["search"] |= {"took_s": round(self._took_s, 3), "events": self._events}
+        snapshot = dict(self._document)
+        try:
+            await anyio.to_thread.run_sync(lambda: self._file.save(snapshot))
+            self._unsaved = None
+        except ResultFileError as error:
+            self._unsaved = error
+
+    async def fail(self, error: BaseException) -> None:
+        """Save what is known beside what ended the search, which is to be raised again."""
+        told = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(told, anyio.get_cancelled_exc_class()):
+            self._interrupted = True
+        else:
+            self._error = str(told) or type(told).__name__
+        with anyio.CancelScope(shield=True):
+            await self.finish()
+
+    async def finish(self) -> Searched:
+        """Say why the search is over, and save it."""
+        if self._out_of_time and not self._interrupted:
+            self._search.end(Ending.BUDGET)
+        elif self._interrupted or self._error is not None:
+            self._search.end(Ending.INTERRUPTED)
+        self._document["run"] |= {
+            "phase": "complete",
+            "ended_at": documents.utc_now(),
+            "interrupted": self._interrupted,
+            "error": redactor(self._probing.scenario.secrets).document(self._error),
+        }
+        await self.save()
+        return Searched(
+            document=self._document,
+            path=self._file.path,
+            interrupted=self._interrupted,
+            inconsistent=self._inconsistent and self._search.bounds[0] is None,
+            unsaved=self._unsaved,
+        )
+
+
+def _allowance(scenario: Scenario) -> QueryBudget | None:
+    """Return the query budget that all probes share; the embedded emulator has one for each."""
+    budget = scenario.verify.budget
+    if budget is None or scenario.target.kind == "emulator":
+        return None
+    return QueryBudget(budget.cost, budget.window_s)
+
+
+async def _rest(seconds: float, stops: AsyncIterator[signal.Signals]) -> None:
+    """Wait, but no longer than until something says to stop."""
+    with anyio.move_on_after(max(seconds, _AT_LEAST_S)):
+        async for _ in stops:
+            return

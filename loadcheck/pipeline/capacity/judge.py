@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
 from loadcheck.pipeline.capacity.search import ProbeResult, ProbeVerdict
 from loadcheck.pipeline.session import CompletedRun
+from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import OWN_SCOPES, Kind
 from loadcheck.verify.thresholds import Judged
-from loadcheck.verify.verdict import Verdict
 
 FALLS_BEHIND = "keeps up"
 """The name of the check."""

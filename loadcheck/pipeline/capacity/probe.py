@@ -10,10 +10,10 @@ from typing import Any
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
+from loadcheck.verify import Verdict
 from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import Availability, Metric
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold
-from loadcheck.verify.verdict import Verdict
 
 WARM_UP, MEASURED = "warm-up", "probe"
 """The two stages of a probe; only the second counts."""

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from loadcheck import __version__
-from loadcheck.errors import Problem
-from loadcheck.escaping import many
+from loadcheck.errors import Problem, many
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.slices import share_of
 from loadcheck.pipeline.shards.merged import ShardRecord

@@ -26,7 +26,7 @@ from xml.etree import ElementTree as ET
 
 from hdrh.histogram import HdrHistogram
 
-from loadcheck.escaping import cell, printable_document
+from loadcheck.errors import cell, printable_document
 from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS

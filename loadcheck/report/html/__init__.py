@@ -31,9 +31,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from loadcheck import __version__
-from loadcheck.escaping import printable_document
+from loadcheck.errors import printable_document
 from loadcheck.report import words
-from loadcheck.report.page import Axis, Chart, Page, Scale, Series, Shape, Unit
+from loadcheck.report.pages import Axis, Chart, Page, Scale, Series, Shape, Unit
 from loadcheck.report.pages.capacity import capacity_page
 from loadcheck.report.pages.comparison import comparison_page
 from loadcheck.report.pages.run import result_page

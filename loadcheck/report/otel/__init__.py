@@ -22,7 +22,7 @@ from typing import Any
 
 import anyio
 
-from loadcheck.documents.notation import split_http_url
+from loadcheck.documents import split_http_url
 from loadcheck.errors import InputError, Problem
 from loadcheck.report.metrics import Snapshot, snapshot
 from loadcheck.verify.progress import Outline, Progress

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from loadcheck.report import words
-from loadcheck.report.page import Axis, Cell, Chart, Number, Series, Shape, Table, Unit
+from loadcheck.report.pages import Axis, Cell, Chart, Number, Series, Shape, Table, Unit
 from loadcheck.report.pages.latency import GROUP, TIME
 from loadcheck.report.pages.time_axis import Seconds, stage_marks, window_marks
 

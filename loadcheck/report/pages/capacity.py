@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadcheck.escaping import many
+from loadcheck.errors import many
 from loadcheck.report import capacity, headline, words
-from loadcheck.report.page import (
+from loadcheck.report.pages import (
     Axis,
     Block,
     Cell,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loadcheck.report import comparison, words
-from loadcheck.report.page import (
+from loadcheck.report.pages import (
     Axis,
     Bar,
     Block,

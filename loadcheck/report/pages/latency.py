@@ -16,7 +16,7 @@ from loadcheck.measure import Histogram
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.report import words
-from loadcheck.report.page import Axis, Chart, Number, Scale, Series, Shape, Table, Unit
+from loadcheck.report.pages import Axis, Chart, Number, Scale, Series, Shape, Table, Unit
 from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
 from loadcheck.result import store as stored
 

@@ -6,12 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loadcheck.escaping import many
+from loadcheck.errors import many
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Chart, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, timeline
-from loadcheck.report.pages.heat import Cells, map_of
+from loadcheck.report.pages import (
+    Block,
+    Cell,
+    Chart,
+    Page,
+    Section,
+    Table,
+    Text,
+    Tile,
+    arrival,
+    timeline,
+)
 from loadcheck.report.pages.run import several_page, thresholds_table
+from loadcheck.report.pages.timeline import Cells, map_of
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""

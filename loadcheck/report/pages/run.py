@@ -11,10 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loadcheck.escaping import many
+from loadcheck.errors import many
 from loadcheck.report import headline, words
-from loadcheck.report.page import Block, Cell, Chart, Checks, Code, Page, Section, Table, Text, Tile
-from loadcheck.report.pages import arrival, latency, timeline
+from loadcheck.report.pages import (
+    Block,
+    Cell,
+    Chart,
+    Checks,
+    Code,
+    Page,
+    Section,
+    Table,
+    Text,
+    Tile,
+    arrival,
+    latency,
+    timeline,
+)
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
 
 Document = Mapping[str, Any]

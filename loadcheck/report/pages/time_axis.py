@@ -13,7 +13,7 @@ from typing import Any
 
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.report import words
-from loadcheck.report.page import Mark, Number
+from loadcheck.report.pages import Mark, Number
 from loadcheck.result import store as stored
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")

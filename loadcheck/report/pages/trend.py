@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from loadcheck.report import trend, words
-from loadcheck.report.page import (
+from loadcheck.report.pages import (
     Axis,
     Block,
     Cell,

@@ -1,1 +1,395 @@
-"""From a description to a program: requests rendered to byte templates, criteria parsed."""
+"""From an Arazzo document and a scenario's settings to a plan; a document checked without one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from loadcheck.data.values import SpecError
+from loadcheck.documents.document import MISSING, look_up, parse_pointer, read_document
+from loadcheck.documents.reader import Report
+from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.scenario.model import Batch, Edit
+from loadcheck.workflow import description
+from loadcheck.workflow.compile.analysis import (
+    dependency_key,
+    end_of_copy,
+    reached,
+    transitive_dependencies,
+)
+from loadcheck.workflow.compile.inputs import check_inputs, sample
+from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
+from loadcheck.workflow.compile.queries import QueryCompiler
+from loadcheck.workflow.compile.workflow import WorkflowCompiler
+from loadcheck.workflow.copydata import PER_COPY, CopyData
+from loadcheck.workflow.description import WorkflowSignature
+from loadcheck.workflow.description.inputs import InputSchema
+from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader, Fetch
+from loadcheck.workflow.expressions import Frame, Slot, uses_of
+from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
+from loadcheck.workflow.overlay import with_files
+from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
+from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
+
+_NOWHERE = {"*": "http://127.0.0.1"}
+
+
+def lint(
+    document: Path,
+    *,
+    name: str = "",
+    sources: Mapping[str, str] | None = None,
+    strict: bool = False,
+    fetch: Fetch | None = None,
+) -> tuple[Problem, ...]:
+    """Return everything that is wrong with a document, each with line, path and section.
+
+    Every workflow of the document is compiled, whether or not a scenario would reach it. What is
+    accepted although the specification has it otherwise is a warning.
+
+    Args:
+        document: Path of the Arazzo document.
+        name: The document as the user named it; its path if "".
+        sources: Source description name → file or URL that stands in for its ``url``.
+        strict: Make warnings errors.
+        fetch: Reads source descriptions that are URLs.
+    """
+    report = Report(strict=strict)
+    try:
+        shelf = DescriptionLoader(report, sources or {}, fetch)
+        book = shelf.open(read_document(document, name or str(document)))
+        shelf.check_overrides(book)
+        run = Run(id="000000000000", start_day="20000101", end_day="20000103")
+        program = Linker(ScenarioBindings(run=run, servers=_NOWHERE))
+        for workflow in book.workflows.values():
+            program.add(book, workflow)
+        program.compile()
+        for unit in program.units.values():
+            unit.check_outputs()
+    except WorkflowError as error:
+        for problem in error.problems:
+            report.add(problem)
+    return report.problems
+
+
+EXAMPLE_TIME_MS: Final = 1_700_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a plan is compiled from.
+
+    Attributes:
+        document: Path of the Arazzo document.
+        name: The document as the user named it, for messages.
+        run: What is the same for every copy.
+        workflow_id: Which of its workflows; None if it has only one.
+        sources: Source description name → file or URL that stands in for its ``url``.
+        servers: Source description name → base URL that stands in for the described servers; the
+            key "*" is for every source without its own.
+        strict: Refuse what is accepted with a warning otherwise.
+        inputs: Values of the workflow's inputs; strings may hold expressions of our own.
+        overlay: Edits of the steps' requests.
+        criteria: Step → conditions that must hold beside its success criteria.
+        secrets: Values that must appear in no problem.
+        query: "after": observer steps are run by the reconciliation alone. "each": by every copy
+            as well.
+        ingest: The step that copies share, where they share requests.
+        together: How they do; None if each has its own.
+        fetch: Reads source descriptions that are URLs; None refuses them.
+        cookies: Whether a copy keeps the cookies that it is given.
+        once: Given where the workflow is run as a whole, for all copies, and all of its outputs are
+            wanted: further inputs, taken where it declares them.
+        folder: Where files are that the scenario puts into requests; None: the document's folder.
+    """
+
+    document: Path
+    name: str
+    run: Run
+    workflow_id: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    servers: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    overlay: Sequence[Edit] = ()
+    criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+    query: Literal["after", "each"] = "after"
+    ingest: str | None = None
+    together: Batch | None = None
+    fetch: Fetch | None = None
+    cookies: bool = False
+    folder: Path | None = None
+    once: Mapping[str, Any] | None = None
+
+
+def compile_plan(settings: Settings) -> Plan:
+    """Compile a workflow for a scenario.
+
+    Raises:
+        WorkflowError: The document, a description or a setting is not usable; holds every problem.
+    """
+    hidden = settings.secrets | frozenset(settings.run.target.values())
+    report = Report(strict=settings.strict, secrets=hidden)
+    shelf = DescriptionLoader(report, settings.sources, settings.fetch)
+    book = shelf.open(read_document(settings.document, settings.name))
+    shelf.check_overrides(book)
+    workflow = _chosen(book, settings.workflow_id)
+    if workflow is None:
+        raise WorkflowError(report.problems)
+    inputs, noted = _inputs(settings, book, workflow)
+    overlay: dict[str, list[Edit]] = {}
+    for edit in settings.overlay:
+        value = _with_files(edit.value, settings, f"overlay.{edit.at}")
+        overlay.setdefault(edit.step, []).append(replace(edit, value=value))
+    program = Linker(
+        ScenarioBindings(
+            run=settings.run,
+            servers=settings.servers,
+            inputs=inputs,
+            noted=noted,
+            overlay=overlay,
+            criteria=settings.criteria,
+        )
+    )
+    main = program.add(book, workflow, main=True)
+    if settings.once is not None:
+        main.scope.face.wanted.update(workflow.outputs)
+    program.compile()
+    if not settings.cookies:
+        program.warn_of_cookies()
+    if report.errors:
+        raise WorkflowError(report.problems)
+    return _plan(settings, report, program, main, inputs)
+
+
+def _chosen(book: ArazzoDescription, wanted: str | None) -> description.Workflow | None:
+    names = tuple(book.workflows)
+    if wanted is None and len(names) == 1:
+        return book.workflows[names[0]]
+    if wanted in book.workflows:
+        return book.workflows[wanted]
+    if wanted is not None:
+        message, remedy = f'there is no workflow "{wanted}"', did_you_mean(wanted, names)
+    elif names:
+        message = "the document has several workflows"
+        remedy = f"say which one is meant by workflow.id: {', '.join(names)}"
+    else:
+        return None
+    book.scribe.error(("workflows",), message, remedy)
+    return None
+
+
+def _inputs(
+    settings: Settings, book: ArazzoDescription, workflow: description.Workflow
+) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
+    """Resolve the inputs and check them, with copy 0 as an example."""
+    scope = Scope(WorkflowSignature(key="", inputs={}, outputs={}), settings.run)
+    resolver = Resolver(scope, book.scribe, own=True)
+    path = (*workflow.path, "inputs")
+    values: dict[str, Any] = {}
+    noted: dict[str, frozenset[str]] = {}
+    schema = InputSchema(workflow.inputs, book.scribe.document.root)
+    offered = settings.once or {}
+    taken = {name: raw for name, raw in offered.items() if name in schema.declared}
+    for name, raw in {**taken, **settings.inputs}.items():
+        scope.noted.clear()
+        secret = isinstance(raw, str) and raw in settings.secrets
+        value = (
+            raw if secret else resolver.value(_with_files(raw, settings, f"inputs.{name}"), path)
+        )
+        if value is not MISSING:
+            values[name] = value
+            noted[name] = frozenset(scope.noted)
+    root = book.scribe.document.root
+    others = (book.workflows.get(name) for name in workflow.depends_on)
+    schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
+    own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
+    for name in own:
+        if not schema.declared.accepts(name):  # whose place is the scenario's to tell
+            remedy = did_you_mean(name, schema.declared) or "the workflow declares none"
+            message = "the workflow has no such input"
+            book.scribe.report.add(Problem(message=message, key=f"inputs.{name}", remedy=remedy))
+    example = _example(settings.run)
+    # what the set-up will give has no value yet
+    late = {name: value for name, value in values.items() if _is_shared(value)}
+    check_inputs(schema, {**schema.defaults, **late, **sample(values, example)}, book.scribe, path)
+    return values, noted
+
+
+def _is_shared(value: Any) -> bool:
+    return any(word.startswith("$setup.") for word in uses_of(value))
+
+
+def _with_files(value: Any, settings: Settings, key: str) -> Any:
+    folder, run = settings.folder or settings.document.parent, settings.run
+    try:
+        drawn = CopyData(run.variety).inline(value, key)
+    except SpecError as error:
+        problem = Problem(message=error.message, key=key, remedy=error.remedy)
+        raise WorkflowError(problem) from None
+    return with_files(drawn, folder, run.id, key)
+
+
+def _example(run: Run) -> Frame:
+    """Return the frame of copy 0, without anything that an answer would have to bring."""
+    frame: Frame = [MISSING] * Slot.FREE
+    frame[Slot.NUMBER] = frame[Slot.USER] = 0
+    frame[Slot.TIME] = EXAMPLE_TIME_MS
+    fill_all = bucket_writer(
+        Buckets(run_id=run.id, copies=run.most_uploads), NAMES, Slot.NUMBER, Slot.BUCKETS
+    )
+    fill_all(frame)
+    return frame
+
+
+def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | None:
+    """Return what puts the buckets of a copy into its frame; None if no step uses any."""
+    used = frozenset().union(*(step.uses for step in steps))
+    names = [name for name in NAMES if f"$copy.{name}" in used]
+    buckets = Buckets(run_id=run.id, copies=run.most_uploads)
+    visits = run.visits
+    if visits is None:
+        return bucket_writer(buckets, names, Slot.NUMBER, Slot.BUCKETS) if names else None
+    user, fill = visits.user, bucket_writer(buckets, names, Slot.USER, Slot.BUCKETS)
+
+    def fill_all(frame: Frame) -> None:
+        frame[Slot.USER] = user(frame[Slot.NUMBER])
+        fill(frame)
+
+    return fill_all
+
+
+def _plan(
+    settings: Settings,
+    report: Report,
+    program: Linker,
+    main: WorkflowCompiler,
+    inputs: Mapping[str, Any],
+) -> Plan:
+    words = transitive_dependencies(program.units.values())
+    end = end_of_copy(main, words) if settings.once is None else len(main.steps)
+    if end is None:
+        main.book.scribe.warn(
+            main.path_of_inputs,
+            "no request differs from copy to copy: every step is run by every copy",
+            'give an input the value "$copy.userId"',
+        )
+    if settings.query == "each" or end is None:
+        end = len(main.steps)
+    per_copy = reached(main.steps[:end], main)
+    keys = {step.name: (unit, step) for unit in program.units.values() for step in unit.steps}
+    steps = []
+    for unit, step in (keys[step.name] for step in program.steps):
+        draft = step.draft
+        if draft is None:
+            continue
+        copy = step.index in per_copy
+        steps.append(
+            StepPlan(
+                step_id=step.name,
+                index=step.index,
+                role=Role.COPY if copy else Role.OBSERVER,
+                method=draft.operation.method,
+                origin=draft.origin,
+                path=draft.base + draft.operation.path,
+                base=draft.base,
+                uses=frozenset(
+                    word for word in words[dependency_key(unit, step)] if word[0] == "$"
+                ),
+                dependent=copy and step.index > min(per_copy),
+                timeout_s=None if step.model is None else step.model.timeout_s,
+            )
+        )
+    batch = _batch(settings, main, end, words) if settings.together else None
+    if report.errors:
+        raise WorkflowError(report.problems)
+    unsent: Counter[str] = Counter()
+    for unit in program.units.values():
+        unit.machine.unsent = unsent
+        if settings.cookies:
+            unit.keep_cookies()
+    inlined = main.scope.inputs is not None
+    query = QueryCompiler(program, main, words, settings.secrets)
+    return Plan(
+        workflow_id=main.model.workflow_id,
+        title=main.book.content.title,
+        steps=tuple(steps),
+        _warnings=report.warnings,
+        _query_warnings=query.warnings,
+        unsent=unsent,
+        user_id=settings.run.user_id,
+        user_number=settings.run.user_number,
+        _machine=main.machine,
+        _end=end,
+        _given=lambda frame: sample(inputs, frame),
+        uses_at=lambda step_id, place: _uses_at(main, words, inputs, (step_id, place)),
+        _inputs=None if inlined else program.entry(main, main.path_of_inputs),
+        _fill=_filler(settings.run, steps),
+        _journey=any(
+            step.journeys for unit in program.units.values() for step in unit.machine.steps
+        ),
+        _batch=batch,
+        _query=query,
+    )
+
+
+def _uses_at(
+    main: WorkflowCompiler,
+    words: Mapping[str, frozenset[str]],
+    inputs: Mapping[str, Any],
+    at: tuple[str, str],
+) -> frozenset[str]:
+    """Return what the value at a place in the request of a step depends on.
+
+    The place may lead into a value that is known only when a copy runs: it is that one then.
+    """
+    step_id, place = at
+    if place.startswith("$inputs."):
+        value = inputs.get(place.removeprefix("$inputs."))
+    else:
+        draft = next((step.draft for step in main.steps if step.name == step_id), None)
+        value = None if draft is None or draft.body is MISSING else draft.body
+        for token in parse_pointer(place.removeprefix("body#")):
+            value = look_up(value, (token,)) if isinstance(value, dict | list) else value
+    uses = frozenset() if value is MISSING else uses_of(value)
+    return uses.union(*(words.get(word, frozenset()) for word in uses))
+
+
+def _batch(
+    settings: Settings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
+) -> CompiledBatch | None:
+    """Compile the request that copies share; None if what is wrong was reported."""
+    report = main.book.scribe.report
+    steps, ingest, together = main.steps[:end], settings.ingest, settings.together
+    if together is None:
+        return None
+    if len(steps) != 1 or steps[0].name != ingest or transfers(steps[0].step):
+        names = ", ".join(step.name for step in steps)
+        problem = Problem(
+            message="copies cannot share requests: each has to run more than one step",
+            key="load.copies_per_request",
+            remedy=f"it needs a workflow whose copies run {ingest} alone; they run {names}",
+        )
+        report.add(problem)
+        return None
+    batch = main.compile_batch(steps[0], together)
+    if batch is None:
+        return None
+    main.finish()
+    known = batch.uses.union(*(words.get(word, frozenset()) for word in batch.uses))
+    per_copy = sorted(word for word in known if word.startswith(PER_COPY))
+    if per_copy:
+        problem = Problem(
+            message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"
+            f" {together.events}",
+            key="load.copies_per_request",
+            remedy="what differs between copies must stand in their events",
+        )
+        report.add(problem)
+    return batch

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from loadcheck.documents.document import MISSING, compile_pointer, format_pointer
-from loadcheck.workflow.description import model
+from loadcheck.workflow import description
+from loadcheck.workflow.expressions import Dynamic, Frame, as_dynamic, as_text
 from loadcheck.workflow.expressions.conditions import (
     SECTION,
     compile_condition,
@@ -24,7 +25,6 @@ from loadcheck.workflow.expressions.selectors import (
     pointer_of,
     tokens_of_query,
 )
-from loadcheck.workflow.expressions.values import Dynamic, Frame, as_dynamic, as_text
 from loadcheck.workflow.runtime.program import Criterion
 
 _PIECE = re.compile(
@@ -37,7 +37,7 @@ _LENGTH = re.compile(r"\$.*\.length$", re.DOTALL)
 _LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
 
 
-def compile_criterion(raw: model.Criterion, resolver: Resolver) -> Criterion | None:
+def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criterion | None:
     """Compile a criterion; None if what is wrong with it was reported."""
     try:
         if raw.type == "simple":
@@ -66,7 +66,7 @@ def simple(condition: str, resolver: Resolver) -> Criterion:
     return Criterion(text=condition, holds=holds, uses=uses)
 
 
-def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
+def _in_context(raw: description.Criterion, resolver: Resolver) -> Criterion:
     condition, context = raw.condition, raw.context or ""
     value = resolver.expression(parse_expression(context), (*raw.path, "context"))
     dynamic = as_dynamic(value)
@@ -84,7 +84,7 @@ def _in_context(raw: model.Criterion, resolver: Resolver) -> Criterion:
     return Criterion(text=text, holds=holds, uses=dynamic.uses)
 
 
-def _test(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
+def _test(raw: description.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
     """Return the test of a value that a criterion asks for in its language."""
     if raw.type == "regex":
         return _regex(raw.condition)
@@ -102,7 +102,9 @@ def _regex(pattern: str) -> Callable[[Any], bool]:
     return lambda value: matches(as_text(value))
 
 
-def _jsonpath(raw: model.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
+def _jsonpath(
+    raw: description.Criterion, context: str, resolver: Resolver
+) -> Callable[[Any], bool]:
     condition = raw.condition
     pieces = _comparisons(condition)
     if pieces is None:

@@ -11,7 +11,7 @@ import orjson
 
 from loadcheck.data.order import Bits, Series, blockwise
 from loadcheck.documents.document import MISSING
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     Frame,
     Json,

@@ -10,7 +10,7 @@ from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import SECTION, DeclaredInputs, InputSchema
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     Frame,
     Slot,

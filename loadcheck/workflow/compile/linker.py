@@ -10,15 +10,15 @@ from typing import Any, Final
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
+from loadcheck.workflow import description
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
 from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
 from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, WorkflowCompiler
-from loadcheck.workflow.description import model
+from loadcheck.workflow.description import StepSignature
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
-from loadcheck.workflow.description.model import StepSignature
+from loadcheck.workflow.expressions import uses_of
 from loadcheck.workflow.expressions.scope import Declared, Scope
-from loadcheck.workflow.expressions.values import uses_of
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.program import MAX_DEPTH, Inputs, Step
 
@@ -31,13 +31,15 @@ _OTHER_STEP: Final = re.compile(
 )
 
 
-def _is_of(operation_id: str | None, content: model.Arazzo, kind: str) -> bool:
+def _is_of(operation_id: str | None, content: description.Arazzo, kind: str) -> bool:
     """Return whether an operation is said to be of a source description of a kind."""
     names = [entry.name for entry in content.sources if entry.type == kind]
     return any(f"$sourceDescriptions.{name}." in f"{operation_id}." for name in names)
 
 
-def ordered(workflow: model.Workflow, scribe: DocumentReporter) -> tuple[model.Step, ...]:
+def ordered(
+    workflow: description.Workflow, scribe: DocumentReporter
+) -> tuple[description.Step, ...]:
     """Return the steps of a workflow, each behind those that it depends on (Arazzo 1.1.0).
 
     They stay in the order of the document wherever that may be.
@@ -51,7 +53,7 @@ def ordered(workflow: model.Workflow, scribe: DocumentReporter) -> tuple[model.S
                 path = (*step.path, "dependsOn", index)
                 message = f'there is no step "{name}" in the workflow'
                 scribe.error(path, message, did_you_mean(name, steps), "Step Object")
-    found: dict[str, model.Step] = {}
+    found: dict[str, description.Step] = {}
     waiting = list(workflow.steps)
     while waiting:
         ready = next(
@@ -113,7 +115,7 @@ class Linker:
         self._depth = 0
 
     def add(
-        self, book: ArazzoDescription, workflow: model.Workflow, *, main: bool = False
+        self, book: ArazzoDescription, workflow: description.Workflow, *, main: bool = False
     ) -> WorkflowCompiler:
         """Find a workflow and all that it calls; its steps come in the order in which they run.
 
@@ -203,7 +205,7 @@ class Linker:
                 StepDraft(name=step.step_id, model=None, path=path, target=target, step=step)
             )
 
-    def _step(self, unit: WorkflowCompiler, step: model.Step) -> StepDraft:
+    def _step(self, unit: WorkflowCompiler, step: description.Step) -> StepDraft:
         added = StepDraft(
             name=step.step_id, model=step, path=step.path, step=Step(step_id=step.step_id)
         )
@@ -228,7 +230,7 @@ class Linker:
             raise WorkflowError(problem)
         return added
 
-    def _check_prerequisites(self, book: ArazzoDescription, step: model.Step) -> None:
+    def _check_prerequisites(self, book: ArazzoDescription, step: description.Step) -> None:
         """Report what a step depends on in other workflows and is not there."""
         for index, text in enumerate(step.depends_on):
             match = _OTHER_STEP.fullmatch(text)
@@ -245,7 +247,7 @@ class Linker:
 
     def _find_targets(self, unit: WorkflowCompiler) -> None:
         workflow = unit.model
-        holders: tuple[model.Workflow | model.Step, ...] = (workflow, *workflow.steps)
+        holders: tuple[description.Workflow | description.Step, ...] = (workflow, *workflow.steps)
         for holder in holders:
             for action in (*holder.on_success, *holder.on_failure):
                 name = action.workflow_id

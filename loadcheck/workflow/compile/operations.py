@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from loadcheck.documents.document import format_pointer, parse_pointer
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import did_you_mean
-from loadcheck.workflow.description import model
+from loadcheck.workflow import description
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import (
     METHODS,
@@ -29,7 +29,7 @@ _OPERATION_PATH = re.compile(
 
 
 def find_operation(
-    step: model.Step,
+    step: description.Step,
     sources: Mapping[str, Source | None],
     servers: Mapping[str, str],
     scribe: DocumentReporter,

@@ -15,7 +15,7 @@ import orjson
 
 from loadcheck.workflow.compile.encode import Segment, percent, text_segments
 from loadcheck.workflow.description.openapi import Encoding, Parameter, default_parameter
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     FileContent,
     Frame,

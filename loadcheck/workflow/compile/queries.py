@@ -14,10 +14,10 @@ from loadcheck.workflow.compile.request import RequestTemplate, compile_request
 from loadcheck.workflow.compile.request_spec import RequestError
 from loadcheck.workflow.compile.workflow import StepDraft, WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY
+from loadcheck.workflow.expressions import Evaluate, as_dynamic
 from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
 from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
-from loadcheck.workflow.expressions.values import Evaluate, as_dynamic
 from loadcheck.workflow.runtime.plan import CallFrame, Query
 from loadcheck.workflow.runtime.program import Step
 

@@ -48,7 +48,7 @@ from loadcheck.workflow.description.openapi import (
     default_parameter,
 )
 from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Origin, Request
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     Evaluate,
     Frame,

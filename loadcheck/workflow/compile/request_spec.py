@@ -17,17 +17,13 @@ from loadcheck.documents.document import MISSING, parse_pointer
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Edit
+from loadcheck.workflow import description
 from loadcheck.workflow.compile.encode import percent
 from loadcheck.workflow.compile.operations import find_operation
-from loadcheck.workflow.description import model
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import Operation
 from loadcheck.workflow.exchange import Origin
-from loadcheck.workflow.expressions.grammar import ExpressionError
-from loadcheck.workflow.expressions.resolve import Resolver
-from loadcheck.workflow.expressions.selectors import locate_jsonpath, replace_xpath
-from loadcheck.workflow.expressions.templates import json_tree
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Dynamic,
     Frame,
     Json,
@@ -38,6 +34,9 @@ from loadcheck.workflow.expressions.values import (
     as_text,
     uses_of,
 )
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.resolve import Resolver, json_tree
+from loadcheck.workflow.expressions.selectors import locate_jsonpath, replace_xpath
 from loadcheck.workflow.overlay import parse_place, put
 
 BODY: Final = "Request Body Object"
@@ -151,7 +150,7 @@ def media_type(field: str) -> str:
     return field.partition(";")[0].strip().lower()
 
 
-def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
+def gather_body(body: description.Body, content_type: str, resolver: Resolver) -> Any:
     """Return the payload with its replacements, ``MISSING`` if there is none.
 
     Args:
@@ -175,7 +174,12 @@ def gather_body(body: model.Body, content_type: str, resolver: Resolver) -> Any:
 
 
 def _replaced(
-    payload: Any, replacement: model.Replacement, value: Any, scribe: DocumentReporter, *, xml: bool
+    payload: Any,
+    replacement: description.Replacement,
+    value: Any,
+    scribe: DocumentReporter,
+    *,
+    xml: bool,
 ) -> Any:
     path = (*replacement.path, "target")
     try:
@@ -191,7 +195,7 @@ def _replaced(
     return payload
 
 
-def _replaced_json(payload: Any, replacement: model.Replacement, value: Any) -> Any:
+def _replaced_json(payload: Any, replacement: description.Replacement, value: Any) -> Any:
     target = replacement.target
     if isinstance(payload, Template):
         raise ValueError("the payload is no JSON")  # noqa: TRY004 -- reported by the caller
@@ -211,7 +215,7 @@ def _replaced_json(payload: Any, replacement: model.Replacement, value: Any) -> 
     return put(tree, parse_pointer(target), value)
 
 
-def _replaced_xml(payload: Any, replacement: model.Replacement, value: Any) -> Any:
+def _replaced_xml(payload: Any, replacement: description.Replacement, value: Any) -> Any:
     replace_in = replace_xpath(replacement.target, replacement.selector or "xpath")
     text, new = as_dynamic(payload), as_dynamic(value)
     if text is None and new is None:
@@ -234,8 +238,8 @@ def _replaced_xml(payload: Any, replacement: model.Replacement, value: Any) -> A
 
 
 def gather_draft(
-    step: model.Step,
-    shared: Iterable[model.Parameter],
+    step: description.Step,
+    shared: Iterable[description.Parameter],
     *,
     index: int,
     sources: Mapping[str, Source | None],
@@ -291,7 +295,7 @@ def gather_draft(
     )
 
 
-def _check_offered(step: model.Step, operation: Operation, scribe: DocumentReporter) -> None:
+def _check_offered(step: description.Step, operation: Operation, scribe: DocumentReporter) -> None:
     """Report parameters, a body and a content type that the operation does not have.
 
     Parameters of the whole workflow need not be those of every step, and an operation that

@@ -13,6 +13,7 @@ from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Batch, Edit
+from loadcheck.workflow import description
 from loadcheck.workflow.compile.criteria import compile_criterion, simple
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
 from loadcheck.workflow.compile.request import compile_batch, compile_request
@@ -22,16 +23,10 @@ from loadcheck.workflow.compile.request_spec import (
     edit_draft,
     gather_draft,
 )
-from loadcheck.workflow.description import model
-from loadcheck.workflow.description import model as arazzo
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.expressions.grammar import ExpressionError
-from loadcheck.workflow.expressions.resolve import Resolver
-from loadcheck.workflow.expressions.scope import Scope
-from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
-from loadcheck.workflow.expressions.values import (
+from loadcheck.workflow.expressions import (
     Evaluate,
     Frame,
     Slot,
@@ -39,6 +34,10 @@ from loadcheck.workflow.expressions.values import (
     as_dynamic,
     uses_of,
 )
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.resolve import Resolver
+from loadcheck.workflow.expressions.scope import Scope
+from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
 from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.interpreter import store_cookies, with_cookies
 from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
@@ -48,15 +47,15 @@ FAILURE: Final = "Failure Action Object"
 
 
 def effective(
-    own: Sequence[model.Action], general: Sequence[model.Action]
-) -> tuple[model.Action, ...]:
+    own: Sequence[description.Action], general: Sequence[description.Action]
+) -> tuple[description.Action, ...]:
     """Return the actions of a step: its own, then those of its workflow of other names."""
     named = {action.name for action in own}
     return (*own, *(action for action in general if action.name not in named))
 
 
 def warn_ineffective_goto(
-    actions: Sequence[model.Action], behind: str, scribe: DocumentReporter
+    actions: Sequence[description.Action], behind: str, scribe: DocumentReporter
 ) -> None:
     """Warn of a goto that is meant as a gate and holds nothing back.
 
@@ -104,7 +103,7 @@ class StepDraft:
     """
 
     name: str
-    model: arazzo.Step | None
+    model: description.Step | None
     path: Path
     target: WorkflowCompiler | None = None
     index: int = -1
@@ -133,7 +132,7 @@ class WorkflowCompiler:
     """
 
     book: ArazzoDescription
-    model: arazzo.Workflow
+    model: description.Workflow
     schema: InputSchema
     scope: Scope
     sent: bool = False
@@ -320,7 +319,7 @@ class WorkflowCompiler:
     def _resolver(self) -> Resolver:
         return Resolver(self.scope, self.book.scribe)
 
-    def _require(self, unit: StepDraft, step: arazzo.Step) -> None:
+    def _require(self, unit: StepDraft, step: description.Step) -> None:
         """Let a step be run only behind those that it depends on: a jump may have left them out.
 
         It triggers none of them (Arazzo 1.1.0, ``dependsOn``).
@@ -416,7 +415,7 @@ class WorkflowCompiler:
         unit.step.render = template.render
         unit.uses = template.uses
 
-    def _call(self, unit: StepDraft, step: arazzo.Step) -> None:
+    def _call(self, unit: StepDraft, step: description.Step) -> None:
         resolver = self._resolver
         self.scope.noted.clear()
         target = unit.target
@@ -448,7 +447,7 @@ class WorkflowCompiler:
         unit.step.inputs = compile_inputs(target.schema, values, f'workflow "{target.key}"')
         unit.step.call = target.machine
 
-    def _entry(self, target: WorkflowCompiler, action: arazzo.Action, entry: Entry) -> Inputs:
+    def _entry(self, target: WorkflowCompiler, action: description.Action, entry: Entry) -> Inputs:
         """Return the inputs that an action gives the workflow that it goes to."""
         if not action.parameters:
             return entry(target, action.path)
@@ -464,7 +463,7 @@ class WorkflowCompiler:
             target.input_uses[name] = known | uses_of(value)
         return compile_inputs(target.schema, values, f'workflow "{target.key}"')
 
-    def _criteria(self, models: Iterable[arazzo.Criterion]) -> Iterator[Criterion]:
+    def _criteria(self, models: Iterable[description.Criterion]) -> Iterator[Criterion]:
         for raw in models:
             criterion = compile_criterion(raw, self._resolver)
             if criterion is not None:
@@ -479,7 +478,7 @@ class WorkflowCompiler:
                 self.book.scribe.report.add(problem)
 
     def _actions(
-        self, models: Iterable[arazzo.Action], entry: Entry, section: str
+        self, models: Iterable[description.Action], entry: Entry, section: str
     ) -> Iterator[Action]:
         positions = self._positions
         for raw in models:

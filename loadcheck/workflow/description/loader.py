@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 
+from loadcheck.documents import split_http_url
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.files import is_file
-from loadcheck.documents.notation import split_http_url
 from loadcheck.documents.reader import DocumentReporter, Report
 from loadcheck.documents.reader import Path as Place
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
-from loadcheck.workflow.description import model
+from loadcheck.workflow.description import Arazzo, SourceReference, Workflow, WorkflowSignature
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.model import Arazzo, SourceReference, WorkflowSignature
 from loadcheck.workflow.description.openapi import Description
 from loadcheck.workflow.description.parse import parse_arazzo
 
@@ -271,10 +270,10 @@ class ArazzoDescription:
 
     prefix: str
     scribe: DocumentReporter
-    content: model.Arazzo
+    content: Arazzo
     sources: dict[str, Source | None]
     books: dict[str, ArazzoDescription] = field(default_factory=dict)
-    workflows: dict[str, model.Workflow]
+    workflows: dict[str, Workflow]
     faces: dict[str, WorkflowSignature]
 
 
@@ -360,7 +359,7 @@ def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
 
 def find_workflow(
     book: ArazzoDescription, text: str, place: Place, section: str
-) -> tuple[ArazzoDescription, model.Workflow] | None:
+) -> tuple[ArazzoDescription, Workflow] | None:
     """Return the workflow that a ``workflowId`` means; None if it was reported.
 
     It is one of the same document, or ``$sourceDescriptions.NAME.workflowId`` of another; a bare
@@ -386,7 +385,7 @@ def find_workflow(
 
 def _of_source(
     book: ArazzoDescription, name: str, workflow_id: str, place: Place, section: str
-) -> tuple[ArazzoDescription, model.Workflow] | None:
+) -> tuple[ArazzoDescription, Workflow] | None:
     other = book.books.get(name)
     if other is not None and workflow_id in other.workflows:
         return other, other.workflows[workflow_id]

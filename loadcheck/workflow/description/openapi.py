@@ -13,8 +13,8 @@ from functools import cached_property, partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urljoin
 
+from loadcheck.documents import split_http_url
 from loadcheck.documents.document import MISSING, Document, look_up, parse_pointer
-from loadcheck.documents.notation import split_http_url
 from loadcheck.errors import WorkflowError
 from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
 

@@ -21,15 +21,8 @@ from loadcheck.documents.document import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import DeclaredInputs
 from loadcheck.workflow.exchange import Exchange
+from loadcheck.workflow.expressions import Dynamic, Evaluate, Frame, Pattern, Slot, as_dynamic
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError
-from loadcheck.workflow.expressions.values import (
-    Dynamic,
-    Evaluate,
-    Frame,
-    Pattern,
-    Slot,
-    as_dynamic,
-)
 from loadcheck.workflow.identity import NAMES, Run, insert_id, prefix
 
 

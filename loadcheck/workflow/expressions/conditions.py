@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.exchange import UNREAD
+from loadcheck.workflow.expressions import Dynamic, Evaluate, Frame, as_dynamic
 from loadcheck.workflow.expressions.grammar import (
     BRACED_CONDITION,
     CONDITION,
@@ -21,7 +22,6 @@ from loadcheck.workflow.expressions.grammar import (
     ExpressionError,
     scan_expression,
 )
-from loadcheck.workflow.expressions.values import Dynamic, Evaluate, Frame, as_dynamic
 
 Node: TypeAlias = tuple[Evaluate | None, Any]
 

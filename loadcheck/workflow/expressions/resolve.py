@@ -1,45 +1,262 @@
-"""From what a document says to values: every string read as expression, template or literal."""
+"""From what a document says to values: every string read as expression, template or literal.
+
+Strings may embed runtime expressions: ``"Basic {$inputs.basicAuth}"``. Only ``{$`` opens an
+expression, so JSON text and other braces stay as they are. A string that is JSON text once its
+expressions have values is recognised: what is put inside one of its string literals is escaped,
+what stands outside is written as JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+import orjson
 
 from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, Path
+from loadcheck.workflow.expressions import (
+    Constant,
+    Dynamic,
+    JsonStringPart,
+    JsonTemplate,
+    Template,
+    as_dynamic,
+    as_text,
+    quote_json,
+)
 from loadcheck.workflow.expressions.grammar import (
+    EMBEDDED,
     LATER,
     OWN,
     OWN_REMEDY,
     SECTION,
+    VALUE,
     Expression,
     ExpressionError,
     is_expression,
     is_own,
     is_selector,
     parse_expression,
+    scan_expression,
     unknown_root,
     version_of,
 )
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.selectors import select_value
-from loadcheck.workflow.expressions.templates import (
-    Bare,
-    is_bare_text,
-    is_broken_json,
-    join_template,
-    split_template,
-    unbraced,
-    with_braces,
+
+_Part = TypeVar("_Part")
+
+_LIKE_JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
+_OPEN = re.compile(r"\{(?=\$[A-Za-z])")
+_BARE_INPUT = re.compile(r"(?<!\{)\$inputs\.([A-Za-z0-9_\-]+)")
+_UNBRACED = re.compile(
+    r"(?<!\{)\$(?:(?:steps|workflows)(?:\.[A-Za-z0-9_\-]+){3,}"
+    r"|(?:request|response)\.(?:body#/[^\s\"'{},;&]*|header\.[A-Za-z0-9_\-]+))"
 )
-from loadcheck.workflow.expressions.values import (
-    Constant,
-    Dynamic,
-    JsonTemplate,
-    Template,
-    as_dynamic,
-    as_text,
-)
+"""What can hardly be meant as text: it refers to an output or to a part of a message."""
+_PLACEHOLDER: Final = "\ue000{}\ue001"
+_PLACEHOLDERS = re.compile("\ue000([0-9]+)\ue001")
+_TO_NEXT_QUOTE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+class Bare(NamedTuple):
+    """An input inside a longer string without the braces that the specification asks for."""
+
+    text: str
+    name: str
+
+
+def split_template(text: str, *, own: bool) -> list[str | Expression | Bare]:
+    """Split a string at its embedded expressions.
+
+    Args:
+        text: Any string.
+        own: Whether expressions of our own (``{$copy.userId}``) are known here.
+
+    Raises:
+        ExpressionError: What stands behind ``{$`` is no expression, or no brace closes it.
+    """
+    parts: list[str | Expression | Bare] = []
+    position = 0
+    for opening in _OPEN.finditer(text):
+        if opening.start() < position:
+            continue
+        expression, end = scan_expression(text, opening.end(), EMBEDDED)
+        if not text.startswith("}", end):
+            raise ExpressionError(f'no "}}" closes "{{{expression.text}"')
+        if not own and is_own(expression.text):
+            raise ExpressionError(
+                f'"{expression.text}" is no runtime expression of Arazzo',
+                OWN_REMEDY,
+            )
+        parts += _bare(text[position : opening.start()])
+        parts.append(expression)
+        position = end + 1
+    return parts + _bare(text[position:])
+
+
+def _bare(text: str) -> list[str | Expression | Bare]:
+    parts: list[str | Expression | Bare] = []
+    position = 0
+    for match in _BARE_INPUT.finditer(text):
+        if match.start() > position:
+            parts.append(text[position : match.start()])
+        parts.append(Bare(match[0], match[1]))
+        position = match.end()
+    if position < len(text):
+        parts.append(text[position:])
+    return parts
+
+
+def is_bare_text(text: str) -> bool:
+    """Return whether a text begins with an input that has no braces and goes on behind it."""
+    return text.startswith("$inputs.") and scan_expression(text, 0, VALUE)[1] < len(text)
+
+
+def unbraced(text: str) -> list[str]:
+    """Return what looks like expressions in literal text, other than inputs."""
+    return list(dict.fromkeys(_UNBRACED.findall(text)))
+
+
+def with_braces(text: str) -> str:
+    """Return a string with braces around what lacks them, other than inputs."""
+    return _UNBRACED.sub(r"{\g<0>}", text)
+
+
+def is_broken_json(parts: Sequence[str | Constant | Dynamic]) -> bool:
+    """Return whether the template looks like JSON, is no JSON lines, and is not valid JSON."""
+    first = parts[0] if parts else ""
+    if not isinstance(first, str) or _LIKE_JSON.match(first) is None:
+        return False
+    whole = "".join(part if isinstance(part, str) else "0" for part in parts)
+    lines = [line.strip() for line in whole.splitlines() if line.strip()]
+    if len(lines) > 1 and all(line[0] + line[-1] in ("{}", "[]") for line in lines):
+        return False  # JSON lines, a document each: text
+    return _as_json(parts) is None
+
+
+def join_template(parts: list[str | Constant | Dynamic]) -> str | Template | JsonTemplate:
+    """Return the string that the parts make, as far as it is known."""
+    marked = _as_json(parts)
+    if marked is None:
+        text = tuple(
+            _fold(as_text(part.value) if isinstance(part, Constant) else part for part in parts)
+        )
+        return _known(text) if _is_known(text) else Template(text)
+    pieces: tuple[str | JsonStringPart | Dynamic, ...] = tuple(
+        _fold(_json_piece(*pair) for pair in marked)
+    )
+    return _known(pieces) if _is_known(pieces) else JsonTemplate(pieces)
+
+
+def _json_piece(part: str | Constant | Dynamic, inside: bool) -> str | JsonStringPart | Dynamic:
+    if isinstance(part, Constant):
+        return quote_json(part.value) if inside else orjson.dumps(part.value).decode()
+    return JsonStringPart(part) if inside and isinstance(part, Dynamic) else part
+
+
+def _is_known(parts: Iterable[object]) -> bool:
+    return all(isinstance(part, str) for part in parts)
+
+
+def _known(parts: Iterable[object]) -> str:
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def json_tree(value: str | JsonTemplate) -> object:
+    """Return the value that a JSON text stands for, expressions in it as dynamic values.
+
+    Raises:
+        ValueError: The text is no JSON.
+    """
+    if isinstance(value, str):
+        tree: object = orjson.loads(value)
+        return tree
+    slots: list[Dynamic] = []
+    text = ""
+    for part in value.parts:
+        if isinstance(part, str):
+            text += part
+            continue
+        mark = _PLACEHOLDER.format(len(slots))
+        slots.append(part.dynamic if isinstance(part, JsonStringPart) else part)
+        text += mark if isinstance(part, JsonStringPart) else f'"{mark}"'
+    bare = {
+        index
+        for index, part in enumerate(part for part in value.parts if not isinstance(part, str))
+        if isinstance(part, Dynamic)
+    }
+    return _fill(orjson.loads(text), slots, bare)
+
+
+def _fill(tree: object, slots: list[Dynamic], bare: set[int]) -> object:
+    if isinstance(tree, dict):
+        return {name: _fill(member, slots, bare) for name, member in tree.items()}
+    if isinstance(tree, list):
+        return [_fill(member, slots, bare) for member in tree]
+    if not isinstance(tree, str):
+        return tree
+    words = _PLACEHOLDERS.split(tree)
+    if len(words) == 1:
+        return tree
+    if len(words) == 3 and not words[0] and not words[2] and int(words[1]) in bare:  # noqa: PLR2004 -- "", number, ""
+        return slots[int(words[1])]
+    parts = [slots[int(word)] if index % 2 else word for index, word in enumerate(words)]
+    return Template(tuple(part for part in parts if part != ""))
+
+
+def _as_json(
+    parts: Sequence[str | Constant | Dynamic],
+) -> list[tuple[str | Constant | Dynamic, bool]] | None:
+    """Say of each part whether it stands inside a string literal; None if this is no JSON text."""
+    first = parts[0] if parts else ""
+    if not isinstance(first, str) or not first.lstrip().startswith(("{", "[")) or len(parts) < 2:  # noqa: PLR2004 -- a text and a value
+        return None
+    marked: list[tuple[str | Constant | Dynamic, bool]] = []
+    probe = ""
+    inside = False
+    for part in parts:
+        marked.append((part, inside))
+        if isinstance(part, str):
+            probe += part
+            inside = _ends_inside(part, inside=inside)
+        else:
+            probe += "x" if inside else "0"
+    try:
+        orjson.loads(probe)
+    except ValueError:
+        return None
+    return marked
+
+
+def _ends_inside(text: str, *, inside: bool) -> bool:
+    position = 0
+    while True:
+        if inside:
+            match = _TO_NEXT_QUOTE.match(text, position)
+            if match is None:
+                return True
+            position, inside = match.end(), False
+        else:
+            position = text.find('"', position) + 1
+            if not position:
+                return False
+            inside = True
+
+
+def _fold(parts: Iterable[str | _Part]) -> list[str | _Part]:
+    """Join neighbouring literals."""
+    folded: list[str | _Part] = []
+    for part in parts:
+        last = folded[-1] if folded else None
+        if isinstance(part, str) and isinstance(last, str):
+            folded[-1] = last + part
+        else:
+            folded.append(part)
+    return folded
+
 
 SELECTOR: Final = "Selector Object"
 
@@ -178,7 +395,7 @@ class Resolver:
         root = self.scribe.document.root
         return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 
-    def _template(self, raw: str, path: Path) -> str | Template | JsonTemplate:
+    def _template(self, raw: str, path: Path) -> str | Dynamic | Template | JsonTemplate:
         parts: list[str | Constant | Dynamic] = []
         for part in split_template(raw, own=self._own):
             if isinstance(part, str):
@@ -194,7 +411,15 @@ class Resolver:
                 expression = part
             value = self.expression(expression, path)
             if value is MISSING:
-                raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
+                if expression.root != "inputs":
+                    raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
+                name = expression.names[-1]
+                if self.scope.face.inputs.get(name):  # that is told where it is asked for
+                    return Dynamic(text=raw, evaluate=lambda _: MISSING)
+                raise ExpressionError(
+                    f'"{expression.text}" has no value, in "{raw}"',
+                    f"give it one in the scenario: [inputs] {name} = …",
+                )
             parts.append(as_dynamic(value) or self._known(value))
         value = join_template(parts)
         if is_broken_json(parts):

@@ -10,7 +10,8 @@ from typing import Any
 from loadcheck.documents.document import MISSING, format_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.copydata import CopyData
-from loadcheck.workflow.description.model import StepSignature, WorkflowSignature
+from loadcheck.workflow.description import StepSignature, WorkflowSignature
+from loadcheck.workflow.expressions import Dynamic, Frame, Slot
 from loadcheck.workflow.expressions.builtins import (
     ROOTS,
     copy_value,
@@ -25,7 +26,6 @@ from loadcheck.workflow.expressions.builtins import (
 )
 from loadcheck.workflow.expressions.grammar import Expression, ExpressionError, parse_expression
 from loadcheck.workflow.expressions.selectors import select_value
-from loadcheck.workflow.expressions.values import Dynamic, Frame, Slot
 from loadcheck.workflow.identity import Run
 
 

@@ -16,10 +16,10 @@ from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
 
 from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.errors import did_you_mean
+from loadcheck.workflow.expressions import Dynamic, Evaluate, Frame, Slot, as_dynamic
 from loadcheck.workflow.expressions.conditions import shortened
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.patterns import compile_pattern
-from loadcheck.workflow.expressions.values import Dynamic, Evaluate, Frame, Slot, as_dynamic
 
 _SINGULAR = re.compile(
     r"\s*(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:-?[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])*)\s*"

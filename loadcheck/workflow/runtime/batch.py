@@ -11,12 +11,7 @@ from typing import Any, Final
 
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
-from loadcheck.workflow.expressions.values import (
-    Evaluate,
-    Frame,
-    Slot,
-    UnsendableError,
-)
+from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
 from loadcheck.workflow.runtime.interpreter import judge
 from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Flow, RetryPolicy, Step
 

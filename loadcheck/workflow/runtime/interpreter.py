@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
-from loadcheck.workflow.expressions.values import Frame, Slot, UnsendableError
+from loadcheck.workflow.expressions import Frame, Slot, UnsendableError
 from loadcheck.workflow.runtime.program import (
     MAX_DEPTH,
     MAX_JUMPS,

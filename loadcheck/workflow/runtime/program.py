@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from loadcheck.workflow.exchange import Exchange, Pause, Request
-from loadcheck.workflow.expressions.values import Evaluate, Frame, Slot
+from loadcheck.workflow.expressions import Evaluate, Frame, Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from loadcheck.emulator.ingest.commit import Journal
+from loadcheck.emulator.commit import Journal
 from tests.emulator.conftest import API_KEY, Make, Project
 
 FORM = "application/x-www-form-urlencoded"

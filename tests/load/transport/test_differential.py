@@ -18,9 +18,10 @@ from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow import Plan, Settings, compile_plan
+from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.identity import Run
+from loadcheck.workflow.runtime.plan import Plan
 from tests.load.transport.peer import settings
 
 pytestmark = pytest.mark.anyio

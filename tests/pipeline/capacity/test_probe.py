@@ -8,9 +8,9 @@ import pytest
 
 from loadcheck.errors import ScenarioError
 from loadcheck.load.pacer import OpenPacer
+from loadcheck.pipeline.capacity import _allowance, aim_of
 from loadcheck.pipeline.capacity.judge import _limit
 from loadcheck.pipeline.capacity.probe import probing
-from loadcheck.pipeline.capacity.run import _allowance, aim_of
 from loadcheck.scenario.model import Budget, Capacity, ClosedLoad, OpenLoad, Stage, Target
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import parse_all

@@ -33,10 +33,10 @@ from loadcheck.scenario.model import (
     Verify,
     Workflow,
 )
+from loadcheck.verify import Verdict
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.thresholds import Aborted, parse_all
-from loadcheck.verify.verdict import Verdict
 from loadcheck.workflow.exchange import Request
 from tests.load.test_runner import FakeTransport, OneStep, now_ns
 

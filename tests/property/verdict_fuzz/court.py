@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.property.verdict_fuzz.mixes import mix
 from tests.property.verdict_fuzz.oracle import contradictions, decides, truth_of, undecided
 from tests.property.verdict_fuzz.play import Trial, play

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from loadcheck.emulator.config.faults import KINDS
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.pipeline.in_process_run import Judged, Mix, fight
 
 AT_ONCE = 16

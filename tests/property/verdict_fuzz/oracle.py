@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.property.verdict_fuzz.play import Trial, copy_of
 
 _ROUNDING_S = 0.06

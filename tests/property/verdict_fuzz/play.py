@@ -32,8 +32,8 @@ from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import RunContext, RunSession
 from loadcheck.result import ResultFile
 from loadcheck.result.document import ResultSink
-from loadcheck.scenario import Scenario
-from loadcheck.verify.verdict import Verdict
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from tests.compiled import compiled
 from tests.property.verdict_fuzz.service import Behaviour, Reply, Service

@@ -115,6 +115,12 @@ class Behaviour:
         texts: Counts are decimal strings.
         no_zeros: A count of nobody is an answer without the value.
         leaks: Users that every query counts, whatever its filter.
+        sampled: The share of users that queries look at, and extrapolate from; 0: all.
+        capped: The most that a count can be; 0: anything.
+        rounded: Counts are rounded to multiples of it.
+        bots: Users of any run but the first are taken for robots, and never counted.
+        swaps: Every so many answers one is that to the question before; 0: none.
+        other_row: Rows of a group-by that are put together as "(other)".
     """
 
     lose: Pick | None = None
@@ -166,6 +172,12 @@ class Behaviour:
     texts: bool = False
     no_zeros: bool = False
     leaks: int = 0
+    sampled: float = 0.0
+    capped: int = 0
+    rounded: int = 0
+    bots: bool = False
+    swaps: int = 0
+    other_row: int = 0
 
 
 @dataclass(slots=True)
@@ -247,6 +259,8 @@ class Service:
         self._attempts: Counter[str] = Counter()
         self._haunted = False
         self._foreign = 0
+        self._answered = 0
+        self._before = b""
         self._earlier = [
             Event(user=f"earlier-{number}", run="", labels={}, visible_s=0.0)
             for number in range(behaviour.earlier)
@@ -456,7 +470,9 @@ class Service:
             body = orjson.dumps(shaped)
         if wrong.cache_s:
             self._cache[target] = now_s, body
-        return body
+        self._answered += 1
+        before, self._before = self._before, body
+        return before if wrong.swaps and before and not self._answered % wrong.swaps else body
 
     def _replica(self, split: bool) -> int:
         wrong = self.behaviour
@@ -484,6 +500,10 @@ class Service:
             if event.visible_s + behind_s > at_s or (vanished and event.vanishes):
                 continue
             if hides and self._share(event.user, "replica") < hides:
+                continue
+            if wrong.bots and event.run != self.main_run:
+                continue
+            if wrong.sampled and self._share(event.user, "sample") >= wrong.sampled:
                 continue
             if dip and self._share(event.user, "dip") < dip:
                 continue
@@ -535,13 +555,25 @@ class Service:
                 number += wrong.leaks
                 if error and (not by or wrong.approximate_rows):
                     number = max(0, number + math.trunc(number * error))
-            counts[label] = number
+            counts[label] = self._reported(number)
+        if by and wrong.other_row and len(counts) > wrong.other_row:
+            others = sorted(counts, key=lambda label: counts[label])[: wrong.other_row]
+            counts["(other)"] = sum(counts.pop(label) for label in others)
         if by:
             for label in sorted(counts, key=lambda label: counts[label])[: wrong.rows_lose]:
                 del counts[label]
             for label in list(counts)[:1]:
                 counts[label] += wrong.rows_gain
         return counts
+
+    def _reported(self, number: int) -> int:
+        """Return what a service that estimates, rounds or caps makes of a count."""
+        wrong = self.behaviour
+        if wrong.sampled:
+            number = round(number / wrong.sampled)
+        if wrong.rounded:
+            number = wrong.rounded * round(number / wrong.rounded)
+        return min(number, wrong.capped or number)
 
 
 def _shaped(labels: list[str], values: list[Any], by: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.property.verdict_fuzz.play import Mix, Trial, play
 from tests.property.verdict_fuzz.service import Behaviour, Pick
 

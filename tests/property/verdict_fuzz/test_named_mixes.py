@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.property.verdict_fuzz.mixes import ABSURD
 from tests.property.verdict_fuzz.oracle import contradictions, truth_of
 from tests.property.verdict_fuzz.play import Mix, Trial, play
@@ -319,3 +320,36 @@ def test_decimal_strings_are_counts() -> None:
 
 def test_verdicts_have_three_values() -> None:
     assert {verdict.value for verdict in Verdict} == {"pass", "fail", "unknown"}
+
+
+# services that lie by design: they estimate, cap, round, leave out
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Behaviour(sampled=0.1),
+        Behaviour(sampled=0.5),
+        Behaviour(capped=80),
+        Behaviour(rounded=100),
+        Behaviour(bots=True),
+        Behaviour(swaps=4),
+        Behaviour(swaps=3),
+        Behaviour(other_row=3),
+        Behaviour(replicas=2, replica_lag_s=3.0, routing="alternate"),
+    ],
+    ids=["sample", "half", "cap", "round", "bots", "swaps", "swaps-more", "other-row", "stale"],
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_service_that_lies_by_design_neither_passes_losses_nor_accuses(
+    wrong: Behaviour, lost: int, seed: int
+) -> None:
+    lossy = replace(wrong, lose=Pick(first=lost) if lost else None)
+    load = {"model": "open", "rate": 100, "duration": "2s"}
+    mix = Mix(name="named", behaviour=lossy, load=load, verify=SHORT, seed=seed)
+    trial = play(mix)
+    assert not trial.crash, trial.crash
+    problems = [text for text in contradictions(trial) if not text.startswith("lag:")]
+    assert not problems, "\n".join([*problems, trial.findings()])
+    assert said(trial) == "unknown" or said(trial) == ("fail" if lost else "pass")

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from loadcheck.verify.verdict import Verdict
+from loadcheck.verify import Verdict
 from tests.property.verdict_fuzz.oracle import contradictions, decides, truth_of
 from tests.property.verdict_fuzz.play import Mix, Trial, play
 from tests.property.verdict_fuzz.service import Behaviour, Pick

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadcheck.emulator.config import EmulatorConfig
+from loadcheck.emulator.dashboard import Budget, parameters
 from loadcheck.emulator.faults import Injector
 from loadcheck.emulator.message import Answer, Request, json_answer
-from loadcheck.emulator.protocol import Clock
-from loadcheck.emulator.query.dashboard import Budget, parameters
-from loadcheck.emulator.query.parameters import (
+from loadcheck.emulator.parameters import (
     PROPERTY_METRICS,
     Axis,
     EventQuery,
@@ -32,8 +31,9 @@ from loadcheck.emulator.query.parameters import (
     read_segmentation,
     zone,
 )
-from loadcheck.emulator.query.view import View, group
+from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.store import Taxonomy
+from loadcheck.emulator.view import View, group
 
 Rows = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]

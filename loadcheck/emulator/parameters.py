@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import orjson
 
 from loadcheck.emulator.message import QueryError
-from loadcheck.emulator.query.view import OPERATORS, Filter
+from loadcheck.emulator.view import OPERATORS, Filter
 
 Interval = Literal[-300000, -3600000, 1, 7, 30]
 INTERVALS: tuple[Interval, ...] = (-300000, -3600000, 1, 7, 30)

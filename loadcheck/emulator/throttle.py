@@ -12,8 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+from loadcheck.emulator.check import throttled
 from loadcheck.emulator.config.model import UploadLimits
-from loadcheck.emulator.ingest.check import throttled
 from loadcheck.emulator.message import Answer, Request
 
 

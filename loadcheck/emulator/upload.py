@@ -16,15 +16,15 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from loadcheck.emulator import check
+from loadcheck.emulator.check import MIN_ID_LENGTH, check_events
+from loadcheck.emulator.commit import Committer
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.config.model import UploadLimits
 from loadcheck.emulator.faults import Injector
-from loadcheck.emulator.ingest import check as refusal
-from loadcheck.emulator.ingest.check import MIN_ID_LENGTH, check_events
-from loadcheck.emulator.ingest.commit import Committer
-from loadcheck.emulator.ingest.throttle import PropertyUpdates, Throttle
 from loadcheck.emulator.message import Answer, Request
 from loadcheck.emulator.protocol import MAX_BODY_BYTES, Clock
+from loadcheck.emulator.throttle import PropertyUpdates, Throttle
 
 PATH = "/identify"
 _URLENCODED, _MULTIPART = b"application/x-www-form-urlencoded", b"multipart/form-data"
@@ -96,13 +96,13 @@ class Identify:
         """Return whom a request identifies, as events of that type, if it may pass as a whole."""
         size = len(request.body) or len(request.query)
         if request.overflow or (self._most_bytes is not None and size > self._most_bytes):
-            raise RefusedError(refusal.too_large())
+            raise RefusedError(check.too_large())
         form = read_form(request)
         for field in ("api_key", "identification"):
             if not form.get(field):
                 raise RefusedError(_bad("Request missing required field", missing_field=field))
         if form["api_key"] != self._api_key:
-            raise RefusedError(refusal.bad_key(form["api_key"]))
+            raise RefusedError(check.bad_key(form["api_key"]))
         try:
             given = orjson.loads(form["identification"])
         except orjson.JSONDecodeError:
@@ -113,7 +113,7 @@ class Identify:
         users = [user | {"event_type": _EVENT_TYPE} for user in users]
         problems = check_events(users, min_id_length=MIN_ID_LENGTH, strip=self._strip)
         if problems is not None:
-            raise RefusedError(refusal.bad_events(problems, all_indexes=False))
+            raise RefusedError(check.bad_events(problems, all_indexes=False))
         refused = self._throttle.refuse(users, now_ms)
         if refused is not None:
             raise RefusedError(refused)
@@ -122,7 +122,7 @@ class Identify:
         return users
 
 
-_bad = refusal.bad_request
+_bad = check.bad_request
 
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -144,7 +144,7 @@ def read_payload(request: Request, most_bytes: int | None) -> tuple[dict[str, An
     """
     if b"json" not in request.header(b"content-type").lower():
         # mandatory [D]; how another one is refused is [U]
-        raise RefusedError(refusal.bad_request("Invalid JSON request body"))
+        raise RefusedError(check.bad_request("Invalid JSON request body"))
     body = request.body
     # without a cap it is the one of the server, so that a few bytes of gzip do not fill the memory
     most_bytes = MAX_BODY_BYTES if most_bytes is None else min(most_bytes, MAX_BODY_BYTES)
@@ -153,14 +153,14 @@ def read_payload(request: Request, most_bytes: int | None) -> tuple[dict[str, An
             body = decompressed(body, most_bytes)
         # the cap counts what was serialized, so the bytes after decompression [U]
         if request.overflow or len(body) > most_bytes:
-            raise RefusedError(refusal.too_large())
+            raise RefusedError(check.too_large())
         if not body:
-            raise RefusedError(refusal.bad_request("Missing request body"))
+            raise RefusedError(check.bad_request("Missing request body"))
         payload = orjson.loads(body)
     except (zlib.error, orjson.JSONDecodeError):
-        raise RefusedError(refusal.bad_request("Invalid JSON request body")) from None
+        raise RefusedError(check.bad_request("Invalid JSON request body")) from None
     if type(payload) is not dict:
-        raise RefusedError(refusal.bad_request("Invalid JSON request body"))
+        raise RefusedError(check.bad_request("Invalid JSON request body"))
     return payload, len(body)
 
 
@@ -273,19 +273,19 @@ class Uploads:
         if api_key is None:
             raise RefusedError(_missing("api_key"))
         if api_key != self._api_key:
-            raise RefusedError(refusal.bad_key(str(api_key)))
+            raise RefusedError(check.bad_key(str(api_key)))
         events = payload.get("events")
         if not events:
             raise RefusedError(_missing("events"))
         if type(events) is not list:
-            raise RefusedError(refusal.bad_request("Invalid event JSON"))
+            raise RefusedError(check.bad_request("Invalid event JSON"))
         most = self._limits.max_events
         if most is not None and len(events) > most:  # exactly as many as the cap: [U], taken
-            raise RefusedError(refusal.too_large())
+            raise RefusedError(check.too_large())
         least = _min_id_length(payload["options"]) if "options" in payload else MIN_ID_LENGTH
         problems = check_events(events, min_id_length=least, strip=self._strip)
         if problems is not None:
-            raise RefusedError(refusal.bad_events(problems, all_indexes=self._batch))
+            raise RefusedError(check.bad_events(problems, all_indexes=self._batch))
         refused = self._silenced_by(events) if self._silenced else None
         if refused is None and self._throttle is not None:
             refused = self._throttle.refuse(events, now_ms)
@@ -302,7 +302,7 @@ class Uploads:
         if not listed:
             return None
         devices = sorted({events[index]["device_id"] for index in listed})
-        return refusal.silenced(self._limits.user_events_per_s or 0, devices=devices, events=listed)
+        return check.silenced(self._limits.user_events_per_s or 0, devices=devices, events=listed)
 
     # ---- with faults
 
@@ -332,7 +332,7 @@ class Uploads:
 
 
 def _missing(field: str) -> Answer:
-    return refusal.bad_request("Request missing required field", missing_field=field)
+    return check.bad_request("Request missing required field", missing_field=field)
 
 
 def _min_id_length(options: object) -> int:

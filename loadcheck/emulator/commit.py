@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
+from loadcheck.emulator.check import CORE, LATEST_MS, TYPES
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.ingest.check import CORE, LATEST_MS, TYPES
 from loadcheck.emulator.message import Answer, Request, json_answer
 from loadcheck.emulator.store import EventStore, Shape
 

@@ -1,1 +1,0 @@
-"""Uploads: their fields, their limits, and what is said to those refused."""

@@ -1,1 +1,0 @@
-"""The Dashboard REST API: what is asked, what it costs, and the count."""
