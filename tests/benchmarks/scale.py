@@ -25,7 +25,6 @@ import orjson
 import psutil
 
 from loadcheck.load.monitor import Monitor
-from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice
 from loadcheck.measure import Grid, Outcome
 from loadcheck.measure.changes import change, decode, encode, still
@@ -36,8 +35,7 @@ from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 from tests.benchmarks import peers
 from tests.benchmarks.harness import argument_parser, report, send_only, target
-from tests.load.stages import stage
-from tests.pipeline.shards.alike import Case, differences
+from tests.pipeline.shards.alike import CASES, differences
 
 Row = tuple[str, str, str]
 """What is measured, what it came to, and what it must come to."""
@@ -60,15 +58,6 @@ _EACH_RATE = 4000
 """What each worker sends where the cost of a copy is measured."""
 _CONNECTIONS = 64
 _TURNS = 5
-
-CASES = {
-    "constant": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),))),
-    "poisson": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),), arrivals="poisson", seed=7)),
-    "staged": Case(
-        pacer=OpenPacer(stages=(stage(1, 20, 200), stage(1, 200, 200), stage(1, 200, 0)))
-    ),
-    "batched": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),)), together=10),
-}
 
 
 def equality(_seconds: float) -> Iterator[Row]:
