@@ -57,6 +57,7 @@ class Past:
         facts: What describes it, by dotted path.
         unused: Why it is no evidence of a level; "" if it is.
         figures: What it measured.
+        mix: Which run of a mix it is a flow of; "" if it is none.
     """
 
     file: str
@@ -70,6 +71,7 @@ class Past:
     facts: Mapping[str, Any]
     unused: str
     figures: Mapping[Figure, Range]
+    mix: str = ""
 
 
 def result_paths(places: Sequence[Path]) -> list[Path]:
@@ -162,6 +164,7 @@ def read_past(path: Path) -> Past | None:
             facts=told,
             unused=unused,
             figures={key: one for key, one in measured.items() if math.isfinite(one.value)},
+            mix=str((document.get("mix") or {}).get("id") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         message = f"lacks what a results file has, or has it otherwise: {error}"
