@@ -45,7 +45,7 @@ from loadcheck.errors import (
 from loadcheck.pipeline.prepare import hide_passwords
 from loadcheck.report import headline
 from loadcheck.report.html import page
-from loadcheck.result import read
+from loadcheck.result.store import read
 
 __all__ = [
     "Comparison",

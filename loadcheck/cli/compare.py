@@ -108,7 +108,7 @@ def compare(
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare import Stored  # noqa: PLC0415
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
-    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile, read  # noqa: PLC0415
 
     if baseline_from is not None:
         base, candidate = _baseline(baseline_from, [*files, *(to or [])], missing=allow_missing)

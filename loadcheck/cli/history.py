@@ -98,7 +98,7 @@ def trend(
     from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
     from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
-    from loadcheck.result import ResultFile  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile  # noqa: PLC0415
 
     orders = [label for label in labels or () if "=" not in label]
     if len(orders) > 1:
@@ -258,7 +258,7 @@ def merge(
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.pipeline.merge import Part  # noqa: PLC0415
     from loadcheck.pipeline.merge import merge as merged_of  # noqa: PLC0415
-    from loadcheck.result import ResultFile, default_name, read  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile, default_name, read  # noqa: PLC0415
 
     parts = []
     for path in files:

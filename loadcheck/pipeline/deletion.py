@@ -29,8 +29,8 @@ from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
-from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
+from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
 from loadcheck.verify import Verdict

@@ -35,7 +35,7 @@ from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import insert_id
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0

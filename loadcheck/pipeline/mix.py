@@ -39,8 +39,8 @@ from loadcheck.pipeline.run import (
 )
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
 from loadcheck.pipeline.target import addressed, serving
-from loadcheck.result import ResultFile, default_name
 from loadcheck.result.document import histogram
+from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario

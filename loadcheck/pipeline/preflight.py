@@ -25,7 +25,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send
 from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.exchange import Exchange, Pause
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 
 _SUFFIX: Final = "preflight"
 _SKEW_S: Final = 30.0

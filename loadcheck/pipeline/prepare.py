@@ -48,8 +48,8 @@ from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
+from loadcheck.workflow.runtime import no_retry
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
-from loadcheck.workflow.runtime.program import no_retry
 
 _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5

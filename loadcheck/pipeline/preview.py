@@ -27,8 +27,8 @@ from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions import UnsendableError
 from loadcheck.workflow.identity import SEQUENCES, partitions
+from loadcheck.workflow.runtime import no_retry
 from loadcheck.workflow.runtime.plan import StepPlan
-from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
     {

@@ -27,8 +27,9 @@ from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Wat
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers, open_workers
 from loadcheck.pipeline.target import Address, addressed, destinations, require_consent, serving
-from loadcheck.result import ResultFile, default_name, document
+from loadcheck.result import document
 from loadcheck.result.document import ResultSink, ResultWriter
+from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario

@@ -17,8 +17,17 @@ from loadcheck.documents.document import Node, dotted, grow, merge_tree
 from loadcheck.errors import Place, Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_sessions, read_users, read_values
-from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
-from loadcheck.scenario.library import as_table, find_profile, read_workflow, shipped
+from loadcheck.scenario.layers import (
+    Override,
+    as_table,
+    find_profile,
+    override,
+    parse_override,
+    read_extended,
+    read_layers,
+    read_workflow,
+    shipped,
+)
 from loadcheck.scenario.loads import (
     read_capacity,
     read_limits,

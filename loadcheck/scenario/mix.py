@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from loadcheck.documents.document import Node, merge_tree
 from loadcheck.scenario import grammar
-from loadcheck.scenario.library import as_table
+from loadcheck.scenario.layers import as_table
 from loadcheck.scenario.model import OpenLoad
 from loadcheck.scenario.reader import Report, Table, found
 

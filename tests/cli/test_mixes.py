@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.cli.conftest import KEYS, Loadcheck, Service
 
 MIX = """

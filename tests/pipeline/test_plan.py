@@ -26,7 +26,7 @@ from loadcheck.report import plan as report
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.progress import Progress
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 from tests.pipeline import services
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

@@ -17,7 +17,7 @@ from loadcheck.emulator.standalone import serving
 from loadcheck.load.runner import Runner
 from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
-from loadcheck.result import ResultFile, read
+from loadcheck.result.store import ResultFile, read
 from loadcheck.verify import Verdict
 from loadcheck.verify.queries import Observer
 from loadcheck.verify.session import Verification

@@ -32,9 +32,9 @@ from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
 from loadcheck.pipeline.session import RunContext, Watch
 from loadcheck.pipeline.target import Address, addressed, serving
-from loadcheck.result import ResultFile, default_name
 from loadcheck.result import document as documents
 from loadcheck.result.document import ResultSink, ResultWriter
+from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor
