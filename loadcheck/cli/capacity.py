@@ -43,7 +43,7 @@ from loadcheck.cli.plan import Yes, approve_search
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
-    from loadcheck.web.process import LivePage
+    from loadcheck.web import LivePage
 
 _REDRAW_S = 0.5
 

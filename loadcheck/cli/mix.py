@@ -21,7 +21,7 @@ from loadcheck.pipeline.mix import of_flow, run_mix
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
 from loadcheck.scenario.model import Scenario
-from loadcheck.web.process import LivePage, Watch
+from loadcheck.web import LivePage, Watch
 
 
 def run_flows(

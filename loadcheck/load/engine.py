@@ -32,9 +32,8 @@ from loadcheck.load.slices import (
     ThinkingPlan,
     share_of,
 )
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, TransportSettings
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record

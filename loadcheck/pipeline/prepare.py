@@ -29,8 +29,8 @@ from loadcheck.errors import (
 )
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
+from loadcheck.load.transport import TransportSettings
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.measure.record import WORKFLOW, whole_name
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs

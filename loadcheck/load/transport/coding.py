@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
-from loadcheck.load.transport.settings import MAX_BODY_BYTES
+from loadcheck.load.transport import MAX_BODY_BYTES
 from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Request
 
 _GZIP = 16 + zlib.MAX_WBITS
