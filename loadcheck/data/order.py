@@ -49,15 +49,7 @@ class Spread:
         """Return what is not exceeded by a share of all that is drawn, above 0 and below 1."""
         if self.kind == "fixed":
             return self.first
-        if self.kind == "uniform":
-            found = self.first + (self.second - self.first) * share
-        elif self.kind == "normal":
-            found = self.first + self.second * _DEVIATES.inv_cdf(share)
-        else:
-            spread = math.log(self.second / self.first) / _Z_99
-            found = self.first * math.exp(spread * _DEVIATES.inv_cdf(share))
-        least, most = self.bounds
-        return min(max(found, least), most)
+        return self._quantiles()(share)
 
     @property
     def mean(self) -> float:
@@ -75,12 +67,24 @@ class Spread:
         """
         if self.kind == "fixed":
             return lambda _number, _turn: self.first
-        key, quantile = key_of(seed, name), self.quantile
+        key, quantile = key_of(seed, name), self._quantiles()
 
         def draw(number: int, turn: int) -> float:
             return quantile(_share(number * _STEP + key + turn * _MIX_1))
 
         return draw
+
+    def _quantiles(self) -> Callable[[float], float]:
+        """Return :meth:`quantile` with what is the same for all shares worked out before."""
+        first, second, (least, most) = self.first, self.second, self.bounds
+        normal, exp = _DEVIATES.inv_cdf, math.exp
+        if self.kind == "uniform":
+            width = second - first
+            return lambda share: min(max(first + width * share, least), most)
+        if self.kind == "normal":
+            return lambda share: min(max(first + second * normal(share), least), most)
+        spread = math.log(second / first) / _Z_99
+        return lambda share: min(max(first * exp(spread * normal(share)), least), most)
 
     def whole(self, seed: int, name: str) -> Callable[[Bits], npt.NDArray[np.int64]]:
         """Return what draws whole numbers, for many copies at once."""

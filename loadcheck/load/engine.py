@@ -318,12 +318,13 @@ async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator
     """
     compiled = compile_plan(spec.workflow) if plan is None else plan
     async with open_transport(spec.transport) as transport:
+        later = asyncio.get_running_loop().call_later
         if spec.part is None:
-            yield LoadEngine(spec, compiled, transport)
+            yield LoadEngine(spec, compiled, transport, Clock(later=later))
             return
         with open_alarm() as alarm:
-            clock = None if alarm is None else Clock(sleep_until=alarm.sleep_until)
-            yield LoadEngine(spec, compiled, transport, clock)
+            sleep_until = None if alarm is None else alarm.sleep_until
+            yield LoadEngine(spec, compiled, transport, Clock(sleep_until=sleep_until, later=later))
 
 
 def open_transport(settings: TransportSettings) -> AbstractAsyncContextManager[LoadTransport]:

@@ -1,12 +1,13 @@
 """Limits concurrency and rate of one step's requests, first in, first out.
 
 For steps that a service meters: a query that every copy makes would otherwise be refused for its
-budget long before the ingest is under load. Many who wait have one task and one heap, however many
+budget long before the ingest is under load. Many who wait have one timer and one heap, however many
 they are.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import time
 from collections import deque
@@ -14,74 +15,80 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from loadcheck.load.transport import Sink
 from loadcheck.scenario.model import Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Request
 
 _T = TypeVar("_T")
-_TICK_S = 0.002
-"""Those who are to be woken within it are woken together: a timer each would cost more than all
-else that a copy does."""
+_MS = 1_000_000
 _AT_ONCE = 64
 """So many are woken before the loop has its turn."""
+_NEVER = 1 << 62
+
+Later = Callable[[float, Callable[[], None]], object]
+"""Calls back after some seconds, and returns at once."""
 
 
 class WaitQueue(Generic[_T]):
-    """Calls back at instants.
+    """Calls back at instants, never before.
+
+    One timer serves all who wait, rounded up to whole milliseconds: so those who are due together
+    are woken together. A timer for each would cost more than all else that a copy does.
 
     Args:
         clock: Monotonic nanoseconds.
         wake: Called with whoever has waited.
-
-    Attributes:
-        serving: Whether somebody runs :meth:`serve`; for that one to say.
+        later: Sets the timer.
     """
 
-    def __init__(self, clock: Callable[[], int], wake: Callable[[_T], None]) -> None:
+    def __init__(self, clock: Callable[[], int], wake: Callable[[_T], None], later: Later) -> None:
         self._clock = clock
         self._wake = wake
+        self._later = later
         self._waiting: list[tuple[int, int, _T]] = []
         self._count = 0
-        self._changed = anyio.Event()
-        self._until_ns = 0
-        self.serving = False
+        self._timer = 0  # only the last one that was set counts
+        self._next_ns = _NEVER
 
     def add(self, at_ns: int, who: _T) -> None:
-        """Wake somebody at an instant, or up to 2 ms later."""
-        self._count += 1
-        heapq.heappush(self._waiting, (at_ns, self._count, who))
-        if at_ns < self._until_ns:
-            self._changed.set()
+        """Wake somebody at an instant, or about a millisecond later."""
+        self._count = count = self._count + 1
+        heapq.heappush(self._waiting, (at_ns, count, who))
+        if at_ns < self._next_ns:
+            self._set(at_ns, at_ns - self._clock())
 
-    async def serve(self) -> None:
-        """Wake whoever is to be woken; runs until cancelled."""
-        while True:
-            self._changed = anyio.Event()
-            gap_s = self._ring()
-            if gap_s is None:
-                self._until_ns = 1 << 62
-                await self._changed.wait()
-            elif gap_s <= 0:
-                await checkpoint()
-            else:
-                self._until_ns = self._waiting[0][0]
-                with anyio.move_on_after(max(gap_s, _TICK_S)):
-                    await self._changed.wait()
-            self._until_ns = 0
+    def close(self) -> None:
+        """Wake nobody any more."""
+        self._waiting.clear()
+        self._timer += 1
+        self._next_ns = _NEVER
 
-    def _ring(self) -> float | None:
-        """Wake some; return the seconds until the next is due, None if none waits."""
-        waiting = self._waiting
-        for _ in range(_AT_ONCE):
-            if not waiting:
-                return None
-            gap_ns = waiting[0][0] - self._clock()
-            if gap_ns > 0:
-                return gap_ns / 1e9
-            self._wake(heapq.heappop(waiting)[2])
-        return 0.0
+    def _set(self, at_ns: int, gap_ns: int) -> None:
+        self._next_ns = at_ns
+        self._timer += 1
+        # the loop rounds, and counts from the beginning of its turn
+        whole_s = 0.0 if gap_ns <= 0 else (gap_ns // _MS + 1) / 1000
+        self._later(whole_s, functools.partial(self._ring, self._timer))
+
+    def _ring(self, timer: int) -> None:
+        """Wake those whose time has come."""
+        if timer != self._timer:
+            return
+        waiting, wake = self._waiting, self._wake
+        # whoever waits again meanwhile needs no timer before this is over
+        self._next_ns = 0
+        now_ns, left = self._clock(), _AT_ONCE
+        while waiting and waiting[0][0] <= now_ns and left:
+            left -= 1
+            wake(heapq.heappop(waiting)[2])
+        if timer != self._timer:
+            return  # closed meanwhile
+        if waiting:
+            at_ns = waiting[0][0]
+            self._set(at_ns, at_ns - self._clock())
+        else:
+            self._next_ns = _NEVER
 
 
 Submit = Callable[[Request, Sink], None]

@@ -8,7 +8,16 @@ falls due while the process pauses is skipped, and counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,7 +25,7 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
-from loadcheck.load.limiter import StepLimiter, WaitQueue
+from loadcheck.load.limiter import Later, StepLimiter, WaitQueue
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.slices import Copies
@@ -87,11 +96,13 @@ class Clock:
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
         sleep_until: Waits for an instant exactly, instead of turning the loop; None: nothing does.
+        later: Calls back after some seconds, cheaply; None: a task that sleeps does.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
     spin_ns: int = SPIN_NS
     sleep_until: Callable[[int], Awaitable[None]] | None = None
+    later: Later | None = None
 
 
 def _nothing() -> None:
@@ -146,7 +157,7 @@ class Runner:
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
         self._thinking: set[_Copy] = set()
-        self._waiting = WaitQueue(clock.now_ns, self._wake)
+        self._waiting = WaitQueue(clock.now_ns, self._wake, clock.later or self._later)
         self._halted = False
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
@@ -181,13 +192,12 @@ class Runner:
         """
         # counting random arrivals takes long: before the clock runs
         planned = pacer.planned if self._together > 1 else 0
-        async with anyio.create_task_group() as tasks:
+        async with self._serving() as tasks:
             self._begin(tasks, begin)
             began()
             await self._dispatch(pacer, max_in_flight, planned)
             self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
-            tasks.cancel_scope.cancel()
         self._raise()
 
     async def run_closed(
@@ -210,7 +220,7 @@ class Runner:
             began: Called when that is known, before anything is sent.
         """
         copies, duration_s = load.copies, load.duration_s
-        async with anyio.create_task_group() as tasks:
+        async with self._serving() as tasks:
             self._begin(tasks, begin)
             began()
             await self._wait_until(self.begin_ns)
@@ -258,7 +268,6 @@ class Runner:
             self._refill = None
             self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
-            tasks.cancel_scope.cancel()
         self._raise()
 
     async def _come_and_go(
@@ -295,6 +304,16 @@ class Runner:
         self._idle.set()
 
     # the schedule
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[anyio.abc.TaskGroup]:
+        """Hold the tasks of a load; behind the block nobody who waits is woken any more."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                yield tasks
+                tasks.cancel_scope.cancel()
+        finally:
+            self._waiting.close()
 
     def _begin(self, tasks: anyio.abc.TaskGroup, begin: Begin | None) -> None:
         self._tasks = tasks
@@ -456,27 +475,37 @@ class Runner:
 
     def _think(self, copy: _Copy, seconds: float) -> None:
         """Let a copy wait that is not in flight meanwhile."""
-        assert self._tasks is not None
-        if not self._waiting.serving:
-            self._waiting.serving = True
-            self._tasks.start_soon(self._waiting.serve)
         self._thinking.add(copy)
         self._record.in_flight -= 1
         self._waiting.add(self._clock() + int(seconds * 1e9), copy)
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call back after a while, by a task of its own."""
+        assert self._tasks is not None
+
+        async def wait() -> None:
+            await anyio.sleep(seconds)
+            call()
+
+        self._tasks.start_soon(wait)
 
     def _wake(self, copy: _Copy) -> None:
         """Let a copy go on that has thought, if it was not ended meanwhile."""
         if copy not in self._thinking:
             return
-        if self._clock() >= self.lease_ns:  # whoever counts on this process takes it for gone
-            self._give_up(copy)
+        now, record = self._clock(), self._record
+        try:
+            if now >= self.lease_ns:  # whoever counts on this process takes it for gone
+                self._give_up(copy)
+                return
+            self._thinking.discard(copy)
+            record.in_flight = in_flight = record.in_flight + 1
+            record.max_in_flight = max(record.max_in_flight, in_flight)
+            copy.paused = False
+            copy.begin_upload(now)
+        except BaseException as error:  # noqa: BLE001  # raised again by the runner
+            self.fail(error)
             return
-        self._thinking.discard(copy)
-        record = self._record
-        record.in_flight += 1
-        record.max_in_flight = max(record.max_in_flight, record.in_flight)
-        copy.paused = False
-        copy.begin_upload(self._clock())
         copy.advance(None)
 
     def _give_up(self, copy: _Copy) -> None:

@@ -199,7 +199,7 @@ def _event_places(verify: Verify) -> Iterator[str]:
         yield verify.repeat.event
     if verify.batch is not None and verify.batch.events != "body":  # lines: one event each
         yield verify.batch.events
-    if verify.export is not None:
+    if verify.export is not None and verify.export.event is not None:
         yield verify.export.event
 
 

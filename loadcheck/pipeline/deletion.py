@@ -9,23 +9,21 @@ that whatever ends the process, the next one goes on; asking for a batch twice d
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import anyio
-import orjson
 from pyroaring import BitMap
 
 from loadcheck.errors import InputError, LoadcheckError, many
 from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline.exported import content_type, fill_body, fill_path, inputs_of
 from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
@@ -47,7 +45,6 @@ _TRIES: Final = 8
 """So often a batch is asked for before it is given up."""
 _LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 60.0
 _DETAIL_CHARS: Final = 200
-_PLACEHOLDER = re.compile(r"\{\$(users|run\.id|inputs\.([^{}]+)|start|end)\}")
 _OWN: Final = frozenset({"$copy.userUuid", "$copy.insertId", "$copy.insertUuid", "$run.id"})
 """Any of these in an id makes it one that no other run has."""
 _UNKNOWN_KEYS: Final = (401, 403)
@@ -488,7 +485,7 @@ class _Work:
         self._spec = spec
         self._run_id = compiled.run.id
         self._integer = compiled.scenario.user_ids.integer
-        self._inputs: dict[str, Any] = {}
+        self._inputs: dict[str, str] = {}
         self._client = QueryClient(
             QueryChannel(send=self._asked),
             absent=spec.verify.absent,
@@ -521,20 +518,8 @@ class _Work:
         Raises:
             InputError: One has no value: the request would be another than was meant.
         """
-        texts = f"{self.deletion.endpoint} {self.deletion.body}"
-        names = {match[2] for match in _PLACEHOLDER.finditer(texts) if match[2]}
-        if not names:
-            return
-        observer = self.compiled.observer
-        assert observer is not None
-        query = self._spec.plan.query(
-            observer.step_id, values={name: f"$inputs.{name}" for name in names}
-        )
-        reply = await self._client.ask(query, self._spec.queries.counts.cost)
-        self._inputs = {name: each for name, each in reply.values.items() if each is not None}
-        for name in sorted(names - self._inputs.keys()):
-            remedy = "give it one in [inputs]"
-            raise InputError(self._scenario.problem("delete", f"$inputs.{name} is empty", remedy))
+        texts = [self.deletion.endpoint, self.deletion.body]
+        self._inputs = await inputs_of(self.compiled, texts, self._client, "delete")
 
     async def _count(self, queries: CountQueries) -> int | None:
         reply = await self._client.ask(queries.uniques, queries.cost)
@@ -671,10 +656,11 @@ class _Work:
 
     def _request(self, part: _Part, batch: int) -> Request:
         ids = part.ids(batch)
-        fill = _Filler(self.deletion.quote, self._inputs, part.run_id, ids, numbers=self._integer)
-        path = fill.path(self.deletion.endpoint)
+        users = Ids(map(int, ids)) if self._integer else Ids(ids, self.deletion.quote)
+        values = {**self._inputs, "run.id": part.run_id, "users": users}
+        path = fill_path(self.deletion.endpoint, values)
         body = self.deletion.body
-        content = None if body is None else fill.body(body)
+        content = None if body is None else fill_body(body, values)
         return self._made(self.deletion.method, path, content)
 
     def _made(self, method: str, path: str, body: bytes | None) -> Request:
@@ -684,58 +670,29 @@ class _Work:
         leave = {"content-type", "content-length", "transfer-encoding", "host"}
         headers = [(name, value) for name, value in asked.headers if name.lower() not in leave]
         if body is not None:
-            structured = body[:1] in (b"{", b"[")
-            kind = "application/json" if structured else "text/plain; charset=utf-8"
-            headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]
+            headers += [("Content-Type", content_type(body)), ("Content-Length", str(len(body)))]
+        path = f"{self.compiled.plan.steps[asked.step].base}{path}"
         lines = [f"{method} {path} HTTP/1.1", f"Host: {_host(asked)}"]
         lines += [f"{name}: {value}" for name, value in headers]
         head = "\r\n".join(lines) + "\r\n"
         return Request(asked.step, asked.origin, head.encode("latin-1"), body or b"")
 
 
-class _Filler:
-    """Puts ids, the mark and inputs in the place of placeholders."""
+class Ids(list[Any]):
+    """Users' ids: an array in JSON, quoted and with commas within a text.
 
-    def __init__(
-        self,
-        mark: str,
-        inputs: dict[str, Any],
-        run_id: str,
-        ids: Sequence[str],
-        *,
-        numbers: bool,
-    ) -> None:
-        self._mark = "" if numbers else mark
-        self._inputs = inputs
-        self._run_id = run_id
-        self._ids: Sequence[str | int] = [int(each) for each in ids] if numbers else ids
+    Args:
+        ids: The ids.
+        mark: What stands around each in a text.
+    """
 
-    def path(self, template: str) -> str:
-        """Return a path and query, with everything in it encoded that needs it."""
-        filled = _PLACEHOLDER.sub(lambda match: quote(self._text(match), safe=""), template)
-        return quote(filled, safe="/?&=%:@!$'()*+,;.~-_")
+    def __init__(self, ids: Iterable[str | int], mark: str = "") -> None:
+        super().__init__(ids)
+        self._mark = mark
 
-    def body(self, template: Any) -> bytes:
-        """Return a body."""
-        if isinstance(template, str):
-            return _PLACEHOLDER.sub(self._text, template).encode()
-        return orjson.dumps(self._filled(template))
-
-    def _filled(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: self._filled(each) for name, each in value.items()}
-        if isinstance(value, list):
-            return [self._filled(each) for each in value]
-        if value == "{$users}":
-            return list(self._ids)
-        return _PLACEHOLDER.sub(self._text, value) if isinstance(value, str) else value
-
-    def _text(self, match: re.Match[str]) -> str:
-        if match[1] == "users":
-            return ",".join(map(self._quoted, self._ids))
-        if match[1] == "run.id":
-            return self._run_id
-        return str(self._inputs[match[2]])
+    def __str__(self) -> str:
+        """Return them as they stand in a text."""
+        return ",".join(map(self._quoted, self))
 
     def _quoted(self, value: str | int) -> str:
         text = str(value).replace("\\", "\\\\")

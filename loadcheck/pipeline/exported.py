@@ -1,11 +1,13 @@
-"""Downloads the events of a run and compares them with those that were sent."""
+"""Fetches the events of a run, page by page, and compares them with those that were sent."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +18,12 @@ import anyio.to_thread
 import httpx
 import orjson
 
+from loadcheck.data.users import uuid_of
 from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import InputError, Problem, did_you_mean
 from loadcheck.measure import Ledger
 from loadcheck.pipeline.target import client_of
-from loadcheck.scenario.model import Export
+from loadcheck.scenario.model import Export, Scenario
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import (
     MOST_SHOWN,
@@ -28,12 +31,14 @@ from loadcheck.verify.export import (
     Comparison,
     EventReader,
     ExportError,
-    events,
-    last,
+    Layout,
 )
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
 from loadcheck.workflow.exchange import Request
+from loadcheck.workflow.expressions import UnsendableError, as_text
+from loadcheck.workflow.expressions.grammar import ExpressionError
+from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.identity import insert_id
 from loadcheck.workflow.runtime import no_retry
 
@@ -41,66 +46,187 @@ _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
 _CHUNK = 1 << 20
 _DETAIL_BYTES = 300
-_PLACEHOLDER = re.compile(r"\{\$(run\.id|start|end|last|inputs\.[^{}]+)\}")
+_PLACEHOLDER = re.compile(r"\{\$([^{}]+)\}")
 _SAFE = "/?&=%:@!$'()*+,;.~-_"
 _OF_QUERY = {"host", "content-type", "content-length", "transfer-encoding", "accept-encoding"}
 _REMEDY = "ask again later, or without --export"
+_INPUTS = "$inputs."
 _DIGITS = re.compile(r"[0-9]+")
 _LONGEST = 20
 _MOST_COPIES = 2**32 - 1
 
 
-async def download(
-    compiled: CompiledScenario, begin: datetime, end: datetime, folder: Path, send: Send
-) -> list[Path]:
-    """Fetch the events of the hours of a run into a folder, piece by piece; return its pages.
+def fill_path(template: str, values: Mapping[str, Any]) -> str:
+    """Return a path and query with values for ``{$name}``, encoded where need be."""
+    filled = _PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), template)
+    return quote(filled, safe=_SAFE)
+
+
+def fill_body(template: Any, values: Mapping[str, Any]) -> bytes:
+    """Return a body: a text as it stands, all else as JSON."""
+    filled = _filled(template, values)
+    return str(filled).encode() if isinstance(template, str) else orjson.dumps(filled)
+
+
+def _filled(template: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(template, dict):
+        return {name: _filled(each, values) for name, each in template.items()}
+    if isinstance(template, list):
+        return [_filled(each, values) for each in template]
+    if not isinstance(template, str):
+        return template
+    alone = _PLACEHOLDER.fullmatch(template)
+    if alone is not None:  # what it is stays what it is: a number, an array
+        return values[alone[1]]
+    return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
+
+
+def content_type(body: bytes) -> str:
+    """Return what a body is that nobody has named."""
+    structured = body[:1] in (b"{", b"[")
+    return "application/json" if structured else "text/plain; charset=utf-8"
+
+
+async def inputs_of(
+    compiled: CompiledScenario, template: Any, client: QueryClient, key: str
+) -> dict[str, str]:
+    """Return what the inputs are that a template names, as the observer step has them.
+
+    Args:
+        compiled: The run.
+        template: Texts with ``{$inputs.NAME}``.
+        client: Asks the observer step.
+        key: Where they stand, for an error.
 
     Raises:
-        InputError: The service refused it, or an input that the path names is empty.
+        InputError: One is empty: the request would be another than was meant.
     """
-    spec = compiled.verification
+    words = {match[1] for match in _PLACEHOLDER.finditer(str(template))}
+    names = {word.removeprefix("inputs.") for word in words if word.startswith("inputs.")}
+    if not names:
+        return {}
+    spec, observer = compiled.verification, compiled.observer
     assert spec is not None
-    export = spec.verify.export
-    assert export is not None
-    request = next(spec.queries.counts.uniques.run(1))
-    assert isinstance(request, Request)
-    texts = {
-        "run.id": compiled.run.id,
-        "start": f"{begin.astimezone(UTC) - _HOUR:%Y%m%dT%H}",
-        "end": f"{end.astimezone(UTC) + _HOUR:%Y%m%dT%H}",
-        "last": "",
-        **await _inputs(compiled, export, send),
-    }
-    headers = [(name, value) for name, value in request.headers if name.lower() not in _OF_QUERY]
-    headers.append(("Accept-Encoding", "gzip"))
-    pages: list[Path] = []
+    assert observer is not None
+    query = spec.plan.query(observer.step_id, values={name: f"$inputs.{name}" for name in names})
+    reply = await client.ask(query, spec.queries.counts.cost)
+    given = {name: str(each) for name, each in reply.values.items() if each is not None}
+    for name in sorted(names - given.keys()):
+        message = f"$inputs.{name} is empty, or the query that has it was refused"
+        raise InputError(compiled.scenario.problem(key, message, "give it one in [inputs]"))
+    return {f"inputs.{name}": value for name, value in given.items()}
+
+
+class UndecidedError(InputError):
+    """What a copy sends is decided while it runs, so that its events cannot be made again."""
+
+
+def check(compiled: CompiledScenario) -> None:
+    """Tell before the run what could not be compared after it.
+
+    Raises:
+        InputError: The scenario does not say how, or whose an event is.
+    """
+    with compiled.run.shared.assumed(), contextlib.suppress(UndecidedError):
+        Pages(compiled, Ledger())
+
+
+async def compare(
+    compiled: CompiledScenario,
+    ledger: Ledger,
+    window: tuple[datetime, datetime],
+    folder: Path,
+    send: Send,
+) -> Compared:
+    """Fetch the events of a run, page by page, and compare them with what was sent.
+
+    Args:
+        compiled: The run.
+        ledger: What became of its copies.
+        window: When it began, and when its last answer came at the latest.
+        folder: Where a page is kept while it is read.
+        send: Sends a query of the observer.
+
+    Raises:
+        InputError: The service refused it, it cannot be read, or an input that it needs is empty.
+    """
+    pages = Pages(compiled, ledger)
+    asking = _Asking(compiled, window)
+    await asking.read_inputs(send)
+    page = folder / "page.export"
     async with client_of(compiled.asking, timeout_s=_TIMEOUT_S) as client:
         while True:
-            page = folder / f"{len(pages)}.export"
-            path = _PLACEHOLDER.sub(lambda match: quote(texts[match[1]], safe=""), export.path)
-            url = f"{export.server(str(request.origin))}{quote(path, safe=_SAFE)}"
-            server_name = compiled.asking.tls.server_name
-            extensions = {"sni_hostname": server_name} if server_name else {}
-            answer = client.stream("GET", url, headers=headers, extensions=extensions)
-            await _save(answer, page)
-            pages.append(page)
-            if export.after is None:
-                return pages
-            end_of = await anyio.to_thread.run_sync(_end, page, export.after)
-            if end_of is None:
-                return pages
-            if end_of == texts["last"]:
-                message = f"two pages of the export end with {end_of!r}: it would never end"
-                raise InputError(Problem(message=message, remedy=_REMEDY))
-            texts["last"] = end_of
+            await _save(asking.stream(client, pages), page)
+            if not await anyio.to_thread.run_sync(pages.read, page):
+                return pages.result()
 
 
-def _end(page: Path, after: str) -> str | None:
-    """Return where the next page begins; None if this one is the last."""
-    try:
-        return last(page, compile_pointer(parse_pointer(after)))
-    except ExportError as error:
-        raise _unreadable(error) from None
+class _Asking:
+    """Makes the requests for the pages of an export."""
+
+    def __init__(self, compiled: CompiledScenario, window: tuple[datetime, datetime]) -> None:
+        spec, observer = compiled.verification, compiled.observer
+        export = compiled.scenario.verify.export
+        assert spec is not None
+        assert observer is not None
+        assert export is not None
+        request = next(spec.queries.counts.uniques.run(1))
+        assert isinstance(request, Request)
+        self._compiled = compiled
+        self._export = export
+        self._server = export.server(str(request.origin), observer.base)
+        self._values: dict[str, Any] = {"run.id": compiled.run.id}
+        for name, at in zip(("start", "end"), (window[0] - _HOUR, window[1] + _HOUR), strict=True):
+            utc = at.astimezone(UTC)
+            self._values |= {
+                name: f"{utc:%Y%m%dT%H}",
+                f"{name}Time": f"{utc:%Y-%m-%dT%H:00:00Z}",
+                f"{name}Ms": int(utc.replace(minute=0, second=0, microsecond=0).timestamp()) * 1000,
+            }
+        self._headers = [
+            (name, value)
+            for name, value in request.headers
+            if name.lower() not in _OF_QUERY | {each.lower() for each in export.headers}
+        ]
+
+    async def read_inputs(self, send: Send) -> None:
+        """Ask what the inputs are that the requests name.
+
+        Raises:
+            InputError: One is empty.
+        """
+        export, verify = self._export, self._compiled.scenario.verify
+        client = QueryClient(
+            QueryChannel(send=send),
+            absent=verify.absent,
+            estimates=verify.approximate is not None,
+        )
+        template = [export.path, export.body, dict(export.headers), export.next]
+        self._values |= await inputs_of(self._compiled, template, client, "verify.export")
+
+    def stream(
+        self, client: httpx.AsyncClient, pages: Pages
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """Return the answer to the request for the next page."""
+        export = self._export
+        values = self._values | pages.placeholders
+        path, template, following = export.path, export.body, export.next
+        if following is not None and pages.number:
+            path = following.path or path
+            template = template if following.body is None else following.body
+        body = None if template is None else fill_body(template, values)
+        headers = [*self._headers, ("Accept-Encoding", "gzip")]
+        headers += [(name, str(_filled(text, values))) for name, text in export.headers.items()]
+        if body is not None and not any(name.lower() == "content-type" for name, _ in headers):
+            headers.append(("Content-Type", content_type(body)))
+        server_name = self._compiled.asking.tls.server_name
+        return client.stream(
+            export.method,
+            f"{self._server}{fill_path(path, values)}",
+            content=body,
+            headers=headers,
+            extensions={"sni_hostname": server_name} if server_name else {},
+        )
 
 
 async def _save(answer: AbstractAsyncContextManager[httpx.Response], page: Path) -> None:
@@ -121,29 +247,6 @@ async def _save(answer: AbstractAsyncContextManager[httpx.Response], page: Path)
         raise InputError(Problem(message=message, remedy=_REMEDY)) from None
 
 
-async def _inputs(compiled: CompiledScenario, export: Export, send: Send) -> dict[str, str]:
-    """Return what the inputs are that the path names, as the observer step has them."""
-    words = [match[1] for match in _PLACEHOLDER.finditer(export.path)]
-    names = {word.removeprefix("inputs.") for word in words if word.startswith("inputs.")}
-    if not names:
-        return {}
-    spec, observer = compiled.verification, compiled.observer
-    assert spec is not None
-    assert observer is not None
-    query = spec.plan.query(observer.step_id, values={name: f"$inputs.{name}" for name in names})
-    client = QueryClient(
-        QueryChannel(send=send),
-        absent=spec.verify.absent,
-        estimates=spec.verify.approximate is not None,
-    )
-    reply = await client.ask(query, spec.queries.counts.cost)
-    given = {name: str(each) for name, each in reply.values.items() if each is not None}
-    for name in sorted(names - given.keys()):
-        message = f"$inputs.{name} is empty, or the query that has it was refused"
-        raise InputError(compiled.scenario.problem("verify.export.path", message, _REMEDY))
-    return {f"inputs.{name}": value for name, value in given.items()}
-
-
 def _unreadable(error: ExportError) -> InputError:
     message = f"{error}. It proves nothing"
     return InputError(Problem(message=message, remedy=_REMEDY))
@@ -152,74 +255,206 @@ def _unreadable(error: ExportError) -> InputError:
 def _refused(status: int, said: str) -> InputError:
     remedy = "try again later"
     if status == httpx.codes.NOT_FOUND:
-        remedy = "events can be exported about two hours after the end of their hour"
+        remedy = (
+            "look at verify.export.path; where events are exported by the hour, they can be about "
+            "two hours after its end"
+        )
     return InputError(
         Problem(message=f"the export was refused with {status}: {said}", remedy=remedy)
     )
 
 
-async def compare(compiled: CompiledScenario, ledger: Ledger, *pages: Path) -> Compared:
-    """Compare an export with what was sent, in a thread.
+def compare_archive(compiled: CompiledScenario, ledger: Ledger, *paths: Path) -> Compared:
+    """Compare an export, in one page or several, with what was sent.
 
     Raises:
         InputError: It cannot be read.
     """
-    return await anyio.to_thread.run_sync(compare_archive, compiled, ledger, *pages)
+    pages = Pages(compiled, ledger)
+    for path in paths:
+        pages.read(path)
+    return pages.result()
 
 
-def compare_archive(compiled: CompiledScenario, ledger: Ledger, *pages: Path) -> Compared:
-    """Compare an export with what was sent.
+class Pages:
+    """Compares an export with what was sent, page by page.
+
+    Args:
+        compiled: The run.
+        ledger: What became of its copies.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The scenario does not say how, or whose an event is.
+
+    Attributes:
+        number: How many were read.
     """
-    verify, run_id = compiled.scenario.verify, compiled.run.id
-    events_per_copy = compiled.scenario.load.events_per_copy
-    export = verify.export
+
+    def __init__(self, compiled: CompiledScenario, ledger: Ledger) -> None:
+        verify = compiled.scenario.verify
+        export = verify.export
+        assert export is not None
+        self.number = 0
+        self._export = export
+        self._run_id = compiled.run.id
+        self._offset = 0
+        self._last: str | int = ""
+        self._tokens: set[str | int] = set()
+        self._seen: set[bytes] = set()
+        self._layout = layout_of(compiled.scenario)
+        self._of_run = _pointed(export.run)
+        self._after = None if export.after is None else _pointed(export.after)
+        asked = f"{export.path} {export.body}"
+        self._alone = "{$run.id}" in asked
+        sender = _ExpectedEvents(compiled, export)
+        names = UserNames(compiled.plan, compiled.ingest, verify.user)
+        sent = sender.events(0)[0]
+        user = _holding((names.of(0),), sent)
+        own = (insert_id(self._run_id, 0), uuid_of(self._run_id, 0, "insert"))
+        key = _holding(own, sent) or next(iter(export.fields))
+        if user is None and sent.get(key) not in own:
+            remedy = "name the member that holds the user, as verify.user has it, or the key"
+            message = "none of them is the user or the deduplication key of a copy"
+            raise InputError(compiled.scenario.problem("verify.export.fields", message, remedy))
+        fields = {name: _getter(name, text=sender.is_text(name)) for name in export.fields}
+        self._identity = {name: _pointed(name) for name in (user or key, key)}
+        reader = EventReader(
+            # one who comes again has several uploads: only their keys tell them apart
+            number=_Numbers(names, sender, None if compiled.run.visits else user, key).of,
+            user=fields[user or key],
+            fields=fields,
+            key=key,
+            deduplicated=export.deduplicated,
+        )
+        self._comparison = Comparison(
+            reader,
+            sender.events,
+            acknowledged=ledger.acknowledged,
+            indeterminate=ledger.indeterminate | ledger.open(),
+            events_per_copy=compiled.scenario.load.events_per_copy,
+        )
+
+    @property
+    def placeholders(self) -> dict[str, str | int]:
+        """What the request for the next page may need of those before."""
+        token = self._layout.next
+        return {
+            "last": self._last,
+            "offset": self._offset,
+            "token": "" if token is None else token,
+        }
+
+    def result(self) -> Compared:
+        """Return what was found."""
+        return self._comparison.result()
+
+    def read(self, path: Path) -> bool:
+        """Compare a page; return whether another follows.
+
+        Raises:
+            InputError: It cannot be read, or the pages would never end.
+        """
+        try:
+            events, digest = self._compare(path)
+            self.number += 1
+            return self._export.paged and self._goes_on(events, digest)
+        except ExportError as error:
+            raise _unreadable(error) from None
+
+    def _compare(self, path: Path) -> tuple[int, bytes]:
+        """Return how many events a page has, and what tells it from others."""
+        marker, told, events, event = self._run_id.encode(), hashlib.blake2b(), 0, None
+        for event in self._layout.events(path, marker, alone=self._alone):
+            events += 1
+            if self._export.paged:
+                told.update(orjson.dumps(event))
+            found = self._of_run(event)
+            if found != self._run_id:
+                if self._alone:
+                    raise _odd(event, "is not of the run, although only such were asked for")
+                continue
+            for name, read in self._identity.items():
+                if read(event) is MISSING:
+                    raise _odd(event, f"has no {name}, which verify.export.fields says it has")
+            self._comparison.add(event)
+        if self._after is not None and event is not None:
+            last = self._after(event)
+            if isinstance(last, bool) or not isinstance(last, str | int):
+                raise _odd(event, f"has no {self._export.after} (verify.export.after)")
+            if last == self._last:
+                raise ExportError(f"two pages of the export end with {last!r}: it would never end")
+            self._last = last
+        self._offset += events
+        return events, told.digest()
+
+    def _goes_on(self, events: int, digest: bytes) -> bool:
+        token, following = self._layout.next, self._export.next
+        if following is None or following.ends == "rows":
+            if not events:
+                return False
+            if token is None and following is not None:
+                raise ExportError(f"an answer has no {following.token} (verify.export.next.token)")
+        elif token is None:
+            return False
+        elif token in self._tokens:
+            raise ExportError(f"two pages of the export name {token!r} as the next: a circle")
+        else:
+            self._tokens.add(token)
+        if events and digest in self._seen:
+            raise ExportError("two pages of the export are the same: it would never end")
+        self._seen.add(digest)
+        if self.number >= self._export.pages:
+            most = f"{self._export.pages:,} pages (verify.export.pages)"
+            raise ExportError(f"the export has more than {most}")
+        return True
+
+
+def _odd(event: Any, says: str) -> ExportError:
+    shown = orjson.dumps(event)[:_DETAIL_BYTES].decode("utf-8", "replace")
+    return ExportError(f"the export holds what {says}: {shown}")
+
+
+def layout_of(scenario: Scenario) -> Layout:
+    """Return how the events stand in an export.
+
+    Raises:
+        InputError: An expression cannot be read.
+    """
+    export = scenario.verify.export
     assert export is not None
-    sender = _ExpectedEvents(export, compiled, events_per_copy)
-    read = {name: compile_pointer(parse_pointer(name)) for name in export.fields}
-    of_run = compile_pointer(parse_pointer(export.run))
-    names = UserNames(compiled.plan, compiled.ingest, verify.user)
-    sent = sender.events(0)[0]
-    key = _holding(insert_id(run_id, 0), sent) or next(iter(export.fields))
-    user = _holding(names.of(0), sent)
-    fields = {name: _getter(get) for name, get in read.items()}
-    reader = EventReader(
-        # one who comes again has several uploads: only their keys tell them apart
-        number=_Numbers(names, sender, None if compiled.run.visits else user, key).of,
-        user=fields[user or key],
-        fields=fields,
-        key=key,
-        deduplicated=export.deduplicated,
+
+    def find(key: str, query: str) -> Callable[[Any], Sequence[Any]]:
+        try:
+            return compile_jsonpath(query)
+        except ExpressionError as error:
+            raise InputError(scenario.problem(f"verify.export.{key}", str(error))) from None
+
+    return Layout(
+        csv=export.format == "csv",
+        rows=None if export.rows is None else find("rows", export.rows),
+        empty=None if export.empty is None else find("empty", export.empty),
+        errors=[find("errors", query) for query in export.errors],
+        token=None if export.next is None else _pointed(export.next.token),
     )
-    comparison = Comparison(
-        reader,
-        sender.events,
-        acknowledged=ledger.acknowledged,
-        indeterminate=ledger.indeterminate | ledger.open(),
-        events_per_copy=events_per_copy,
-    )
-    alone = "{$run.id}" in export.path
-    try:
-        for page in pages:
-            for event in events(page, run_id.encode(), alone=alone):
-                if of_run(event) == run_id:
-                    comparison.add(event)
-    except ExportError as error:
-        raise _unreadable(error) from None
-    return comparison.result()
 
 
-def _holding(text: str, event: Mapping[str, Any]) -> str | None:
-    """Return the field of an event that holds a text; None if none does."""
-    return next((name for name, value in event.items() if str(value) == text), None)
+def _pointed(pointer: str) -> Callable[[Any], Any]:
+    return compile_pointer(parse_pointer(pointer))
 
 
-def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
-    def get(event: Mapping[str, Any]) -> Any:
-        value = reach(event)
-        return None if value is MISSING else value
+def _holding(texts: Collection[str], event: Mapping[str, Any]) -> str | None:
+    """Return the field of an event that holds one of some texts; None if none does."""
+    return next((name for name, value in event.items() if str(value) in texts), None)
+
+
+def _getter(pointer: str, *, text: bool = False) -> Callable[[Any], Any]:
+    reach = _pointed(pointer)
+
+    def get(event: Any) -> Any:
+        found = reach(event)
+        if found is MISSING or found is None:
+            return None
+        return as_text(found) if text else found
 
     return get
 
@@ -227,21 +462,34 @@ def _getter(reach: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], Any]:
 class _ExpectedEvents:
     """Re-renders the events a copy sent, without timestamps."""
 
-    def __init__(self, export: Export, compiled: CompiledScenario, events_per_copy: int) -> None:
-        self._plan = compiled.plan
+    def __init__(self, compiled: CompiledScenario, export: Export) -> None:
+        events_per_copy = compiled.scenario.load.events_per_copy
+        self._scenario = compiled.scenario
         self._ingest = compiled.ingest.index
+        self._plan = compiled.plan
+        self._csv = export.format == "csv"
         self._now_ms = time.time_ns() // 1_000_000
         self._last: tuple[int, Sequence[Mapping[str, Any]]] | None = None
-        place = export.event.removeprefix("body#")
-        tokens = parse_pointer(place)
-        self._reach = [compile_pointer(tokens)]
-        self._reach += [
-            compile_pointer((*tokens[:-1], str(int(tokens[-1]) + number)))
-            for number in range(1, events_per_copy)
-        ]
-        self._fields = {
-            name: compile_pointer(parse_pointer(sent)) for name, sent in export.fields.items()
+        self._inputs = {
+            name: sent.removeprefix(_INPUTS)
+            for name, sent in export.fields.items()
+            if sent.startswith(_INPUTS)
         }
+        self._fields = {
+            name: _pointed(sent) for name, sent in export.fields.items() if name not in self._inputs
+        }
+        self._reach: list[Callable[[Any], Any]] = [lambda _: {}] * events_per_copy
+        if export.event is not None:
+            tokens = parse_pointer(export.event.removeprefix("body#"))
+            self._reach = [compile_pointer(tokens)]
+            self._reach += [
+                compile_pointer((*tokens[:-1], str(int(tokens[-1]) + number)))
+                for number in range(1, events_per_copy)
+            ]
+
+    def is_text(self, name: str) -> bool:
+        """Return whether a field is compared as text: columns of CSV have no types."""
+        return self._csv or name in self._inputs
 
     def events(self, number: int) -> Sequence[Mapping[str, Any]]:
         """Return the events of a copy, by the names of the exported fields."""
@@ -250,17 +498,47 @@ class _ExpectedEvents:
         return self._last[1]
 
     def _render(self, number: int) -> Sequence[Mapping[str, Any]]:
-        flow = self._plan.copy(number, self._now_ms, no_retry)
-        request = next(flow)
-        flow.close()
-        assert isinstance(request, Request)
-        body = orjson.loads(request.body)
+        given = self._plan.inputs(number, self._now_ms) if self._inputs else {}
+        for name, word in self._inputs.items():
+            if word not in given:
+                key, remedy = f"verify.export.fields.{name}", did_you_mean(word, given)
+                raise InputError(
+                    self._scenario.problem(key, "the scenario gives no such input", remedy)
+                )
+        inputs = {name: given[word] for name, word in self._inputs.items()}
+        body = self._body(number) if self._fields else {}
         found = []
         for reach in self._reach:
             event = reach(body)
-            values = {name: get(event) for name, get in self._fields.items()}
-            found.append({name: v for name, v in values.items() if v is not MISSING})
+            values = inputs | {name: get(event) for name, get in self._fields.items()}
+            found.append(
+                {
+                    name: as_text(value) if self.is_text(name) else value
+                    for name, value in values.items()
+                    if value is not MISSING
+                }
+            )
         return found
+
+    def _body(self, number: int) -> Any:
+        """Return what a copy sends in the ingest step, most often its first."""
+        flow = self._plan.copy(number, self._now_ms, no_retry)
+        request = next(flow, None)
+        flow.close()
+        try:
+            if not isinstance(request, Request) or request.step != self._ingest:
+                requests = self._plan.foreseen(number, self._now_ms, "")
+                request = next(each for each in requests if each.step == self._ingest)
+            return orjson.loads(request.body)
+        except (UnsendableError, StopIteration) as error:
+            why = str(error) or "no request is made"
+            raise UndecidedError(self._problem(why)) from None
+        except orjson.JSONDecodeError:
+            raise InputError(self._problem("the request is not JSON")) from None
+
+    def _problem(self, why: str) -> Problem:
+        remedy = 'compare with inputs instead: fields = { "/user" = "$inputs.NAME" }'
+        return self._scenario.problem("verify.export.event", why, remedy)
 
 
 class _Numbers:
@@ -279,9 +557,7 @@ class _Numbers:
         self._names = names
         self._sender = sender
         self._user = user
-        self._read = {
-            name: _getter(compile_pointer(parse_pointer(name))) for name in (user, key) if name
-        }
+        self._read = {name: _getter(name) for name in (user, key) if name}
 
     def of(self, event: Mapping[str, Any]) -> int | None:
         """Return the number of the copy that sent an event; None if none did."""

@@ -32,6 +32,7 @@ from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
 from loadcheck.load.transport import TransportSettings
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
 from loadcheck.measure.record import WORKFLOW, whole_name
+from loadcheck.pipeline import exported
 from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
@@ -272,7 +273,7 @@ def compile_scenario(
         limits=scenario.limits,
         drain_s=scenario.timeouts.drain_s,
     )
-    return CompiledScenario(
+    compiled = CompiledScenario(
         scenario=scenario,
         run=run,
         seed=seed,
@@ -287,6 +288,9 @@ def compile_scenario(
         setup=_once(scenario, plan, scenario.setup, (once.setup, once.renewal), consent=consent),
         teardown=_once(scenario, plan, scenario.teardown, (once.teardown,), consent=consent),
     )
+    if verification is not None and verify.export is not None:
+        exported.check(compiled)
+    return compiled
 
 
 def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:

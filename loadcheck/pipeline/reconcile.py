@@ -696,8 +696,7 @@ async def _export(
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.temporary_folder() as folder:
-        pages = await exported.download(compiled, begin, end, Path(folder), send)
-        return await exported.compare(compiled, ledger, *pages)
+        return await exported.compare(compiled, ledger, (begin, end), Path(folder), send)
 
 
 def _told(

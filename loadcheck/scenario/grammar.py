@@ -14,6 +14,8 @@ from loadcheck.data.users import UserIds
 from loadcheck.scenario.model import (
     Capacity,
     Deletion,
+    Export,
+    Following,
     Guard,
     Once,
     OpenLoad,
@@ -223,6 +225,14 @@ TARGET: Keys = {
 }
 LIVE_ONLY = ("http2", "proxy", "redirects", "servers", "tls")
 """What the embedded emulator has no use for."""
+EMULATOR = frozenset(
+    (  # noqa: SIM905  # a line each would take a page
+        "api_key secret_key region projects seed visibility_delay time_zone limits cache short_ids"
+        " empty_result blocked_event_types inactive_event_types custom_events silenced_devices"
+        " export_lag deletion_after block_bots capacity preset faults"
+    ).split()
+)
+"""What configures the embedded emulator, which judges the values itself."""
 FROM_ENVIRONMENT: Keys = {
     "env": text(
         "The name of the environment variable.",
@@ -633,18 +643,80 @@ BUDGET: Keys = {
     "split": whole("What a query costs that is grouped by a bucket.", 0, MAX_COST, default=1),
     "per_day": flag("Whether both are for each day of the range asked about.", default=False),
 }
+_FOLLOWING = Following(token="")
+FOLLOWING: Keys = {
+    "token": text(
+        "Member of an answer that names the page after it, as a JSON Pointer: {$token} there.",
+        example="/next_cursor",
+    ),
+    "ends": choice(
+        'What the last page is without: "token", or "rows" if every answer has a token.',
+        "token",
+        "rows",
+        default=_FOLLOWING.ends,
+    ),
+    "path": text("Path and query of further pages, if others.", pattern=PATH, example="/next"),
+    "body": anything("Body of further pages, if another.", example={"cursor": "{$token}"}),
+}
+_EXPORT = Export(path="", run="")
 EXPORT: Keys = {
     "path": text(
-        "Path and query on the query's server, GET: {$run.id} and {$inputs.NAME} stand for what "
-        "they are there, {$start} and {$end} for the first and the last hour (YYYYMMDDTHH, UTC), "
-        "{$last} for the place to go on from (after). JSON lines or an array, in gzip, ZIP or "
-        "neither.",
+        "Path and query on the query's server, behind its base path. {$run.id} and {$inputs.NAME} "
+        "stand for what they are there, {$start} and {$end} for the first and the last hour "
+        "(YYYYMMDDTHH, UTC; {$startTime}: ISO 8601, {$startMs}: milliseconds), {$offset} for the "
+        "number of events in the pages before, {$last} and {$token} for where to go on (after, "
+        "next). The answer may be in gzip or ZIP.",
+        pattern=PATH,
         example="/api/2/export?start={$start}&end={$end}",
+    ),
+    "method": choice(
+        "Its method; its credentials are the query's.", "GET", "POST", default=_EXPORT.method
+    ),
+    "body": anything(
+        "Its body, with the placeholders of path: a text, or JSON in which one that stands alone "
+        "keeps its type.",
+        example={"run": "{$run.id}", "offset": "{$offset}"},
+    ),
+    "headers": named(
+        "Header fields besides and instead of the query's.",
+        "NAME",
+        text("The value; may have the placeholders of path."),
+        example={"Accept": "application/csv"},
+    ),
+    "format": choice(
+        '"json": lines, an array, or answers with rows; "csv": a header names the columns, which '
+        "are pointed to as members.",
+        "json",
+        "csv",
+        default=_EXPORT.format,
+    ),
+    "rows": text(
+        "JSONPath to the array of events in an answer; without it each line, or each member of an "
+        "array, is an event. An event may be an array itself.",
+        example="$.hits.hits",
+    ),
+    "empty": text(
+        "JSONPath to what an answer has that has no array at rows since there is no event. Without "
+        "it such an answer is an error.",
+        example="$.results[0].statement_id",
+    ),
+    "errors": array(
+        'JSONPaths to what is wrong with an answer: whatever is there but null, false, 0, "" or '
+        "an empty array leaves the export without proof.",
+        {"type": "string", "pattern": r"\S"},
+        example=["$.error", "$.timed_out"],
     ),
     "after": text(
         "For an export in pages: member that events are ordered by, as a JSON Pointer. {$last} is "
         'its value in the last event of the page before, "" at first; the last page is empty.',
         example="/insert_id",
+    ),
+    "next": table("Pages of which each answer names the next.", FOLLOWING),
+    "pages": whole(
+        "Pages to read at the most. One that is there twice, or more of them, is an error.",
+        2,
+        MAX_COUNT,
+        default=_EXPORT.pages,
     ),
     "servers": named(
         "Where another server exports than the one that queries go to: the latter = the former.",
@@ -657,16 +729,20 @@ EXPORT: Keys = {
         "not, repetitions of a key are no duplicates, as in the count.",
         default=True,
     ),
-    "event": text("Place of the event in the ingest step's request.", example="body#/events/0"),
+    "event": text(
+        "Place of the event in the ingest step's request, unless every field is an input.",
+        example="body#/events/0",
+    ),
     "run": text(
         "Member that tells events of this run from others, as a JSON Pointer.",
         example="/event_properties/loadcheck_run",
     ),
     "fields": named(
         "What must come out as it went in: pointer into the exported event = pointer into the "
-        "event sent.",
+        "event sent, or $inputs.name, compared as text. The user and the deduplication key tell "
+        "whose it is.",
         "POINTER",
-        text("Pointer into the event sent."),
+        text("Pointer into the event sent, or $inputs.name."),
         example={"/user_id": "/user_id"},
     ),
 }

@@ -3,8 +3,9 @@
 The samples, of the tables that tell how a service of one's own is asked, are all of one service. It
 takes ``POST /v1/events`` with ``{"events": [{"user", "id", "run", "labels"}]}``, and answers
 ``{"accepted": 2, "rejected": [1]}``. ``GET /v1/count?run=…`` gives ``{"users": 9, "events": 9}``,
-and with ``&by=LABEL`` also ``{"rows": [{"label", "users", "events"}], "truncated": false}``. A test
-runs them as they stand.
+and with ``&by=LABEL`` also ``{"rows": [{"label", "users", "events"}], "truncated": false}``. ``POST
+/v1/export`` with ``{"run", "cursor"}`` gives ``{"events": [{"user", "id", "run"}], "next": "…"}``.
+A test runs them as they stand.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ SERVICE: Final = (
     'The samples are of a service that takes POST /v1/events with {"events": [{"user", "id", '
     '"run", "labels"}]}, answers {"accepted": 2, "rejected": [1]}, and counts by GET '
     '/v1/count?run=…: {"users": 9, "events": 9}; with &by=LABEL also {"rows": [{"label", '
-    '"users", "events"}], "truncated": false}. They belong into the scenario, or into a file that '
-    "workflow.profile names."
+    '"users", "events"}], "truncated": false}. It hands events out by POST /v1/export with '
+    '{"run", "cursor"}: {"events": [{"user", "id", "run"}], "next": "…"}. They belong into '
+    "the scenario, or into a file that workflow.profile names."
 )
 SAMPLES: Final[Mapping[str, Sample]] = {
     "verify.totals": Sample(
@@ -74,6 +76,24 @@ value = "$copy.{$partition}"
 [[verify.split.overlay]]
 at = "query.by"
 value = "{$partition}"
+""",
+    ),
+    "verify.export": Sample(
+        "Names whoever is lost, there twice or altered by the events themselves, without labels; "
+        "they are compared when the run is over. fields must have the user or the "
+        "deduplication key. Pages are put together by after (a member that orders them), by next "
+        "(each answer names the next) or by {$offset}; an answer that is cut, that repeats "
+        "another, that is an error or has events of others proves nothing.",
+        """\
+[verify.export]
+method = "POST"
+path = "/v1/export"
+body = { run = "{$run.id}", cursor = "{$token}" }
+rows = "$.events"
+next = { token = "/next" }
+event = "body#/events/0"
+run = "/run"
+fields = { "/user" = "/user", "/id" = "/id" }
 """,
     ),
     "verify.repeat": Sample(

@@ -203,14 +203,18 @@ def read_target(top: Table, folder: Path) -> Target:
     table = Table(top["target"], top.report, known=grammar.TARGET, free=True)
     kind = table.choice("kind")
     rest = {name: node for name, node in table.entries.items() if name not in grammar.TARGET}
+    for name in sorted(rest.keys() - grammar.EMULATOR):
+        near = nearest(name, grammar.TARGET)
+        if kind == "live":
+            near = near or nearest(name, grammar.EMULATOR)
+            remedy = near or f"expected one of {', '.join(sorted(grammar.TARGET))}"
+            table.report.add(rest.pop(name), "unknown key", remedy)
+        elif near and not nearest(name, grammar.EMULATOR):
+            table.report.add(rest.pop(name), "unknown key", near)
     if kind == "live":
-        for name, node in rest.items():
-            near = nearest(name, grammar.TARGET)
-            if near:
-                table.report.add(node, "unknown key", near)
-            else:
-                remedy = "it configures the embedded emulator"
-                table.report.contradiction(node, table["kind"], remedy)
+        for node in rest.values():
+            remedy = "it configures the embedded emulator"
+            table.report.contradiction(node, table["kind"], remedy)
     elif "servers" in table and (kind == "emulator" or "kind" not in table):
         remedy = 'the embedded emulator has its own address; servers belong to kind = "live"'
         if "kind" in table:

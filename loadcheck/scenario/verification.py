@@ -19,6 +19,7 @@ from loadcheck.scenario.model import (
     Edit,
     Evidence,
     Export,
+    Following,
     Guard,
     Jobs,
     Repeat,
@@ -290,32 +291,122 @@ def _budget(verify: Table) -> Budget | None:
     )
 
 
+_PLACES = ("path", "body", "headers")
+_WINDOW_WORDS = ("start", "end", "startTime", "endTime", "startMs", "endMs")
+
+
 def _export(verify: Table) -> Export | None:
     table = verify.table("export", grammar.EXPORT)
     if table is None:
         return None
-    for name in ("path", "event", "run"):
+    for name in ("path", "run"):
         table.require(name, "expected a string")
-    path, after = _path(table, "path") or "", table.text("after")
-    _check_placeholders(table, ("path",), ("run.id", "start", "end", "last"))
-    if after is None and "{$last}" in path:
-        remedy = 'say in after which member it is: after = "/id"'
-        table.report.add(table["path"], "{$last} of what?", remedy)
-    if after is not None and "path" in table and "{$last}" not in path:
-        remedy = "put {$last} into path, or leave after out"
-        table.report.add(table["after"], "every page would be the first", remedy)
-    fields = table.table("fields", None)
-    entries = {} if fields is None else fields.entries
-    texts = {name: text(node, table.report) or "" for name, node in entries.items()}
-    return Export(
-        path=path,
-        event=table.text("event") or "",
+    body = table.get("body")
+    export = Export(
+        path=_path(table, "path") or "",
         run=table.text("run") or "",
-        fields=texts,
-        after=after,
+        fields=_texts(table, "fields"),
+        headers=_texts(table, "headers"),
+        errors=tuple(_entries(table, "errors", "JSONPaths")),
+        next=_following(table),
         servers=_servers(table),
-        **given(deduplicated=table.flag("deduplicated")),
+        **given(
+            event=table.text("event"),
+            method=table.choice("method"),
+            body=None if body is None else json(body, table.report),
+            format=table.choice("format"),
+            rows=table.text("rows"),
+            empty=table.text("empty"),
+            after=table.text("after"),
+            pages=table.whole("pages"),
+            deduplicated=table.flag("deduplicated"),
+        ),
     )
+    _check_export(table, export)
+    return export
+
+
+def _following(export: Table) -> Following | None:
+    table = export.table("next", grammar.FOLLOWING)
+    if table is None:
+        return None
+    table.require("token", "expected a JSON Pointer into the answer")
+    body = table.get("body")
+    return Following(
+        token=table.text("token") or "",
+        **given(
+            ends=table.choice("ends"),
+            path=_path(table, "path"),
+            body=None if body is None else json(body, table.report),
+        ),
+    )
+
+
+def _check_export(table: Table, export: Export) -> None:
+    """Report what could not be asked for, or not be read."""
+    _check_pages(table, export)
+    of_answers = ("empty", "errors", "next")
+    for name in ("rows", *of_answers):
+        if name in table and export.format == "csv":
+            remedy = "leave it out: the columns of CSV are its header's"
+            table.report.contradiction(table["format"], table[name], remedy)
+        elif name in table and "rows" not in table:
+            remedy = "say in rows where in an answer the events are"
+            table.report.add(table[name], "is about answers that have rows", remedy)
+    if "body" in table and export.method == "GET":
+        table.report.add(table["body"], "a GET has no body", 'add method = "POST"')
+    if not export.fields:
+        remedy = "name the user and the deduplication key at least"
+        table.report.add(table.node, '"fields" is missing', remedy)
+    places = _inner(table, "fields")
+    for name, node in () if places is None else places.entries.items():
+        if "event" not in table and not export.fields[name].startswith("$inputs."):
+            remedy = "say in event where in a request it is, or write $inputs.NAME"
+            table.report.add(node, "points into an event", remedy)
+
+
+def _check_pages(table: Table, export: Export) -> None:
+    """Report placeholders that mean nothing here, and pages that would not follow each other."""
+    words = ("run.id", *_WINDOW_WORDS, "last", "offset", "token")
+    following = _inner(table, "next")
+    inner = ("path", "body") if following is not None else ()
+    _check_placeholders(table, _PLACES, words)
+    _check_placeholders(following or table, inner, words)
+    nodes = [table.get(name) for name in _PLACES]
+    nodes += [(following or table).get(name) for name in inner]
+    parts = [part.value for node in nodes if node is not None for _, part in node.walk()]
+    used = set(_PLACEHOLDER.findall(" ".join(part for part in parts if isinstance(part, str))))
+    for word, key, says in (
+        ("last", "after", 'say in after which member it is: after = "/id"'),
+        ("token", "next", 'say in which member it is: next.token = "/cursor"'),
+    ):
+        if word in used and key not in table:
+            table.report.add(table.get("path") or table.node, f"{{${word}}} of what?", says)
+        if key in table and word not in used and (key != "next" or following is not None):
+            remedy = f"put {{${word}}} into path or body, or leave {key} out"
+            table.report.add(table[key], "every page would be the first", remedy)
+    if "after" in table and "next" in table:
+        remedy = "leave one out: each says by itself where the next page begins"
+        table.report.contradiction(table["after"], table["next"], remedy)
+    if "pages" in table and not export.paged:
+        remedy = "leave it out, or say how pages follow each other: after, next or {$offset}"
+        table.report.add(table["pages"], "there is only one page", remedy)
+
+
+def _inner(table: Table, name: str) -> Table | None:
+    """Return a table that was read before."""
+    node = table.get(name)
+    return table.table(name, None) if node and isinstance(node.value, dict) else None
+
+
+def _texts(table: Table, name: str) -> dict[str, str]:
+    inner = table.table(name, None)
+    entries = {} if inner is None else inner.entries
+    return {key: text(node, table.report) or "" for key, node in entries.items()}
+
+
+def _entries(table: Table, name: str, of: str) -> list[str]:
+    return [text(node, table.report) or "" for node in table.array(name, of) or ()]
 
 
 def _servers(export: Table) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Compares the events that a service hands out with those that were sent, one by one.
 
-An export is JSON lines or a JSON array, plain, gzipped or in the files of a ZIP: its first bytes
-tell. It is read as a stream: memory holds one event, a bitmap of the copies seen, and what is
-wrong.
+An export is JSON lines, a JSON array, CSV, or answers that have arrays of events, one a line;
+plain, gzipped or in the files of a ZIP: the first bytes tell. It is read as a stream: memory holds
+one event, or one answer, a bitmap of the copies seen, and what is wrong.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
 import zipfile
@@ -30,6 +31,13 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+("?)|[{}\[\]]', re.DOTALL)
 """A string, whose end may lie in the next piece, or a bracket."""
 _BETWEEN: Final = b", \t\r\n"
 
+_MOST_BYTES: Final = 32 << 20
+"""An answer that has arrays of events is read as a whole: three times that in memory."""
+_OF_ERRORS: Final = frozenset({"", "result", "table", "error", "reference"})
+"""Columns of a table that tells of an error."""
+
+Find = Callable[[Any], Sequence[Any]]
+"""Answer → what is found there."""
 Expected = Callable[[int], Sequence[Mapping[str, Any]]]
 """Copy number → the events that it sent, each by name of field."""
 
@@ -198,31 +206,152 @@ class Readable(Protocol):
         """Return so many bytes or fewer; none at the end."""
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Yield the JSON of every event of an export.
+@dataclass(slots=True, kw_only=True)
+class Layout:
+    """How events stand in an export; without anything else, one a line, or in an array.
 
-    Raises:
-        ExportError: It is damaged, cut short, or no export.
+    Attributes:
+        csv: They are rows of CSV; a header names the columns of each table.
+        rows: Finds the arrays of events in an answer, of which there may be one a line.
+        empty: Finds what an answer has that has no such array because there is no event.
+        errors: Find what an answer has in which something is missing.
+        token: Reads what names the next page.
+        next: What that was in the last answer; None if there was nothing.
     """
+
+    csv: bool = False
+    rows: Find | None = None
+    empty: Find | None = None
+    errors: Sequence[Find] = ()
+    token: Callable[[Any], Any] | None = None
+    next: str | int | None = field(default=None, init=False)
+
+    def events(self, path: Path, marker: bytes, *, alone: bool = False) -> Iterator[Any]:
+        """Yield the events of a file; of JSON lines those that hold a text, others unparsed.
+
+        Args:
+            path: The file.
+            marker: The text.
+            alone: Only such events were asked for: another line is an error that is told there.
+
+        Raises:
+            ExportError: It is damaged, cut short, or no export.
+        """
+        try:
+            for file in _files(path):
+                if self.csv:
+                    yield from _table_rows(file)
+                elif self.rows is not None:
+                    yield from self._in_answers(file, self.rows)
+                else:
+                    yield from _marked(_lines(file), marker, alone=alone)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise ExportError(f"the export cannot be read: {error}") from None
+
+    def _in_answers(self, file: Any, rows: Find) -> Iterator[Any]:
+        answer = self.next = None
+        for answer in _answers(file):
+            wrong = [each for find in self.errors for each in find(answer) if each]
+            if wrong:
+                raise ExportError(f"the export says that it is not whole: {_value(wrong[0])}")
+            arrays = rows(answer)
+            known = arrays or (self.empty is not None and self.empty(answer))
+            if not known or not all(isinstance(array, list) for array in arrays):
+                raise ExportError(f"an answer has no events at export.rows: {_value(answer)}")
+            for array in arrays:
+                yield from array
+        if answer is None:
+            raise ExportError("the answer is empty, without as much as an array of no events")
+        token = None if self.token is None else self.token(answer)
+        if isinstance(token, str | int) and not isinstance(token, bool) and token != "":
+            self.next = token
+
+
+def _files(path: Path) -> Iterator[Any]:
+    """Yield what is in a file, unpacked."""
+    with path.open("rb") as file:
+        if file.peek(2)[:2] != _ZIP:
+            yield from _unpacked(file)
+            return
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    yield from _unpacked(member)
+
+
+def _unpacked(file: Any) -> Iterator[Any]:
+    if file.peek(2)[:2] != _GZIP:
+        yield file
+        return
+    with gzip.open(file) as unpacked:
+        yield from _unpacked(unpacked)
+
+
+def _answers(file: Any) -> Iterator[Any]:
+    """Yield the JSON documents of a file: one on each line, or one of several lines."""
+    while line := file.readline(_MOST_BYTES + 1):
+        if not line.strip():
+            continue
+        try:
+            answer = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            line += file.read(max(0, _MOST_BYTES + 1 - len(line)))
+            if len(line) > _MOST_BYTES:
+                message = f"an answer of the export has more than {_MOST_BYTES >> 20} MB"
+                raise ExportError(f"{message}: ask for smaller pages") from None
+            answer = _json(line)
+        yield answer
+
+
+def _table_rows(file: Any) -> Iterator[dict[str, str]]:
+    """Yield the rows of CSV, by the names of the columns.
+
+    As InfluxDB writes it: an empty line ends a table, lines that begin with "#" are about its
+    columns, and an error on the way is a table of its own, with a column of that name.
+    """
+    header: list[str] | None = None
+    defaults: list[str] = []
     try:
-        with path.open("rb") as file:
-            if file.peek(2)[:2] != _ZIP:
-                yield from _lines(file)
-                return
-            with zipfile.ZipFile(file) as archive:
-                for name in archive.namelist():
-                    with archive.open(name) as member:
-                        yield from _lines(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ExportError(f"the export cannot be read: {error}") from None
+        for row in csv.reader(_whole_lines(file), strict=True):
+            if not any(row):
+                header, defaults = None, []
+            elif header is None and row[0].startswith("#"):
+                defaults = row if row[0] == "#default" else defaults
+            elif header is None:
+                header = row
+                if row[0].lstrip()[:1] in ("{", "[", "<"):
+                    raise ExportError(f"the answer is no CSV: it begins with {_value(row)}")
+            elif "error" in header and _OF_ERRORS.issuperset(header):
+                raise ExportError(f"the export says that it is not whole: {_value(row)}")
+            elif len(row) != len(header):
+                raise ExportError(f"a line of the export has not every column: {_value(row)}")
+            else:
+                event = dict(zip(header, row, strict=True))
+                for name, default in zip(header, defaults, strict=False):
+                    event[name] = event[name] or default
+                yield event
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ExportError(f"the export is no CSV: {error}") from None
+
+
+def _whole_lines(file: Any) -> Iterator[str]:
+    for line in file:
+        if not line.endswith(b"\n"):
+            raise ExportError(f"the export ends within a line, it was cut: {_shown(line)}")
+        yield line.decode("utf-8-sig")
+
+
+def _marked(lines: Iterator[bytes], marker: bytes, *, alone: bool) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if marker in line:
+            yield _object(line)
+        elif alone:
+            raise ExportError(f"the export holds what is no event of the run: {_shown(line)}")
 
 
 def _lines(file: Any) -> Iterator[bytes]:
+    """Yield the JSON of every event, one a line or in an array."""
     first = file.peek(_SHOWN)
-    if first[:2] == _GZIP:
-        with gzip.open(file) as unpacked:
-            yield from _lines(unpacked)
-        return
     begin = first.lstrip()[:1]
     if begin == b"[":
         yield from members(file)
@@ -286,47 +415,20 @@ def _shown(text: bytes) -> str:
     return repr(text.strip()[:_SHOWN].decode("utf-8", "replace"))
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def _value(value: Any) -> str:
+    return _shown(orjson.dumps(value))
+
+
+def _json(line: bytes) -> Any:
     try:
-        event = orjson.loads(line)
+        return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         message = f"a line of the export is no JSON ({error.msg}): {_shown(line)}"
         raise ExportError(message) from None
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    event = _json(line)
     if not isinstance(event, dict):
         raise ExportError(f"a line of the export is no JSON object: {_shown(line)}")
     return event
-
-
-def events(path: Path, marker: bytes, *, alone: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the events whose JSON holds a text; the others are not even parsed.
-
-    Args:
-        path: The export.
-        marker: The text.
-        alone: Only such events were asked for: another is an error that the service reports there.
-
-    Raises:
-        ExportError: The export is damaged, cut short, or an event is no JSON object.
-    """
-    for line in lines(path):
-        if marker in line:
-            yield _object(line)
-        elif alone:
-            raise ExportError(f"the export holds what is no event of the run: {_shown(line)}")
-
-
-def last(path: Path, read: Callable[[Any], Any]) -> str | None:
-    """Return what is read off the last event of an export; None if it holds no event.
-
-    Raises:
-        ExportError: The export cannot be read, or the event has no text or number there.
-    """
-    line = None
-    for line in lines(path):  # noqa: B007
-        pass
-    if line is None:
-        return None
-    value = read(_object(line))
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ExportError(f"the last event of a page has no verify.export.after: {_shown(line)}")
-    return str(value)

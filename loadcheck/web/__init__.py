@@ -245,7 +245,11 @@ class LivePage:
             host = "" if metrics is None else metrics.host
             host = f"[{host}]" if ":" in host else host
             self.metrics_url = f"http://{host}:{ports['metrics']}/metrics" if metrics else ""
-            self._start({name: made.fileno() for name, made in sockets.items()})
+            try:
+                self._start({name: made.fileno() for name, made in sockets.items()})
+            except OSError as error:  # no more processes, or none of this program
+                message = f"its process does not start: {sys.executable}: {error.strerror}"
+                raise InputError(Problem(key=wanted[0].option, message=message)) from None
         if not self._ready.wait(_READY_S) or self._gone.is_set():
             self.close()
             message = f"its process does not start: {self._failure or 'it says nothing'}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Callable
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
-from loadcheck.load.limiter import StepLimiter
+from loadcheck.load.limiter import StepLimiter, WaitQueue
 from loadcheck.load.transport import Sink
 from loadcheck.scenario.model import Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
@@ -99,3 +103,96 @@ def test_closing_does_not_wait_for_the_next_of_a_low_rate() -> None:
     sent, back, _ = pass_through(Limit(rate=0.0001), 3, takes_s=1, close_after_s=2)
     assert sent == pytest.approx([0])
     assert [exchange.failure for exchange in back] == [None, Failure.CONNECT, Failure.CONNECT]
+
+
+class Timers:
+    """An event loop's timers under a clock that goes on from one to the next."""
+
+    def __init__(self, early_ns: int = 0) -> None:
+        self.now_ns = 0
+        self.most = 0
+        self._early_ns = early_ns
+        self._set: list[tuple[int, int, Callable[[], None]]] = []
+        self._count = 0
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        self._count += 1
+        at_ns = self.now_ns + max(0, round(seconds * 1e9) - self._early_ns)
+        heapq.heappush(self._set, (at_ns, self._count, call))
+        self.most = max(self.most, len(self._set))
+
+    def run(self, until_ns: int = 1 << 62) -> None:
+        while self._set and self._set[0][0] <= until_ns:
+            at_ns, _, call = heapq.heappop(self._set)
+            self.now_ns = max(self.now_ns, at_ns)
+            call()
+
+
+WAITS = st.lists(st.tuples(st.integers(0, 50_000_000), st.integers(0, 20_000_000)), max_size=40)
+
+
+@given(waits=WAITS, early_ns=st.integers(0, 900_000))
+def test_who_waits_is_woken_in_order_never_too_early_and_soon_after(
+    waits: list[tuple[int, int]], early_ns: int
+) -> None:
+    timers = Timers(early_ns)
+    woken: list[tuple[int, int]] = []
+    queue = WaitQueue[int](
+        lambda: timers.now_ns, lambda at: woken.append((at, timers.now_ns)), timers.later
+    )
+    for begin_ns, length_ns in sorted(waits):
+        timers.run(begin_ns)
+        timers.now_ns = max(timers.now_ns, begin_ns)
+        queue.add(begin_ns + length_ns, begin_ns + length_ns)
+    timers.run()
+    assert sorted(at for at, _ in woken) == sorted(sum(wait) for wait in waits)
+    for at_ns, now_ns in woken:
+        assert 0 <= now_ns - at_ns <= 2_000_000
+    for (first, then), (second, _) in itertools.pairwise(woken):
+        assert first <= second or then <= second  # the later one came when it had gone
+
+
+def test_those_who_are_due_together_have_one_timer() -> None:
+    timers = Timers()
+    woken: list[int] = []
+    queue = WaitQueue[int](lambda: timers.now_ns, woken.append, timers.later)
+    for number in range(1000):
+        queue.add(10_000_000 + number * 100, number)
+    assert timers.most == 1
+    timers.run()
+    assert woken == list(range(1000))
+
+
+def test_a_crowd_that_is_due_at_once_lets_the_loop_have_its_turn() -> None:
+    timers = Timers()
+    woken: list[int] = []
+    queue = WaitQueue[int](lambda: timers.now_ns, woken.append, timers.later)
+    for number in range(200):
+        queue.add(5_000_000, number)
+    timers.run(6_000_000)
+    turns = []
+    for number in range(200):
+        queue.add(timers.now_ns, number)
+    timers.later(0, lambda: turns.append(len(woken)))
+    timers.run()
+    assert len(woken) == 400
+    assert turns[0] < 400
+
+
+def test_who_is_woken_may_wait_again_and_nobody_is_woken_after_the_end() -> None:
+    timers = Timers()
+    woken: list[int] = []
+
+    def wake(number: int) -> None:
+        woken.append(number)
+        if number < 5:
+            queue.add(timers.now_ns, number + 1)
+        else:
+            queue.add(timers.now_ns + 1_000_000, 99)
+            queue.close()
+
+    queue = WaitQueue[int](lambda: timers.now_ns, wake, timers.later)
+    queue.add(1_000_000, 1)
+    queue.add(60_000_000, 98)
+    timers.run()
+    assert woken == [1, 2, 3, 4, 5]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from loadcheck.data.order import Spread
-from loadcheck.load.runner import Runner
+from loadcheck.load.pacer import OpenPacer
+from loadcheck.load.retry import Backoff
+from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.load.slices import Slice, SlicedPlan, ThinkingPlan
-from tests.load.test_runner import OneStep, Ran, TwoSteps, at_once, run
+from loadcheck.measure.record import Record
+from loadcheck.scenario.model import Retry
+from tests.load.stages import stage
+from tests.load.test_runner import FakeTransport, OneStep, Ran, TwoSteps, at_once, now_ns, run
 
 LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)
 
@@ -141,3 +148,47 @@ def test_neither_a_retry_nor_a_plan_of_one_step_thinks() -> None:
     assert ran.record.retries >= 50
     assert ran.record.acknowledged == 100
     assert ran.took_s < 20
+
+
+def test_whoever_still_thinks_when_the_load_was_abandoned_is_not_woken_by_its_timer() -> None:
+    calls: list[Callable[[], None]] = []
+    clock = Clock(now_ns=now_ns, spin_ns=0, later=lambda _, call: calls.append(call))
+
+    async def main() -> tuple[int, int]:
+        plan = thinking(Spread(first=5.0))
+        async with trio.open_nursery() as nursery:
+            transport = FakeTransport(nursery, at_once)
+            rules = Rules(backoff=Backoff(Retry(attempts=1), seed=1))
+            runner = Runner(plan, transport, Record(plan.steps, 0), rules, clock)
+            with trio.move_on_after(3):
+                pacer = OpenPacer(stages=[stage(10, 10, 10)])
+                await runner.run_open(pacer, max_in_flight=1000, drain_s=60)
+            sent = len(transport.sent)
+            await trio.sleep(10)
+            assert calls
+            for call in calls:
+                call()
+            await trio.sleep(1)
+            return sent, len(transport.sent)
+
+    sent, later = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert sent == later > 10
+
+
+def test_a_fault_in_a_copy_that_is_woken_ends_the_run() -> None:
+    class Broken(TwoSteps):
+        def copy(self, number: int, time_ms: int, retry: Any) -> Any:
+            try:
+                yield from super().copy(number, time_ms, retry)
+            finally:
+                if number == 0:
+                    raise RuntimeError("broken")
+
+    async def expire(runner: Runner) -> None:
+        await trio.sleep(3)
+        runner.lease_ns = now_ns()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run(thinking(Spread(first=5.0), plan=Broken()), at_once, duration_s=4, beside=expire)
+    # by way of the runner: not out of whatever timer woke it
+    assert [*map(str, caught.value.exceptions)] == ["broken"]

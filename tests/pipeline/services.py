@@ -80,6 +80,7 @@ class Store:
         twice: So many of the next are kept twice.
         quoted: Whether counts are written as strings, by services that may.
         delay_s: How long it takes until an event can be counted.
+        scrolled: Pages that were gone through.
     """
 
     refuse: int = 0
@@ -87,6 +88,7 @@ class Store:
     twice: int = 0
     quoted: bool = False
     delay_s: float = 0.0
+    scrolled: int = 0
     events: list[Event] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -113,10 +115,14 @@ class Store:
         self.forget(lambda old: old.row is not None and bool(old.row == event.row))
         self.take(event)
 
-    def rows(self, run: str) -> list[Any]:
-        """Return what the events of a run were taken from."""
+    def of_run(self, run: str) -> list[Event]:
+        """Return the events of a run."""
         with self.lock:
-            return [event.row for event in self.events if event.run == run]
+            return [event for event in self.events if event.run == run]
+
+    def rows(self, run: str) -> list[Any]:
+        """Return what they were taken from."""
+        return [event.row for event in self.of_run(run)]
 
     def forget(self, gone: Callable[[Event], bool]) -> None:
         """Delete events."""
@@ -177,7 +183,9 @@ NO_DATABASE = "nowhere"
 
 
 def influxdb(store: Store, call: Call) -> Answer:
-    """Answer as InfluxDB 1, and as InfluxDB 2 with the compatible query API."""
+    """Answer as InfluxDB 1, and as InfluxDB 2 with the compatible query API and Flux."""
+    if call.path == "/api/v2/query" or call.query.get("chunked") == "true":
+        return 200, (_flux if call.method == "POST" else _chunks)(store, call)
     absent = call.query.get("db") == NO_DATABASE
     if call.method == "POST" and call.path != "/query":
         assert call.path in ("/write", "/api/v2/write")
@@ -209,18 +217,63 @@ def influxdb(store: Store, call: Call) -> Answer:
     return 200, {"results": [{"statement_id": 0} | ({"series": series} if series else {})]}
 
 
+def _chunks(store: Store, call: Call) -> bytes:
+    """Answer a query for points, in answers one a line."""
+    asked = r"""SELECT "user", "id", "run" FROM "\w+" WHERE "run" = '(?P<run>[\w-]+)'"""
+    points = _points(store, found(asked, call.query["q"])["run"])
+    results: list[dict[str, Any]] = [
+        {
+            "statement_id": 0,
+            "series": [
+                {
+                    "name": "probe",
+                    "columns": ["time", "user", "id", "run"],
+                    "values": points[at : at + PAGE],
+                }
+            ],
+        }
+        for at in range(0, len(points), PAGE)
+    ]
+    lines = results or [{"statement_id": 0}]
+    return b"".join(json.dumps({"results": [each]}).encode() + b"\n" for each in lines)
+
+
+def _points(store: Store, run: str) -> list[list[Any]]:
+    """Return time, user, id and run of the points of a run; who is there twice has another id."""
+    found: list[list[Any]] = []
+    for event in store.of_run(run):
+        key = event.labels["id"] + "-again" * any(each[1] == event.user for each in found)
+        found.append([int(event.row[1]), event.user, key, run])
+    return found
+
+
+def _flux(store: Store, call: Call) -> bytes:
+    """Answer Flux, as CSV."""
+    assert call.headers["accept"] == "application/csv"
+    asked = call.json
+    assert asked["type"] == "flux"
+    assert asked["dialect"] == {"header": True, "annotations": []}
+    run = found(
+        r'from\(bucket: "b"\) \|> range\(start: 0, stop: 2100-01-01T00:00:00Z\) '
+        r'\|> filter\(fn: \(r\) => r\._measurement == "\w+" and r\._field == "user" '
+        r'and r\.run == "(?P<run>[\w-]+)"\) '
+        r'\|> group\(\) \|> keep\(columns: \["_value", "id", "run"\]\)',
+        " ".join(asked["query"].split()),
+    )["run"]
+    lines = [f",_result,0,{user},{key},{run}" for _, user, key, run in _points(store, run)]
+    head = [",result,table,_value,id,run"] if lines else []
+    return "".join(f"{line}\r\n" for line in (*head, *lines, "")).encode()
+
+
 def postgrest(store: Store, call: Call) -> Answer:
     """Answer as PostgREST before the table and the function of the profile."""
     if call.path.startswith("/rpc/"):
         return 200, store.count(call.query["of_run"], call.query.get("by_name"))
     if call.method == "GET":
         rows = [_only(row, call.query["select"].split(",")) for row in store.rows(_run(call))]
-        for at, row in enumerate(rows):  # the key is unique: who is there twice has another
-            row["insert_id"] += "-again" * (row in rows[:at])
         after = call.query.get("insert_id", "gt.").removeprefix("gt.")
         assert call.query["order"] == "insert_id"
-        rows = sorted((row for row in rows if row["insert_id"] > after), key=_key)
-        return 200, rows[: min(PAGE, int(call.query["limit"]))]
+        return 200, _page(rows, "insert_id", after)
     assert "resolution=ignore-duplicates" in call.headers["prefer"]
     for row in call.json:
         store.take(Event(row["run"], row["user_id"], row["labels"], row))
@@ -239,19 +292,30 @@ def _run(call: Call) -> str:
     return call.query["run"].removeprefix("eq.")
 
 
-def _key(row: Mapping[str, Any]) -> str:
-    key: str = row["insert_id"]
-    return key
+def _page(rows: list[dict[str, Any]], key: str, after: str) -> list[dict[str, Any]]:
+    """Return the rows behind a key, as many as a page has; who is there twice has another key."""
+    again: Counter[str] = Counter()
+    for row in rows:
+        again[row[key]] += 1
+        row[key] += "-again" * (again[row[key]] - 1)
+    return sorted((row for row in rows if row[key] > after), key=lambda row: str(row[key]))[:PAGE]
 
 
 def segment(store: Store, call: Call) -> Answer:
     """Answer as Segment's tracking API, and as PostgREST before the warehouse."""
+    if call.path == "/rpc/loadcheck_export":
+        asked = call.json
+        rows = [
+            {"id": row["messageId"], "user_id": row["userId"], "run": asked["of_run"]}
+            for row in store.rows(asked["of_run"])
+        ]
+        return 200, _page(rows, "id", asked["behind"])
     if call.method == "GET":
         rows = store.count(call.query["of_run"], label=_property(call.query.get("by_name")))
         return 200, rows
     for each in call.json["batch"]:
         properties = each["properties"]
-        store.take(Event(properties["loadcheck_run"], each["userId"], properties))
+        store.take(Event(properties["loadcheck_run"], each["userId"], properties, each))
     return 200, {"success": True}
 
 
@@ -265,12 +329,15 @@ def elasticsearch(store: Store, call: Call) -> Answer:
         lines = [json.loads(line) for line in call.body.splitlines()]
         items = []
         for action, document in zip(lines[::2], lines[1::2], strict=True):
-            event = Event(document["run"], document["user_id"], document["labels"])
+            row = {"_id": action["index"]["_id"], "_source": document}
+            event = Event(document["run"], document["user_id"], document["labels"], row)
             status = 201 if store.take(event) else 429
             items.append({"index": {"_id": action["index"]["_id"], "status": status}})
         errors = any(item["index"]["status"] >= 400 for item in items)
         return 200, {"took": 1, "errors": errors, "items": items}
     body = call.json
+    if call.path == "/_search/scroll" or "scroll" in call.query:
+        return 200, _scroll(store, call)
     run, groups = body["query"]["term"]["run"], body["aggs"]["groups"]
     told: dict[str, Any] = {}
     if "cardinality" in groups:
@@ -298,20 +365,58 @@ def elasticsearch(store: Store, call: Call) -> Answer:
     return 200, {"timed_out": False, "_shards": {"failed": 0}, "aggregations": told}
 
 
+def _scroll(store: Store, call: Call) -> Any:
+    """Answer a search that is gone through in pages, whose id is the same in all of them."""
+    body = call.json
+    if call.path == "/_search/scroll":
+        assert body["scroll"] == "5m"
+        _, run, _ = body["scroll_id"].split("/")
+        store.scrolled += 1
+    else:
+        run, store.scrolled = body["query"]["term"]["run"], 0
+        assert body["sort"] == ["_doc"]
+        assert call.query["allow_partial_search_results"] == "false"
+    hits = [
+        {"_id": each["_id"], "_source": _only(each["_source"], ("user_id", "run"))}
+        for each in store.rows(run)
+    ]
+    keys: Counter[str] = Counter()
+    for hit in hits:  # an id is there once: who is there twice has another
+        keys[hit["_id"]] += 1
+        hit["_id"] += "-again" * (keys[hit["_id"]] - 1)
+    begin = store.scrolled * PAGE
+    told = {"timed_out": False, "_shards": {"failed": 0}, "_scroll_id": f"scroll/{run}/=="}
+    return told | {"hits": {"hits": hits[begin : begin + PAGE]}}
+
+
 def posthog(store: Store, call: Call) -> Answer:
     """Answer as PostHog's capture and query APIs."""
     if call.path == "/batch/":
         assert call.json["api_key"] == "phc_token"
         for each in call.json["batch"]:
             properties = each["properties"]
-            store.take(Event(properties["loadcheck_run"], each["distinct_id"], properties))
+            store.take(Event(properties["loadcheck_run"], each["distinct_id"], properties, each))
         return 200, {"status": "Ok"}
     assert call.headers["authorization"] == "Bearer phx_key"
+    query = call.json["query"]["query"]
+    if query.startswith("SELECT toString"):
+        asked = found(
+            r"SELECT toString\(uuid\) AS id, distinct_id, properties\.loadcheck_run, event "
+            r"FROM events WHERE properties\.loadcheck_run = '(?P<run>\w+)' "
+            r"AND toString\(uuid\) > '(?P<after>[\w-]*)' ORDER BY id LIMIT 10000",
+            query,
+        )
+        page = _page([dict(row) for row in store.rows(asked["run"])], "uuid", asked["after"])
+        results = [
+            [row["uuid"], row["distinct_id"], row["properties"]["loadcheck_run"], row["event"]]
+            for row in page
+        ]
+        return 200, {"results": results, "hasMore": False, "is_cached": False}
     asked = found(
         r"SELECT (properties\.(?P<label>\w+) AS label, (?P<what>[\w() ]+) AS n"
         r"|count\(DISTINCT distinct_id\) AS uniques, count\(\) AS totals) FROM events"
         r" WHERE properties\.loadcheck_run = '(?P<run>\w+)'( GROUP BY label LIMIT 1000)?",
-        call.json["query"]["query"],
+        query,
     )
     rows = store.count(asked["run"], asked["label"])
     if asked["label"] is None:
@@ -368,10 +473,16 @@ def mixpanel(store: Store, call: Call) -> Answer:
 
 def own(store: Store, call: Call) -> Answer:
     """Answer as the service of the samples in loadcheck/scenario/schema.py."""
+    if call.path == "/v1/export":
+        rows = _page([dict(row) for row in store.rows(call.json["run"])], "id", call.json["cursor"])
+        following = rows[-1]["id"] if len(rows) == PAGE else None
+        kept = [_only(row, ("user", "id", "run")) for row in rows]
+        return 200, {"events": kept, "next": following}
     if call.path == "/v1/events":
         told: list[int] = []
         sent = [
-            Event(event["run"], event["user"], event["labels"]) for event in call.json["events"]
+            Event(event["run"], event["user"], event["labels"], event)
+            for event in call.json["events"]
         ]
         told = [index for index, event in enumerate(sent) if not store.take(event)]
         return 200, {"accepted": len(sent) - len(told), "rejected": told}

@@ -158,25 +158,42 @@ store-enabled = false
 """
 
 
-def test_influxdb_1(tmp_path: Path) -> None:
+@contextmanager
+def influxdb(folder: Path) -> Iterator[str]:
+    """Start InfluxDB in a folder; yield its URL."""
     program, port = needed("influxd"), free_port()
     url = f"http://127.0.0.1:{port}"
-    config = tmp_path / "influxdb.conf"
-    config.write_text(INFLUXDB.format(folder=tmp_path, port=port, rpc=free_port()))
-
-    def again(body: bytes) -> bytes:
-        """Make other points of the same users: the same ones count once."""
-        return re.sub(rb"id=([\w-]+)", rb"id=\1-again", body)
-
+    config = folder / "influxdb.conf"
+    config.write_text(INFLUXDB.format(folder=folder, port=port, rpc=free_port()))
     command = [program, "run", "-config", str(config)]
-    with started(command, tmp_path, lambda: asked(url, "GET", "/ping")[0] == 204):
+    with started(command, folder, lambda: asked(url, "GET", "/ping")[0] == 204):
         made = asked(url, "POST", f"/query?q={quote('CREATE DATABASE loadcheck')}")
         assert made[0] == 200, made
+        yield url
+
+
+def again(body: bytes) -> bytes:
+    """Make other points of the same users: the same ones count once."""
+    return re.sub(rb"id=([\w-]+)", rb"id=\1-again", body)
+
+
+def test_influxdb_1(tmp_path: Path) -> None:
+    with influxdb(tmp_path) as url:
         for number, (planted, together) in enumerate(PLANTED):
             service = relay(url, (204, b""), again)
             _check(tmp_path / str(number), "influxdb", service, planted, together)
         # a point that is written twice is one
         _check(tmp_path / "same", "influxdb", relay(url, (204, b"")), {}, 1, twice=15)
+
+
+def test_influxdb_1_exports_its_points(tmp_path: Path) -> None:
+    with influxdb(tmp_path) as url:
+        for number, (planted, _) in enumerate(PLANTED):
+            (folder := tmp_path / str(number)).mkdir()
+            store = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+            service = relay(url, (204, b""), again)
+            _, compared = exported(folder, "influxdb", store, service=service)
+            check_export(compared, **planted)
 
 
 @contextmanager

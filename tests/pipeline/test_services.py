@@ -226,7 +226,45 @@ def test_a_service_that_cannot_delete_says_why(name: str) -> None:
     assert len(profile["delete"]["impossible"]) > 40
 
 
-EXPORTS = ("clickhouse", "mixpanel", "postgrest")
+@pytest.mark.long
+def test_the_base_path_stands_before_every_path(tmp_path: Path) -> None:
+    """Steps, the export and the deletion go to the same server, behind a gateway."""
+    paths = set()
+
+    def service(store: Store, call: Call) -> Answer:
+        prefix, rest = call.url[:8], call.url[8:]
+        assert prefix == "/gateway"
+        paths.add(call._replace(url=rest).path)
+        return deleting("elasticsearch")(store, call._replace(url=rest))
+
+    with serving(service, store := Store(lose=19)) as url:
+        text = SCENARIO.format(
+            name="elasticsearch", url=f"{url}/gateway", inputs="", together=1, more=""
+        )
+        (tmp_path / "s.toml").write_text(text)
+        loadcheck = Loadcheck(tmp_path)
+        ran = loadcheck("run", "s.toml")
+        check_export(loadcheck("reconcile", *ran.results, "--export"), lost=19)
+        deleted = loadcheck("delete", *ran.results, "--yes")
+    assert deleted.code == 0, deleted.stdout + deleted.stderr
+    assert not store.events
+    index = "/loadcheck"
+    assert paths == {
+        *(f"{index}/{name}" for name in ("_bulk", "_search", "_delete_by_query")),
+        "/_search/scroll",
+    }
+
+
+EXPORTS = (
+    "clickhouse",
+    "elasticsearch",
+    "influxdb",
+    "influxdb2",
+    "mixpanel",
+    "postgrest",
+    "posthog",
+    "segment",
+)
 
 
 def test_every_profile_that_exports_is_tested_here() -> None:
@@ -414,7 +452,9 @@ def test_the_samples_for_a_service_of_ones_own_work_as_they_stand(
         text = OWN.replace("URL", url).replace("TOGETHER", str(together))
         samples = "\n".join(sample.toml for sample in SAMPLES.values())
         (tmp_path / "s.toml").write_text(text.replace("EACH", str(each)) + samples)
-        ended = Loadcheck(tmp_path)("run", "s.toml")
+        loadcheck = Loadcheck(tmp_path)
+        ended = loadcheck("run", "s.toml")
+        asked = loadcheck("reconcile", *ended.results, "--export")
     told = ended.result["consistency"]
     want = {"lost": 0, "duplicated": 0} | planted
     assert {name: told[name] or 0 for name in want} == want, ended.stdout + ended.stderr
@@ -422,3 +462,10 @@ def test_the_samples_for_a_service_of_ones_own_work_as_they_stand(
     events = [each["events"] for each in (told["localized"] or {"duplicated": []})["duplicated"]]
     assert sum(events) == want["duplicated"]  # up to three of one user are one name
     assert len((told["localized"] or {"lost": []})["lost"]) == want["lost"]
+    told = asked.result["reconciliations"][-1]["export"]
+    assert {name: told[name] for name in ("unexpected", "altered", *want)} == {
+        "unexpected": 0,
+        "altered": 0,
+        **want,
+    }, asked.stdout + asked.stderr
+    assert asked.code == ended.code

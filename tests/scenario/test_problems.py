@@ -245,6 +245,12 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
          ['8: target.transprt: unknown key; did you mean "transport"?',
           ("9: target.visibility_delay: contradicts target.kind (line 7); it configures the "
           "embedded emulator")]),
+        ("[target]\nkind = 'live'\nvisibilty_delay = '1s'\nfrobnicate = 3",
+         ['8: target.visibilty_delay: unknown key; did you mean "visibility_delay"?',
+          ("9: target.frobnicate: unknown key; expected one of compress, cookies, http2, kind, "
+           "proxy, redirects, region, regions, servers, tls, transport")]),
+        ("[target]\nkind = 'emulator'\ntransprt = 'httpx'",
+         ['8: target.transprt: unknown key; did you mean "transport"?']),
     ],
 )  # fmt: skip
 def test_tables(text: str, expected: list[str], problems: Problems) -> None:
@@ -462,7 +468,8 @@ overlay = []"""
     ("lines", "expected"),
     [
         ('path = "/x/{$run}"', ("verify.export.path: unknown placeholder {$run}; expected "
-         "{$run.id}, {$start}, {$end}, {$last} or {$inputs.NAME}")),
+         "{$run.id}, {$start}, {$end}, {$startTime}, {$endTime}, {$startMs}, {$endMs}, {$last}, "
+         "{$offset}, {$token} or {$inputs.NAME}")),
         ('path = "x"', 'verify.export.path: found the string "x"; expected "/path"'),
         ('path = "/x?after={$last}"', ("verify.export.path: {$last} of what?; "
          'say in after which member it is: after = "/id"')),
@@ -470,12 +477,54 @@ overlay = []"""
          'found the string "b" for https://a; expected "https://HOST" = "https://HOST", without '
          "a path")),
         ('path = "/x"\nafter = "/id"', ("verify.export.after: every page would be the first; "
-         "put {$last} into path, or leave after out")),
+         "put {$last} into path or body, or leave after out")),
+        ('path = "/x"\nbody = { a = 1 }',
+         'verify.export.body: a GET has no body; add method = "POST"'),
+        ('path = "/x"\npages = 5', ("verify.export.pages: there is only one page; leave it out, or "
+         "say how pages follow each other: after, next or {$offset}")),
+        ('path = "/x"\nempty = "$.a"', ("verify.export.empty: is about answers that have rows; "
+         "say in rows where in an answer the events are")),
+        ('path = "/x"\nformat = "csv"\nrows = "$.a"',
+         ("verify.export.format: contradicts verify.export.rows (line 11); leave it out: the "
+          "columns of CSV are its header's")),
+        ('path = "/x?c={$token}"', ("verify.export.path: {$token} of what?; "
+         'say in which member it is: next.token = "/cursor"')),
+        ('path = "/x"\nrows = "$.a"\nnext.token = "/c"', ("verify.export.next: every page would be "
+         "the first; put {$token} into path or body, or leave next out")),
+        (('path = "/x?l={$last}"\nrows = "$.a"\nafter = "/0"\n'
+          'next = { token = "/c", path = "/y/{$token}" }'),
+         ("verify.export.after: contradicts verify.export.next (line 12); leave one out: each "
+          "says by itself where the next page begins")),
+        (('path = "/x"\nrows = "$.a"\n'
+          'next = { token = "/c", body = { a = "{$what}", b = "{$token}" } }'),
+         ("verify.export.next.body.a: unknown placeholder {$what}; expected {$run.id}, {$start}, "
+          "{$end}, {$startTime}, {$endTime}, {$startMs}, {$endMs}, {$last}, {$offset}, {$token} or "
+          "{$inputs.NAME}")),
+        ('path = "/x"\nrows = "$.a"\nnext = "/c"',
+         'verify.export.next: found the string "/c"; expected a table'),
+        ('path = "/x"\nmethod = "PUT"',
+         'verify.export.method: found the string "PUT"; expected one of "GET", "POST"'),
     ],
 )  # fmt: skip
 def test_an_export_that_would_ask_for_something_else(
     problems: Problems, lines: str, expected: str
 ) -> None:
     text = f'{WORKFLOW}{LOAD}[verify.export]\nevent = "body#"\nrun = "/run"\n{lines}\n'
+    text += '[verify.export.fields]\n"/a" = "/a"\n'
     (found,) = (each for each in problems(text) if "export" in each)
     assert found.split(": ", 1)[1] == expected
+
+
+def test_what_is_compared_with_an_event_or_an_input(problems: Problems) -> None:
+    export = '[verify.export]\npath = "/x"\nrun = "/run"\n'
+    (found,) = problems(f"{WORKFLOW}{LOAD}{export}")
+    assert found == (
+        's.toml:6: verify.export: "fields" is missing; '
+        "name the user and the deduplication key at least"
+    )
+    fields = 'fields = { "/a" = "/a", "/b" = "$inputs.b" }\n'
+    (found,) = problems(f"{WORKFLOW}{LOAD}{export}{fields}")
+    assert found == (
+        's.toml:9: verify.export.fields."/a": points into an event; '
+        "say in event where in a request it is, or write $inputs.NAME"
+    )

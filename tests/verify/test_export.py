@@ -23,11 +23,12 @@ from loadcheck.verify.export import (
     Comparison,
     EventReader,
     ExportError,
-    events,
+    Layout,
     members,
 )
 
 RUN = "r1"
+events = Layout().events
 
 
 def event(number: int, place: int = 0, **changed: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -171,3 +172,18 @@ def test_metrics_are_scraped_on_loopback_without_a_token(served: LivePage) -> No
     )
     assert get(served.metrics_url, Host="evil.example").status_code == 421
     assert get(served.metrics_url.removesuffix("metrics")).status_code == 404
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has it")
+def test_the_page_gives_way_to_the_load(served: LivePage) -> None:
+    assert os.sched_getscheduler(served.pid) == os.SCHED_IDLE
+    assert os.getpriority(os.PRIO_PROCESS, served.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_a_page_whose_program_cannot_be_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", __file__)  # no program
+    with pytest.raises(InputError) as caught, serving():
+        pass
+    told = caught.value.problems[0]
+    assert told.key == "--web"
+    assert told.message.endswith("test_server.py: Permission denied")

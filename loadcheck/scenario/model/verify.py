@@ -85,36 +85,83 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
-    """Where the service hands out the events themselves, as JSON lines or a JSON array.
+class Following:
+    """How the page of an export is asked for that follows another, by what the other says.
 
     Attributes:
-        path: Path and query on the observer step's server; ``{$start}`` and ``{$end}`` stand for
-            the first and the last hour, YYYYMMDDTHH in UTC, ``{$run.id}`` and ``{$inputs.NAME}``
-            for what they are in the observer step, ``{$last}`` for ``after`` of the last event
-            of the page before, "" for the first page.
-        event: Place of the event in the ingest step's request: ``body#/json/pointer``.
+        token: Member of an answer that names the next page, as a JSON Pointer: ``{$token}``.
+        ends: What the last page has not: a token, or rows.
+        path: Path and query, where they differ from the first page's.
+        body: The body, where it differs.
+    """
+
+    token: str
+    ends: Literal["token", "rows"] = "token"
+    path: str | None = None
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Where the service hands out the events themselves.
+
+    In ``path``, ``body`` and ``headers`` ``{$run.id}`` and ``{$inputs.NAME}`` stand for what they
+    are in the observer step, ``{$start}`` and ``{$end}`` for the first and the last hour,
+    YYYYMMDDTHH in UTC, ``{$startTime}`` and ``{$endTime}`` for the same in ISO 8601, ``{$startMs}``
+    and ``{$endMs}`` in milliseconds since 1970; of the pages before, ``{$last}`` for ``after`` of
+    the last event, "" for the first page, ``{$offset}`` for the number of events, ``{$token}`` for
+    what names the next page.
+
+    Attributes:
+        path: Path and query on the observer step's server.
+        event: Place of the event in the ingest step's request: ``body#/json/pointer``; None where
+            every field is compared with an input.
+        method: The request's.
+        body: Its body: a text as it stands, all else as JSON; None: it has none.
+        headers: Its header fields, besides and instead of those of the observer step.
+        format: JSON lines, a JSON array or answers that have ``rows``; or CSV with a header.
+        rows: JSONPath to the arrays of events in an answer, of which there may be one a line;
+            None: each line, or member of an array, is an event.
+        empty: JSONPath to what an answer has that has no such array because there is no event.
+        errors: JSONPaths to what an answer has in which something is missing.
         after: Member that events are ordered by, as a JSON Pointer: there are pages, and the last
-            has no events. None: one request hands out all of them.
+            has no events.
+        next: How further pages are asked for, where an answer says it.
+        pages: The most pages that are read.
         servers: Server that queries go to → the one that exports, where that is another.
         deduplicated: Whether the export, as the count does, holds an event once that was taken
             twice by its deduplication key.
         run: Member that tells events of this run from others, as a JSON Pointer.
-        fields: JSON Pointer into the exported event → pointer into the event sent, for whatever
-            must come out as it went in.
+        fields: JSON Pointer into the exported event → pointer into the event sent, or
+            ``$inputs.name``, for whatever must come out as it went in.
     """
 
     path: str
-    event: str
     run: str
+    event: str | None = None
+    method: Literal["GET", "POST"] = "GET"
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    format: Literal["json", "csv"] = "json"
+    rows: str | None = None
+    empty: str | None = None
+    errors: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
+    next: Following | None = None
+    pages: int = 10_000
     servers: Mapping[str, str] = field(default_factory=dict)
     deduplicated: bool = True
 
-    def server(self, queries: str) -> str:
-        """Return the server that exports, by the one that queries go to."""
-        return self.servers.get(queries, queries)
+    def server(self, queries: str, base: str = "") -> str:
+        """Return the base URL that exports, by the server and the base path of queries."""
+        return self.servers.get(queries, f"{queries}{base}")
+
+    @property
+    def paged(self) -> bool:
+        """Whether there may be more pages than one."""
+        asked = f"{self.path} {self.body}"
+        return self.after is not None or self.next is not None or "{$offset}" in asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -297,6 +297,7 @@ def _plan(
                 method=draft.operation.method,
                 origin=draft.origin,
                 path=draft.base + draft.operation.path,
+                base=draft.base,
                 uses=frozenset(
                     word for word in words[dependency_key(unit, step)] if word[0] == "$"
                 ),

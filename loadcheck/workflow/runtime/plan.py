@@ -49,6 +49,7 @@ class StepPlan:
         method: The request method.
         origin: Where it goes.
         path: Path template, for display.
+        base: Path of the server's URL, which stands before every path there.
         uses: The expressions of our own that its request depends on, through inputs and outputs.
         dependent: It follows another per-copy step, so it has no due time of its own.
         timeout_s: How long an attempt may take by the document; None: it does not say.
@@ -63,6 +64,7 @@ class StepPlan:
     uses: frozenset[str]
     dependent: bool
     timeout_s: float | None = None
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
