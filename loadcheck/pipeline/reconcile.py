@@ -469,7 +469,7 @@ async def _again(
         verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
-        await verification.later(
+        await verification.reask(
             sent,
             people,
             _controls(before),

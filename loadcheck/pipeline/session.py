@@ -390,7 +390,7 @@ class RunSession:
 
     async def _ask_before(self) -> None:
         if self._verification is not None:
-            await self._verification.before()
+            await self._verification.ask_baseline()
             self._writer.document["run"]["baseline"] = self._verification.baseline
 
     async def _load(self) -> None:
@@ -439,8 +439,8 @@ class RunSession:
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock
-                beside.start_soon(verification.sample, self._come_so_far)
-            for asks in (verification.observer.watch, verification.watch_order):
+                beside.start_soon(verification.sample_acks, self._come_so_far)
+            for asks in (verification.observer.poll, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
@@ -482,7 +482,7 @@ class RunSession:
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._attempt, "asking", verification.watch_order)
-                await verification.after(self._sent(), self._people(), since_ns)
+                await verification.settle_and_localize(self._sent(), self._people(), since_ns)
                 beside.cancel_scope.cancel()
             await verification.end_order()
 
