@@ -62,7 +62,7 @@ def run_flows(
         served = stack.enter_context(page)
         view: Watch = terminal.no_view if quiet else terminal.flow_view
         if metrics is not None:
-            view = telemetry.beside(view, metrics)
+            view = telemetry.with_metrics(view, metrics)
         if served is not None:
             view = served.beside(view)
         finished = anyio.run(

@@ -198,7 +198,7 @@ def run(
         view = terminal.line_view
     wanted = metrics_settings(os.environ)
     if wanted is not None:
-        view = telemetry.beside(view, wanted)
+        view = telemetry.with_metrics(view, wanted)
     with (
         Reports(page, junit, markdown, result=file, replace=force) as reports,
         live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,

@@ -178,7 +178,7 @@ async def at_end(
 
         async with anyio.create_task_group() as around:
             with anyio.CancelScope() as scope:
-                around.start_soon(_heed, signals, scope)
+                around.start_soon(_handle_signals, signals, scope)
                 try:
                     if kept and finished.unsaved is None:
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
@@ -197,7 +197,7 @@ async def at_end(
     return replace(finished, document=document)
 
 
-async def _heed(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+async def _handle_signals(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
 

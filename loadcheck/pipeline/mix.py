@@ -38,7 +38,7 @@ from loadcheck.pipeline.run import (
     seed_of,
 )
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
-from loadcheck.pipeline.target import addressed, serving
+from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
@@ -122,7 +122,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
             forced=options.force_limits,
         )
         raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
-        async with serving(flows[0], address, seed) as emulator:
+        async with emulator_for(flows[0], address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 context = RunContext(

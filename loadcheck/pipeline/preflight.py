@@ -18,7 +18,7 @@ from loadcheck.errors import InputError
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.run import Options, prepare, seed_of
-from loadcheck.pipeline.target import addressed, serving
+from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
@@ -84,7 +84,10 @@ async def preflight(
             message = "cannot be looked at by one control user"
             remedy = "a run is needed that asks the service: verify.enabled"
             raise InputError(scenario.problem("verify", message, remedy))
-        async with serving(scenario, address, seed), httpx_transport(compiled.asking) as asking:
+        async with (
+            emulator_for(scenario, address, seed),
+            httpx_transport(compiled.asking) as asking,
+        ):
             limit_s = scenario.verify.deadline_s if within_s is None else within_s
             flight = _Flight(compiled, spec, asking.send, limit_s)
             checks = await _surrounded(compiled, flight)

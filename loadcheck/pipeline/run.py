@@ -26,7 +26,13 @@ from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.workers import Workers, open_workers
-from loadcheck.pipeline.target import Address, addressed, destinations, require_consent, serving
+from loadcheck.pipeline.target import (
+    Address,
+    addressed,
+    destinations,
+    emulator_for,
+    require_consent,
+)
 from loadcheck.result import document
 from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.result.store import ResultFile, default_name
@@ -100,7 +106,7 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
             forced=options.force_limits,
         )
         # 2. start the embedded emulator, if it is the target
-        async with serving(scenario, address, seed) as emulator:
+        async with emulator_for(scenario, address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 path = options.output

@@ -163,7 +163,7 @@ class RunSession:
         self._verification = (
             None
             if compiled.verification is None
-            else Verification(compiled.verification, channel, self._seen)
+            else Verification(compiled.verification, channel, self._on_observation)
         )
         spans = [stage.span for stage in record.stages]
         self._progress.document = writer.document
@@ -203,7 +203,7 @@ class RunSession:
         async with anyio.create_task_group() as around:
             around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
-                around.start_soon(self._heed, signals, scope)
+                around.start_soon(self._handle_signals, signals, scope)
                 yield
             around.cancel_scope.cancel()
         self._progress.phase = Phase.DONE
@@ -590,7 +590,9 @@ class RunSession:
             self._writer.document["run"]["aborted"] = self._aborted.to_json()
             self._engine.stop()
 
-    async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async def _handle_signals(
+        self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+    ) -> None:
         """The first signal ends the load, the second ends the waiting."""
         async for _ in signals:
             if self._interrupted:
@@ -600,7 +602,7 @@ class RunSession:
             self._setting_up.cancel()
             self._engine.stop()
 
-    def _seen(self, observation: Observation) -> None:
+    def _on_observation(self, observation: Observation) -> None:
         self._progress.observation = observation
         if observation.uniques is not None:
             before = self._verification.baseline if self._verification is not None else None

@@ -216,7 +216,9 @@ def addressed(scenario: Scenario) -> Iterator[Address]:
 
 
 @asynccontextmanager
-async def serving(scenario: Scenario, address: Address, seed: int) -> AsyncIterator[Running | None]:
+async def emulator_for(
+    scenario: Scenario, address: Address, seed: int
+) -> AsyncIterator[Running | None]:
     """Run the embedded emulator for the length of a block, if the scenario asks for it.
 
     Raises:

@@ -31,7 +31,7 @@ from loadcheck.pipeline.plan import require_guarded_search
 from loadcheck.pipeline.run import Options as RunOptions
 from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
 from loadcheck.pipeline.session import RunContext, Watch
-from loadcheck.pipeline.target import Address, addressed, serving
+from loadcheck.pipeline.target import Address, addressed, emulator_for
 from loadcheck.result import document as documents
 from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.result.store import ResultFile, default_name
@@ -67,7 +67,7 @@ class View(Protocol):
     def watch(self, number: int, rate: float, /) -> Watch:
         """Return what shows a probe while it goes on."""
 
-    def told(self, probe: Mapping[str, Any], /) -> None:
+    def show_probe(self, probe: Mapping[str, Any], /) -> None:
         """Show what a probe has come to."""
 
     def interrupted(self, signals: int, /) -> None:
@@ -150,7 +150,7 @@ async def _search(
     await capacity.save_intent()
     try:
         async with (
-            serving(scenario, address, seed) as emulator,
+            emulator_for(scenario, address, seed) as emulator,
             anyio.create_task_group() as around,
         ):
             sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
@@ -310,7 +310,7 @@ class CapacitySearch:
             self._error = finished.document["run"]["error"] or self._error
         again = bool(self._search.votes(rate))
         if judgement is not None:
-            self._search.tell(judgement.seen(rate))
+            self._search.record(judgement.seen(rate))
             self._inconsistent = judgement.inconsistent
             if judgement.held is ProbeVerdict.HELD:
                 self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
@@ -329,7 +329,7 @@ class CapacitySearch:
         )
         entry = redactor(compiled.secrets).document(entry, documents.own_words())
         self._probes.append(entry)
-        self._view.told(entry)
+        self._view.show_probe(entry)
 
     def _place(self, run_id: str) -> ResultSink:
         if self._options.keep is None:
