@@ -15,7 +15,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
-from loadcheck.documents.document import Node, dotted, grow, merge_tree
+from loadcheck.documents.document import Node, annotate, dotted, merge_tree
 from loadcheck.documents.files import is_file
 from loadcheck.documents.toml import (
     MAX_DEPTH,
@@ -249,7 +249,7 @@ def override(document: Node, overrides: Sequence[Override]) -> tuple[Node, list[
 def _put(node: Node | None, change: Override, depth: int) -> Node:
     """Return ``node``, which is at the first ``depth`` keys of the path, with the change in it."""
     if depth == len(change.path):
-        return grow(change.value, file=change.source, path=change.path)
+        return annotate(change.value, file=change.source, path=change.path)
     key, name = change.path[depth], dotted(change.path[:depth])
     if node is None:
         node = Node({}, Place(file=change.source, line=None, key=name))
