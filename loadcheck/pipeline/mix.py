@@ -24,19 +24,19 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import StageSpan
-from loadcheck.pipeline import plan as plans
-from loadcheck.pipeline.labels import new_id, with_facts
-from loadcheck.pipeline.once import SharedSteps, alike
-from loadcheck.pipeline.prepare import thresholds_together
-from loadcheck.pipeline.run import (
+from loadcheck.pipeline import (
     SPARE_FILES,
     Options,
     execute,
     no_signals,
     open_signals,
-    prepare,
+    prepare_run,
     seed_of,
 )
+from loadcheck.pipeline import plan as plans
+from loadcheck.pipeline.labels import new_id, with_facts
+from loadcheck.pipeline.once import SharedSteps, alike
+from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
 from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result.document import histogram
@@ -104,7 +104,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         sources = plans.Sources()
         with sources.noted():
             compiled = [
-                prepare(
+                prepare_run(
                     flow,
                     address,
                     plans.flow_seed(seed, place),

@@ -16,8 +16,8 @@ import anyio
 
 from loadcheck.errors import InputError
 from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline import Options, prepare_run, seed_of
 from loadcheck.pipeline.once import SharedSteps
-from loadcheck.pipeline.run import Options, prepare, seed_of
 from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
@@ -76,7 +76,7 @@ async def preflight(
         scenario = scenario.flows[0]
     seed = seed_of(scenario, options)
     with addressed(scenario) as address:
-        compiled = prepare(scenario, address, seed, consent=options.consent, copies=lambda _: 1)
+        compiled = prepare_run(scenario, address, seed, consent=options.consent, copies=lambda _: 1)
         spec = compiled.verification
         if spec is None:
             if optional:

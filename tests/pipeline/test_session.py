@@ -15,7 +15,7 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.load.runner import Runner
-from loadcheck.pipeline.run import execute
+from loadcheck.pipeline import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
 from loadcheck.result.store import ResultFile, read
 from loadcheck.verify import Verdict

@@ -22,14 +22,14 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.documents import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
+from loadcheck.pipeline import Options as RunOptions
+from loadcheck.pipeline import execute, open_signals, prepare_run, seed_of
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.plan import require_guarded_search
-from loadcheck.pipeline.run import Options as RunOptions
-from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
 from loadcheck.pipeline.session import RunContext, Watch
 from loadcheck.pipeline.target import Address, addressed, emulator_for
 from loadcheck.result import document as documents
@@ -114,7 +114,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
 async def _search(
     scenario: Scenario, address: Address, seed: int, options: Options, view: View
 ) -> Searched:
-    compiled = prepare(
+    compiled = prepare_run(
         scenario,
         address,
         seed,
@@ -134,7 +134,7 @@ async def _search(
                 f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
             )
         )
-    prepare(shared.at(aim.lowest), address, seed, options.workers, consent=options.consent)
+    prepare_run(shared.at(aim.lowest), address, seed, options.workers, consent=options.consent)
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
@@ -145,7 +145,7 @@ async def _search(
     capacity = CapacitySearch(shared, aim, writer, options, view)
 
     def compile_probe(rate: float) -> CompiledScenario:
-        return prepare(shared.at(rate), address, seed, options.workers, consent=options.consent)
+        return prepare_run(shared.at(rate), address, seed, options.workers, consent=options.consent)
 
     await capacity.save_intent()
     try:
