@@ -199,6 +199,19 @@ def is_same(path: Path, other: Path) -> bool:
         return False
 
 
+def spare(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write over what is merged, whatever ``--force`` says.
+
+    Raises:
+        ResultFileError: It would be written over.
+    """
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
+
+    if any(is_same(output, path) for path in inputs):
+        message, remedy = "is one of the results merged", "choose another --output"
+        raise ResultFileError(Problem(file=str(output), message=message, remedy=remedy))
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Add a file's name to what is said of its content.

@@ -61,7 +61,7 @@ from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
-_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 OWN_CHECKS = frozenset(
     {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
 )
@@ -179,7 +179,7 @@ def _thresholds(
     stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
     judged = []
     for threshold in thresholds:
-        if threshold.metric.name in _COUNTED:
+        if threshold.metric.name in COUNTED:
             judged.append(threshold.judge(counts).to_json())
         elif threshold.check in stored:
             judged.append(stored[threshold.check])

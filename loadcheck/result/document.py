@@ -157,14 +157,8 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
     """Return which flow of a mix a run is."""
     if part is None:
         return {}
-    told = {
-        "id": part.id,
-        "name": part.mix,
-        "flow": part.flow,
-        "place": part.place,
-        "flows": [*part.flows],
-    }
-    return {"mix": told}
+    told = {"id": part.id, "name": part.mix, "flow": part.flow, "place": part.place}
+    return {"mix": {**told, "flows": [*part.flows], "limits": [*part.limits]}}
 
 
 def _files(scenario: Scenario) -> dict[str, Any]:

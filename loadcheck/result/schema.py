@@ -673,6 +673,10 @@ def json_schema() -> dict[str, Any]:
                         "flow": text("What the flow is called."),
                         "place": {"type": "integer", "description": "Among the flows, from 0."},
                         "flows": {"type": "array", "description": "What all are called."},
+                        "limits?": {
+                            "type": "array",
+                            "description": "together.thresholds, as written.",
+                        },
                         "together?": {
                             "type": "object",
                             "description": "The verdict on all flows, the sums of their "

@@ -112,6 +112,11 @@ def default_name(scenario: str, started: datetime, run_id: str) -> str:
     return f"{scenario}-{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.json"
 
 
+def of_flow(path: Path, flow: str) -> Path:
+    """Return where a file of one flow goes, by the name that was given for all."""
+    return path.with_name(f"{path.stem}-{flow}{path.suffix}")
+
+
 class ResultFile:
     """One file that a command writes, again and again while a run goes on, and claims meanwhile.
 

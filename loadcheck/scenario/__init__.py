@@ -119,7 +119,8 @@ def _mix(
         except ScenarioError as error:
             report.problems += [each for each in error.problems if each not in report.problems]
         else:
-            part = FlowOfMix(mix=name, flow=flow.name, place=place, flows=names)
+            limits = tuple(limit.check for limit in thresholds)
+            part = FlowOfMix(mix=name, flow=flow.name, place=place, flows=names, limits=limits)
             read_.append(replace(made, part=part))
     if report.problems or not read_:
         raise ScenarioError(report.problems)
