@@ -127,7 +127,7 @@ def capacity(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
-    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
+    from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)

@@ -166,7 +166,7 @@ def run(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
+    from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 

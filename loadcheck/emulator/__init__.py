@@ -3,7 +3,7 @@
 It shares no code with the rest of loadcheck: a counting bug in both would cancel out. In the order
 in which data flows: :mod:`~loadcheck.emulator.protocol` reads requests off the socket,
 :mod:`~loadcheck.emulator.upload` takes uploads, which :mod:`~loadcheck.emulator.check` checks and
-:mod:`~loadcheck.emulator.throttle` throttles, :mod:`~loadcheck.emulator.store` keeps the events in
+:mod:`~loadcheck.emulator.limits` throttles, :mod:`~loadcheck.emulator.store` keeps the events in
 columns, :mod:`~loadcheck.emulator.segmentation` counts them.
 :mod:`~loadcheck.emulator.faults` makes it misbehave on purpose and keeps the truth about it;
 :mod:`~loadcheck.emulator.service` puts the parts together. :mod:`~loadcheck.emulator.process` runs

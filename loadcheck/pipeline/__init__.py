@@ -27,8 +27,8 @@ from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.labels import new_run, with_facts
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
+from loadcheck.pipeline.shards import Workers, open_workers
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
-from loadcheck.pipeline.shards.workers import Workers, open_workers
 from loadcheck.pipeline.target import (
     Address,
     addressed,

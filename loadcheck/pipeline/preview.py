@@ -15,7 +15,7 @@ import numpy as np
 
 from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer, max_requests, warmups
-from loadcheck.load.transport.coding import encode_gzip, encode_plain
+from loadcheck.load.transport import encode_gzip, encode_plain
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario

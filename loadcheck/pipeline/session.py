@@ -30,8 +30,8 @@ from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import end_day
 from loadcheck.pipeline.once import SharedSteps
+from loadcheck.pipeline.shards import Workers
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
-from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.document import ResultWriter

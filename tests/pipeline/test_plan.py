@@ -16,7 +16,7 @@ import pytest
 import loadcheck
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
-from loadcheck.load.transport.coding import encode_plain
+from loadcheck.load.transport import encode_plain
 from loadcheck.pipeline import Options, run
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.plan import plan, refused

@@ -15,12 +15,14 @@ from loadcheck.load.transport import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     RESTED_NS,
+    CodingError,
+    Encode,
     Sink,
     TransportSettings,
     cut_off,
+    decode,
     kept_s,
 )
-from loadcheck.load.transport.coding import CodingError, Encode, decode
 from loadcheck.load.transport.failures import reason
 from loadcheck.workflow.exchange import (
     Exchange,

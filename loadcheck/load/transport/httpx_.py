@@ -20,12 +20,14 @@ from loadcheck.load.transport import (
     CLOSED_IDLE,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
+    CodingError,
     Sink,
     TransportSettings,
     client_context,
+    compress,
+    decode,
     kept_s,
 )
-from loadcheck.load.transport.coding import CodingError, compress, decode
 from loadcheck.load.transport.failures import failure_of, in_words, reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.streams import Attempt, Streams, current
