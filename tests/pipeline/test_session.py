@@ -89,7 +89,7 @@ def breaks_at_once(error: Exception) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("where", "broken", "check"),
     [
-        ((Verification, "before"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "ask_baseline"), breaks(OverflowError("1e300 " + KEY)), "asking"),
         ((Observer, "watch"), breaks(OverflowError("1e300 " + KEY)), "asking"),
         ((Verification, "after"), breaks(OverflowError("1e300 " + KEY)), "asking"),
         ((Verification, "conclude"), breaks_at_once(KeyError(KEY)), "consistency"),
