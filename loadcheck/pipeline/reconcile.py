@@ -305,6 +305,8 @@ _NS_PER_S = 1_000_000_000
 _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
+_FASTEST = 1_000_000
+"""Copies a second that nothing sends more than."""
 _KEY, _SECRET = KEY_VARIABLES
 
 
@@ -674,7 +676,8 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
         peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
         # workers elsewhere go on until their lease has run out
         seconds = _UNSAVED_SECONDS + (0 if workers is None else math.ceil(workers["lease_s"]) + 1)
-        planned = first + seconds * max(peak, 1)
+        # of one that was killed before its first second was saved nothing is known
+        planned = first + seconds * (peak or _FASTEST)
     if workers is not None:
         # each goes through its own numbers, and one may be behind the others
         first = 0
