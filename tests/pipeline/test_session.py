@@ -90,8 +90,8 @@ def breaks_at_once(error: Exception) -> Callable[..., Any]:
     ("where", "broken", "check"),
     [
         ((Verification, "ask_baseline"), breaks(OverflowError("1e300 " + KEY)), "asking"),
-        ((Observer, "watch"), breaks(OverflowError("1e300 " + KEY)), "asking"),
-        ((Verification, "after"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Observer, "poll"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "settle_and_localize"), breaks(OverflowError("1e300 " + KEY)), "asking"),
         ((Verification, "conclude"), breaks_at_once(KeyError(KEY)), "consistency"),
     ],
 )
