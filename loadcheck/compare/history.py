@@ -12,7 +12,7 @@ from typing import Any
 from loadcheck.compare import figures
 from loadcheck.compare.figures import Figure, facts, identity, unfinished
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.result.store import read_unchecked
 
 Document = Mapping[str, Any]

@@ -31,11 +31,10 @@ from loadcheck.load.slices import (
     SlicedPlan,
     share_of,
 )
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, TransportSettings
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.measure import Grid
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
 from loadcheck.workflow.compile import Settings, compile_plan

@@ -18,15 +18,15 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
-from loadcheck.measure import Histogram, Ledger
-from loadcheck.measure.histogram import HIGHEST_US
+from loadcheck.measure import Ledger
+from loadcheck.measure.histogram import HIGHEST_US, Histogram
 from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
-from loadcheck.result import SCHEMA
 from loadcheck.result import document as documents
+from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames

@@ -38,14 +38,13 @@ from loadcheck.errors import (
 )
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
-from loadcheck.measure import Ledger
-from loadcheck.measure.recorded import bitmap
+from loadcheck.measure import Ledger, bitmap
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address, Destination, destinations, require_consent
-from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
+from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
 from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
@@ -472,7 +471,7 @@ async def _again(
         verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
-        await verification.later(
+        await verification.reask(
             sent,
             people,
             _controls(before),
