@@ -45,7 +45,8 @@ from loadcheck.errors import (
 from loadcheck.pipeline.prepare import hide_passwords
 from loadcheck.report import headline
 from loadcheck.report.html import page
-from loadcheck.result import read
+from loadcheck.result.store import read
+from loadcheck.verify.progress import Progress
 
 __all__ = [
     "Comparison",
@@ -545,7 +546,7 @@ def compare(
     )
 
 
-async def _unwatched(_: pipeline.Progress) -> None:
+async def _unwatched(_: Progress) -> None:
     """Show nothing."""
 
 

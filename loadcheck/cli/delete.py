@@ -52,6 +52,7 @@ def delete(
     results file, under ids that no other run has. Progress is kept in that
     file: the same command goes on where it was left off, asks how far the
     service is, and counts in the end. What was deleted cannot be had back.
+    Of a mix, named as it was to --output or by its id, flow by flow.
     """
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
@@ -63,7 +64,8 @@ def delete(
     from loadcheck.documents import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
-    from loadcheck.verify import Verdict  # noqa: PLC0415
+    from loadcheck.result.catalogue import run_files  # noqa: PLC0415
+    from loadcheck.verify import Verdict, worst  # noqa: PLC0415
 
     try:
         wait_s = parse_duration(wait)
@@ -87,16 +89,20 @@ def delete(
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in _YES
 
-    work = partial(deletion.delete, result, options, ask, told, wait_s=wait_s)
-    done = anyio.run(work, backend_options={"use_uvloop": True})
+    files = run_files(result)
+    sections, verdicts = {}, []
+    for file in files:
+        work = partial(deletion.delete, file, options, ask, told, wait_s=wait_s)
+        done = anyio.run(work, backend_options={"use_uvloop": True})
+        sections[str(file)] = done.section or {}
+        skipped = done.section is None and dry_run
+        verdicts.append(Verdict.PASS if skipped else done.verdict)
+        if not as_json:
+            sys.stdout.write(f"{done.says}\n")
     if as_json:
-        write_json(done.section or {})
-    else:
-        sys.stdout.write(f"{done.says}\n")
-    if done.section is None and dry_run:
-        raise typer.Exit(Exit.PASS)
+        write_json(sections if len(files) > 1 else sections[str(files[0])])
     codes = {Verdict.PASS: Exit.PASS, Verdict.FAIL: Exit.INCONSISTENT}
-    raise typer.Exit(codes.get(done.verdict, Exit.UNKNOWN))
+    raise typer.Exit(codes.get(worst(verdicts), Exit.UNKNOWN))
 
 
 def told(done: int, batches: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,12 @@ def show(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import kind_of, laid_out, stored  # noqa: PLC0415
     from loadcheck.report import capacity  # noqa: PLC0415
+    from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
+    (result, *others) = run_files(result)
+    if others:
+        _show_flows([result, *others], as_json=as_json)
+        return
     document = stored(result)
     color = terminal.has_color(sys.stdout)
     if as_json:
@@ -44,6 +50,23 @@ def show(
         sys.stdout.write(laid_out(document, "text", to_terminal=True).decode())
     else:
         terminal.print_summary(document, paths=[result], stream=sys.stdout)
+
+
+def _show_flows(files: Sequence[Path], *, as_json: bool) -> None:
+    """Show what came of each flow of a mix, and of all together."""
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import stored  # noqa: PLC0415
+
+    documents = [stored(file) for file in files]
+    for file, document in [] if as_json else zip(files, documents, strict=True):
+        apart = {**document, "mix": {**document["mix"], "together": {}}}
+        terminal.print_summary(apart, paths=[file], stream=sys.stdout)
+        sys.stdout.write("\n")
+    told = documents[0]["mix"].get("together")
+    if as_json and not told:
+        terminal.write_json({"flows": {each["mix"]["flow"]: each for each in documents}})
+    elif told:
+        terminal.print_together(documents, told["verdict"], as_json=as_json, quiet=False)
 
 
 class Sort(enum.StrEnum):
@@ -66,13 +89,25 @@ def list_results(
     verdicts: Verdicts = None,
     names: Scenarios = None,
     since: Since = None,
+    mixes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mix",
+            metavar="ID|NAME",
+            help="Only the flows of this mix, or of this run of one. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     sort: Annotated[
         Sort, typer.Option("--sort", help="By what: names ascending, figures and time descending.")
     ] = Sort.WHEN,
     reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List stored results, newest first: verdict, rate, p99, lost and duplicated."""
+    """List stored results, newest first: verdict, rate, p99, lost and duplicated.
+
+    The flows of a mix stand below a line of all of them together, with the id of that run.
+    """
     import orjson  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
@@ -85,10 +120,15 @@ def list_results(
     found = [
         entry
         for entry in every
-        if chosen.takes_all
+        if (chosen.takes_all and not mixes)
         or (
             not entry.trouble
-            and chosen.takes(entry.started_at, entry.scenario, entry.verdict, entry.labels)
+            and (not mixes or not {entry.mix.get("id"), entry.mix.get("name")}.isdisjoint(mixes))
+            # of a mix that fails together every flow may have passed
+            and any(
+                chosen.takes(entry.started_at, entry.scenario, verdict, entry.labels)
+                for verdict in (entry.verdict, entry.mix.get("verdict", ""))
+            )
         )
     ]
     found = ordered(found, sort.value, reverse=reverse)
@@ -134,8 +174,10 @@ def report(
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
     from loadcheck.report.html import content, render  # noqa: PLC0415
     from loadcheck.report.pages.run import several_page  # noqa: PLC0415
+    from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
     documents, pages = [], []
+    named, results = results, [file for result in results for file in run_files(result)]
     for result in results:
         with naming(result):
             documents.append(stored(result))
@@ -144,6 +186,8 @@ def report(
         data, path = render(pages[0]), results[0].with_suffix(".html")
     else:
         data, path = render(several_page(pages, documents)), results[0].with_name("report.html")
+        if len(named) == 1:  # a mix
+            path = results[0].with_name(f"{named[0].stem}.html")
     path = output or path
     place(data, path, of=results, replace=force)
     sys.stdout.write(f"{shown_path(path)}\n")
@@ -186,16 +230,27 @@ def export(
     from loadcheck.cli.outputs import kind_of, naming, place, stored, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS  # noqa: PLC0415
+    from loadcheck.result.catalogue import run_files  # noqa: PLC0415
+    from loadcheck.result.store import of_flow  # noqa: PLC0415
 
-    document = stored(result)
-    formats = FORMATS[kind_of(document)]
-    if kind not in formats:
-        message = f"is the file of a {_NAMES[kind_of(document)]}, which has no {kind}"
-        remedy = f"expected one of {', '.join(formats)}"
+    files = run_files(result)
+    if len(files) > 1 and output is None:
+        message, remedy = (
+            "is a mix of several flows",
+            "say --output: x.xml gives x-FLOW.xml of each",
+        )
         raise ResultFileError(Problem(file=str(result), message=message, remedy=remedy))
-    with naming(result):
-        data = formats[kind](document).encode()
-    if output is None:
-        write_out(data, None)
-    else:
-        place(data, output, of=result, replace=force)
+    for file in files:
+        document = stored(file)
+        formats = FORMATS[kind_of(document)]
+        if kind not in formats:
+            message = f"is the file of a {_NAMES[kind_of(document)]}, which has no {kind}"
+            remedy = f"expected one of {', '.join(formats)}"
+            raise ResultFileError(Problem(file=str(file), message=message, remedy=remedy))
+        with naming(file):
+            data = formats[kind](document).encode()
+        if output is None:
+            write_out(data, None)
+        else:
+            path = output if len(files) == 1 else of_flow(output, document["mix"]["flow"])
+            place(data, path, of=file, replace=force)

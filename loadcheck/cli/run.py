@@ -66,7 +66,10 @@ def reconcile(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Query the service again about a stored run, even one that was killed; update its verdict."""
+    """Query the service again about a stored run, even one that was killed; update its verdict.
+
+    A mix, named as it was to --output or by its id, is asked about flow by flow, and judged again.
+    """
     from functools import partial  # noqa: PLC0415  # imports here keep --help quick
 
     import anyio  # noqa: PLC0415
@@ -76,10 +79,23 @@ def reconcile(
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
+    from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
     options = ReconcileOptions(
         consent=consent, server=server, export=export, env=scenarios.environment(env_file)
     )
+    (result, *others) = run_files(result)
+    if others:
+        from loadcheck.cli.mix import reconcile_flows  # noqa: PLC0415
+
+        reconcile_flows(
+            [result, *others],
+            options,
+            {"report": page, "junit": junit, "markdown": markdown},
+            replace=force,
+            as_json=as_json,
+            quiet=quiet,
+        )
     with Reports(page, junit, markdown, result=result, replace=force) as reports:
         asked = anyio.run(
             partial(reconcile_run, result, options), backend_options={"use_uvloop": True}
@@ -150,7 +166,7 @@ def run(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
+    from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
@@ -198,7 +214,7 @@ def run(
         view = terminal.line_view
     wanted = metrics_settings(os.environ)
     if wanted is not None:
-        view = telemetry.beside(view, wanted)
+        view = telemetry.with_metrics(view, wanted)
     with (
         Reports(page, junit, markdown, result=file, replace=force) as reports,
         live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,

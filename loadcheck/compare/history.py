@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from loadcheck.compare import figures
 from loadcheck.compare.figures import Figure, facts, identity, unfinished
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.result.store import read_unchecked
 
 Document = Mapping[str, Any]
@@ -56,6 +57,7 @@ class Past:
         facts: What describes it, by dotted path.
         unused: Why it is no evidence of a level; "" if it is.
         figures: What it measured.
+        mix: Which run of a mix it is a flow of; "" if it is none.
     """
 
     file: str
@@ -69,6 +71,7 @@ class Past:
     facts: Mapping[str, Any]
     unused: str
     figures: Mapping[Figure, Range]
+    mix: str = ""
 
 
 def result_paths(places: Sequence[Path]) -> list[Path]:
@@ -109,6 +112,7 @@ def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
     Args:
         paths: Results files.
     """
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     runs: dict[str, Past] = {}
     problems: list[Problem] = []
     for path in paths:
@@ -123,6 +127,9 @@ def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
             message = f"is the run of {runs[run.id].file} once more: it counts once"
             problems.append(Problem(file=run.file, message=message, severity="warning"))
             continue
+        if run.started_at > later:
+            message = f"began on {run.started_at[:10]}, which is yet to come: its clock was wrong"
+            problems.append(Problem(file=run.file, message=message, severity="warning"))
         runs[run.id] = run
     return sorted(runs.values(), key=lambda run: (run.started_at, run.id)), problems
 
@@ -157,6 +164,7 @@ def read_past(path: Path) -> Past | None:
             facts=told,
             unused=unused,
             figures={key: one for key, one in measured.items() if math.isfinite(one.value)},
+            mix=str((document.get("mix") or {}).get("id") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         message = f"lacks what a results file has, or has it otherwise: {error}"

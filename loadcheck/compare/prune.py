@@ -54,7 +54,8 @@ def plan(directory: Path, criteria: Criteria) -> Plan:
 
     What is no file of loadcheck, or cannot be read, stays, and is not spoken of. Of what is chosen
     there stay: examples (their names begin so), links, what is being written, the runs that
-    ``compare --baseline-from`` takes as a base, and those that a comparison names which stays.
+    ``compare --baseline-from`` takes as a base, those that a comparison names which stays, and the
+    other flows of a mix of which one stays.
 
     Raises:
         ResultFileError: There is no such directory, or it cannot be read.
@@ -82,7 +83,17 @@ def plan(directory: Path, criteria: Criteria) -> Plan:
             if criteria.takes(run.started_at, run.scenario, run.verdict, run.labels):
                 why = "a comparison names it" if run.id in named else ""
                 _choose(made, path, "it is of the baseline" if run.id in needed else why)
+    _keep_whole(made, runs)
     return made
+
+
+def _keep_whole(made: Plan, runs: Mapping[Path, Past]) -> None:
+    """Let the flows of a mix go together or not at all."""
+    staying = {run.mix for path, run in runs.items() if path not in made.removed}
+    for path in [*made.removed]:
+        if path in runs and runs[path].mix and runs[path].mix in staying:
+            del made.removed[path]
+            made.kept[path] = "another flow of its mix stays"
 
 
 def _read(directory: Path) -> tuple[dict[Path, Past], dict[Path, Mapping[str, Any]]]:

@@ -173,11 +173,21 @@ class Reader:
             self.scribe.warn((*self.path, name), message, remedy, self.section)
         return value
 
-    def choice(self, name: str, valid: tuple[str, ...]) -> str | None:
-        """Return one of some words, None if it is not there or was reported."""
+    def choice(
+        self, name: str, valid: tuple[str, ...], later: tuple[str, ...] = (), needs: str = ""
+    ) -> str | None:
+        """Return one of some words, None if it is not there or was reported.
+
+        Args:
+            name: The field.
+            valid: The words.
+            later: Words that only a later version has.
+            needs: What these need, as a remedy.
+        """
         value = self.text(name)
         if value is not None and value not in valid:
-            self.error((name,), f'"{value}" is no {name}', did_you_mean(value, valid))
+            remedy = needs if value in later else did_you_mean(value, valid)
+            self.error((name,), f'"{name}" cannot be "{value}"', remedy)
             return None
         return value
 

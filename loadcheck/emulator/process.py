@@ -113,9 +113,12 @@ async def embedded(
         keys = {"api_key": reserved.api_key, "secret_key": reserved.secret_key}
         config, inherited = {**config, **keys}, (reserved.bound.fileno(),)
         command.append(str(inherited[0]))
-    process = await anyio.open_process(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, pass_fds=inherited
-    )
+    try:
+        process = await anyio.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, pass_fds=inherited
+        )
+    except OSError as error:  # no more processes, or none of this program
+        raise EmulatorStartError(f"{command[0]}: {error.strerror}") from None
     try:
         running = await _greet(process, config)
         if reserved is not None:

@@ -23,7 +23,7 @@ import orjson
 from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config import ConfigError, EmulatorConfig, parse_faults
 from loadcheck.emulator.config.faults import Reader
-from loadcheck.emulator.dashboard import authorized
+from loadcheck.emulator.limits import authorized
 from loadcheck.emulator.message import (
     Answer,
     Application,

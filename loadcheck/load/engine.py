@@ -29,14 +29,12 @@ from loadcheck.load.slices import (
     Slice,
     SlicedPacer,
     SlicedPlan,
-    ThinkingPlan,
     share_of,
 )
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, TransportSettings
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.measure import Grid
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
 from loadcheck.workflow.compile import Settings, compile_plan
@@ -180,8 +178,7 @@ class LoadEngine:
     ) -> None:
         part, load, limits, seed = spec.part, spec.load, spec.limits, spec.seed
         copies: Copies = plan
-        if load.think_time is not None:
-            copies = ThinkingPlan(plan, load.think_time.of(seed, "load.think_time"))
+        think = None if load.think_time is None else load.think_time.of(seed, "load.think_time")
         visits = spec.workflow.run.visits
         uploads = 1 if visits is None else visits.most
         if visits is not None and uploads > 1:
@@ -193,6 +190,7 @@ class LoadEngine:
             self._ahead = [part.warmup(each) for each in self._ahead]
             load, limits = share_of(load, part), part.limits(limits)
             copies = SlicedPlan(copies, part)
+            think = None if think is None else part.waits(think, uploads)
             seed = part.seed(seed)
         self._load, self._drain_s = load, spec.drain_s
         self._transport = transport
@@ -209,6 +207,7 @@ class LoadEngine:
             ingest=spec.ingest,
             together=load.copies_per_request,
             uploads=uploads,
+            think=think,
             limits=by_step,
         )
         self._runner = Runner(copies, transport, self.record, rules, clock)

@@ -12,20 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.measure import (
-    Delays,
-    Grid,
-    Histogram,
-    Ledger,
-    Outcome,
-    Stalls,
-    StepTimes,
-    Tally,
-    Timeline,
-)
-from loadcheck.measure.grid import OutcomeCounts
-from loadcheck.measure.intervals import BUFFERED
-from loadcheck.measure.recorded import Recorded, bitmap
+from loadcheck.measure import Ledger, Outcome, Recorded, bitmap
+from loadcheck.measure.grid import Grid, OutcomeCounts
+from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.intervals import BUFFERED, Delays, StepTimes, Tally
+from loadcheck.measure.timeline import Stalls, Timeline
 from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 

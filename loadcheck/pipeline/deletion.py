@@ -27,8 +27,8 @@ from loadcheck.pipeline.exported import content_type, fill_body, fill_path, inpu
 from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
-from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
+from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
 from loadcheck.verify import Verdict
@@ -178,7 +178,7 @@ async def at_end(
 
         async with anyio.create_task_group() as around:
             with anyio.CancelScope() as scope:
-                around.start_soon(_heed, signals, scope)
+                around.start_soon(_handle_signals, signals, scope)
                 try:
                     if kept and finished.unsaved is None:
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
@@ -197,7 +197,7 @@ async def at_end(
     return replace(finished, document=document)
 
 
-async def _heed(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+async def _handle_signals(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
 

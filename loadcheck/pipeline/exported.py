@@ -41,7 +41,7 @@ from loadcheck.workflow.expressions import UnsendableError, as_text
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.identity import insert_id
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0

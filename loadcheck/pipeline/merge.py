@@ -7,7 +7,7 @@ bounds add up. Times are added bucket by bucket. What cannot be added is left ou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
@@ -18,14 +18,15 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
-from loadcheck.measure import Histogram, Ledger
-from loadcheck.measure.histogram import HIGHEST_US
+from loadcheck.measure import Ledger
+from loadcheck.measure.histogram import HIGHEST_US, Histogram
+from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
-from loadcheck.result import SCHEMA
 from loadcheck.result import document as documents
+from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
@@ -118,6 +119,7 @@ def merge(parts: Sequence[Part]) -> Merged:
         "scenario": first["scenario"],
         "workflow": first["workflow"],
         "environment": first["environment"],
+        **_mix(every),
     }
     left_out += _absent(every, {*made, *_MADE_LAST})
     counts = [each["consistency"] for each in every]
@@ -149,6 +151,15 @@ def merge(parts: Sequence[Part]) -> Merged:
         "warnings": [*said, *dict.fromkeys(told)],
     }
     return Merged(document=made, consistent=consistent, verdict=verdict)
+
+
+def _mix(every: Sequence[Document]) -> dict[str, Any]:
+    """Return which flow of a mix all runs are; nothing if they are none, or not the same."""
+    told = [
+        {n: v for n, v in (each.get("mix") or {}).items() if n not in ("id", "together")}
+        for each in every
+    ]
+    return {"mix": told[0]} if told[0] and all(each == told[0] for each in told) else {}
 
 
 def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
@@ -506,6 +517,111 @@ def _visibility(found: Sequence[Document | None]) -> dict[str, Any] | None:
     }
 
 
+ALL_FLOWS = "all flows"
+"""What the requests of all flows of a mix are called, in place of a step."""
+
+
+def flows_together(every: Sequence[Document]) -> dict[str, Any]:
+    """Return the flows of a mix as a document that can be compared with that of another mix.
+
+    Sums, the times of all requests in one histogram, and their intervals where those of all flows
+    are the same. Its scenario is that of the first flow, under the name of the mix.
+    """
+    first, mix = every[0], every[0].get("mix") or {}
+    alone = [Part(file="", document=each) for each in every]
+    copies = {
+        name: sum(each["copies"][name] for each in every)
+        for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
+    }
+    same = all(
+        each.get("intervals") and _edges(each["intervals"]) == _edges(first["intervals"])
+        for each in every
+    )
+    interrupted = any(each["run"]["interrupted"] for each in every)
+    several = any(step["role"] == WORKFLOW for each in every for step in each["steps"].values())
+    return {
+        **first,
+        "verdict": (mix.get("together") or {}).get("verdict", "unknown"),
+        "run": {
+            **first["run"],
+            "id": mix.get("id") or first["run"]["id"],
+            "interrupted": interrupted,
+        },
+        "scenario": {**first["scenario"], "name": f"{mix.get('name', '')} together"},
+        "labels": {},
+        "copies": {"planned": None, **copies},
+        "load": _load(alone, [0.0] * len(every), copies["started"]),
+        "generator": _generator(every, [0.0] * len(every)),
+        "steps": {
+            ALL_FLOWS: _added(every, _per_copy),
+            **({WORKFLOW: _added(every, _whole)} if several else {}),
+        },
+        "consistency": _consistency(every),
+        "intervals": _intervals(every) if same else None,
+        "findings": [finding for each in every for finding in each.get("findings", ())],
+    }
+
+
+def _per_copy(document: Document) -> dict[str, Any]:
+    """Return the steps of copies, without our own queries of one of them."""
+    return {
+        name: step
+        for name, step in document["steps"].items()
+        if step["role"] == "per-copy" and not name.endswith("@observer")
+    }
+
+
+def _whole(document: Document) -> dict[str, Any]:
+    """Return the copies of a flow as a whole: of those of one step that is the same."""
+    found = {n: step for n, step in document["steps"].items() if step["role"] == WORKFLOW}
+    return found or _per_copy(document)
+
+
+def _added(every: Sequence[Document], of: Callable[[Document], dict[str, Any]]) -> dict[str, Any]:
+    steps = [step for each in every for step in of(each).values()]
+    times = {key: [step[key] for step in steps if step[key] is not None] for key in _TIMES}
+    return {
+        "role": "per-copy" if of is _per_copy else WORKFLOW,
+        "request": f"{len(steps)} steps of {len(every)} flows",
+        "attempts": sum(step["attempts"] for step in steps),
+        "succeeded": sum(step["succeeded"] for step in steps),
+        "answers": {},
+        "reasons": {},
+        "examples": {},
+        **{key: _histogram(found) if found else None for key, found in times.items()},
+    }
+
+
+def _edges(intervals: Document) -> tuple[Any, Any]:
+    return intervals["from_s"], intervals["to_s"]
+
+
+def _intervals(every: Sequence[Document]) -> dict[str, Any]:
+    """Return the sums of columns that have the same intervals."""
+    found = [each["intervals"] for each in every]
+    steps = [each["intervals"]["steps"][name] for each in every for name in _per_copy(each)]
+    counts = ("due", "started", "skipped", "acknowledged", "rejected", "indeterminate")
+
+    def added(columns: Iterable[Sequence[int]]) -> list[int]:
+        return [sum(values) for values in zip(*columns, strict=True)]
+
+    def histograms(columns: Iterable[Sequence[str | None] | None]) -> list[str | None]:
+        rows = sum(decode(column) for column in columns if column)
+        return [encode(row) if row.any() else None for row in np.atleast_2d(rows)]
+
+    return {
+        **dict(zip(("from_s", "to_s"), _edges(found[0]), strict=True)),
+        **{name: added(each[name] for each in found) for name in counts},
+        "lateness": histograms(each["lateness"] for each in found),
+        "steps": {
+            ALL_FLOWS: {
+                **{name: added(step[name] for step in steps) for name in ("succeeded", "failed")},
+                **{name: histograms(s[name] for s in steps) for name in _TIMES[:2]},
+            }
+        },
+    }
+
+
 def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
     """Yield what each check says of all runs: the worst that it says of any."""
     by_check: dict[str, list[tuple[str, Document]]] = {}
@@ -526,7 +642,7 @@ def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
         yield Finding(check=check, verdict=verdict, summary=summary, evidence={"runs": evidence})
 
 
-class _Figures:
+class MergedFigures:
     """The figures of a merged document, as thresholds ask for them."""
 
     def __init__(self, document: Document) -> None:
@@ -567,8 +683,10 @@ class _Figures:
     def _step(self, scope: str) -> Mapping[str, Any] | None:
         """Return a step, or copies as a whole: those of one step are that step."""
         steps: Mapping[str, Mapping[str, Any]] = self._document["steps"]
+        if not scope:
+            return steps.get(ALL_FLOWS)
         only = self._document["workflow"]["ingest"] if scope == WORKFLOW else scope
-        return steps.get(scope) or steps.get(only)
+        return steps.get(scope) or steps.get(only) or steps.get(ALL_FLOWS)
 
     def _time(self, metric: Metric) -> float | None:
         if metric.percentile is None:
@@ -600,7 +718,7 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
         undue=[name for name, step in first["steps"].items() if step["response_time"] is None],
         stages=[stage["name"] for stage in first.get("stages", ())],
     )
-    figures = _Figures(made)
+    figures = MergedFigures(made)
     for entry in first["thresholds"]:
         expression = entry["expression"]
         each = [

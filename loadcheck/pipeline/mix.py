@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
 from operator import add
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,36 +17,39 @@ import anyio.abc
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from loadcheck.errors import ResultFileError, SaveError
+from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.measure.histogram import Histogram
-from loadcheck.measure.record import StageSpan
-from loadcheck.pipeline import plan as plans
-from loadcheck.pipeline.labels import new_id, with_facts
-from loadcheck.pipeline.once import SharedSteps, alike
-from loadcheck.pipeline.prepare import thresholds_together
-from loadcheck.pipeline.run import (
+from loadcheck.measure.record import WORKFLOW, StageSpan
+from loadcheck.pipeline import (
     SPARE_FILES,
     Options,
     execute,
     no_signals,
     open_signals,
-    prepare,
+    prepare_run,
     seed_of,
 )
+from loadcheck.pipeline import plan as plans
+from loadcheck.pipeline.labels import new_id, with_facts
+from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
+from loadcheck.pipeline.once import SharedSteps, alike
+from loadcheck.pipeline.prepare import thresholds_together
+from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
-from loadcheck.pipeline.target import addressed, serving
-from loadcheck.result import ResultFile, default_name
+from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result.document import histogram
-from loadcheck.scenario.model import Scenario
+from loadcheck.result.store import ResultFile, default_name, of_flow
+from loadcheck.scenario.model import Scenario, Threshold
 from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
+from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.thresholds import Aborted, ParsedThreshold, ThresholdAbort
+from loadcheck.verify.thresholds import Aborted, Figures, ParsedThreshold, ThresholdAbort, parse
 from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000
@@ -83,7 +85,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
     Args:
         scenario: The mix.
         options: What the user says beside it; ``output`` names a file for each flow, see
-            :func:`of_flow`.
+            :func:`~loadcheck.result.store.of_flow`.
         watch: Shows the progress of one flow; called for each.
 
     Raises:
@@ -104,7 +106,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         sources = plans.Sources()
         with sources.noted():
             compiled = [
-                prepare(
+                prepare_run(
                     flow,
                     address,
                     plans.flow_seed(seed, place),
@@ -122,7 +124,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
             forced=options.force_limits,
         )
         raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
-        async with serving(flows[0], address, seed) as emulator:
+        async with emulator_for(flows[0], address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 context = RunContext(
@@ -134,11 +136,6 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
                 )
                 files = _claimed(compiled, options, now)
                 return await _together(compiled, limits, files, watch, context)
-
-
-def of_flow(path: Path, flow: str) -> Path:
-    """Return where a file of one flow goes, by the name that was given for all."""
-    return path.with_name(f"{path.stem}-{flow}{path.suffix}")
 
 
 def _claimed(
@@ -378,6 +375,91 @@ def _judged(
                 file.save(document)
         saved.append(replace(flow, document=document))
     return CompletedMix(flows=saved, consistent=consistent, verdict=verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What is counted of flows together, by what their results say now."""
+
+    documents: Sequence[Mapping[str, Any]]
+    same_users: bool
+
+    def measure(self, metric: Metric, /) -> Measured | None:
+        """Return the figure; None if it is not known of each."""
+        if metric.name == "uniques" and self.same_users:
+            return None
+        total = _sum(_counted(document, metric.name) for document in self.documents)
+        return Measured.exactly(total)
+
+
+def _counted(document: Mapping[str, Any], name: str) -> Any:
+    """Return what is counted of one flow: by the export, if that was asked for last."""
+    exports = [one.get("export") for one in document.get("reconciliations", ())]
+    exact = (exports[-1] if exports else None) or {}
+    key = "recovered_at_most" if name == "recovered" else name
+    return exact.get(name, document.get("consistency", {}).get(key))
+
+
+def retold(
+    documents: Sequence[Mapping[str, Any]],
+    whole: Mapping[str, Any] | None = None,
+    hidden: Collection[str] = (),
+) -> tuple[list[dict[str, Any]], Verdict]:
+    """Return the results of a mix with what they come to together now, and that verdict.
+
+    Limits of what is counted are judged again; the others stay as they were. A mix that was killed
+    has no figures for them.
+
+    Args:
+        documents: Its flows, asked about again, or each made of those of several machines.
+        whole: Those of several machines added up, by which the other limits are judged, too.
+        hidden: Limits for which the generator's own delay hid the figure on one machine.
+    """
+    mix = documents[0]["mix"]
+    before: Mapping[str, Any] = mix.get("together") or {}
+    told = {**before, **together(documents)}
+    ids = [str((each["scenario"].get("users") or {}).get("id", "{run}")) for each in documents]
+    same_users = any("{run}" not in id_ for id_ in ids)
+    if same_users:  # each flow has counted them
+        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
+    if whole is not None:
+        load = {name: whole["load"][name] for name in ("reached_rate", "duration_s")}
+        told |= {"load": load, "response_time": whole["steps"][ALL_FLOWS]["response_time"]}
+    stored = {each["expression"]: each for each in before.get("thresholds", ())}
+    words = MetricNames(steps=[WORKFLOW], together=True)
+    counts = _Sums(documents, same_users)
+    judged = []
+    for expression in mix.get("limits", ()):
+        limit = parse(Threshold(check=expression), words)
+        if isinstance(limit, Problem):  # of another version
+            continue
+        figures: Figures = counts
+        if limit.metric.name not in COUNTED:
+            figures = _NoFigures() if whole is None else MergedFigures(whole)
+            if whole is None and expression in stored:
+                judged.append(stored[expression])
+                continue
+        again = limit.judge(figures)
+        if expression in hidden:
+            again = replace(again, verdict=Verdict.UNKNOWN)
+        judged.append(again.to_json())
+    consistent = worst(_consistent(each) for each in documents)
+    flows = [Verdict(each["verdict"]) for each in documents]
+    verdict = overall(consistent, [*flows, *(Verdict(each["verdict"]) for each in judged)])
+    told |= {"verdict": verdict.value, "thresholds": judged}
+    return [{**each, "mix": {**each["mix"], "together": told}} for each in documents], verdict
+
+
+class _NoFigures:
+    """Those of a run that was killed."""
+
+    def measure(self, _: Metric, /) -> None:
+        """Return that nothing is known."""
+
+
+def _consistent(document: Mapping[str, Any]) -> Verdict:
+    found = [each for each in document.get("findings", ()) if each["check"] not in OWN_CHECKS]
+    return worst(Verdict(each["verdict"]) for each in found)
 
 
 _COUNTS = ("planned", "started", "skipped", "acknowledged", "rejected", "indeterminate")

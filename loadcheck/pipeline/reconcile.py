@@ -38,14 +38,13 @@ from loadcheck.errors import (
 )
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
-from loadcheck.measure import Ledger
-from loadcheck.measure.recorded import bitmap
+from loadcheck.measure import Ledger, bitmap
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address, Destination, destinations, require_consent
-from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
+from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
 from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
@@ -62,7 +61,7 @@ from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
-_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 OWN_CHECKS = frozenset(
     {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
 )
@@ -180,7 +179,7 @@ def _thresholds(
     stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
     judged = []
     for threshold in thresholds:
-        if threshold.metric.name in _COUNTED:
+        if threshold.metric.name in COUNTED:
             judged.append(threshold.judge(counts).to_json())
         elif threshold.check in stored:
             judged.append(stored[threshold.check])
@@ -323,6 +322,8 @@ _NS_PER_S = 1_000_000_000
 _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
+_FASTEST = 1_000_000
+"""Copies a second that nothing sends more than."""
 _KEY, _SECRET = KEY_VARIABLES
 
 
@@ -487,7 +488,7 @@ async def _again(
         verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
-        await verification.later(
+        await verification.reask(
             sent,
             people,
             _controls(before),
@@ -692,7 +693,8 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
         peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
         # workers elsewhere go on until their lease has run out
         seconds = _UNSAVED_SECONDS + (0 if workers is None else math.ceil(workers["lease_s"]) + 1)
-        planned = first + seconds * max(peak, 1)
+        # of one that was killed before its first second was saved nothing is known
+        planned = first + seconds * (peak or _FASTEST)
     if workers is not None:
         # each goes through its own numbers, and one may be behind the others
         first = 0

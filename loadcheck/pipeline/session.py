@@ -30,8 +30,8 @@ from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import end_day
 from loadcheck.pipeline.once import SharedSteps
+from loadcheck.pipeline.shards import Workers
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
-from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.document import ResultWriter
@@ -163,7 +163,7 @@ class RunSession:
         self._verification = (
             None
             if compiled.verification is None
-            else Verification(compiled.verification, channel, self._seen)
+            else Verification(compiled.verification, channel, self._on_observation)
         )
         spans = [stage.span for stage in record.stages]
         self._progress.document = writer.document
@@ -203,7 +203,7 @@ class RunSession:
         async with anyio.create_task_group() as around:
             around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
-                around.start_soon(self._heed, signals, scope)
+                around.start_soon(self._handle_signals, signals, scope)
                 yield
             around.cancel_scope.cancel()
         self._progress.phase = Phase.DONE
@@ -390,7 +390,7 @@ class RunSession:
 
     async def _ask_before(self) -> None:
         if self._verification is not None:
-            await self._verification.before()
+            await self._verification.ask_baseline()
             self._writer.document["run"]["baseline"] = self._verification.baseline
 
     async def _load(self) -> None:
@@ -439,8 +439,8 @@ class RunSession:
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock
-                beside.start_soon(verification.sample, self._come_so_far)
-            for asks in (verification.observer.watch, verification.watch_order):
+                beside.start_soon(verification.sample_acks, self._come_so_far)
+            for asks in (verification.observer.poll, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
@@ -482,7 +482,7 @@ class RunSession:
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._attempt, "asking", verification.watch_order)
-                await verification.after(self._sent(), self._people(), since_ns)
+                await verification.settle_and_localize(self._sent(), self._people(), since_ns)
                 beside.cancel_scope.cancel()
             await verification.end_order()
 
@@ -590,7 +590,9 @@ class RunSession:
             self._writer.document["run"]["aborted"] = self._aborted.to_json()
             self._engine.stop()
 
-    async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async def _handle_signals(
+        self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+    ) -> None:
         """The first signal ends the load, the second ends the waiting."""
         async for _ in signals:
             if self._interrupted:
@@ -600,7 +602,7 @@ class RunSession:
             self._setting_up.cancel()
             self._engine.stop()
 
-    def _seen(self, observation: Observation) -> None:
+    def _on_observation(self, observation: Observation) -> None:
         self._progress.observation = observation
         if observation.uniques is not None:
             before = self._verification.baseline if self._verification is not None else None

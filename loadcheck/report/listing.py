@@ -13,7 +13,7 @@ from rich.text import Text
 from loadcheck.errors import printable
 from loadcheck.report import capacity, comparison, headline, trend, words
 from loadcheck.report.terminal import CapturedConsole
-from loadcheck.result.catalogue import Entry
+from loadcheck.result.catalogue import Entry, grouped
 
 _COLORS = {
     "pass": "green",
@@ -51,9 +51,11 @@ _CAUSES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
     """Return a line for each result, and below it why it did not pass; then files of no use.
 
+    The flows of a mix stand below a line of all of them together, with the id of that run.
+
     Where a line is too short for the name of the file it has one of its own.
     """
-    entries = [_printable(entry) for entry in entries]
+    entries = grouped([_printable(entry) for entry in entries])
     good = [entry for entry in entries if not entry.trouble]
     paper = CapturedConsole(color=color, width=width)
     for line in _rows(good, width) if good else ():
@@ -138,6 +140,9 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "cause": entry.cause,
             "trouble": entry.trouble,
             "labels": dict(entry.labels),
+            "mix": {n: entry.mix[n] for n in ("id", "name", "flow", "verdict")}
+            if entry.mix
+            else None,
         }
         for entry in entries
     ]
@@ -154,11 +159,12 @@ def _printable(entry: Entry) -> Entry:
         cause=printable(entry.cause),
         trouble=printable(entry.trouble),
         labels={printable(name): printable(value) for name, value in entry.labels.items()},
+        mix={n: printable(v) if isinstance(v, str) else v for n, v in entry.mix.items()},
     )
 
 
 def _what(entry: Entry) -> Text:
-    text = Text(entry.scenario)
+    text = Text(f"{_GAP if entry.mix else ''}{entry.scenario}")
     if entry.kind != "result":
         text.append(f"{' ' if entry.scenario else ''}({entry.kind})", style="dim")
     return text

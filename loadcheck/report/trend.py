@@ -9,7 +9,7 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
-from loadcheck.errors import printable_document
+from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
 from loadcheck.result.schema_others import ended
@@ -101,7 +101,7 @@ def because(history: Document) -> str:
     """Return what the verdict on a history rests on as a sentence without its full stop."""
     if history["missing"]:
         missing = history["missing"]
-        return f"{missing} more run{'' if missing == 1 else 's'} needed to tell a change"
+        return f"{many(missing, 'more runs')} needed to tell a change"
     word = history["verdict"]
     if word == "same":
         return "No change"
@@ -125,11 +125,10 @@ def about(history: Document, document: Document) -> list[str]:
     if ended(histories)[histories.index(history)]:
         told.append("ended: later runs of this name differ from it, and it counts no more")
     every = history["runs"]
-    what = runs(len(every))
-    if history["kind"] == "capacity":
-        what = f"{len(every)} capacity search{'' if len(every) == 1 else 'es'}"
+    what = many(len(every), "capacity searches" if history["kind"] == "capacity" else "runs")
     order = "" if document["order"] == "time" else f", by label {document['order']}"
-    told.append(f"{what}, {_day(every[0])} to {_day(every[-1])}{order}")
+    first, last = _day(every[0]), _day(every[-1])
+    told.append(f"{what}, {first}{'' if first == last else f' to {last}'}{order}")
     unused: dict[str, list[int]] = {}
     for place in range(len(every)):
         if why := why_unused(history, place):
@@ -183,7 +182,7 @@ def name(figure: Document) -> str:
 
 def runs(number: int) -> str:
     """Return a number of runs."""
-    return f"{number} run" if number == 1 else f"{number} runs"
+    return many(number, "runs")
 
 
 def event_lines(history: Document, event: Document) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ import orjson
 
 from loadcheck.documents.files import UnreadableError
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.result.store import UNFINISHED, in_progress, read_results
+from loadcheck.result.store import (
+    UNFINISHED,
+    in_progress,
+    of_flow,
+    read_results,
+    read_unchecked,
+)
 
 _SCHEMA = "loadcheck."
 
@@ -37,6 +43,8 @@ class Entry:
         cause: Why the verdict is what it is; "" if nothing tells.
         trouble: Why the file is of no use; "" if it is.
         labels: What it is told apart by.
+        mix: Of a flow: the id of the run of its mix, what the mix and the flow are called, and the
+            key figures of all flows together, once all have ended.
     """
 
     path: Path
@@ -54,6 +62,7 @@ class Entry:
     cause: str = ""
     trouble: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    mix: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +184,110 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
         lost=_number(seen.get("lost_at_least")),
         duplicated=_number(seen.get("duplicated")),
         labels={str(name): str(value) for name, value in labels.items()},
+        mix=_mix(document.get("mix") or {}),
     )
+
+
+def _mix(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a flow's mix; files of earlier versions do not say which run."""
+    if not told.get("id"):
+        return {}
+    whole = told.get("together") or {}
+    seen = whole.get("consistency") or {}
+    return {
+        "id": str(told["id"]),
+        "name": str(told["name"]),
+        "flow": str(told["flow"]),
+        "verdict": str(whole.get("verdict", "")),
+        "rate": _number((whole.get("load") or {}).get("reached_rate")),
+        "p99_ms": _number((whole.get("response_time") or {}).get("p99_ms")),
+        "lost": _number(seen.get("lost_at_least")),
+        "duplicated": _number(seen.get("duplicated")),
+    }
+
+
+def grouped(found: Sequence[Entry]) -> list[Entry]:
+    """Return entries with the flows of each run of a mix behind one of all of them together.
+
+    Such an entry is of the kind "mix"; in place of its path stands its id.
+    """
+    runs: dict[str, list[Entry]] = {}
+    for entry in found:
+        runs.setdefault(entry.mix.get("id", ""), []).append(entry)
+    made: list[Entry] = []
+    for entry in found:
+        flows = runs.get(entry.mix.get("id", ""), [])
+        if not entry.mix:
+            made.append(entry)
+        elif entry is flows[0]:
+            made += [_together(flows), *flows]
+    return made
+
+
+def _together(flows: Sequence[Entry]) -> Entry:
+    first = flows[0]
+    told = {name: first.mix[name] for name in ("rate", "p99_ms", "lost", "duplicated")}
+    unfinished = [each.phase for each in flows if each.phase in UNFINISHED]
+    return Entry(
+        path=Path(first.mix["id"]),
+        kind="mix",
+        started_at=min(each.started_at for each in flows),
+        scenario=first.mix["name"],
+        verdict=first.mix["verdict"] or "unknown",
+        phase=unfinished[0] if unfinished else "complete",
+        in_progress=any(each.in_progress for each in flows),
+        interrupted=any(each.interrupted for each in flows),
+        **told,
+    )
+
+
+def run_files(path: Path) -> list[Path]:
+    """Return the results files that an argument names: one, or those of all flows of a mix.
+
+    A mix is named by what was given to ``--output`` (``x.json`` for ``x-buy.json`` and
+    ``x-look.json``), or by its id, in front of which its folder stands; without one that is
+    ``results``. Where there is neither the path itself is returned.
+
+    Raises:
+        ResultFileError: One of its flows is not there, or the files are not of one run.
+    """
+    folders = [path.parent, *([Path("results")] if path.parent == Path() else [])]
+    for folder in () if path.exists() else folders:
+        found = {
+            file: mix for file, mix in _flows_in(folder) if _is_of(file, mix, folder / path.name)
+        }
+        if found:
+            _require_one_run(path, found)
+            return sorted(found, key=lambda file: found[file]["place"])
+    return [path]
+
+
+def _flows_in(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    with contextlib.suppress(OSError):
+        for file in sorted(folder.glob("[!.]*.json")):
+            with contextlib.suppress(ResultFileError):
+                mix = read_unchecked(file).get("mix")
+                if isinstance(mix, dict) and {"flow", "flows", "place"} <= mix.keys():
+                    yield file, mix
+
+
+def _is_of(file: Path, mix: Mapping[str, Any], name: Path) -> bool:
+    return mix.get("id") == name.name or (
+        bool(name.suffix) and of_flow(name, str(mix["flow"])) == file
+    )
+
+
+def _require_one_run(path: Path, found: Mapping[Path, Mapping[str, Any]]) -> None:
+    first = next(iter(found.values()))
+    there = {mix["flow"] for mix in found.values()}
+    remedy = "name the files of the flows one by one"
+    missing = [flow for flow in first["flows"] if flow not in there]
+    if missing:
+        message = f"is a mix without the results of its flow {', '.join(missing)}"
+        raise ResultFileError(Problem(file=str(path), message=message, remedy=remedy))
+    if len({mix.get("id") for mix in found.values()}) > 1 or len(there) < len(found):
+        message = f"is of several runs of a mix: {', '.join(map(str, found))}"
+        raise ResultFileError(Problem(file=str(path), message=message, remedy=remedy))
 
 
 def _so_far(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

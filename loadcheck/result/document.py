@@ -21,9 +21,10 @@ from loadcheck import __version__
 from loadcheck.data.table import fingerprint
 from loadcheck.documents.document import read_content
 from loadcheck.errors import ResultFileError, SaveError
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record, StepRecord
-from loadcheck.result import SCHEMA, capacity_schema, json_schema
+from loadcheck.result.schema import SCHEMA, json_schema
+from loadcheck.result.schema_others import capacity_schema
 from loadcheck.scenario.model import ClosedLoad, FlowOfMix, OpenLoad, Scenario
 from loadcheck.secrets import Redactor
 from loadcheck.verify import Consistency
@@ -156,14 +157,8 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
     """Return which flow of a mix a run is."""
     if part is None:
         return {}
-    told = {
-        "id": part.id,
-        "name": part.mix,
-        "flow": part.flow,
-        "place": part.place,
-        "flows": [*part.flows],
-    }
-    return {"mix": told}
+    told = {"id": part.id, "name": part.mix, "flow": part.flow, "place": part.place}
+    return {"mix": {**told, "flows": [*part.flows], "limits": [*part.limits]}}
 
 
 def _files(scenario: Scenario) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loadcheck.measure import timeline
-from loadcheck.result.shapes import (
+from loadcheck.result import (
     Shape,
     amount,
     count,
@@ -673,6 +673,10 @@ def json_schema() -> dict[str, Any]:
                         "flow": text("What the flow is called."),
                         "place": {"type": "integer", "description": "Among the flows, from 0."},
                         "flows": {"type": "array", "description": "What all are called."},
+                        "limits?": {
+                            "type": "array",
+                            "description": "together.thresholds, as written.",
+                        },
                         "together?": {
                             "type": "object",
                             "description": "The verdict on all flows, the sums of their "

@@ -24,8 +24,8 @@ import orjson
 
 from loadcheck.documents.files import UnreadableError, file_kind, read_file
 from loadcheck.errors import Problem, ResultFileError, SaveError, printable_json
-from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.intervals import Matrix
 from loadcheck.result import schema_others
 from loadcheck.result.schema import SCHEMA, problems
@@ -88,7 +88,7 @@ def _each(items: Any, missing: Callable[[Document], Document]) -> Any:
 
 def _no_samples() -> Document:
     """Return the histogram of something that was not measured."""
-    from loadcheck.measure import Histogram  # noqa: PLC0415  # few files need it
+    from loadcheck.measure.histogram import Histogram  # noqa: PLC0415  # few files need it
 
     percentiles = dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"))
     return {"count": 0, **percentiles, "above_range": 0, "hdr": Histogram().encode()}
@@ -110,6 +110,11 @@ _VERSION = re.compile(r"loadcheck\.result/(0|[1-9][0-9]{0,8})")
 def default_name(scenario: str, started: datetime, run_id: str) -> str:
     """Return ``<scenario>-<UTC time>-<run id>.json``; names sort by time within a scenario."""
     return f"{scenario}-{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.json"
+
+
+def of_flow(path: Path, flow: str) -> Path:
+    """Return where a file of one flow goes, by the name that was given for all."""
+    return path.with_name(f"{path.stem}-{flow}{path.suffix}")
 
 
 class ResultFile:

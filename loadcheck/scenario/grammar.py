@@ -225,6 +225,14 @@ TARGET: Keys = {
 }
 LIVE_ONLY = ("http2", "proxy", "redirects", "servers", "tls")
 """What the embedded emulator has no use for."""
+EMULATOR = frozenset(
+    (  # noqa: SIM905  # a line each would take a page
+        "api_key secret_key region projects seed visibility_delay time_zone limits cache short_ids"
+        " empty_result blocked_event_types inactive_event_types custom_events silenced_devices"
+        " export_lag deletion_after block_bots capacity preset faults"
+    ).split()
+)
+"""What configures the embedded emulator, which judges the values itself."""
 FROM_ENVIRONMENT: Keys = {
     "env": text(
         "The name of the environment variable.",

@@ -21,7 +21,7 @@ from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input, Once, Target, Tls
-from loadcheck.scenario.reader import Report, Table, found, given, json, text
+from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, text
 from loadcheck.secrets import SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -110,9 +110,9 @@ def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | N
     public = frozenset(word for node in nodes if (word := text(node, top.report)) is not None)
     every_s = table.duration("every") if name == "setup" else None
     inputs, workflow = read_inputs(table, environment), table.text("workflow")
-    told = given(timeout_s=table.duration("timeout"), every_s=every_s)
+    told = drop_none(timeout_s=table.duration("timeout"), every_s=every_s)
     if "renew" in table:
-        told |= given(renew=table.text("renew"))
+        told |= drop_none(renew=table.text("renew"))
         if "every" not in table:
             table.report.add(table["renew"], "is never run", 'say how often: every = "50m"')
     return (
@@ -203,14 +203,18 @@ def read_target(top: Table, folder: Path) -> Target:
     table = Table(top["target"], top.report, known=grammar.TARGET, free=True)
     kind = table.choice("kind")
     rest = {name: node for name, node in table.entries.items() if name not in grammar.TARGET}
+    for name in sorted(rest.keys() - grammar.EMULATOR):
+        near = nearest(name, grammar.TARGET)
+        if kind == "live":
+            near = near or nearest(name, grammar.EMULATOR)
+            remedy = near or f"expected one of {', '.join(sorted(grammar.TARGET))}"
+            table.report.add(rest.pop(name), "unknown key", remedy)
+        elif near and not nearest(name, grammar.EMULATOR):
+            table.report.add(rest.pop(name), "unknown key", near)
     if kind == "live":
-        for name, node in rest.items():
-            near = nearest(name, grammar.TARGET)
-            if near:
-                table.report.add(node, "unknown key", near)
-            else:
-                remedy = "it configures the embedded emulator"
-                table.report.contradiction(node, table["kind"], remedy)
+        for node in rest.values():
+            remedy = "it configures the embedded emulator"
+            table.report.contradiction(node, table["kind"], remedy)
     elif "servers" in table and (kind == "emulator" or "kind" not in table):
         remedy = 'the embedded emulator has its own address; servers belong to kind = "live"'
         if "kind" in table:
@@ -226,7 +230,7 @@ def read_target(top: Table, folder: Path) -> Target:
         kind=kind or "emulator",
         servers=chosen,
         emulator={name: json(node, table.report) for name, node in rest.items()},
-        **given(
+        **drop_none(
             transport=table.choice("transport"),
             tls=_tls(table, folder),
             compress=table.choice("compress"),
@@ -250,7 +254,7 @@ def _of_region(target: Table, kind: str | None) -> dict[str, str]:
         return {}
     if region not in known:
         expected = did_you_mean(region, known) or "the service's profile knows no regions"
-        target.report.add(target["region"], f"no region {found(target['region'])}", expected)
+        target.report.add(target["region"], f"no region {describe(target['region'])}", expected)
     return known.get(region, {})
 
 
@@ -289,7 +293,7 @@ def _tls(target: Table, folder: Path) -> Tls | None:
             if name in table:
                 remedy = "nothing is checked with verify = false"
                 table.report.contradiction(table[name], table["verify"], remedy)
-    return Tls(**given(**files, server_name=table.text("server_name"), verify=verify))
+    return Tls(**drop_none(**files, server_name=table.text("server_name"), verify=verify))
 
 
 def _file(table: Table, name: str, folder: Path) -> Path | None:
@@ -323,6 +327,6 @@ def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
         return None
     if url is None or url.query or url.fragment:
         remedy = with_scheme(written)
-        report.add(node, f"found {found(node)}", remedy or _EXPECTED_URL)
+        report.add(node, f"found {describe(node)}", remedy or _EXPECTED_URL)
         return None
     return written

@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
 from loadcheck.verify import Consistency
 from loadcheck.verify.metrics import OWN_SCOPES, Kind, Measured, Metric

@@ -127,7 +127,7 @@ class QueryBudget:
         self._spent: deque[tuple[int, int]] = deque()
         self._total = 0
 
-    async def spend(self, cost: int) -> None:
+    async def acquire(self, cost: int) -> None:
         """Wait until so much may be spent, and spend it."""
         while True:
             wait_s = self.wait_s(cost)
@@ -270,7 +270,7 @@ class QueryClient:
     async def ask(self, query: Query, cost: int) -> QueryResult:
         """Ask once, as soon as the budget allows it."""
         if self._channel.budget is not None:
-            await self._channel.budget.spend(cost)
+            await self._channel.budget.acquire(cost)
         self.queries += 1
         self.cost += cost
         asked_ns = self.clock()

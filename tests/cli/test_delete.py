@@ -20,7 +20,7 @@ from loadcheck.errors import InputError
 from loadcheck.pipeline import deletion
 from loadcheck.pipeline.deletion import Deleted, DeletionError, Outline
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
-from loadcheck.result import read
+from loadcheck.result.store import read
 from loadcheck.verify import Verdict
 from tests.cli.conftest import KEYS, Ended, Loadcheck, Service
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from loadcheck.result import read
+from loadcheck.cli.app import app
+from loadcheck.result.store import ResultFile, of_flow, read
 from tests.cli.conftest import KEYS, Loadcheck, Service
 
 MIX = """
@@ -46,6 +49,10 @@ def scenario(folder: Path, text: str = MIX) -> Path:
     return file
 
 
+def call(*words: str | Path) -> Any:
+    return CliRunner().invoke(app, [*map(str, words)], env={"COLUMNS": "120"})
+
+
 def flows(loadcheck: Loadcheck) -> dict[str, dict[str, Any]]:
     return {(made := read(path))["mix"]["flow"]: made for path in loadcheck.results()}
 
@@ -78,12 +85,55 @@ def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_pa
     # once, of all; and in what each flow leaves behind
     assert ended.stdout.count("✓ together: started <= 200") == 1
     assert "together: started " in (tmp_path / "told-look.md").read_text()
+    whole = buy["mix"]["together"]["response_time"]
+    is_named_as_one(tmp_path / "results", loadcheck.results(), whole)
     # each is a result like any other
     compared = loadcheck("compare", *loadcheck.results())
     assert compared.code in (0, 2, 3, 4), compared.stderr
     assert "bug in loadcheck" not in compared.stderr
     assert loadcheck("show", loadcheck.results()[0]).code == 0
     assert "shop-look" in loadcheck("list", tmp_path / "results").stdout
+
+
+def is_named_as_one(folder: Path, paths: list[Path], whole: dict[str, Any]) -> None:
+    """See that a mix, named as it was to --output or by its id, is all of its flows."""
+    one, other = folder / "one.json", folder / "other.json"
+    for path in paths:
+        document = read(path)
+        for name, id_ in ((one, "one00one00on"), (other, "other0other0")):
+            document["mix"]["id"] = id_
+            document["run"]["id"] = f"{id_[:6]}{document['mix']['place']:06}"
+            with ResultFile(of_flow(name, document["mix"]["flow"])) as file:
+                file.save(document)
+    listed = call("list", folder, "--mix", "one00one00on").stdout.splitlines()
+    rows = [line.split()[2] for line in listed if line.startswith("20")]
+    assert rows[0] == "shop"
+    assert sorted(rows[1:]) == ["shop-buy", "shop-look"]
+    assert "(mix)" in listed[1]
+    assert "one00one00on" in "".join(listed)
+    page = call("report", folder / "one00one00on")
+    assert page.exit_code == 0, page.output
+    assert "shop-look" in (folder / "one00one00on.html").read_text()
+    shown = call("show", one).stdout
+    assert shown.count("✓ together: started") == 1
+    told = call("compare", one, other, "--json")
+    compared = json.loads(told.stdout)
+    assert [*compared["flows"]] == ["buy", "look"]
+    counted = {each["key"]: each for each in compared["together"]["figures"]}
+    assert counted["all flows.response_time.p50"]["base"] == pytest.approx(whole["p50_ms"])
+    assert counted["lost"]["base"] == 0
+    assert call("compare", one, other, "-o", folder.parent / "c.json").exit_code in (0, 3)
+    assert call("show", folder.parent / "c-together.json").exit_code == 0
+    assert call("export", one, "-f", "junit", "-o", folder / "x.xml").exit_code == 0
+    assert "together: started" in (folder / "x-look.xml").read_text()
+    refused = call("compare", one, of_flow(other, "buy"))
+    assert refused.exit_code != 0
+    assert "a mix is compared with a mix" in "\n".join(map(str, refused.exception.problems))
+    of_flow(one, "look").unlink()
+    torn = call("show", one)
+    assert "without the results of its flow look" in str(torn.exception)
+    for path in (of_flow(one, "buy"), of_flow(other, "buy"), of_flow(other, "look")):
+        path.unlink()
 
 
 @pytest.mark.long
@@ -199,3 +249,61 @@ def test_other_commands_say_that_they_take_one_workflow(
     ended = loadcheck("capacity", scenario(tmp_path))
     assert ended.code == 2
     assert "mix: is several workflows" in ended.stderr
+
+
+@pytest.mark.long
+def test_a_mix_is_asked_about_again_and_deleted_as_one(
+    loadcheck: Loadcheck, tmp_path: Path, service: Service
+) -> None:
+    name = tmp_path / "results" / "x.json"
+    ended = loadcheck("run", scenario(tmp_path), "-o", name, *service.options(), env=KEYS)
+    assert ended.code == 0, ended.stdout + ended.stderr
+    for path in loadcheck.results():
+        document = read(path)
+        document["mix"]["together"] |= {"verdict": "unknown"}
+        for limit in document["mix"]["together"]["thresholds"]:
+            limit["verdict"] = "unknown" if limit["expression"] == "lost == 0" else limit["verdict"]
+        with ResultFile(path, replace=True) as file:
+            file.save(document)
+    asked = loadcheck("reconcile", name, "--markdown", tmp_path / "told.md", env=KEYS)
+    assert asked.code == 0, asked.stdout + asked.stderr
+    assert "PASS  shop together" in asked.stdout
+    for flow, document in flows(loadcheck).items():
+        assert len(document["reconciliations"]) == 1
+        told = document["mix"]["together"]
+        assert told["verdict"] == "pass"
+        assert [limit["verdict"] for limit in told["thresholds"]] == ["pass"] * 4
+        assert told["response_time"]["count"] == 125
+        assert (tmp_path / f"told-{flow}.md").exists()
+    gone = loadcheck("delete", name, "--yes", "--json", env=KEYS)
+    assert len(json.loads(gone.stdout)) == 2, gone.stderr
+    assert all("deletion" in document for document in flows(loadcheck).values())
+
+
+@pytest.mark.long
+def test_mixes_are_merged_flow_by_flow(loadcheck: Loadcheck, tmp_path: Path) -> None:
+    file = scenario(tmp_path, MIX.replace('duration = "1s"', 'duration = "8s"'))
+    names = [tmp_path / "results" / f"{name}.json" for name in ("one", "two", "all")]
+    running = [loadcheck.start("run", file, "-o", name) for name in names[:2]]
+    for each in running:
+        _, said = each.communicate(timeout=120)
+        assert each.returncode in (0, 3, 5), said
+    merged = loadcheck("merge", *names[:2], "-o", names[2])
+    assert merged.code in (0, 3, 5), merged.stdout + merged.stderr
+    buy, look = (read(of_flow(names[2], flow)) for flow in ("buy", "look"))
+    parts = [read(of_flow(name, flow)) for name in names[:2] for flow in ("buy", "look")]
+    assert buy["mix"]["id"] == look["mix"]["id"] not in {p["mix"]["id"] for p in parts}
+    told = buy["mix"]["together"]
+    assert told["response_time"]["count"] == sum(
+        step["response_time"]["count"]
+        for part in parts
+        for name, step in part["steps"].items()
+        if name == "uploadEvents"
+    )
+    assert told["copies"]["started"] == sum(part["copies"]["started"] for part in parts)
+    limits = {one["expression"]: one for one in told["thresholds"]}
+    assert limits["started <= 200"]["verdict"] == "fail"
+    assert limits["p99 < 60s"]["measured"] == pytest.approx(told["response_time"]["p99_ms"])
+    refused = loadcheck("merge", names[0], of_flow(names[1], "buy"), "-o", tmp_path / "no.json")
+    assert refused.code == 2
+    assert 'have the flow "look"' in refused.stderr

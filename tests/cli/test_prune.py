@@ -13,7 +13,7 @@ from loadcheck.cli.app import app
 from loadcheck.compare import Stored, compare
 from loadcheck.compare import prune as pruning
 from loadcheck.errors import InputError
-from loadcheck.result import ResultFile, read
+from loadcheck.result.store import ResultFile, read
 from tests.benchmarks import synthetic
 from tests.benchmarks.trend import save_runs
 
@@ -140,3 +140,27 @@ def test_a_list_is_of_what_is_chosen_in_the_order_that_is_asked_for(folder: Path
     assert listed("--sort", "file")[:2] == ["broken.json", "nightly-000.json"]
     assert listed("--reverse")[0] == "nightly-000.json"
     assert "none of 17 files" in call("list", folder, "--scenario", "other").stderr
+
+
+def test_a_mix_goes_as_a_whole_or_not_at_all(tmp_path: Path, made: dict[str, Any]) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for id_, day in (("old", "2026-01-01"), ("older", "2026-01-02"), ("new", "2026-11-01")):
+        for place, flow in enumerate(("buy", "look")):
+            document = orjson.loads(orjson.dumps(made))
+            document["mix"] = {"id": id_, "name": "shop", "flow": flow, "place": place}
+            document["mix"]["flows"] = ["buy", "look"]
+            document["scenario"]["name"] = f"shop-{flow}"
+            document["labels"] = {"flow": flow, "old": "yes" if id_ != "new" else "no"}
+            if (id_, flow) == ("older", "look"):
+                document["labels"]["old"] = "no"
+            document["run"] |= {"id": f"{id_}-{flow}", "started_at": f"{day}T00:00:00.000Z"}
+            # no evidence of a level, so that none is of a baseline
+            document["verdict"] = "unknown"
+            with ResultFile(folder / f"{id_}-{flow}.json") as file:
+                file.save(document)
+    done = call("prune", folder, "--label", "old=yes", "--yes")
+    assert done.exit_code == 0, done.output
+    left = sorted(path.name for path in folder.iterdir() if path.suffix == ".json")
+    assert left == ["new-buy.json", "new-look.json", "older-buy.json", "older-look.json"]
+    assert "older-buy.json: another flow of its mix stays" in done.stdout

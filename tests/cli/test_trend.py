@@ -221,3 +221,12 @@ def test_without_the_library_the_remedy_is_told(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ruptures", None)
     assert "loadcheck[trend]" in str(call(folder).exception)
+
+
+def test_a_run_that_is_yet_to_come_is_told(folder: Path) -> None:
+    newest = result_paths([folder])[0]
+    edited(newest, run={"started_at": "2999-01-02T00:00:00.000000Z"})
+    _, told = read_history(result_paths([folder]))
+    assert [problem.message for problem in told] == [
+        "began on 2999-01-02, which is yet to come: its clock was wrong"
+    ]

@@ -126,3 +126,10 @@ def test_only_the_embedded_way() -> None:
     ended = subprocess.run(COMMAND[:-1], capture_output=True, check=False)
     assert ended.returncode == 2
     assert b"--embedded" in ended.stderr
+
+
+async def test_a_program_that_cannot_be_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", __file__)  # no program
+    with pytest.raises(EmulatorStartError, match=r"test_process\.py: Permission denied"):
+        async with embedded({}):
+            pass

@@ -20,7 +20,7 @@ from loadcheck.load.runner import Begin
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.target import Address, addressed, serving
+from loadcheck.pipeline.target import Address, addressed, emulator_for
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 OPEN = "load={model='open', rate=200, duration='500ms'}"
@@ -50,7 +50,7 @@ def sent_from_here(packed: bytes) -> Record:
 async def test_another_process_sends_the_load_and_hands_its_record_back() -> None:
     smoke = scenarios.load(SCENARIOS / "smoke.toml")
     with addressed(smoke) as address:
-        async with serving(smoke, address, 1):
+        async with emulator_for(smoke, address, 1):
             packed = pickle.dumps(spec_of(OPEN, address))
             spawn = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, mp_context=spawn) as pool:
@@ -64,7 +64,7 @@ async def test_another_process_sends_the_load_and_hands_its_record_back() -> Non
 async def test_a_load_begins_at_the_instant_that_is_given(load: str) -> None:
     smoke, heard = scenarios.load(SCENARIOS / "smoke.toml"), []
     with addressed(smoke) as address:
-        async with serving(smoke, address, 1):
+        async with emulator_for(smoke, address, 1):
             spec = spec_of(load, address)
             async with open_engine(spec) as engine:
                 await engine.warm()
@@ -85,7 +85,7 @@ async def test_a_load_begins_at_the_instant_that_is_given(load: str) -> None:
 async def test_a_load_that_is_stopped_follows_its_copies_to_their_end() -> None:
     smoke = scenarios.load(SCENARIOS / "smoke.toml")
     with addressed(smoke) as address:
-        async with serving(smoke, address, 1):
+        async with emulator_for(smoke, address, 1):
             spec = spec_of("load={model='open', rate=100, duration='60s'}", address)
             async with open_engine(spec) as engine:
                 await engine.run(Listener(second=lambda _: engine.stop()))

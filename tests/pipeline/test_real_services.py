@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import yaml
 
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from tests.pipeline.services import PAGE, Answer, Call, Service, Store, relay
 from tests.pipeline.test_services import check, check_export, exported, run
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from loadcheck.scenario.schema import SAMPLES
 from tests.cli.conftest import Ended, Loadcheck
 from tests.pipeline import services

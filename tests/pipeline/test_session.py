@@ -15,9 +15,9 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.load.runner import Runner
-from loadcheck.pipeline.run import execute
+from loadcheck.pipeline import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
-from loadcheck.result import ResultFile, read
+from loadcheck.result.store import ResultFile, read
 from loadcheck.verify import Verdict
 from loadcheck.verify.queries import Observer
 from loadcheck.verify.session import Verification
@@ -89,9 +89,9 @@ def breaks_at_once(error: Exception) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("where", "broken", "check"),
     [
-        ((Verification, "before"), breaks(OverflowError("1e300 " + KEY)), "asking"),
-        ((Observer, "watch"), breaks(OverflowError("1e300 " + KEY)), "asking"),
-        ((Verification, "after"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "ask_baseline"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Observer, "poll"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "settle_and_localize"), breaks(OverflowError("1e300 " + KEY)), "asking"),
         ((Verification, "conclude"), breaks_at_once(KeyError(KEY)), "consistency"),
     ],
 )

@@ -8,9 +8,10 @@ import orjson
 import pytest
 
 from loadcheck.errors import ResultFileError
-from loadcheck.measure import Ledger, Timeline
-from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read, read_any
-from loadcheck.result.store import in_progress, upgraded
+from loadcheck.measure import Ledger
+from loadcheck.measure.timeline import Timeline
+from loadcheck.result.schema import SCHEMA, json_schema
+from loadcheck.result.store import ResultFile, default_name, in_progress, read, read_any, upgraded
 
 
 def smallest() -> dict[str, object]:

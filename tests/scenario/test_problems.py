@@ -245,6 +245,12 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
          ['8: target.transprt: unknown key; did you mean "transport"?',
           ("9: target.visibility_delay: contradicts target.kind (line 7); it configures the "
           "embedded emulator")]),
+        ("[target]\nkind = 'live'\nvisibilty_delay = '1s'\nfrobnicate = 3",
+         ['8: target.visibilty_delay: unknown key; did you mean "visibility_delay"?',
+          ("9: target.frobnicate: unknown key; expected one of compress, cookies, http2, kind, "
+           "proxy, redirects, region, regions, servers, tls, transport")]),
+        ("[target]\nkind = 'emulator'\ntransprt = 'httpx'",
+         ['8: target.transprt: unknown key; did you mean "transport"?']),
     ],
 )  # fmt: skip
 def test_tables(text: str, expected: list[str], problems: Problems) -> None:

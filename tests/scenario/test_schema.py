@@ -253,3 +253,7 @@ def test_every_table_of_the_grammar_is_in_it() -> None:
         "sessions", "timeouts", "users", "verify", "capacity",
         "setup", "teardown", "delete", "service", "guard", "together",
     }  # fmt: skip
+
+
+def test_the_keys_of_the_emulator_are_known_by_name() -> None:
+    assert set(KEYS) == grammar.EMULATOR

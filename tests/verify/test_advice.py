@@ -10,7 +10,7 @@ import pytest
 
 import loadcheck
 from loadcheck.scenario import load
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from loadcheck.verify import Advice, lasts
 from tests.pipeline.services import KEYS
 

@@ -221,7 +221,7 @@ def test_a_count_may_be_written_as_a_float_or_a_decimal_string(answer: bytes) ->
 def test_refusals_slow_the_questions_down_and_answers_without_a_count_do_not() -> None:
     async def use(observer: Observer) -> list[Observation]:
         with trio.move_on_after(60):
-            await observer.watch()
+            await observer.poll()
         return observer.observations
 
     refused = observe(lambda _: (429, b""), use)

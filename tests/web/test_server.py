@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,8 +16,7 @@ import orjson
 import pytest
 
 from loadcheck.errors import InputError
-from loadcheck.web import process
-from loadcheck.web.process import Address, LivePage
+from loadcheck.web import Address, LivePage
 from tests.web.conftest import at, get, second, serving
 
 EARLY = Path(__file__).resolve().parents[1] / "report" / "early.json"
@@ -157,7 +157,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "find_spec", lambda _: None)
+    monkeypatch.setattr("loadcheck.web.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"--web: needs starlette and uvicorn.*loadcheck\[web\]"):
         LivePage(Address(option="--web"), None)
 
@@ -172,3 +172,18 @@ def test_metrics_are_scraped_on_loopback_without_a_token(served: LivePage) -> No
     )
     assert get(served.metrics_url, Host="evil.example").status_code == 421
     assert get(served.metrics_url.removesuffix("metrics")).status_code == 404
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has it")
+def test_the_page_gives_way_to_the_load(served: LivePage) -> None:
+    assert os.sched_getscheduler(served.pid) == os.SCHED_IDLE
+    assert os.getpriority(os.PRIO_PROCESS, served.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_a_page_whose_program_cannot_be_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", __file__)  # no program
+    with pytest.raises(InputError) as caught, serving():
+        pass
+    told = caught.value.problems[0]
+    assert told.key == "--web"
+    assert told.message.endswith("test_server.py: Permission denied")

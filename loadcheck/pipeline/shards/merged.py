@@ -12,11 +12,11 @@ import numpy as np
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice, SlicedPacer
-from loadcheck.measure import Timeline
+from loadcheck.measure import bitmap, pack, unpack
 from loadcheck.measure.changes import BrokenChangeError, Node, changed, digest, moving
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.measure.record import Record
-from loadcheck.measure.recorded import bitmap, pack, unpack
+from loadcheck.measure.timeline import Timeline
 from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.exchange import Exchange

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, layout
 from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.report import words
 from loadcheck.report.pages import Axis, Chart, Number, Scale, Series, Shape, Table, Unit

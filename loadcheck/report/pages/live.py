@@ -58,7 +58,7 @@ class Live:
     """What is known of a run besides its document while it goes on.
 
     Attributes:
-        now: Its state, as :class:`loadcheck.web.process.Feed` tells it.
+        now: Its state, as :class:`loadcheck.web.Feed` tells it.
         title: What a probe of a search is called; "" for a run.
         events: What happened, the latest last.
         heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.

@@ -240,6 +240,7 @@ class FlowOfMix:
         flow: What the flow is called.
         place: Its place among the flows, from 0.
         flows: What all of them are called.
+        limits: What must hold of all of them together, as written.
         id: Which run of the mix it is of; "" before there is one.
     """
 
@@ -247,6 +248,7 @@ class FlowOfMix:
     flow: str
     place: int
     flows: tuple[str, ...]
+    limits: tuple[str, ...] = ()
     id: str = ""
 
 

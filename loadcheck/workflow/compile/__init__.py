@@ -20,7 +20,7 @@ from loadcheck.workflow.compile.analysis import (
     reached,
     transitive_dependencies,
 )
-from loadcheck.workflow.compile.inputs import check_inputs, sample
+from loadcheck.workflow.compile.inputs import check_inputs, sample, with_files
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import WorkflowCompiler
@@ -32,7 +32,6 @@ from loadcheck.workflow.expressions import Frame, Slot, uses_of
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
-from loadcheck.workflow.overlay import with_files
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 

@@ -48,6 +48,7 @@ _FIELDS_1_1: Final = {
     "Success Action Object": ("parameters",),
     "Failure Action Object": ("parameters",),
 }
+_NEEDS_LATER: Final = "it needs arazzo: 1.1.0"
 _MORE_PLACES: Final = {"1.0.0": ("body",), "1.1": ("querystring",)}
 _VERSIONS_1_1: Final = {
     "jsonpath": ("rfc9535", "draft-goessner-dispatch-jsonpath-00"),
@@ -58,7 +59,7 @@ _VERSIONS_1_1: Final = {
 
 def _described(section: str, known: tuple[str, ...], *, later: bool) -> ObjectDescription:
     """Return how an object is described; a field of 1.1 in an earlier document is told so."""
-    fields = {} if later else dict.fromkeys(_FIELDS_1_1.get(section, ()), "it needs arazzo: 1.1.0")
+    fields = {} if later else dict.fromkeys(_FIELDS_1_1.get(section, ()), _NEEDS_LATER)
     return ObjectDescription(section, known, later=fields)
 
 
@@ -110,7 +111,7 @@ class ComponentParser:
         entry.require("name", *(() if overridden else ("value",)))
         name = entry.text("name")
         places = self._places
-        where = entry.choice("in", places)
+        where = entry.choice("in", places, _MORE_PLACES["1.1"], _NEEDS_LATER)
         if "in" not in entry and not call and entry.usable:
             entry.error((), 'the field "in" is missing', f"expected one of {', '.join(places)}")
         if name is None or (where is None and not call):
@@ -181,8 +182,10 @@ class ComponentParser:
         inner = self._reader(raw, path, section, ("type", "version"))
         inner.require("type", "version")
         versions = _VERSIONS_1_1 if self._later else _EXPRESSION_TYPES
-        kind = inner.choice("type", tuple(versions))
-        version = None if kind is None else inner.choice("version", versions[kind])
+        kind = inner.choice("type", tuple(versions), tuple(_VERSIONS_1_1), _NEEDS_LATER)
+        if kind is None:
+            return None
+        version = inner.choice("version", versions[kind], _VERSIONS_1_1[kind], _NEEDS_LATER)
         return version if kind == "xpath" and version is not None else kind
 
     def actions(self, holder: Reader, name: str, kind: str) -> Iterator[Action]:
@@ -386,7 +389,7 @@ class _Parser:
             entry.require("name", "url")
             name, url = entry.text("name", _ID), entry.text("url")
             kinds = ("openapi", "arazzo", *(("asyncapi",) if self._later else ()))
-            kind = entry.choice("type", kinds)
+            kind = entry.choice("type", kinds, ("asyncapi",), _NEEDS_LATER)
             if name in seen:
                 entry.error(("name",), f'the source description "{name}" stands twice')
             elif name is not None and url is not None:

@@ -395,7 +395,7 @@ class Resolver:
         root = self.scribe.document.root
         return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 
-    def _template(self, raw: str, path: Path) -> str | Template | JsonTemplate:
+    def _template(self, raw: str, path: Path) -> str | Dynamic | Template | JsonTemplate:
         parts: list[str | Constant | Dynamic] = []
         for part in split_template(raw, own=self._own):
             if isinstance(part, str):
@@ -411,7 +411,15 @@ class Resolver:
                 expression = part
             value = self.expression(expression, path)
             if value is MISSING:
-                raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
+                if expression.root != "inputs":
+                    raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
+                name = expression.names[-1]
+                if self.scope.face.inputs.get(name):  # that is told where it is asked for
+                    return Dynamic(text=raw, evaluate=lambda _: MISSING)
+                raise ExpressionError(
+                    f'"{expression.text}" has no value, in "{raw}"',
+                    f"give it one in the scenario: [inputs] {name} = …",
+                )
             parts.append(as_dynamic(value) or self._known(value))
         value = join_template(parts)
         if is_broken_json(parts):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
 from loadcheck.workflow.expressions import Frame, Slot, UnsendableError
-from loadcheck.workflow.runtime.program import (
+from loadcheck.workflow.runtime import (
     MAX_DEPTH,
     MAX_JUMPS,
     Action,

@@ -13,9 +13,7 @@ from loadcheck.errors import Problem
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
-from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
-from loadcheck.workflow.runtime.interpreter import judge, run, run_step
-from loadcheck.workflow.runtime.program import (
+from loadcheck.workflow.runtime import (
     CallContext,
     CompiledWorkflow,
     Flow,
@@ -25,6 +23,8 @@ from loadcheck.workflow.runtime.program import (
     enter,
     no_retry,
 )
+from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
+from loadcheck.workflow.runtime.interpreter import judge, run, run_step
 
 __all__ = ["Answer", "Flow", "Once", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
 
