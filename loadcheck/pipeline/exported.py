@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -564,7 +565,7 @@ class _Numbers:
         found = {name: read(event) for name, read in self._read.items()}
         texts = {name: str(text) for name, text in found.items() if isinstance(text, str | int)}
         for name, text in texts.items():
-            for number in (*self._names.number(text), *_candidates(text)):
+            for number in chain(self._names.number(text), _candidates(text)):
                 if self._fits(name, text, number):
                     return number
         return None

@@ -22,7 +22,7 @@ from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input, Once, Target, Tls
 from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, text
-from loadcheck.secrets import SHORTEST, keep, too_short
+from loadcheck.secrets import HIDDEN, SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,12}[0-9]{0,2}")
@@ -132,7 +132,8 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
 
 def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
     table = Table(node, report, known=grammar.FROM_ENVIRONMENT)
-    default: Any = json(table["default"], report) if "default" in table else None
+    default: Any = json(table["default"], report) if "default" in table else HIDDEN
+    unknown = default == HIDDEN  # as a results file has it, too
     name = table.text("env")
     if name is None:
         return Input(value=None)
@@ -141,14 +142,18 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         report.add(table["env"], "not a name", expected)
         return Input(value=None)
     value = environment.get(name, "")
-    secret = table.flag("secret") is not False
-    if value and secret:
-        keep({value})
-        if too_short({value}):
+    said = table.flag("secret")
+    # a default is written in the file, and is a secret only if that is said
+    secret = value if said is not False else ""
+    if said and not value and isinstance(default, str) and not unknown:
+        secret = default
+    if secret:
+        keep({secret})
+        if too_short({secret}):
             message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
             remedy = "use a longer one, or say that it is none: secret = false"
             report.add(node, message, remedy)
-        return Input(value=value, secret=True, env=name, hidden=frozenset({value}))
+        return Input(value=secret, secret=True, env=name, hidden=frozenset({secret}))
     if value:
         return Input(value=value, env=name)
     hidden: frozenset[str] = frozenset()
@@ -157,7 +162,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         # somebody may have written the secret where its variable's name belongs
         hidden, shown = frozenset({name}), "named here"
         keep(hidden)
-    if "default" not in table:
+    if unknown:
         state = "is empty" if name in environment else "is not set"
         remedy = f"export {'NAME' if hidden else name}=…"
         report.add(table["env"], f"the environment variable {shown} {state}", remedy)
