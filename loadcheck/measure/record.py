@@ -648,13 +648,7 @@ class Record(Recorded):
             self.end(max(since_begin_ns, 1))
         return gained
 
-    _SUMS = (
-        "delays",
-        "dispatch_lag",
-        "ledger",
-        "uploads",
-        "timeline",
-        "stalls",
+    COUNTS = (
         "due",
         "started",
         "skipped",
@@ -667,6 +661,7 @@ class Record(Recorded):
         "in_flight",
         "max_in_flight",
     )
+    _SUMS = ("delays", "dispatch_lag", "ledger", "uploads", "timeline", "stalls", *COUNTS)
     """What two processes have together is the sum; of the most in flight an upper bound."""
     _HELD = (
         *_SUMS,
