@@ -191,7 +191,7 @@ class RunSession:
         Raises:
             ResultFileError: It cannot be saved: nothing is to be sent.
         """
-        self._writer.document.update(self._moving())
+        self._writer.document.update(self._moving(self._users_so_far()))
         await self._writer.save_intent()
         self.begun = True
 
@@ -340,7 +340,7 @@ class RunSession:
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
-        writer.document |= self._moving()
+        writer.document |= self._moving(self._sent().started)
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, missed=writer.missed, notes=self._progress.notes
@@ -457,7 +457,7 @@ class RunSession:
             beside.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
-        self._writer.document.update(self._moving())
+        self._writer.document.update(self._moving(self._users_so_far()))
         try:
             await self._writer.try_save("running", durable=False)
         finally:
@@ -511,24 +511,31 @@ class RunSession:
         record = self._record
         return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
 
-    def _moving(self) -> dict[str, Any]:
-        """Return what is saved again every second."""
-        return document.progress_sections(self._record, self._planned) | {"spent": self.spent()}
+    def _moving(self, users: int) -> dict[str, Any]:
+        """Return what is saved again every second, and must cost no look at all copies."""
+        spent = {"spent": self.spent(users)}
+        return document.progress_sections(self._record, self._planned) | spent
+
+    def _users_so_far(self) -> int:
+        """Return how many users have been sent for."""
+        record = self._record
+        return record.started if self._arrivals is None else self._arrivals.look(record)[1]
 
     def _asked_so_far(self) -> dict[str, int]:
-        """Return what asking has cost: the rest of what was spent takes a look at all copies."""
+        """Return what asking has cost."""
         queries, cost = (0, 0) if self._verification is None else self._verification.asked
         return {"queries": queries, "query_cost": cost}
 
-    def spent(self) -> dict[str, Any]:
-        """Return what the service has been sent and asked so far."""
-        people, verification = self._people(), self._verification
-        started = people.ledger.started if people.uploads is None else people.uploads.started
-        each = self._compiled.load.load.events_per_copy
+    def spent(self, users: int) -> dict[str, Any]:
+        """Return what the service has been sent, for so many users, and asked so far."""
+        record, verification = self._record, self._verification
+        visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
+        several = visits is not None and visits.most > 1
+        sent = record.uploads.started if several else record.ledger.started
         queries, cost = (0, 0) if verification is None else verification.asked
         return {
-            "users": self._sent().started,
-            "events": each * len(started),
+            "users": users,
+            "events": each * len(sent),
             "controls": 0 if verification is None else verification.controls_sent,
             "queries": queries,
             "query_cost": cost,

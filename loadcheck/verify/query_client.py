@@ -20,7 +20,7 @@ from anyio import sleep
 
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.identity import read_label, size
-from loadcheck.workflow.runtime.plan import Answer, Query
+from loadcheck.workflow.runtime.plan import Query, QueryAnswer
 
 Ints = npt.NDArray[np.int64]
 
@@ -291,14 +291,14 @@ class QueryClient:
             absent=self._absent,
         )
 
-    async def _run(self, query: Query, number: int) -> Answer:
+    async def _run(self, query: Query, number: int) -> QueryAnswer:
         flow = query.run(number)
         exchange: Exchange | None = None
         while True:
             try:
                 effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration as stop:
-                answer: Answer = stop.value
+                answer: QueryAnswer = stop.value
                 self._channel.sent(answer.exchange)
                 return answer
             if exchange is not None:

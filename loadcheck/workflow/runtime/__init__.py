@@ -105,11 +105,6 @@ class Step:
     on_failure: tuple[Action, ...] = ()
 
     @property
-    def follows(self) -> bool:
-        """Whether the step has outputs or success actions."""
-        return bool(self.outputs or self.on_success)
-
-    @property
     def journeys(self) -> bool:
         """Whether it calls a workflow, or an action of it transfers control."""
         if self.call is not None:
@@ -147,7 +142,7 @@ class CallContext:
         self.jumps = 0
         self.workflows: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    def jump(self) -> bool:
+    def count_transfer(self) -> bool:
         """Count a transfer of control; False if there have been too many."""
         self.jumps += 1
         return self.jumps <= MAX_JUMPS
