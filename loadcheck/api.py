@@ -251,7 +251,7 @@ class Result:
     @property
     def error_rate(self) -> float | None:
         """Share of the copies begun that were not acknowledged; None if none was begun."""
-        return 1 - self.acknowledged / self.started if self.started else None
+        return (self.started - self.acknowledged) / self.started if self.started else None
 
     @property
     def reached_rate(self) -> float | None:

@@ -321,7 +321,8 @@ class StepRecord(Recorded):
     def error_rate(self) -> float | None:
         """Share of the attempts that failed, of those that this machine could make; None: none."""
         made = self.attempts - self.shortages.total()
-        return 1 - self.succeeded / made if made else None
+        # no "1 - …": what is rounded twice is above a limit that it equals
+        return (made - self.succeeded) / made if made else None
 
 
 def _named(status: int) -> str:

@@ -670,7 +670,7 @@ class MergedFigures:
         ended -= document["generator"]["unsent"]
         known: dict[str, float | None] = {
             **{key: value for key, value in copies.items() if key != "planned"},
-            "error_rate": 1 - copies["acknowledged"] / ended if ended else None,
+            "error_rate": (ended - copies["acknowledged"]) / ended if ended else None,
             "rate": load["reached_rate"],
             "rate_ratio": load["reached_ratio"],
             "retries": load["retries"],

@@ -15,6 +15,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -502,7 +503,7 @@ def _precision(table: Table) -> float | None:
         return None
     share = node.value
     if isinstance(share, str) and (match := _PERCENT.fullmatch(share.strip())):
-        share = float(match[1]) / 100
+        share = float(Decimal(match[1]) / 100)
     if isinstance(share, float) and grammar.FINEST <= share <= grammar.COARSEST:
         return share
     least, most = (f"{100 * bound:g}%" for bound in (grammar.FINEST, grammar.COARSEST))

@@ -7,6 +7,7 @@ may not do.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
@@ -217,7 +218,7 @@ def _approximate(verify: Table) -> float | None:
     if node is None:
         return None
     if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
-        share = float(node.value.rstrip("% ")) / 100
+        share = float(Decimal(node.value.rstrip("% ")) / 100)
         if 0 < share <= grammar.MAX_ERROR:
             return share
     expected = f'expected a percentage above 0 and up to {100 * grammar.MAX_ERROR:g}, e.g. "1%"'
@@ -537,7 +538,7 @@ def _allowed(table: Table, name: str) -> float | None:
     if node is None:
         return None
     if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
-        share = float(node.value.rstrip("% ")) / 100
+        share = float(Decimal(node.value.rstrip("% ")) / 100)
         if share < 1:
             return share
     expected = 'expected a percentage below 100, e.g. "20%"'

@@ -183,6 +183,28 @@ def test_a_link_in_the_way_of_the_temporary_file_is_not_followed(tmp_path: Path)
     assert leftovers(tmp_path) == []
 
 
+def test_nor_is_a_link_that_is_laid_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    unlink = Path.unlink
+
+    def laid(path: Path, *, missing_ok: bool = False) -> None:
+        if path.suffix == ".tmp":
+            unlink(path, missing_ok=True)
+            path.symlink_to(victim)
+            return
+        unlink(path, missing_ok=missing_ok)
+
+    with ResultFile(tmp_path / "result.json") as file:
+        monkeypatch.setattr(Path, "unlink", laid)
+        with pytest.raises(ResultFileError, match="cannot be written: file exists"):
+            file.save(smallest())
+        monkeypatch.undo()
+    assert victim.read_text() == "precious"
+
+
 def test_what_a_killed_process_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
     with ResultFile(tmp_path / "result.json"):
         (lock,) = leftovers(tmp_path)

@@ -128,7 +128,7 @@ def probe(probed: Probed, probing: ProbeTemplate) -> dict[str, Any]:
             for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
         },
         "latency": document.histogram(times),
-        "error_rate": 1 - acknowledged / started if started else None,
+        "error_rate": (started - acknowledged) / started if started else None,
         "carried_rate": None if judgement is None else judgement.carried,
         "growth": None if judgement is None else judgement.growth,
         "visibility": seen["visibility"],
