@@ -15,7 +15,7 @@ from loadcheck.cli.check import check
 from loadcheck.cli.compare import ManyAfterTo, compare
 from loadcheck.cli.delete import delete
 from loadcheck.cli.emulate import emulate
-from loadcheck.cli.exits import Exit, acknowledged, tell
+from loadcheck.cli.exits import Exit, acknowledged, print_problem
 from loadcheck.cli.explain import explain, schema
 from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
@@ -70,7 +70,7 @@ def _refused(error: Any) -> Exit:
     # arguments are repeated in it, and a URL without its scheme is an argument, too
     message = _USERINFO.sub("***@", without_userinfo(error.format_message().rstrip(".")))
     remedy = f"see {command} --help"
-    tell(Problem(message=f"{message[:1].lower()}{message[1:]}", remedy=remedy))
+    print_problem(Problem(message=f"{message[:1].lower()}{message[1:]}", remedy=remedy))
     return Exit.USAGE
 
 

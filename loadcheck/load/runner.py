@@ -28,12 +28,13 @@ from anyio.lowlevel import checkpoint
 from loadcheck.load.limiter import Later, StepLimiter, WaitQueue
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
-from loadcheck.load.slices import Copies
+from loadcheck.load.slices import Copies, Wait
 from loadcheck.load.transport import Transport
-from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
+from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
+from loadcheck.measure.timeline import PAUSE_NS, RESOLUTION_NS
 from loadcheck.scenario.model import ClosedLoad, Limit
-from loadcheck.workflow.exchange import Exchange, Failure, Gap, Pause, Request, Think
+from loadcheck.workflow.exchange import Exchange, Failure, Gap, Pause, Request
 from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
@@ -76,6 +77,8 @@ class Rules:
         ingest: Index of the step whose outcome is the copy's.
         together: Copies that share a request. They fall due together, when the first of them does.
         uploads: The most uploads of a copy.
+        think: How long a copy waits before each step but the first of an upload, in seconds: from
+            the upload's number and how often it has waited; None: not at all.
         limits: Step index → what it may ask of the service, for steps that are metered.
     """
 
@@ -83,6 +86,7 @@ class Rules:
     ingest: int = 0
     together: int = 1
     uploads: int = 1
+    think: Wait | None = None
     limits: Mapping[int, Limit] = field(default_factory=dict)
 
 
@@ -137,12 +141,12 @@ class Runner:
         self._plan = plan
         self._together = rules.together
         self._uploads = rules.uploads
-        self._plain = rules.together == 1 and rules.uploads == 1
+        self._wait = rules.think
+        self._plain = rules.together == 1 and rules.uploads == 1 and rules.think is None
         self._ingest = rules.ingest
         self._transport = transport
         self._record = record
         self.whole = record.workflow
-        self._thought: dict[_Copy, int] = {}  # how long a copy has thought, in ns
         self._backoff = rules.backoff
         clock = Clock() if clock is None else clock
         self._clock = clock.now_ns
@@ -152,7 +156,7 @@ class Runner:
             for step, limit in rules.limits.items()
         }
         # most requests go straight there: a method in between would cost every copy
-        self.submit = None if self._limiters else transport.submit
+        self.submit = None if self._limiters or rules.think else transport.submit
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
         self._thinking: set[_Copy] = set()
@@ -441,8 +445,12 @@ class Runner:
             copy.flow = self._plan.copy(number, time_ms, self._backoff)
         elif self._together == 1:
             self._record.start(number)
-            copy = session = _Session()
-            session.begin(number * self._uploads, self._record)
+            if self._uploads > 1:
+                copy = session = _Session()
+                session.begin(number * self._uploads, self._record)
+            else:
+                copy = thinker = _Thinker()
+                thinker.begin_thinking(number)
             copy.flow = self._plan.copy(number, time_ms, self._backoff)
         else:
             numbers = range(number, number + count)
@@ -460,23 +468,21 @@ class Runner:
         """Let a copy go on after a while; end it if the run waits no longer."""
         assert self._tasks is not None
         copy.paused = True
-        thinks = isinstance(pause, Think)
-        if type(pause) is Gap:
+        gap = isinstance(pause, Gap)
+        if gap:
             copy.end_upload()
-        if self._backoff.closed or (thinks and self._halted):
+        if self._backoff.closed or (gap and self._halted):
             copy.give_up()
-        elif thinks:
-            if self.whole is not None and type(pause) is not Gap:
-                self._thought[copy] = self._thought.get(copy, 0) + int(pause.seconds * 1e9)
-            self._think(copy, pause.seconds)
+        elif gap:
+            self._think(copy, int(pause.seconds * 1e9))
         else:
             self._tasks.start_soon(self._resume, copy, pause.seconds)
 
-    def _think(self, copy: _Copy, seconds: float) -> None:
+    def _think(self, copy: _Copy, length_ns: int) -> None:
         """Let a copy wait that is not in flight meanwhile."""
         self._thinking.add(copy)
         self._record.in_flight -= 1
-        self._waiting.add(self._clock() + int(seconds * 1e9), copy)
+        self._waiting.add(self._clock() + length_ns, copy)
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call back after a while, by a task of its own."""
@@ -499,9 +505,13 @@ class Runner:
                 return
             self._thinking.discard(copy)
             record.in_flight = in_flight = record.in_flight + 1
-            record.max_in_flight = max(record.max_in_flight, in_flight)
+            if in_flight > record.max_in_flight:  # noqa: PLR1730  # max() costs every copy a call
+                record.max_in_flight = in_flight
             copy.paused = False
-            copy.begin_upload(now)
+            held = copy.go_on(now)
+            if held is not None:
+                self._submit(copy, held)
+                return
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
             self.fail(error)
             return
@@ -509,7 +519,6 @@ class Runner:
 
     def _give_up(self, copy: _Copy) -> None:
         """End a copy that waits, with what its attempts have proven."""
-        self._thought.pop(copy, None)
         if copy in self._thinking:
             self._thinking.discard(copy)
             self._record.in_flight += 1  # settling takes it away again
@@ -523,6 +532,22 @@ class Runner:
             copy.advance(None)
 
     def send(self, copy: _Copy, request: Request) -> None:
+        """Hand a copy's request to the transport, when the copy has thought before it."""
+        if self._wait is not None:
+            length_ns = copy.think(request, self._wait)
+            if length_ns is not None:
+                copy.paused = True
+                if self._backoff.closed or self._halted:
+                    copy.give_up()
+                else:
+                    self._think(copy, length_ns)
+                return
+        if self._limiters or copy.resends:
+            self._submit(copy, request)
+        else:
+            self._transport.submit(request, copy.advance)
+
+    def _submit(self, copy: _Copy, request: Request) -> None:
         """Hand a copy's request to the transport, through its step's limiter if it has one."""
         if copy.resends:
             copy.resends = False
@@ -560,8 +585,8 @@ class Runner:
         if self._record.most_uploads > 1:
             success = exchange.success
         done_ns = exchange.done_ns
-        if self._thought:
-            done_ns -= self._thought.pop(copy, 0)
+        if self._wait is not None:
+            done_ns -= copy.thought()
         if success:
             self.whole.complete(copy.due_ns, copy.started_ns, done_ns)
         else:
@@ -633,7 +658,7 @@ class _Copy:
                 else:
                     runner.submit(effect, self.advance)
             else:
-                if type(effect) is Gap and runner.whole is not None and exchange is not None:
+                if isinstance(effect, Gap) and runner.whole is not None and exchange is not None:
                     runner.completed(self, exchange, success=exchange.success)
                 runner.pause(self, effect)
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
@@ -656,25 +681,77 @@ class _Copy:
     def end_upload(self) -> None:
         """Enter the outcome of one upload of several."""
 
-    def begin_upload(self, now_ns: int) -> None:
-        """Go on to the next upload of several, if the one before has ended."""
+    def think(self, request: Request, wait: Wait) -> int | None:
+        """Return for how long it thinks before a request, in nanoseconds; None: not at all."""
+        del request, wait
+        return None
+
+    def thought(self) -> int:
+        """Return for how long it has thought in this upload, in nanoseconds."""
+        return 0
+
+    def go_on(self, now_ns: int) -> Request | None:
+        """Go on to what it has waited for; return the request, if it is one that was held."""
+        del now_ns
+        return None
 
     def settle(self, record: Record) -> None:
         """Enter its outcome."""
         record.settle(self.number, self.outcome or Outcome.REJECTED)
 
 
-class _Session(_Copy):
+class _Thinker(_Copy):
+    """A copy that may wait before each step but the first of an upload."""
+
+    __slots__ = ("_held", "_step", "_thought_ns", "_turn", "_upload")
+
+    _held: Request | None
+    _upload: int
+
+    def begin_thinking(self, upload: int) -> None:
+        """Begin an upload, by its number."""
+        self._upload, self._held = upload, None
+        self._step, self._turn, self._thought_ns = -1, 0, 0
+
+    def think(self, request: Request, wait: Wait) -> int | None:
+        """Keep a request of another step than the last, and return for how long it thinks before.
+
+        None: not at all.
+        """
+        step = request.step
+        if step == self._step:
+            return None
+        first, self._step = self._step < 0, step
+        if first:
+            return None
+        length_ns = int(wait(self._upload, self._turn) * 1e9)
+        self._held = request
+        self._turn += 1
+        self._thought_ns += length_ns
+        return length_ns
+
+    def thought(self) -> int:
+        """Return for how long it has thought in this upload, in nanoseconds."""
+        return self._thought_ns
+
+    def go_on(self, now_ns: int) -> Request | None:
+        """Return the request that was held."""
+        del now_ns
+        held, self._held = self._held, None
+        return held
+
+
+class _Session(_Thinker):
     """A copy that makes several uploads, each with an outcome of its own."""
 
-    __slots__ = ("_open", "_record", "_upload", "_whole")
+    __slots__ = ("_open", "_record", "_whole")
 
-    _upload: int
     _whole: Outcome | None
 
     def begin(self, first: int, record: Record) -> None:
         """Begin the first upload, by its number."""
-        self._upload, self._record = first, record
+        self.begin_thinking(first)
+        self._record = record
         self._open, self._whole = True, None
         record.uploads.started.add(first)
 
@@ -685,13 +762,15 @@ class _Session(_Copy):
         self._whole = merge(self._whole, outcome)
         self._open, self.outcome = False, None
 
-    def begin_upload(self, now_ns: int) -> None:
-        """Go on to the next upload, which is due now."""
-        if not self._open:
-            self._open = True
-            self._upload += 1
-            self._record.uploads.started.add(self._upload)
-            self.due_ns = self.started_ns = now_ns
+    def go_on(self, now_ns: int) -> Request | None:
+        """Return the request that was held; else go on to the next upload, which is due now."""
+        if self._open:
+            return super().go_on(now_ns)
+        self._open = True
+        self.begin_thinking(self._upload + 1)
+        self._record.uploads.started.add(self._upload)
+        self.due_ns = self.started_ns = now_ns
+        return None
 
     def proven(self) -> Outcome | None:
         """Return what all uploads have proven together: whether its user must be counted."""

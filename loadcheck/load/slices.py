@@ -3,7 +3,7 @@
 Batch ``j`` of the run, the copies that share a request, belongs to generator ``j mod N``. So all
 of them send at every instant of the schedule, each the same share of it. A generator numbers its
 own copies from 0 without gaps: its sets of numbers stay as compact as those of a whole run. Copies
-may think between their steps, or upload more than once.
+may upload more than once.
 """
 
 from __future__ import annotations
@@ -19,57 +19,12 @@ import numpy.typing as npt
 from loadcheck.data import Visits
 from loadcheck.load.pacer import OpenPacer, Warmup
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad
-from loadcheck.workflow.exchange import Gap, Request, Think
+from loadcheck.workflow.exchange import Gap
+from loadcheck.workflow.runtime import Flow, RetryPolicy
 from loadcheck.workflow.runtime.batch import Refuse
-from loadcheck.workflow.runtime.program import Flow, RetryPolicy
 
 Wait = Callable[[int, int], float]
-"""Gives the seconds of a wait from the copy's number and how often it has waited before."""
-
-
-class ThinkingPlan:
-    """A plan whose copies wait before each step but the first.
-
-    Args:
-        plan: What they do otherwise.
-        think: How long they wait.
-    """
-
-    def __init__(self, plan: Copies, think: Wait) -> None:
-        self._plan = plan
-        self._think = think
-
-    def copy(self, number: int, time_ms: int, retry: RetryPolicy, /) -> Flow[bool]:
-        """Return the flow of a copy."""
-        return _thinking(self._plan.copy(number, time_ms, retry), self._think, number)
-
-    def batch(
-        self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse, /
-    ) -> Flow[bool]:
-        """Return the flow of copies that share requests: they have one step."""
-        return self._plan.batch(numbers, time_ms, retry, refuse)
-
-
-def _thinking(flow: Flow[bool], think: Wait, number: int) -> Flow[bool]:
-    """Run a flow with a wait before each request of another step than the one before."""
-    exchange, step, turn = None, -1, 0
-    try:
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration as ended:
-                result: bool = ended.value
-                return result
-            if isinstance(effect, Request) and effect.step != step:
-                if step >= 0:
-                    # judged before the wait: nobody needs the answer meanwhile
-                    exchange = None
-                    yield Think(think(number, turn))
-                    turn += 1
-                step = effect.step
-            exchange = yield effect
-    finally:
-        flow.close()
+"""Gives the seconds of a wait from the upload's number and how often it has waited before."""
 
 
 class SessionPlan:
@@ -143,6 +98,20 @@ class Slice:
             return own * self.of + self.index
         batch, place = np.divmod(own, self.together)
         return (batch * self.of + self.index) * self.together + place
+
+    def waits(self, wait: Wait, uploads: int) -> Wait:
+        """Return the waits of its own copies, by the numbers of their uploads.
+
+        Args:
+            wait: The waits of the run's.
+            uploads: The most uploads of a copy.
+        """
+
+        def own(upload: int, turn: int) -> float:
+            copy, place = divmod(upload, uploads)
+            return wait(self.number(copy) * uploads + place, turn)
+
+        return own
 
     def count(self, copies: int) -> int:
         """Return how many of the first so many copies of the run are its own."""

@@ -29,8 +29,8 @@ from loadcheck.errors import (
 )
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests, pacer_of, planned_copies
+from loadcheck.load.transport import TransportSettings
 from loadcheck.load.transport.routes import FetchTransport, LeavingError, Proxies, Routes
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.measure.record import WORKFLOW, whole_name
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.data import user_problems, with_data
@@ -49,8 +49,8 @@ from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
+from loadcheck.workflow.runtime import no_retry
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
-from loadcheck.workflow.runtime.program import no_retry
 
 _TIMEOUT_S = 8.0
 _MAX_REDIRECTS = 5

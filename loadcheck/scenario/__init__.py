@@ -13,12 +13,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadcheck.documents.document import Node, dotted, grow, merge_tree
+from loadcheck.documents.document import Node, annotate, dotted, merge_tree
 from loadcheck.errors import Place, Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_sessions, read_users, read_values
-from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
-from loadcheck.scenario.library import as_table, find_profile, read_workflow, shipped
+from loadcheck.scenario.layers import (
+    Override,
+    as_table,
+    find_profile,
+    override,
+    parse_override,
+    read_extended,
+    read_layers,
+    read_workflow,
+    shipped,
+)
 from loadcheck.scenario.loads import (
     read_capacity,
     read_limits,
@@ -29,7 +38,7 @@ from loadcheck.scenario.loads import (
 )
 from loadcheck.scenario.mix import flows_of, is_mix
 from loadcheck.scenario.model import FlowOfMix, Scenario
-from loadcheck.scenario.reader import Report, Table, found
+from loadcheck.scenario.reader import Report, Table, describe
 from loadcheck.scenario.target import environment, read_inputs, read_once, read_target
 from loadcheck.scenario.verification import (
     read_delete,
@@ -155,7 +164,7 @@ def restore(
     Raises:
         ScenarioError: A variable is not set any more, a file is gone.
     """
-    return _scenario(_with_workflow_table(grow(dict(document), file=file)), file, env, Report())
+    return _scenario(_with_workflow_table(annotate(dict(document), file=file)), file, env, Report())
 
 
 def _with_workflow_table(document: Node) -> Node:
@@ -255,7 +264,7 @@ def _name(top: Table, file: str) -> str:
     if name and not _NAME.fullmatch(name):
         most = grammar.MAX_NAME_LENGTH
         expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
-        top.report.add(top["name"], f"found {found(top['name'])}", expected)
+        top.report.add(top["name"], f"found {describe(top['name'])}", expected)
     return name
 
 

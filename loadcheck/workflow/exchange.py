@@ -92,14 +92,8 @@ class Pause(NamedTuple):
     seconds: float
 
 
-class Think(Pause):
-    """The copy waits between its steps as its user would: nothing is wrong or repeated."""
-
-    __slots__ = ()
-
-
-class Gap(Think):
-    """The copy waits before its next upload, which has a time of its own."""
+class Gap(Pause):
+    """The copy waits before its next upload, which has a time of its own: nothing is wrong."""
 
     __slots__ = ()
 

@@ -33,8 +33,18 @@ class Cluster:
         self._environment = environment
         self.scheduler = self._start("dask_scheduler", "--port", "0", *options)
         wait_for(self.file.exists)
-        self.nanny = self._start("dask_worker", "--nworkers", "2", "--nthreads", "1", *options)
+        self._options = options
+        self.nanny = self._hire()
         self.address = str(orjson.loads(self.file.read_bytes())["address"])
+        wait_for(lambda: len(self.workers()) == 2)
+
+    def _hire(self) -> subprocess.Popen[bytes]:
+        return self._start("dask_worker", "--nworkers", "2", "--nthreads", "1", *self._options)
+
+    def restore(self) -> None:
+        """Bring it back to two workers, where some were killed."""
+        if self.nanny.poll() is not None:
+            self.nanny = self._hire()
         wait_for(lambda: len(self.workers()) == 2)
 
     def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:

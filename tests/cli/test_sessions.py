@@ -8,7 +8,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.cli.conftest import KEYS, Loadcheck, Service
 from tests.cli.test_reconcile import document
 

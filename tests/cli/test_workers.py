@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from loadcheck.measure import Ledger
-from tests.cli.conftest import KEYS, Loadcheck, Service
+from tests.cli.conftest import Loadcheck
 from tests.cli.test_interrupts import children, document, gone, started, wait_for
 
 LONG = ["--set", "load.duration=60", "--set", "load.rate=400"]
@@ -126,36 +126,6 @@ def test_a_worker_that_stands_still_for_a_while_is_not_lost(
     assert 300 < copies["skipped"] < 600
     assert any("was silent" in each for each in result["warnings"])
     assert {worker["end"] for worker in result["run"]["workers"]["shards"]} == {"planned"}
-
-
-@pytest.mark.long
-def test_a_worker_that_thaws_after_its_lease_starts_nothing(
-    loadcheck: Loadcheck, smoke: Path
-) -> None:
-    process = loadcheck.start(
-        *("run", smoke, "--workers", "2", "--keep-going"),
-        *(*LONG, "--set", "load.duration=18"),
-    )
-    wait_for(lambda: started(loadcheck) > 100)
-    frozen = shards(children(process))[0]
-    frozen.suspend()
-    wait_for(lambda: gone([frozen]), 40)
-    stdout, stderr = process.communicate(timeout=90)
-    assert process.returncode == 3, stdout + stderr
-    result = document(loadcheck)
-    bounds_hold(result)
-    (finding,) = (each for each in result["findings"] if each["check"] == "shard")
-    assert "nothing was heard of it" in finding["summary"]
-
-
-@pytest.mark.long
-def test_workers_end_with_their_run(loadcheck: Loadcheck, smoke: Path) -> None:
-    process = loadcheck.start("run", smoke, "--workers", "2", *LONG)
-    wait_for(lambda: started(loadcheck) > 100)
-    workers = shards(children(process))
-    process.kill()
-    process.wait()
-    wait_for(lambda: gone(workers), 1)
 
 
 @pytest.mark.long
@@ -276,31 +246,6 @@ def test_clocks_that_count_from_another_instant_make_no_difference(
     for worker in result["run"]["workers"]["shards"]:
         assert 0 < worker["clock_error_ms"] < 1000
         assert worker["acknowledged"] == 100
-
-
-@pytest.mark.long
-def test_a_run_whose_coordinator_was_killed_is_judged_from_what_it_had_saved(
-    loadcheck: Loadcheck, smoke: Path, service: Service
-) -> None:
-    process = loadcheck.start(
-        *("run", smoke, "--workers", "2"),
-        *service.options(**{"load.rate": 300, "load.duration": "20s", "thresholds": "[]"}),
-        env=KEYS,
-    )
-    wait_for(lambda: started(loadcheck) > 600)
-    process.kill()
-    process.communicate()
-    saved = document(loadcheck)
-    assert saved["run"]["phase"] == "running"
-    assert len(saved["run"]["workers"]["shards"]) == 2
-    asked = loadcheck("reconcile", loadcheck.results()[0], env=KEYS)
-    now = document(loadcheck)
-    (entry,) = now["reconciliations"]
-    assert entry["unsaved"] > 0
-    seen = now["consistency"]
-    assert now["copies"]["acknowledged"] <= seen["uniques"] <= seen["upper"]
-    assert seen["lost_at_least"] == 0
-    assert asked.code in (0, 3)
 
 
 @pytest.mark.parametrize(

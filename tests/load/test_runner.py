@@ -14,6 +14,7 @@ import trio.testing
 from loadcheck.load.pacer import OpenPacer, levels
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner
+from loadcheck.load.slices import Wait
 from loadcheck.load.transport import Sink
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Retry, Users
@@ -138,6 +139,7 @@ def run(
     beside: Callable[[Runner], Any] | None = None,
     together: int = 1,
     clock: Clock | None = None,
+    think: Wait | None = None,
 ) -> Ran:
     async def main() -> Ran:
         async with trio.open_nursery() as nursery:
@@ -145,7 +147,7 @@ def run(
             record = Record(plan.steps, 0)
             on = ("5xx", "429", "connection")
             retry = Retry(attempts=attempts, backoff_s=1, max_backoff_s=1, on=on)
-            rules = Rules(backoff=Backoff(retry, seed=1), together=together)
+            rules = Rules(backoff=Backoff(retry, seed=1), together=together, think=think)
             runner = Runner(
                 plan, transport, record, rules, clock or Clock(now_ns=now_ns, spin_ns=0)
             )

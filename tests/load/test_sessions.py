@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner
-from loadcheck.load.slices import Slice, SlicedPlan, ThinkingPlan
+from loadcheck.load.slices import Slice, SlicedPlan, Wait
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import Retry
 from tests.load.stages import stage
@@ -23,10 +25,8 @@ from tests.load.test_runner import FakeTransport, OneStep, Ran, TwoSteps, at_onc
 LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)
 
 
-def thinking(spread: Spread, seed: int = 1, plan: Any = TwoSteps()) -> Any:  # noqa: B008
-    made: Any = ThinkingPlan(plan, spread.of(seed, "think"))
-    made.steps = plan.steps  # what the tests' runner asks for
-    return made
+def thinking(spread: Spread, seed: int = 1) -> Wait:
+    return spread.of(seed, "think")
 
 
 def seconds(ran: Ran) -> dict[bytes, list[float]]:
@@ -37,7 +37,14 @@ def seconds(ran: Ran) -> dict[bytes, list[float]]:
 
 
 def test_a_thought_is_part_of_no_latency_and_takes_no_place_in_flight() -> None:
-    ran = run(thinking(Spread(first=10.0)), at_once, rate=10, duration_s=10, max_in_flight=2)
+    ran = run(
+        TwoSteps(),
+        at_once,
+        think=thinking(Spread(first=10.0)),
+        rate=10,
+        duration_s=10,
+        max_in_flight=2,
+    )
     record = ran.record
     assert (record.started, record.acknowledged, record.skipped) == (100, 100, 0)
     assert record.max_in_flight <= 2
@@ -53,7 +60,9 @@ def test_thoughts_are_drawn_from_the_seed_and_the_number_of_the_copy() -> None:
     first, again, other = (
         {
             body: times[1] - times[0]
-            for body, times in seconds(run(thinking(LOGNORMAL, seed), at_once, drain_s=9e3)).items()
+            for body, times in seconds(
+                run(TwoSteps(), at_once, think=thinking(LOGNORMAL, seed), drain_s=9e3)
+            ).items()
         }
         for seed in (1, 1, 2)
     )
@@ -63,19 +72,30 @@ def test_thoughts_are_drawn_from_the_seed_and_the_number_of_the_copy() -> None:
 
 
 def test_who_is_sent_by_one_of_two_workers_thinks_as_long_as_by_one_process() -> None:
-    def waits(plan: Any, rate: float) -> dict[bytes, float]:
-        times = seconds(run(plan, at_once, rate=rate, duration_s=10, drain_s=9e3))
+    def waits(plan: Any, think: Wait, rate: float) -> dict[bytes, float]:
+        times = seconds(run(plan, at_once, think=think, rate=rate, duration_s=10, drain_s=9e3))
         return {body: times[body][1] - times[body][0] for body in times}
 
-    alone = waits(thinking(LOGNORMAL), 10)
+    alone = waits(TwoSteps(), thinking(LOGNORMAL), 10)
     both: dict[bytes, float] = {}
     for index in range(2):
-        plan: Any = SlicedPlan(thinking(LOGNORMAL), Slice(index=index, of=2))
-        plan.steps = TwoSteps().steps
-        part = waits(plan, 5)
+        part_of = Slice(index=index, of=2)
+        plan: Any = SlicedPlan(cast("Any", TwoSteps()), part_of)
+        plan.steps = TwoSteps.steps
+        part = waits(plan, part_of.waits(thinking(LOGNORMAL), 1), 5)
         assert len(part) == 50
         both |= part
     assert both == pytest.approx(alone, abs=0.01)
+
+
+@given(st.integers(1, 8), st.integers(1, 5), st.integers(0, 500), st.integers(0, 3))
+def test_the_uploads_of_all_workers_wait_as_those_of_one_process(
+    of: int, uploads: int, upload: int, turn: int
+) -> None:
+    copy, place = divmod(upload, uploads)
+    part = Slice(index=copy % of, of=of)
+    wait = part.waits(lambda number, turn: number + turn / 10, uploads)
+    assert wait(copy // of * uploads + place, turn) == upload + turn / 10
 
 
 @pytest.mark.parametrize(
@@ -99,7 +119,9 @@ def test_a_stop_ends_those_who_think_at_once_with_what_is_known_of_them() -> Non
         await trio.sleep(5)
         runner.stop()
 
-    ran = run(thinking(Spread(first=60.0)), at_once, rate=10, beside=stop, drain_s=1000)
+    ran = run(
+        TwoSteps(), at_once, think=thinking(Spread(first=60.0)), rate=10, beside=stop, drain_s=1000
+    )
     assert ran.took_s < 6
     # the first step was the one that counts: it was acknowledged
     assert ran.record.acknowledged == ran.record.started
@@ -113,18 +135,20 @@ def test_a_stop_in_a_closed_load_starts_nobody_in_the_place_of_those_who_think()
         runner.stop()
 
     closed = {"concurrency": 20, "copies": 1000}
-    ran = run(thinking(Spread(first=60.0)), at_once, closed=closed, beside=stop)
+    ran = run(TwoSteps(), at_once, think=thinking(Spread(first=60.0)), closed=closed, beside=stop)
     assert (ran.record.started, ran.record.acknowledged) == (20, 20)
     assert ran.took_s < 6
 
 
 def test_the_end_of_the_schedule_lets_those_who_think_go_on() -> None:
-    ran = run(thinking(Spread(first=20.0)), at_once, rate=10, duration_s=10)
+    ran = run(TwoSteps(), at_once, think=thinking(Spread(first=20.0)), rate=10, duration_s=10)
     assert len(ran.transport.sent) == 200
 
 
 def test_a_drain_that_is_too_short_cuts_them_off() -> None:
-    ran = run(thinking(Spread(first=20.0)), at_once, rate=10, duration_s=10, drain_s=5)
+    ran = run(
+        TwoSteps(), at_once, think=thinking(Spread(first=20.0)), rate=10, duration_s=10, drain_s=5
+    )
     assert 100 <= len(ran.transport.sent) < 160
     assert ran.record.acknowledged == 100
 
@@ -134,15 +158,16 @@ def test_a_frozen_process_sends_nothing_after_its_lease() -> None:
         await trio.sleep(5)
         runner.lease_ns = runner.begin_ns + 6_000_000_000
 
-    ran = run(thinking(Spread(first=3.0)), at_once, rate=10, beside=end)
+    ran = run(TwoSteps(), at_once, think=thinking(Spread(first=3.0)), rate=10, beside=end)
     assert max(instant for instant, _ in ran.transport.sent) - ran.began_s < 6.1
     assert ran.record.in_flight == 0
 
 
 def test_neither_a_retry_nor_a_plan_of_one_step_thinks() -> None:
     ran = run(
-        thinking(Spread(first=50.0), plan=OneStep()),
+        OneStep(),
         lambda _, before: (0.001, 200 if before % 2 else 503),
+        think=thinking(Spread(first=50.0)),
         attempts=9,
     )
     assert ran.record.retries >= 50
@@ -155,10 +180,11 @@ def test_whoever_still_thinks_when_the_load_was_abandoned_is_not_woken_by_its_ti
     clock = Clock(now_ns=now_ns, spin_ns=0, later=lambda _, call: calls.append(call))
 
     async def main() -> tuple[int, int]:
-        plan = thinking(Spread(first=5.0))
+        plan: Any = TwoSteps()
         async with trio.open_nursery() as nursery:
             transport = FakeTransport(nursery, at_once)
-            rules = Rules(backoff=Backoff(Retry(attempts=1), seed=1))
+            think = thinking(Spread(first=5.0))
+            rules = Rules(backoff=Backoff(Retry(attempts=1), seed=1), think=think)
             runner = Runner(plan, transport, Record(plan.steps, 0), rules, clock)
             with trio.move_on_after(3):
                 pacer = OpenPacer(stages=[stage(10, 10, 10)])
@@ -189,6 +215,6 @@ def test_a_fault_in_a_copy_that_is_woken_ends_the_run() -> None:
         runner.lease_ns = now_ns()
 
     with pytest.raises(BaseExceptionGroup) as caught:
-        run(thinking(Spread(first=5.0), plan=Broken()), at_once, duration_s=4, beside=expire)
+        run(Broken(), at_once, think=thinking(Spread(first=5.0)), duration_s=4, beside=expire)
     # by way of the runner: not out of whatever timer woke it
     assert [*map(str, caught.value.exceptions)] == ["broken"]

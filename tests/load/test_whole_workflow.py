@@ -12,13 +12,15 @@ from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Rules
 from loadcheck.measure.changes import moving, still
 from loadcheck.measure.record import Record, StageSpan
-from loadcheck.workflow.exchange import Exchange, Gap, Pause, Request, Think
+from loadcheck.workflow.exchange import Exchange, Gap, Pause, Request
 from tests.load import test_runner
 from tests.load.test_runner import ORIGIN, OneStep, TwoSteps, run, step
 
 
 def test_it_goes_from_due_to_the_end_of_the_last_step() -> None:
-    ran = run(TwoSteps(), lambda request, _: (0.2 if request.step else 0.3, 200))
+    ran = run(
+        TwoSteps(), lambda request, _: (0.2 if request.step else 0.3, 200), think=lambda *_: 1.0
+    )
     whole = ran.record.workflow
     assert whole is not None
     assert (whole.attempts, whole.succeeded) == (100, 100)
@@ -69,7 +71,7 @@ def test_shards_add_up_and_stages_keep_their_own() -> None:
 
 
 class Thinking:
-    """A plan of two steps, with a second of thought between them."""
+    """A plan of two steps."""
 
     steps = TwoSteps.steps
 
@@ -79,13 +81,13 @@ class Thinking:
         for index in (0, 1):
             exchange = yield Request(index, ORIGIN, b"POST / HTTP/1.1\r\n", b"")
             exchange.success = True
-            if not index:
-                yield Think(1.0)
         return True
 
 
 def test_what_a_copy_thinks_is_no_part_of_it() -> None:
-    ran = run(Thinking(), lambda request, _: (0.2 if request.step else 0.3, 200))
+    ran = run(
+        Thinking(), lambda request, _: (0.2 if request.step else 0.3, 200), think=lambda *_: 1.0
+    )
     whole = ran.record.workflow
     assert whole is not None
     assert whole.response_time is not None
@@ -94,7 +96,7 @@ def test_what_a_copy_thinks_is_no_part_of_it() -> None:
 
 
 class Uploads(Thinking):
-    """A plan of two uploads, a minute apart, each of two steps and a second of thought."""
+    """A plan of two uploads, a minute apart, each of two steps."""
 
     def copy(
         self, number: int, time_ms: int, retry: Backoff
@@ -114,7 +116,17 @@ def test_each_of_several_uploads_is_one(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(test_runner, "Record", recording)
     monkeypatch.setattr(test_runner, "Rules", partial(Rules, uploads=2))
-    ran = run(Uploads(), lambda request, _: (0.2 if request.step else 0.3, 200), drain_s=200)
+    asked: list[tuple[int, int]] = []
+
+    def think(upload: int, turn: int) -> float:
+        asked.append((upload, turn))
+        return 1.0 + upload % 2
+
+    ran = run(
+        Uploads(), lambda request, _: (0.2 if request.step else 0.3, 200), drain_s=200, think=think
+    )
+    # each upload thinks once, by its own number
+    assert sorted(asked) == [(upload, 0) for upload in range(200)]
     whole = ran.record.workflow
     assert whole is not None
     assert whole.response_time is not None
