@@ -15,8 +15,7 @@ from loadcheck.compare.bootstrap import Counts, Draws, Floats, Ints, draw, perce
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.histogram import Histogram, layout
 from loadcheck.measure.intervals import DIGITS, decode
-
-Document = Mapping[str, Any]
+from loadcheck.result import Document
 
 _HAIR_S = 1e-6
 """Instants in the file are rounded."""

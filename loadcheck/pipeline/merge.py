@@ -25,14 +25,13 @@ from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
+from loadcheck.result import Document
 from loadcheck.result import document as documents
 from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Judged, ParsedThreshold, parse
-
-Document = Mapping[str, Any]
 
 _SUMMED = ("retries", "stale_retries", "resends", "max_in_flight")
 _TIMES = ("response_time", "service_time", "failed", "throttled")

@@ -100,7 +100,9 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if budget is not None:
         share = f"; {words.count(budget['cost'])} are allowed in {words.clock(budget['window_s'])}"
     yield "query cost", f"{words.count(cost['least'])} at the least{usual}, {most}{share}"
-    yield "", f"to reconcile again costs {words.count(queries['reconcile'])} or more"
+    exports = {None: "", "one": "; --export sends one request", "pages": "; --export one a page"}
+    again = words.count(queries["reconcile"])
+    yield "", f"to reconcile again costs {again} or more{exports[queries['export']]}"
     if plan["enforced"] and queries["preflight"]:
         yield "preflight", "one more user and two events, to see that keys and servers are right"
     if queries["controls"]:

@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+Document = Mapping[str, Any]
+"""A results document, or a part of one, as it is read."""
 Shape = dict[str, Any]
 
 _MAX_PROBLEMS = 10

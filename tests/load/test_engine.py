@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import multiprocessing
 import pickle
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,3 +94,33 @@ async def test_a_load_that_is_stopped_follows_its_copies_to_their_end() -> None:
     record = engine.record
     assert record.started == record.acknowledged > 0
     assert record.started < 6000
+
+
+@pytest.mark.anyio
+async def test_the_collector_is_kept_away_until_the_last_of_several_loads_ends() -> None:
+    smoke, before = scenarios.load(SCENARIOS / "smoke.toml"), gc.get_threshold()
+    frozen, seen = gc.get_freeze_count(), []
+    with addressed(smoke) as address:
+        async with emulator_for(smoke, address, 1), AsyncExitStack() as stack:
+            long = "load={model='open', rate=20, duration='60s'}"
+            first, last = [
+                await stack.enter_async_context(open_engine(spec_of(load, address)))
+                for load in (CLOSED, long)
+            ]
+            async with anyio.create_task_group() as loads:
+                ended = anyio.Event()
+
+                async def wait() -> None:
+                    await ended.wait()
+                    seen.append((gc.get_threshold(), gc.get_freeze_count() > frozen))
+                    last.stop()
+
+                loads.start_soon(wait)
+                loads.start_soon(last.run, Listener())
+                await first.run(Listener())
+                ended.set()
+    (during,) = seen
+    assert during[0][0] > before[0]
+    assert during[1]
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0

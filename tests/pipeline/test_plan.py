@@ -313,6 +313,9 @@ def test_every_scenario_has_a_plan(name: str) -> None:
         lines = report.text(planned, width=width).splitlines()
         assert max(map(len, lines)) <= max(width, 80)
     assert "of-a-test" not in report.text(planned)
+    paged = name in ("elasticsearch", "postgrest", "posthog", "segment")
+    export = "--export one a page" if paged else "--export sends one request"
+    assert export in " ".join(report.text(planned).split())
 
 
 @pytest.fixture

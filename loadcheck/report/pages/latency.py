@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.report import words
 from loadcheck.report.pages import Axis, Chart, Number, Scale, Series, Shape, Table, Unit
 from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
+from loadcheck.result import Document
 from loadcheck.result import store as stored
 
 _PER_DECADE = 24
@@ -178,8 +178,6 @@ _WIDE = 20.0
 
 GROUP = "time"
 TIME = Axis(label="time since the start of the load", unit=Unit.CLOCK)
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

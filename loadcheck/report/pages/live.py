@@ -22,6 +22,7 @@ from loadcheck.report.pages import (
 )
 from loadcheck.report.pages.run import several_page, thresholds_table
 from loadcheck.report.pages.timeline import Cells, map_of
+from loadcheck.result import Document
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
@@ -34,8 +35,6 @@ _STAGES = {
     "settle": "Waiting for the count",
     "done": "Done",
 }
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
