@@ -45,7 +45,8 @@ from loadcheck.errors import (
 from loadcheck.pipeline.prepare import hide_passwords
 from loadcheck.report import headline
 from loadcheck.report.html import page
-from loadcheck.result import read
+from loadcheck.result.store import read
+from loadcheck.verify.progress import Progress
 
 __all__ = [
     "Comparison",
@@ -250,7 +251,7 @@ class Result:
     @property
     def error_rate(self) -> float | None:
         """Share of the copies begun that were not acknowledged; None if none was begun."""
-        return 1 - self.acknowledged / self.started if self.started else None
+        return (self.started - self.acknowledged) / self.started if self.started else None
 
     @property
     def reached_rate(self) -> float | None:
@@ -545,7 +546,7 @@ def compare(
     )
 
 
-async def _unwatched(_: pipeline.Progress) -> None:
+async def _unwatched(_: Progress) -> None:
     """Show nothing."""
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from loadcheck.report import terminal
 from loadcheck.report.html import page
-from loadcheck.result import read
+from loadcheck.result.store import read
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "results" / "example-burst.json"

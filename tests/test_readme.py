@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck.report import terminal
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.pictures import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]

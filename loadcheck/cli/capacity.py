@@ -43,7 +43,7 @@ from loadcheck.cli.plan import Yes, approve_search
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
 
 if TYPE_CHECKING:
-    from loadcheck.web.process import LivePage
+    from loadcheck.web import LivePage
 
 _REDRAW_S = 0.5
 
@@ -123,11 +123,11 @@ def capacity(
     import anyio  # noqa: PLC0415
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli.exits import tell  # noqa: PLC0415
+    from loadcheck.cli.exits import print_problem  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
-    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
+    from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
@@ -164,7 +164,7 @@ def capacity(
         )
         view.settle()
         for note in view.notes:
-            tell(Problem(message=note, severity="warning"))
+            print_problem(Problem(message=note, severity="warning"))
         document = searched.document
         finish(served, document)
         try:
@@ -291,7 +291,7 @@ class _View:
             shown = self._served.beside(shown, f"probe {number} at {copies(rate)}")
         if self._metrics is None and self._served is None:
             return shown
-        sending = shown if self._metrics is None else telemetry.beside(shown, self._metrics)
+        sending = shown if self._metrics is None else telemetry.with_metrics(shown, self._metrics)
 
         async def noted(progress: Any) -> None:
             try:
@@ -301,7 +301,7 @@ class _View:
 
         return noted
 
-    def told(self, probe: Mapping[str, Any], /) -> None:
+    def show_probe(self, probe: Mapping[str, Any], /) -> None:
         """Show what a probe has come to."""
         from loadcheck.report.capacity import copies, probe_line, probe_row  # noqa: PLC0415
 

@@ -115,7 +115,7 @@ def compare(
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare import Stored  # noqa: PLC0415
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
-    from loadcheck.result import ResultFile, read  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile, read  # noqa: PLC0415
 
     share = as_share(tolerance)
     written = Format.JSON if as_json else kind or format_of(output, Format)
@@ -187,8 +187,11 @@ def _compare_mixes(groups: _Groups, choice: _Choice, written: Format, output: Pa
     """Compare mixes flow by flow, and together; write it out and return the exit code."""
     from loadcheck.cli.outputs import laid_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
-    from loadcheck.result import ResultFile  # noqa: PLC0415
-    from loadcheck.result.store import encoded, of_flow  # noqa: PLC0415
+    from loadcheck.result.store import (  # noqa: PLC0415
+        ResultFile,
+        encoded,
+        of_flow,
+    )
 
     if output is not None:
         for name, sides in groups.items():
@@ -229,7 +232,7 @@ def _groups(
     from loadcheck.compare import Stored  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.pipeline.merge import flows_together  # noqa: PLC0415
-    from loadcheck.result import read  # noqa: PLC0415
+    from loadcheck.result.store import read  # noqa: PLC0415
 
     if choice.allow_missing:
         sides = [path for path in sides[0] if mixes[path] != [path]], sides[1]

@@ -127,7 +127,7 @@ def guarded(command: Callable[[], object]) -> int:
     return Exit.PASS
 
 
-def tell(problem: Problem) -> None:
+def print_problem(problem: Problem) -> None:
     """Say one problem on stderr."""
     print(cover(f"{problem.severity}: {problem}"), file=sys.stderr)  # noqa: T201
 
@@ -135,7 +135,7 @@ def tell(problem: Problem) -> None:
 def _explain(error: BaseException) -> int:
     if isinstance(error, InputError):
         for problem in error.problems:
-            tell(problem)
+            print_problem(problem)
         return Exit.UNSAVED if isinstance(error, SaveError) else Exit.USAGE
     if isinstance(error, LoadcheckError):
         print(printable(cover(f"error: {error}"), lines=True), file=sys.stderr)  # noqa: T201

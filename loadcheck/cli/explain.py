@@ -38,8 +38,12 @@ def schema(
     import orjson  # noqa: PLC0415  # keeps --help quick
 
     from loadcheck.emulator.config import KEYS  # noqa: PLC0415
-    from loadcheck.result import capacity_schema, json_schema  # noqa: PLC0415
-    from loadcheck.result.schema_others import comparison_schema, trend_schema  # noqa: PLC0415
+    from loadcheck.result.schema import json_schema  # noqa: PLC0415
+    from loadcheck.result.schema_others import (  # noqa: PLC0415
+        capacity_schema,
+        comparison_schema,
+        trend_schema,
+    )
     from loadcheck.scenario.schema import json_schema as scenario_schema  # noqa: PLC0415
 
     schemas = {

@@ -93,12 +93,12 @@ def trend(
     --fail-on-change if a figure's last change is for the worse.
     """
     from loadcheck.cli.compare import as_share  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit, tell  # noqa: PLC0415
+    from loadcheck.cli.exits import Exit, print_problem  # noqa: PLC0415
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
     from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
     from loadcheck.errors import Problem, ResultFileError, many  # noqa: PLC0415
-    from loadcheck.result import ResultFile  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile  # noqa: PLC0415
 
     orders = [label for label in labels or () if "=" not in label]
     if len(orders) > 1:
@@ -132,7 +132,7 @@ def trend(
     if all(missing):
         least = min(missing)
         more = f"{many(least, 'more runs')} needed to tell a change"
-        tell(Problem(message=f"too few runs that can be used: {more}"))
+        print_problem(Problem(message=f"too few runs that can be used: {more}"))
         raise typer.Exit(Exit.USAGE)
     worse = fail_on_change and document["verdict"] == "worse"
     raise typer.Exit(Exit.REGRESSION if worse else Exit.PASS)
@@ -176,7 +176,7 @@ def prune(
     stays names. Comparisons and trends go by age only; pages and other files are not touched.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit, tell  # noqa: PLC0415
+    from loadcheck.cli.exits import Exit, print_problem  # noqa: PLC0415
     from loadcheck.compare import prune as pruning  # noqa: PLC0415
     from loadcheck.errors import InputError, Problem  # noqa: PLC0415
 
@@ -207,7 +207,7 @@ def prune(
     gone, troubles = pruning.remove(found)
     sys.stdout.write(f"removed {len(gone)} of {what}\n")
     for trouble in troubles:
-        tell(Problem(message=trouble, severity="warning"))
+        print_problem(Problem(message=trouble, severity="warning"))
 
 
 def _agreed(question: str) -> bool:
@@ -258,8 +258,8 @@ def merge(
     from loadcheck.cli.overrides import placed  # noqa: PLC0415
     from loadcheck.pipeline.merge import Part  # noqa: PLC0415
     from loadcheck.pipeline.merge import merge as merged_of  # noqa: PLC0415
-    from loadcheck.result import ResultFile, default_name, read  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile, default_name, read  # noqa: PLC0415
 
     named = [run_files(path) for path in files]
     if any(len(each) > 1 for each in named):

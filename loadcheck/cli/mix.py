@@ -26,11 +26,10 @@ from loadcheck.pipeline.mix import retold, run_mix
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
-from loadcheck.result import ResultFile, default_name, read
-from loadcheck.result.store import of_flow
+from loadcheck.result.store import ResultFile, default_name, of_flow, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import worst
-from loadcheck.web.process import LivePage, Watch
+from loadcheck.web import LivePage, Watch
 
 
 def run_flows(
@@ -64,7 +63,7 @@ def run_flows(
         served = stack.enter_context(page)
         view: Watch = terminal.no_view if quiet else terminal.flow_view
         if metrics is not None:
-            view = telemetry.beside(view, metrics)
+            view = telemetry.with_metrics(view, metrics)
         if served is not None:
             view = served.beside(view)
         finished = anyio.run(

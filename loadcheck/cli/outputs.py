@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from loadcheck.result import ResultFile
+    from loadcheck.result.store import ResultFile
 
 _F = TypeVar("_F", bound=enum.StrEnum)
 
@@ -22,8 +22,8 @@ def stored(path: Path) -> dict[str, Any]:
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
-    from loadcheck.result import read_any  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.result.schema_others import SCHEMAS  # noqa: PLC0415
+    from loadcheck.result.store import read_any  # noqa: PLC0415  # imports here keep --help quick
 
     return read_any(path, SCHEMAS)
 
@@ -47,7 +47,7 @@ def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) 
         SaveError: It cannot be written.
     """
     from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.result import ResultFile  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile  # noqa: PLC0415
 
     if any(is_same(path, each) for each in ([of] if isinstance(of, Path) else of)):
         message = "is the result itself, which is not written over"
@@ -125,7 +125,7 @@ class Reports:
         replace: bool,
     ) -> None:
         from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-        from loadcheck.result import ResultFile  # noqa: PLC0415
+        from loadcheck.result.store import ResultFile  # noqa: PLC0415
 
         self.written: list[Path] = []
         self.failed: list[Problem] = []

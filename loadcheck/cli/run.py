@@ -166,7 +166,7 @@ def run(
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.pipeline.shards.workers import Workers  # noqa: PLC0415
+    from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
 
@@ -214,7 +214,7 @@ def run(
         view = terminal.line_view
     wanted = metrics_settings(os.environ)
     if wanted is not None:
-        view = telemetry.beside(view, wanted)
+        view = telemetry.with_metrics(view, wanted)
     with (
         Reports(page, junit, markdown, result=file, replace=force) as reports,
         live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,

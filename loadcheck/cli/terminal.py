@@ -14,8 +14,7 @@ from typing import Any, TextIO
 from loadcheck.cli.exits import Screen
 from loadcheck.errors import ResultFileError, printable
 from loadcheck.report import headline, live, terminal
-from loadcheck.result import save_elsewhere
-from loadcheck.result.store import encoded
+from loadcheck.result.store import encoded, save_elsewhere
 from loadcheck.secrets import cover
 from loadcheck.verify import lasts
 

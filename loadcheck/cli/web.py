@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from loadcheck.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from loadcheck.web.process import Address, LivePage
+    from loadcheck.web import Address, LivePage
 
 _ANY = "any"
 _MOST_PORT = 65535
@@ -91,7 +91,7 @@ def live_page(
     if page is None and metrics is None:
         yield None
         return
-    from loadcheck.web.process import LivePage  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.web import LivePage  # noqa: PLC0415  # keeps --help quick
 
     with LivePage(page, metrics) as served:
         if served.url:
@@ -119,7 +119,7 @@ def finish(served: LivePage | None, *documents: Mapping[str, Any]) -> None:
 
 
 def _page(web: str | None) -> Address | None:
-    from loadcheck.web.process import Address  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.web import Address  # noqa: PLC0415  # keeps --help quick
 
     if web is None:
         return None
@@ -127,7 +127,7 @@ def _page(web: str | None) -> Address | None:
 
 
 def _metrics(given: str | None) -> Address | None:
-    from loadcheck.web.process import LOOPBACK, Address  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.web import LOOPBACK, Address  # noqa: PLC0415  # keeps --help quick
 
     if given is None:
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,9 @@ from loadcheck.compare.intervals import NO_INTERVALS, Intervals
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS
+from loadcheck.result import Document
 
 _US_PER_MS = 1000
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

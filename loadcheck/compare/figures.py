@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Document = Mapping[str, Any]
+from loadcheck.result import Document
 
 _MATTERS = (
     "workflow.id",

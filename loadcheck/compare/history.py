@@ -12,10 +12,9 @@ from typing import Any
 from loadcheck.compare import figures
 from loadcheck.compare.figures import Figure, facts, identity, unfinished
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
+from loadcheck.result import Document
 from loadcheck.result.store import read_unchecked
-
-Document = Mapping[str, Any]
 
 _Z = 1.96
 """Standard errors of a 95 % interval."""

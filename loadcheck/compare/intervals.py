@@ -13,11 +13,9 @@ import numpy as np
 
 from loadcheck.compare.bootstrap import Counts, Draws, Floats, Ints, draw, percentiles
 from loadcheck.errors import Problem, ResultFileError
-from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import layout
+from loadcheck.measure.histogram import Histogram, layout
 from loadcheck.measure.intervals import DIGITS, decode
-
-Document = Mapping[str, Any]
+from loadcheck.result import Document
 
 _HAIR_S = 1e-6
 """Instants in the file are rounded."""

@@ -308,6 +308,35 @@ class _Blocks:
         return data
 
 
+def _scan(descriptor: int, records: Callable[[bytes, int], int]) -> tuple[int, bool] | None:
+    """Hand a file on in pieces that begin with a row.
+
+    Args:
+        descriptor: The file.
+        records: Notes the rows that lie in a piece as a whole, and returns how long they are; the
+            second argument is where the piece stands in the file.
+
+    Returns:
+        Where a row begins that does not end, and whether that is because the file does; None if
+        every row ends.
+    """
+    at, rest, ended = 0, b"", False
+    while not ended:
+        chunk = os.pread(descriptor, _CHUNK_BYTES, at + len(rest))
+        ended = not chunk
+        data = rest + chunk
+        if ended and data and not data.endswith(b"\n"):
+            data += b"\n"
+        if not at and data.startswith(_BOM):
+            at, data = len(_BOM), data[len(_BOM) :]
+        used = records(data, at) if data else 0
+        rest = data[used:]
+        at += used
+        if rest and (ended or len(rest) > _LONGEST_ROW_BYTES):
+            return at, ended
+    return None
+
+
 class _CsvTable:
     """Rows of cells: CSV (RFC 4180) and TSV."""
 
@@ -345,24 +374,11 @@ class _CsvTable:
         ]
 
     def _scan(self) -> None:
-        descriptor = self._blocks.descriptor
-        at, rest, ended = 0, b"", False
-        while not ended:
-            chunk = os.pread(descriptor, _CHUNK_BYTES, at + len(rest))
-            ended = not chunk
-            data = rest + chunk
-            if ended and data and not data.endswith(b"\n"):
-                data += b"\n"
-            if not at and not self.names and data.startswith(_BOM):
-                at, data = len(_BOM), data[len(_BOM) :]
-            used = self._records(data, at) if data else 0
-            rest = data[used:]
-            at += used
-            if rest and (ended or len(rest) > _LONGEST_ROW_BYTES):
-                message = (
-                    "a quote is opened here and never closed" if ended else "the row is endless"
-                )
-                raise DataError(message, 'a quote inside a cell is doubled: ""', self._line(at))
+        rest_at = _scan(self._blocks.descriptor, self._records)
+        if rest_at is not None:
+            at, ended = rest_at
+            message = "a quote is opened here and never closed" if ended else "the row is endless"
+            raise DataError(message, 'a quote inside a cell is doubled: ""', self._line(at))
         if not self.names:
             raise DataError("is empty", "its first row names the columns")
 
@@ -514,25 +530,13 @@ class _JsonTable:
 
     def _scan(self) -> None:
         descriptor = self._blocks.descriptor
-        at, rest, ended = 0, b"", False
-        while not ended:
-            chunk = os.pread(descriptor, _CHUNK_BYTES, at + len(rest))
-            ended = not chunk
-            data = rest + chunk
-            if ended and data and not data.endswith(b"\n"):
-                data += b"\n"
-            if not at and data.startswith(_BOM):
-                at, data = len(_BOM), data[len(_BOM) :]
-            used = data.rfind(b"\n") + 1
-            self._records(data[:used], at)
-            rest = data[used:]
-            at += used
-            if len(rest) > _LONGEST_ROW_BYTES:
-                raise DataError("the row is endless", "", line_at(descriptor, at))
+        if (rest_at := _scan(descriptor, self._records)) is not None:
+            raise DataError("the row is endless", "", line_at(descriptor, rest_at[0]))
         if not self._blocks.rows and self._lines:
             raise DataError("is empty", "expected a JSON object in every line")
 
-    def _records(self, data: bytes, at: int) -> None:
+    def _records(self, data: bytes, at: int) -> int:
+        data = data[: data.rfind(b"\n") + 1]
         place, known = at, dict.fromkeys(self.names)
         for line in data.split(b"\n")[:-1]:
             try:
@@ -552,6 +556,7 @@ class _JsonTable:
         self.names = tuple(known)
         ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1 + at
         self._blocks.add(at, ends[ends <= place])
+        return len(data)
 
     def _refused(self, message: str, place: int) -> DataError:
         remedy = "expected a JSON object in every line"

@@ -77,7 +77,7 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def grow(
+def annotate(
     value: Any,
     *,
     file: str,
@@ -99,7 +99,7 @@ def grow(
     place = Place(file=file, line=line, key=dotted(path))
 
     def below(part: str | int, entry: Any) -> Node:
-        return grow(entry, file=file, lines=lines, path=(*path, part), line=line)
+        return annotate(entry, file=file, lines=lines, path=(*path, part), line=line)
 
     match value:
         case dict():

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loadcheck.documents.document import Node, dotted, grow
+from loadcheck.documents.document import Node, annotate, dotted
 from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 
@@ -324,7 +324,7 @@ def parse(text: str, file: str) -> Node:
             remedy="expected a number below 2^63",
         )
         raise ScenarioError(problem) from None
-    return grow(document, file=file, lines=positions.lines)
+    return annotate(document, file=file, lines=positions.lines)
 
 
 def _syntax_problem(text: str, file: str, error: str, repeat: Repeat | None) -> Problem:

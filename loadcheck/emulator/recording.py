@@ -22,7 +22,7 @@ import orjson
 
 from loadcheck.emulator.commit import JournalError, JournalWriteError
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.dashboard import authorized
+from loadcheck.emulator.limits import authorized
 from loadcheck.emulator.message import Answer, Application, Request
 from loadcheck.emulator.protocol import MAX_BODY_BYTES, Clock
 from loadcheck.emulator.upload import decompressed

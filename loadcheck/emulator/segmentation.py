@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadcheck.emulator.config import EmulatorConfig
-from loadcheck.emulator.dashboard import Budget, parameters
 from loadcheck.emulator.faults import Injector
+from loadcheck.emulator.limits import Budget, parameters
 from loadcheck.emulator.message import Answer, Request, json_answer
 from loadcheck.emulator.parameters import (
     PROPERTY_METRICS,

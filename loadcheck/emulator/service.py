@@ -21,15 +21,21 @@ import orjson
 from loadcheck.emulator.commit import Committer, Journal
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.config.model import OtherProject
-from loadcheck.emulator.dashboard import Budget, ConcurrencyLimit, Dashboard, RateWindow, parameters
 from loadcheck.emulator.faults import Injector
+from loadcheck.emulator.limits import (
+    Budget,
+    CapacityQueue,
+    ConcurrencyLimit,
+    Dashboard,
+    RateWindow,
+    parameters,
+)
 from loadcheck.emulator.message import Answer, QueryError, Request, Router, json_answer
 from loadcheck.emulator.pages import description, local_only, status_page
 from loadcheck.emulator.parameters import zone
 from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.segmentation import SegmentationEndpoint
 from loadcheck.emulator.store import EventStore, Taxonomy, record
-from loadcheck.emulator.throttle import CapacityQueue
 from loadcheck.emulator.upload import PATH as IDENTIFY
 from loadcheck.emulator.upload import (
     Identify,

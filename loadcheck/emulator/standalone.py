@@ -23,7 +23,7 @@ import orjson
 from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config import ConfigError, EmulatorConfig, parse_faults
 from loadcheck.emulator.config.faults import Reader
-from loadcheck.emulator.dashboard import authorized
+from loadcheck.emulator.limits import authorized
 from loadcheck.emulator.message import (
     Answer,
     Application,
@@ -269,9 +269,11 @@ async def _serve(
     Control(emulator).install(emulator.router, "/control", keys=True)
     if keeping.replay is not None:
         number_of, others = await replay(keeping.replay, emulator, config)
-        sys.stderr.write(f"replayed {number_of:,} requests of {keeping.replay}\n")
+        sys.stderr.write(f"Replayed {_many(number_of, 'request')} of {keeping.replay}.\n")
         for (before, now), times in sorted(others.items()):
-            sys.stderr.write(f"{times:,} were answered with {before} then and with {now} now\n")
+            were = "was" if times == 1 else "were"
+            told = f"{times:,} {were} answered with {before} then and with {now} now"
+            sys.stderr.write(f"{told}\n")
     recorder = None
     if keeping.record is not None or keeping.log:
         log = sys.stderr if keeping.log else None
@@ -280,9 +282,19 @@ async def _serve(
         ready(url)
         await ended.wait()
     state = emulator.state()
-    sys.stderr.write(f"ended with {state['events']:,} events of {state['users']:,} users\n")
+    held = f"{_many(state['events'], 'event')} of {_many(state['users'], 'user')}"
+    sys.stderr.write(f"Ended with {held}.\n")
     if recorder is not None:
         recorder.close()
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _visible(config: EmulatorConfig) -> str:
+    delay = str(config.visibility).strip('"')
+    return "at once" if delay == "0ms" else f"after {delay}"
 
 
 def greeting(config: EmulatorConfig, url: str) -> str:
@@ -302,7 +314,7 @@ def greeting(config: EmulatorConfig, url: str) -> str:
   secret key  {config.secret_key}
   limits      {config.limits_name}, cache {"as documented" if config.cache else "off"}
   faults      {", ".join(dict.fromkeys(fault.kind for fault in config.faults)) or "none"}
-  visible     after {str(config.visibility).strip('"')}
+  visible     {_visible(config)}
 
 Upload an event, then count its users:
 

@@ -22,9 +22,9 @@ from loadcheck.emulator.commit import Committer
 from loadcheck.emulator.config import EmulatorConfig
 from loadcheck.emulator.config.model import UploadLimits
 from loadcheck.emulator.faults import Injector
+from loadcheck.emulator.limits import PropertyUpdates, Throttle
 from loadcheck.emulator.message import Answer, Request
 from loadcheck.emulator.protocol import MAX_BODY_BYTES, Clock
-from loadcheck.emulator.throttle import PropertyUpdates, Throttle
 
 PATH = "/identify"
 _URLENCODED, _MULTIPART = b"application/x-www-form-urlencoded", b"multipart/form-data"

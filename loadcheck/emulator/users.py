@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from loadcheck.emulator.commit import Journal, JournalWriteError
-from loadcheck.emulator.dashboard import RateWindow, parameters
+from loadcheck.emulator.limits import RateWindow, parameters
 from loadcheck.emulator.message import Answer, QueryError, Request, json_answer
 from loadcheck.emulator.parameters import read_day
 from loadcheck.emulator.protocol import Clock

@@ -32,11 +32,10 @@ from loadcheck.load.slices import (
     SlicedPlan,
     share_of,
 )
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, TransportSettings
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
-from loadcheck.measure import Grid
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
 from loadcheck.workflow.compile import Settings, compile_plan
@@ -238,10 +237,14 @@ class LoadEngine:
             self.record.end(time.monotonic_ns())
 
     async def warm(self) -> None:
-        """Open the connections that the load is to find open."""
+        """Open the connections that the load is to find open, and clear the garbage away.
+
+        To be called before it is known when the load begins: either takes its time.
+        """
         for warmup in self._ahead:
             if not warmup.at_s:
                 await self._transport.warm(self._origin, warmup.connections)
+        gc.collect()
 
     async def run(self, listener: Listener, begin: Begin | None = None) -> None:
         """Send the load; return when every copy has ended.
@@ -250,8 +253,7 @@ class LoadEngine:
             listener: Who is told.
             begin: The zero of the schedule, ahead of now; None: at once.
         """
-        # a pass of the collector takes long: the clock starts after it
-        with _calm_collector():
+        with _collector.calm():
             async with anyio.create_task_group() as tasks:
 
                 def began() -> None:
@@ -335,15 +337,28 @@ def open_transport(settings: TransportSettings) -> AbstractAsyncContextManager[L
     return (wire_transport if settings.transport == "wire" else httpx_transport)(settings)
 
 
-@contextlib.contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Keep the garbage collector's long passes out of the load: a pause would look like latency."""
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
+class _Collector:
+    """Keeps the garbage collector's long passes out of loads: a pause would look like latency."""
+
+    def __init__(self) -> None:
+        self._loads = 0  # flows of a mix end one after the other
+        self._thresholds = gc.get_threshold()
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Let it leave alone what there is, and come seldom, until the last of the loads ends."""
+        if not self._loads:
+            self._thresholds = gc.get_threshold()
+            gc.set_threshold(_GC_THRESHOLD, *self._thresholds[1:])
+        self._loads += 1
+        gc.freeze()
+        try:
+            yield
+        finally:
+            self._loads -= 1
+            if not self._loads:
+                gc.set_threshold(*self._thresholds)
+                gc.unfreeze()
+
+
+_collector = _Collector()

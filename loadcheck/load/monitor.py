@@ -20,10 +20,11 @@ from typing import Any
 import anyio
 
 from loadcheck.errors import InputError, Problem
-from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Histogram, Stalls
+from loadcheck.measure import Recorded
 from loadcheck.measure.changes import register
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import StageRecord
-from loadcheck.measure.recorded import Recorded
+from loadcheck.measure.timeline import PAUSE_NS, RESOLUTION_NS, Stalls
 
 _EVERY_NS = 10_000_000
 

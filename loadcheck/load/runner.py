@@ -30,8 +30,9 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
 from loadcheck.load.slices import Copies, Wait
 from loadcheck.load.transport import Transport
-from loadcheck.measure import PAUSE_NS, RESOLUTION_NS, Outcome
+from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
+from loadcheck.measure.timeline import PAUSE_NS, RESOLUTION_NS
 from loadcheck.scenario.model import ClosedLoad, Limit
 from loadcheck.workflow.exchange import Exchange, Failure, Gap, Pause, Request
 from loadcheck.workflow.runtime.plan import Flow

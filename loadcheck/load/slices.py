@@ -20,8 +20,8 @@ from loadcheck.data import Visits
 from loadcheck.load.pacer import OpenPacer, Warmup
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad
 from loadcheck.workflow.exchange import Gap
+from loadcheck.workflow.runtime import Flow, RetryPolicy
 from loadcheck.workflow.runtime.batch import Refuse
-from loadcheck.workflow.runtime.program import Flow, RetryPolicy
 
 Wait = Callable[[int, int], float]
 """Gives the seconds of a wait from the upload's number and how often it has waited before."""

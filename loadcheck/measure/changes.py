@@ -18,12 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from loadcheck.measure import Ledger, Recorded, Settled
 from loadcheck.measure.grid import Grid, OutcomeCounts
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.intervals import Delays, IntervalHistograms, StepTimes, Tally
-from loadcheck.measure.ledger import Ledger
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
-from loadcheck.measure.recorded import Recorded, Settled
 from loadcheck.measure.timeline import Pause, Stalls, Timeline
 
 _KINDS: Final[dict[str, type]] = {

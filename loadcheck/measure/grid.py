@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.measure.ledger import Ledger
-from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
+from loadcheck.measure import Ledger, Recorded, Sparse, pack, unpack
 
 MOST_INTERVALS = 300
 """So many keep a results file small, whatever the length of the run."""

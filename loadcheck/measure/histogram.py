@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from hdrh.histogram import HdrHistogram
 
-from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
+from loadcheck.measure import Recorded, Sparse, pack, unpack
 
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.measure import Recorded, Sparse, pack, unpack
 from loadcheck.measure.grid import Grid, Instants, coarsen
 from loadcheck.measure.histogram import (
     SIGNIFICANT_DIGITS,
@@ -22,7 +23,6 @@ from loadcheck.measure.histogram import (
     decode_hdr,
     layout,
 )
-from loadcheck.measure.recorded import Recorded, Sparse, pack, unpack
 from loadcheck.measure.timeline import Stalls
 
 DIGITS = 2

@@ -12,20 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.measure import (
-    Delays,
-    Grid,
-    Histogram,
-    Ledger,
-    Outcome,
-    Stalls,
-    StepTimes,
-    Tally,
-    Timeline,
-)
-from loadcheck.measure.grid import OutcomeCounts
-from loadcheck.measure.intervals import BUFFERED
-from loadcheck.measure.recorded import Recorded, bitmap
+from loadcheck.measure import Ledger, Outcome, Recorded, bitmap
+from loadcheck.measure.grid import Grid, OutcomeCounts
+from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.intervals import BUFFERED, Delays, StepTimes, Tally
+from loadcheck.measure.timeline import Stalls, Timeline
 from loadcheck.workflow.exchange import Exchange, Failure
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 
@@ -330,7 +321,8 @@ class StepRecord(Recorded):
     def error_rate(self) -> float | None:
         """Share of the attempts that failed, of those that this machine could make; None: none."""
         made = self.attempts - self.shortages.total()
-        return 1 - self.succeeded / made if made else None
+        # no "1 - …": what is rounded twice is above a limit that it equals
+        return (made - self.succeeded) / made if made else None
 
 
 def _named(status: int) -> str:
@@ -657,13 +649,7 @@ class Record(Recorded):
             self.end(max(since_begin_ns, 1))
         return gained
 
-    _SUMS = (
-        "delays",
-        "dispatch_lag",
-        "ledger",
-        "uploads",
-        "timeline",
-        "stalls",
+    COUNTS = (
         "due",
         "started",
         "skipped",
@@ -676,6 +662,7 @@ class Record(Recorded):
         "in_flight",
         "max_in_flight",
     )
+    _SUMS = ("delays", "dispatch_lag", "ledger", "uploads", "timeline", "stalls", *COUNTS)
     """What two processes have together is the sum; of the most in flight an upper bound."""
     _HELD = (
         *_SUMS,

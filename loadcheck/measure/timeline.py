@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.measure import Recorded, Settled, Sparse, pack, unpack
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout, percentiles_of
-from loadcheck.measure.recorded import Recorded, Settled, Sparse, pack, unpack
 
 PAUSE_NS = 500_000_000
 """A stall of so long is a pause: it is named, and what fell due in it is skipped.

@@ -1,17 +1,296 @@
-"""The program: scenario → plan → load → observe → reconcile → result."""
+"""The program: scenario → plan → load → observe → reconcile → result.
 
+One run, from a scenario to a verdict that is on disk.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from loadcheck.load.engine import LoadEngine, open_engine
+from loadcheck.load.monitor import raise_open_file_limit
+from loadcheck.load.pacer import max_requests
+from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline import deletion, warnings
+from loadcheck.pipeline import plan as plans
+from loadcheck.pipeline.labels import new_run, with_facts
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.run import Options, run
-from loadcheck.pipeline.session import CompletedRun
+from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
+from loadcheck.pipeline.shards import Workers, open_workers
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.target import (
+    Address,
+    addressed,
+    destinations,
+    emulator_for,
+    require_consent,
+)
+from loadcheck.result import document
+from loadcheck.result.document import ResultSink, ResultWriter
+from loadcheck.result.store import ResultFile, default_name
+from loadcheck.scenario.model import Scenario
+from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.progress import Phase, Progress
+from loadcheck.verify.query_client import QueryChannel
 
-__all__ = [
-    "CompiledScenario",
-    "CompletedRun",
-    "Options",
-    "Phase",
-    "Progress",
-    "compile_scenario",
-    "run",
-]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The first ends the load, the second everything that still goes on."""
+REPEATED_S = 0.5
+"""The same signal again within this time is the same wish, sent by a terminal and by a parent."""
+SPARE_FILES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Command-line options of a run.
+
+    Attributes:
+        results: Directory of the results file, if ``output`` does not name one.
+        output: The results file.
+        replace: Write over a results file that is there.
+        seed: Overrules the scenario's.
+        consent: The run may leave this machine.
+        signals: Ctrl-C and its like end the load, and a second one what still goes on; else
+            whoever called decides what they do.
+        workers: Who sends the load, if this process does not.
+        approved: Digest of the plan that was approved: no other run is made.
+        force_limits: Break limits that the service documents.
+        preflight: What a look at keys and servers has sent and asked just before.
+    """
+
+    results: Path = Path("results")
+    output: Path | None = None
+    replace: bool = False
+    seed: int | None = None
+    consent: bool = False
+    signals: bool = True
+    workers: Workers = field(default_factory=Workers)
+    approved: str | None = None
+    force_limits: bool = False
+    preflight: Mapping[str, int] = field(default_factory=dict)
+
+
+async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
+    """Run a scenario and save what came of it.
+
+    Args:
+        scenario: What to do.
+        options: What the user says beside it.
+        watch: Shows the progress; runs beside the load.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent or written.
+        TargetError: The embedded emulator did not start.
+    """
+    scenario = await anyio.to_thread.run_sync(with_facts, scenario)
+    seed, now = seed_of(scenario, options), datetime.now(UTC)
+    with addressed(scenario) as address:
+        # 1. compile: every error in the input is found before anything starts
+        sources = plans.Sources()
+        with sources.noted():
+            compiled = prepare_run(
+                scenario, address, seed, options.workers, consent=options.consent
+            )
+        plans.require_plan(
+            scenario,
+            [compiled],
+            sources,
+            seed=scenario.seed if options.seed is None else options.seed,
+            approved=options.approved,
+            forced=options.force_limits,
+        )
+        # 2. start the embedded emulator, if it is the target
+        async with emulator_for(scenario, address, seed) as emulator:
+            heard = open_signals() if options.signals else nullcontext(no_signals())
+            with heard as signals:
+                path = options.output
+                if path is None:
+                    path = options.results / default_name(scenario.name, now, compiled.run.id)
+                context = RunContext(
+                    emulator=emulator,
+                    signals=signals,
+                    address=address,
+                    workers=options.workers,
+                    preflight=options.preflight,
+                )
+                file = ResultFile(path, replace=options.replace)
+                return await execute(compiled, file, watch, context)
+
+
+async def execute(
+    compiled: CompiledScenario, sink: ResultSink, watch: Watch, context: RunContext
+) -> CompletedRun:
+    """Do everything of one run that needs its target, and save what came of it.
+
+    Args:
+        compiled: What to do.
+        sink: Where the results document is saved.
+        watch: Shows the progress.
+        context: The target, and what else runs share.
+
+    Raises:
+        InputError: The intent could not be saved, or a worker cannot do its part; nothing was
+            sent.
+    """
+    said = warnings.of_intent(compiled)
+    writer = ResultWriter(sink, document.intent(compiled, said), redactor(compiled.secrets))
+    session: RunSession | None = None
+    load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
+        open_workers(compiled, context.workers, context.address, context.signals)
+        if context.workers.wanted(compiled.scenario)
+        else open_engine(compiled.load, compiled.plan)
+    )
+    try:
+        async with httpx_transport(compiled.asking) as asking, load as engine:
+            channel = QueryChannel(
+                send=asking.send, sent=engine.record.record_query, budget=context.allowance
+            )
+            session = RunSession(compiled, writer, engine, channel, context.abort)
+            session.gate, session.preflight = context.gate, context.preflight
+            if context.shared is not None:
+                session.shared, session.alone = context.shared, False
+            # 3. save the intent, before the first request
+            await session.save_intent()
+            # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
+            async with session.attended(watch, context.signals):
+                # 4. see that the target takes connections
+                # and run what is run once for all copies
+                if await session.reaches_target() and await session.set_up():
+                    async with session.fresh():
+                        # 5. ask for the count before the run
+                        await session.ask_before()
+                        # 6. send every copy when it is due, and await those in flight; ask
+                        # meanwhile
+                        await session.send()
+                        # 7. ask until the count has settled, or the deadline has passed
+                        await session.settle()
+    except Exception as error:
+        if session is None or not session.begun:
+            sink.close()
+            raise
+        session.fail("transport", error)
+    except BaseException:
+        if session is not None:
+            with anyio.CancelScope(shield=True):
+                await session.tear_down()
+        sink.close()
+        raise
+    await session.tear_down(context.signals)
+    if context.emulator is not None and not context.emulator.alive:
+        writer.trouble = "the embedded emulator ended before the run did"
+    # 8. put the counts against the ledger, and the figures against the thresholds
+    figures, verified, judgement = session.judge()
+    # 9. save the verdict
+    finished = await session.save(figures, verified, judgement)
+    if compiled.scenario.deletes and not writer.trouble:
+        # 10. delete the users of the run
+        finished = await deletion.at_end(
+            compiled, finished, context.signals, kept=isinstance(sink, ResultFile)
+        )
+    return finished
+
+
+def prepare_run(
+    scenario: Scenario,
+    address: Address,
+    seed: int,
+    workers: Workers | None = None,
+    *,
+    consent: bool,
+    copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
+) -> CompiledScenario:
+    """Compile a scenario as a new run, and see that it may be run.
+
+    Args:
+        scenario: What to do.
+        address: Where its requests go.
+        seed: Seed of everything random.
+        workers: Who sends the load, if this process does not.
+        consent: Whether the user has said that this machine may be left.
+        copies: Tells how many may be sent in all; None: there is no bound.
+
+    Raises:
+        InputError: Something cannot be used, or the run would leave this machine unasked.
+    """
+    identity = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
+    compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
+    found = destinations(scenario, compiled.steps, metrics=True)
+    require_consent(scenario, found, consent=consent, copies=copies(compiled))
+    if scenario.deletes:
+        deletion.check(compiled)
+    if workers is not None and workers.wanted(scenario):
+        workers.check(scenario)
+    else:
+        raise_open_file_limit(max_requests(scenario.load) + SPARE_FILES)
+    return compiled
+
+
+@contextmanager
+def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
+    """Receive :data:`SIGNALS` for the length of a block; what was done about them before returns.
+
+    A hang-up that the process was started to ignore, by ``nohup``, stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    try:
+        with anyio.open_signal_receiver(*before) as received:
+            yield Distinct(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+async def no_signals() -> AsyncIterator[signal.Signals]:
+    """Yield no signal, ever."""
+    await anyio.sleep_forever()
+    yield signal.SIGINT
+
+
+class Distinct:
+    """Signals without those that repeat one within :data:`REPEATED_S`."""
+
+    def __init__(
+        self,
+        received: AsyncIterator[signal.Signals],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._received = received
+        self._clock = clock
+        self._counted: dict[signal.Signals, float] = {}
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> signal.Signals:
+        while True:
+            number = await anext(self._received)
+            now = self._clock()
+            if now - self._counted.get(number, -REPEATED_S) >= REPEATED_S:
+                self._counted[number] = now
+                return number
+
+
+def seed_of(scenario: Scenario, options: Options) -> int:
+    """Return the seed: the one chosen, the scenario's, that of the plan, or one drawn now.
+
+    Raises:
+        InputError: The digest of the plan is none.
+    """
+    planned = None if options.approved is None else plans.seed_of_digest(options.approved)
+    for given in (options.seed, scenario.seed, planned):
+        if given is not None:
+            return given
+    return secrets.randbits(32)

@@ -12,7 +12,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,8 +27,8 @@ from loadcheck.pipeline.exported import content_type, fill_body, fill_path, inpu
 from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
-from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
+from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
 from loadcheck.verify import Verdict
@@ -178,7 +178,7 @@ async def at_end(
 
         async with anyio.create_task_group() as around:
             with anyio.CancelScope() as scope:
-                around.start_soon(_heed, signals, scope)
+                around.start_soon(_handle_signals, signals, scope)
                 try:
                     if kept and finished.unsaved is None:
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
@@ -197,7 +197,7 @@ async def at_end(
     return replace(finished, document=document)
 
 
-async def _heed(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+async def _handle_signals(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
 
@@ -641,9 +641,7 @@ class _Work:
         if section["error"]:
             return False
         listed = map(str, _at(jobs.days, exchange))
-        states = list(zip(listed, _at(jobs.states, exchange), strict=False))
-        ours = [state for day, state in states if day in days or not days]
-        return {day for day, _ in states} >= set(days) and all(state == jobs.done for state in ours)
+        return all_done(zip(listed, _at(jobs.states, exchange), strict=False), days, jobs.done)
 
     async def _settled(self) -> int:
         """Return who is counted when nobody is, or when waiting has been of no use."""
@@ -703,6 +701,19 @@ def _host(request: Request) -> str:
     named = [value for name, value in request.headers if name.lower() == "host"]
     origin: Origin = request.origin
     return named[0] if named else f"{origin.host}:{origin.port}"
+
+
+def all_done(states: Iterable[tuple[str, Any]], days: Collection[str], done: str) -> bool:
+    """Return whether each job of some days is done, and each day has one.
+
+    Args:
+        states: Of each job its day and its state.
+        days: Those that matter; empty: all that have jobs.
+        done: The state that a job ends in.
+    """
+    told = list(states)
+    ours = [state for day, state in told if day in days or not days]
+    return {day for day, _ in told} >= set(days) and all(state == done for state in ours)
 
 
 def _at(query: str, exchange: Exchange) -> list[Any]:

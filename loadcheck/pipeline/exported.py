@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,7 +41,7 @@ from loadcheck.workflow.expressions import UnsendableError, as_text
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.identity import insert_id
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -564,7 +565,7 @@ class _Numbers:
         found = {name: read(event) for name, read in self._read.items()}
         texts = {name: str(text) for name, text in found.items() if isinstance(text, str | int)}
         for name, text in texts.items():
-            for number in (*self._names.number(text), *_candidates(text)):
+            for number in chain(self._names.number(text), _candidates(text)):
                 if self._fits(name, text, number):
                     return number
         return None

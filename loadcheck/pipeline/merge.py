@@ -18,21 +18,20 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
-from loadcheck.measure import Histogram, Ledger
-from loadcheck.measure.histogram import HIGHEST_US
+from loadcheck.measure import Ledger
+from loadcheck.measure.histogram import HIGHEST_US, Histogram
 from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
-from loadcheck.result import SCHEMA
+from loadcheck.result import Document
 from loadcheck.result import document as documents
+from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Judged, ParsedThreshold, parse
-
-Document = Mapping[str, Any]
 
 _SUMMED = ("retries", "stale_retries", "resends", "max_in_flight")
 _TIMES = ("response_time", "service_time", "failed", "throttled")
@@ -670,7 +669,7 @@ class MergedFigures:
         ended -= document["generator"]["unsent"]
         known: dict[str, float | None] = {
             **{key: value for key, value in copies.items() if key != "planned"},
-            "error_rate": 1 - copies["acknowledged"] / ended if ended else None,
+            "error_rate": (ended - copies["acknowledged"]) / ended if ended else None,
             "rate": load["reached_rate"],
             "rate_ratio": load["reached_ratio"],
             "retries": load["retries"],

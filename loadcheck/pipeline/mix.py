@@ -23,26 +23,25 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import WORKFLOW, StageSpan
+from loadcheck.pipeline import (
+    SPARE_FILES,
+    Options,
+    execute,
+    no_signals,
+    open_signals,
+    prepare_run,
+    seed_of,
+)
 from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
-from loadcheck.pipeline.run import (
-    SPARE_FILES,
-    Options,
-    execute,
-    no_signals,
-    open_signals,
-    prepare,
-    seed_of,
-)
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
-from loadcheck.pipeline.target import addressed, serving
-from loadcheck.result import ResultFile, default_name
+from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result.document import histogram
-from loadcheck.result.store import of_flow
+from loadcheck.result.store import ResultFile, default_name, of_flow
 from loadcheck.scenario.model import Scenario, Threshold
 from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
@@ -107,7 +106,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         sources = plans.Sources()
         with sources.noted():
             compiled = [
-                prepare(
+                prepare_run(
                     flow,
                     address,
                     plans.flow_seed(seed, place),
@@ -125,7 +124,7 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
             forced=options.force_limits,
         )
         raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
-        async with serving(flows[0], address, seed) as emulator:
+        async with emulator_for(flows[0], address, seed) as emulator:
             heard = open_signals() if options.signals else nullcontext(no_signals())
             with heard as signals:
                 context = RunContext(

@@ -335,7 +335,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
     )
     observer = compiled.observer
     each = 0 if observer is None or observer.role is not Role.COPY else compiled.planned
-    budget = scenario.verify.budget
+    budget, export = scenario.verify.budget, scenario.verify.export
     usual = found.usual
     return {
         "asked": {
@@ -357,6 +357,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
         "hour": most_cost(spec, found, _HOUR_S),
         # to ask again later is a run's questions without its load
         "reconcile": found.least.cost(spec) - spec.queries.counts.cost,
+        "export": None if export is None else "pages" if export.paged else "one",
         "preflight": int(spec.filtered),
         "controls": found.controls,
         "control_users": found.new_users,

@@ -16,16 +16,16 @@ import anyio
 
 from loadcheck.errors import InputError
 from loadcheck.load.transport.httpx_ import httpx_transport
+from loadcheck.pipeline import Options, prepare_run, seed_of
 from loadcheck.pipeline.once import SharedSteps
-from loadcheck.pipeline.run import Options, prepare, seed_of
-from loadcheck.pipeline.target import addressed, serving
+from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send
 from loadcheck.verify.session import VerificationSpec
 from loadcheck.workflow.exchange import Exchange, Pause
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 
 _SUFFIX: Final = "preflight"
 _SKEW_S: Final = 30.0
@@ -76,7 +76,7 @@ async def preflight(
         scenario = scenario.flows[0]
     seed = seed_of(scenario, options)
     with addressed(scenario) as address:
-        compiled = prepare(scenario, address, seed, consent=options.consent, copies=lambda _: 1)
+        compiled = prepare_run(scenario, address, seed, consent=options.consent, copies=lambda _: 1)
         spec = compiled.verification
         if spec is None:
             if optional:
@@ -84,7 +84,10 @@ async def preflight(
             message = "cannot be looked at by one control user"
             remedy = "a run is needed that asks the service: verify.enabled"
             raise InputError(scenario.problem("verify", message, remedy))
-        async with serving(scenario, address, seed), httpx_transport(compiled.asking) as asking:
+        async with (
+            emulator_for(scenario, address, seed),
+            httpx_transport(compiled.asking) as asking,
+        ):
             limit_s = scenario.verify.deadline_s if within_s is None else within_s
             flight = _Flight(compiled, spec, asking.send, limit_s)
             checks = await _surrounded(compiled, flight)

@@ -15,7 +15,7 @@ import numpy as np
 
 from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer, max_requests, warmups
-from loadcheck.load.transport.coding import encode_gzip, encode_plain
+from loadcheck.load.transport import encode_gzip, encode_plain
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
@@ -27,8 +27,8 @@ from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions import UnsendableError
 from loadcheck.workflow.identity import SEQUENCES, partitions
+from loadcheck.workflow.runtime import no_retry
 from loadcheck.workflow.runtime.plan import StepPlan
-from loadcheck.workflow.runtime.program import no_retry
 
 _OWN = frozenset(
     {

@@ -38,14 +38,13 @@ from loadcheck.errors import (
 )
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
-from loadcheck.measure import Ledger
-from loadcheck.measure.recorded import bitmap
+from loadcheck.measure import Ledger, bitmap
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
 from loadcheck.pipeline.target import Address, Destination, destinations, require_consent
-from loadcheck.result import ResultFile, read
 from loadcheck.result import document as documents
+from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
 from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
@@ -141,7 +140,7 @@ def rejudge(
     seen = verified.consistency
     findings = verified.findings
     if settled.compared is not None:
-        findings = exact_findings(settled.compared, settled.sent, seen)
+        findings = exact_findings(settled.compared, settled.sent, seen, told)
     consistent = worst(finding.verdict for finding in findings)
     kept = [f for f in document.get("findings", ()) if f["check"] in OWN_CHECKS]
     judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
@@ -220,13 +219,30 @@ def _so_far(number: int, found: Compared, seen: Consistency) -> int | None:
     return number if number or _lost(found, seen) is not None else None
 
 
-def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list[Finding]:
+def _named(told: Mapping[str, Any] | None, copies: str) -> str:
+    """Say who is the first of those that the results file names."""
+    users = told[copies] if told else []
+    if not users:
+        return ""
+    first = users[0]["user_id"]
+    if len(users) == 1:
+        return f": {first}"
+    return f": {len(users):,} are named in the results file, the first {first}"
+
+
+def exact_findings(
+    found: Compared,
+    sent: SentCounts,
+    seen: Consistency,
+    told: Mapping[str, Any] | None = None,
+) -> list[Finding]:
     """Return what the comparison event by event says: exact, without ambiguity.
 
     Args:
         found: The comparison.
         sent: The ledger's numbers.
         seen: What the counts prove, asked for just before.
+        told: The comparison as the results file has it, with names.
     """
     lost = len(found.lost)
     events = found.duplicated.total()
@@ -248,7 +264,7 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
             "lost",
             lost,
             f"{lost:,} of {of} {are} missing from the export, or "
-            "some of their events are; all are named in the results file.",
+            f"some of their events are{_named(told, 'lost_copies')}.",
             f"{all_of(sent.acknowledged, 'acknowledged users are', start=True)} in the export "
             "with all events.",
         )
@@ -258,7 +274,7 @@ def exact_findings(found: Compared, sent: SentCounts, seen: Consistency) -> list
             "duplicated",
             events,
             f"{many(events, 'events are')} in the export beyond those sent, of "
-            f"{len(found.duplicated):,} users.",
+            f"{many(len(found.duplicated), 'users')}{_named(told, 'duplicated_copies')}.",
             "No event is in the export twice.",
             none,
         ),
@@ -472,7 +488,7 @@ async def _again(
         verification = Verification(compiled.verification, QueryChannel(send=transport.send))
         verification.baseline = _baseline(document)
         before = document.get("consistency", {})
-        await verification.later(
+        await verification.reask(
             sent,
             people,
             _controls(before),

@@ -30,8 +30,8 @@ from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import end_day
 from loadcheck.pipeline.once import SharedSteps
+from loadcheck.pipeline.shards import Workers
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
-from loadcheck.pipeline.shards.workers import Workers
 from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.document import ResultWriter
@@ -163,7 +163,7 @@ class RunSession:
         self._verification = (
             None
             if compiled.verification is None
-            else Verification(compiled.verification, channel, self._seen)
+            else Verification(compiled.verification, channel, self._on_observation)
         )
         spans = [stage.span for stage in record.stages]
         self._progress.document = writer.document
@@ -191,7 +191,7 @@ class RunSession:
         Raises:
             ResultFileError: It cannot be saved: nothing is to be sent.
         """
-        self._writer.document.update(self._moving())
+        self._writer.document.update(self._moving(self._users_so_far()))
         await self._writer.save_intent()
         self.begun = True
 
@@ -203,7 +203,7 @@ class RunSession:
         async with anyio.create_task_group() as around:
             around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
-                around.start_soon(self._heed, signals, scope)
+                around.start_soon(self._handle_signals, signals, scope)
                 yield
             around.cancel_scope.cancel()
         self._progress.phase = Phase.DONE
@@ -340,7 +340,7 @@ class RunSession:
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()
-        writer.document |= self._moving()
+        writer.document |= self._moving(self._sent().started)
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, missed=writer.missed, notes=self._progress.notes
@@ -390,7 +390,7 @@ class RunSession:
 
     async def _ask_before(self) -> None:
         if self._verification is not None:
-            await self._verification.before()
+            await self._verification.ask_baseline()
             self._writer.document["run"]["baseline"] = self._verification.baseline
 
     async def _load(self) -> None:
@@ -439,8 +439,8 @@ class RunSession:
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock
-                beside.start_soon(verification.sample, self._come_so_far)
-            for asks in (verification.observer.watch, verification.watch_order):
+                beside.start_soon(verification.sample_acks, self._come_so_far)
+            for asks in (verification.observer.poll, verification.watch_order):
                 beside.start_soon(self._attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
@@ -457,7 +457,7 @@ class RunSession:
             beside.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
-        self._writer.document.update(self._moving())
+        self._writer.document.update(self._moving(self._users_so_far()))
         try:
             await self._writer.try_save("running", durable=False)
         finally:
@@ -482,7 +482,7 @@ class RunSession:
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._attempt, "asking", verification.watch_order)
-                await verification.after(self._sent(), self._people(), since_ns)
+                await verification.settle_and_localize(self._sent(), self._people(), since_ns)
                 beside.cancel_scope.cancel()
             await verification.end_order()
 
@@ -511,24 +511,31 @@ class RunSession:
         record = self._record
         return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
 
-    def _moving(self) -> dict[str, Any]:
-        """Return what is saved again every second."""
-        return document.progress_sections(self._record, self._planned) | {"spent": self.spent()}
+    def _moving(self, users: int) -> dict[str, Any]:
+        """Return what is saved again every second, and must cost no look at all copies."""
+        spent = {"spent": self.spent(users)}
+        return document.progress_sections(self._record, self._planned) | spent
+
+    def _users_so_far(self) -> int:
+        """Return how many users have been sent for."""
+        record = self._record
+        return record.started if self._arrivals is None else self._arrivals.look(record)[1]
 
     def _asked_so_far(self) -> dict[str, int]:
-        """Return what asking has cost: the rest of what was spent takes a look at all copies."""
+        """Return what asking has cost."""
         queries, cost = (0, 0) if self._verification is None else self._verification.asked
         return {"queries": queries, "query_cost": cost}
 
-    def spent(self) -> dict[str, Any]:
-        """Return what the service has been sent and asked so far."""
-        people, verification = self._people(), self._verification
-        started = people.ledger.started if people.uploads is None else people.uploads.started
-        each = self._compiled.load.load.events_per_copy
+    def spent(self, users: int) -> dict[str, Any]:
+        """Return what the service has been sent, for so many users, and asked so far."""
+        record, verification = self._record, self._verification
+        visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
+        several = visits is not None and visits.most > 1
+        sent = record.uploads.started if several else record.ledger.started
         queries, cost = (0, 0) if verification is None else verification.asked
         return {
-            "users": self._sent().started,
-            "events": each * len(started),
+            "users": users,
+            "events": each * len(sent),
             "controls": 0 if verification is None else verification.controls_sent,
             "queries": queries,
             "query_cost": cost,
@@ -590,7 +597,9 @@ class RunSession:
             self._writer.document["run"]["aborted"] = self._aborted.to_json()
             self._engine.stop()
 
-    async def _heed(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async def _handle_signals(
+        self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+    ) -> None:
         """The first signal ends the load, the second ends the waiting."""
         async for _ in signals:
             if self._interrupted:
@@ -600,7 +609,7 @@ class RunSession:
             self._setting_up.cancel()
             self._engine.stop()
 
-    def _seen(self, observation: Observation) -> None:
+    def _on_observation(self, observation: Observation) -> None:
         self._progress.observation = observation
         if observation.uniques is not None:
             before = self._verification.baseline if self._verification is not None else None

@@ -29,10 +29,10 @@ from loadcheck.emulator.process import (
     supplied,
 )
 from loadcheck.errors import ConsentError, InputError, Problem, TargetError
+from loadcheck.load.transport import TransportSettings, client_context
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes, is_loopback
-from loadcheck.load.transport.settings import TransportSettings, client_context
 from loadcheck.report import otel as telemetry
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import without_userinfo
@@ -216,7 +216,9 @@ def addressed(scenario: Scenario) -> Iterator[Address]:
 
 
 @asynccontextmanager
-async def serving(scenario: Scenario, address: Address, seed: int) -> AsyncIterator[Running | None]:
+async def emulator_for(
+    scenario: Scenario, address: Address, seed: int
+) -> AsyncIterator[Running | None]:
     """Run the embedded emulator for the length of a block, if the scenario asks for it.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -16,6 +15,7 @@ from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import COLORS, CapturedConsole, print_headline, print_paths
 from loadcheck.report.view import FIGURES
+from loadcheck.result import Document
 
 _STYLES = {"held": "green", "broke": "red", "unproven": "yellow", "cut": "dim"}
 _COMPARISON = re.compile(r"(?P<metric>.+?)\s*(?P<operator><=|>=|==|!=|<|>)\s*(?P<limit>.+)")
@@ -34,8 +34,6 @@ _ENDINGS = {
 }
 _FINE = 10
 """Rates below are written with digits after the point."""
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

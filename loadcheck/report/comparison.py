@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from loadcheck.errors import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
+from loadcheck.result import Document
 
 _COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
@@ -21,8 +22,6 @@ _MOST_RUNS = 5
 _MOST_DIFFERENCES = 8
 _LONGEST_VALUE = 40
 _GAP = "  "
-
-Document = Mapping[str, Any]
 
 
 def text(document: Document, *, color: bool, width: int) -> str:

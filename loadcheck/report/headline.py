@@ -14,11 +14,11 @@ from typing import Any
 
 from loadcheck.errors import all_of, many, printable_document
 from loadcheck.report import words
+from loadcheck.result import Document
 
 NOT_CHECKED = "verification: disabled"
 """What is said of a run with verify.enabled = false."""
 
-Document = Mapping[str, Any]
 
 _MOST_CAUSES = 3
 _LONGEST_REASON = 100

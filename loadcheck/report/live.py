@@ -17,8 +17,7 @@ import numpy as np
 from rich.cells import cell_len, get_character_cell_size
 
 from loadcheck.errors import many, printable
-from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, layout
 from loadcheck.report import words
 from loadcheck.secrets import cover
 from loadcheck.verify.thresholds import Judged

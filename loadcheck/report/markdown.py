@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 from loadcheck.errors import printable_document
 from loadcheck.report import capacity, comparison, words
 from loadcheck.report.view import RunView, run_view
+from loadcheck.result import Document
 
 _MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&$])")
-
-Document = Mapping[str, Any]
 
 
 def run_markdown(document: Document) -> str:

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, Histogram, layout
 from loadcheck.measure.record import Record
 
 Numbers = npt.NDArray[np.int64]

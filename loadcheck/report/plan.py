@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from loadcheck.errors import many, printable
 from loadcheck.report import words
+from loadcheck.report.preview import wrapped
 
 _NAME: Final = 13
 
@@ -19,15 +19,7 @@ def text(plan: Mapping[str, Any], *, width: int = 100) -> str:
         return f"{told}{printable(_digest(plan))}\n"
     lines = [f"Plan of {plan['scenario']}", ""]
     for name, value in _rows(plan):
-        indent = " " * (_NAME + 3)
-        lines += textwrap.wrap(
-            value,
-            width,
-            initial_indent=f"  {name:<{_NAME}} ",
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        lines += wrapped(name, value, _NAME, width)
     lines += [f"warning: {warning}" for warning in plan["warnings"]]
     return "".join(f"{printable(line)}\n" for line in lines)
 
@@ -108,7 +100,9 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if budget is not None:
         share = f"; {words.count(budget['cost'])} are allowed in {words.clock(budget['window_s'])}"
     yield "query cost", f"{words.count(cost['least'])} at the least{usual}, {most}{share}"
-    yield "", f"to reconcile again costs {words.count(queries['reconcile'])} or more"
+    exports = {None: "", "one": "; --export sends one request", "pages": "; --export one a page"}
+    again = words.count(queries["reconcile"])
+    yield "", f"to reconcile again costs {again} or more{exports[queries['export']]}"
     if plan["enforced"] and queries["preflight"]:
         yield "preflight", "one more user and two events, to see that keys and servers are right"
     if queries["controls"]:

@@ -19,6 +19,7 @@ from loadcheck.errors import many
 from loadcheck.report import headline, words
 from loadcheck.report.pages import Check
 from loadcheck.report.view import Counted, RunView, run_view
+from loadcheck.result import Document
 
 
 class CapturedConsole:
@@ -63,8 +64,6 @@ _SENT_AGAIN = {
     "stale_retries": "sent again: an idle connection was closing",
     "resends": "resends",
 }
-
-Document = Mapping[str, Any]
 
 
 def summary(document: Document, *, color: bool, width: int, paths: Sequence[str] = ()) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
+from loadcheck.result import Document
 from loadcheck.result.schema_others import ended
 
 COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
@@ -24,8 +25,6 @@ _MOST_NAMED = 3
 _MOST_SKIPPED = 5
 _MOST_NUMBERED = 8
 _LONGEST = 40
-
-Document = Mapping[str, Any]
 
 
 def text(document: Document, *, color: bool, width: int) -> str:

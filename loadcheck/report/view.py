@@ -9,6 +9,7 @@ from typing import Any
 from loadcheck.errors import printable_document
 from loadcheck.report import headline, words
 from loadcheck.report.pages import Check
+from loadcheck.result import Document
 from loadcheck.verify import meaning
 
 FIGURES: Mapping[str, str] = {
@@ -22,8 +23,6 @@ FIGURES: Mapping[str, str] = {
 """Titles of what is shown of a distribution of times, and their keys in a results file."""
 
 _KINDS = ("response_time", "service_time", "failed", "throttled")
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,107 @@
-"""The results file: its schema, how it is written so that nothing is lost, how it is read."""
+"""The results file: its schema, how it is written so that nothing is lost, how it is read.
 
-from loadcheck.result.schema import SCHEMA, json_schema
-from loadcheck.result.schema_others import capacity_schema
-from loadcheck.result.store import ResultFile, default_name, read, read_any, save_elsewhere
+Here are the words that the JSON Schemas of our files are made of, and the check against them.
+"""
 
-__all__ = [
-    "SCHEMA",
-    "ResultFile",
-    "capacity_schema",
-    "default_name",
-    "json_schema",
-    "read",
-    "read_any",
-    "save_elsewhere",
-]
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+"""A results document, or a part of one, as it is read."""
+Shape = dict[str, Any]
+
+_MAX_PROBLEMS = 10
+_LONGEST, _END = 200, 80
+"""Of a message, and of what is left of its end."""
+
+
+def open_object(description: str, properties: dict[str, Shape]) -> Shape:
+    """Return an object in which more may stand than is described: later versions add to it.
+
+    Args:
+        description: What it is.
+        properties: By name; with "?" behind it the name may be missing.
+    """
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {name.removesuffix("?"): shape for name, shape in properties.items()},
+        "required": [name for name in properties if not name.endswith("?")],
+    }
+
+
+def closed_object(description: str, **properties: Shape) -> Shape:
+    """Return an object that has just these properties, all of them."""
+    return open_object(description, properties) | {"additionalProperties": False}
+
+
+def list_of(description: str, items: Shape) -> Shape:
+    """Return a list."""
+    return {"type": "array", "description": description, "items": items}
+
+
+def number(description: str) -> Shape:
+    """Return a number of any sign."""
+    return {"type": "number", "description": description}
+
+
+def amount(description: str) -> Shape:
+    """Return a number that is not negative."""
+    return {"type": "number", "minimum": 0, "description": description}
+
+
+def count(description: str) -> Shape:
+    """Return how many there are."""
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def text(description: str) -> Shape:
+    """Return a text."""
+    return {"type": "string", "description": description}
+
+
+def flag(description: str) -> Shape:
+    """Return true or false."""
+    return {"type": "boolean", "description": description}
+
+
+def maybe(shape: Shape) -> Shape:
+    """Return a shape that may be null."""
+    return {**shape, "type": [shape["type"], "null"]}
+
+
+def labels() -> Shape:
+    """Return what a run is told apart by."""
+    return {
+        "type": "object",
+        "description": "What it is told apart by: given as labels, or taken from git and CI.",
+        "additionalProperties": {"type": "string"},
+    }
+
+
+def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
+    """Return where a document departs from a schema: dotted path and message, at most ten."""
+    from jsonschema_rs import Draft202012Validator  # noqa: PLC0415  # keeps --help quick
+
+    missing: list[tuple[str, str]] = []
+    if isinstance(document, Mapping):
+        # reported here: the validator copies the whole document into each such problem
+        wanted = schema.get("required", ())
+        missing = [("", f'"{n}" is a required property') for n in wanted if n not in document]
+        schema = {**schema, "required": []}
+    errors = itertools.islice(Draft202012Validator(schema).iter_errors(document), _MAX_PROBLEMS)
+    found = sorted(
+        (".".join(str(part) for part in error.instance_path), _shortened(error.message))
+        for error in errors
+    )
+    return [*missing, *found][:_MAX_PROBLEMS]
+
+
+def _shortened(message: str) -> str:
+    """Return a message of which the middle is left out if it quotes too much."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END]}…{message[-_END:]}"

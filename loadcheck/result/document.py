@@ -21,9 +21,10 @@ from loadcheck import __version__
 from loadcheck.data.table import fingerprint
 from loadcheck.documents.document import read_content
 from loadcheck.errors import ResultFileError, SaveError
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record, StepRecord
-from loadcheck.result import SCHEMA, capacity_schema, json_schema
+from loadcheck.result.schema import SCHEMA, json_schema
+from loadcheck.result.schema_others import capacity_schema
 from loadcheck.scenario.model import ClosedLoad, FlowOfMix, OpenLoad, Scenario
 from loadcheck.secrets import Redactor
 from loadcheck.verify import Consistency

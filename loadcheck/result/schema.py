@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loadcheck.measure import timeline
-from loadcheck.result.shapes import (
+from loadcheck.result import (
     Shape,
     amount,
     count,

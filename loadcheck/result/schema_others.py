@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from loadcheck.result.shapes import (
+from loadcheck.result import (
     Shape,
     closed_object,
     count,

@@ -24,8 +24,8 @@ import orjson
 
 from loadcheck.documents.files import UnreadableError, file_kind, read_file
 from loadcheck.errors import Problem, ResultFileError, SaveError, printable_json
-from loadcheck.measure import Histogram
 from loadcheck.measure import intervals as measured
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.intervals import Matrix
 from loadcheck.result import schema_others
 from loadcheck.result.schema import SCHEMA, problems
@@ -88,7 +88,7 @@ def _each(items: Any, missing: Callable[[Document], Document]) -> Any:
 
 def _no_samples() -> Document:
     """Return the histogram of something that was not measured."""
-    from loadcheck.measure import Histogram  # noqa: PLC0415  # few files need it
+    from loadcheck.measure.histogram import Histogram  # noqa: PLC0415  # few files need it
 
     percentiles = dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"))
     return {"count": 0, **percentiles, "above_range": 0, "hdr": Histogram().encode()}

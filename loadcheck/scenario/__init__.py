@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadcheck.documents.document import Node, dotted, grow, merge_tree
+from loadcheck.documents.document import Node, annotate, dotted, merge_tree
 from loadcheck.errors import Place, Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_sessions, read_users, read_values
-from loadcheck.scenario.layers import Override, override, parse_override, read_extended, read_layers
-from loadcheck.scenario.library import as_table, find_profile, read_workflow, shipped
+from loadcheck.scenario.layers import (
+    Override,
+    as_table,
+    find_profile,
+    override,
+    parse_override,
+    read_extended,
+    read_layers,
+    read_workflow,
+    shipped,
+)
 from loadcheck.scenario.loads import (
     read_capacity,
     read_limits,
@@ -29,7 +38,7 @@ from loadcheck.scenario.loads import (
 )
 from loadcheck.scenario.mix import flows_of, is_mix
 from loadcheck.scenario.model import FlowOfMix, Scenario
-from loadcheck.scenario.reader import Report, Table, found
+from loadcheck.scenario.reader import Report, Table, describe
 from loadcheck.scenario.target import environment, read_inputs, read_once, read_target
 from loadcheck.scenario.verification import (
     read_delete,
@@ -113,6 +122,7 @@ def _mix(
             limits = tuple(limit.check for limit in thresholds)
             part = FlowOfMix(mix=name, flow=flow.name, place=place, flows=names, limits=limits)
             read_.append(replace(made, part=part))
+    report.problems += _taken_twice(read_)
     if report.problems or not read_:
         raise ScenarioError(report.problems)
     return replace(
@@ -124,6 +134,21 @@ def _mix(
         document=own.plain(),
         places={**read_[0].places, **_places(own)},
     )
+
+
+def _taken_twice(flows: Sequence[Scenario]) -> Iterator[Problem]:
+    """Yield data files whose rows are to be taken once, and are by several flows of a mix."""
+    taken: dict[Path, str] = {}
+    for flow in flows:
+        text = str(flow.document)
+        for name, file in flow.files.items():
+            if file.order != "once" or f"$data.{name}." not in text:
+                continue
+            first = taken.setdefault(file.path.resolve(), flow.name)
+            if first != flow.name:
+                message = f"{first} and {flow.name} would both take every row of {file.shown}"
+                remedy = "give each flow a file of its own, in its [[mix]] table, or another order"
+                yield flow.problem(f"data.{name}.order", message, remedy)
 
 
 def restore(
@@ -139,7 +164,7 @@ def restore(
     Raises:
         ScenarioError: A variable is not set any more, a file is gone.
     """
-    return _scenario(_with_workflow_table(grow(dict(document), file=file)), file, env, Report())
+    return _scenario(_with_workflow_table(annotate(dict(document), file=file)), file, env, Report())
 
 
 def _with_workflow_table(document: Node) -> Node:
@@ -239,7 +264,7 @@ def _name(top: Table, file: str) -> str:
     if name and not _NAME.fullmatch(name):
         most = grammar.MAX_NAME_LENGTH
         expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
-        top.report.add(top["name"], f"found {found(top['name'])}", expected)
+        top.report.add(top["name"], f"found {describe(top['name'])}", expected)
     return name
 
 

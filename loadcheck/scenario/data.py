@@ -18,7 +18,7 @@ from loadcheck.documents.document import Node
 from loadcheck.documents.files import is_file
 from loadcheck.documents.toml import nearest_file
 from loadcheck.scenario import grammar
-from loadcheck.scenario.reader import Report, Table, found, given, json
+from loadcheck.scenario.reader import Report, Table, describe, drop_none, json
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIXES: Final = "expected .csv, .tsv, .jsonl or .json, and .gz behind it if it is compressed"
@@ -67,7 +67,7 @@ def _file(name: str, table: Table, folder: Path) -> DataFile | None:
     if Path(shown).is_absolute() or not path.is_relative_to(home):
         report.add(node, "is outside of the scenario's folder", "name a file inside it")
     elif layout is None:
-        report.add(node, f"found {found(node)}", _SUFFIXES)
+        report.add(node, f"found {describe(node)}", _SUFFIXES)
     elif not is_file(path):
         remedy = nearest_file(path) or "it is looked for beside the scenario"
         report.add(node, "no such file", remedy)
@@ -85,7 +85,9 @@ def _separator(table: Table) -> str | None:
     text = separator.value
     if isinstance(text, str) and len(text) == 1 and text.isascii() and text not in '"\r\n':
         return text
-    table.report.add(separator, f"found {found(separator)}", 'expected one character, such as ";"')
+    table.report.add(
+        separator, f"found {describe(separator)}", 'expected one character, such as ";"'
+    )
     return None
 
 
@@ -200,7 +202,7 @@ def read_sessions(top: Table, think_time: Spread | None) -> Sessions | None:
         table.require("gap", 'expected how long a copy waits between its uploads: gap = "2s"')
         return None
     _check_load(top, table, several=several)
-    return Sessions(**given(uploads=uploads, gap=gap, returning=returning))
+    return Sessions(**drop_none(uploads=uploads, gap=gap, returning=returning))
 
 
 def _check_load(top: Table, table: Table, *, several: bool) -> None:
@@ -219,7 +221,7 @@ def _share(table: Table) -> float | None:
     value = node.value
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
         return float(value)
-    table.report.add(node, f"found {found(node)}", _SHARE)
+    table.report.add(node, f"found {describe(node)}", _SHARE)
     return None
 
 
@@ -272,12 +274,12 @@ class _Reader:
         fits = amount is not None and 0 <= amount <= most and (zero or amount > 0)
         if amount is not None and fits and not (self._counts and whole and amount % 1):
             return float(amount)
-        self._report.add(node, f"found {found(node)}", self._expected)
+        self._report.add(node, f"found {describe(node)}", self._expected)
         return None
 
     def _uniform(self, node: Node) -> tuple[float, float] | None:
         if not isinstance(node.value, list) or len(node.value) != 2:  # noqa: PLR2004  # a pair
-            self._report.add(node, f"found {found(node)}", "expected [least, most]")
+            self._report.add(node, f"found {describe(node)}", "expected [least, most]")
             return None
         least, most = (self._amount(part, zero=not self._counts, whole=True) for part in node.value)
         if least is None or most is None:
@@ -318,6 +320,6 @@ class _Reader:
         least, most = found_bounds
         if least >= most:
             node = drawn["max"] if "max" in drawn else drawn["min"]
-            self._report.add(node, f"found {found(node)}", "expected min below max")
+            self._report.add(node, f"found {describe(node)}", "expected min below max")
             return None
         return least, most

@@ -240,7 +240,10 @@ FROM_ENVIRONMENT: Keys = {
         example="API_KEY",
     ),
     "default": anything("The value if the variable is not set.", example="none"),
-    "secret": flag("Whether the variable's value is kept out of everything shown.", default=True),
+    "secret": flag(
+        "Whether the value is kept out of everything shown. A default is only if this is written.",
+        default=True,
+    ),
 }
 BASIC: Keys = {
     name: either(

@@ -15,6 +15,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from loadcheck.scenario.model import (
     Timeouts,
     Users,
 )
-from loadcheck.scenario.reader import Table, found, given, text
+from loadcheck.scenario.reader import Table, describe, drop_none, text
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(grammar.STAGE_NAME)
@@ -105,7 +106,7 @@ def _open(table: Table, folder: Path) -> OpenLoad:
     return OpenLoad(
         stages=stages,
         trace=trace,
-        **given(
+        **drop_none(
             arrivals=table.choice("arrivals"),
             max_in_flight=most,
             **_requests(table, "max_in_flight", most or _MOST_IN_FLIGHT),
@@ -276,7 +277,7 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
     name = table.text("name") or f"stage-{len(earlier) + 1}"
     where = table.get("name") or table.node
     if not _NAME.fullmatch(name):
-        table.report.add(where, f"found {found(where)}", "expected letters, digits, - and _")
+        table.report.add(where, f"found {describe(where)}", "expected letters, digits, - and _")
     if any(name == stage.name for stage in earlier):
         table.report.add(where, f'another stage is named "{name}"', "names tell stages apart")
     table.require("duration", _DURATION)
@@ -301,7 +302,10 @@ def _ramp(table: Table) -> tuple[Users, ...]:
     entries = table.tables("ramp", grammar.RAMP) or []
     found = []
     for entry in entries:
-        for name, expected in (("duration", _DURATION), ("concurrency", "expected users")):
+        for name, expected in (
+            ("duration", _DURATION),
+            ("concurrency", "expected how many users, e.g. concurrency = 50"),
+        ):
             entry.require(name, expected)
         length_s, users = entry.duration("duration"), entry.whole("concurrency")
         if length_s is not None and users is not None:
@@ -326,7 +330,7 @@ def _closed(table: Table) -> ClosedLoad:
             ramp=ramp,
             copies=table.whole("copies"),
             duration_s=sum(stretch.duration_s for stretch in ramp),
-            **given(**_requests(table, "ramp", most)),
+            **drop_none(**_requests(table, "ramp", most)),
         )
     table.require("concurrency", "expected how many copies are in flight")
     if "copies" not in table and "duration" not in table:
@@ -336,7 +340,7 @@ def _closed(table: Table) -> ClosedLoad:
         concurrency=concurrency or 1,
         copies=table.whole("copies"),
         duration_s=table.duration("duration"),
-        **given(**_requests(table, "concurrency", concurrency)),
+        **drop_none(**_requests(table, "concurrency", concurrency)),
     )
 
 
@@ -377,7 +381,7 @@ def _workers(table: Table) -> int | None:
     if isinstance(node.value, str):
         if node.value != "auto":
             expected = f'expected a whole number from 1 to {grammar.MAX_WORKERS:,}, or "auto"'
-            table.report.add(node, f"found {found(node)}", expected)
+            table.report.add(node, f"found {describe(node)}", expected)
         return 0
     return table.whole("workers")
 
@@ -418,7 +422,7 @@ def read_retry(top: Table) -> Retry:
     if max_backoff_s is not None and backoff_s is None:
         backoff_s = min(Retry().backoff_s, max_backoff_s)
     return Retry(
-        **given(
+        **drop_none(
             attempts=table.whole("attempts"),
             backoff_s=backoff_s,
             max_backoff_s=max_backoff_s,
@@ -435,7 +439,7 @@ def _retried(table: Table) -> tuple[str, ...] | None:
     expected = 'expected "timeout", "connection", a status code ("429") or a class ("5xx")'
     for entry in entries:
         if not isinstance(entry.value, str) or not _RETRIED.fullmatch(entry.value):
-            table.report.add(entry, f"found {found(entry)}", expected)
+            table.report.add(entry, f"found {describe(entry)}", expected)
     return tuple(dict.fromkeys(str(entry.value) for entry in entries))
 
 
@@ -455,7 +459,7 @@ def read_timeouts(top: Table) -> Timeouts:
                 most = f"is longer than timeouts.request ({Timeouts().request_s:g}s)"
                 table.report.add(table[name], most, remedy)
     return Timeouts(
-        **given(
+        **drop_none(
             connect_s=table.duration("connect"),
             request_s=request_s,
             write_s=parts["write"],
@@ -484,7 +488,7 @@ def read_capacity(top: Table) -> Capacity:
         highest=highest,
         budget_s=budget_s,
         budget_events=budget_events,
-        **given(
+        **drop_none(
             precision=_precision(table),
             climb=_climb(table),
             probe_s=table.duration("probe"),
@@ -502,11 +506,13 @@ def _precision(table: Table) -> float | None:
         return None
     share = node.value
     if isinstance(share, str) and (match := _PERCENT.fullmatch(share.strip())):
-        share = float(match[1]) / 100
+        share = float(Decimal(match[1]) / 100)
     if isinstance(share, float) and grammar.FINEST <= share <= grammar.COARSEST:
         return share
     least, most = (f"{100 * bound:g}%" for bound in (grammar.FINEST, grammar.COARSEST))
-    table.report.add(node, f"found {found(node)}", f'expected a share from "{least}" to "{most}"')
+    table.report.add(
+        node, f"found {describe(node)}", f'expected a share from "{least}" to "{most}"'
+    )
     return None
 
 
@@ -519,7 +525,7 @@ def _climb(table: Table) -> float | None:
     if isinstance(factor, int | float) and factor is not True and least <= factor <= most:
         return float(factor)
     expected = f"expected a factor from {least:g} to {most:g}"
-    table.report.add(node, f"found {found(node)}", expected)
+    table.report.add(node, f"found {describe(node)}", expected)
     return None
 
 
@@ -537,7 +543,7 @@ def _budget(table: Table) -> tuple[float | None, int | None]:
         elif isinstance(amount, int) and events is None:
             events = amount
         elif amount is None:
-            table.report.add(entry, f"found {found(entry)}", _BUDGET)
+            table.report.add(entry, f"found {describe(entry)}", _BUDGET)
         else:
             table.report.add(entry, "is said twice", _BUDGET)
     return seconds, events
@@ -598,4 +604,6 @@ def _threshold(node: Node, top: Table) -> Threshold | None:
         table.report.add(
             table["grace"], "has no effect without abort = true", "add it, or leave grace out"
         )
-    return None if check is None else Threshold(check=check, **given(abort=abort, grace_s=grace_s))
+    return (
+        None if check is None else Threshold(check=check, **drop_none(abort=abort, grace_s=grace_s))
+    )

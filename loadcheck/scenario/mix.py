@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from loadcheck.documents.document import Node, merge_tree
 from loadcheck.scenario import grammar
-from loadcheck.scenario.library import as_table
+from loadcheck.scenario.layers import as_table
 from loadcheck.scenario.model import OpenLoad
-from loadcheck.scenario.reader import Report, Table, found
+from loadcheck.scenario.reader import Report, Table, describe
 
 _NAME: Final = re.compile(grammar.STAGE_NAME)
 _BY_RATE: Final = ("rate", "stages")
@@ -165,7 +165,7 @@ def _weight(table: Table) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and isinstance(value, int | float) and 0 < value <= grammar.MAX_WEIGHT:
         return float(value)
-    table.report.add(node, f"found {found(node)}", _WEIGHT)
+    table.report.add(node, f"found {describe(node)}", _WEIGHT)
     return None
 
 

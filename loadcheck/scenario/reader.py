@@ -34,6 +34,8 @@ class Report:
     def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
         """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
         homes = [table for table, keys in grammar.TABLES.items() if name in keys]
+        if node.place.key.count(".") > 1:  # who is that deep in a table is in the right one
+            homes = [table for table in homes if node.place.key.startswith(f"{table}.")]
         if name in grammar.TOP and valid is not grammar.TOP:
             remedy = "it belongs at the top, above the first [table]"
         elif len(homes) == 1 and not grammar.TABLES[homes[0]].keys() <= set(valid):
@@ -76,7 +78,7 @@ class Table:
         if isinstance(node.value, dict):
             self.entries = node.value
         else:
-            report.add(node, f"found {found(node)}", "expected a table")
+            report.add(node, f"found {describe(node)}", "expected a table")
         for name, entry in self.entries.items():
             if known is not None and not free and name not in known:
                 report.unknown(entry, name, known)
@@ -116,7 +118,7 @@ class Table:
             return node.value
         near = nearest(node.value, words) if isinstance(node.value, str) else ""
         expected = "expected one of " + ", ".join(f'"{word}"' for word in words)
-        self.report.add(node, f"found {found(node)}", near or expected)
+        self.report.add(node, f"found {describe(node)}", near or expected)
         return None
 
     def flag(self, name: str) -> bool | None:
@@ -126,7 +128,7 @@ class Table:
             return None
         if isinstance(node.value, bool):
             return node.value
-        self.report.add(node, f"found {found(node)}", "expected true or false")
+        self.report.add(node, f"found {describe(node)}", "expected true or false")
         return None
 
     def rate(self, name: str) -> float | None:
@@ -142,7 +144,7 @@ class Table:
             f"expected a number of copies per second, {'0 or more' if zero else 'greater than 0'}"
             f" and at most {MAX_RATE:,}"
         )
-        self.report.add(node, f"found {found(node)}", expected)
+        self.report.add(node, f"found {describe(node)}", expected)
         return None
 
     def whole(self, name: str) -> int | None:
@@ -155,7 +157,7 @@ class Table:
         if number is not None and least <= number <= most and number == int(number):
             return int(number)
         expected = f"expected a whole number from {least:,} to {most:,}"
-        self.report.add(node, f"found {found(node)}", expected)
+        self.report.add(node, f"found {describe(node)}", expected)
         return None
 
     def duration(self, name: str) -> float | None:
@@ -178,7 +180,7 @@ class Table:
         if seconds is not None:
             most = format_duration(MAX_DURATION_S)
             expected += f", {'0s or more' if zero else 'more than 0s'} and at most {most}"
-        self.report.add(node, f"found {found(node)}", expected)
+        self.report.add(node, f"found {describe(node)}", expected)
         return None
 
     def array(self, name: str, of: str) -> list[Node] | None:
@@ -188,7 +190,7 @@ class Table:
             return None
         if isinstance(node.value, list):
             return node.value
-        self.report.add(node, f"found {found(node)}", f"expected an array of {of}")
+        self.report.add(node, f"found {describe(node)}", f"expected an array of {of}")
         return None
 
     def table(self, name: str, known: Keys | None) -> Table | None:
@@ -208,7 +210,7 @@ def text(node: Node, report: Report) -> str | None:
     """Return the string that ``node`` is; report one that is empty, and all else."""
     if isinstance(node.value, str) and node.value.strip():
         return node.value
-    report.add(node, f"found {found(node)}", "expected a string that is not empty")
+    report.add(node, f"found {describe(node)}", "expected a string that is not empty")
     return None
 
 
@@ -217,20 +219,20 @@ def json(node: Node, report: Report) -> Any:
     for _, part in node.walk():
         match part.value:
             case datetime() | date() | time():
-                report.add(part, f"found {found(part)}", "JSON has no dates: write it in quotes")
+                report.add(part, f"found {describe(part)}", "JSON has no dates: write it in quotes")
             case float() as number if not math.isfinite(number):
-                report.add(part, f"found {found(part)}", "expected a number that JSON can carry")
+                report.add(part, f"found {describe(part)}", "expected a number that JSON can carry")
             case int() as number if not -(2**63) <= number < _BEYOND_64_BITS:
                 report.add(part, "found a number of more than 64 bits", "write it in quotes")
     return node.plain()
 
 
-def given(**values: Any) -> dict[str, Any]:
+def drop_none(**values: Any) -> dict[str, Any]:
     """Return the values that were written and are right; the model has a default for the rest."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def found(node: Node) -> str:
+def describe(node: Node) -> str:
     """Return in words what ``node`` is, for "found …"."""
     match node.value:
         case bool() as flag:

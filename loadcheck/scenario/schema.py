@@ -80,7 +80,7 @@ value = "{$partition}"
     ),
     "verify.export": Sample(
         "Names whoever is lost, there twice or altered by the events themselves, without labels; "
-        "they are compared when the run is over. fields must have the user or the "
+        "loadcheck reconcile RESULT --export compares them. fields must have the user or the "
         "deduplication key. Pages are put together by after (a member that orders them), by next "
         "(each answer names the next) or by {$offset}; an answer that is cut, that repeats "
         "another, that is an error or has events of others proves nothing.",

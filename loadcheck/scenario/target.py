@@ -21,8 +21,8 @@ from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input, Once, Target, Tls
-from loadcheck.scenario.reader import Report, Table, found, given, json, text
-from loadcheck.secrets import SHORTEST, keep, too_short
+from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, text
+from loadcheck.secrets import HIDDEN, SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,12}[0-9]{0,2}")
@@ -110,9 +110,9 @@ def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | N
     public = frozenset(word for node in nodes if (word := text(node, top.report)) is not None)
     every_s = table.duration("every") if name == "setup" else None
     inputs, workflow = read_inputs(table, environment), table.text("workflow")
-    told = given(timeout_s=table.duration("timeout"), every_s=every_s)
+    told = drop_none(timeout_s=table.duration("timeout"), every_s=every_s)
     if "renew" in table:
-        told |= given(renew=table.text("renew"))
+        told |= drop_none(renew=table.text("renew"))
         if "every" not in table:
             table.report.add(table["renew"], "is never run", 'say how often: every = "50m"')
     return (
@@ -132,7 +132,8 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
 
 def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
     table = Table(node, report, known=grammar.FROM_ENVIRONMENT)
-    default: Any = json(table["default"], report) if "default" in table else None
+    default: Any = json(table["default"], report) if "default" in table else HIDDEN
+    unknown = default == HIDDEN  # as a results file has it, too
     name = table.text("env")
     if name is None:
         return Input(value=None)
@@ -141,14 +142,18 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         report.add(table["env"], "not a name", expected)
         return Input(value=None)
     value = environment.get(name, "")
-    secret = table.flag("secret") is not False
-    if value and secret:
-        keep({value})
-        if too_short({value}):
+    said = table.flag("secret")
+    # a default is written in the file, and is a secret only if that is said
+    secret = value if said is not False else ""
+    if said and not value and isinstance(default, str) and not unknown:
+        secret = default
+    if secret:
+        keep({secret})
+        if too_short({secret}):
             message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
             remedy = "use a longer one, or say that it is none: secret = false"
             report.add(node, message, remedy)
-        return Input(value=value, secret=True, env=name, hidden=frozenset({value}))
+        return Input(value=secret, secret=True, env=name, hidden=frozenset({secret}))
     if value:
         return Input(value=value, env=name)
     hidden: frozenset[str] = frozenset()
@@ -157,7 +162,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         # somebody may have written the secret where its variable's name belongs
         hidden, shown = frozenset({name}), "named here"
         keep(hidden)
-    if "default" not in table:
+    if unknown:
         state = "is empty" if name in environment else "is not set"
         remedy = f"export {'NAME' if hidden else name}=…"
         report.add(table["env"], f"the environment variable {shown} {state}", remedy)
@@ -230,7 +235,7 @@ def read_target(top: Table, folder: Path) -> Target:
         kind=kind or "emulator",
         servers=chosen,
         emulator={name: json(node, table.report) for name, node in rest.items()},
-        **given(
+        **drop_none(
             transport=table.choice("transport"),
             tls=_tls(table, folder),
             compress=table.choice("compress"),
@@ -254,7 +259,7 @@ def _of_region(target: Table, kind: str | None) -> dict[str, str]:
         return {}
     if region not in known:
         expected = did_you_mean(region, known) or "the service's profile knows no regions"
-        target.report.add(target["region"], f"no region {found(target['region'])}", expected)
+        target.report.add(target["region"], f"no region {describe(target['region'])}", expected)
     return known.get(region, {})
 
 
@@ -293,7 +298,7 @@ def _tls(target: Table, folder: Path) -> Tls | None:
             if name in table:
                 remedy = "nothing is checked with verify = false"
                 table.report.contradiction(table[name], table["verify"], remedy)
-    return Tls(**given(**files, server_name=table.text("server_name"), verify=verify))
+    return Tls(**drop_none(**files, server_name=table.text("server_name"), verify=verify))
 
 
 def _file(table: Table, name: str, folder: Path) -> Path | None:
@@ -327,6 +332,6 @@ def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
         return None
     if url is None or url.query or url.fragment:
         remedy = with_scheme(written)
-        report.add(node, f"found {found(node)}", remedy or _EXPECTED_URL)
+        report.add(node, f"found {describe(node)}", remedy or _EXPECTED_URL)
         return None
     return written

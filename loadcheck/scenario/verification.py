@@ -7,6 +7,7 @@ may not do.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
@@ -28,7 +29,7 @@ from loadcheck.scenario.model import (
     Split,
     Verify,
 )
-from loadcheck.scenario.reader import Report, Table, found, given, json, text
+from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, text
 
 _AT = re.compile(grammar.AT)
 _EVENTS = re.compile(grammar.EVENTS)
@@ -69,7 +70,7 @@ def read_delete(top: Table) -> Deletion | None:
     impossible = table.text("impossible")
     body = table.get("body")
     deletion = Deletion(
-        **given(
+        **drop_none(
             method=table.choice("method"),
             endpoint=_path(table, "endpoint"),
             body=None if body is None else json(body, table.report),
@@ -93,7 +94,7 @@ def read_delete(top: Table) -> Deletion | None:
 def _path(table: Table, name: str) -> str | None:
     path = table.text(name)
     if path is not None and not path.startswith("/"):
-        table.report.add(table[name], f"found {found(table[name])}", 'expected "/path"')
+        table.report.add(table[name], f"found {describe(table[name])}", 'expected "/path"')
     return path
 
 
@@ -135,7 +136,7 @@ def read_verify(top: Table) -> Verify:
     if quiet_s is not None and deadline_s is None:
         deadline_s = max(Verify().deadline_s, quiet_s)
     return Verify(
-        **given(
+        **drop_none(
             enabled=table.flag("enabled"),
             query=table.choice("query"),
             ingest=table.text("ingest"),
@@ -168,7 +169,7 @@ def _user(verify: Table) -> str | None:
     user = verify.text("user")
     if user is not None and not _USER.fullmatch(user):
         expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
-        verify.report.add(verify["user"], f"found {found(verify['user'])}", expected)
+        verify.report.add(verify["user"], f"found {describe(verify['user'])}", expected)
     return user
 
 
@@ -182,7 +183,7 @@ def _count(verify: Table, name: str, step: str) -> Count | None:
         return None if value is None else Count(value=value)
     if not isinstance(node.value, dict):
         expected = "expected a runtime expression, or a table of value and overlay"
-        verify.report.add(node, f"found {found(node)}", expected)
+        verify.report.add(node, f"found {describe(node)}", expected)
         return None
     table = Table(node, verify.report, known=grammar.COUNT)
     table.require("value", "expected a runtime expression")
@@ -197,7 +198,7 @@ def _evidence(verify: Table) -> Evidence | None:
     table = verify.table("evidence", grammar.EVIDENCE)
     if table is None:
         return None
-    return Evidence(**given(**{name: table.text(name) for name in grammar.EVIDENCE}))
+    return Evidence(**drop_none(**{name: table.text(name) for name in grammar.EVIDENCE}))
 
 
 def _localize(verify: Table) -> bool | None:
@@ -217,11 +218,11 @@ def _approximate(verify: Table) -> float | None:
     if node is None:
         return None
     if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
-        share = float(node.value.rstrip("% ")) / 100
+        share = float(Decimal(node.value.rstrip("% ")) / 100)
         if 0 < share <= grammar.MAX_ERROR:
             return share
     expected = f'expected a percentage above 0 and up to {100 * grammar.MAX_ERROR:g}, e.g. "1%"'
-    verify.report.add(node, f"found {found(node)}", expected)
+    verify.report.add(node, f"found {describe(node)}", expected)
     return None
 
 
@@ -233,7 +234,7 @@ def _absent(verify: Table) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= grammar.MAX_COUNT:
         return value
     expected = "expected the count that an answer without one stands for: a whole number, e.g. 0"
-    verify.report.add(node, f"found {found(node)}", expected)
+    verify.report.add(node, f"found {describe(node)}", expected)
     return None
 
 
@@ -283,7 +284,7 @@ def _budget(verify: Table) -> Budget | None:
     return Budget(
         cost=table.whole("cost") or 1,
         window_s=table.duration("window") or 1.0,
-        **given(
+        **drop_none(
             plain=table.whole("plain"),
             split=table.whole("split"),
             per_day=table.flag("per_day"),
@@ -310,7 +311,7 @@ def _export(verify: Table) -> Export | None:
         errors=tuple(_entries(table, "errors", "JSONPaths")),
         next=_following(table),
         servers=_servers(table),
-        **given(
+        **drop_none(
             event=table.text("event"),
             method=table.choice("method"),
             body=None if body is None else json(body, table.report),
@@ -334,7 +335,7 @@ def _following(export: Table) -> Following | None:
     body = table.get("body")
     return Following(
         token=table.text("token") or "",
-        **given(
+        **drop_none(
             ends=table.choice("ends"),
             path=_path(table, "path"),
             body=None if body is None else json(body, table.report),
@@ -416,7 +417,7 @@ def _servers(export: Table) -> dict[str, str]:
         servers[name] = text(node, export.report) or ""
         if not all(_SERVER.fullmatch(each) for each in (name, servers[name])):
             remedy = 'expected "https://HOST" = "https://HOST", without a path'
-            export.report.add(node, f"found {found(node)} for {name}", remedy)
+            export.report.add(node, f"found {describe(node)} for {name}", remedy)
     return servers
 
 
@@ -446,7 +447,7 @@ def _batch(verify: Table) -> Batch | None:
     table.require("events", expected)
     events = table.text("events")
     if events is not None and not _EVENTS.fullmatch(events):
-        table.report.add(table["events"], f"found {found(table['events'])}", expected)
+        table.report.add(table["events"], f"found {describe(table['events'])}", expected)
     entries = table.array("refused", "runtime expressions") or []
     return Batch(
         events=events or "",
@@ -466,7 +467,7 @@ def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
     table.require("value", "expected what to put there")
     at = table.text("at")
     if at is not None and not place.fullmatch(at):
-        table.report.add(table["at"], f"found {found(table['at'])}", expected)
+        table.report.add(table["at"], f"found {describe(table['at'])}", expected)
     value = table.get("value")
     return Edit(step=step, at=at or "", value=_value(value, table.report))
 
@@ -490,10 +491,14 @@ def read_service(top: Table) -> Service:
         found = table.table(name, grammar.SERVICE_LIMITS)
         if found is None:
             return ServiceLimits()
-        return ServiceLimits(**given(**{key: found.whole(key) for key in grammar.SERVICE_LIMITS}))
+        return ServiceLimits(
+            **drop_none(**{key: found.whole(key) for key in grammar.SERVICE_LIMITS})
+        )
 
     return Service(
-        **given(name=table.text("name"), billed=table.text("billed"), stays=table.text("stays")),
+        **drop_none(
+            name=table.text("name"), billed=table.text("billed"), stays=table.text("stays")
+        ),
         regions={host.lower(): text(node, table.report) or "" for host, node in places.items()},
         limits=most("limits"),
         advice=most("advice"),
@@ -513,7 +518,7 @@ def read_guard(top: Table) -> Guard:
     if "hosts" in table and not hosts:
         table.report.add(table["hosts"], "lets nobody be reached", "name hosts, or leave it out")
     return Guard(
-        **given(
+        **drop_none(
             max_users=table.whole("max_users"),
             max_events=table.whole("max_events"),
             max_rate=table.rate("max_rate"),
@@ -533,11 +538,11 @@ def _allowed(table: Table, name: str) -> float | None:
     if node is None:
         return None
     if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
-        share = float(node.value.rstrip("% ")) / 100
+        share = float(Decimal(node.value.rstrip("% ")) / 100)
         if share < 1:
             return share
     expected = 'expected a percentage below 100, e.g. "20%"'
-    table.report.add(node, f"found {found(node)}", expected)
+    table.report.add(node, f"found {describe(node)}", expected)
     return None
 
 
@@ -552,5 +557,5 @@ def _window(table: Table) -> tuple[int, int] | None:
         if begin != end:
             return begin, end
     expected = 'expected two different times of the day, e.g. "22:00-06:00"'
-    table.report.add(node, f"found {found(node)}", expected)
+    table.report.add(node, f"found {describe(node)}", expected)
     return None

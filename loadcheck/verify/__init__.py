@@ -284,12 +284,16 @@ class Advice:
         """Say what is missing from the scenario, or in the way, where users have no names."""
         if self.approximate:
             return "Estimates cannot be compared by bucket, so nobody is named."
-        if not self.splits:
+        if not self.splits and not self.name_by_export():
             return (
                 "Nobody can be named: the scenario does not say how events are marked with buckets "
                 f"and counted by them ({_EXPLAIN} verify.split)."
             )
-        return "" if self.localizes else "Set verify.localize = true to name them."
+        return "Set verify.localize = true to name them." if self.splits > self.localizes else ""
+
+    def name_by_export(self) -> str:
+        """Say that whoever has no name here has one in the export; "" if there is none."""
+        return f"{_AGAIN} --export names them." if self.lasting and self.exports else ""
 
     def tell_apart(self, trouble: str | None) -> str:
         """Say how it becomes known which users a total has.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.load.transport import TransportSettings
 from loadcheck.scenario.model import Once, Scenario
 from loadcheck.verify.session import VerificationSpec
 from loadcheck.verify.thresholds import ParsedThreshold

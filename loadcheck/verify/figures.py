@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
 from loadcheck.verify import Consistency
 from loadcheck.verify.metrics import OWN_SCOPES, Kind, Measured, Metric
@@ -223,7 +223,7 @@ class RunFigures:
         ended = acknowledged + among(ledger.rejected) + among(ledger.indeterminate)
         ended -= among(self.record.unsent)
         figures: dict[str, float | None] = {
-            "error_rate": 1 - acknowledged / ended if ended else None,
+            "error_rate": (ended - acknowledged) / ended if ended else None,
             "rate": started / elapsed_s if elapsed_s else None,
             "rate_ratio": started / asked if asked else None,
             "started": started,
@@ -238,7 +238,7 @@ class RunFigures:
         record, seen = self.record, self.consistency
         ended = self.ended
         figures: dict[str, float | None] = {
-            "error_rate": 1 - record.acknowledged / ended if ended else None,
+            "error_rate": (ended - record.acknowledged) / ended if ended else None,
             "rate": self.rates.reached if record.started else None,
             "rate_ratio": self.rates.ratio,
             "started": record.started,
@@ -362,7 +362,7 @@ class MixFigures:
         )
         duration_s = max(flow.rates.duration_s for flow in self.flows)
         figures: dict[str, float | None] = {
-            "error_rate": 1 - succeeded / attempts if attempts else None,
+            "error_rate": (attempts - succeeded) / attempts if attempts else None,
             "rate": succeeded / duration_s if duration_s else None,
             "attempts": attempts,
             "succeeded": succeeded,

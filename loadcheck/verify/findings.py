@@ -300,9 +300,15 @@ class _Sentences:
             f"{'is' if number == '1' else 'are'} missing {self._when()}"
             f"{most}{beyond}{describe_losses(self._told)}.{trouble}"
         )
-        named = self._told is not None and self._told["lost"]
-        advice = self._terms.advice
-        return sentences(text, "" if named or trouble else advice.name_users(), advice.delayed())
+        told, advice = self._told, self._terms.advice
+        named = told is not None and told["lost"]
+        every = told is not None and named and not trouble and not told["ambiguous"]["lost"]
+        return sentences(
+            text,
+            "" if named or trouble else advice.name_users(),
+            "" if every else advice.name_by_export(),
+            advice.delayed(),
+        )
 
     def _open(self, claim: Claim) -> str:
         """Say why it is not known whether users are lost."""

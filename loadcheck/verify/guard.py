@@ -104,7 +104,7 @@ class GuardWatch:
         if attempts < _FEWEST:
             return
         shares = (
-            ("max_error_rate", guard.max_error_rate, 1 - succeeded / attempts, "failed"),
+            ("max_error_rate", guard.max_error_rate, (attempts - succeeded) / attempts, "failed"),
             ("max_throttled", guard.max_throttled, throttled / attempts, "were answered with 429"),
         )
         for name, most, share, what in shares:

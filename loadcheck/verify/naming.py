@@ -21,8 +21,8 @@ from loadcheck.verify.localize import Localized, array_of, in_chunks
 from loadcheck.verify.visibility import Ranks
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Buckets
+from loadcheck.workflow.runtime import no_retry
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
-from loadcheck.workflow.runtime.program import no_retry
 
 _BODY, _INPUT = "body#", "$inputs."
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from loadcheck.data import Visits
-from loadcheck.measure import Ledger
+from loadcheck.measure import Ledger, bitmap
 from loadcheck.measure.record import Record
-from loadcheck.measure.recorded import bitmap
 from loadcheck.verify import EventBounds, SentCounts
 
 _CHUNK = 1 << 18

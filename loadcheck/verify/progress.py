@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.thresholds import Judged

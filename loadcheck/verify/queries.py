@@ -384,7 +384,7 @@ class Observer:
             reply = await self._asker.ask(query, self._queries.cost)
         return reply
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         """Ask again and again; runs until cancelled."""
         number = 0
         while True:

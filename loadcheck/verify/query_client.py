@@ -20,7 +20,7 @@ from anyio import sleep
 
 from loadcheck.workflow.exchange import Exchange, Pause, Request
 from loadcheck.workflow.identity import read_label, size
-from loadcheck.workflow.runtime.plan import Answer, Query
+from loadcheck.workflow.runtime.plan import Query, QueryAnswer
 
 Ints = npt.NDArray[np.int64]
 
@@ -127,7 +127,7 @@ class QueryBudget:
         self._spent: deque[tuple[int, int]] = deque()
         self._total = 0
 
-    async def spend(self, cost: int) -> None:
+    async def acquire(self, cost: int) -> None:
         """Wait until so much may be spent, and spend it."""
         while True:
             wait_s = self.wait_s(cost)
@@ -270,7 +270,7 @@ class QueryClient:
     async def ask(self, query: Query, cost: int) -> QueryResult:
         """Ask once, as soon as the budget allows it."""
         if self._channel.budget is not None:
-            await self._channel.budget.spend(cost)
+            await self._channel.budget.acquire(cost)
         self.queries += 1
         self.cost += cost
         asked_ns = self.clock()
@@ -291,14 +291,14 @@ class QueryClient:
             absent=self._absent,
         )
 
-    async def _run(self, query: Query, number: int) -> Answer:
+    async def _run(self, query: Query, number: int) -> QueryAnswer:
         flow = query.run(number)
         exchange: Exchange | None = None
         while True:
             try:
                 effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
             except StopIteration as stop:
-                answer: Answer = stop.value
+                answer: QueryAnswer = stop.value
                 self._channel.sent(answer.exchange)
                 return answer
             if exchange is not None:

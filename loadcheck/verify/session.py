@@ -172,12 +172,12 @@ class Verification:
 
     # the stretches of a run
 
-    async def before(self) -> None:
+    async def ask_baseline(self) -> None:
         """Ask what is counted before anything was sent: nobody of this run may be."""
         observation = await self.observer.ask()
         self.baseline = observation.uniques
 
-    async def sample(self, totals: Callable[[], tuple[int, int, int]]) -> None:
+    async def sample_acks(self, totals: Callable[[], tuple[int, int, int]]) -> None:
         """Note how far the copies have come, again and again; runs until cancelled.
 
         Args:
@@ -223,7 +223,7 @@ class Verification:
             )
         return (reply.answered_ns - reply.asked_ns) / 1e9
 
-    async def after(self, sent: SentCounts, people: People, last_ack_ns: int) -> None:
+    async def settle_and_localize(self, sent: SentCounts, people: People, last_ack_ns: int) -> None:
         """Ask until the count has settled; then by bucket who makes it up.
 
         All of it ends two time-outs of a query, or five seconds, after the deadline, whatever the
@@ -256,7 +256,7 @@ class Verification:
                 await self._ask_controls(terms, deadline_ns)
                 await self.localize(people, terms)
 
-    async def later(
+    async def reask(
         self,
         sent: SentCounts,
         people: People,

@@ -21,6 +21,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
 from loadcheck.errors import Problem
@@ -302,7 +303,8 @@ def parse(given: Threshold, words: MetricNames) -> ParsedThreshold | Problem:
         grace_s=given.grace_s,
         metric=metric,
         operator=match["operator"],
-        limit=float(match["value"]) * units[match["unit"]],
+        # 0.7% is 0.007: times 0.01 it would be a little less, and 7 of 1,000 above it
+        limit=float(Decimal(match["value"]) * Decimal(str(units[match["unit"]]))),
     )
     return (given.abort and _never_aborts(threshold)) or threshold
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadcheck.measure import Recorded
 from loadcheck.measure.changes import register
-from loadcheck.measure.recorded import Recorded
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.query_client import as_count
 from loadcheck.workflow.identity import SEQUENCE, read_label, size

@@ -2,7 +2,7 @@
 
 A scenario refers to these by expressions of their own, next to Arazzo's: ``$copy.userId``,
 ``$copy.insertId``, ``$copy.number``, ``$copy.time`` and the buckets of
-:mod:`loadcheck.workflow.buckets` differ per copy (``$copy.userUuid``, ``$copy.insertUuid`` and
+:class:`Buckets` differ per copy (``$copy.userUuid``, ``$copy.insertUuid`` and
 ``$copy.isoTime`` are the same things as services that insist on UUIDs and RFC 3339 want them);
 ``$run.id``, ``$run.startDay`` and ``$run.endDay`` (YYYYMMDD; ``$run.startDate`` and
 ``$run.endDate``: YYYY-MM-DD) are the same for a whole run; ``$query.number`` differs per

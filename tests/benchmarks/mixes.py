@@ -4,24 +4,30 @@
 mix of three flows with data files, drawn values and time to think costs at most 1.35 times the CPU
 of the plain flow for a request; 60,000 sessions that think at once take at most 400 MB.
 
-The cost is the instructions of two runs of different length, their difference divided by that of
-their requests, so that what every run costs once does not count (``perf stat``, else cachegrind;
-where there is neither, the processor's time).
+The plain flow has the same two steps, and as many users. What a request costs is the processor's
+time of the whole process in a tenth of a second of the load, divided by the requests that ended in
+it; of all such tenths the cheapest tenth is told and the median, for on a machine that does other
+things as well the dear ones are those in which it did. Instructions are not counted: an emulated
+processor is so slow that what happens each second would weigh fifty times what it does.
 """
 
 from __future__ import annotations
 
 import re
-import resource
+import runpy
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import orjson
 
-from tests.benchmarks.harness import arguments, cores, report, target
+from loadcheck.measure.record import Record
+from tests.benchmarks.harness import ROOT, arguments, cores, report, target
 
 _TOP = """
 workflow = "amplitude"
@@ -40,7 +46,8 @@ query = "{query}"
 drain = "5m"
 [load]
 """
-_CLOSED = 'model = "closed"\nconcurrency = {concurrency}\ncopies = {copies}\n'
+_CLOSED = 'model = "closed"\nconcurrency = {}\nduration = "{:g}s"\n'
+_OPEN = 'model = "open"\nrate = {}\nduration = "{:g}s"\n'
 _DRAWN = """
 [data.people]
 file = "people.csv"
@@ -80,99 +87,126 @@ gap = "22s"
 _THINKING = 60_000
 
 
-def _counting() -> list[str]:
-    """Return what to put before a command whose instructions are to be counted."""
-    perf = ["perf", "stat", "-x", ",", "-e", "instructions:u"]
-    if shutil.which("perf") is not None:
-        tried = subprocess.run([*perf, "true"], check=False, capture_output=True)
-        if tried.stderr[:1].isdigit():
-            return perf
-    if shutil.which("valgrind") is not None:
-        # some fifty times slower, and the same in every run
-        return [
-            "valgrind",
-            "--tool=cachegrind",
-            "--cache-sim=no",
-            "--cachegrind-out-file=/dev/null",
-        ]
-    return []
+_USERS, _MANY, _FEW, _RATE = 600, 2400, 50, 2000
+_WINDOW_S, _WARM_S = 0.1, 1.0
 
 
-def _run(
-    folder: Path, scenario: str, core: list[str], counting: list[str]
-) -> tuple[float, int, dict[str, float]]:
-    """Run a scenario; return what it cost, its requests, and figures of the generator."""
-    file, results = folder / "load.toml", folder / "results"
-    file.write_text(scenario)
-    shutil.rmtree(results, ignore_errors=True)
-    command = [*core, *counting, sys.executable, "-m", "loadcheck", "run"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    ran = subprocess.run([*command, str(file), "-q"], cwd=folder, check=False, capture_output=True)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    if counting:
-        found = re.search(rb"(?:^|refs:\s+)([\d,]+?)(?:,,|$)", ran.stderr, re.MULTILINE)
-        assert found is not None, ran.stderr[-400:]
-        used = float(found[1].replace(b",", b""))
-    documents = [orjson.loads(path.read_bytes()) for path in results.glob("*.json")]
-    requests = sum(
-        step["attempts"]
-        for document in documents
-        for name, step in document["steps"].items()
-        if name != "workflow"  # copies as a whole: no requests
-    )
-    figures = {
-        "peak_memory_bytes": max(d["generator"]["peak_memory_bytes"] for d in documents),
-        "acknowledged": sum(d["copies"]["acknowledged"] for d in documents),
-        "skipped": sum(d["copies"]["skipped"] for d in documents),
+def _measured(folder: Path) -> None:
+    """Run the scenario of a folder in this process; write down what its requests cost."""
+    records: list[Record] = []
+    windows: list[tuple[float, int]] = []
+    begin = Record.begin
+
+    def begun(record: Record, begin_ns: int) -> None:
+        records.append(record)
+        begin(record, begin_ns)
+
+    def watch() -> None:
+        before: tuple[float, int] | None = None
+        while True:
+            time.sleep(_WINDOW_S)
+            if not records:
+                continue
+            if before is None:
+                time.sleep(_WARM_S)
+            elif any(record.load_ns for record in records):
+                return
+            now = time.process_time(), sum(s.attempts for each in records for s in each.steps)
+            if before is not None and now[1] > before[1]:
+                windows.append((now[0] - before[0], now[1] - before[1]))
+            before = now
+
+    Record.begin = begun  # type: ignore[assignment, method-assign]  # to see what comes of it meanwhile
+    threading.Thread(target=watch, daemon=True).start()
+    sys.argv = ["loadcheck", "run", str(folder / "load.toml"), "-q"]
+    try:
+        runpy.run_module("loadcheck", run_name="__main__")
+    finally:
+        (folder / "windows.json").write_bytes(orjson.dumps(windows))
+
+
+def _run(folder: Path, scenario: str, core: list[str]) -> list[tuple[float, int]]:
+    """Run a scenario; return the processor's time and the requests of each tenth of a second."""
+    (folder / "load.toml").write_text(scenario)
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    code += "from pathlib import Path; from tests.benchmarks import mixes; "
+    code += "mixes._measured(Path.cwd())"
+    command = [*core, sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=folder, check=False, capture_output=True)
+    assert (folder / "windows.json").exists(), ran.stderr[-400:]
+    windows: list[tuple[float, int]] = orjson.loads((folder / "windows.json").read_bytes())
+    return windows
+
+
+def _told(windows: list[tuple[float, int]]) -> dict[str, float]:
+    """Return what a request costs, in µs, and how many there were in a second."""
+    costs = sorted(spent / requests * 1e6 for spent, requests in windows)
+    return {
+        "us": costs[len(costs) // 10],
+        "us_median": statistics.median(costs),
+        "requests_per_s": statistics.median(requests for _, requests in windows) / _WINDOW_S,
     }
-    return used, requests, figures
-
-
-def _cost(folder: Path, core: list[str], top: str, rest: str, concurrency: int) -> float:
-    """Return what a request costs."""
-    points, counting = [], _counting()
-    for copies in (1000, 4000) if "valgrind" in counting else (4000, 16_000):
-        load = _CLOSED.format(concurrency=concurrency, copies=copies)
-        used, requests, _ = _run(folder, top + load + rest, core, counting)
-        points.append((used, requests))
-    (less, few), (more, many) = points
-    return (more - less) / (many - few)
 
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__ or "")
+    options = arguments(__doc__ or "", seconds=5.0, rounds=2)
     ours, theirs = cores()
+    found: dict[str, list[tuple[float, int]]] = {}
     with tempfile.TemporaryDirectory() as name, target(theirs) as port:
         folder = Path(name)
         rows = "".join(f"user{i},{('DE', 'FR', 'US')[i % 3]}\n" for i in range(10_000))
         (folder / "people.csv").write_text("name,country\n" + rows)
-        plain, two = (_TOP.format(port=port, query=query) for query in ("after", "each"))
-        alone = _cost(folder, ours, plain, "", 50)
-        steps = _cost(folder, ours, two, "", 50)
-        drawn = _cost(folder, ours, two, _DRAWN, 50)
-        mixed = _cost(folder, ours, two, _DRAWN + _FLOWS, 600)
-        _, _, thinking = _run(folder, plain + _SESSIONS, ours, [])
+        one, two = (_TOP.format(port=port, query=query) for query in ("after", "each"))
+        together = re.sub("load = .*\n", "", _FLOWS)
+        loads = {
+            "one step, 50 users": one + _CLOSED.format(_FEW, options.seconds),
+            "two steps, 50 users": two + _CLOSED.format(_FEW, options.seconds),
+            "two steps": two + _CLOSED.format(_USERS, options.seconds),
+            "with data and values": two + _CLOSED.format(_USERS, options.seconds) + _DRAWN,
+            "a mix of it": two + _CLOSED.format(_USERS, options.seconds) + _DRAWN + together,
+            "a mix that thinks": two + _CLOSED.format(_USERS, options.seconds) + _DRAWN + _FLOWS,
+            "2,400 users": two + _CLOSED.format(_MANY, options.seconds) + _DRAWN + _FLOWS,
+            "open, two steps": two + _OPEN.format(_RATE, options.seconds),
+            "open, a mix that thinks": two + _OPEN.format(_RATE, options.seconds) + _DRAWN + _FLOWS,
+        }
+        for _ in range(options.rounds):
+            for what, scenario in loads.items():
+                found.setdefault(what, []).extend(_run(folder, scenario, ours))
+        _run(folder, one + _SESSIONS, ours)
+        documents = [orjson.loads(path.read_bytes()) for path in (folder / "results").glob("*")]
+    thinking = documents[0]
+    megabytes = thinking["generator"]["peak_memory_bytes"] / 1e6
+    costs = {what: _told(windows) for what, windows in found.items()}
+    plain, mixed = costs["two steps"]["us"], costs["a mix that thinks"]["us"]
     figures = {
-        "plain": alone,
-        "plain_of_two_steps": steps,
-        "drawn": drawn,
-        "mix": mixed,
-        "mix_over_plain": mixed / alone,
-        "mix_over_plain_of_two_steps": mixed / steps,
-        "thinking": thinking,
+        "costs": costs,
+        "mix_over_plain": mixed / plain,
+        "mix_over_plain_of_50_users": mixed / costs["two steps, 50 users"]["us"],
+        "thinking_megabytes": megabytes,
+        "thinking_acknowledged": thinking["copies"]["acknowledged"],
+        "thinking_skipped": thinking["copies"]["skipped"],
     }
-    megabytes = thinking["peak_memory_bytes"] / 1e6
     told = [
-        ("figure", "measured"),
-        ("a request of the plain flow", f"{alone:,.4g}"),
-        ("a request of the plain flow, two steps", f"{steps:,.4g}"),
-        ("with data and values", f"{drawn:,.4g} ({drawn / steps:.2f} of two steps)"),
-        ("a request of the mix", f"{mixed:,.4g}"),
-        ("mix over plain", f"{mixed / alone:.2f} (of two steps: {mixed / steps:.2f})"),
-        (f"{_THINKING:,} thinking at once", f"{megabytes:.0f} MB"),
-        ("their sessions acknowledged", f"{thinking['acknowledged']:,}"),
-        ("skipped", f"{thinking['skipped']:,}"),
+        ("600 users, or so many as said", "µs a request", "median", "requests/s", "of two steps"),
+        *(
+            (
+                what,
+                f"{cost['us']:.1f}",
+                f"{cost['us_median']:.1f}",
+                f"{cost['requests_per_s']:,.0f}",
+                f"{cost['us'] / plain:.2f}",
+            )
+            for what, cost in costs.items()
+        ),
+        (
+            f"{_THINKING:,} thinking at once",
+            f"{megabytes:.0f} MB",
+            "",
+            "",
+            f"{thinking['copies']['acknowledged']:,} acknowledged",
+        ),
     ]
     report(figures, told, as_json=options.json)
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from loadcheck.result import ResultFile
+from loadcheck.result.store import ResultFile
 from tests.benchmarks import synthetic
 from tests.benchmarks.harness import arguments, report
 

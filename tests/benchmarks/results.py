@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from loadcheck.result import ResultFile, read
+from loadcheck.result.store import ResultFile, read
 from tests.benchmarks import synthetic
 from tests.benchmarks.harness import arguments, report
 

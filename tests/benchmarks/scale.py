@@ -26,8 +26,9 @@ import psutil
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
-from loadcheck.measure import Grid, Outcome
+from loadcheck.measure import Outcome
 from loadcheck.measure.changes import change, decode, encode, still
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.verify.visibility import AckCurve

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import pacer_of
-from loadcheck.measure import Grid
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
-from loadcheck.result import SCHEMA, document
+from loadcheck.result import document
 from loadcheck.result import document as intervals
+from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import OpenLoad, Stage
 from loadcheck.verify.figures import Rates, RunFigures
 from loadcheck.workflow.exchange import Exchange, Request

@@ -30,7 +30,7 @@ import psutil
 from loadcheck import pipeline
 from loadcheck import scenario as scenarios
 from loadcheck.verify.progress import Progress
-from loadcheck.web.process import Feed
+from loadcheck.web import Feed
 from tests.benchmarks.harness import ROOT, arguments, report
 from tests.report.conftest import Browser, Tab
 from tests.web.conftest import second, serving

@@ -10,8 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pyroaring import BitMap
 
-from loadcheck.result import json_schema, read
-from loadcheck.scenario.library import shipped
+from loadcheck.result.schema import json_schema
+from loadcheck.result.store import read
+from loadcheck.scenario.layers import shipped
 from tests.cli.conftest import Loadcheck
 
 SCENARIO = """

@@ -12,7 +12,8 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from loadcheck.result import capacity_schema, read
+from loadcheck.result.schema_others import capacity_schema
+from loadcheck.result.store import read
 from tests.cli.conftest import SCENARIOS, Loadcheck
 
 TEMPLATE = """\

@@ -18,9 +18,9 @@ import pytest
 
 from loadcheck.errors import InputError
 from loadcheck.pipeline import deletion
-from loadcheck.pipeline.deletion import Deleted, DeletionError, Outline
+from loadcheck.pipeline.deletion import Deleted, DeletionError, Outline, all_done
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
-from loadcheck.result import read
+from loadcheck.result.store import read
 from loadcheck.verify import Verdict
 from tests.cli.conftest import KEYS, Ended, Loadcheck, Service
 
@@ -297,3 +297,20 @@ def test_what_cannot_be_deleted_in_the_end_is_refused_before(loadcheck: Loadchec
     assert "the ids are not this run's alone: u-{number:07} gives every run the same" in (
         ended.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("states", "days", "done"),
+    [
+        ([("2026-11-20", "done"), ("2026-11-20", "done")], ["2026-11-20"], True),
+        ([("2026-11-20", "done"), ("2026-11-20", "staging")], ["2026-11-20"], False),
+        ([("2026-11-20", "done"), ("2026-11-21", "staging")], ["2026-11-20"], True),
+        ([("2026-11-20", "done")], ["2026-11-20", "2026-11-21"], False),
+        ([("2026-11-20", "staging")], [], False),
+        ([], ["2026-11-20"], False),
+    ],
+)
+def test_a_deletion_is_done_when_each_job_of_its_days_is(
+    states: list[tuple[str, str]], days: list[str], *, done: bool
+) -> None:
+    assert all_done(states, days, "done") is done

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from loadcheck.result import json_schema
+from loadcheck.result.schema import json_schema
 from tests.cli.conftest import Loadcheck
 
 LONG = ["-s", "load.duration=60s", "-s", "thresholds=[]", "-s", "verify.deadline=5s"]

@@ -16,7 +16,7 @@ from loadcheck.cli.init import init
 from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from loadcheck.scenario import load
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from tests.asgi import serving
 from tests.cli.conftest import ROOT, SCENARIOS, Loadcheck
 from tests.draft.shop import TOKEN, Shop, description

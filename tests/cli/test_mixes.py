@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loadcheck.cli.app import app
-from loadcheck.result import ResultFile, read
-from loadcheck.result.store import of_flow
+from loadcheck.result.store import ResultFile, of_flow, read
 from tests.cli.conftest import KEYS, Loadcheck, Service
 
 MIX = """

@@ -13,7 +13,7 @@ from loadcheck.cli.app import app
 from loadcheck.compare import Stored, compare
 from loadcheck.compare import prune as pruning
 from loadcheck.errors import InputError
-from loadcheck.result import ResultFile, read
+from loadcheck.result.store import ResultFile, read
 from tests.benchmarks import synthetic
 from tests.benchmarks.trend import save_runs
 

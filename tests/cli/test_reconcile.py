@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.cli.conftest import KEYS, Loadcheck, Service
 
 

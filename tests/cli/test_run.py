@@ -14,7 +14,8 @@ from hdrh.histogram import HdrHistogram
 from jsonschema import Draft202012Validator
 from pyroaring import BitMap
 
-from loadcheck.result import json_schema, read
+from loadcheck.result.schema import json_schema
+from loadcheck.result.store import read
 from tests.cli.conftest import Loadcheck
 
 

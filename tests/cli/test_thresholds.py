@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from loadcheck.result import json_schema
+from loadcheck.result.schema import json_schema
 from tests.cli.conftest import Loadcheck
 
 SCENARIO = """\

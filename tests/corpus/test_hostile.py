@@ -14,9 +14,8 @@ import pytest
 import trustme
 
 from loadcheck.load.retry import attempt_outcome
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, TransportSettings
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Timeouts, Tls
 from loadcheck.workflow.exchange import NEVER_SENT, Exchange, Origin, Request

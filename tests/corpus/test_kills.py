@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck.measure import Ledger
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.corpus.commands import Commands
 from tests.corpus.service import serving, write
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.document import dotted, grow, merge_tree
+from loadcheck.documents.document import annotate, dotted, merge_tree
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
@@ -19,7 +19,7 @@ TABLE = st.dictionaries(st.sampled_from(["a", "b", "overlay", "inputs"]), JSON)
 
 
 def merged(lower: Any, upper: Any) -> Any:
-    return merge_tree(grow(lower, file="profile"), grow(upper, file="scenario")).plain()
+    return merge_tree(annotate(lower, file="profile"), annotate(upper, file="scenario")).plain()
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_lay_over(lower: Any, upper: Any, expected: Any) -> None:
 
 
 def test_what_was_laid_over_still_knows_its_place() -> None:
-    lower = grow({"overlay": [{"at": 1}]}, file="profile", lines={("overlay", 0, "at"): 4})
-    upper = grow({"overlay": [{"at": 2}]}, file="scenario", lines={("overlay", 0, "at"): 9})
+    lower = annotate({"overlay": [{"at": 1}]}, file="profile", lines={("overlay", 0, "at"): 4})
+    upper = annotate({"overlay": [{"at": 2}]}, file="scenario", lines={("overlay", 0, "at"): 9})
     places = {dotted(path): node.place for path, node in merge_tree(lower, upper).walk()}
     first, second = places["overlay.0.at"], places["overlay.1.at"]
     assert (first.file, first.line, first.key) == ("profile", 4, "overlay.0.at")

@@ -15,7 +15,7 @@ from loadcheck.documents.document import (
     look_up,
     parse_pointer,
 )
-from loadcheck.workflow.overlay import put
+from loadcheck.workflow.compile.inputs import put
 
 DOCUMENT = {
     "foo": ["bar", "baz"],

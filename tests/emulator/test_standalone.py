@@ -54,6 +54,7 @@ def test_the_curl_lines_work_as_printed() -> None:
         pytest.skip("needs curl and bash")
     with running() as printed:
         upload, query = re.findall(r"^  (curl (?:.*\\\n)*.*)$", printed, re.MULTILINE)
+        assert "visible     at once" in printed
         said = [
             orjson.loads(subprocess.check_output(["bash", "-c", command]))
             for command in (upload, query)
@@ -159,3 +160,15 @@ def test_an_example_of_a_configuration(tmp_path: Path) -> None:
     config.write_text('limits = "documented"\n', encoding="utf-8")
     with running("--config", str(config)) as printed:
         assert "documented, cache as documented" in printed
+
+
+def test_what_it_held_at_its_end_is_told() -> None:
+    command = [*COMMAND, *KEYS]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams) as process:  # type: ignore[call-overload]
+        assert process.stdout is not None
+        url = url_in(process.stdout.readline())
+        event = {"user_id": "user-1", "event_type": "probe"}
+        httpx.post(f"{url}/2/httpapi", json={"api_key": "key-12345", "events": [event]})
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=10)[1] == "Ended with 1 event of 1 user.\n"

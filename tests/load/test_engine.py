@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import multiprocessing
 import pickle
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from loadcheck.load.runner import Begin
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.target import Address, addressed, serving
+from loadcheck.pipeline.target import Address, addressed, emulator_for
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 OPEN = "load={model='open', rate=200, duration='500ms'}"
@@ -50,7 +52,7 @@ def sent_from_here(packed: bytes) -> Record:
 async def test_another_process_sends_the_load_and_hands_its_record_back() -> None:
     smoke = scenarios.load(SCENARIOS / "smoke.toml")
     with addressed(smoke) as address:
-        async with serving(smoke, address, 1):
+        async with emulator_for(smoke, address, 1):
             packed = pickle.dumps(spec_of(OPEN, address))
             spawn = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, mp_context=spawn) as pool:
@@ -64,7 +66,7 @@ async def test_another_process_sends_the_load_and_hands_its_record_back() -> Non
 async def test_a_load_begins_at_the_instant_that_is_given(load: str) -> None:
     smoke, heard = scenarios.load(SCENARIOS / "smoke.toml"), []
     with addressed(smoke) as address:
-        async with serving(smoke, address, 1):
+        async with emulator_for(smoke, address, 1):
             spec = spec_of(load, address)
             async with open_engine(spec) as engine:
                 await engine.warm()
@@ -85,10 +87,40 @@ async def test_a_load_begins_at_the_instant_that_is_given(load: str) -> None:
 async def test_a_load_that_is_stopped_follows_its_copies_to_their_end() -> None:
     smoke = scenarios.load(SCENARIOS / "smoke.toml")
     with addressed(smoke) as address:
-        async with serving(smoke, address, 1):
+        async with emulator_for(smoke, address, 1):
             spec = spec_of("load={model='open', rate=100, duration='60s'}", address)
             async with open_engine(spec) as engine:
                 await engine.run(Listener(second=lambda _: engine.stop()))
     record = engine.record
     assert record.started == record.acknowledged > 0
     assert record.started < 6000
+
+
+@pytest.mark.anyio
+async def test_the_collector_is_kept_away_until_the_last_of_several_loads_ends() -> None:
+    smoke, before = scenarios.load(SCENARIOS / "smoke.toml"), gc.get_threshold()
+    frozen, seen = gc.get_freeze_count(), []
+    with addressed(smoke) as address:
+        async with emulator_for(smoke, address, 1), AsyncExitStack() as stack:
+            long = "load={model='open', rate=20, duration='60s'}"
+            first, last = [
+                await stack.enter_async_context(open_engine(spec_of(load, address)))
+                for load in (CLOSED, long)
+            ]
+            async with anyio.create_task_group() as loads:
+                ended = anyio.Event()
+
+                async def wait() -> None:
+                    await ended.wait()
+                    seen.append((gc.get_threshold(), gc.get_freeze_count() > frozen))
+                    last.stop()
+
+                loads.start_soon(wait)
+                loads.start_soon(last.run, Listener())
+                await first.run(Listener())
+                ended.set()
+    (during,) = seen
+    assert during[0][0] > before[0]
+    assert during[1]
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from loadcheck.measure import Histogram, Ledger
+from loadcheck.measure import Ledger, bitmap
 from loadcheck.measure.changes import (
     BrokenChangeError,
     change,
@@ -25,7 +25,7 @@ from loadcheck.measure.changes import (
     moving,
     still,
 )
-from loadcheck.measure.recorded import bitmap
+from loadcheck.measure.histogram import Histogram
 from tests.measure.test_merge import COPIES, Copy, record
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.measure import Grid, Ledger, Outcome
-from loadcheck.measure.grid import MOST_INTERVALS
+from loadcheck.measure import Ledger, Outcome
+from loadcheck.measure.grid import MOST_INTERVALS, Grid
 
 BEGIN, S = 77_000_000_000, 1_000_000_000
 

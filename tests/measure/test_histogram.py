@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 
 HOUR_NS = 3_600_000_000_000
 durations = st.integers(min_value=0, max_value=HOUR_NS)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.measure import Delays, Grid, Histogram, Stalls, StepTimes, Tally
-from loadcheck.measure.histogram import layout
-from loadcheck.measure.intervals import DIGITS, Matrix, decode, encode
+from loadcheck.measure.grid import Grid
+from loadcheck.measure.histogram import Histogram, layout
+from loadcheck.measure.intervals import DIGITS, Delays, Matrix, StepTimes, Tally, decode, encode
+from loadcheck.measure.timeline import Stalls
 
 BEGIN, S = 77_000_000_000, 1_000_000_000
 HOUR_NS = 3600 * S

@@ -16,20 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.load.monitor import Monitor
-from loadcheck.measure import (
-    Delays,
-    Grid,
-    Histogram,
-    Ledger,
-    Outcome,
-    Stalls,
-    StepTimes,
-    Tally,
-    Timeline,
-)
-from loadcheck.measure.grid import OutcomeCounts
-from loadcheck.measure.intervals import IntervalHistograms
+from loadcheck.measure import Ledger, Outcome
+from loadcheck.measure.grid import Grid, OutcomeCounts
+from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.intervals import Delays, IntervalHistograms, StepTimes, Tally
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
+from loadcheck.measure.timeline import Stalls, Timeline
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.exchange import Exchange, Failure, Request
 from loadcheck.workflow.runtime.plan import Role

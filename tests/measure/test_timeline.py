@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from loadcheck.measure import Timeline
-from loadcheck.measure.timeline import COUNTS, FIGURES
+from loadcheck.measure.timeline import COUNTS, FIGURES, Timeline
 
 
 def totals(**given: int) -> dict[str, int]:

@@ -22,7 +22,7 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.measure import Ledger
-from loadcheck.pipeline.run import execute
+from loadcheck.pipeline import execute
 from loadcheck.pipeline.session import CompletedRun, RunContext
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import Verdict

@@ -8,7 +8,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ConsentError, InputError
-from loadcheck.pipeline.run import prepare
+from loadcheck.pipeline import prepare_run
 from loadcheck.scenario.model import Scenario
 from tests.compiled import address_of
 
@@ -30,7 +30,7 @@ def load(name: str, *overrides: str) -> Scenario:
 
 
 def rehearse(scenario: Scenario, *, consent: bool) -> None:
-    prepare(scenario, address_of(scenario), 1, consent=consent)
+    prepare_run(scenario, address_of(scenario), 1, consent=consent)
 
 
 def refused(scenario: Scenario) -> str:

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from loadcheck.cli.app import app
 from loadcheck.compare.figures import differences
 from loadcheck.errors import ResultFileError
-from loadcheck.measure import Histogram, Ledger
+from loadcheck.measure import Ledger
+from loadcheck.measure.histogram import Histogram
 from loadcheck.pipeline.merge import Merged, Part, merge
 from loadcheck.report.html import page
 from loadcheck.result.schema import problems

@@ -16,17 +16,17 @@ import pytest
 import loadcheck
 from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
-from loadcheck.load.transport.coding import encode_plain
+from loadcheck.load.transport import encode_plain
+from loadcheck.pipeline import Options, run
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.plan import plan, refused
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.run import Options, run
 from loadcheck.pipeline.target import addressed
 from loadcheck.report import plan as report
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify.progress import Progress
 from loadcheck.workflow.exchange import Request
-from loadcheck.workflow.runtime.program import no_retry
+from loadcheck.workflow.runtime import no_retry
 from tests.pipeline import services
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -313,6 +313,9 @@ def test_every_scenario_has_a_plan(name: str) -> None:
         lines = report.text(planned, width=width).splitlines()
         assert max(map(len, lines)) <= max(width, 80)
     assert "of-a-test" not in report.text(planned)
+    paged = name in ("elasticsearch", "postgrest", "posthog", "segment")
+    export = "--export one a page" if paged else "--export sends one request"
+    assert export in " ".join(report.text(planned).split())
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.errors import InputError
+from loadcheck.pipeline import Options
 from loadcheck.pipeline.preflight import preflight
-from loadcheck.pipeline.run import Options
 
 SMOKE = Path(__file__).resolve().parents[2] / "scenarios" / "smoke.toml"
 KEY, SECRET = "key-of-a-test", "secret-of-a-test"

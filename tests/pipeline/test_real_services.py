@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import yaml
 
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from tests.pipeline.services import PAGE, Answer, Call, Service, Store, relay
 from tests.pipeline.test_services import check, check_export, exported, run
 
@@ -275,20 +275,31 @@ def postgrest(sql: Callable[[str], str]) -> Service:
     return answer
 
 
-def test_postgresql_behind_a_stand_in_for_postgrest(tmp_path: Path) -> None:
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """PostgreSQL with the table and the function of the profile."""
     with ExitStack() as stack:
         folder = tmp_path
         if os.geteuid() == 0:  # whose folders are closed to the user that the server runs as
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadcheck-")))
         sql = stack.enter_context(postgresql(folder))
         sql(statement("postgrest", "CREATE TABLE"))
-        for number, (planted, together) in enumerate(PLANTED):
-            _check(tmp_path / str(number), "postgrest", postgrest(sql), planted, together)
-        for number, (planted, _) in enumerate(PLANTED):
-            (folder := tmp_path / f"exported-{number}").mkdir()
-            store = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
-            _, asked = exported(folder, "postgrest", store, service=postgrest(sql))
-            check_export(asked, **planted)
+        yield sql
+
+
+def test_postgresql_behind_a_stand_in_for_postgrest(
+    tmp_path: Path, postgres: Callable[[str], str]
+) -> None:
+    for number, (planted, together) in enumerate(PLANTED):
+        _check(tmp_path / str(number), "postgrest", postgrest(postgres), planted, together)
+
+
+def test_postgresql_exports_its_rows(tmp_path: Path, postgres: Callable[[str], str]) -> None:
+    for number, (planted, _) in enumerate(PLANTED):
+        (folder := tmp_path / f"exported-{number}").mkdir()
+        store = Store(lose=planted.get("lost", 0), twice=planted.get("duplicated", 0))
+        _, asked = exported(folder, "postgrest", store, service=postgrest(postgres))
+        check_export(asked, **planted)
 
 
 def _check(

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from loadcheck.scenario.schema import SAMPLES
 from tests.cli.conftest import Ended, Loadcheck
 from tests.pipeline import services
@@ -94,6 +94,10 @@ def check_export(asked: Ended, **planted: int) -> None:
         users = {one["user_id"] for one in told[f"{name}_copies"]}
         assert users == {one["user_id"] for one in named[name]}
         assert len(users) == want[name]
+        said = next(one["summary"] for one in asked.result["findings"] if one["check"] == name)
+        if users:
+            first = told[f"{name}_copies"][0]["user_id"]
+            assert f"{len(users)} are named in the results file, the first {first}" in said
 
 
 def check(ended: Ended, **planted: int) -> None:

@@ -15,10 +15,11 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
 from loadcheck.load.runner import Runner
-from loadcheck.pipeline.run import execute
-from loadcheck.pipeline.session import CompletedRun, RunContext
-from loadcheck.result import ResultFile, read
+from loadcheck.pipeline import execute
+from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession
+from loadcheck.result.store import ResultFile, read
 from loadcheck.verify import Verdict
+from loadcheck.verify.people import People
 from loadcheck.verify.queries import Observer
 from loadcheck.verify.session import Verification
 from tests.compiled import compiled
@@ -56,12 +57,14 @@ async def nobody(_: Any) -> None:
     """Watch nothing."""
 
 
-async def run(folder: Path, watch: Callable[[Any], Any] = nobody) -> CompletedRun:
+async def run(
+    folder: Path, watch: Callable[[Any], Any] = nobody, scenario: str = SCENARIO
+) -> CompletedRun:
     """Run the scenario; what is returned is what was saved."""
     emulator = Emulator(parse({"api_key": KEY, "secret_key": SECRET}))
     async with serving(emulator, "127.0.0.1", 0) as url:
         file = folder / "broken.toml"
-        file.write_text(SCENARIO.format(url=url, secret=SECRET))
+        file.write_text(scenario.format(url=url, secret=SECRET))
         context = RunContext(emulator=None, signals=no_signals())
         made = compiled(scenarios.load(file, env={"PROBE_KEY": KEY}))
         finished = await execute(made, ResultFile(folder / "saved.json"), watch, context)
@@ -89,9 +92,9 @@ def breaks_at_once(error: Exception) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("where", "broken", "check"),
     [
-        ((Verification, "before"), breaks(OverflowError("1e300 " + KEY)), "asking"),
-        ((Observer, "watch"), breaks(OverflowError("1e300 " + KEY)), "asking"),
-        ((Verification, "after"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "ask_baseline"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Observer, "poll"), breaks(OverflowError("1e300 " + KEY)), "asking"),
+        ((Verification, "settle_and_localize"), breaks(OverflowError("1e300 " + KEY)), "asking"),
         ((Verification, "conclude"), breaks_at_once(KeyError(KEY)), "consistency"),
     ],
 )
@@ -143,3 +146,33 @@ async def test_a_view_that_breaks_harms_nothing(tmp_path: Path) -> None:
     finished = await run(tmp_path, breaks(BrokenPipeError("nobody reads")))
     assert finished.judgement.verdict is Verdict.PASS
     assert any("BrokenPipeError" in warning for warning in finished.document["warnings"])
+
+
+@pytest.mark.anyio
+async def test_what_is_saved_each_second_takes_no_look_at_all_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving: list[dict[str, Any]] = []
+    looks: list[int] = []
+    save, behind = RunSession._save, People.behind
+
+    async def saved(session: RunSession) -> None:
+        looks.clear()
+        await save(session)
+        spent = session._writer.document["spent"]
+        saving.append({**spent, "looks": len(looks)})
+
+    def looking(*given: Any) -> People:
+        looks.append(1)
+        return behind(*given)
+
+    monkeypatch.setattr(RunSession, "_save", saved)
+    monkeypatch.setattr(People, "behind", looking)
+    more = "[sessions]\nreturning = 0.5\n"
+    finished = await run(tmp_path, scenario=SCENARIO.replace("0.5s", "1.5s") + more)
+    assert saving
+    assert [each["looks"] for each in saving] == [0] * len(saving)
+    users = [*(each["users"] for each in saving), finished.document["spent"]["users"]]
+    assert users == sorted(users)
+    assert finished.document["spent"]["users"] == finished.document["consistency"]["uniques"]
+    assert finished.document["spent"]["users"] < finished.document["spent"]["events"] == 150

@@ -9,7 +9,7 @@ from signal import Signals
 import anyio
 import pytest
 
-from loadcheck.pipeline.run import Distinct, open_signals
+from loadcheck.pipeline import Distinct, open_signals
 
 
 async def of(*numbers: Signals) -> AsyncIterator[Signals]:

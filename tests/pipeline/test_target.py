@@ -11,7 +11,7 @@ import pytest
 
 from loadcheck import scenario as scenarios
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.target import addressed, serving
+from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.scenario.model import Scenario
 from loadcheck.workflow.exchange import Origin
 
@@ -47,7 +47,7 @@ async def test_a_live_target_is_not_started_and_supplies_nothing() -> None:
     scenario = load("live")
     with addressed(scenario) as address:
         assert (address.servers, address.supplied) == ({}, {})
-        async with serving(scenario, address, 1) as emulator:
+        async with emulator_for(scenario, address, 1) as emulator:
             assert emulator is None
 
 
@@ -56,7 +56,7 @@ async def test_the_emulator_supplies_its_keys_and_ends_with_the_block() -> None:
     scenario = load("smoke")
     with addressed(scenario) as address:
         given = address.supplied
-        async with serving(scenario, address, 1) as emulator:
+        async with emulator_for(scenario, address, 1) as emulator:
             assert emulator is not None
             assert emulator.alive
             assert address.servers == {"*": emulator.url}

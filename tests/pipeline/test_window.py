@@ -13,7 +13,7 @@ from loadcheck.emulator.config import parse
 from loadcheck.emulator.message import Request
 from loadcheck.emulator.service import Emulator
 from loadcheck.emulator.standalone import serving
-from loadcheck.pipeline.run import execute
+from loadcheck.pipeline import execute
 from loadcheck.pipeline.session import RunContext
 from tests.compiled import compiled
 from tests.pipeline.in_process_run import _loaded, _no_signals, _nobody_watches, _Nowhere

@@ -11,7 +11,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.report import export
 
 Document = dict[str, Any]

@@ -13,7 +13,7 @@ import pytest
 from loadcheck.errors import ResultFileError
 from loadcheck.report import markdown, terminal
 from loadcheck.report.html import page
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.report.test_terminal import EXAMPLE
 
 Place = tuple[str, ...]

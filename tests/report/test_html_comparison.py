@@ -11,7 +11,7 @@ import pytest
 from loadcheck.compare import Stored, compare
 from loadcheck.report.comparison import is_shown
 from loadcheck.report.html import page
-from loadcheck.result import read
+from loadcheck.result.store import read
 from tests.report.conftest import EARLY, Tab
 from tests.report.test_html import EVIL, Structure, charts, series
 

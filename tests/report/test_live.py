@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from loadcheck.cli.terminal import Drawn
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.report import live
 from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import Kind, Measured, Metric

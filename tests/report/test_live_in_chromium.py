@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck.report.html import page
-from loadcheck.web.process import LivePage
+from loadcheck.web import LivePage
 from tests.report.conftest import AXE, EARLY, Tab
 from tests.report.test_html_in_chromium import soon
 from tests.web.conftest import second, serving

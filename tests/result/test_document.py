@@ -5,7 +5,7 @@ import platform
 import re
 from pathlib import Path
 
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.result.document import environment, histogram, own_words, truncate_examples, utc_now
 from loadcheck.secrets import Redactor
 

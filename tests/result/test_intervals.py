@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadcheck.measure import Grid, Histogram, Outcome
-from loadcheck.measure.histogram import layout
+from loadcheck.measure import Outcome
+from loadcheck.measure.grid import Grid
+from loadcheck.measure.histogram import Histogram, layout
 from loadcheck.measure.intervals import DIGITS, decode
 from loadcheck.measure.record import Record
 from loadcheck.result import document as intervals

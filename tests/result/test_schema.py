@@ -11,8 +11,8 @@ import jsonschema
 import orjson
 import pytest
 
-from loadcheck.result import capacity_schema, json_schema
-from loadcheck.result.schema import problems
+from loadcheck.result.schema import json_schema, problems
+from loadcheck.result.schema_others import capacity_schema
 from loadcheck.result.store import upgraded
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"

@@ -6,44 +6,44 @@ from typing import Any
 
 import pytest
 
-from loadcheck.result import shapes
-from loadcheck.result.shapes import violations
+from loadcheck import result
+from loadcheck.result import violations
 
 
 def test_a_document_that_fits_has_no_departures() -> None:
-    schema = shapes.open_object("", {"n": shapes.count("")})
+    schema = result.open_object("", {"n": result.count("")})
     assert violations({"n": 0, "of a later version": 1}, schema) == []
 
 
 @pytest.mark.parametrize(
     ("shape", "fits", "departs"),
     [
-        (shapes.count(""), [0, 7], [-1, 0.5, None, "1"]),
-        (shapes.amount(""), [0, 0.5], [-0.1, None]),
-        (shapes.number(""), [-1.5], [None, "1"]),
-        (shapes.flag(""), [True], [0, None]),
-        (shapes.maybe(shapes.count("")), [None, 3], [-1, "3"]),
-        (shapes.list_of("", shapes.text("")), [[], ["a"]], [[1], "a"]),
-        (shapes.closed_object("", a=shapes.text("")), [{"a": ""}], [{}, {"a": "", "b": 1}]),
-        (shapes.open_object("", {"a?": shapes.text("")}), [{}, {"b": 1}], [{"a": 1}]),
+        (result.count(""), [0, 7], [-1, 0.5, None, "1"]),
+        (result.amount(""), [0, 0.5], [-0.1, None]),
+        (result.number(""), [-1.5], [None, "1"]),
+        (result.flag(""), [True], [0, None]),
+        (result.maybe(result.count("")), [None, 3], [-1, "3"]),
+        (result.list_of("", result.text("")), [[], ["a"]], [[1], "a"]),
+        (result.closed_object("", a=result.text("")), [{"a": ""}], [{}, {"a": "", "b": 1}]),
+        (result.open_object("", {"a?": result.text("")}), [{}, {"b": 1}], [{"a": 1}]),
     ],
 )
 def test_what_fits_and_what_departs(
-    shape: shapes.Shape, fits: list[Any], departs: list[Any]
+    shape: result.Shape, fits: list[Any], departs: list[Any]
 ) -> None:
     assert [value for value in fits if violations(value, shape)] == []
     assert [value for value in departs if not violations(value, shape)] == []
 
 
 def test_a_departure_names_its_place() -> None:
-    schema = shapes.open_object("", {"steps": shapes.list_of("", shapes.count(""))})
+    schema = result.open_object("", {"steps": result.list_of("", result.count(""))})
     ((path, message),) = violations({"steps": [1, -4]}, schema)
     assert path == "steps.1"
     assert "-4" in message
 
 
 def test_many_departures_and_long_ones_are_cut() -> None:
-    schema = shapes.list_of("", shapes.count(""))
+    schema = result.list_of("", result.count(""))
     found = violations(["x" * 5000] * 30, schema)
     assert len(found) == 10
     assert all(len(message) < 250 and "…" in message for _, message in found)

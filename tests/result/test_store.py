@@ -8,9 +8,10 @@ import orjson
 import pytest
 
 from loadcheck.errors import ResultFileError
-from loadcheck.measure import Ledger, Timeline
-from loadcheck.result import SCHEMA, ResultFile, default_name, json_schema, read, read_any
-from loadcheck.result.store import in_progress, upgraded
+from loadcheck.measure import Ledger
+from loadcheck.measure.timeline import Timeline
+from loadcheck.result.schema import SCHEMA, json_schema
+from loadcheck.result.store import ResultFile, default_name, in_progress, read, read_any, upgraded
 
 
 def smallest() -> dict[str, object]:
@@ -180,6 +181,28 @@ def test_a_link_in_the_way_of_the_temporary_file_is_not_followed(tmp_path: Path)
     assert victim.read_text() == "precious"
     assert read(tmp_path / "result.json") == smallest()
     assert leftovers(tmp_path) == []
+
+
+def test_nor_is_a_link_that_is_laid_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    unlink = Path.unlink
+
+    def laid(path: Path, *, missing_ok: bool = False) -> None:
+        if path.suffix == ".tmp":
+            unlink(path, missing_ok=True)
+            path.symlink_to(victim)
+            return
+        unlink(path, missing_ok=missing_ok)
+
+    with ResultFile(tmp_path / "result.json") as file:
+        monkeypatch.setattr(Path, "unlink", laid)
+        with pytest.raises(ResultFileError, match="cannot be written: file exists"):
+            file.save(smallest())
+        monkeypatch.undo()
+    assert victim.read_text() == "precious"
 
 
 def test_what_a_killed_process_left_is_taken_away_by_the_next(tmp_path: Path) -> None:

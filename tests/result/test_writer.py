@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from loadcheck.errors import ResultFileError
-from loadcheck.result import ResultFile
 from loadcheck.result.document import ResultWriter
+from loadcheck.result.store import ResultFile
 from loadcheck.secrets import Redactor
 
 SECRET = "a-secret-key"

@@ -157,3 +157,14 @@ def test_a_secret_is_in_no_error(loads: Loads) -> None:
 def test_an_override_takes_the_place_of_a_whole_input(loads: Loads) -> None:
     scenario = loads(BASE + 'a = { env = "NO", default = "x" }', "inputs.a=5")
     assert scenario.inputs["a"] == Input(value=5)
+
+
+def test_a_default_is_a_secret_if_that_is_said(loads: Loads) -> None:
+    plain = loads(BASE + 'a = { env = "KEY", default = "plain-text" }', env={})
+    assert plain.inputs["a"].hidden == frozenset()
+    said = loads(BASE + 'a = { env = "KEY", default = "plain-text", secret = true }', env={})
+    assert (said.inputs["a"].value, said.inputs["a"].secret) == ("plain-text", True)
+    assert said.secrets == {"plain-text"}
+    stored = f'{BASE}a = {{ env = "KEY", default = "***", secret = true }}'  # a results file has it
+    with pytest.raises(ScenarioError, match="KEY is not set"):
+        loads(stored, env={})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.documents.document import dotted, grow
+from loadcheck.documents.document import annotate, dotted
 from loadcheck.scenario.layers import Override, override, parse_override
 
 DOCUMENT = {"load": {"stages": [{"rate": 1}, {"rate": 2}]}, "seed": 1, "thresholds": ["a"]}
@@ -16,7 +16,7 @@ DOCUMENT = {"load": {"stages": [{"rate": 1}, {"rate": 2}]}, "seed": 1, "threshol
 def apply(*options: str) -> tuple[Any, list[str]]:
     changes = [parse_override(option) for option in options]
     document, problems = override(
-        grow(DOCUMENT, file="s.toml"), [each for each in changes if isinstance(each, Override)]
+        annotate(DOCUMENT, file="s.toml"), [each for each in changes if isinstance(each, Override)]
     )
     misread = [each for each in changes if not isinstance(each, Override)]
     return document.plain(), [str(problem) for problem in [*misread, *problems]]
@@ -143,7 +143,7 @@ def test_an_empty_array_has_no_entry() -> None:
 def test_what_was_set_names_the_option() -> None:
     change = parse_override("a.b={ c = 1 }")
     assert isinstance(change, Override)
-    document, _ = override(grow({}, file="s.toml"), [change])
+    document, _ = override(annotate({}, file="s.toml"), [change])
     places = {dotted(path): node.place for path, node in document.walk() if path}
     assert {key: (place.file, place.line) for key, place in places.items()} == dict.fromkeys(
         ("a", "a.b", "a.b.c"), ("--set a.b={ c = 1 }", None)
@@ -155,7 +155,7 @@ def test_any_path_can_be_set(path: list[str], value: int) -> None:
     key = ".".join(json.dumps(part, ensure_ascii=False).replace("\x7f", "\\u007f") for part in path)
     change = parse_override(f"{key}={value}")
     assert isinstance(change, Override)
-    document, problems = override(grow({}, file="s.toml"), [change])
+    document, problems = override(annotate({}, file="s.toml"), [change])
     expected: Any = value
     for part in reversed(path):
         expected = {part: expected}

@@ -10,7 +10,7 @@ import pytest
 
 import loadcheck
 from loadcheck.scenario import load
-from loadcheck.scenario.library import shipped
+from loadcheck.scenario.layers import shipped
 from loadcheck.verify import Advice, lasts
 from tests.pipeline.services import KEYS
 
@@ -32,6 +32,7 @@ def said(advice: Advice) -> list[str]:
         advice.delayed(),
         advice.list_events(),
         advice.name_users(),
+        advice.name_by_export(),
         *map(advice.tell_apart, troubles),
     ]
 
@@ -61,6 +62,18 @@ def test_what_is_missing_is_told_with_the_way_to_add_it() -> None:
     assert "loadcheck explain verify.export" in bare.list_events()
     assert "loadcheck explain verify.split" in bare.tell_apart(None)
     assert "reconcile" not in bare.tell_apart(None)
+    assert not bare.name_by_export()
+
+
+def test_an_export_names_whom_no_bucket_does() -> None:
+    unmarked = Advice(splits=False, localizes=False)
+    assert (unmarked.name_users(), unmarked.name_by_export()) == (
+        "",
+        "loadcheck reconcile --export names them.",
+    )
+    ended = Advice(lasting=False, splits=False, localizes=False)
+    assert "verify.split" in ended.name_users()
+    assert not ended.name_by_export()
 
 
 def test_nobody_else_gives_this_advice() -> None:

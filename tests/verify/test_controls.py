@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from loadcheck.verify import Verdict
-from loadcheck.verify.controls import ControlResult, judge_controls
+from loadcheck.verify.controls import (
+    FRESH,
+    MOST_FRESH,
+    ControlResult,
+    fresh_users,
+    judge_controls,
+)
 
 
 def said(controlled: ControlResult) -> str:
@@ -56,3 +62,24 @@ def test_who_has_a_second_event_counted_and_not_the_first_is_not_late(
     assert finding is not None
     assert finding.verdict is verdict
     assert ControlResult.read(found.to_json()).to_json() == found.to_json()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_few_fresh_users_are_enough_where_chance_decides_nothing(share: float) -> None:
+    assert fresh_users(share) == FRESH
+
+
+@pytest.mark.parametrize("share", [0.125, 0.5, 0.9])
+def test_as_many_fresh_users_as_exclude_a_late_part_of_the_size_that_is_missing(
+    share: float,
+) -> None:
+    found = ControlResult(acknowledged=fresh_users(share), share=share)
+    assert FRESH <= fresh_users(share) <= MOST_FRESH
+    assert found.escaped < 0.05
+    assert fresh_users(1e-6) == FRESH  # more than may be sent would be needed
+
+
+def test_more_control_users_than_were_sent_are_no_evidence() -> None:
+    found = ControlResult(acknowledged=5, visible=10, excess=5)
+    assert said(found).startswith("Control users: 5 users more are counted than were sent")
+    assert ControlResult.read(found.to_json()).excess == 5

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from loadcheck.verify import Advice, Consistency, Finding, SentCounts, Verdict, worst
+from loadcheck.verify import Advice, Consistency, EventBounds, Finding, SentCounts, Verdict, worst
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Groups, Observation, Proof, Reason, Terms, standing, weigh
 from loadcheck.verify.findings import conclude
@@ -482,3 +482,26 @@ def test_a_replica_that_is_behind_makes_nobody_lost_who_is_counted(
         assert max(seen.uniques or 0 for seen in answers) < 20
     if proof.lost.verdict is PASS:
         assert grown[-1] == 20
+
+
+def test_unexpected_users_are_not_proven_unless_the_filter_is() -> None:
+    found = weigh(terms(100), steady(103), leaking=None)  # nobody said what an unsent run counts
+    assert (found.unexpected.verdict, found.unexpected.reason) == (UNKNOWN, Reason.LEAKING)
+    assert weigh(terms(100), steady(103), leaking=False).unexpected.verdict is FAIL
+
+
+def test_events_that_an_earlier_answer_counted_are_not_missing() -> None:
+    various = terms(100)
+    events = EventBounds(acknowledged=150, indeterminate=0, rejected=0)
+    various = replace(various, sent=replace(various.sent, events=events))
+    found = weigh(various, steady(100, 148), controls=True).missing_events
+    assert (found.verdict, found.at_least) == (FAIL, 2)
+    once = [*steady(100, 148)[:3], at(3, 100, 150), *steady(100, 148)[4:]]
+    found = weigh(various, once, controls=True).missing_events
+    assert (found.verdict, found.reason) == (UNKNOWN, Reason.CONFLICT)
+
+
+def test_4_control_users_that_nobody_sent_take_the_evidence_from_all_counts() -> None:
+    assert weigh(terms(100), steady(189), inflated=True).nothing is Reason.INFLATED
+    approximate = replace(terms(100), approximate=0.5)
+    assert weigh(approximate, steady(100), inflated=True).nothing is None

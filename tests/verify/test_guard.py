@@ -87,6 +87,13 @@ def test_a_handful_of_attempts_is_no_share() -> None:
     assert all(watch.look(record(9, 0), float(second)) is None for second in range(1, 5))
 
 
+@pytest.mark.parametrize(("failed", "stops"), [(30, False), (31, True)])
+def test_the_share_that_is_allowed_is_allowed(failed: int, *, stops: bool) -> None:
+    watch = GuardWatch(Guard(max_error_rate=0.3, over_s=1), Path())
+    assert watch.look(record(0, 0), 0.0) is None
+    assert bool(watch.look(record(100, 100 - failed), 1.0)) is stops
+
+
 @pytest.mark.parametrize(
     ("body", "stops"),
     [

@@ -14,7 +14,7 @@ from loadcheck.verify.evidence import Observation, Standing, Terms
 from loadcheck.verify.queries import CountQueries, Observer
 from loadcheck.verify.query_client import QueryChannel, QueryClient
 from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
-from loadcheck.workflow.runtime.plan import Answer
+from loadcheck.workflow.runtime.plan import QueryAnswer
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"")
 
@@ -25,12 +25,12 @@ class FakeQuery:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def run(self, number: int) -> Generator[Request | Pause, Exchange, Answer]:
+    def run(self, number: int) -> Generator[Request | Pause, Exchange, QueryAnswer]:
         exchange = yield REQUEST
         exchange.success = exchange.status == 200
         exchange.reason = "" if exchange.success else f"status {exchange.status}"
         value = exchange.json() if exchange.success else None
-        return Answer(success=exchange.success, values={self.name: value}, exchange=exchange)
+        return QueryAnswer(success=exchange.success, values={self.name: value}, exchange=exchange)
 
 
 Service = Callable[[float], tuple[int, bytes]]
@@ -221,7 +221,7 @@ def test_a_count_may_be_written_as_a_float_or_a_decimal_string(answer: bytes) ->
 def test_refusals_slow_the_questions_down_and_answers_without_a_count_do_not() -> None:
     async def use(observer: Observer) -> list[Observation]:
         with trio.move_on_after(60):
-            await observer.watch()
+            await observer.poll()
         return observer.observations
 
     refused = observe(lambda _: (429, b""), use)
@@ -287,9 +287,9 @@ def test_events_that_cannot_be_had_leave_the_count_of_users() -> None:
 
 def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
     class Fresh(FakeQuery):
-        def run(self, number: int) -> Generator[Request | Pause, Exchange, Answer]:
+        def run(self, number: int) -> Generator[Request | Pause, Exchange, QueryAnswer]:
             exchange = yield REQUEST
-            return Answer(success=True, values={self.name: 99}, exchange=exchange)
+            return QueryAnswer(success=True, values={self.name: 99}, exchange=exchange)
 
     async def use(observer: Observer) -> list[int | None]:
         stale = await observer.settle(terms(now_ns(), quiet_s=2, deadline_s=5))

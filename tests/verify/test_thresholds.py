@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.errors import Problem
+from loadcheck.measure.record import StepRecord
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
@@ -260,3 +261,12 @@ def test_every_percentile_of_every_distribution_parses(
     assert parsed.limit == pytest.approx(limit)
     assert parsed.metric.percentile == pytest.approx(float(statistic[1:]))
     assert bool(parsed.metric.stage) is bool(stage)
+
+
+def test_a_share_that_equals_its_limit_holds_it() -> None:
+    # 1 - 993 / 1000 and 0.7 * 0.01 are neither 0.007
+    for failed in range(1001):
+        step = StepRecord("s", has_due_time=True)
+        step.attempts, step.succeeded = 1000, 1000 - failed
+        limit = threshold(f"error_rate <= {failed / 10:.1f}%").limit
+        assert step.error_rate == limit == failed / 1000

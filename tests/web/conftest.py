@@ -13,7 +13,7 @@ import pytest
 
 from loadcheck.report.pages.timeline import ROWS
 from loadcheck.result.schema import SCHEMA
-from loadcheck.web.process import Address, LivePage
+from loadcheck.web import Address, LivePage
 
 _COLUMNS = {
     **dict.fromkeys(("due", "started", "acknowledged"), 100),

@@ -14,7 +14,7 @@ from loadcheck.measure.record import Record
 from loadcheck.secrets import keep
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.progress import Outline, Phase, Progress
-from loadcheck.web.process import Feed
+from loadcheck.web import Feed
 from loadcheck.web.state import State
 from tests.compiled import compiled
 

@@ -16,8 +16,7 @@ import orjson
 import pytest
 
 from loadcheck.errors import InputError
-from loadcheck.web import process
-from loadcheck.web.process import Address, LivePage
+from loadcheck.web import Address, LivePage
 from tests.web.conftest import at, get, second, serving
 
 EARLY = Path(__file__).resolve().parents[1] / "report" / "early.json"
@@ -158,7 +157,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "find_spec", lambda _: None)
+    monkeypatch.setattr("loadcheck.web.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"--web: needs starlette and uvicorn.*loadcheck\[web\]"):
         LivePage(Address(option="--web"), None)
 

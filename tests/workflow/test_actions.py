@@ -13,7 +13,7 @@ import pytest
 
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Exchange, Failure, Request, retry_after_s
-from loadcheck.workflow.runtime.program import MAX_JUMPS
+from loadcheck.workflow.runtime import MAX_JUMPS
 from tests.workflow.workbench import Bench, Reply, Ride, drive, give_up, workflow
 
 SEARCH = {"operationId": "search"}

@@ -13,7 +13,7 @@ import loadcheck
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.exchange import Exchange, Pause
-from loadcheck.workflow.runtime.plan import Answer, Flow, Plan, Role
+from loadcheck.workflow.runtime.plan import Flow, Plan, QueryAnswer, Role
 from tests.pipeline.services import NO_DATABASE, Store, influxdb, serving
 from tests.workflow.workbench import RUN, give_up
 
@@ -50,11 +50,11 @@ def compiled(url: str, inputs: Mapping[str, Any] | None = None) -> Plan:
     )
 
 
-def ask(plan: Plan, client: httpx.Client, count: str) -> Answer:
+def ask(plan: Plan, client: httpx.Client, count: str) -> QueryAnswer:
     counted = PROFILE["verify"][count]
     edits = [Edit("countUsers", **edit) for edit in counted.get("overlay", ())]
     query = plan.query("countUsers", edits=edits, values={"n": counted["value"]})
-    answer: Answer = carry(query.run(0), client)
+    answer: QueryAnswer = carry(query.run(0), client)
     return answer
 
 

@@ -63,8 +63,23 @@ def test_defaults_are_applied(bench: Bench, schema: Any) -> None:
 def test_inputs_that_do_not_fit(bench: Bench, inputs: dict[str, Any], says: str) -> None:
     error = bench.refused(workflow(step(), inputs=SCHEMA), inputs=inputs, components=COMPONENTS)
     assert says in str(error)
+    assert len(error.problems) == 1  # one cause, one message
     assert error.problems[0].line
     assert error.problems[0].key.startswith("/workflows/0/inputs")
+
+
+def test_an_input_that_is_missing_is_told_once(bench: Bench) -> None:
+    flow = workflow(step("for {$inputs.user}"), inputs=SCHEMA)
+    for inputs, says in (({}, "is required"), ({"usr": "anna-1"}, 'did you mean "user"?')):
+        error = bench.refused(flow, inputs=inputs, components=COMPONENTS)
+        assert says in str(error)
+        assert len(error.problems) == 1, error
+
+
+def test_an_optional_input_inside_a_text_is_asked_for(bench: Bench) -> None:
+    flow = workflow(step("for {$inputs.day}"), inputs=SCHEMA)
+    error = bench.refused(flow, inputs={"user": "anna-1"}, components=COMPONENTS)
+    assert error.problems[0].remedy == "give it one in the scenario: [inputs] day = …"
 
 
 def test_an_input_that_is_not_declared_is_told_where_it_is_given(bench: Bench) -> None:

@@ -9,19 +9,21 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import CodingError, Encode, decode
-from loadcheck.load.transport.failures import reason
-from loadcheck.load.transport.settings import (
+from loadcheck.load.transport import (
     CLOSED_IDLE,
     CUT_OFF,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     RESTED_NS,
+    CodingError,
+    Encode,
+    Sink,
     TransportSettings,
     cut_off,
+    decode,
     kept_s,
 )
+from loadcheck.load.transport.failures import reason
 from loadcheck.workflow.exchange import (
     Exchange,
     Failure,

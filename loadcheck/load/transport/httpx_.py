@@ -16,18 +16,20 @@ import h2.events
 import httpcore
 import httpx
 
-from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import CodingError, compress, decode
-from loadcheck.load.transport.failures import failure_of, in_words, reason
-from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
-from loadcheck.load.transport.settings import (
+from loadcheck.load.transport import (
     CLOSED_IDLE,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
+    CodingError,
+    Sink,
     TransportSettings,
     client_context,
+    compress,
+    decode,
     kept_s,
 )
+from loadcheck.load.transport.failures import failure_of, in_words, reason
+from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes
 from loadcheck.load.transport.streams import Attempt, Streams, current
 from loadcheck.scenario.model import Timeouts
 from loadcheck.workflow.exchange import (

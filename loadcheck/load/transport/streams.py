@@ -17,7 +17,7 @@ import h2.exceptions
 import httpcore
 import httpx
 
-from loadcheck.load.transport.settings import CUT_OFF, RESTED_NS, cut_off
+from loadcheck.load.transport import CUT_OFF, RESTED_NS, cut_off
 
 _now_ns = time.monotonic_ns
 _REFUSED_BY_US = (httpcore.LocalProtocolError, h2.exceptions.H2Error)

@@ -19,12 +19,17 @@ from typing import NamedTuple
 import anyio
 import anyio.abc
 
-from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import encode_gzip, encode_plain
+from loadcheck.load.transport import (
+    CLOSED_IDLE,
+    Sink,
+    TransportSettings,
+    client_context,
+    encode_gzip,
+    encode_plain,
+)
 from loadcheck.load.transport.connection import Connection
 from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import failure_of, in_words
-from loadcheck.load.transport.settings import CLOSED_IDLE, TransportSettings, client_context
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, RetriedExchange
 

@@ -22,19 +22,19 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.documents import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
+from loadcheck.pipeline import Options as RunOptions
+from loadcheck.pipeline import execute, open_signals, prepare_run, seed_of
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.plan import require_guarded_search
-from loadcheck.pipeline.run import Options as RunOptions
-from loadcheck.pipeline.run import execute, open_signals, prepare, seed_of
 from loadcheck.pipeline.session import RunContext, Watch
-from loadcheck.pipeline.target import Address, addressed, serving
-from loadcheck.result import ResultFile, default_name
+from loadcheck.pipeline.target import Address, addressed, emulator_for
 from loadcheck.result import document as documents
 from loadcheck.result.document import ResultSink, ResultWriter
+from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor
@@ -67,7 +67,7 @@ class View(Protocol):
     def watch(self, number: int, rate: float, /) -> Watch:
         """Return what shows a probe while it goes on."""
 
-    def told(self, probe: Mapping[str, Any], /) -> None:
+    def show_probe(self, probe: Mapping[str, Any], /) -> None:
         """Show what a probe has come to."""
 
     def interrupted(self, signals: int, /) -> None:
@@ -114,7 +114,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
 async def _search(
     scenario: Scenario, address: Address, seed: int, options: Options, view: View
 ) -> Searched:
-    compiled = prepare(
+    compiled = prepare_run(
         scenario,
         address,
         seed,
@@ -134,7 +134,7 @@ async def _search(
                 f"expected at least {format_duration(math.ceil(least_s))}, and many times that",
             )
         )
-    prepare(shared.at(aim.lowest), address, seed, options.workers, consent=options.consent)
+    prepare_run(shared.at(aim.lowest), address, seed, options.workers, consent=options.consent)
     now, search_id = datetime.now(UTC), new_id()
     name = default_name(f"{scenario.name}-capacity", now, search_id)
     file = ResultFile(options.output or options.results / name, replace=options.replace)
@@ -145,12 +145,12 @@ async def _search(
     capacity = CapacitySearch(shared, aim, writer, options, view)
 
     def compile_probe(rate: float) -> CompiledScenario:
-        return prepare(shared.at(rate), address, seed, options.workers, consent=options.consent)
+        return prepare_run(shared.at(rate), address, seed, options.workers, consent=options.consent)
 
     await capacity.save_intent()
     try:
         async with (
-            serving(scenario, address, seed) as emulator,
+            emulator_for(scenario, address, seed) as emulator,
             anyio.create_task_group() as around,
         ):
             sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
@@ -310,7 +310,7 @@ class CapacitySearch:
             self._error = finished.document["run"]["error"] or self._error
         again = bool(self._search.votes(rate))
         if judgement is not None:
-            self._search.tell(judgement.seen(rate))
+            self._search.record(judgement.seen(rate))
             self._inconsistent = judgement.inconsistent
             if judgement.held is ProbeVerdict.HELD:
                 self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
@@ -329,7 +329,7 @@ class CapacitySearch:
         )
         entry = redactor(compiled.secrets).document(entry, documents.own_words())
         self._probes.append(entry)
-        self._view.told(entry)
+        self._view.show_probe(entry)
 
     def _place(self, run_id: str) -> ResultSink:
         if self._options.keep is None:

@@ -9,7 +9,7 @@ from typing import Any
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.capacity.judge import Judgement
 from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
-from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, settle
+from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, majority
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.result import document
 from loadcheck.result.schema_others import CAPACITY
@@ -128,7 +128,7 @@ def probe(probed: Probed, probing: ProbeTemplate) -> dict[str, Any]:
             for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
         },
         "latency": document.histogram(times),
-        "error_rate": 1 - acknowledged / started if started else None,
+        "error_rate": (started - acknowledged) / started if started else None,
         "carried_rate": None if judgement is None else judgement.carried,
         "growth": None if judgement is None else judgement.growth,
         "visibility": seen["visibility"],
@@ -184,7 +184,7 @@ def answer(
     beyond: Mapping[str, Any] = {}
     limited_by = search.ending.value if search.ending else None
     if high is not None:
-        broke = settle(search.votes(high)) is ProbeVerdict.BROKE
+        broke = majority(search.votes(high)) is ProbeVerdict.BROKE
         wanted = ProbeVerdict.BROKE if broke else ProbeVerdict.UNPROVEN
         beyond = next(
             each for each in probes if each["rate"] == high and each["verdict"] == wanted.value
@@ -209,6 +209,6 @@ def verdict(search: Search) -> str:
     low, high = search.bounds
     if low is not None:
         return "pass"
-    if high is not None and settle(search.votes(high)) is ProbeVerdict.BROKE:
+    if high is not None and majority(search.votes(high)) is ProbeVerdict.BROKE:
         return "fail"
     return "unknown"

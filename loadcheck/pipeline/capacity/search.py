@@ -114,7 +114,7 @@ class Search:
             return found
         return None
 
-    def tell(self, seen: ProbeResult) -> None:
+    def record(self, seen: ProbeResult) -> None:
         """Take in what a probe has shown."""
         self.seen.append(seen)
 
@@ -127,7 +127,7 @@ class Search:
     @property
     def bounds(self) -> tuple[float | None, float | None]:
         """The highest rate that holds, and the lowest that does not."""
-        verdicts = {rate: settle(self.votes(rate)) for rate in self._rates()}
+        verdicts = {rate: majority(self.votes(rate)) for rate in self._rates()}
         high = min(
             (rate for rate, held in verdicts.items() if held is not ProbeVerdict.HELD), default=None
         )
@@ -207,7 +207,7 @@ class Search:
         carried = [
             seen.carried
             for seen in self.seen
-            if seen.carried is not None and settle(self.votes(seen.rate)) is not ProbeVerdict.HELD
+            if seen.carried is not None and majority(self.votes(seen.rate)) is not ProbeVerdict.HELD
         ]
         if not carried:
             return middle
@@ -223,7 +223,7 @@ class Search:
         return max(middle, high / math.pow(width, 2**passed))
 
 
-def settle(votes: Sequence[ProbeResult]) -> ProbeVerdict:
+def majority(votes: Sequence[ProbeResult]) -> ProbeVerdict:
     """Return what the probes of one rate say together: the majority of those that say anything.
 
     Of one that held and one that broke, the first is more telling. What is final is not outvoted.

@@ -1,1 +1,441 @@
-"""One load from several processes, on one machine or many, as if it came from one."""
+"""One load from several processes, on one machine or many, as if it came from one.
+
+How many workers share it, where they run, and what each is told. On an existing Dask cluster only
+actors are used, never submitted functions: those are run again, unasked, when a worker is lost, and
+load that is sent twice is wrong. The actor does nothing but start one child and pass messages on,
+so that a worker's threads, its memory limit and its collector are not the load's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import time
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from loadcheck.errors import InputError, Problem
+from loadcheck.load.slices import Slice
+from loadcheck.load.transport.routes import is_loopback
+from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.remote import (
+    Child,
+    Engine,
+    Gone,
+    Local,
+    Message,
+    Remote,
+    Unframer,
+    frame,
+)
+from loadcheck.pipeline.shards.spec import (
+    Bundle,
+    ShardSpec,
+    bundle,
+    fingerprint,
+    inline_secrets,
+    mark,
+    refuse_too_few,
+    variables,
+)
+from loadcheck.pipeline.target import Address
+from loadcheck.scenario.model import Scenario
+from loadcheck.verify.compiled import CompiledScenario
+
+_Started = TypeVar("_Started")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Where workers run, and what is done when one is lost.
+
+    Attributes:
+        scheduler: Address of a Dask scheduler whose workers they run on; None: they are processes
+            that we start.
+        keep_going: Go on with the others when one is lost.
+        environment: Where the scenario's variables are.
+    """
+
+    scheduler: str | None = None
+    keep_going: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    def wanted(self, scenario: Scenario) -> bool:
+        """Return whether the load is shared at all."""
+        load = scenario.load
+        return load.workers is not None or bool(load.prefixes) or self.scheduler is not None
+
+    def check(self, scenario: Scenario) -> None:
+        """See that what is asked for can be, as far as that is known before anything starts.
+
+        Raises:
+            InputError: It cannot.
+        """
+        load = scenario.load
+        if self.scheduler is not None and load.prefixes:
+            message = "contradicts --scheduler: its workers are the cluster's"
+            remedy = "leave one of them out"
+            raise InputError(scenario.problem("load.prefixes", message, remedy))
+        if self.scheduler is None and self.wanted(scenario):
+            refuse_too_few(scenario, count(scenario))
+
+
+def count(scenario: Scenario) -> int:
+    """Return how many processes of ours share a load."""
+    load = scenario.load
+    if load.workers is None:
+        return max(1, len(load.prefixes))
+    if load.workers:
+        return load.workers
+    return max(1, cores() - (scenario.target.kind == "emulator"))
+
+
+def cores() -> int:
+    """Return how many cores this process may use; two threads of one core are one."""
+    try:
+        usable = os.sched_getaffinity(0)
+    except AttributeError:
+        return os.cpu_count() or 1
+    found = set()
+    for cpu in usable:
+        siblings = str(cpu)
+        with suppress(OSError):
+            path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+            siblings = path.read_text(encoding="ascii").strip()
+        found.add(siblings)
+    return len(found)
+
+
+@asynccontextmanager
+async def open_workers(
+    compiled: CompiledScenario,
+    workers: Workers,
+    address: Address,
+    signals: AsyncIterator[signal.Signals],
+) -> AsyncIterator[ShardedEngine]:
+    """Start the workers of a load; they are let go of when the block ends.
+
+    Args:
+        compiled: What to do.
+        workers: Where they run.
+        address: Where requests go.
+        signals: What ends the waiting for them.
+
+    Raises:
+        InputError: One cannot do its part; nothing was sent.
+        KeyboardInterrupt: A signal came first; nothing was sent.
+    """
+    scenario = compiled.scenario
+    engine: Engine
+    if workers.scheduler is None:
+        number = count(scenario)
+        engine = Local([shlex.split(prefix) for prefix in scenario.load.prefixes])
+    else:
+        engine = DaskEngine(workers.scheduler)
+        number = await _unless(signals, engine.connect(scenario.load.workers or None))
+    sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
+    try:
+        refuse_too_few(scenario, number)
+        specs = _specs(compiled, engine, address, number, workers)
+        await _unless(signals, sharded.open(specs, fingerprint(compiled)))
+        yield sharded
+    finally:
+        await sharded.shut()
+
+
+async def _unless(
+    signals: AsyncIterator[signal.Signals], starting: Coroutine[Any, Any, _Started]
+) -> _Started:
+    """Wait for what starts.
+
+    Raises:
+        KeyboardInterrupt: A signal came first.
+    """
+    start, heard = asyncio.ensure_future(starting), asyncio.ensure_future(_next(signals))
+    try:
+        await asyncio.wait({start, heard}, return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            raise KeyboardInterrupt
+        return start.result()
+    finally:
+        for task in (start, heard):
+            task.cancel()
+        await asyncio.wait({start, heard})
+
+
+async def _next(signals: AsyncIterator[signal.Signals]) -> signal.Signals:
+    return await anext(signals)
+
+
+def _specs(
+    compiled: CompiledScenario, engine: Engine, address: Address, number: int, workers: Workers
+) -> list[Message]:
+    """Return what each worker is told.
+
+    Raises:
+        InputError: Secrets would travel where others can read them, or a file cannot be read.
+    """
+    known = variables(compiled.scenario, workers.environment)
+    if compiled.run.target and not engine.private:
+        message = "the credentials of the embedded emulator would travel in the clear"
+        remedy = 'take a scheduler on tls://, or target.kind = "live"'
+        raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    if compiled.setup is not None and not engine.private:
+        message = "what the set-up gives would travel in the clear"
+        remedy = "take a scheduler on tls://, or leave [setup] out"
+        raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
+    found = [] if engine.private else [*inline_secrets(compiled.scenario)]
+    if found:
+        message = "is written in the scenario, which would travel in the clear"
+        remedy = 'take a scheduler on tls://, or { env = "NAME" }, set on its workers'
+        raise InputError([compiled.scenario.problem(key, message, remedy) for key in found])
+    together = compiled.load.load.copies_per_request
+    specs = [
+        ShardSpec(
+            document=compiled.scenario.document,
+            file=str(Path(compiled.scenario.file).absolute()),
+            run=compiled.run,
+            servers=address.servers,
+            seed=compiled.seed,
+            consent=compiled.load.transport.consent,
+            part=Slice(index=index, of=number, together=together),
+            # where nobody else can read them; else each must have them of its own
+            environment=known if engine.private else None,
+            marks={name: mark(compiled.run.id, value) for name, value in known.items()},
+        )
+        for index in range(number)
+    ]
+    files = Bundle()
+    if engine.foreign:
+        files = bundle(replace(specs[0], environment=known), private=engine.private)
+    return [{**spec.message(), "files": files.message()} for spec in specs]
+
+
+_CONNECT_S: Final = 10.0
+_PULL_S: Final = 5.0
+_KILL_S: Final = 5.0
+_LEAVE_S: Final = 2.0
+
+
+class Host:
+    """Starts one shard where it runs, and passes messages on: all that a cluster engine needs.
+
+    Messages are bytes here: nothing of them is seen by whoever carries them as an argument.
+    """
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+        self._came: deque[bytes] = deque()
+        self._more: asyncio.Event | None = None
+        self._hearing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the shard; once."""
+        if self._child is not None:
+            raise RuntimeError("a shard is started once")
+        self._more = asyncio.Event()
+        self._child = child = await Local().launch(0)
+        self._hearing = asyncio.ensure_future(self._hear(child))
+
+    async def _hear(self, child: Child) -> None:
+        assert self._more is not None
+        while True:
+            _, said = await child.receive()
+            gone = isinstance(said, Gone)
+            message = {"is": "gone", "why": said.why} if isinstance(said, Gone) else said
+            self._came.append(frame(message))
+            self._more.set()
+            if gone:
+                return
+
+    async def push(self, message: bytes) -> None:
+        """Send a message to the shard."""
+        assert self._child is not None
+        for each in Unframer().feed(message):
+            await self._child.send(each)
+
+    async def pull(self, wait_s: float) -> bytes:
+        """Return what has come of the shard, after a while if nothing has."""
+        assert self._more is not None
+        if not self._came:
+            self._more.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), wait_s)
+        came = b"".join(self._came)
+        self._came.clear()
+        return came
+
+    async def close(self) -> bool:
+        """End the shard; return whether it has certainly ended."""
+        return self._child is None or await self._child.kill()
+
+
+def _other_versions(found: Mapping[str, Any], seats: Sequence[str]) -> Iterator[Problem]:
+    """Yield which of a cluster's processes have another loadcheck or Dask than this one.
+
+    The scheduler reads what is submitted, too: it needs the same as its workers.
+    """
+    ours = {name: found["client"]["packages"].get(name) for name in ("loadcheck", "distributed")}
+    theirs = {f"worker {at + 1} on {seat}": found["workers"][seat] for at, seat in enumerate(seats)}
+    for who, told in {"the scheduler": found["scheduler"], **theirs}.items():
+        for package, expected in ours.items():
+            has = told["packages"].get(package)
+            # what is run from a checkout may have no version here; a shard tells its own later
+            if expected is not None and has != expected:
+                found_there = f"runs {package} {has}" if has else f"has no {package}"
+                message = f"{who} {found_there}, this is {package} {expected}"
+                yield Problem(message=message, remedy="install the same version there")
+
+
+class DaskEngine:
+    """One shard on each of a cluster's workers, in turn where there are more shards.
+
+    Args:
+        address: The scheduler's.
+    """
+
+    name = "dask"
+    foreign = True
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        self.private = parts.scheme == "tls" or is_loopback(parts.hostname or "")
+        self._client: Any = None
+        self._seats: list[str] = []
+
+    async def connect(self, shards: int | None) -> int:
+        """Find the cluster's workers; return how many shards there will be.
+
+        Raises:
+            InputError: The cluster cannot be reached, has fewer workers, or another version.
+        """
+        try:
+            from distributed import Client  # noqa: PLC0415  # an extra
+            from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
+        except ImportError:
+            message = "a scheduler needs the package distributed"
+            remedy = "pip install 'loadcheck[dask]'"
+            raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
+        try:
+            # kept before it is connected: one that nobody closes complains when it is collected
+            self._client = Client(  # type: ignore[no-untyped-call]
+                self._address, asynchronous=True, timeout=_CONNECT_S
+            )
+            # what is no scheduler may say nothing for ever, and Dask waits for it as long
+            async with asyncio.timeout(_CONNECT_S + _PULL_S):
+                with warnings.catch_warnings(action="ignore", category=VersionMismatchWarning):
+                    await self._client
+                threads = await self._client.nthreads()
+                versions = await self._client.get_versions(packages=["loadcheck"])
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody answers
+            await self.close()
+            raise InputError(self._unreached(error)) from None
+        self._seats = sorted(threads)
+        wanted = len(self._seats) if shards is None else shards
+        if not self._seats or wanted > len(self._seats):
+            await self.close()
+            message = f"{wanted} workers are asked for; the cluster has {len(self._seats)}"
+            raise InputError(
+                Problem(key="--workers", message=message, remedy="ask for fewer, or scale it up")
+            )
+        problems = [*_other_versions(versions, self._seats[:wanted])]
+        if problems:
+            await self.close()
+            raise InputError(problems)
+        return wanted
+
+    def _unreached(self, error: Exception) -> Problem:
+        why = (
+            str(error) or f"nothing of Dask's is heard within {_CONNECT_S + _PULL_S:g} s"
+        ).splitlines()[0]
+        message = f"no Dask scheduler answers at {self._address}: {why}"
+        remedy = "is it running, and is it tcp:// or tls://?"
+        if isinstance(error, TypeError) and self._address.startswith("tls://"):
+            message = f"Dask has no TLS files for {self._address}"
+            remedy = "set distributed.comm.tls (ca-file, client.cert, client.key) for Dask"
+        elif isinstance(error, ValueError) and "address" in why:
+            remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
+        elif isinstance(error, MemoryError):
+            message = f"what answers at {self._address} is no Dask scheduler"
+            remedy = "give the scheduler's own port, not its dashboard's"
+        return Problem(key="--scheduler", message=message, remedy=remedy)
+
+    async def launch(self, index: int) -> Remote:
+        """Start a shard on the worker of that number."""
+        seat = self._seats[index]
+        try:
+            actor = await self._client.submit(
+                Host, actor=True, pure=False, workers=[seat], allow_other_workers=False
+            )
+            await actor.start()
+        except Exception as error:  # noqa: BLE001  # told with its remedy
+            why = str(error).splitlines()[:1] or [type(error).__name__]
+            message = f"worker {index + 1} cannot be started on {seat}: {why[0]}"
+            remedy = "is the same version of loadcheck installed on the cluster's workers?"
+            raise InputError(Problem(message=message, remedy=remedy)) from None
+        return _Seat(actor, seat)
+
+    async def close(self) -> None:
+        """Leave the cluster as it was."""
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._client.close()
+            self._client = None
+
+
+class _Seat:
+    """A shard behind an actor."""
+
+    def __init__(self, actor: Any, where: str) -> None:
+        self.where = where
+        self._actor = actor
+        self._unframer = Unframer()
+        self._came: deque[dict[str, Any]] = deque()
+        self._sending = asyncio.Lock()
+
+    async def send(self, message: Message) -> None:
+        """Send a message; to one that is gone it is lost."""
+        async with self._sending:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_KILL_S):
+                    await self._actor.push(frame(message))
+
+    async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
+        """Return what comes next, and when it came."""
+        while not self._came:
+            try:
+                data = await self._actor.pull(_PULL_S)
+            except Exception as error:  # noqa: BLE001  # whatever it is, nobody can reach it
+                why = str(error).splitlines()[:1] or [type(error).__name__]
+                return time.monotonic_ns(), Gone(why=f"its Dask worker: {why[0]}", certain=False)
+            self._came += self._unframer.feed(data)
+        message = self._came.popleft()
+        if message["is"] == "gone":
+            return time.monotonic_ns(), Gone(why=message["why"], certain=True)
+        return time.monotonic_ns(), message
+
+    async def kill(self) -> bool:
+        """End it; return whether its process has certainly ended."""
+        try:
+            async with asyncio.timeout(_KILL_S):
+                return bool(await self._actor.close())
+        except Exception:  # noqa: BLE001  # nobody can reach it
+            return False
+
+    async def end(self) -> None:
+        """Let go of it."""
+        await self.kill()

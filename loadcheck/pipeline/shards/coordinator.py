@@ -23,21 +23,19 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.shards.barrier import (
+from loadcheck.pipeline.shards.members import (
+    LEASE_S,
     READY_S,
+    Crew,
+    Member,
     arm,
+    crowded_workers,
     disarm,
     greet,
+    late_workers,
     launch,
     measure,
     prepare,
-)
-from loadcheck.pipeline.shards.members import (
-    LEASE_S,
-    Crew,
-    Member,
-    crowded_workers,
-    late_workers,
 )
 from loadcheck.pipeline.shards.merged import MergedRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Message, Secret

@@ -12,30 +12,17 @@ import numpy as np
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice, SlicedPacer
-from loadcheck.measure import Timeline
+from loadcheck.measure import bitmap, pack, unpack
 from loadcheck.measure.changes import BrokenChangeError, Node, changed, digest, moving
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.measure.record import Record
-from loadcheck.measure.recorded import bitmap, pack, unpack
+from loadcheck.measure.timeline import Timeline
 from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.exchange import Exchange
 
 _HELD: Final = {name: place for place, name in enumerate(("outcomes", *Record._HELD))}  # noqa: SLF001
 _TIMELINE: Final = {name: place for place, name in enumerate(Timeline().to_json())}
-_LIVE: Final = (
-    "due",
-    "started",
-    "skipped",
-    "acknowledged",
-    "rejected",
-    "indeterminate",
-    "retries",
-    "stale_retries",
-    "resends",
-    "in_flight",
-    "max_in_flight",
-)
 _MOST_RATE: Final = 500_000
 """Requests a second that no process starts."""
 
@@ -203,7 +190,7 @@ class MergedRecord(Record):
             )
             for known, gained in zip(sets, shard.gained(), strict=True):
                 known |= gained  # noqa: PLW2901  # in place
-        for name in _LIVE:
+        for name in Record.COUNTS:
             setattr(self, name, sum(shard.held(name) for shard in shards))
         acks = [shard.held("last_ack_ns") for shard in shards]
         self.last_ack_ns = max((ack for ack in acks if ack is not None), default=None)

@@ -31,9 +31,8 @@ from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import change, digest, still
-from loadcheck.pipeline.shards.bundle import Bundle
 from loadcheck.pipeline.shards.remote import PROTOCOL, FrameError, Message, Unframer, frame
-from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
+from loadcheck.pipeline.shards.spec import Bundle, ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.people import Arrivals

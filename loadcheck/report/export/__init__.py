@@ -33,10 +33,8 @@ from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.report import capacity, headline, trend, words
 from loadcheck.report.markdown import capacity_markdown, comparison_markdown, run_markdown
 from loadcheck.report.view import run_view
+from loadcheck.result import Document
 from loadcheck.result import store as stored
-
-Document = Mapping[str, Any]
-
 
 # what XML 1.0 does not allow, not even escaped (section 2.2)
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -161,7 +161,7 @@ _EXTRA = (
 Watch = Callable[["Progress"], Coroutine[Any, Any, None]]
 
 
-def beside(view: Watch, wanted: Settings) -> Watch:
+def with_metrics(view: Watch, wanted: Settings) -> Watch:
     """Return a view of a run, or of each flow of a mix, that also sends its metrics.
 
     Whatever goes wrong with them is noted among the run's warnings and harms nothing else.

@@ -11,13 +11,12 @@ from loadcheck.report import words
 from loadcheck.report.pages import Axis, Cell, Chart, Number, Series, Shape, Table, Unit
 from loadcheck.report.pages.latency import GROUP, TIME
 from loadcheck.report.pages.time_axis import Seconds, stage_marks, window_marks
+from loadcheck.result import Document
 
 _MAX_POINTS = 2400
 _MAX_ROWS = 60
 
 _T = TypeVar("_T")
-
-Document = Mapping[str, Any]
 
 
 def charts(document: Document, at_most: int = _MAX_POINTS) -> list[Chart]:

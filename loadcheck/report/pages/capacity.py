@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from loadcheck.errors import many
@@ -29,6 +29,7 @@ from loadcheck.report.pages import (
 from loadcheck.report.pages.run import environment_section
 from loadcheck.report.pages.time_axis import limit_marks
 from loadcheck.report.view import finding_check
+from loadcheck.result import Document
 
 _GROUP = "rate"
 _RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
@@ -36,8 +37,6 @@ _WIDE = 20.0
 _SPREAD = 8.0
 _MARKERS = {"held": "circle", "broke": "cross", "unproven": "diamond"}
 _VERDICTS = {"held": "pass", "broke": "fail", "unproven": "unknown", "cut": ""}
-
-Document = Mapping[str, Any]
 
 
 def capacity_page(document: Document) -> Page:

@@ -5,7 +5,7 @@ A base and a candidate may be one run or several on each side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from loadcheck.report import comparison, words
@@ -28,9 +28,7 @@ from loadcheck.report.pages import (
     Unit,
 )
 from loadcheck.report.pages.latency import GROUP, TIME
-
-Document = Mapping[str, Any]
-
+from loadcheck.result import Document
 
 _WIDE = 20.0
 _ALL = 100.0

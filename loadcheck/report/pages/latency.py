@@ -8,16 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from loadcheck.measure import Histogram
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, layout
 from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.report import words
 from loadcheck.report.pages import Axis, Chart, Number, Scale, Series, Shape, Table, Unit
 from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
+from loadcheck.result import Document
 from loadcheck.result import store as stored
 
 _PER_DECADE = 24
@@ -179,8 +178,6 @@ _WIDE = 20.0
 
 GROUP = "time"
 TIME = Axis(label="time since the start of the load", unit=Unit.CLOCK)
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

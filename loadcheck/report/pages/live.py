@@ -22,6 +22,7 @@ from loadcheck.report.pages import (
 )
 from loadcheck.report.pages.run import several_page, thresholds_table
 from loadcheck.report.pages.timeline import Cells, map_of
+from loadcheck.result import Document
 
 POINTS = 600
 """Of a line: more are joined, so that an hour costs no more than ten minutes."""
@@ -34,8 +35,6 @@ _STAGES = {
     "settle": "Waiting for the count",
     "done": "Done",
 }
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class Live:
     """What is known of a run besides its document while it goes on.
 
     Attributes:
-        now: Its state, as :class:`loadcheck.web.process.Feed` tells it.
+        now: Its state, as :class:`loadcheck.web.Feed` tells it.
         title: What a probe of a search is called; "" for a run.
         events: What happened, the latest last.
         heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.

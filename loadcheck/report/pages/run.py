@@ -29,9 +29,7 @@ from loadcheck.report.pages import (
     timeline,
 )
 from loadcheck.report.view import FIGURES, Counted, RunView, run_view
-
-Document = Mapping[str, Any]
-
+from loadcheck.result import Document
 
 _WORST_FIRST = ("fail", "unknown", "pass")
 

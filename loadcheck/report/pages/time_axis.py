@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.report import words
 from loadcheck.report.pages import Mark, Number
+from loadcheck.result import Document
 from loadcheck.result import store as stored
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
@@ -23,8 +23,6 @@ _THRESHOLD = re.compile(
     r"(?P<statistic>p50|p99|max)\s*<=?\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>us|ms|s|m)"
 )
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
-
-Document = Mapping[str, Any]
 
 
 def stage_marks(document: Document) -> list[Mark]:

@@ -32,6 +32,7 @@ from loadcheck.report.pages import (
 )
 from loadcheck.report.pages.latency import GROUP, TIME
 from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
+from loadcheck.result import Document
 from loadcheck.result import store as stored
 
 PER_DECADE = 10
@@ -44,7 +45,6 @@ _MOST_TABLE_ROWS = 60
 _EDGES_MS = [_LOWEST_US / 1e3 * 10 ** (row / PER_DECADE) for row in range(ROWS + 1)]
 
 Cells = npt.NDArray[np.int64]
-Document = Mapping[str, Any]
 
 
 def rows_of(buckets: Layout) -> Cells:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 from loadcheck.report import trend, words
 from loadcheck.report.pages import (
@@ -25,14 +24,13 @@ from loadcheck.report.pages import (
     Tile,
     Unit,
 )
+from loadcheck.result import Document
 
 _VERDICTS = {"worse": "fail", "better": "pass", "same": "pass", "unsure": "unknown"}
 _UNITS = {"ms": Unit.MILLISECONDS, "1/s": Unit.RATE, "ratio": Unit.SHARE, "count": Unit.COUNT}
 _ROLES = ("service", "counted", "response", "longest")
 _DASHES = ("", "dash", "dot", "dashdot")
 _TILES = 4
-
-Document = Mapping[str, Any]
 
 
 def trend_page(document: Document) -> Page:

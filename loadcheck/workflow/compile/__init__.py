@@ -20,19 +20,18 @@ from loadcheck.workflow.compile.analysis import (
     reached,
     transitive_dependencies,
 )
-from loadcheck.workflow.compile.inputs import check_inputs, sample
+from loadcheck.workflow.compile.inputs import check_inputs, sample, with_files
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import WorkflowCompiler
-from loadcheck.workflow.copydata import PER_COPY, CopyData
+from loadcheck.workflow.copydata import MANY, PER_COPY, CopyData
 from loadcheck.workflow.description import WorkflowSignature
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader, Fetch
-from loadcheck.workflow.expressions import Frame, Slot, uses_of
+from loadcheck.workflow.expressions import Dynamic, Frame, Slot, uses_of
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
-from loadcheck.workflow.overlay import with_files
 from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
@@ -194,15 +193,19 @@ def _inputs(
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}
     noted: dict[str, frozenset[str]] = {}
+    late: dict[str, Any] = {}
     schema = InputSchema(workflow.inputs, book.scribe.document.root)
     offered = settings.once or {}
     taken = {name: raw for name, raw in offered.items() if name in schema.declared}
     for name, raw in {**taken, **settings.inputs}.items():
         scope.noted.clear()
         secret = isinstance(raw, str) and raw in settings.secrets
+        before = len(book.scribe.report.errors)
         value = (
             raw if secret else resolver.value(_with_files(raw, settings, f"inputs.{name}"), path)
         )
+        if len(book.scribe.report.errors) > before:
+            late[name] = value  # told already
         if value is not MISSING:
             values[name] = value
             noted[name] = frozenset(scope.noted)
@@ -213,11 +216,14 @@ def _inputs(
     for name in own:
         if not schema.declared.accepts(name):  # whose place is the scenario's to tell
             remedy = did_you_mean(name, schema.declared) or "the workflow declares none"
+            if remedy.startswith("did you mean"):  # the one that is meant is not missing besides
+                meant = remedy.split('"')[1]
+                late.setdefault(meant, Dynamic(text=meant, evaluate=lambda _: MISSING))
             message = "the workflow has no such input"
             book.scribe.report.add(Problem(message=message, key=f"inputs.{name}", remedy=remedy))
     example = _example(settings.run)
     # what the set-up will give has no value yet
-    late = {name: value for name, value in values.items() if _is_shared(value)}
+    late |= {name: value for name, value in values.items() if _is_shared(value)}
     check_inputs(schema, {**schema.defaults, **late, **sample(values, example)}, book.scribe, path)
     return values, noted
 
@@ -358,7 +364,10 @@ def _uses_at(
         for token in parse_pointer(place.removeprefix("body#")):
             value = look_up(value, (token,)) if isinstance(value, dict | list) else value
     uses = frozenset() if value is MISSING else uses_of(value)
-    return uses.union(*(words.get(word, frozenset()) for word in uses))
+    known = uses.union(*(words.get(word, frozenset()) for word in uses))
+    if isinstance(value, dict | list):  # lists of any length within it are not what it is
+        known = frozenset(word for word in known if not word.startswith(MANY))
+    return known
 
 
 def _batch(

@@ -11,7 +11,7 @@ from typing import Final
 from loadcheck.workflow.compile.workflow import StepDraft, WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import ArazzoDescription
-from loadcheck.workflow.runtime.program import Action
+from loadcheck.workflow.runtime import Action
 
 
 def transitive_dependencies(units: Iterable[WorkflowCompiler]) -> dict[str, frozenset[str]]:

@@ -25,7 +25,7 @@ from loadcheck.workflow.expressions.selectors import (
     pointer_of,
     tokens_of_query,
 )
-from loadcheck.workflow.runtime.program import Criterion
+from loadcheck.workflow.runtime import Criterion
 
 _PIECE = re.compile(
     r"\s+|(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])+)"

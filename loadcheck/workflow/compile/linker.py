@@ -20,7 +20,7 @@ from loadcheck.workflow.description.loader import ArazzoDescription, find_workfl
 from loadcheck.workflow.expressions import uses_of
 from loadcheck.workflow.expressions.scope import Declared, Scope
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.runtime.program import MAX_DEPTH, Inputs, Step
+from loadcheck.workflow.runtime import MAX_DEPTH, Inputs, Step
 
 MAX_STEPS: Final = 20_000
 """Steps of all workflows of a plan together."""

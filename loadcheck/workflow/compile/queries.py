@@ -18,8 +18,8 @@ from loadcheck.workflow.expressions import Evaluate, as_dynamic
 from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
 from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
+from loadcheck.workflow.runtime import Step
 from loadcheck.workflow.runtime.plan import CallFrame, Query
-from loadcheck.workflow.runtime.program import Step
 
 _COUNTS: Final = ("uniques", "totals")
 """Values without which a run proves nothing."""

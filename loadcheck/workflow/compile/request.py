@@ -21,6 +21,7 @@ from loadcheck.workflow.compile.encode import (
     text_segments,
     utf8,
 )
+from loadcheck.workflow.compile.inputs import parse_place, put
 from loadcheck.workflow.compile.parameters import (
     boundary_of,
     cookie_segments,
@@ -58,9 +59,8 @@ from loadcheck.workflow.expressions import (
     is_absent,
     uses_of,
 )
-from loadcheck.workflow.overlay import parse_place, put
+from loadcheck.workflow.runtime import CompiledWorkflow, Step
 from loadcheck.workflow.runtime.batch import CompiledBatch
-from loadcheck.workflow.runtime.program import CompiledWorkflow, Step
 
 _LINES: Final = "body"
 _MARK: Final = "@@events of the copies@@"

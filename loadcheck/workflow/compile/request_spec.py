@@ -19,6 +19,7 @@ from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow import description
 from loadcheck.workflow.compile.encode import percent
+from loadcheck.workflow.compile.inputs import parse_place, put
 from loadcheck.workflow.compile.operations import find_operation
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import Operation
@@ -37,7 +38,6 @@ from loadcheck.workflow.expressions import (
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver, json_tree
 from loadcheck.workflow.expressions.selectors import locate_jsonpath, replace_xpath
-from loadcheck.workflow.overlay import parse_place, put
 
 BODY: Final = "Request Body Object"
 

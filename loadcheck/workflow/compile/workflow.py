@@ -38,9 +38,9 @@ from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
+from loadcheck.workflow.runtime import Action, CompiledWorkflow, Criterion, Inputs, Step
 from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.interpreter import store_cookies, with_cookies
-from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Criterion, Inputs, Step
 
 SUCCESS: Final = "Success Action Object"
 FAILURE: Final = "Failure Action Object"

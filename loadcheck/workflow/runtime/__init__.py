@@ -1,1 +1,157 @@
-"""A compiled program at work: plain generators that yield requests and take answers."""
+"""A compiled workflow, which the interpreter runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
+
+from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.expressions import Evaluate, Frame, Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Criterion:
+    """A compiled criterion.
+
+    Attributes:
+        text: What it asks, for the reason of a failure.
+        holds: Whether it holds in a frame whose exchange is the answer to judge.
+        uses: What it depends on.
+    """
+
+    text: str
+    holds: Callable[[Frame], bool]
+    uses: frozenset[str]
+
+
+T = TypeVar("T")
+Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
+"""Yields what to send or how long to wait, and is sent what came of it."""
+Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
+"""Gives the inputs of a workflow in the frame of whoever calls it."""
+
+MAX_JUMPS: Final = 1000
+"""Transfers of control (goto, calls, steps run before a retry) that one copy may make."""
+
+MAX_DEPTH: Final = 50
+"""Workflows that call each other may be nested this deep."""
+
+
+class RetryPolicy(Protocol):
+    """What to do when a step failed and no failure action of the document says."""
+
+    def __call__(self, exchange: Exchange, attempt: int, /) -> float | None:
+        """Return how many seconds to wait before the next attempt, or None to give up.
+
+        Args:
+            exchange: The attempt that failed.
+            attempt: Its number, counted from 1.
+        """
+
+
+def no_retry(_exchange: Exchange, _attempt: int, /) -> None:
+    """Give up at once."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Action:
+    """A success or failure action.
+
+    Attributes:
+        kind: What to do.
+        criteria: All must hold for it to be taken.
+        step: Index of the step to go to, or to run before a retry; None: not a step.
+        workflow: The workflow to go to, or to run before a retry.
+        inputs: Gives that workflow's inputs.
+        retry_after_s: Wait before a retry.
+        retry_limit: How many retries in all.
+    """
+
+    kind: Literal["end", "goto", "retry"]
+    criteria: tuple[Criterion, ...] = ()
+    step: int | None = None
+    workflow: CompiledWorkflow | None = None
+    inputs: Inputs | None = None
+    retry_after_s: float = 0.0
+    retry_limit: int = 1
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Step:
+    """A compiled step: a request, or the call of a workflow.
+
+    Attributes:
+        step_id: Its name.
+        render: Makes the request; None if the step calls a workflow.
+        call: The workflow that it calls.
+        inputs: The call's inputs; an optional one without value is left out.
+        once: The call is a dependency: skipped if the workflow has completed in this copy.
+        criteria: Success criteria; without any, a 2xx status is a success.
+        outputs: Where in the frame to put which value.
+        on_success: Success actions; the first whose criteria hold is taken.
+        on_failure: Failure actions, likewise.
+    """
+
+    step_id: str
+    render: Callable[[Frame], Request] | None = None
+    call: CompiledWorkflow | None = None
+    inputs: Inputs | None = None
+    once: bool = False
+    criteria: tuple[Criterion, ...] = ()
+    outputs: tuple[tuple[int, Evaluate], ...] = ()
+    on_success: tuple[Action, ...] = ()
+    on_failure: tuple[Action, ...] = ()
+
+    @property
+    def journeys(self) -> bool:
+        """Whether it calls a workflow, or an action of it transfers control."""
+        if self.call is not None:
+            return True
+        actions = (*self.on_success, *self.on_failure)
+        return any(action.step is not None or action.workflow is not None for action in actions)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class CompiledWorkflow:
+    """A compiled workflow.
+
+    Attributes:
+        key: Names it among all workflows of the plan.
+        steps: Its steps in order.
+        blank: A frame with nothing in it yet.
+        outputs: The workflow's outputs that somebody reads.
+        unsent: Why requests could not be made, with how often.
+    """
+
+    key: str
+    steps: tuple[Step, ...] = ()
+    blank: Frame = field(default_factory=list)
+    outputs: tuple[tuple[str, Evaluate], ...] = ()
+    unsent: Counter[str] = field(default_factory=Counter)
+
+
+class CallContext:
+    """What the workflows that one copy runs through have in common."""
+
+    __slots__ = ("depth", "jumps", "workflows")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.jumps = 0
+        self.workflows: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def count_transfer(self) -> bool:
+        """Count a transfer of control; False if there have been too many."""
+        self.jumps += 1
+        return self.jumps <= MAX_JUMPS
+
+
+def enter(machine: CompiledWorkflow, frame: Frame, inputs: Mapping[str, Any]) -> Frame:
+    """Return a frame for a workflow that is reached from ``frame``."""
+    inner = machine.blank.copy()
+    inner[Slot.NUMBER : Slot.INPUTS] = frame[Slot.NUMBER : Slot.INPUTS]
+    inner[Slot.INPUTS] = inputs
+    inner[Slot.WORKFLOWS] = frame[Slot.WORKFLOWS]
+    return inner

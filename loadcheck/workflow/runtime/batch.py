@@ -12,8 +12,8 @@ from typing import Any, Final
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
+from loadcheck.workflow.runtime import Action, CompiledWorkflow, Flow, RetryPolicy, Step
 from loadcheck.workflow.runtime.interpreter import judge
-from loadcheck.workflow.runtime.program import Action, CompiledWorkflow, Flow, RetryPolicy, Step
 
 MAX_RESENDS: Final = 50
 """Requests of one batch that are sent again without what was refused; each is a smaller one."""

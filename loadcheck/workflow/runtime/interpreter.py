@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
 from loadcheck.workflow.expressions import Frame, Slot, UnsendableError
-from loadcheck.workflow.runtime.program import (
+from loadcheck.workflow.runtime import (
     MAX_DEPTH,
     MAX_JUMPS,
     Action,
@@ -189,7 +189,7 @@ def _hint(exchange: Exchange) -> str:
 
 def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Frame) -> Frame | None:
     """Return the frame in which the run goes on behind a goto; None if it may not."""
-    if not frame[Slot.WORKFLOWS].jump():
+    if not frame[Slot.WORKFLOWS].count_transfer():
         machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
         return None
     if action.workflow is None:
@@ -320,7 +320,7 @@ def _nested(
 ) -> Flow[Frame | None]:
     """Run a workflow to its end; return its frame, None if it failed."""
     journey = frame[Slot.WORKFLOWS]
-    if not journey.jump() or journey.depth >= MAX_DEPTH:
+    if not journey.count_transfer() or journey.depth >= MAX_DEPTH:
         target.unsent[f"{step.step_id}: workflows call each other too often or too deeply"] += 1
         return None
     inner = _entered(target, step, inputs, frame)

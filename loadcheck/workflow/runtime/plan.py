@@ -13,9 +13,7 @@ from loadcheck.errors import Problem
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
-from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
-from loadcheck.workflow.runtime.interpreter import judge, run, run_step
-from loadcheck.workflow.runtime.program import (
+from loadcheck.workflow.runtime import (
     CallContext,
     CompiledWorkflow,
     Flow,
@@ -25,8 +23,10 @@ from loadcheck.workflow.runtime.program import (
     enter,
     no_retry,
 )
+from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
+from loadcheck.workflow.runtime.interpreter import judge, run, run_step
 
-__all__ = ["Answer", "Flow", "Once", "Plan", "Query", "RetryPolicy", "Role", "StepPlan"]
+__all__ = ["Flow", "Once", "Plan", "Query", "QueryAnswer", "RetryPolicy", "Role", "StepPlan"]
 
 
 class Role(enum.Enum):
@@ -68,7 +68,7 @@ class StepPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class QueryAnswer:
     """What one query gave.
 
     Attributes:
@@ -139,7 +139,7 @@ class Query:
     values: tuple[tuple[str, Evaluate], ...]
     inputs: Inputs | None = None
 
-    def run(self, number: int) -> Flow[Answer]:
+    def run(self, number: int) -> Flow[QueryAnswer]:
         """Ask once, without retries.
 
         Args:
@@ -170,7 +170,7 @@ class Query:
             frame[slot] = evaluate(frame)
         found = {name: evaluate(frame) for name, evaluate in self.values}
         values = {name: None if value is MISSING else value for name, value in found.items()}
-        return Answer(success=True, values=values, exchange=exchange)
+        return QueryAnswer(success=True, values=values, exchange=exchange)
 
     def _approach(self, frame: Frame, asked: list[Exchange]) -> Flow[Frame]:
         """Run what the query needs; return the frame of its workflow."""
@@ -189,9 +189,9 @@ class Query:
                 frame = enter(call.call, frame, inputs)
         return frame
 
-    def _failed(self, exchange: Exchange) -> Answer:
+    def _failed(self, exchange: Exchange) -> QueryAnswer:
         values = dict.fromkeys(name for name, _ in self.values)
-        return Answer(success=False, values=values, exchange=exchange)
+        return QueryAnswer(success=False, values=values, exchange=exchange)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,8 +12,7 @@ import anyio
 import anyio.abc
 from anyio.streams.tls import TLSListener
 
-from loadcheck.load.transport import Transport
-from loadcheck.load.transport.settings import TransportSettings
+from loadcheck.load.transport import Transport, TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Timeouts
 from loadcheck.workflow.exchange import Exchange, Origin, Request

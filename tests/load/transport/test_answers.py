@@ -16,10 +16,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadcheck.load.transport import Sink
-from loadcheck.load.transport.coding import encode_plain
+from loadcheck.load.transport import MAX_BODY_BYTES, MAX_HEAD_BYTES, Sink, encode_plain
 from loadcheck.load.transport.connection import Connection
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 
 ORIGIN = Origin("http", "x", 80)

@@ -11,9 +11,8 @@ import anyio
 import anyio.abc
 import pytest
 
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, TransportSettings
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import TransportSettings
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.workflow.exchange import Failure, Origin
 from tests.load.transport.peer import ANSWER, answering, read_request, send, server, settings

@@ -21,9 +21,8 @@ import h2.events
 import pytest
 import trustme
 
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import MAX_BODY_BYTES, MAX_HEAD_BYTES, LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request

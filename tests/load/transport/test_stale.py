@@ -13,9 +13,8 @@ import anyio.to_thread
 import pytest
 
 from loadcheck.load.retry import attempt_outcome
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, kept_s
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import kept_s
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure import Outcome
 from loadcheck.workflow.exchange import Failure, Origin

@@ -15,9 +15,8 @@ from anyio.streams.tls import TLSStream
 from cryptography.hazmat.primitives import serialization as s
 
 from loadcheck.errors import InputError
-from loadcheck.load.transport import LoadTransport
+from loadcheck.load.transport import LoadTransport, client_context
 from loadcheck.load.transport.httpx_ import httpx_transport
-from loadcheck.load.transport.settings import client_context
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin

@@ -9,7 +9,7 @@ import anyio
 import anyio.abc
 import pytest
 
-from loadcheck.load.transport.settings import MAX_BODY_BYTES, MAX_HEAD_BYTES
+from loadcheck.load.transport import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from tests.load.transport.peer import HEAD, answering, read_request, send, server, settings

@@ -15,8 +15,8 @@ from loadcheck.pipeline.capacity.search import (
     ProbeVerdict,
     Search,
     SearchGoal,
+    majority,
     rounded,
-    settle,
 )
 
 AIM = SearchGoal(lowest=100, highest=1_000_000, precision=0.04, probes=12)
@@ -68,7 +68,7 @@ class Target:
 def searched(target: Target, aim: SearchGoal = AIM) -> Search:
     search = Search(aim)
     while (rate := search.next()) is not None:
-        search.tell(target.probe(rate))
+        search.record(target.probe(rate))
     return search
 
 
@@ -135,7 +135,7 @@ def test_it_ends_within_its_budget_whatever_the_target_says(
         spent += 10 * rate
         assert spent <= events
         carried = data.draw(st.none() | st.floats(0.1, 1e6))
-        search.tell(
+        search.record(
             ProbeResult(
                 rate=rate,
                 held=data.draw(verdicts),
@@ -223,12 +223,12 @@ def test_what_the_generator_could_not_deliver_bounds_it_from_above() -> None:
     search = Search(AIM)
     while (rate := search.next()) is not None:
         held = ProbeVerdict.HELD if rate <= 1000 else ProbeVerdict.UNPROVEN
-        search.tell(ProbeResult(rate=rate, held=held, close=held is ProbeVerdict.UNPROVEN))
+        search.record(ProbeResult(rate=rate, held=held, close=held is ProbeVerdict.UNPROVEN))
     low, high = search.bounds
     assert low is not None
     assert high is not None
     assert 950 <= low <= 1000 < high
-    assert settle(search.votes(high)) is ProbeVerdict.UNPROVEN
+    assert majority(search.votes(high)) is ProbeVerdict.UNPROVEN
 
 
 def test_an_answer_that_nearly_broke_is_asked_for_again() -> None:
@@ -238,7 +238,7 @@ def test_an_answer_that_nearly_broke_is_asked_for_again() -> None:
         asked.append(rate)
         # holds the first time only
         held = ProbeVerdict.HELD if rate < 2500 and asked.count(rate) == 1 else ProbeVerdict.BROKE
-        search.tell(
+        search.record(
             ProbeResult(rate=rate, held=held, close=held is ProbeVerdict.HELD and rate > 2200)
         )
     low, _ = search.bounds
@@ -255,15 +255,15 @@ def test_the_majority_decides_and_that_it_held_weighs_more(said: str, settled: s
     words = {"h": ProbeVerdict.HELD, "b": ProbeVerdict.BROKE, "u": ProbeVerdict.UNPROVEN}
     for order in itertools.permutations(said):
         votes = [ProbeResult(rate=1, held=words[letter]) for letter in order]
-        assert settle(votes) is words[settled]
-    assert settle([ProbeResult(rate=1, held=held) for held in ProbeVerdict]) is ProbeVerdict.HELD
+        assert majority(votes) is words[settled]
+    assert majority([ProbeResult(rate=1, held=held) for held in ProbeVerdict]) is ProbeVerdict.HELD
 
 
 def test_a_spoiled_probe_is_asked_for_again_twice_a_hopeless_one_never() -> None:
     for close, probes in ((True, 3), (False, 1)):
         search = Search(AIM)
         while (rate := search.next()) is not None:
-            search.tell(ProbeResult(rate=rate, held=ProbeVerdict.UNPROVEN, close=close))
+            search.record(ProbeResult(rate=rate, held=ProbeVerdict.UNPROVEN, close=close))
         assert [seen.rate for seen in search.seen] == [100] * probes
         assert search.ending is Ending.LOWEST
 
@@ -273,8 +273,8 @@ def test_one_clear_answer_outweighs_two_spoiled_ones() -> None:
         ProbeResult(rate=1, held=ProbeVerdict.UNPROVEN),
         ProbeResult(rate=1, held=ProbeVerdict.UNPROVEN),
     ]
-    assert settle([*votes, ProbeResult(rate=1, held=ProbeVerdict.HELD)]) is ProbeVerdict.HELD
-    assert settle([*votes, ProbeResult(rate=1, held=ProbeVerdict.BROKE)]) is ProbeVerdict.BROKE
+    assert majority([*votes, ProbeResult(rate=1, held=ProbeVerdict.HELD)]) is ProbeVerdict.HELD
+    assert majority([*votes, ProbeResult(rate=1, held=ProbeVerdict.BROKE)]) is ProbeVerdict.BROKE
 
 
 def test_what_is_lost_once_is_lost() -> None:
@@ -282,7 +282,7 @@ def test_what_is_lost_once_is_lost() -> None:
     while (rate := search.next()) is not None:
         lost = rate == 900 and not search.votes(900)
         held = ProbeVerdict.BROKE if lost else ProbeVerdict.HELD
-        search.tell(ProbeResult(rate=rate, held=held, final=lost))
+        search.record(ProbeResult(rate=rate, held=held, final=lost))
     low, high = search.bounds
     assert high == 900
     assert low is not None

@@ -160,7 +160,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
 def searched(target: Queue, common: ProbeTemplate) -> Search:
     search = Search(SearchGoal(lowest=5, highest=10_000, precision=0.04, probes=12))
     while (rate := search.next()) is not None:
-        search.tell(judge(probe(target, common, rate), common, rate).seen(rate))
+        search.record(judge(probe(target, common, rate), common, rate).seen(rate))
     return search
 
 

@@ -21,8 +21,8 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.load.slices import Slice, SlicedPacer, SlicedPlan
-from loadcheck.measure import Grid
 from loadcheck.measure.changes import change, decode, digest, encode, still
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.scenario.model import Retry

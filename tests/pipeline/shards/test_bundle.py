@@ -14,9 +14,8 @@ from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.slices import Slice
 from loadcheck.pipeline.labels import new_run
-from loadcheck.pipeline.shards.bundle import MOST_BYTES, Bundle, bundle
 from loadcheck.pipeline.shards.remote import Unframer, frame
-from loadcheck.pipeline.shards.spec import ShardSpec, fingerprint
+from loadcheck.pipeline.shards.spec import MOST_BYTES, Bundle, ShardSpec, bundle, fingerprint
 from loadcheck.pipeline.target import addressed
 
 LIBRARY = Path(scenarios.__file__).parent.parent / "library"
@@ -96,7 +95,7 @@ def test_what_cannot_be_sent_must_be_there(
     absolute = why == "an absolute path"
     spec = make("{ours}/service/workflow.yml" if absolute else "../service/workflow.yml")
     if why == "too large":
-        monkeypatch.setattr("loadcheck.pipeline.shards.bundle.MOST_BYTES", 100)
+        monkeypatch.setattr("loadcheck.pipeline.shards.spec.MOST_BYTES", 100)
         assert MOST_BYTES > 1_000_000
     files = sent(bundle(spec, private=why != "others read it"))
     assert not files.sent

@@ -15,8 +15,9 @@ from pyroaring import BitMap
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice
-from loadcheck.measure import Grid, Outcome
+from loadcheck.measure import Outcome
 from loadcheck.measure.changes import BrokenChangeError, change, decode, digest, encode, still
+from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.scenario.model import OpenLoad, Stage

@@ -20,7 +20,7 @@ from loadcheck.errors import InputError
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError, change, still
-from loadcheck.pipeline.shards.dask import DaskEngine
+from loadcheck.pipeline.shards import DaskEngine, Workers, cores, count
 from loadcheck.pipeline.shards.members import (
     Member,
     Offset,
@@ -33,7 +33,6 @@ from loadcheck.pipeline.shards.merged import ShardRecord
 from loadcheck.pipeline.shards.remote import FrameError, Secret, Unframer, frame
 from loadcheck.pipeline.shards.shard import UNUSABLE, hello
 from loadcheck.pipeline.shards.spec import ShardSpec, inline_secrets, mark, variables
-from loadcheck.pipeline.shards.workers import Workers, cores, count
 from loadcheck.scenario.model import Input, OpenLoad
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.identity import Run

@@ -26,12 +26,11 @@ from loadcheck.load import engine
 from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
 from loadcheck.measure import Ledger
-from loadcheck.pipeline import labels
+from loadcheck.pipeline import execute, labels
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
-from loadcheck.pipeline.run import execute
 from loadcheck.pipeline.session import RunContext, RunSession
-from loadcheck.result import ResultFile
 from loadcheck.result.document import ResultSink
+from loadcheck.result.store import ResultFile
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request

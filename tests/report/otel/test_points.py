@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 
-from loadcheck.measure import Histogram
+from loadcheck.measure.histogram import Histogram
 from loadcheck.report.metrics import Distribution, Snapshot
 from loadcheck.report.otel import points
 

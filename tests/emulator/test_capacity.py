@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadcheck.emulator.config import ConfigError, parse
-from loadcheck.emulator.throttle import CapacityQueue
+from loadcheck.emulator.limits import CapacityQueue
 from tests.emulator.conftest import Project
 
 MS = 1_000_000
