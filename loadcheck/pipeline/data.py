@@ -139,7 +139,7 @@ def user_problems(scenario: Scenario, run: Run, plan: Plan, ingest: StepPlan) ->
     for place in _event_places(verify):
         for word in sorted(plan.uses_at(ingest.step_id, place)):
             if word.startswith(MANY):
-                key = word.removeprefix(MANY).removeprefix("$values.")
+                key = _place_of(scenario, word.removeprefix(MANY), place)
                 message = "a list of events: how many each copy sent could not be known"
                 remedy = "a fixed number is load.events_per_copy"
                 return [scenario.problem(key, message, remedy)]
@@ -227,8 +227,11 @@ def _same_cell(scenario: Scenario, run: Run, word: str) -> str:
     return ""
 
 
-def _place_of(scenario: Scenario, word: str) -> str:
-    """Return the key of the scenario at which an expression stands."""
+def _place_of(scenario: Scenario, word: str, at: str = "") -> str:
+    """Return the key of the scenario at which an expression stands, that of a place first."""
+    for index, edit in enumerate(scenario.overlay):
+        if at.startswith(edit.at) and edit.value == word:
+            return f"overlay.{index}.value"
     for key, text in _written(scenario):
         if word in text:
             return key

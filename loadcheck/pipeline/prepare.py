@@ -233,6 +233,7 @@ def compile_scenario(
     problems += _misplaced_limits(scenario, plan)
     problems += _needless_leave(scenario, plan)
     problems += _needless_thought(scenario, plan)
+    problems += _lost_marks(scenario)
     limits, unparsable = thresholds.parse_all(
         scenario.thresholds, _vocabulary(scenario, plan, observer)
     )
@@ -434,6 +435,23 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     ]
 
 
+def _lost_marks(scenario: Scenario) -> list[Problem]:
+    """Report additions that replace what another one has put there to tell the run from others."""
+    return [
+        scenario.problem(
+            f"overlay.{index}.at",
+            f"replaces the whole of {edit.at}, and with it {mark.at}, by which the run is counted",
+            f'add single values: at = "{edit.at}/NAME"',
+        )
+        for index, edit in enumerate(scenario.overlay)
+        for mark in scenario.overlay[:index]
+        if mark.step == edit.step
+        and mark.at.startswith(f"{edit.at}/")
+        and "$run." in str(mark.value)
+        and "$run." not in str(edit.value)
+    ]
+
+
 def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
     """Report that requests may be sent again, and none is fit for it."""
     asked = scenario.places.get("retry.stale")
@@ -450,7 +468,7 @@ def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
     """Report that copies are to wait between steps, and have but one."""
     steps = [step.step_id for step in plan.steps if step.role is Role.COPY]
     sessions = scenario.sessions
-    between = sessions is not None and "sessions.gap" not in scenario.places
+    between = sessions is not None and sessions.most > 1 and "sessions.gap" not in scenario.places
     if scenario.load.think_time is None or len(steps) > 1 or between:
         return []
     message = f"has no effect: copies have one step, {', '.join(steps) or 'none'}"

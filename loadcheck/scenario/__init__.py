@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,7 @@ def _mix(
             limits = tuple(limit.check for limit in thresholds)
             part = FlowOfMix(mix=name, flow=flow.name, place=place, flows=names, limits=limits)
             read_.append(replace(made, part=part))
+    report.problems += _taken_twice(read_)
     if report.problems or not read_:
         raise ScenarioError(report.problems)
     return replace(
@@ -133,6 +134,21 @@ def _mix(
         document=own.plain(),
         places={**read_[0].places, **_places(own)},
     )
+
+
+def _taken_twice(flows: Sequence[Scenario]) -> Iterator[Problem]:
+    """Yield data files whose rows are to be taken once, and are by several flows of a mix."""
+    taken: dict[Path, str] = {}
+    for flow in flows:
+        text = str(flow.document)
+        for name, file in flow.files.items():
+            if file.order != "once" or f"$data.{name}." not in text:
+                continue
+            first = taken.setdefault(file.path.resolve(), flow.name)
+            if first != flow.name:
+                message = f"{first} and {flow.name} would both take every row of {file.shown}"
+                remedy = "give each flow a file of its own, in its [[mix]] table, or another order"
+                yield flow.problem(f"data.{name}.order", message, remedy)
 
 
 def restore(

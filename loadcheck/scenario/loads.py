@@ -302,7 +302,10 @@ def _ramp(table: Table) -> tuple[Users, ...]:
     entries = table.tables("ramp", grammar.RAMP) or []
     found = []
     for entry in entries:
-        for name, expected in (("duration", _DURATION), ("concurrency", "expected users")):
+        for name, expected in (
+            ("duration", _DURATION),
+            ("concurrency", "expected how many users, e.g. concurrency = 50"),
+        ):
             entry.require(name, expected)
         length_s, users = entry.duration("duration"), entry.whole("concurrency")
         if length_s is not None and users is not None:

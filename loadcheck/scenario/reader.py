@@ -34,6 +34,8 @@ class Report:
     def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
         """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
         homes = [table for table, keys in grammar.TABLES.items() if name in keys]
+        if node.place.key.count(".") > 1:  # who is that deep in a table is in the right one
+            homes = [table for table in homes if node.place.key.startswith(f"{table}.")]
         if name in grammar.TOP and valid is not grammar.TOP:
             remedy = "it belongs at the top, above the first [table]"
         elif len(homes) == 1 and not grammar.TABLES[homes[0]].keys() <= set(valid):

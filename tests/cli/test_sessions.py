@@ -50,6 +50,15 @@ def test_users_whose_ids_are_drawn_cannot_come_again(loadcheck: Loadcheck, smoke
     assert "users cannot come again: " in ended.stderr
 
 
+def test_nobody_thinks_between_uploads_that_are_not_made(loadcheck: Loadcheck, smoke: Path) -> None:
+    thought = {"load.think_time": '"100ms"'}
+    ended = loadcheck("check", smoke, *sets(sessions="{ returning = 0.5 }", **thought))
+    assert ended.code == 2
+    assert "load.think_time: has no effect: copies have one step, uploadEvents" in ended.stderr
+    ended = loadcheck("check", smoke, *sets(sessions="{ uploads = 2 }", **thought))
+    assert ended.code == 0, ended.stderr
+
+
 @pytest.mark.parametrize("workers", [[], pytest.param(["--workers", "2"], marks=pytest.mark.long)])
 def test_a_fine_service_passes(loadcheck: Loadcheck, smoke: Path, workers: list[str]) -> None:
     ended = loadcheck("run", smoke, *sets(sessions=AGAIN, seed=7), *workers)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +263,74 @@ def test_a_command_that_starts_no_worker_is_told(
     assert ended.code == 2, ended.stderr
     assert said in ended.stderr
     assert not ended.results
+
+
+@pytest.fixture
+def rows_received() -> Iterator[tuple[str, list[str]]]:
+    """Serve what takes every upload, and note the rows in them."""
+    received: list[str] = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received.extend(each["event_properties"]["row"] for each in body["events"])
+            told = json.dumps({"code": 200, "events_ingested": len(body["events"])}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", received
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("rows", "end"), [(60, "error"), pytest.param(41, "stop", marks=pytest.mark.long)]
+)
+def test_rows_taken_once_are_taken_once_by_all_workers(
+    loadcheck: Loadcheck,
+    rows_received: tuple[str, list[str]],
+    tmp_path: Path,
+    rows: int,
+    end: str,
+) -> None:
+    url, received = rows_received
+    written = [f"row-{number}" for number in range(rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(["row", *written]))
+    scenario = tmp_path / "rows.toml"
+    scenario.write_text(f"""
+workflow = "amplitude"
+thresholds = ["error_rate == 0"]
+inputs = {{ eventType = "probe", apiKey = "{"a" * 32}", basicAuth = "b" }}
+[target]
+kind = "live"
+servers = {{ httpV2Api = "{url}", dashboardRestApi = "{url}" }}
+[load]
+model = "closed"
+copies = 60
+concurrency = 6
+[verify]
+enabled = false
+[data.people]
+file = "rows.csv"
+order = "once"
+end = "{end}"
+[[overlay]]
+step = "uploadEvents"
+at = "body#/events/0/event_properties/row"
+value = "$data.people.row"
+""")
+    ended = loadcheck("run", scenario, "--workers", "2")
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert len(ended.result["run"]["workers"]["shards"]) == 2
+    assert Counter(received) == Counter(written)

@@ -332,3 +332,31 @@ def test_a_large_file_is_told_from_another_by_pieces_of_it(
         assert table.fingerprint(path) != first
     path.write_bytes(bytes((1 << 16) + 1))
     assert table.fingerprint(path) != first
+
+
+def test_lists_within_an_event_are_no_list_of_events(tmp_path: Path) -> None:
+    drawn = "[values]\nmany = { list = { int = [1, 9] }, length = [0, 5] }\n"
+    edit = '[[overlay]]\nstep = "uploadEvents"\nat = "body#/events{}"\nvalue = "$values.many"\n'
+    path = scenario(tmp_path)
+    text = path.read_text().replace("[values]\n", drawn, 1)
+    path.write_text(text + edit.format("/0/event_properties/items"))
+    preview(load_scenario(path))
+    path.write_text(text + edit.format("/0/event_properties/items") + edit.format(""))
+    with pytest.raises(InputError) as caught:
+        preview(load_scenario(path))
+    last = len(path.read_text().splitlines())
+    told = [str(problem) for problem in caught.value.problems]
+    assert any(f"data.toml:{last}: " in each and "a list of events" in each for each in told)
+
+
+def test_what_tells_a_run_from_others_is_not_replaced(tmp_path: Path) -> None:
+    edit = '\n[[overlay]]\nstep = "uploadEvents"\nat = "body#/events/0/event_properties"\n'
+    path = scenario(tmp_path)
+    text = path.read_text() + edit
+    path.write_text(text + 'value = { plan = "free" }\n')
+    with pytest.raises(InputError) as caught:
+        preview(load_scenario(path))
+    assert "/event_properties/loadcheck_run, by which the run is counted" in str(caught.value)
+    assert f"data.toml:{len(text.splitlines())}: " in str(caught.value)
+    path.write_text(text + 'value = { plan = "free", loadcheck_run = "$run.id" }\n')
+    preview(load_scenario(path))

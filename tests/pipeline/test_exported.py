@@ -122,7 +122,8 @@ def test_pages_by_offset_end_with_an_empty_one(exporter: Exporter) -> None:
     def by_offset(found: Rows, call: Call, _: int) -> Any:
         assert call.json["of"] == 1_795_662_000_000
         seen.append(call.json["from"])
-        return {"events": found[call.json["from"] :][:4]}
+        told = {"events": found[call.json["from"] :][:4]}
+        return orjson.dumps(told, option=orjson.OPT_INDENT_2)
 
     assert exporter.compare(by_offset, more=more) == Compared(events=COPIES)
     assert seen == [0, 4, 8, 9]

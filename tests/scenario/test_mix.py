@@ -152,3 +152,21 @@ def test_what_is_wrong_with_them_is_told_with_its_line(load: Load, text: str, to
     with pytest.raises(ScenarioError) as caught:
         load(text)
     assert any(told in str(problem) for problem in caught.value.problems), str(caught.value)
+
+
+def test_rows_that_are_taken_once_are_of_one_flow(load: Load, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("city\nRome\n")
+    data = '[data.people]\nfile = "a.csv"\norder = "once"\n'
+    city = '[[overlay]]\nstep = "uploadEvents"\nat = "body#/events/0/city"\n'
+    city += 'value = "$data.people.city"\n'
+    both = TOP + OPEN + data + city + BUY + LOOK
+    with pytest.raises(ScenarioError) as caught:
+        load(both)
+    (problem,) = caught.value.problems
+    assert problem.key == "data.people.order"
+    assert problem.line == 12
+    assert "shop-buy and shop-look would both take every row of a.csv" in problem.message
+    load(TOP + OPEN + data + BUY + LOOK)  # that none of them takes
+    own = 'data = { people = { file = "b.csv", order = "once" } }\n'
+    assert len(load(both + own).flows) == 2

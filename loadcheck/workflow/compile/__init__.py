@@ -24,7 +24,7 @@ from loadcheck.workflow.compile.inputs import check_inputs, sample, with_files
 from loadcheck.workflow.compile.linker import Linker, ScenarioBindings
 from loadcheck.workflow.compile.queries import QueryCompiler
 from loadcheck.workflow.compile.workflow import WorkflowCompiler
-from loadcheck.workflow.copydata import PER_COPY, CopyData
+from loadcheck.workflow.copydata import MANY, PER_COPY, CopyData
 from loadcheck.workflow.description import WorkflowSignature
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, DescriptionLoader, Fetch
@@ -364,7 +364,10 @@ def _uses_at(
         for token in parse_pointer(place.removeprefix("body#")):
             value = look_up(value, (token,)) if isinstance(value, dict | list) else value
     uses = frozenset() if value is MISSING else uses_of(value)
-    return uses.union(*(words.get(word, frozenset()) for word in uses))
+    known = uses.union(*(words.get(word, frozenset()) for word in uses))
+    if isinstance(value, dict | list):  # lists of any length within it are not what it is
+        known = frozenset(word for word in known if not word.startswith(MANY))
+    return known
 
 
 def _batch(
