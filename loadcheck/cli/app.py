@@ -39,6 +39,8 @@ app = typer.Typer(
 
 
 _USERINFO = re.compile(r"[^\s('\"]*:\S*@")
+_VALID = re.compile(r"Input should be a valid (\w+)(?:, unable to .*)?$")
+_KINDS = {"integer": "a whole number", "number": "a number"}
 # typer brings a copy of click, or depends on it, by version
 _UsageError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -70,6 +72,12 @@ def _refused(error: Any) -> Exit:
     # arguments are repeated in it, and a URL without its scheme is an argument, too
     message = _USERINFO.sub("***@", without_userinfo(error.format_message().rstrip(".")))
     remedy = f"see {command} --help"
+    message, _, meant = message.partition(". Did you mean ")
+    if meant:
+        remedy = f"did you mean {meant.replace(', ', ' or ')}"
+    # how the parser of options words what it got from a library
+    message = message.replace("Value error, ", "")
+    message = _VALID.sub(lambda found: f"expected {_KINDS.get(found[1], found[1])}", message)
     print_problem(Problem(message=f"{message[:1].lower()}{message[1:]}", remedy=remedy))
     return Exit.USAGE
 

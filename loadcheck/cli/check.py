@@ -86,7 +86,7 @@ def check(
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.cli.terminal import write_json  # noqa: PLC0415
+    from loadcheck.cli.terminal import width, write_json  # noqa: PLC0415
     from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline.prepare import thresholds_together  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
@@ -112,8 +112,9 @@ def check(
         whole = {"scenario": loaded.name, "flows": flows, "together": {"thresholds": together}}
         write_json(whole if loaded.flows else previews[0])
     elif style is Format.TEXT:
-        sys.stdout.write("\n".join(map(report.text, previews)))
-        sys.stdout.write(report.together(together))
+        columns = width()
+        sys.stdout.write("\n".join(report.text(each, width=columns) for each in previews))
+        sys.stdout.write(report.together(together, width=columns))
     else:
         sys.stdout.write(FORMATS[style](()))
 

@@ -158,6 +158,10 @@ def find(asked: str) -> list[Entry]:
     wanted = _plain(asked)
     every = list(entries())
     found = [entry for entry in every if wanted in (_plain(entry.name), _plain(_indexed(entry)))]
+    # a figure that steps have is asked for without them
+    of_step = f"step.{wanted}"
+    found += [each for each in every if each.kind == "metric" and each.name.lower() == of_step]
+    found.sort(key=lambda entry: entry.name == wanted and entry.says.startswith("Only in"))
     if not found:
         found = [each for each in every if each.kind == "key" and _last(each) == wanted]
     if not found and (metric := _metric(asked)):

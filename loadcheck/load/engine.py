@@ -2,7 +2,8 @@
 
 Its timer is as exact as the kernel's, for waits that an event loop rounds to a millisecond. A
 single process turns its loop for the rest of a wait instead: it is some 50 µs nearer then, and
-keeps a core busy. Several that did so would take it from their target and from each other.
+keeps a core busy. Several that did so would take it from their target and from each other; they
+sleep, and the scheduler is asked to let them go first when they wake.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from loadcheck.load.monitor import Monitor, each_second
+from loadcheck.load.monitor import Monitor, each_second, take_short_turns
 from loadcheck.load.pacer import OpenPacer, Warmup, levels, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Begin, Clock, Rules, Runner
@@ -325,6 +326,7 @@ async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator
         if spec.part is None:
             yield LoadEngine(spec, compiled, transport, Clock(later=later))
             return
+        take_short_turns()
         with open_alarm() as alarm:
             sleep_until = None if alarm is None else alarm.sleep_until
             yield LoadEngine(spec, compiled, transport, Clock(sleep_until=sleep_until, later=later))

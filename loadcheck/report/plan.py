@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from loadcheck.errors import many, printable
 from loadcheck.report import words
+from loadcheck.report.preview import wrapped
 
 _NAME: Final = 13
 
@@ -19,15 +19,7 @@ def text(plan: Mapping[str, Any], *, width: int = 100) -> str:
         return f"{told}{printable(_digest(plan))}\n"
     lines = [f"Plan of {plan['scenario']}", ""]
     for name, value in _rows(plan):
-        indent = " " * (_NAME + 3)
-        lines += textwrap.wrap(
-            value,
-            width,
-            initial_indent=f"  {name:<{_NAME}} ",
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        lines += wrapped(name, value, _NAME, width)
     lines += [f"warning: {warning}" for warning in plan["warnings"]]
     return "".join(f"{printable(line)}\n" for line in lines)
 

@@ -6,6 +6,7 @@ Those are JSON, SARIF, and annotations of GitHub.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
@@ -119,8 +120,8 @@ _STAGES: Final = 8
 """So many stages are listed."""
 
 
-def text(preview: Preview) -> str:
-    """Return a preview as lines of plain text."""
+def text(preview: Preview, *, width: int = 100) -> str:
+    """Return a preview as lines of plain text; requests stand as they are, however long."""
     lines = [f"{preview['scenario']}: {preview['description']}".rstrip(": "), ""]
     lines += _rows(
         *([("profile", preview["profile"])] if preview["profile"] else []),
@@ -148,6 +149,7 @@ def text(preview: Preview) -> str:
             ("" if index else "thresholds", threshold)
             for index, threshold in enumerate(_thresholds(preview))
         ),
+        width=width,
     )
     lines += ["", "first request", *_request(preview["first_request"])]
     lines += _samples(preview)
@@ -158,14 +160,26 @@ def text(preview: Preview) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def together(limits: Sequence[str]) -> str:
+def together(limits: Sequence[str], *, width: int = 100) -> str:
     """Return what all flows of a mix must keep together; "" if nothing is said."""
     rows = [("" if index else "together", limit) for index, limit in enumerate(limits)]
-    return "".join(f"{line}\n" for line in ["", *_rows(*rows)]) if rows else ""
+    return "".join(f"{line}\n" for line in ["", *_rows(*rows, width=width)]) if rows else ""
 
 
-def _rows(*rows: tuple[str, str]) -> list[str]:
-    return [f"  {name:<11} {value}" for name, value in rows]
+def _rows(*rows: tuple[str, str], width: int) -> list[str]:
+    return [line for name, value in rows for line in wrapped(name, value, 11, width)]
+
+
+def wrapped(name: str, value: str, column: int, width: int) -> list[str]:
+    """Return a name in its column and what belongs to it beside, as lines that fit a width."""
+    return textwrap.wrap(
+        value,
+        width,
+        initial_indent=f"  {name:<{column}} ",
+        subsequent_indent=" " * (column + 3),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _role(preview: Preview, step: Mapping[str, Any]) -> str:

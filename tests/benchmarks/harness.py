@@ -41,17 +41,24 @@ enabled = false
 """
 
 
-def arguments(
+def argument_parser(
     description: str, *, seconds: float | None = None, rounds: int | None = None
-) -> argparse.Namespace:
-    """Read the options that every benchmark has."""
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     if seconds is not None:
         parser.add_argument("--seconds", type=float, default=seconds, help="length of a stretch")
     if rounds is not None:
         parser.add_argument("--rounds", type=int, default=rounds, help="how often each is run")
-    return parser.parse_args()
+    return parser
+
+
+def arguments(
+    description: str, *, seconds: float | None = None, rounds: int | None = None
+) -> argparse.Namespace:
+    """Read the options that every benchmark has."""
+    return argument_parser(description, seconds=seconds, rounds=rounds).parse_args()
 
 
 class Terminal:

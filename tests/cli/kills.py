@@ -200,6 +200,11 @@ class _Run:
             self._lines.append((time.time(), line))
 
     def _has_begun(self) -> bool:
+        if self.process.poll() is not None:
+            self._hearing.join(timeout=30)
+            raise AssertionError(
+                f"it ended with exit code {self.process.returncode}: {self._lines}"
+            )
         with self.place.log.open("rb") as log:
             log.seek(self._begin)
             return b'"POST"' in log.read()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
 from loadcheck import __version__
-from loadcheck.cli.app import app
+from loadcheck.cli.app import app, call
 from loadcheck.cli.overrides import scenario_keys
 
 COMMANDS = sorted(typer.main.get_group(app).commands)
@@ -82,3 +83,23 @@ def test_keys_of_set_are_completed(typed: str, offered: set[str]) -> None:
     assert all(key.startswith(typed) for key in found)
     if not offered:
         assert not found
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["runn", "x"], "no such command 'runn'; did you mean 'run' or 'prune'?"),
+        (["prune", "--keep", "x"], "invalid value for '--keep': expected a whole number; see"),
+        (["list", "--sort", "x"], "invalid value for '--sort': 'x' is not one of 'when', "),
+    ],
+)
+def test_a_mistake_in_an_option_is_told_in_our_words(
+    words: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["loadcheck", *words])
+    with pytest.raises(SystemExit, match="2"):
+        call()
+    assert capsys.readouterr().err.startswith(f"error: {says}")

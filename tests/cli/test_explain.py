@@ -84,6 +84,8 @@ def test_the_file_of_the_package_is_fresh() -> None:
         ("my.step.service_time.max", "metric", "STEP.service_time.p99"),
         ("visible.p95", "metric", "visible.p99"),
         ("response time", "term", "response time"),
+        ("p99", "metric", "STEP.p99"),
+        ("error_rate", "metric", "STEP.error_rate"),
     ],
 )
 def test_what_is_asked_for(asked: str, kind: str, name: str) -> None:
@@ -104,3 +106,8 @@ def test_a_near_miss_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'nothing is called "deadlin"; did you mean "deadline"?' in capsys.readouterr().err
     assert guarded(lambda: app(["explain", "xyzzy"], standalone_mode=False)) == Exit.USAGE
     assert "see loadcheck explain" in capsys.readouterr().err
+
+
+def test_what_most_people_mean_stands_first() -> None:
+    assert reference.find("p99")[0].name == "STEP.p99"
+    assert reference.find("error_rate")[0].name == "error_rate"

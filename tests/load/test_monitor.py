@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import platform
+import sys
+import threading
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 
-from loadcheck.load.monitor import Monitor
+from loadcheck.load.monitor import Monitor, take_short_turns
 
 
 @pytest.mark.anyio
@@ -34,3 +40,34 @@ def test_passes_of_the_collector_and_the_processor_are_timed() -> None:
     assert monitor.cpu_s >= 0.05
     assert monitor.watched_s >= 0.05
     assert gc.callbacks == callbacks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the scheduler is Linux's")
+def test_short_turns_are_asked_for_and_nothing_else_changes() -> None:
+    found: list[tuple[bool, int, int, int]] = []
+
+    def ask() -> None:
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        asked = take_short_turns()
+        found.append((asked, before, os.getpriority(os.PRIO_PROCESS, 0), _slice_ns()))
+
+    # what a thread asks for is for itself
+    whole_ns = _slice_ns()
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    ((asked, before, after, slice_ns),) = found
+    assert after == before
+    assert _slice_ns() == whole_ns
+    release = tuple(map(int, platform.release().split(".")[:2]))
+    if asked and slice_ns and release >= (6, 12):
+        assert slice_ns == 100_000
+
+
+def _slice_ns() -> int:
+    """Return how long a turn of this thread is; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/thread-self/sched").read_text().splitlines():
+            if line.startswith("se.slice"):
+                return int(line.split(":")[1])
+    return 0

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.slices import Slice, SlicedPacer
+from loadcheck.load.pacer import OpenPacer, Warmup
+from loadcheck.load.slices import Slice, SlicedPacer, share_of, too_few
 from loadcheck.scenario import model
 
 
@@ -101,6 +101,63 @@ def test_own_numbers_stand_for_numbers_of_the_run(
     assert part.count(number) == own
     assert part.count(number + 1) == own + 1
     assert part.numbers(np.array([own]))[0] == number
+
+
+@given(of=NUMBERS, together=TOGETHER, most=st.integers(1, 400), copies=st.integers(1, 400))
+def test_what_is_divided_adds_up_and_a_share_of_nothing_is_refused(
+    of: int, together: int, most: int, copies: int
+) -> None:
+    slices = [Slice(index=index, of=of, together=together) for index in range(of)]
+    stage = model.Stage(name="a", duration_s=1.0, rate=9.0, end_rate=9.0)
+    opened = model.OpenLoad(
+        stages=(stage,), max_in_flight=most, arrivals="poisson", copies_per_request=together
+    )
+    closed = model.ClosedLoad(
+        concurrency=most, copies=copies, duration_s=None, copies_per_request=together
+    )
+    opens = [each for each in _shares(opened, slices) if isinstance(each, model.OpenLoad)]
+    in_flight = [each.max_in_flight for each in opens]
+    # what is less than a request is of use to nobody
+    assert sum(in_flight) == most // together * together
+    assert all(share % together == 0 for share in in_flight)
+    closes = [each for each in _shares(closed, slices) if isinstance(each, model.ClosedLoad)]
+    concurrency, own = [each.concurrency for each in closes], [each.copies or 0 for each in closes]
+    assert sum(concurrency) == most
+    assert sum(own) == copies
+    refused = {key for load in (opened, closed) for key, *_ in too_few(load, {}, of)}
+    divided = {"max_in_flight": in_flight, "concurrency": concurrency, "copies": own}
+    assert refused == {f"load.{key}" for key, shares in divided.items() if min(shares) == 0}
+
+
+def _shares(
+    load: model.OpenLoad | model.ClosedLoad, slices: list[Slice]
+) -> list[model.OpenLoad | model.ClosedLoad]:
+    return [share_of(load, each) for each in slices]
+
+
+@given(of=NUMBERS, concurrency=st.integers(1, 60), rate=st.floats(0.01, 10_000))
+def test_the_limits_of_a_step_are_those_of_the_whole(
+    of: int, concurrency: int, rate: float
+) -> None:
+    limits = {"step": model.Limit(concurrency=concurrency, rate=rate)}
+    parts = [Slice(index=index, of=of).limits(limits)["step"] for index in range(of)]
+    assert sum(part.concurrency or 0 for part in parts) == concurrency
+    none = any(part.concurrency == 0 for part in parts)
+    closed = model.ClosedLoad(concurrency=of, copies=None, duration_s=1.0)
+    assert [key for key, *_ in too_few(closed, limits, of)] == (
+        ["limits.step.concurrency"] if none else []
+    )
+    # each asks at its own turn: together they ask at the instants of one that has the whole rate
+    asked = sorted(part.phase_s + turn / (part.rate or 0) for part in parts for turn in range(4))
+    assert np.allclose(asked, np.arange(4 * of) / rate, rtol=1e-9)
+
+
+@given(of=NUMBERS, connections=st.integers(0, 500))
+def test_connections_that_are_opened_ahead_are_divided(of: int, connections: int) -> None:
+    whole = Warmup(at_s=1.0, connections=connections)
+    parts = [Slice(index=index, of=of).warmup(whole) for index in range(of)]
+    assert sum(part.connections for part in parts) == connections
+    assert {part.at_s for part in parts} == {1.0}
 
 
 def test_a_load_that_ends_early_ends_so_in_all_its_parts() -> None:

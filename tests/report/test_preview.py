@@ -45,43 +45,44 @@ CLOSED = {"model": "closed", "concurrency": 1200, "duration_s": None, "peak_rate
 
 
 def text(**more: Any) -> str:
-    return report.text(
-        {
-            "scenario": "burst",
-            "profile": None,
-            "description": "",
-            "target": "emulator",
-            "transport": "wire",
-            "connection": CONNECTION,
-            "workflow": "w",
-            "steps": [STEP],
-            "overlay": [],
-            "ingest": "send",
-            "observer": None,
-            "isolation": "filter",
-            "load": LOAD,
-            "buckets": None,
-            "thresholds": [],
-            "stops_after_s": [],
-            "settles": {"quiet_s": 1.0, "deadline_s": 600.0},
-            "leaves_this_machine": False,
-            "destinations": [
-                {"origin": "http://127.0.0.1:1", "what": "metrics", "away": False},
-                {"origin": "http://away.example", "what": "copies and queries", "away": True},
-            ],
-            "first_request": REQUEST | {"body": ""},
-            "first_query": None,
-            "samples": [{"copy": 0, "url": "http://127.0.0.1:1/", "body": ""}],
-            "sizes": {
-                "requests": 1,
-                "p50_bytes": 500,
-                "p99_bytes": 700,
-                "peak_bytes_per_s": 1_250_000,
-            },
-            "warnings": [],
-        }
-        | more
-    )
+    return report.text(document(**more), width=1_000)
+
+
+def document(**more: Any) -> dict[str, Any]:
+    return {
+        "scenario": "burst",
+        "profile": None,
+        "description": "",
+        "target": "emulator",
+        "transport": "wire",
+        "connection": CONNECTION,
+        "workflow": "w",
+        "steps": [STEP],
+        "overlay": [],
+        "ingest": "send",
+        "observer": None,
+        "isolation": "filter",
+        "load": LOAD,
+        "buckets": None,
+        "thresholds": [],
+        "stops_after_s": [],
+        "settles": {"quiet_s": 1.0, "deadline_s": 600.0},
+        "leaves_this_machine": False,
+        "destinations": [
+            {"origin": "http://127.0.0.1:1", "what": "metrics", "away": False},
+            {"origin": "http://away.example", "what": "copies and queries", "away": True},
+        ],
+        "first_request": REQUEST | {"body": ""},
+        "first_query": None,
+        "samples": [{"copy": 0, "url": "http://127.0.0.1:1/", "body": ""}],
+        "sizes": {
+            "requests": 1,
+            "p50_bytes": 500,
+            "p99_bytes": 700,
+            "peak_bytes_per_s": 1_250_000,
+        },
+        "warnings": [],
+    } | more
 
 
 def test_what_differs_between_copies_stands_side_by_side() -> None:

@@ -18,11 +18,12 @@ from loadcheck.compare.figures import RATE, counted, time_of_step
 from loadcheck.compare.history import Past, Range
 from loadcheck.compare.trend import trend as build_trend
 from loadcheck.errors import Problem
-from loadcheck.report import capacity, comparison, listing, live, terminal, trend
+from loadcheck.report import capacity, comparison, listing, live, preview, terminal, trend
 from loadcheck.result.catalogue import Entry
 from tests.report.test_capacity import PROBES
 from tests.report.test_capacity import document as searched
 from tests.report.test_live import BAD, Run
+from tests.report.test_preview import document as previewed
 from tests.report.test_terminal import EXAMPLE
 
 SCREENS = Path(__file__).with_name("screens")
@@ -291,6 +292,16 @@ DRAWN: Mapping[str, Callable[[int], str]] = {
     "compared": lambda width: comparison.text(compared(), color=False, width=width),
     "no-baseline": lambda width: comparison.text(
         compared() | {"base": [], "figures": [], "verdict": "unsure"}, color=False, width=width
+    ),
+    "checked": lambda width: preview.text(
+        previewed(
+            overlay=[{"step": "send", "at": "query.e#/filters/-", "value": ["$run.id"] * 9}],
+            observer="ask",
+            thresholds=["send.p99 < 250ms", "lost == 0"],
+            stops_after_s=[None, 5.0],
+            warnings=["one"],
+        ),
+        width=width,
     ),
     "listed": listed,
     "live": drawn(Run()),

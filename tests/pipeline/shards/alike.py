@@ -28,6 +28,7 @@ from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
 from loadcheck.scenario.model import Retry
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.exchange import Request
+from tests.load.stages import stage
 from tests.load.test_runner import FakeTransport, OneStep, Shared, now_ns
 
 _PERCENTILES = (0, 50, 90, 99, 99.9, 100)
@@ -126,6 +127,17 @@ class Case:
         merged.conclude(self.empty)
         merged.close()
         return merged
+
+
+CASES = {
+    "constant": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),))),
+    "poisson": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),), arrivals="poisson", seed=7)),
+    "staged": Case(
+        pacer=OpenPacer(stages=(stage(1, 20, 200), stage(1, 200, 200), stage(1, 200, 0)))
+    ),
+    "batched": Case(pacer=OpenPacer(stages=(stage(3, 120, 120),)), together=10),
+}
+"""One of each kind of schedule."""
 
 
 def _by_turns(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loadcheck.load.pacer import OpenPacer
 from tests.load.stages import stage
-from tests.pipeline.shards.alike import Case, differences
+from tests.pipeline.shards.alike import CASES, Case, differences
 
 RATE = st.integers(1, 25).map(float)
 STAGES = st.one_of(
@@ -17,7 +17,7 @@ STAGES = st.one_of(
         tuple
     ),
 )
-CASES = st.builds(
+LOADS = st.builds(
     Case,
     pacer=st.builds(
         OpenPacer,
@@ -31,7 +31,7 @@ CASES = st.builds(
 
 
 @settings(max_examples=4)
-@given(case=CASES, of=st.sampled_from([1, 2, 3, 8]))
+@given(case=LOADS, of=st.sampled_from([1, 2, 3, 8]))
 def test_several_workers_record_what_one_process_does(case: Case, of: int) -> None:
     alone, _ = case.sent()
     assert not differences(case.merged(of), alone)
@@ -40,11 +40,19 @@ def test_several_workers_record_what_one_process_does(case: Case, of: int) -> No
 @pytest.mark.long
 @pytest.mark.timeout(240)
 @settings(max_examples=15)
-@given(case=CASES)
+@given(case=LOADS)
 def test_any_number_of_workers_records_what_one_process_does(case: Case) -> None:
     alone, _ = case.sent()
     for of in (1, 2, 3, 8):
         assert not differences(case.merged(of), alone), of
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", CASES)
+def test_of_each_kind_of_load_workers_record_what_one_process_does(kind: str) -> None:
+    alone, _ = CASES[kind].sent()
+    for of in (1, 2, 3, 8):
+        assert not differences(CASES[kind].merged(of), alone), of
 
 
 def test_what_differs_is_found() -> None:
