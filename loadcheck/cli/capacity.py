@@ -288,7 +288,7 @@ class _View:
 
         shown: Watch = show
         if self._served is not None:
-            shown = self._served.beside(shown, f"probe {number} at {copies(rate)}")
+            shown = self._served.with_page(shown, f"probe {number} at {copies(rate)}")
         if self._metrics is None and self._served is None:
             return shown
         sending = shown if self._metrics is None else telemetry.with_metrics(shown, self._metrics)

@@ -65,7 +65,7 @@ def run_flows(
         if metrics is not None:
             view = telemetry.with_metrics(view, metrics)
         if served is not None:
-            view = served.beside(view)
+            view = served.with_page(view)
         finished = anyio.run(
             partial(run_mix, scenario, options, view), backend_options={"use_uvloop": True}
         )

@@ -220,7 +220,7 @@ def run(
         live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,
     ):
         if served is not None:
-            view = served.beside(view)
+            view = served.with_page(view)
         finished = anyio.run(
             partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
         )

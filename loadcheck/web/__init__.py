@@ -313,7 +313,7 @@ class LivePage:
 
     # the run
 
-    def beside(self, view: Watch, title: str = "") -> Watch:
+    def with_page(self, view: Watch, title: str = "") -> Watch:
         """Return a view of a run that also tells the page of it.
 
         Args:

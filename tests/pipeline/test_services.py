@@ -85,6 +85,7 @@ def exported(
 
 def check_export(asked: Ended, **planted: int) -> None:
     """Hold what was exported to what was planted, and to who is missing by the counts."""
+    assert asked.result.get("reconciliations"), asked.stdout + asked.stderr
     told = asked.result["reconciliations"][-1]["export"]
     want = {"lost": 0, "duplicated": 0, "altered": 0, "unexpected": 0} | planted
     assert {name: told[name] for name in want} == want, asked.stdout + asked.stderr

@@ -136,6 +136,15 @@ def test_lost_or_late_is_asked_where_it_is_not_known(document: Document) -> None
     assert headline.cause(document) == ("10 of 21,600 acknowledged users missing: lost or late?")
 
 
+def test_a_threshold_without_evidence_is_the_cause_where_nothing_else_is(
+    document: Document,
+) -> None:
+    document["verdict"] = document["thresholds"][0]["verdict"] = "unknown"
+    assert headline.cause(document).startswith(
+        "No evidence for the threshold: uploadEvents.p99 < 250ms"
+    )
+
+
 def test_a_long_summary_is_cut_where_it_can_stand_alone(document: Document) -> None:
     document["verdict"] = "unknown"
     document["findings"] = [

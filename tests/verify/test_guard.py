@@ -153,6 +153,18 @@ def test_what_may(guard: str) -> None:
     assert problems(guard, hosts=["a.example"]) == []
 
 
+def test_hosts_have_no_case_and_are_not_held_where_redirects_lead() -> None:
+    hosts = 'guard.hosts=["a.example"]'
+    assert problems(hosts, hosts=["A.Example"]) == []
+    (problem,) = problems(
+        hosts,
+        'target={ kind = "live", redirects = true, transport = "httpx" }',
+        hosts=["a.example"],
+    )
+    assert "guard.hosts" in problem
+    assert "set target.redirects = false" in problem
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

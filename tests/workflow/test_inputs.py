@@ -10,6 +10,7 @@ import pytest
 from loadcheck.errors import WorkflowError
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile import lint
+from loadcheck.workflow.description.inputs import InputSchema
 from tests.workflow.workbench import Bench, Reply, drive, give_up, workflow
 
 SCHEMA: dict[str, Any] = {
@@ -217,3 +218,18 @@ def test_references_that_multiply_end(bench: Bench) -> None:
     step = {"stepId": "s", "operationId": "search"}
     plan = bench.plan(workflow(step) | {"inputs": schema}, inputs={"u": "$copy.userId"})
     assert plan.steps
+
+
+def test_a_password_is_one_wherever_its_schema_says_so() -> None:
+    secret = {"type": "string", "format": "password"}
+    schema = {
+        "type": "object",
+        "properties": {
+            "plain": {"type": "string"},
+            "direct": secret,
+            "composed": {"allOf": [{"type": "string"}, secret]},
+            "referred": {"$ref": "#/components/inputs/secret"},
+        },
+    }
+    found = InputSchema(schema, {"components": {"inputs": {"secret": secret}}})
+    assert found.secret == {"direct", "composed", "referred"}
