@@ -232,10 +232,11 @@ class _Run:
         if result["run"]["phase"] == "complete":
             bounds_hold(result)
         came = self.place.arrivals(result["run"]["id"], self._begin)
-        seen, lower = result["consistency"], result["copies"]["acknowledged"]
-        bounds = lower, seen["uniques"], seen["upper"]
-        assert lower <= seen["uniques"] <= seen["upper"], bounds
-        assert seen["uniques"] == seen["totals"] == len(came), (bounds, len(came))
+        seen, most = result["consistency"], result["scenario"].get("sessions", {}).get("uploads", 1)
+        bounds = seen["lower"], seen["uniques"], seen["upper"]
+        assert seen["lower"] <= seen["uniques"] <= seen["upper"], bounds
+        assert seen["totals"] == len(came), (bounds, len(came))
+        assert seen["uniques"] == len({number // most for number in came}), (bounds, len(came))
         if pids is not None:
             workers = result["run"]["workers"]["shards"]
             silent = {each["index"] for each in workers if each["pid"] in pids}

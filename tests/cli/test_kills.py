@@ -40,6 +40,15 @@ def test_a_run_of_any_length_that_is_killed_before_it_has_saved_anything_is_not_
     assert acknowledged <= counted < upper
 
 
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["alone", "workers"])
+def test_of_a_killed_run_with_sessions_uploads_are_known_as_they_were_saved(
+    place: kills.Lane, options: list[str]
+) -> None:
+    sessions = {"sessions": '{uploads = 3, gap = "300ms"}', "load.duration": 5.0}
+    acknowledged, counted, upper = kills.kill_run(place, 2.3, options, **sessions).bounds
+    assert 0 < acknowledged <= counted <= upper
+
+
 def test_a_stop_reaches_all_workers_before_the_load_is_over(place: kills.Lane) -> None:
     # how soon is measured by `python -m tests.benchmarks.kills stop`
     stopped = kills.stop(place, 0.4)

@@ -12,7 +12,7 @@ import numpy as np
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice, SlicedPacer
-from loadcheck.measure import bitmap, pack, unpack
+from loadcheck.measure import Ledger, bitmap, pack, unpack
 from loadcheck.measure.changes import BrokenChangeError, Node, changed, digest, moving
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.measure.record import Record
@@ -95,18 +95,26 @@ class ShardRecord:
     def gained(self) -> list[Any]:
         """Return, in numbers of the run, what its sets have gained since they were asked for.
 
-        They are those of the ledger, and the copies passed over in a pause, and those not sent.
+        They are those of the ledger, the copies passed over in a pause, and those not sent; and, if
+        copies make several uploads, the ledger of those.
         """
-        ledger = self.held("ledger")
+        ledger, most = self.held("ledger"), self.held("most_uploads")
         if ledger is None:
             return []
         now = [*ledger.held, self.held("paused"), self.held("unsent")]
+        copies = len(now)
+        if most > 1:
+            now += self.held("uploads").held
         before = self._numbered or [type(now[0])() for _ in now]
         self._numbered = now
-        return [
-            bitmap(self.part.numbers(np.array((new - old).to_array(), dtype=np.int64)))
-            for new, old in zip(now, before, strict=True)
-        ]
+        found = []
+        for place, (new, old) in enumerate(zip(now, before, strict=True)):
+            own = np.array((new - old).to_array(), dtype=np.int64)
+            if place < copies:
+                found.append(bitmap(self.part.numbers(own)))
+            else:
+                found.append(bitmap(self.part.numbers(own // most) * most + own % most))
+        return found
 
     def untold(self, due: int) -> int:
         """Return of how many of its copies nobody will ever tell, if so many fell due."""
@@ -178,17 +186,9 @@ class MergedRecord(Record):
     def show(self) -> None:
         """Bring everything up to what the shards have told."""
         shards = [shard for shard in self._shards if shard.held("due") is not None]
+        sets = [*_sets(self.ledger), self.paused, self.unsent, *_sets(self.uploads)]
         for shard in shards:
-            sets = (
-                self.ledger.started,
-                self.ledger.skipped,
-                self.ledger.acknowledged,
-                self.ledger.rejected,
-                self.ledger.indeterminate,
-                self.paused,
-                self.unsent,
-            )
-            for known, gained in zip(sets, shard.gained(), strict=True):
+            for known, gained in zip(sets, shard.gained(), strict=False):
                 known |= gained  # noqa: PLW2901  # in place
         for name in Record.COUNTS:
             setattr(self, name, sum(shard.held(name) for shard in shards))
@@ -283,4 +283,15 @@ def _histogram(held: Sequence[Any]) -> Any:
         sum(above for _, above, _, _ in held),
         min(lowest, default=-1),
         max(high for *_, high in held),
+    )
+
+
+def _sets(ledger: Ledger) -> Sequence[Any]:
+    """Return the sets of a ledger, in the order in which a shard tells them."""
+    return (
+        ledger.started,
+        ledger.skipped,
+        ledger.acknowledged,
+        ledger.rejected,
+        ledger.indeterminate,
     )
