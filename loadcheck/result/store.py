@@ -471,7 +471,7 @@ def _conforming(
     return document
 
 
-_ROOM = "make room or restore the directory; the next run can name another place with --output"
+_ROOM = "make room or restore the directory; the next run can name another place"
 
 
 def _unusable(path: Path, message: str, remedy: str, key: str = "") -> ResultFileError:
