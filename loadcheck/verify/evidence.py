@@ -658,6 +658,8 @@ class _Weighing:
             # with nobody lost, all that is missing are events of counted users
             missing = max(missing, events.acknowledged - terms.most(totals))
         at_most = groups.hidden_events + missing if groups.balanced else events.acknowledged
+        if missing and groups.duplicated:
+            at_most = events.acknowledged  # in a bucket one of each looks as none of both
         if missing:
             doubt = self._doubt_of_loss(timely=self._stands.timely)
             if terms.splits and not self._grouped:

@@ -501,6 +501,30 @@ def test_events_that_an_earlier_answer_counted_are_not_missing() -> None:
     assert (found.verdict, found.reason) == (UNKNOWN, Reason.CONFLICT)
 
 
+def test_beside_duplicated_events_more_may_be_missing_than_were_found() -> None:
+    """Seven dropped, five doubled, one of each in one bucket: six and four are seen."""
+    various = terms(100)
+    events = EventBounds(acknowledged=150, indeterminate=0, rejected=0)
+    various = replace(various, sent=replace(various.sent, events=events))
+    base = steady(100, 148)
+    groups = Groups(
+        uniques=100,
+        totals=148,
+        as_of_ns=base[-1].as_of_ns,
+        missing_events=6,
+        duplicated=4,
+        lost_at_most=0,
+        exact=True,
+        balanced=True,
+    )
+    found = weigh(various, base, groups=groups, controls=True)
+    assert (found.missing_events.verdict, found.missing_events.at_least) == (FAIL, 6)
+    assert found.missing_events.at_most is not None
+    assert found.missing_events.at_most >= 7
+    alone = weigh(various, base, groups=replace(groups, duplicated=0), controls=True)
+    assert alone.missing_events.at_most == 6
+
+
 def test_4_control_users_that_nobody_sent_take_the_evidence_from_all_counts() -> None:
     assert weigh(terms(100), steady(189), inflated=True).nothing is Reason.INFLATED
     approximate = replace(terms(100), approximate=0.5)
