@@ -141,7 +141,8 @@ class Redactor:
         # the longest first: of one that begins with another nothing may be left
         ordered = sorted(self.values, key=lambda value: (-len(value), value))
         plain = "|".join(map(_spelt, ordered))
-        cores = sorted({core for value in ordered for core in _cores(value)}, key=len, reverse=True)
+        forms = [form for value in ordered for form in (value, _encoded(value))]
+        cores = sorted({core for form in forms for core in _cores(form)}, key=len, reverse=True)
         coded = "|".join(map(_coded, cores))
         return re.compile(f"(?P<plain>{plain})" + (f"|(?P<coded>{coded})" if coded else ""))
 
@@ -229,7 +230,9 @@ def _bare(url: re.Match[str]) -> str:
 
 def _with_lines(values: Iterable[str]) -> Iterable[str]:
     for value in values:
-        for form in (value, value.strip()):
+        # who takes names or tokens in one case gives them back so
+        cased = (value.upper(), value.lower()) if len(value) >= _LINE else ()
+        for form in (value, value.strip(), *cased):
             if len(form) >= SHORTEST and form.strip():
                 yield form
         lines = value.splitlines()
@@ -307,6 +310,12 @@ def _character(character: str, after: str) -> str:
 
 def _hex(digits: str) -> str:
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
+
+
+def _encoded(value: str) -> str:
+    """Return the part of a value in base64 that it alone decides: some encode what is encoded."""
+    raw = value.encode("utf-8", "surrogatepass")
+    return base64.b64encode(raw[: len(raw) // 3 * 3]).decode("ascii")
 
 
 def _cores(value: str) -> Iterable[str]:

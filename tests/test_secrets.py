@@ -80,6 +80,22 @@ def test_no_spelling_is_left(secret: str) -> None:
     assert left == {}
 
 
+LONG_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "upper case, percent": lambda text: quote(text.upper(), safe=""),
+    "base64 twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+}
+
+
+@settings(deadline=None)
+@given(secret=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=12))
+def test_of_a_token_no_case_is_left_and_nothing_encoded_twice(secret: str) -> None:
+    redactor = Redactor({secret})
+    for name, spell in LONG_SPELLINGS.items():
+        assert redactor.text(f"({spell(secret)})") == f"({HIDDEN})", name
+
+
 @settings(max_examples=40, deadline=None)
 @given(secret=secrets, user=st.text("abcXYZ09-", max_size=9), tail=st.binary(max_size=4))
 def test_base64_is_found_wherever_in_it_the_secret_begins(
