@@ -110,7 +110,13 @@ def locust(
         if processes > 1:
             options += ["--processes", str(processes)]
         printed = _run([*core, program, *options, "--json"], folder, seconds)
-        (entry,) = json.loads(printed[printed.index("[") :])
+        # each process prints a list, and the one that has the sums prints them
+        found, decoder = [], json.JSONDecoder()
+        while "[" in printed:
+            listed, end = decoder.raw_decode(printed, printed.index("["))
+            found += listed
+            printed = printed[end:]
+        (entry,) = found
         good = int(entry["num_requests"]) - int(entry["num_failures"])
         return good / float(entry["last_request_timestamp"] - entry["start_time"])
 
