@@ -1204,7 +1204,8 @@ _TOP: Keys = {
 }
 FLOW_ONLY: Keys = {
     "name": text(
-        "What the flow is called, in results, reports and messages; by default as its workflow.",
+        "What the flow is called, in results, reports and messages; by default as its workflow. "
+        "The name together stands for all of them.",
         pattern=STAGE_NAME,
         maxLength=MAX_FLOW_NAME,
         example="checkout",
