@@ -97,7 +97,11 @@ def test_criteria(
         ({"condition": "x", "type": "regex"}, "has no context"),
         ({"condition": "x", "type": "regex", "context": "response.body"}, "does not start"),
         ({"condition": "x", "type": {"type": "jsonpath"}}, '"version" is missing'),
-        ({"condition": "x", "type": {"type": "jsonpath", "version": "rfc9535"}}, "is no version"),
+        (
+            {"condition": "x", "type": {"type": "jsonpath", "version": "rfc9535"}},
+            "needs arazzo: 1.1.0",
+        ),
+        ({"condition": "x", "type": {"type": "jsonpath", "version": "rfc1"}}, "is no version"),
         ({"type": "simple"}, '"condition" is missing'),
     ],
 )
