@@ -101,7 +101,7 @@ def test_criteria(
             {"condition": "x", "type": {"type": "jsonpath", "version": "rfc9535"}},
             "needs arazzo: 1.1.0",
         ),
-        ({"condition": "x", "type": {"type": "jsonpath", "version": "rfc1"}}, "is no version"),
+        ({"condition": "x", "type": {"type": "jsonpath", "version": "rfc1"}}, "expected one of"),
         ({"type": "simple"}, '"condition" is missing'),
     ],
 )
