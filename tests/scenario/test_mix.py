@@ -104,8 +104,8 @@ def test_a_closed_load_is_divided_without_rest(
          "weight above 0, such as 3")]),
         (OPEN + BUY + "wieght = 1\n", ['13: mix.0.wieght: unknown key; did you mean "weight"?']),
         (OPEN + BUY + BUY, ['14: mix.1.name: another flow is named "buy"; names tell flows apart']),
-        (OPEN + BUY.replace("buy", "together"), ['11: mix.0.name: "together" stands for all flows; '
-         "choose another name"]),
+        (OPEN + BUY.replace("buy", "together"), [('11: mix.0.name: "together" stands for all '
+         "flows; choose another name")]),
         (OPEN + BUY + "seed = 3\n", [("13: mix.0.seed: unknown key; it belongs at the top, above "
          "the first [table]")]),
         (OPEN + BUY + "weight = 1\nrate = 1\n",
