@@ -115,6 +115,7 @@ def compare(
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
     from loadcheck.compare import Stored  # noqa: PLC0415
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
+    from loadcheck.documents.files import exists  # noqa: PLC0415
     from loadcheck.result.store import ResultFile, read  # noqa: PLC0415
 
     share = as_share(tolerance)
@@ -128,7 +129,7 @@ def compare(
     else:
         base, candidate = _sides(files, to or [])
     if allow_missing:
-        base = [path for path in base if path.exists()]
+        base = [path for path in base if exists(path)]
     if output is not None:
         _spare(output, [*base, *candidate])
     with ResultFile(output, replace=force) if output is not None else nullcontext() as place:
@@ -164,14 +165,15 @@ def _mixes(named: list[Path]) -> dict[Path, list[Path]]:
     Raises:
         ResultFileError: Only some of them are mixes.
     """
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.documents.files import exists  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
     found = {path: run_files(path) for path in named}
     alone = [path for path, files in found.items() if files == [path]]
     if len(alone) == len(found):
         return {}
-    there = [path for path in alone if path.exists()]
+    there = [path for path in alone if exists(path)]
     if there:
         message = "is of one flow, and a mix is compared with a mix"
         remedy = "name the mix, or the flow's own results file on both sides"

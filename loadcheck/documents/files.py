@@ -151,6 +151,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def exists(path: Path) -> bool:
+    """Return whether there is anything that the user may see; a name too long is of nothing."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def is_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder that the user may see; a name too long for one is not."""
     try:

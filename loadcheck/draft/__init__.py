@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.document import Document
+from loadcheck.documents.files import exists, is_folder
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft import texts
 from loadcheck.draft.choose import Choice, Wishes, choose
@@ -70,7 +71,7 @@ def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path]
 
 def _with_parents(folder: Path, place: Path) -> list[Path]:
     """Make the folders above one, and return those that were not there, the deepest first."""
-    missing = [each for each in place.parents if not each.exists()]
+    missing = [each for each in place.parents if not exists(each)]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -88,7 +89,7 @@ def _remove(folders: list[Path]) -> None:
 
 
 def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
-    if folder.exists() and not folder.is_dir():
+    if exists(folder) and not is_folder(folder):
         message, remedy = "is there and is no folder", "name another one: --into FOLDER"
         raise DraftError(Problem(message=message, file=str(folder), remedy=remedy))
     present = [name for name in files if os.path.lexists(folder / name)]
@@ -102,7 +103,7 @@ def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
     """Give the files their names; a link does not replace what has appeared meanwhile."""
-    new = not folder.exists()
+    new = not exists(folder)
     folder.mkdir(exist_ok=True)
     done: list[Path] = []
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from loadcheck.documents.files import UnreadableError
+from loadcheck.documents.files import UnreadableError, exists
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.result.store import (
     UNFINISHED,
@@ -252,7 +252,7 @@ def run_files(path: Path) -> list[Path]:
         ResultFileError: One of its flows is not there, or the files are not of one run.
     """
     folders = [path.parent, *([Path("results")] if path.parent == Path() else [])]
-    for folder in () if path.exists() else folders:
+    for folder in () if exists(path) else folders:
         found = {
             file: mix for file, mix in _flows_in(folder) if _is_of(file, mix, folder / path.name)
         }

@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from loadcheck.documents.files import exists
 from loadcheck.errors import Problem
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Guard, Scenario
@@ -80,7 +81,7 @@ class GuardWatch:
         now = self._now()
         if guard.window is not None and not is_within(guard.window, now):
             yield f'guard.window = "{clock_text(guard.window)}"', f"it is {now:%H:%M}", None
-        if guard.stop_file and (self._folder / guard.stop_file).exists():
+        if guard.stop_file and exists(self._folder / guard.stop_file):
             yield f'guard.stop_file = "{guard.stop_file}"', "the file is there", None
         if guard.stop_on_throttled:
             for body in record.ingest.examples.values():
@@ -158,7 +159,7 @@ def guard_problems(
     if guard.window is not None and not is_within(guard.window, now()):
         message = f"it is {now():%H:%M} here, outside {clock_text(guard.window)}"
         problems.append(scenario.problem("guard.window", message, "start it within the window"))
-    if guard.stop_file and (Path(scenario.file).parent / guard.stop_file).exists():
+    if guard.stop_file and exists(Path(scenario.file).parent / guard.stop_file):
         message = f"the file {guard.stop_file} is there: no load may be sent"
         problems.append(scenario.problem("guard.stop_file", message, "remove it to go on"))
     return problems

@@ -154,6 +154,16 @@ def test_a_name_too_long_for_a_file_is_told(loadcheck: Loadcheck, name: str) -> 
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["show", "report", "export -f junit", "reconcile", "delete", "merge", "compare --to x.json"],
+)
+def test_nor_is_it_one_of_a_result(loadcheck: Loadcheck, command: str) -> None:
+    done = loadcheck(*command.split(), "x" * 300, *(["x.json"] if command == "merge" else []))
+    assert done.code == 2
+    assert "bug in loadcheck" not in done.stderr
+
+
+@pytest.mark.parametrize(
     "expression",
     [
         "$response.body#/a/0",
