@@ -265,7 +265,7 @@ def _share(
             spread = draws.spread(drawn, level)
             deviation = spread.deviation() if spread is not None else 0.0
             if deviation > 0:
-                effective = min(effective, share * (1 - share) / (deviation * deviation))
+                effective = min(effective, share * (1 - share) / deviation / deviation)
     return Share(hits=hits, trials=trials, effective=max(effective, 1.0))
 
 

@@ -263,7 +263,7 @@ def _wilson(side: Sequence[Share], burst: float) -> tuple[float, float, float]:
     effective = sum(one.effective for one in side) if hits else max(1.0, trials * burst)
     if len(side) > 1 and 0 < share < 1:
         scatter = sum(
-            (one.hits - one.trials * share) ** 2 / (one.trials * share * (1 - share))
+            _square(one.hits - one.trials * share) / (one.trials * share * (1 - share))
             for one in side
         ) / (len(side) - 1)
         effective = min(effective, trials / max(scatter, 1.0))
@@ -272,7 +272,7 @@ def _wilson(side: Sequence[Share], burst: float) -> tuple[float, float, float]:
     half = (
         z
         / (1 + z * z / effective)
-        * math.sqrt(share * (1 - share) / effective + z * z / (4 * effective**2))
+        * math.sqrt(share * (1 - share) / effective + z * z / (4 * _square(effective)))
     )
     return share, max(0.0, centre - half), min(1.0, centre + half)
 

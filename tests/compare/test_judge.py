@@ -143,6 +143,7 @@ def test_a_share_of_nobody_on_both_sides_is_the_same() -> None:
         (share(500, 1000), share(505, 1000), "unsure"),
         (share(0, 30_000), share(30, 30_000, 900), "unsure"),  # all in one burst
         (share(0, 100), share(100, 100), "worse"),
+        (share(5 * 10**199, 10**200), share(5 * 10**199, 10**200), "same"),  # of no service
     ],
 )
 def test_shares(base: Share, candidate: Share, word: str) -> None:
