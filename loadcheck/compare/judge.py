@@ -208,7 +208,7 @@ _SEVERAL = 3
 
 def _square(value: float) -> float:
     """Return the square, which is infinite where ``**`` would raise."""
-    return value * value
+    return float(value) * float(value)
 
 
 def _welch(variances: Sequence[float], freedoms: Sequence[float]) -> float:
