@@ -445,7 +445,8 @@ def _lost_marks(scenario: Scenario) -> list[Problem]:
         )
         for index, edit in enumerate(scenario.overlay)
         for mark in scenario.overlay[:index]
-        if mark.step == edit.step
+        if scenario.verify.enabled
+        and mark.step == edit.step
         and mark.at.startswith(f"{edit.at}/")
         and "$run." in str(mark.value)
         and "$run." not in str(edit.value)

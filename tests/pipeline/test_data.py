@@ -360,3 +360,6 @@ def test_what_tells_a_run_from_others_is_not_replaced(tmp_path: Path) -> None:
     assert f"data.toml:{len(text.splitlines())}: " in str(caught.value)
     path.write_text(text + 'value = { plan = "free", loadcheck_run = "$run.id" }\n')
     preview(load_scenario(path))
+    # nobody counts: nothing to tell apart
+    path.write_text(text + 'value = { plan = "free" }\n')
+    preview(load_scenario(path, overrides=["verify.enabled=false"]))
