@@ -7,11 +7,13 @@ import math
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loadcheck.cli.exits import Exit, Screen, print_problem
 from loadcheck.cli.overrides import (
     EnvFile,
     Force,
@@ -41,6 +43,7 @@ from loadcheck.cli.overrides import (
 )
 from loadcheck.cli.plan import Yes, approve_search
 from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
+from loadcheck.errors import Problem
 
 if TYPE_CHECKING:
     from loadcheck.web import LivePage
@@ -118,14 +121,10 @@ def capacity(
     Each rate is probed by a run of its own. The result states whether the target or loadcheck
     itself was the limit.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli.exits import print_problem  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.errors import Problem  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
 
@@ -232,8 +231,6 @@ def _number(value: float) -> str:
 
 
 def _exit(interrupted: bool, inconsistent: bool, verdict: str) -> int:
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
-
     if interrupted:
         return Exit.INTERRUPTED
     if verdict == "pass":
@@ -255,7 +252,6 @@ class _View:
     """
 
     def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
-        from loadcheck.cli.exits import Screen  # noqa: PLC0415
         from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
 
         self._quiet = quiet

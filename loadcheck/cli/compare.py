@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 from typer.core import TyperCommand
 
+from loadcheck.cli.exits import Exit
 from loadcheck.cli.overrides import AsJson, Into, Tolerance, result_files
+from loadcheck.documents.files import exists
+from loadcheck.errors import InputError, Problem, ResultFileError
 
 if TYPE_CHECKING:
     from loadcheck.compare import Stored
@@ -111,11 +114,9 @@ def compare(
     Exit codes: 0 no figure is worse, 2 the runs cannot be compared, 3 inconclusive, 4 a figure
     is worse by more than the tolerance.
     """
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
+    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.compare import Stored  # noqa: PLC0415
     from loadcheck.compare import compare as compare_runs  # noqa: PLC0415
-    from loadcheck.documents.files import exists  # noqa: PLC0415
     from loadcheck.result.store import ResultFile, read  # noqa: PLC0415
 
     share = as_share(tolerance)
@@ -144,8 +145,6 @@ def compare(
 
 
 def _code(verdict: str) -> int:
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415  # imports here keep --help quick
-
     return {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(verdict, Exit.PASS)
 
 
@@ -165,9 +164,7 @@ def _mixes(named: list[Path]) -> dict[Path, list[Path]]:
     Raises:
         ResultFileError: Only some of them are mixes.
     """
-    from loadcheck.documents.files import exists  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
-    from loadcheck.result.catalogue import run_files  # noqa: PLC0415
+    from loadcheck.result.catalogue import run_files  # noqa: PLC0415  # keeps --help quick
 
     found = {path: run_files(path) for path in named}
     alone = [path for path, files in found.items() if files == [path]]
@@ -232,7 +229,6 @@ def _groups(
         ResultFileError: The mixes have not the same flows.
     """
     from loadcheck.compare import Stored  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.pipeline.merge import flows_together  # noqa: PLC0415
     from loadcheck.result.store import read  # noqa: PLC0415
 
@@ -273,8 +269,6 @@ def _sides(
     files: list[Path], to: list[Path], *, alone: bool = False
 ) -> tuple[list[Path], list[Path]]:
     """Return the base and the candidate; all are the candidate if that stands alone."""
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
-
     if alone:
         return [], [*files, *to]
     base, candidate = (files, to) if to else (files[:-1], files[-1:])
@@ -289,7 +283,6 @@ def _baseline(
 ) -> tuple[list[Path], list[Path]]:
     from loadcheck.compare.history import result_paths  # noqa: PLC0415  # keeps --help quick
     from loadcheck.compare.trend import baseline  # noqa: PLC0415
-    from loadcheck.errors import ResultFileError  # noqa: PLC0415
 
     try:
         return baseline(directory, result_paths([directory]), candidate), candidate
@@ -301,8 +294,6 @@ def _baseline(
 
 def as_share(text: str) -> float:
     """Return a percentage, or a share of one, as a share of one."""
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
-
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         share = float(number) / (100 if percent else 1)
@@ -322,7 +313,6 @@ def as_share(text: str) -> float:
 def _spare(output: Path, inputs: list[Path]) -> None:
     """Refuse to write over what is compared, whatever ``--force`` says."""
     from loadcheck.cli.outputs import is_same  # noqa: PLC0415
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
 
     if any(is_same(output, path) for path in inputs):
         message = "is one of the results compared, which are not written over"

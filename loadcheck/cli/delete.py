@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadcheck.cli.exits import Exit
 from loadcheck.cli.overrides import EnvFile, Json, Result
-from loadcheck.errors import InputError, Problem, many
+from loadcheck.documents import parse_duration
+from loadcheck.errors import InputError, Problem, many, printable
 
 if TYPE_CHECKING:
     from loadcheck.pipeline.deletion import Outline
@@ -54,14 +57,10 @@ def delete(
     service is, and counts in the end. What was deleted cannot be had back.
     Of a mix, named as it was to --output or by its id, flow by flow.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.documents import parse_duration  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -119,7 +118,6 @@ def told(done: int, batches: int) -> None:
 
 def _say(outline: Outline, *, dry_run: bool) -> None:
     from loadcheck.cli.terminal import width  # noqa: PLC0415
-    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline.deletion import lines  # noqa: PLC0415
 
     would = "Would delete" if dry_run else "About to delete"

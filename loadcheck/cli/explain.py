@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadcheck.errors import InputError, Problem, did_you_mean
+
 
 class Kind(enum.StrEnum):
     """The kinds of files that have a schema."""
@@ -95,7 +97,6 @@ def explain(
     Without a name, list all there is.
     """
     from loadcheck.cli import reference, terminal  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.errors import InputError, Problem, did_you_mean  # noqa: PLC0415
 
     if grafana:
         from loadcheck.report.metrics import dashboard  # noqa: PLC0415

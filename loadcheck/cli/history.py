@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadcheck.cli.compare import as_share
+from loadcheck.cli.exits import Exit, exit_of, print_problem
 from loadcheck.cli.overrides import (
     AsJson,
     Force,
@@ -22,8 +24,10 @@ from loadcheck.cli.overrides import (
     Tolerance,
     Verdicts,
     WithLabels,
+    placed,
     result_files,
 )
+from loadcheck.errors import InputError, Problem, ResultFileError, many
 
 if TYPE_CHECKING:
     from loadcheck.result.catalogue import Wanted
@@ -92,12 +96,9 @@ def trend(
     Exit codes: 0, 2 if no change could be told (too few runs, unreadable files), 4 with
     --fail-on-change if a figure's last change is for the worse.
     """
-    from loadcheck.cli.compare import as_share  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit, print_problem  # noqa: PLC0415
-    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
+    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
     from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
-    from loadcheck.errors import Problem, ResultFileError, many  # noqa: PLC0415
     from loadcheck.result.store import ResultFile  # noqa: PLC0415
 
     orders = [label for label in labels or () if "=" not in label]
@@ -176,9 +177,7 @@ def prune(
     stays names. Comparisons and trends go by age only; pages and other files are not touched.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit, print_problem  # noqa: PLC0415
     from loadcheck.compare import prune as pruning  # noqa: PLC0415
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
 
     if age is None and keep is None and not labels:
         remedy = "say --older-than AGE, --keep N or --label NAME=VALUE; --dry-run only shows"
@@ -216,8 +215,6 @@ def _agreed(question: str) -> bool:
     Raises:
         InputError: There is nobody to ask.
     """
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415  # keeps --help quick
-
     if not sys.stdin.isatty():
         message = "nobody can be asked: standard input is no terminal"
         raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
@@ -253,9 +250,7 @@ def merge(
     overlap. Mixes, named as they were to --output or by their ids, are merged flow by flow.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import naming, spare  # noqa: PLC0415
-    from loadcheck.cli.overrides import placed  # noqa: PLC0415
     from loadcheck.pipeline.merge import Part  # noqa: PLC0415
     from loadcheck.pipeline.merge import merge as merged_of  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -318,8 +313,6 @@ def instant(text: str, option: str) -> str:
     Raises:
         InputError: It is neither.
     """
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415  # keeps --help quick
-
     age = _AGE.fullmatch(text.strip())
     try:
         if age is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadcheck.errors import many, printable
+from loadcheck.errors import DraftError, Problem, many, printable
 
 if TYPE_CHECKING:
     from loadcheck.draft import Draft
@@ -134,8 +134,6 @@ def init(
 
 
 def _refuse_sources(number: int) -> None:
-    from loadcheck.errors import DraftError, Problem  # noqa: PLC0415
-
     message = "several sources" if number else "nothing to start from"
     remedy = "give one of --openapi FILE, --har FILE, --curl 'LINE' and --profile NAME"
     raise DraftError(Problem(message=message, remedy=remedy))

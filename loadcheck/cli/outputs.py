@@ -10,6 +10,8 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from loadcheck.errors import Problem, ResultFileError, SaveError
+
 if TYPE_CHECKING:
     from loadcheck.result.store import ResultFile
 
@@ -46,8 +48,7 @@ def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) 
         ResultFileError: It must not be written.
         SaveError: It cannot be written.
     """
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.result.store import ResultFile  # noqa: PLC0415
+    from loadcheck.result.store import ResultFile  # noqa: PLC0415  # keeps --help quick
 
     if any(is_same(path, each) for each in ([of] if isinstance(of, Path) else of)):
         message = "is the result itself, which is not written over"
@@ -124,8 +125,7 @@ class Reports:
         result: Path | None,
         replace: bool,
     ) -> None:
-        from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-        from loadcheck.result.store import ResultFile  # noqa: PLC0415
+        from loadcheck.result.store import ResultFile  # noqa: PLC0415  # keeps --help quick
 
         self.written: list[Path] = []
         self.failed: list[Problem] = []
@@ -161,7 +161,6 @@ class Reports:
             return
         import orjson  # noqa: PLC0415  # imports here keep --help quick
 
-        from loadcheck.errors import SaveError  # noqa: PLC0415
         from loadcheck.report.export import FORMATS  # noqa: PLC0415
         from loadcheck.report.html import page  # noqa: PLC0415
         from loadcheck.result.store import encoded  # noqa: PLC0415
@@ -185,8 +184,6 @@ class Reports:
         Raises:
             SaveError: Why.
         """
-        from loadcheck.errors import SaveError  # noqa: PLC0415  # keeps --help quick
-
         if self.failed:
             raise SaveError(self.failed)
 
@@ -205,8 +202,6 @@ def spare(output: Path, inputs: Sequence[Path]) -> None:
     Raises:
         ResultFileError: It would be written over.
     """
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-
     if any(is_same(output, path) for path in inputs):
         message, remedy = "is one of the results merged", "choose another --output"
         raise ResultFileError(Problem(file=str(output), message=message, remedy=remedy))
@@ -219,8 +214,6 @@ def naming(path: Path) -> Iterator[None]:
     Raises:
         ResultFileError: What the block raised, with the name.
     """
-    from loadcheck.errors import ResultFileError  # noqa: PLC0415  # keeps --help quick
-
     try:
         yield
     except ResultFileError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loadcheck.cli.exits import Exit
 from loadcheck.cli.overrides import (
     EnvFile,
     Fetching,
@@ -24,6 +26,7 @@ from loadcheck.cli.overrides import (
     read_scenario,
     shared,
 )
+from loadcheck.errors import ConsentError, InputError, Problem, printable
 
 _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
 
@@ -52,15 +55,11 @@ def preflight(
 
     Exit code 1: something is wrong, told as what it is. What cannot be seen has a question mark.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
 
     loaded = read_scenario(
@@ -130,7 +129,6 @@ def plan(
     """
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415
     from loadcheck.report import plan as report  # noqa: PLC0415
 
@@ -167,7 +165,6 @@ def approve(
         InputError: It breaks a limit of the service.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415
     from loadcheck.report import plan as report  # noqa: PLC0415
 
@@ -198,7 +195,6 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
     import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import pipeline  # noqa: PLC0415
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
 
     within_s = min(_MOST_S, scenario.verify.deadline_s)
@@ -255,8 +251,6 @@ def confirm(*, yes: bool, what: str, digest: str = "") -> None:
     Raises:
         ConsentError: The answer is no, or there is nobody to ask; nothing was sent.
     """
-    from loadcheck.errors import ConsentError, Problem  # noqa: PLC0415
-
     if yes:
         return
     remedy = "add --yes to say that it may"

@@ -21,6 +21,7 @@ from loadcheck.cli.overrides import (
     WithLabels,
     result_files,
 )
+from loadcheck.errors import Problem, ResultFileError, printable_json
 
 
 def show(
@@ -111,7 +112,6 @@ def list_results(
     import orjson  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
-    from loadcheck.errors import printable_json  # noqa: PLC0415
     from loadcheck.report import listing  # noqa: PLC0415
     from loadcheck.result.catalogue import entries, ordered  # noqa: PLC0415
 
@@ -228,7 +228,6 @@ def export(
 ) -> None:
     """Convert a stored result to the format of another tool."""
     from loadcheck.cli.outputs import kind_of, naming, place, stored, write_out  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
     from loadcheck.result.store import of_flow  # noqa: PLC0415

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadcheck.cli.exits import exit_of
 from loadcheck.cli.overrides import (
     EnvFile,
     Force,
@@ -70,13 +72,10 @@ def reconcile(
 
     A mix, named as it was to --output or by its id, is asked about flow by flow, and judged again.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -157,14 +156,11 @@ def run(
     force_limits: ForceLimits = False,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415

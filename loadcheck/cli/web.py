@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -154,8 +155,6 @@ def _stay_s(linger: str | None) -> float:
     """
     if linger is None:
         return math.inf if sys.stderr.isatty() and sys.stdin.isatty() else 0.0
-    from loadcheck.documents import parse_duration  # noqa: PLC0415
-
     if linger.isascii() and linger.isdecimal():
         return float(linger)
     try:
