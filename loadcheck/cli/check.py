@@ -27,7 +27,6 @@ from loadcheck.cli.overrides import (
     Strict,
     named_sources,
     overrides,
-    read_scenario,
     scenario_files,
 )
 from loadcheck.documents.files import is_folder
@@ -89,7 +88,7 @@ def check(
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import width, write_json  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import thresholds_together  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario, thresholds_together  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415

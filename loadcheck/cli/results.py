@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from loadcheck.cli.history import wanted
 from loadcheck.cli.overrides import (
     Force,
     Into,
@@ -113,7 +112,7 @@ def list_results(
 
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
     from loadcheck.report import listing  # noqa: PLC0415
-    from loadcheck.result.catalogue import entries, ordered  # noqa: PLC0415
+    from loadcheck.result.catalogue import entries, ordered, wanted  # noqa: PLC0415
 
     chosen = wanted(labels, names, since, verdicts)
     every = entries(directory, listing.cause)
