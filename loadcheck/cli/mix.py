@@ -75,7 +75,7 @@ def run_flows(
         finish(served, *(flow.document for flow in finished.flows))
         documents = [flow.document for flow in finished.flows]
         paths = [None if flow.unsaved else flow.path for flow in finished.flows]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     for flow in finished.flows:
         if flow.fault is not None:
             raise flow.fault
@@ -111,7 +111,7 @@ def _reports(
     return made
 
 
-def _tell(
+def _report(
     reports: Sequence[Reports],
     documents: Sequence[Mapping[str, Any]],
     paths: Sequence[Path | None],
@@ -160,7 +160,7 @@ def reconcile_flows(
                 with ResultFile(each.path, replace=True) as file:
                     file.save(document)
         paths = [None if each.unsaved else each.path for each in asked]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     for each in asked:
         if each.unsaved is not None:
             terminal.offer(each.document, each.path)
@@ -219,7 +219,7 @@ def merge_flows(
         names = {each["mix"]["flow"]: None for each in documents}
         reports = _reports(stack, nothing, names, replace)
         paths = [file.path for file in files]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     known = [each.consistent for each in merged if each.consistent is not None]
     interrupted = any(each["run"]["interrupted"] for each in documents)
     consistent = worst(known) if known else None

@@ -62,11 +62,11 @@ def _show_flows(files: Sequence[Path], *, as_json: bool) -> None:
         apart = {**document, "mix": {**document["mix"], "together": {}}}
         terminal.print_summary(apart, paths=[file], stream=sys.stdout)
         sys.stdout.write("\n")
-    told = documents[0]["mix"].get("together")
-    if as_json and not told:
+    whole = documents[0]["mix"].get("together")
+    if as_json and not whole:
         terminal.write_json({"flows": {each["mix"]["flow"]: each for each in documents}})
-    elif told:
-        terminal.print_together(documents, told["verdict"], as_json=as_json, quiet=False)
+    elif whole:
+        terminal.print_together(documents, whole["verdict"], as_json=as_json, quiet=False)
 
 
 class Sort(enum.StrEnum):

@@ -364,11 +364,11 @@ class Pages:
 
     def _compare(self, path: Path) -> tuple[int, bytes]:
         """Return how many events a page has, and what tells it from others."""
-        marker, told, events, event = self._run_id.encode(), hashlib.blake2b(), 0, None
+        marker, digest, events, event = self._run_id.encode(), hashlib.blake2b(), 0, None
         for event in self._layout.events(path, marker, alone=self._alone):
             events += 1
             if self._export.paged:
-                told.update(orjson.dumps(event))
+                digest.update(orjson.dumps(event))
             found = self._of_run(event)
             if found != self._run_id:
                 if self._alone:
@@ -386,7 +386,7 @@ class Pages:
                 raise ExportError(f"two pages of the export end with {last!r}: it would never end")
             self._last = last
         self._offset += events
-        return events, told.digest()
+        return events, digest.digest()
 
     def _goes_on(self, events: int, digest: bytes) -> bool:
         token, following = self._layout.next, self._export.next

@@ -134,7 +134,7 @@ def merge(parts: Sequence[Part]) -> Merged:
     others = [one.verdict for one in findings if one.check in OWN_CHECKS]
     others += [Verdict(one["verdict"]) for one in judged]
     verdict = overall(consistent, others)
-    told = [warning for each in every for warning in each["warnings"]]
+    warnings = [warning for each in every for warning in each["warnings"]]
     said = _alignment(parts, offsets)
     said += [
         f'data.{name} has order = "once", and several runs read the same file: its rows were used '
@@ -147,18 +147,18 @@ def merge(parts: Sequence[Part]) -> Merged:
         "verdict": verdict.value,
         "thresholds": judged,
         "findings": [one.to_json() for one in findings],
-        "warnings": [*said, *dict.fromkeys(told)],
+        "warnings": [*said, *dict.fromkeys(warnings)],
     }
     return Merged(document=made, consistent=consistent, verdict=verdict)
 
 
 def _mix(every: Sequence[Document]) -> dict[str, Any]:
     """Return which flow of a mix all runs are; nothing if they are none, or not the same."""
-    told = [
+    mixes = [
         {n: v for n, v in (each.get("mix") or {}).items() if n not in ("id", "together")}
         for each in every
     ]
-    return {"mix": told[0]} if told[0] and all(each == told[0] for each in told) else {}
+    return {"mix": mixes[0]} if mixes[0] and all(each == mixes[0] for each in mixes) else {}
 
 
 def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
@@ -247,9 +247,9 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
         other = dict(_flat(part.document))
         for key in dict.fromkeys([*mine, *other]):
             if mine.get(key) != other.get(key):
-                told = f"is {other.get(key, 'not given')}, but {mine.get(key, 'not given')}"
+                difference = f"is {other.get(key, 'not given')}, but {mine.get(key, 'not given')}"
                 remedy = "results of different loads are compared, not merged"
-                message = f"{told} in {first.file}"
+                message = f"{difference} in {first.file}"
                 yield Problem(file=part.file, key=key, message=message[:300], remedy=remedy)
         for name in _different(first.document, part.document):
             if not _is_once(first.document, name):
@@ -382,18 +382,18 @@ def _timeline(every: Sequence[Document], offsets: Sequence[float]) -> dict[str, 
     made: dict[str, list[Any]] = {"second": list(range(rows))}
     for name in (*COUNTS, *LEVELS, *FIGURES):
         column: list[Any] = [0 if name in COUNTS else None] * rows
-        told = [0] * rows
+        known = [0] * rows
         for each, shift in zip(every, shifts, strict=True):
             for row, value in enumerate(each["timeline"].get(name, ()), start=shift):
                 if value is None:
                     continue
-                told[row] += 1
+                known[row] += 1
                 column[row] = value if column[row] is None else column[row] + value
         if name in FIGURES:  # percentiles of several cannot be added
-            column = [value if told[row] == 1 else None for row, value in enumerate(column)]
+            column = [value if known[row] == 1 else None for row, value in enumerate(column)]
         if name == "uniques":  # of some alone it would seem that users disappear
             column = [
-                value if told[row] == len(every) else None for row, value in enumerate(column)
+                value if known[row] == len(every) else None for row, value in enumerate(column)
             ]
         made[name] = column
     return made
@@ -738,10 +738,12 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
                 judged = replace(judged, verdict=Verdict(verdicts.pop()))
         if unsure:
             judged = replace(judged, verdict=Verdict.UNKNOWN)
-        yield _told(judged, threshold, each)
+        yield _threshold_section(judged, threshold, each)
 
 
-def _told(judged: Judged, threshold: ParsedThreshold, each: Sequence[Document]) -> dict[str, Any]:
+def _threshold_section(
+    judged: Judged, threshold: ParsedThreshold, each: Sequence[Document]
+) -> dict[str, Any]:
     delays = [stored["own_delay_ms"] for stored in each if stored["own_delay_ms"] is not None]
     return {
         **judged.to_json(),

@@ -362,7 +362,7 @@ def _judged(
     for flow, once in zip(flows, shared, strict=True):
         document = {
             **flow.document,
-            "run": {**flow.document["run"], **once.told()},
+            "run": {**flow.document["run"], **once.summary()},
             "warnings": [*flow.document["warnings"], *once.notes],
             "mix": {**flow.document["mix"], "together": told},
         }

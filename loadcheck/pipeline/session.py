@@ -336,7 +336,7 @@ class RunSession:
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
-            **self.shared.told(),
+            **self.shared.summary(),
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.told()

@@ -105,13 +105,13 @@ def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
         own = run.id in first or 0 in names.number(first)
     if own:
         return
-    told = (
+    message = (
         f"its users, such as {first}, are those of every run of this scenario: the service knows"
         " them already, and may take their events for older ones"
     )
     if compiled.isolation == "baseline":
-        told += "; counted without a filter for the run, they hide each other"
-    yield told + "; {run} or {uuid} in [users] id makes them the run's own"
+        message += "; counted without a filter for the run, they hide each other"
+    yield message + "; {run} or {uuid} in [users] id makes them the run's own"
 
 
 def _cut_short(compiled: CompiledScenario) -> Iterator[str]:

@@ -119,21 +119,21 @@ def because(history: Document) -> str:
 
 def about(history: Document, document: Document) -> list[str]:
     """Return what a history is: what is its own, its runs, and which of them are not used."""
-    told = [f"runs with {fact}" for fact in history["apart"]]
+    notes = [f"runs with {fact}" for fact in history["apart"]]
     histories = document["histories"]
     if ended(histories)[histories.index(history)]:
-        told.append("ended: later runs of this name differ from it, and it counts no more")
+        notes.append("ended: later runs of this name differ from it, and it counts no more")
     every = history["runs"]
     what = many(len(every), "capacity searches" if history["kind"] == "capacity" else "runs")
     order = "" if document["order"] == "time" else f", by label {document['order']}"
     first, last = _day(every[0]), _day(every[-1])
-    told.append(f"{what}, {first}{'' if first == last else f' to {last}'}{order}")
+    notes.append(f"{what}, {first}{'' if first == last else f' to {last}'}{order}")
     unused: dict[str, list[int]] = {}
     for place in range(len(every)):
         if why := why_unused(history, place):
             unused.setdefault(why, []).append(place + 1)
-    told += [f"not used: {_numbered(places)}, {why}" for why, places in unused.items()]
-    return told
+    notes += [f"not used: {_numbered(places)}, {why}" for why, places in unused.items()]
+    return notes
 
 
 def why_unused(history: Document, place: int) -> str:
@@ -147,8 +147,8 @@ def why_unused(history: Document, place: int) -> str:
 
 def _numbered(places: Sequence[int]) -> str:
     rest = len(places) - _MOST_NUMBERED
-    told = ", ".join(f"#{place}" for place in places[:_MOST_NUMBERED])
-    return f"{told} and {rest} more" if rest > 0 else told
+    shown = ", ".join(f"#{place}" for place in places[:_MOST_NUMBERED])
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def skipped_lines(document: Document) -> list[str]:
@@ -192,11 +192,11 @@ def event_lines(history: Document, event: Document) -> Iterator[str]:
             if one["run"] == event["run"]:
                 yield f"{one['word']}: {name(figure)} {size(figure, one)}, p {one['p']:.3f}"
     if event["differences"]:
-        told = ", ".join(
+        others = ", ".join(
             f"{each['key']} {_short(each['before'])} → {_short(each['after'])}"
             for each in event["differences"]
         )
-        yield f"also different: {told}"
+        yield f"also different: {others}"
 
 
 def size(figure: Document, one: Document) -> str:
@@ -319,8 +319,8 @@ def run_name(history: Document, index: int) -> str:
     """Return which run it is: its number, when it began, its file and commit."""
     run = history["runs"][index]
     commit = run["labels"].get("commit", "")
-    told = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"
-    return f"{told} commit {commit[:12]}" if commit else told
+    line = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"
+    return f"{line} commit {commit[:12]}" if commit else line
 
 
 def _day(run: Document) -> str:
@@ -333,8 +333,8 @@ def _percent(share: float) -> str:
 
 
 def _short(value_: Any) -> str:
-    told = "none" if value_ is None else str(value_)
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
+    shown = "none" if value_ is None else str(value_)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _plain(said: str) -> str:

@@ -233,16 +233,16 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
     )
 
 
-def _mix(told: Mapping[str, Any]) -> dict[str, Any]:
+def _mix(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a flow's mix; files of earlier versions do not say which run."""
-    if not told.get("id"):
+    if not section.get("id"):
         return {}
-    whole = told.get("together") or {}
+    whole = section.get("together") or {}
     seen = whole.get("consistency") or {}
     return {
-        "id": str(told["id"]),
-        "name": str(told["name"]),
-        "flow": str(told["flow"]),
+        "id": str(section["id"]),
+        "name": str(section["name"]),
+        "flow": str(section["flow"]),
         "verdict": str(whole.get("verdict", "")),
         "rate": _number((whole.get("load") or {}).get("reached_rate")),
         "p99_ms": _number((whole.get("response_time") or {}).get("p99_ms")),
@@ -271,7 +271,7 @@ def grouped(found: Sequence[Entry]) -> list[Entry]:
 
 def _together(flows: Sequence[Entry]) -> Entry:
     first = flows[0]
-    told = {name: first.mix[name] for name in ("rate", "p99_ms", "lost", "duplicated")}
+    figures = {name: first.mix[name] for name in ("rate", "p99_ms", "lost", "duplicated")}
     unfinished = [each.phase for each in flows if each.phase in UNFINISHED]
     return Entry(
         path=Path(first.mix["id"]),
@@ -282,7 +282,7 @@ def _together(flows: Sequence[Entry]) -> Entry:
         phase=unfinished[0] if unfinished else "complete",
         in_progress=any(each.in_progress for each in flows),
         interrupted=any(each.interrupted for each in flows),
-        **told,
+        **figures,
     )
 
 

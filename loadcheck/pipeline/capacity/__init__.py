@@ -388,11 +388,11 @@ class CapacitySearch:
 
     async def fail(self, error: BaseException) -> None:
         """Save what is known beside what ended the search, which is to be raised again."""
-        told = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(told, anyio.get_cancelled_exc_class()):
+        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(first, anyio.get_cancelled_exc_class()):
             self._interrupted = True
         else:
-            self._error = str(told) or type(told).__name__
+            self._error = str(first) or type(first).__name__
         with anyio.CancelScope(shield=True):
             await self.finish()
 
