@@ -25,7 +25,7 @@ from loadcheck.errors import Problem, ResultFileError
 from loadcheck.pipeline import Options
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.merge import Part, flows_together, merge
-from loadcheck.pipeline.mix import retold, run_mix
+from loadcheck.pipeline.mix import judge_again, run_mix
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
@@ -154,7 +154,7 @@ def reconcile_flows(
             anyio.run(partial(reconcile_run, file, options), backend_options={"use_uvloop": True})
             for file in files
         ]
-        documents, verdict = retold([each.document for each in asked])
+        documents, verdict = judge_again([each.document for each in asked])
         for document, each in zip(documents, asked, strict=True):
             if each.unsaved is None:
                 with ResultFile(each.path, replace=True) as file:
@@ -203,7 +203,7 @@ def merge_flows(
     merged = [merge(each) for each in parts.values()]
     id_ = new_id()
     made = [{**m.document, "mix": {"id": id_, **m.document["mix"]}} for m in merged]
-    documents, verdict = retold(made, flows_together(made), hidden)
+    documents, verdict = judge_again(made, flows_together(made), hidden)
     folder, whole = placed(output)
     began = datetime.fromisoformat(documents[0]["run"]["started_at"])
     with ExitStack() as stack:

@@ -288,8 +288,8 @@ class _Whole:
             found = self._rule.look(self._figures(flows), elapsed_s)
             if found is not None and found.judged is not None:
                 threshold = found.judged.threshold
-                told = replace(threshold, check=_told(threshold.check))
-                self.aborted = replace(found, judged=replace(found.judged, threshold=told))
+                named = replace(threshold, check=_named(threshold.check))
+                self.aborted = replace(found, judged=replace(found.judged, threshold=named))
         return self.aborted
 
     def judge(self, flows: Sequence[RunFigures]) -> list[dict[str, Any]]:
@@ -301,7 +301,7 @@ class _Whole:
             # what was still under way may have brought the figure back within the limit
             judged = [
                 {**stopped.to_json(), "expression": each["expression"]}
-                if stopped.threshold.check == _told(each["expression"])
+                if stopped.threshold.check == _named(each["expression"])
                 and each["verdict"] != "fail"
                 else each
                 for each in judged
@@ -312,7 +312,7 @@ class _Whole:
         return MixFigures(flows=flows, steps=self._steps, same_users=self.same_users)
 
 
-def _told(expression: str) -> str:
+def _named(expression: str) -> str:
     """Return what a threshold of all flows is called among those of one."""
     return f"together: {expression}"
 
@@ -348,23 +348,21 @@ def _judged(
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
     consistent = worst(known) if known else None
-    judged = whole.judge([flow.figures for flow in flows])
-    others = [
-        *(flow.judgement.verdict for flow in flows),
-        *(Verdict(one["verdict"]) for one in judged),
-    ]
-    verdict = overall(consistent, others)
-    told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
-    told |= measured_together([flow.figures for flow in flows]) | {"thresholds": judged}
-    if whole.same_users:  # each flow has counted them
-        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
+    figures = [flow.figures for flow in flows]
+    section, verdict = _section(
+        [flow.document for flow in flows],
+        measured_together(figures),
+        whole.judge(figures),
+        consistent,
+        same_users=whole.same_users,
+    )
     saved = []
     for flow, once in zip(flows, shared, strict=True):
         document = {
             **flow.document,
             "run": {**flow.document["run"], **once.summary()},
             "warnings": [*flow.document["warnings"], *once.notes],
-            "mix": {**flow.document["mix"], "together": told},
+            "mix": {**flow.document["mix"], "together": section},
         }
         if flow.unsaved is None:
             # what could not be added is on the terminal; the flow's own result is there
@@ -375,6 +373,31 @@ def _judged(
                 file.save(document)
         saved.append(replace(flow, document=document))
     return CompletedMix(flows=saved, consistent=consistent, verdict=verdict)
+
+
+def _section(
+    documents: Sequence[Mapping[str, Any]],
+    measured: Mapping[str, Any],
+    thresholds: Sequence[Mapping[str, Any]],
+    consistent: Verdict | None,
+    *,
+    same_users: bool,
+) -> tuple[dict[str, Any], Verdict]:
+    """Return what flows come to together, as the results files hold it, and the verdict.
+
+    Args:
+        documents: The flows' results.
+        measured: Rates and times of all together, as far as they are known.
+        thresholds: What must hold of all together, as judged.
+        consistent: What the counts of all prove; None if they were not asked for.
+        same_users: Whether they send for the same users, whom each flow has counted then.
+    """
+    judged = [Verdict(each["verdict"]) for each in (*documents, *thresholds)]
+    verdict = overall(consistent, judged)
+    section = {**together(documents), **measured}
+    if same_users:
+        section["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
+    return section | {"verdict": verdict.value, "thresholds": [*thresholds]}, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +423,7 @@ def _counted(document: Mapping[str, Any], name: str) -> Any:
     return exact.get(name, document.get("consistency", {}).get(key))
 
 
-def retold(
+def judge_again(
     documents: Sequence[Mapping[str, Any]],
     whole: Mapping[str, Any] | None = None,
     hidden: Collection[str] = (),
@@ -417,14 +440,12 @@ def retold(
     """
     mix = documents[0]["mix"]
     before: Mapping[str, Any] = mix.get("together") or {}
-    told = {**before, **together(documents)}
+    measured = {name: before[name] for name in ("load", "response_time") if name in before}
     ids = [str((each["scenario"].get("users") or {}).get("id", "{run}")) for each in documents]
     same_users = any("{run}" not in id_ for id_ in ids)
-    if same_users:  # each flow has counted them
-        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
     if whole is not None:
         load = {name: whole["load"][name] for name in ("reached_rate", "duration_s")}
-        told |= {"load": load, "response_time": whole["steps"][ALL_FLOWS]["response_time"]}
+        measured = {"load": load, "response_time": whole["steps"][ALL_FLOWS]["response_time"]}
     stored = {each["expression"]: each for each in before.get("thresholds", ())}
     words = MetricNames(steps=[WORKFLOW], together=True)
     counts = _Sums(documents, same_users)
@@ -444,10 +465,8 @@ def retold(
             again = replace(again, verdict=Verdict.UNKNOWN)
         judged.append(again.to_json())
     consistent = worst(_consistent(each) for each in documents)
-    flows = [Verdict(each["verdict"]) for each in documents]
-    verdict = overall(consistent, [*flows, *(Verdict(each["verdict"]) for each in judged)])
-    told |= {"verdict": verdict.value, "thresholds": judged}
-    return [{**each, "mix": {**each["mix"], "together": told}} for each in documents], verdict
+    section, verdict = _section(documents, measured, judged, consistent, same_users=same_users)
+    return [{**each, "mix": {**each["mix"], "together": section}} for each in documents], verdict
 
 
 class _NoFigures:
