@@ -14,8 +14,6 @@ from loadcheck.cli.overrides import EnvFile, Json, Result
 from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem, many, printable
 
-_SHOWN = 400
-
 
 def delete(
     result: Result,

@@ -485,7 +485,6 @@ class _Work:
         self.deletion = deletion
         self._send = send
         self._spec = spec
-        self._run_id = compiled.run.id
         self._integer = compiled.scenario.user_ids.integer
         self._inputs: dict[str, str] = {}
         self._client = QueryClient(

@@ -265,18 +265,6 @@ def _refused(status: int, said: str) -> InputError:
     )
 
 
-def compare_archive(compiled: CompiledScenario, ledger: Ledger, *paths: Path) -> Compared:
-    """Compare an export, in one page or several, with what was sent.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    pages = Pages(compiled, ledger)
-    for path in paths:
-        pages.read(path)
-    return pages.result()
-
-
 class Pages:
     """Compares an export with what was sent, page by page.
 

@@ -95,7 +95,9 @@ def merge(parts: Sequence[Part]) -> Merged:
         raise ResultFileError(problems)
     parts = sorted(parts, key=lambda part: part.began)
     every = [part.document for part in parts]
-    first, offsets = every[0], _offsets(parts)
+    first = every[0]
+    # by the clocks of the machines
+    offsets = [(part.began - parts[0].began).total_seconds() for part in parts]
     ledgers = [*_renumbered(every)]
     copies = {
         name: sum(each["copies"][name] for each in every)
@@ -304,11 +306,6 @@ def _flat(document: Document) -> Iterator[tuple[str, Any]]:
     yield "workflow.id", document["workflow"].get("id")
     yield "workflow.sha256", document["workflow"].get("sha256")
     yield from walk("", document["scenario"])
-
-
-def _offsets(parts: Sequence[Part]) -> list[float]:
-    """Return how long after the first one each load began, by the clocks of the machines."""
-    return [(part.began - parts[0].began).total_seconds() for part in parts]
 
 
 def _alignment(parts: Sequence[Part], offsets: Sequence[float]) -> list[str]:

@@ -81,10 +81,11 @@ def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> 
         missed: Saves of the results that failed.
         notes: What those who watched the run want said.
     """
+    unsaved = f"{missed:,} interim saves of the results failed: is the disk full?"
     return [
         *_skipped(record),
         *_unsent(plan),
-        *_missed(missed),
+        *([unsaved] if missed else []),
         *_late(record),
         *notes,
     ]
@@ -159,11 +160,6 @@ def _unsent(plan: Plan) -> Iterator[str]:
     for why, number in plan.unsent.most_common(_MOST_UNSENT):
         times = "a request" if number == 1 else many(number, "requests")
         yield f"{times} could not be made, and nothing was sent: {why}"
-
-
-def _missed(missed: int) -> Iterator[str]:
-    if missed:
-        yield f"{missed:,} interim saves of the results failed: is the disk full?"
 
 
 def _late(record: Record) -> Iterator[str]:

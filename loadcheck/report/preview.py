@@ -33,7 +33,8 @@ def as_text(problems: Sequence[Problem]) -> str:
 
 def as_json(problems: Sequence[Problem]) -> str:
     """Return the problems as JSON, with the number of errors."""
-    document = {"errors": _errors(problems), "problems": [asdict(problem) for problem in problems]}
+    errors = sum(problem.severity == "error" for problem in problems)
+    document = {"errors": errors, "problems": [asdict(problem) for problem in problems]}
     return cover(json.dumps(document, ensure_ascii=False, indent=2)) + "\n"
 
 
@@ -69,10 +70,6 @@ FORMATS: Final[dict[str, Callable[[Sequence[Problem]], str]]] = {
     "sarif": as_sarif,
     "github": as_github,
 }
-
-
-def _errors(problems: Sequence[Problem]) -> int:
-    return sum(problem.severity == "error" for problem in problems)
 
 
 def _rule(problem: Problem) -> str:
