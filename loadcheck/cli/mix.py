@@ -32,7 +32,8 @@ from loadcheck.report.otel import Settings
 from loadcheck.result.store import ResultFile, default_name, encoded, of_flow, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import worst
-from loadcheck.web import LivePage, Watch
+from loadcheck.verify.progress import Watch
+from loadcheck.web import LivePage
 
 
 def run_flows(

@@ -207,10 +207,10 @@ def run(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.cli.web import finish, live_page  # noqa: PLC0415
     from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
-    from loadcheck.pipeline.session import Watch  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
+    from loadcheck.verify.progress import Watch  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)

@@ -38,7 +38,7 @@ from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
-from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
+from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
 from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name, of_flow
@@ -48,6 +48,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
+from loadcheck.verify.progress import Watch
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.thresholds import Aborted, Figures, ParsedThreshold, ThresholdAbort, parse
 from loadcheck.workflow.runtime.plan import Role

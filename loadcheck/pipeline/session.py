@@ -10,7 +10,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Mapping,
     Sequence,
 )
@@ -45,7 +44,7 @@ from loadcheck.verify.findings import conclude
 from loadcheck.verify.guard import GuardWatch
 from loadcheck.verify.judge import Judgement, broken, judge
 from loadcheck.verify.people import Arrivals, People
-from loadcheck.verify.progress import Outline, Phase, Progress
+from loadcheck.verify.progress import Outline, Phase, Progress, Watch
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import (
@@ -61,8 +60,6 @@ CUT_SHORT = 3
 _NAMED = 5
 """Users of those who are missing, shown while the run goes on."""
 
-Watch = Callable[[Progress], Coroutine[Any, Any, None]]
-"""Shows a run to somebody; called once, cancelled when the run has ended."""
 
 Gate = Callable[[], Awaitable[Begin | None]]
 """Returns when the load begins; None: not at all."""

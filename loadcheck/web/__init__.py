@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +35,7 @@ from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.timeline import rows_of_times
 from loadcheck.secrets import cover
-from loadcheck.verify.progress import Progress
+from loadcheck.verify.progress import Progress, Watch
 
 _FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
 """Sections of the document that are told once."""
@@ -146,8 +146,6 @@ LOOPBACK = "127.0.0.1"
 _EVERY_S = 1.0
 _READY_S = 30.0
 _LEAVE_S = 5.0
-
-Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
