@@ -15,8 +15,8 @@ import anyio
 import typer
 
 from loadcheck.cli import terminal
-from loadcheck.cli.outputs import Reports, laid_out, naming, spare
-from loadcheck.cli.overrides import placed
+from loadcheck.cli.outputs import Reports, error_naming, laid_out, spare
+from loadcheck.cli.overrides import resolve_output
 from loadcheck.cli.web import finish
 from loadcheck.compare import Stored, compare
 from loadcheck.compare.trend import baseline
@@ -188,7 +188,7 @@ def merge_flows(
     parts: dict[str, list[Part]] = {}
     hidden: set[str] = set()
     for path in (path for files in mixes for path in files):
-        with naming(path):
+        with error_naming(path):
             document = read(path)
         mix = document.get("mix") or {}
         parts.setdefault(str(mix.get("flow", "")), []).append(
@@ -205,7 +205,7 @@ def merge_flows(
     id_ = new_id()
     made = [{**m.document, "mix": {"id": id_, **m.document["mix"]}} for m in merged]
     documents, verdict = judge_again(made, flows_together(made), hidden)
-    folder, whole = placed(output)
+    folder, whole = resolve_output(output)
     began = datetime.fromisoformat(documents[0]["run"]["started_at"])
     with ExitStack() as stack:
         files = []

@@ -21,7 +21,7 @@ from loadcheck.result.store import ResultFile, encoded, read_any
 _F = TypeVar("_F", bound=enum.StrEnum)
 
 
-def stored(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
     """Return the document of a run, a capacity search, a comparison or a trend.
 
     Raises:
@@ -35,7 +35,7 @@ def kind_of(document: Mapping[str, Any]) -> str:
     return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 
-def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
+def write_file(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
     """Write a file in one step.
 
     Args:
@@ -197,7 +197,7 @@ def spare(output: Path, inputs: Sequence[Path], used: str) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def error_naming(path: Path) -> Iterator[None]:
     """Add a file's name to what is said of its content.
 
     Raises:

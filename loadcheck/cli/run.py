@@ -35,7 +35,7 @@ from loadcheck.cli.overrides import (
     WorkersOption,
     labelled,
     overrides,
-    placed,
+    resolve_output,
     shared,
 )
 from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes
@@ -220,7 +220,7 @@ def run(
         profile=profile,
         environment=environment,
     )
-    directory, file = placed(output)
+    directory, file = resolve_output(output)
     approved, flown = plan, dict[str, int]()
     if consent:
         approved, flown = terminal.approve(

@@ -73,7 +73,7 @@ def _verdict(document: Document, console: Console) -> None:
 
 def cause(document: Document) -> str:
     """Return what the verdict rests on as a sentence without its full stop."""
-    reason = because(document)
+    reason = _reason(document)
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
@@ -82,7 +82,7 @@ def badge(document: Document) -> str:
     return str(document["verdict"]) if document["base"] else "no baseline"
 
 
-def because(document: Document) -> str:
+def _reason(document: Document) -> str:
     """Return what the verdict rests on, in a few words."""
     if not document["base"]:
         return "no baseline yet: nothing to compare with"

@@ -46,7 +46,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
             badge=history["verdict"],
             color=COLORS[history["verdict"]],
             name=history["name"],
-            cause=because(history),
+            cause=reason(history),
         )
         for line in about(history, document):
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
@@ -70,7 +70,7 @@ def markdown(document: Document) -> str:
     for history in document["histories"]:
         word = history["verdict"]
         lines += [f"## {MARKS[word]} {_plain(history['name'])}: {word}", ""]
-        lines += [f"{_plain(because(history))}.", ""]
+        lines += [f"{_plain(reason(history))}.", ""]
         lines += [f"{_plain(line)}  " for line in about(history, document)]
         lines.append("")
         for event in history["changes"]:
@@ -92,11 +92,11 @@ def cause(document: Document) -> str:
     word, histories = document["verdict"], document["histories"]
     for history, over in zip(histories, ended(histories), strict=True):
         if history["verdict"] == word and not over:
-            return because(history)
+            return reason(history)
     return "No run that can be used"
 
 
-def because(history: Document) -> str:
+def reason(history: Document) -> str:
     """Return what the verdict on a history rests on as a sentence without its full stop."""
     if history["missing"]:
         missing = history["missing"]
