@@ -13,7 +13,6 @@ is added as for an autoregressive process of first order.
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -76,10 +75,10 @@ class Spread:
         short = len(alike) / number
         rho = (rho + short) / max(1 - 3 * short, _LEAST_SHARE) + _CAUTION / math.sqrt(number)
         rho = min(max(rho, 0.0), _HIGHEST_CORRELATION)
-        hidden_ = sum(
+        inflation = sum(
             size * autocorrelation_inflation(rho, size, length) for size, length in self.stages
         )
-        return self.shown * math.sqrt(hidden_ / sum(size for size, _ in self.stages))
+        return self.shown * math.sqrt(inflation / sum(size for size, _ in self.stages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
