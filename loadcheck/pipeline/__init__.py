@@ -149,7 +149,7 @@ async def execute(
     load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
         open_workers(compiled, context.workers, context.address, context.signals)
         if context.workers.wanted(compiled.scenario)
-        else open_engine(compiled.load, compiled.plan)
+        else open_engine(compiled.load, compiled.plan, context.waiting)
     )
     try:
         async with httpx_transport(compiled.asking) as asking, load as engine:

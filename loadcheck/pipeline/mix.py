@@ -18,6 +18,7 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from loadcheck.errors import Problem, ResultFileError, SaveError
+from loadcheck.load.engine import loop_waiting
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
@@ -170,6 +171,7 @@ async def _together(
     gate, budgets, shared = Gate(len(compiled)), _Budgets(), alike(compiled)
     same_users = have_same_users(compiled)
     whole = _Whole(compiled, limits, same_users=same_users)
+    waiting = loop_waiting()
     async with anyio.create_task_group() as around:
         fan = _Fan(context.signals, len(compiled) + 1)
         around.start_soon(fan.pump)
@@ -183,6 +185,7 @@ async def _together(
                     gate=partial(gate.ready, place),
                     abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],
+                    waiting=waiting,
                     preflight={} if place else context.preflight,  # once for all
                 )
                 try:

@@ -25,7 +25,7 @@ import anyio.abc
 from loadcheck.emulator.process import Running
 from loadcheck.errors import InputError, ResultFileError
 from loadcheck.load.engine import Listener, LoadEngine
-from loadcheck.load.runner import Begin
+from loadcheck.load.runner import Begin, Waiting
 from loadcheck.measure.record import StageSpan
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import end_day
@@ -109,6 +109,7 @@ class RunContext:
             cannot begin. Without a gate: at once.
         shared: Runs what is run once for this run and others; None: it does so itself.
         preflight: What a look at keys and servers has sent and asked just before.
+        waiting: Copies that think, of all runs that share it; None: it has its own.
     """
 
     emulator: Running | None
@@ -120,6 +121,7 @@ class RunContext:
     gate: Gate | None = None
     shared: SharedSteps | None = None
     preflight: Mapping[str, int] = field(default_factory=dict)
+    waiting: Waiting | None = None
 
 
 class RunSession:
