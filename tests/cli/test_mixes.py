@@ -157,6 +157,16 @@ def test_users_of_several_flows_are_not_added_up(loadcheck: Loadcheck, tmp_path:
     assert "unique users" not in ended.stdout.splitlines()[-1]
 
 
+def test_a_load_can_be_made_a_mix_by_an_option(smoke: Path) -> None:
+    flows = '[{name="buy", workflow="amplitude", weight=3}, {name="look", workflow="amplitude"}]'
+    shown = call("check", smoke, "--set", f"mix={flows}")
+    assert shown.exit_code == 0, shown.output
+    assert "buy" in shown.stdout
+    assert "look" in shown.stdout
+    refused = call("check", smoke, "--set", "mix.0.weight=3")
+    assert "expected an array of tables, one for each flow" in str(refused.exception)
+
+
 @pytest.mark.long
 def test_a_threshold_of_one_flow_fails_the_whole(loadcheck: Loadcheck, tmp_path: Path) -> None:
     text = MIX + 'thresholds = ["uploadEvents.p99 < 1us"]\n'
