@@ -18,7 +18,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
-from loadcheck.measure import Ledger
+from loadcheck.measure import Ledger, known_sum
 from loadcheck.measure.histogram import HIGHEST_US, Histogram
 from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
@@ -103,14 +103,13 @@ def merge(parts: Sequence[Part]) -> Merged:
         name: sum(each["copies"][name] for each in every)
         for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
     }
-    planned = [each["copies"]["planned"] for each in every]
     left_out: list[str] = []
     made: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
         "run": _run(parts, offsets),
         "labels": dict(set.intersection(*(set(each.get("labels", {}).items()) for each in every))),
-        "copies": {"planned": None if None in planned else sum(planned), **copies},
+        "copies": {"planned": known_sum(each["copies"]["planned"] for each in every), **copies},
         "ledger": reduce(add, ledgers).to_json(),
         "timeline": _timeline(every, offsets),
         "load": _load(parts, offsets, copies["started"]),
@@ -329,7 +328,6 @@ def _run(parts: Sequence[Part], offsets: Sequence[float]) -> dict[str, Any]:
     errors = [
         f"{p.file}: {run['error']}" for p, run in zip(parts, runs, strict=True) if run["error"]
     ]
-    numbers = [run.get("copies") for run in runs]
     return {
         "id": new_id(),
         "phase": "complete",
@@ -343,7 +341,7 @@ def _run(parts: Sequence[Part], offsets: Sequence[float]) -> dict[str, Any]:
         "baseline": None,
         "start_day": min(run["start_day"] for run in runs),
         "end_day": max(run["end_day"] for run in runs),
-        "copies": None if None in numbers else sum(numbers),
+        "copies": known_sum(run.get("copies") for run in runs),
         "scenario_file": runs[0].get("scenario_file", ""),
         "profile": runs[0].get("profile"),
         "merged": [
@@ -400,7 +398,6 @@ def _load(parts: Sequence[Part], offsets: Sequence[float], started: int) -> dict
     every = [part.document["load"] for part in parts]
     duration_s = max(o + part.length_s for part, o in zip(parts, offsets, strict=True))
     asked = [each["asked_rate"] for each in every]
-    peaks = [each["peak_rate"] for each in every]
     asked_rate = None
     if None not in asked and duration_s:
         lengths = [part.length_s for part in parts]
@@ -408,7 +405,7 @@ def _load(parts: Sequence[Part], offsets: Sequence[float], started: int) -> dict
     reached = started / duration_s if duration_s else 0.0
     return {
         "asked_rate": asked_rate,
-        "peak_rate": None if None in peaks else sum(peaks),
+        "peak_rate": known_sum(each["peak_rate"] for each in every),
         "reached_rate": reached,
         "reached_ratio": reached / asked_rate if asked_rate else None,
         "duration_s": duration_s,
@@ -473,15 +470,11 @@ def _consistency(every: Sequence[Document]) -> dict[str, Any]:
     """Return bounds that hold of all users: those of each run are its own."""
     seen = [each["consistency"] for each in every]
 
-    def total(name: str) -> int | None:
-        values = [each.get(name) for each in seen]
-        return None if None in values else sum(values)
-
     waited = [each["waited_s"] for each in seen if each["waited_s"] is not None]
     overtaken = {each.get("overtaken") for each in seen}
     return {
         "checked": all(each.get("checked", True) for each in seen),
-        **{name: total(name) for name in _COUNTED},
+        **{name: known_sum(each.get(name) for each in seen) for name in _COUNTED},
         "settled": all(each["settled"] for each in seen),
         "overtaken": overtaken.pop() if len(overtaken) == 1 else None,
         "waited_s": min(waited, default=None),

@@ -22,6 +22,7 @@ from loadcheck.load.engine import loop_waiting
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
+from loadcheck.measure import known_sum
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import WORKFLOW, StageSpan
 from loadcheck.pipeline import (
@@ -446,7 +447,7 @@ class _Sums:
         """Return the figure; None if it is not known of each."""
         if metric.name == "uniques" and self.same_users:
             return None
-        total = _sum(_counted(document, metric.name) for document in self.documents)
+        total = known_sum(_counted(document, metric.name) for document in self.documents)
         return Measured.exactly(total)
 
 
@@ -522,11 +523,11 @@ _SEEN = ("uniques", "totals", "lower", "upper", "lost_at_least", "duplicated", "
 
 def together(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the sums of several flows' results; None where one of them does not know."""
-    copies = {name: _sum(each["copies"].get(name) for each in documents) for name in _COUNTS}
+    copies = {name: known_sum(each["copies"].get(name) for each in documents) for name in _COUNTS}
     seen = [each.get("consistency", {}) for each in documents]
     return {
         "copies": copies,
-        "consistency": {name: _sum(each.get(name) for each in seen) for name in _SEEN},
+        "consistency": {name: known_sum(each.get(name) for each in seen) for name in _SEEN},
     }
 
 
@@ -543,11 +544,6 @@ def measured_together(flows: Sequence[RunFigures]) -> dict[str, Any]:
         },
         "response_time": histogram(reduce(add, times, Histogram())),
     }
-
-
-def _sum(values: Any) -> int | None:
-    found = list(values)
-    return None if None in found else sum(found)
 
 
 class Gate:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
+from loadcheck.measure import known_sum
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.once import SharedSteps, alike
@@ -615,9 +616,9 @@ def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destin
     rates = [None if each.pacer is None else each.pacer.peak_rate for each in compiled]
     problems = guard_problems(
         scenario,
-        users=_total([each["users"] for each in sizes]),
-        events=_total([each["events"] for each in sizes]),
-        peak_rate=_total(rates),
+        users=known_sum([each["users"] for each in sizes]),
+        events=known_sum([each["events"] for each in sizes]),
+        peak_rate=known_sum(rates),
         hosts=_hosts(reached),
     )
     if problems:
@@ -646,10 +647,6 @@ def require_guarded_search(compiled: CompiledScenario) -> None:
 
 def _hosts(reached: Iterable[Destination]) -> list[str]:
     return sorted({urlsplit(each.origin).hostname or "" for each in reached})
-
-
-def _total(numbers: Sequence[Any]) -> Any:
-    return None if None in numbers else sum(numbers)
 
 
 def _another(found: str) -> Problem:
