@@ -24,11 +24,11 @@ from pyroaring import BitMap
 from loadcheck.errors import InputError, LoadcheckError, many
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline.exported import content_type, fill_body, fill_path, inputs_of
-from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
+from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, reopened, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
 from loadcheck.result import document as documents
-from loadcheck.result.store import ResultFile, read
+from loadcheck.result.store import ResultFile
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
 from loadcheck.verify import Verdict
@@ -132,10 +132,7 @@ async def delete(
         InputError: It cannot, or must not, be done; nothing was deleted.
         DeletionError: The service refused to go on.
     """
-    read(path)  # before a place is made for what may be no results file
-    with ResultFile(path, replace=True) as file:
-        document = read(path)
-        document["run"].pop("in_progress", None)  # it is we who write it now
+    with reopened(path) as (file, document):
         compiled = restored(path, document, options, what="requests to delete the run's users")
 
         def save() -> None:

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +53,6 @@ from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
-from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
@@ -369,11 +368,22 @@ async def reconcile_run(path: Path, options: ReconcileOptions) -> ReconcileResul
     Raises:
         InputError: The file cannot be used, or the service cannot be reached any more.
     """
+    with reopened(path) as (file, document):
+        return await _again(path, document, file, options)
+
+
+@contextlib.contextmanager
+def reopened(path: Path) -> Iterator[tuple[ResultFile, dict[str, Any]]]:
+    """Claim a stored result for as long as a block lasts; yields its file and its document.
+
+    Raises:
+        ResultFileError: It cannot be read, or another process writes it.
+    """
     read(path)  # before a place is made for what may be no results file
     with ResultFile(path, replace=True) as file:
         document = read(path)
         document["run"].pop("in_progress", None)  # it is we who write it now
-        return await _again(path, document, file, options)
+        yield file, document
 
 
 def restored(
@@ -510,7 +520,9 @@ async def _again(
         compiled.thresholds,
         now=documents.utc_now(),
         unsaved=len(unsaved),
-        export=_export_section(verification.name, due, compared),
+        export=None
+        if compared is None
+        else exported.export_to_json(compared, verification.name, due),
     )
     _enter_observations(settled.document, verification, verified, began_at)
     _renew_lag(settled.document, verified)
@@ -717,12 +729,6 @@ async def _export(
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.temporary_folder() as folder:
         return await exported.compare(compiled, ledger, (begin, end), Path(folder), send)
-
-
-def _export_section(
-    name: Callable[[int], str], due: SendTimes, compared: Compared | None
-) -> dict[str, Any] | None:
-    return None if compared is None else exported.export_to_json(compared, name, due)
 
 
 def _enter_observations(
