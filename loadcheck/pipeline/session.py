@@ -173,7 +173,7 @@ class RunSession:
         self._progress.asked = self._asked
         self._progress.spent = self._asked_so_far
         if self._sharded is not None:
-            self._progress.workers = self._sharded.told
+            self._progress.workers = self._sharded.summary
         self._abort = abort(compiled.thresholds, spans)
         scenario = compiled.scenario
         self._guard = GuardWatch(scenario.guard, Path(scenario.file).parent)
@@ -346,7 +346,7 @@ class RunSession:
             **self.shared.summary(),
         }
         if self._sharded is not None:
-            writer.document["run"]["workers"] = self._sharded.told()
+            writer.document["run"]["workers"] = self._sharded.summary()
         writer.document |= self._moving(self._sent().started)
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
@@ -408,7 +408,7 @@ class RunSession:
             # what is noted from now on is shown at once
             self._progress.notes += self._sharded.notes
             self._sharded.notes = self._progress.notes
-            self._sharded.tell = self._progress.tell
+            self._sharded.announce = self._progress.announce
         await self._engine.warm()
         async with anyio.create_task_group() as beside:
             self._beside = beside
@@ -442,7 +442,7 @@ class RunSession:
         ahead_ns = max(0, self._engine.begin_ns - time.monotonic_ns())
         self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:
-            self._writer.document["run"]["workers"] = self._sharded.told()
+            self._writer.document["run"]["workers"] = self._sharded.summary()
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock

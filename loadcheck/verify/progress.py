@@ -114,7 +114,7 @@ class Progress:
         self.signals += 1
         self._wake()
 
-    def tell(self, news: str) -> None:
+    def announce(self, news: str) -> None:
         """Let those who watch say something at once."""
         self.news.append(news)
         self._wake()
