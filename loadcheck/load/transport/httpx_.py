@@ -219,7 +219,7 @@ def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
 
 def _unprocessed(error: Exception, stream_id: int) -> bool:
     """Return whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
-    event = _told_by_server(error)
+    event = _server_event(error)
     if isinstance(event, h2.events.ConnectionTerminated):
         return stream_id > (event.last_stream_id or 0)
     if isinstance(event, h2.events.StreamReset):
@@ -242,7 +242,7 @@ def _detail(error: Exception, exchange: Exchange, attempt: Attempt, timeouts: Ti
 
 def _http2_end(error: Exception) -> str:
     """Return how a request over HTTP/2 ended, in words that its library does not have."""
-    event = _told_by_server(error)
+    event = _server_event(error)
     if isinstance(event, h2.events.StreamReset):
         return f"the server reset the stream (HTTP/2 error {int(event.error_code or 0)})"
     if isinstance(event, h2.events.ConnectionTerminated) or "ConnectionState.CLOSED" in str(error):
@@ -250,7 +250,7 @@ def _http2_end(error: Exception) -> str:
     return reason(error)
 
 
-def _told_by_server(error: Exception) -> Any:
+def _server_event(error: Exception) -> Any:
     """Return the event behind an exception, if HTTP/2 had one."""
     cause = error.__cause__
     return cause.args[0] if isinstance(cause, httpcore.RemoteProtocolError) and cause.args else None

@@ -127,8 +127,8 @@ def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
     broken = [each["expression"] for each in limits if each["verdict"] == "fail"]
     whole = several_page(pages)
     if limits:
-        told = f"broken so far: {', '.join(broken)}" if broken else _held(len(limits))
-        because = f"{next(iter(said)) if len(said) == 1 else because} Together: {told}."
+        text = f"broken so far: {', '.join(broken)}" if broken else _held(len(limits))
+        because = f"{next(iter(said)) if len(said) == 1 else because} Together: {text}."
         said = {because: None}
         overview = whole.sections[0]
         blocks = [*overview.blocks, thresholds_table(limits)]
