@@ -15,6 +15,7 @@ import orjson
 from loadcheck.cli.terminal import has_color, width
 from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.report import comparison, trend
+from loadcheck.result import kind_of
 from loadcheck.result.schema_others import SCHEMAS
 from loadcheck.result.store import ResultFile, encoded, read_any
 
@@ -28,11 +29,6 @@ def read_document(path: Path) -> dict[str, Any]:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
     return read_any(path, SCHEMAS)
-
-
-def kind_of(document: Mapping[str, Any]) -> str:
-    """Return "result", "capacity", "comparison" or "trend"."""
-    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 
 def write_file(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:

@@ -21,6 +21,7 @@ from loadcheck.cli.overrides import (
     result_files,
 )
 from loadcheck.errors import Problem, ResultFileError, printable_json
+from loadcheck.result import kind_of
 
 
 def show(
@@ -29,7 +30,7 @@ def show(
 ) -> None:
     """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.outputs import kind_of, laid_out, read_document  # noqa: PLC0415
+    from loadcheck.cli.outputs import laid_out, read_document  # noqa: PLC0415
     from loadcheck.report import capacity  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
@@ -226,7 +227,7 @@ def export(
     force: Force = False,
 ) -> None:
     """Convert a stored result to the format of another tool."""
-    from loadcheck.cli.outputs import error_naming, kind_of, read_document, write_file, write_out  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import error_naming, read_document, write_file, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.report.export import FORMATS  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
     from loadcheck.result.store import of_flow  # noqa: PLC0415

@@ -13,7 +13,7 @@ from loadcheck.compare import figures
 from loadcheck.compare.figures import Figure, facts, identity, unfinished
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.histogram import Histogram
-from loadcheck.result import Document
+from loadcheck.result import Document, kind_of
 from loadcheck.result.store import read_unchecked
 
 _Z = 1.96
@@ -140,7 +140,7 @@ def read_past(path: Path) -> Past | None:
         ResultFileError: It cannot be read, or lacks what a results file has.
     """
     document = read_unchecked(path)
-    kind = str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
+    kind = kind_of(document)
     if kind not in _KINDS:
         return None
     try:

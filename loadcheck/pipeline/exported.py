@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -590,16 +591,7 @@ def export_to_json(found: Compared, name: Callable[[int], str], due: SendTimes) 
         name: The user id of a copy, by its number.
         due: When copies were sent.
     """
-
-    def copy(number: int) -> dict[str, Any]:
-        second = due.second(number)
-        return {
-            "user_id": name(number),
-            "copy": number // due.uploads,
-            "second": second,
-            "sent_at": due.clock(second),
-        }
-
+    copy = partial(due.copy, name)
     shown = sorted(found.duplicated.items())[:MOST_SHOWN]
     return {
         "events": found.events,

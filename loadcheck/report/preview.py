@@ -275,7 +275,7 @@ def _samples(preview: Preview) -> list[str]:
     places = [] if preview["buckets"] is None else preview["buckets"]["places"]
     ours = tuple("/" + each.rpartition("/")[2] for each in places)
     rows = [
-        (place, [_shortened(copy[place]) if place in copy else "" for copy in copies])
+        (place, [words.shortened(copy[place], _CELL) if place in copy else "" for copy in copies])
         for place in dict.fromkeys(place for copy in copies for place in copy)
         if len({copy.get(place) for copy in copies}) > 1 and not place.endswith(ours)
     ]
@@ -311,10 +311,6 @@ def _leaves(body: str) -> Iterator[tuple[str, str]]:
             waiting += [(f"{place}/{index}", value[index]) for index in reversed(range(len(value)))]
         else:
             yield place, json.dumps(value, ensure_ascii=False)
-
-
-def _shortened(cell: str) -> str:
-    return cell if len(cell) <= _CELL else cell[: _CELL - 1] + "…"
 
 
 def _connects(preview: Preview) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
-from typing import Any
 
 from rich.padding import Padding
 from rich.text import Text
@@ -24,7 +23,6 @@ _NARROWEST, _WIDEST = 12, 60
 _MOST_NAMED = 3
 _MOST_SKIPPED = 5
 _MOST_NUMBERED = 8
-_LONGEST = 40
 
 
 def text(document: Document, *, color: bool, width: int) -> str:
@@ -193,7 +191,7 @@ def event_lines(history: Document, event: Document) -> Iterator[str]:
                 yield f"{one['word']}: {name(figure)} {size(figure, one)}, p {one['p']:.3f}"
     if event["differences"]:
         others = ", ".join(
-            f"{each['key']} {_short(each['before'])} → {_short(each['after'])}"
+            f"{each['key']} {words.fact(each['before'])} → {words.fact(each['after'])}"
             for each in event["differences"]
         )
         yield f"also different: {others}"
@@ -209,8 +207,7 @@ def size(figure: Document, one: Document) -> str:
 
 def value(figure: Document, number: float | None) -> str:
     """Return a value with its unit."""
-    write = {"ms": words.duration, "1/s": words.rate, "ratio": words.share, "count": words.count}
-    return write[figure["unit"]](number)
+    return words.in_unit(number, figure["unit"])
 
 
 def level(figure: Document) -> str:
@@ -330,11 +327,6 @@ def _day(run: Document) -> str:
 def _percent(share: float) -> str:
     digits = 0 if abs(share) >= 0.995 else 1  # noqa: PLR2004
     return f"{100 * share:+,.{digits}f} %".replace("-", "−")
-
-
-def _short(value_: Any) -> str:
-    shown = "none" if value_ is None else str(value_)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _plain(said: str) -> str:

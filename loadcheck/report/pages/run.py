@@ -281,12 +281,12 @@ def result_page(document: Document) -> Page:
     sections = [
         _verdict(view),
         _errors(view),
-        _charts(
+        charts_section(
             "latency",
             "Latency",
             [*latency.histograms(document), *latency.percentile_charts(document)],
         ),
-        _charts("load", "Over time", timeline.charts(document)),
+        charts_section("load", "Over time", timeline.charts(document)),
         _arrival(document),
         affected_section(document),
         _steps(view),
@@ -383,7 +383,8 @@ def thresholds_table(thresholds: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _charts(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
+def charts_section(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
+    """Return a section of charts; None if there is none."""
     return Section(name=name, title=title, blocks=charts) if charts else None
 
 
