@@ -163,6 +163,9 @@ async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name
                 screen.show(f"{live.interruption(run)}\n")
             elif not news:
                 screen.show(f"{name}{live.line(run)}\n")
+                whole = live.together_line(run, live.PLAIN_WIDTH)
+                if whole:
+                    screen.show(f"{'together':<{max(0, len(name) - 2)}}  {whole}\n")
     finally:
         if run.signals != heard:
             screen.show(f"{live.interruption(run)}\n")

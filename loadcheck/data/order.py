@@ -70,7 +70,11 @@ class Spread:
         key, quantile = key_of(seed, name), self._quantiles()
 
         def draw(number: int, turn: int) -> float:
-            return quantile(_share(number * _STEP + key + turn * _MIX_1))
+            # splitmix64 (S. Vigna): a share above 0 and below 1
+            bits = (number * _STEP + key + turn * _MIX_1) & _BITS_64
+            bits = ((bits ^ bits >> 30) * _MIX_1) & _BITS_64
+            bits = ((bits ^ bits >> 27) * _MIX_2) & _BITS_64
+            return quantile((((bits ^ bits >> 31) >> 11) + 0.5) * 2**-53)
 
         return draw
 
@@ -78,12 +82,18 @@ class Spread:
         """Return :meth:`quantile` with what is the same for all shares worked out before."""
         first, second, (least, most) = self.first, self.second, self.bounds
         normal, exp = _DEVIATES.inv_cdf, math.exp
+        # a bound that cannot be met is not looked for: each draw would pay for it
+        is_free = first >= 0 == least and most == math.inf
         if self.kind == "uniform":
             width = second - first
+            if is_free:
+                return lambda share: first + width * share
             return lambda share: min(max(first + width * share, least), most)
         if self.kind == "normal":
             return lambda share: min(max(first + second * normal(share), least), most)
         spread = math.log(second / first) / _Z_99
+        if is_free:
+            return lambda share: first * exp(spread * normal(share))
         return lambda share: min(max(first * exp(spread * normal(share)), least), most)
 
     def whole(self, seed: int, name: str) -> Callable[[Bits], npt.NDArray[np.int64]]:
@@ -104,14 +114,6 @@ def counter(draw: Callable[[Bits], npt.NDArray[np.int64]]) -> Callable[[int], in
     """Return what gives one copy's whole number, of those that are drawn for many at once."""
     of: Callable[[int], int] = blockwise(lambda numbers: draw(numbers).tolist())
     return of
-
-
-def _share(bits: int) -> float:
-    """Return a share above 0 and below 1 (splitmix64, S. Vigna)."""
-    bits &= _BITS_64
-    bits = ((bits ^ bits >> 30) * _MIX_1) & _BITS_64
-    bits = ((bits ^ bits >> 27) * _MIX_2) & _BITS_64
-    return (((bits ^ bits >> 31) >> 11) + 0.5) / 2**53
 
 
 Order = Literal["sequential", "shuffle", "random", "once"]

@@ -23,7 +23,7 @@ import anyio
 from loadcheck.load.monitor import Monitor, each_second, take_short_turns
 from loadcheck.load.pacer import OpenPacer, Warmup, levels, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Begin, Clock, Rules, Runner
+from loadcheck.load.runner import Begin, Clock, Rules, Runner, Waiting, wait_queue
 from loadcheck.load.slices import (
     Copies,
     SessionPlan,
@@ -309,27 +309,36 @@ class LoadEngine:
         await self._transport.warm(self._origin, warmup.connections)
 
 
+def loop_waiting() -> Waiting:
+    """Return a queue of copies that think, for the running loop."""
+    return wait_queue(time.monotonic_ns, asyncio.get_running_loop().call_later)
+
+
 @asynccontextmanager
-async def open_engine(spec: LoadSpec, plan: Plan | None = None) -> AsyncIterator[LoadEngine]:
+async def open_engine(
+    spec: LoadSpec, plan: Plan | None = None, waiting: Waiting | None = None
+) -> AsyncIterator[LoadEngine]:
     """Make a load ready to be sent; what it opens is closed when the block ends.
 
     Args:
         spec: What to send, and when.
         plan: What it was compiled to; None: it is compiled now, as another process has to.
+        waiting: Copies that think, of all loads that share it; None: it has its own.
 
     Raises:
         WorkflowError: The workflow does not compile.
     """
     compiled = compile_plan(spec.workflow) if plan is None else plan
     async with open_transport(spec.transport) as transport:
-        later = asyncio.get_running_loop().call_later
+        waiting = waiting or loop_waiting()
         if spec.part is None:
-            yield LoadEngine(spec, compiled, transport, Clock(later=later))
+            yield LoadEngine(spec, compiled, transport, Clock(waiting=waiting))
             return
         take_short_turns()
         with open_alarm() as alarm:
             sleep_until = None if alarm is None else alarm.sleep_until
-            yield LoadEngine(spec, compiled, transport, Clock(sleep_until=sleep_until, later=later))
+            clock = Clock(sleep_until=sleep_until, waiting=waiting)
+            yield LoadEngine(spec, compiled, transport, clock)
 
 
 def open_transport(settings: TransportSettings) -> AbstractAsyncContextManager[LoadTransport]:

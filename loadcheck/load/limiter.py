@@ -11,7 +11,7 @@ import functools
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
@@ -22,6 +22,8 @@ from loadcheck.workflow.exchange import Exchange, Failure, Request
 
 _T = TypeVar("_T")
 _MS = 1_000_000
+_TICK_BITS = 18
+"""Waits end at whole multiples of so many bits of nanoseconds: 262 µs."""
 _AT_ONCE = 64
 """So many are woken before the loop has its turn."""
 _NEVER = 1 << 62
@@ -33,40 +35,50 @@ Later = Callable[[float, Callable[[], None]], object]
 class WaitQueue(Generic[_T]):
     """Calls back at instants, never before.
 
-    One timer serves all who wait, rounded up to whole milliseconds: so those who are due together
-    are woken together. A timer for each would cost more than all else that a copy does.
+    Those who are due within a quarter of a millisecond are woken together, and one timer serves
+    all who wait, rounded up to whole milliseconds. A timer for each, and a heap of all, would cost
+    more than all else that a copy does.
 
     Args:
         clock: Monotonic nanoseconds.
-        wake: Called with whoever has waited.
+        wake: Called with those who have waited, at least one.
         later: Sets the timer.
     """
 
-    def __init__(self, clock: Callable[[], int], wake: Callable[[_T], None], later: Later) -> None:
+    def __init__(
+        self, clock: Callable[[], int], wake: Callable[[Sequence[_T]], None], later: Later
+    ) -> None:
         self._clock = clock
         self._wake = wake
         self._later = later
-        self._waiting: list[tuple[int, int, _T]] = []
-        self._count = 0
+        self._waiting: dict[int, list[_T]] = {}
+        self._ticks: list[int] = []  # those of them, as a heap
         self._timer = 0  # only the last one that was set counts
-        self._next_ns = _NEVER
+        self._next = _NEVER
 
     def add(self, at_ns: int, who: _T) -> None:
         """Wake somebody at an instant, or about a millisecond later."""
-        self._count = count = self._count + 1
-        heapq.heappush(self._waiting, (at_ns, count, who))
-        if at_ns < self._next_ns:
-            self._set(at_ns, at_ns - self._clock())
+        tick = (at_ns >> _TICK_BITS) + 1
+        waiting = self._waiting.get(tick)
+        if waiting is not None:
+            waiting.append(who)
+            return
+        self._waiting[tick] = [who]
+        heapq.heappush(self._ticks, tick)
+        if tick < self._next:
+            self._set(tick)
 
     def close(self) -> None:
         """Wake nobody any more."""
         self._waiting.clear()
+        self._ticks.clear()
         self._timer += 1
-        self._next_ns = _NEVER
+        self._next = _NEVER
 
-    def _set(self, at_ns: int, gap_ns: int) -> None:
-        self._next_ns = at_ns
+    def _set(self, tick: int) -> None:
+        self._next = tick
         self._timer += 1
+        gap_ns = (tick << _TICK_BITS) - self._clock()
         # the loop rounds, and counts from the beginning of its turn
         whole_s = 0.0 if gap_ns <= 0 else (gap_ns // _MS + 1) / 1000
         self._later(whole_s, functools.partial(self._ring, self._timer))
@@ -75,20 +87,25 @@ class WaitQueue(Generic[_T]):
         """Wake those whose time has come."""
         if timer != self._timer:
             return
-        waiting, wake = self._waiting, self._wake
+        ticks = self._ticks
         # whoever waits again meanwhile needs no timer before this is over
-        self._next_ns = 0
-        now_ns, left = self._clock(), _AT_ONCE
-        while waiting and waiting[0][0] <= now_ns and left:
-            left -= 1
-            wake(heapq.heappop(waiting)[2])
+        self._next = 0
+        now, left = self._clock() >> _TICK_BITS, _AT_ONCE
+        while ticks and ticks[0] <= now and left > 0:
+            crowd = self._waiting[ticks[0]]
+            if len(crowd) > left:
+                self._waiting[ticks[0]] = crowd[left:]
+                del crowd[left:]
+            else:
+                del self._waiting[heapq.heappop(ticks)]
+            left -= len(crowd)
+            self._wake(crowd)
         if timer != self._timer:
             return  # closed meanwhile
-        if waiting:
-            at_ns = waiting[0][0]
-            self._set(at_ns, at_ns - self._clock())
+        if ticks:
+            self._set(ticks[0])
         else:
-            self._next_ns = _NEVER
+            self._next = _NEVER
 
 
 Submit = Callable[[Request, Sink], None]

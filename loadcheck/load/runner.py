@@ -19,7 +19,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import anyio
 import anyio.abc
@@ -49,6 +49,8 @@ _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
 _STEP_NS = 100_000_000
 """How soon a long wait notices that the run is stopping."""
+Waiting: TypeAlias = "WaitQueue[_Thinker]"
+"""Copies that think."""
 FOREVER_NS = 1 << 62
 """An instant that never comes."""
 _ACKNOWLEDGED, _REJECTED = Outcome.ACKNOWLEDGED, Outcome.REJECTED
@@ -99,13 +101,24 @@ class Clock:
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
         sleep_until: Waits for an instant exactly, instead of turning the loop; None: nothing does.
-        later: Calls back after some seconds, cheaply; None: a task that sleeps does.
+        waiting: Wakes copies that think, of all the runners that share it; None: a queue of its
+            own, whose timer is a task.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
     spin_ns: int = SPIN_NS
     sleep_until: Callable[[int], Awaitable[None]] | None = None
-    later: Later | None = None
+    waiting: Waiting | None = None
+
+
+def wait_queue(now_ns: Callable[[], int], later: Later) -> Waiting:
+    """Return what wakes copies that think, for one runner or several.
+
+    Args:
+        now_ns: The clock of their runners.
+        later: Calls back after some seconds, and returns at once.
+    """
+    return WaitQueue(now_ns, _wake, later)
 
 
 def _nothing() -> None:
@@ -142,7 +155,8 @@ class Runner:
         self._together = rules.together
         self._uploads = rules.uploads
         self._wait = rules.think
-        self._plain = rules.together == 1 and rules.uploads == 1 and rules.think is None
+        self._single = rules.together == 1 and rules.uploads == 1
+        self._plain = self._single and rules.think is None
         self._ingest = rules.ingest
         self._transport = transport
         self._record = record
@@ -159,8 +173,7 @@ class Runner:
         self.submit = None if self._limiters or rules.think else transport.submit
         self._copies: set[_Copy] = set()
         self._unable: set[_Copy] = set()  # whose last attempt this machine could not send
-        self._thinking: set[_Copy] = set()
-        self._waiting = WaitQueue(clock.now_ns, self._wake, clock.later or self._later)
+        self._waiting = clock.waiting or wait_queue(clock.now_ns, self._later)
         self._halted = False
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
@@ -291,7 +304,7 @@ class Runner:
         """Start no further copies; end those that think, follow requests under way to their end."""
         self._halted = True
         self._end()
-        for copy in [*self._thinking]:
+        for copy in [copy for copy in self._copies if copy.paused == "think"]:
             self._give_up(copy)
 
     def _end(self) -> None:
@@ -316,7 +329,8 @@ class Runner:
                 yield tasks
                 tasks.cancel_scope.cancel()
         finally:
-            self._waiting.close()
+            for copy in self._copies:
+                copy.paused = ""
 
     def _begin(self, tasks: anyio.abc.TaskGroup, begin: Begin | None) -> None:
         self._tasks = tasks
@@ -460,29 +474,32 @@ class Runner:
             batch.begin(numbers, self._record)
             copy.flow = self._plan.batch(numbers, time_ms, self._backoff, batch.refuse)
         copy.runner, copy.number, copy.due_ns, copy.started_ns = self, number, due_ns, now
-        copy.outcome, copy.paused, copy.resends, copy.sent = None, False, False, False
+        copy.outcome, copy.paused, copy.resends, copy.sent = None, "", False, False
         self._copies.add(copy)
         copy.advance(None)
 
     def pause(self, copy: _Copy, pause: Pause) -> None:
         """Let a copy go on after a while; end it if the run waits no longer."""
         assert self._tasks is not None
-        copy.paused = True
+        copy.paused = "retry"
         gap = isinstance(pause, Gap)
         if gap:
             copy.end_upload()
         if self._backoff.closed or (gap and self._halted):
             copy.give_up()
         elif gap:
-            self._think(copy, int(pause.seconds * 1e9))
+            assert isinstance(copy, _Thinker)
+            self._think(copy, pause.seconds)
         else:
             self._tasks.start_soon(self._resume, copy, pause.seconds)
 
-    def _think(self, copy: _Copy, length_ns: int) -> None:
-        """Let a copy wait that is not in flight meanwhile."""
-        self._thinking.add(copy)
+    def _think(self, copy: _Thinker, seconds: float) -> int:
+        """Let a copy wait that is not in flight meanwhile; return for how long, in nanoseconds."""
+        length_ns = int(seconds * 1e9)
+        copy.paused = "think"
         self._record.in_flight -= 1
         self._waiting.add(self._clock() + length_ns, copy)
+        return length_ns
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call back after a while, by a task of its own."""
@@ -494,24 +511,27 @@ class Runner:
 
         self._tasks.start_soon(wait)
 
-    def _wake(self, copy: _Copy) -> None:
-        """Let a copy go on that has thought, if it was not ended meanwhile."""
-        if copy not in self._thinking:
-            return
+    def wake(self, copy: _Thinker) -> None:
+        """Let a copy go on that has thought."""
         now, record = self._clock(), self._record
         try:
             if now >= self.lease_ns:  # whoever counts on this process takes it for gone
                 self._give_up(copy)
                 return
-            self._thinking.discard(copy)
+            copy.paused = ""
             record.in_flight = in_flight = record.in_flight + 1
             if in_flight > record.max_in_flight:  # noqa: PLR1730  # max() costs every copy a call
                 record.max_in_flight = in_flight
-            copy.paused = False
-            held = copy.go_on(now)
+            held = copy.held
             if held is not None:
-                self._submit(copy, held)
+                copy.held = None
+                if self._limiters:
+                    self._submit(copy, held)
+                else:
+                    self._transport.submit(held, copy.advance)
                 return
+            assert isinstance(copy, _Session)
+            copy.go_on(now)
         except BaseException as error:  # noqa: BLE001  # raised again by the runner
             self.fail(error)
             return
@@ -519,28 +539,29 @@ class Runner:
 
     def _give_up(self, copy: _Copy) -> None:
         """End a copy that waits, with what its attempts have proven."""
-        if copy in self._thinking:
-            self._thinking.discard(copy)
+        if copy.paused == "think":
             self._record.in_flight += 1  # settling takes it away again
         copy.give_up()
 
     async def _resume(self, copy: _Copy, seconds: float) -> None:
         await anyio.sleep(seconds)
         if copy.paused:
-            copy.paused = False
+            copy.paused = ""
             self._record.retries += 1
             copy.advance(None)
 
     def send(self, copy: _Copy, request: Request) -> None:
         """Hand a copy's request to the transport, when the copy has thought before it."""
-        if self._wait is not None:
-            length_ns = copy.think(request, self._wait)
-            if length_ns is not None:
-                copy.paused = True
+        wait, step = self._wait, request.step
+        if wait is not None and isinstance(copy, _Thinker) and step != copy.step:
+            first, copy.step = copy.step < 0, step
+            if not first:
                 if self._backoff.closed or self._halted:
                     copy.give_up()
                 else:
-                    self._think(copy, length_ns)
+                    copy.held = request
+                    copy.thought_ns += self._think(copy, wait(copy.upload, copy.turn))
+                    copy.turn += 1
                 return
         if self._limiters or copy.resends:
             self._submit(copy, request)
@@ -585,8 +606,8 @@ class Runner:
         if self._record.most_uploads > 1:
             success = exchange.success
         done_ns = exchange.done_ns
-        if self._wait is not None:
-            done_ns -= copy.thought()
+        if self._wait is not None and isinstance(copy, _Thinker):
+            done_ns -= copy.thought_ns
         if success:
             self.whole.complete(copy.due_ns, copy.started_ns, done_ns)
         else:
@@ -599,7 +620,7 @@ class Runner:
             self._unable.discard(copy)
             if copy.proven() in (None, Outcome.REJECTED):
                 self._record.unsent.update(copy.numbers())
-        if self._plain:
+        if self._single:
             self._record.settle(copy.number, copy.outcome or _REJECTED)
         else:
             copy.settle(self._record)
@@ -630,7 +651,7 @@ class _Copy:
     due_ns: int
     started_ns: int
     outcome: Outcome | None
-    paused: bool
+    paused: Literal["", "retry", "think"]
     resends: bool
     sent: bool
 
@@ -666,7 +687,7 @@ class _Copy:
 
     def give_up(self) -> None:
         """End a copy that waits, with what its attempts have proven."""
-        self.paused = False
+        self.paused = ""
         self.flow.close()
         self.runner.ended(self)
 
@@ -681,64 +702,38 @@ class _Copy:
     def end_upload(self) -> None:
         """Enter the outcome of one upload of several."""
 
-    def think(self, request: Request, wait: Wait) -> int | None:
-        """Return for how long it thinks before a request, in nanoseconds; None: not at all."""
-        del request, wait
-        return None
-
-    def thought(self) -> int:
-        """Return for how long it has thought in this upload, in nanoseconds."""
-        return 0
-
-    def go_on(self, now_ns: int) -> Request | None:
-        """Go on to what it has waited for; return the request, if it is one that was held."""
-        del now_ns
-        return None
-
     def settle(self, record: Record) -> None:
         """Enter its outcome."""
         record.settle(self.number, self.outcome or Outcome.REJECTED)
 
 
 class _Thinker(_Copy):
-    """A copy that may wait before each step but the first of an upload."""
+    """A copy that may wait before each step but the first of an upload.
 
-    __slots__ = ("_held", "_step", "_thought_ns", "_turn", "_upload")
+    Attributes:
+        held: The request that it thinks before.
+        step: The step of its last request; negative: there was none.
+        thought_ns: For how long it has thought in this upload.
+        turn: How often.
+        upload: The number of the upload.
+    """
 
-    _held: Request | None
-    _upload: int
+    __slots__ = ("held", "step", "thought_ns", "turn", "upload")
+
+    held: Request | None
+    upload: int
 
     def begin_thinking(self, upload: int) -> None:
         """Begin an upload, by its number."""
-        self._upload, self._held = upload, None
-        self._step, self._turn, self._thought_ns = -1, 0, 0
+        self.upload, self.held = upload, None
+        self.step, self.turn, self.thought_ns = -1, 0, 0
 
-    def think(self, request: Request, wait: Wait) -> int | None:
-        """Keep a request of another step than the last, and return for how long it thinks before.
 
-        None: not at all.
-        """
-        step = request.step
-        if step == self._step:
-            return None
-        first, self._step = self._step < 0, step
-        if first:
-            return None
-        length_ns = int(wait(self._upload, self._turn) * 1e9)
-        self._held = request
-        self._turn += 1
-        self._thought_ns += length_ns
-        return length_ns
-
-    def thought(self) -> int:
-        """Return for how long it has thought in this upload, in nanoseconds."""
-        return self._thought_ns
-
-    def go_on(self, now_ns: int) -> Request | None:
-        """Return the request that was held."""
-        del now_ns
-        held, self._held = self._held, None
-        return held
+def _wake(copies: Sequence[_Thinker]) -> None:
+    """Let copies go on that have thought, if they were not ended meanwhile."""
+    for copy in copies:
+        if copy.paused:
+            copy.runner.wake(copy)
 
 
 class _Session(_Thinker):
@@ -758,19 +753,16 @@ class _Session(_Thinker):
     def end_upload(self) -> None:
         """Enter the outcome of the upload under way."""
         outcome = self.outcome or Outcome.REJECTED
-        self._record.uploads.settle(self._upload, outcome)
+        self._record.uploads.settle(self.upload, outcome)
         self._whole = merge(self._whole, outcome)
         self._open, self.outcome = False, None
 
-    def go_on(self, now_ns: int) -> Request | None:
-        """Return the request that was held; else go on to the next upload, which is due now."""
-        if self._open:
-            return super().go_on(now_ns)
+    def go_on(self, now_ns: int) -> None:
+        """Go on to the next upload, which is due now."""
         self._open = True
-        self.begin_thinking(self._upload + 1)
-        self._record.uploads.started.add(self._upload)
+        self.begin_thinking(self.upload + 1)
+        self._record.uploads.started.add(self.upload)
         self.due_ns = self.started_ns = now_ns
-        return None
 
     def proven(self) -> Outcome | None:
         """Return what all uploads have proven together: whether its user must be counted."""

@@ -149,7 +149,7 @@ async def execute(
     load: AbstractAsyncContextManager[LoadEngine | ShardedEngine] = (
         open_workers(compiled, context.workers, context.address, context.signals)
         if context.workers.wanted(compiled.scenario)
-        else open_engine(compiled.load, compiled.plan)
+        else open_engine(compiled.load, compiled.plan, context.waiting)
     )
     try:
         async with httpx_transport(compiled.asking) as asking, load as engine:
@@ -158,6 +158,8 @@ async def execute(
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
             session.gate, session.preflight = context.gate, context.preflight
+            if context.together is not None:
+                session.join(context.together)
             if context.shared is not None:
                 session.shared, session.alone = context.shared, False
             # 3. save the intent, before the first request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from loadcheck.errors import Problem, ResultFileError, SaveError
+from loadcheck.load.engine import loop_waiting
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
@@ -49,7 +50,14 @@ from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.thresholds import Aborted, Figures, ParsedThreshold, ThresholdAbort, parse
+from loadcheck.verify.thresholds import (
+    Aborted,
+    Figures,
+    Judged,
+    ParsedThreshold,
+    ThresholdAbort,
+    parse,
+)
 from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000
@@ -170,6 +178,7 @@ async def _together(
     gate, budgets, shared = Gate(len(compiled)), _Budgets(), alike(compiled)
     same_users = have_same_users(compiled)
     whole = _Whole(compiled, limits, same_users=same_users)
+    waiting = loop_waiting()
     async with anyio.create_task_group() as around:
         fan = _Fan(context.signals, len(compiled) + 1)
         around.start_soon(fan.pump)
@@ -183,6 +192,8 @@ async def _together(
                     gate=partial(gate.ready, place),
                     abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],
+                    waiting=waiting,
+                    together=partial(whole.join, place) if limits else None,
                     preflight={} if place else context.preflight,  # once for all
                 )
                 try:
@@ -192,6 +203,7 @@ async def _together(
                     tasks.cancel_scope.cancel()
                 finally:
                     gate.leave(place)
+                    whole.leave(place)
 
             for place in range(len(compiled)):
                 tasks.start_soon(one, place)
@@ -270,6 +282,8 @@ class _Whole:
         self.aborted: Aborted | None = None
         self._rule = ThresholdAbort(limits, ())
         self._seen: list[RunFigures | None] = [None] * len(compiled)
+        self._now: list[Callable[[], RunFigures] | None] = [None] * len(compiled)
+        self._under_way = list(range(len(compiled)))
         self._steps = [
             {step.step_id for step in each.plan.steps if step.role is Role.COPY}
             for each in compiled
@@ -291,6 +305,26 @@ class _Whole:
                 told = replace(threshold, check=_told(threshold.check))
                 self.aborted = replace(found, judged=replace(found.judged, threshold=told))
         return self.aborted
+
+    def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
+        """Take what tells a flow's figures; return what judges all so far, for who shows it.
+
+        Only the first flow that goes on tells: it would be said, and cost, once for each.
+        """
+        self._now[place] = now
+
+        def so_far() -> Sequence[Judged]:
+            flows = [each() for each in self._now if each is not None]
+            if self._under_way[:1] != [place] or len(flows) < len(self._now):
+                return ()
+            figures = self._figures(flows)
+            return [limit.judge(figures) for limit in self.limits]
+
+        return so_far
+
+    def leave(self, place: int) -> None:
+        """Note that a flow has ended."""
+        self._under_way.remove(place)
 
     def judge(self, flows: Sequence[RunFigures]) -> list[dict[str, Any]]:
         """Return the thresholds as judged, as the results files hold them."""

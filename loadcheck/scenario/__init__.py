@@ -90,7 +90,7 @@ def load(
         own = _with_workflow_table(read_layers(file, profile, report))
     except ScenarioError as error:
         raise ScenarioError([*error.problems, *report.problems]) from None
-    if is_mix(own):
+    if is_mix(own) or any(change.path[0] == "mix" for change in changes):
         return replace(_mix(own, changes, (file, env), report), profile=profile)
     document = _over_profile(own, changes, folder, report)
     document, misfits = override(document, changes)

@@ -1,12 +1,12 @@
 """Kills at random instants: ``python -m tests.benchmarks.kills [--each 50] [--seed 1] [WHO …]``.
 
-WHO is shard, coordinator, worker (of a Dask cluster) or nanny; stop kills nobody: the run is
-interrupted, and told when the last worker started its last copy. frozen (the run), thawed (a
-worker), cut (what reaches a worker) and deaf (a worker of a cluster) outlive a lease, and so take
-longer: there are a tenth as many of them, unless they are named. All of them without WHO, several
-at a time: fifty of each take some ten minutes of an idle machine. What must hold each time is in
-``tests/cli/kills.py``; beyond that the run must tell of a kill within a second, of a cut within
-five. A seed says at which instants.
+WHO is shard, coordinator, mix (a run of two flows), worker (of a Dask cluster) or nanny; stop kills
+nobody: the run is interrupted, and told when the last worker started its last copy. frozen (the
+run), thawed (a worker), cut (what reaches a worker) and deaf (a worker of a cluster) outlive a
+lease, and so take longer: there are a tenth as many of them, unless they are named. All of them
+without WHO, several at a time: fifty of each take some twelve minutes of an idle machine. What
+must hold each time is in ``tests/cli/kills.py``; beyond that the run must tell of a kill within a
+second, of a cut within five. A seed says at which instants.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.cli import kills
 WHO: dict[str, tuple[kills.Happens, float]] = {
     "shard": (kills.kill_shard, 1.0),
     "coordinator": (kills.kill_coordinator, 1.0),
+    "mix": (kills.kill_mix, 1.0),
     "worker": (kills.kill_worker, 1.0),
     "nanny": (kills.kill_nanny, 1.0),
     "stop": (kills.stop, 1.0),

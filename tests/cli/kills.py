@@ -18,11 +18,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 import psutil
@@ -220,23 +220,32 @@ class _Run:
         self._hearing.join(timeout=30)
         assert code in codes, (code, self._lines)
 
-    def holds(self, at: float, pids: set[int] | None, told_s: float | None) -> Killed:
-        """Hold the results file against what came, and return what was found.
+    def holds(
+        self,
+        at: float,
+        pids: set[int] | None,
+        told_s: float | None,
+        result: Mapping[str, Any] | None = None,
+    ) -> Killed:
+        """Hold a results file against what came, and return what was found.
 
         Args:
             at: When something happened.
             pids: The workers that had to send nothing any more; None: all.
             told_s: How long after it that was told.
+            result: What the file holds; None: the only one.
         """
-        result = document(self.loadcheck)
+        result = document(self.loadcheck) if result is None else result
         if result["run"]["phase"] == "complete":
             bounds_hold(result)
         came = self.place.arrivals(result["run"]["id"], self._begin)
-        seen, most = result["consistency"], result["scenario"].get("sessions", {}).get("uploads", 1)
+        seen, sessions = result["consistency"], result["scenario"].get("sessions", {})
+        most = sessions.get("uploads", 1)
         bounds = seen["lower"], seen["uniques"], seen["upper"]
         assert seen["lower"] <= seen["uniques"] <= seen["upper"], bounds
         assert seen["totals"] == len(came), (bounds, len(came))
-        assert seen["uniques"] == len({number // most for number in came}), (bounds, len(came))
+        if not sessions.get("returning"):  # else several copies are one user
+            assert seen["uniques"] == len({number // most for number in came}), (bounds, len(came))
         if pids is not None:
             workers = result["run"]["workers"]["shards"]
             silent = {each["index"] for each in workers if each["pid"] in pids}
@@ -287,16 +296,50 @@ def kill_coordinator(place: Lane, after_s: float) -> Killed:
 def kill_run(place: Lane, after_s: float, options: Sequence[str], **values: object) -> Killed:
     """Kill a run of any load, and its workers with it, and judge it from what it had saved."""
     with _running(place, options, **values) as run:
-        workers = shards(children(run.process))
-        time.sleep(after_s)
-        at = time.time()
-        run.process.kill()
-        run.process.wait()
-        wait_for(lambda: gone(workers), LEASE_S + LATE_S)
-        asked = run.loadcheck.start("reconcile", run.loadcheck.results()[0], env=KEYS)
-        _, said = asked.communicate(timeout=120)
-        assert asked.returncode in (0, 3), said
+        at = _kill_all(run, after_s)
+        _reconcile(run, run.loadcheck.results()[0])
         return run.holds(at, None, None)
+
+
+_SESSIONS = 'sessions = {uploads = 2, gap = "100ms", returning = 0.3}'
+_MIX = (
+    '{name = "buy", workflow = "amplitude", weight = 2}',
+    f'{{name = "look", workflow = "amplitude", {_SESSIONS}}}',
+)
+
+
+def kill_mix(place: Lane, after_s: float, options: Sequence[str] = (), **values: object) -> Killed:
+    """Kill a run of two flows, and judge each from what it had saved; return what is of both."""
+    given = {"mix": f"[{', '.join(_MIX)}]", "load.duration": LOAD_S + 2, **values}
+    with _running(place, options, **given) as run:
+        at = _kill_all(run, after_s)
+        flows = [orjson.loads(path.read_bytes()) for path in run.loadcheck.results()]
+        _reconcile(run, run.loadcheck.folder / "results" / flows[0]["mix"]["id"])
+        flows = [orjson.loads(path.read_bytes()) for path in run.loadcheck.results()]
+        assert len(flows) == len(_MIX)
+        assert not [flow for flow in flows if flow["mix"]["together"]["verdict"] == "fail"]
+        found = [run.holds(at, None, None, flow) for flow in flows]
+        bounds = zip(*(each.bounds for each in found), strict=True)
+        lower, counted, upper = map(sum, bounds)
+        last_s = max(each.last_s for each in found)
+        return Killed(told_s=None, last_s=last_s, bounds=(lower, counted, upper))
+
+
+def _kill_all(run: _Run, after_s: float) -> float:
+    """Kill a run and return when; its workers have ended, too."""
+    workers = shards(children(run.process))
+    time.sleep(after_s)
+    at = time.time()
+    run.process.kill()
+    run.process.wait()
+    wait_for(lambda: gone(workers), LEASE_S + LATE_S)
+    return at
+
+
+def _reconcile(run: _Run, result: Path) -> None:
+    asked = run.loadcheck.start("reconcile", result, env=KEYS)
+    _, said = asked.communicate(timeout=120)
+    assert asked.returncode in (0, 3), said
 
 
 def kill_worker(place: Lane, after_s: float) -> Killed:

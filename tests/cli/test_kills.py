@@ -49,6 +49,14 @@ def test_of_a_killed_run_with_sessions_uploads_are_known_as_they_were_saved(
     assert 0 < acknowledged <= counted <= upper
 
 
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["alone", "workers"])
+def test_of_a_killed_mix_the_bounds_of_each_flow_hold(
+    place: kills.Lane, options: list[str]
+) -> None:
+    acknowledged, counted, upper = kills.kill_mix(place, 2.3, options).bounds
+    assert 0 < acknowledged <= counted <= upper
+
+
 def test_a_stop_reaches_all_workers_before_the_load_is_over(place: kills.Lane) -> None:
     # how soon is measured by `python -m tests.benchmarks.kills stop`
     stopped = kills.stop(place, 0.4)

@@ -157,6 +157,16 @@ def test_users_of_several_flows_are_not_added_up(loadcheck: Loadcheck, tmp_path:
     assert "unique users" not in ended.stdout.splitlines()[-1]
 
 
+def test_a_load_can_be_made_a_mix_by_an_option(smoke: Path) -> None:
+    flows = '[{name="buy", workflow="amplitude", weight=3}, {name="look", workflow="amplitude"}]'
+    shown = call("check", smoke, "--set", f"mix={flows}")
+    assert shown.exit_code == 0, shown.output
+    assert "buy" in shown.stdout
+    assert "look" in shown.stdout
+    refused = call("check", smoke, "--set", "mix.0.weight=3")
+    assert "expected an array of tables, one for each flow" in str(refused.exception)
+
+
 @pytest.mark.long
 def test_a_threshold_of_one_flow_fails_the_whole(loadcheck: Loadcheck, tmp_path: Path) -> None:
     text = MIX + 'thresholds = ["uploadEvents.p99 < 1us"]\n'
@@ -184,6 +194,23 @@ def test_a_threshold_of_all_flows_fails_the_whole(loadcheck: Loadcheck, tmp_path
     whole = loadcheck("report", *loadcheck.results(), "-o", tmp_path / "whole.html")
     assert whole.code == 0, whole.stderr
     assert "threshold broken: p99 &lt; 1us" in (tmp_path / "whole.html").read_text()
+
+
+@pytest.mark.long
+def test_how_thresholds_of_all_flows_stand_is_told_until_the_last_has_ended(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    text = MIX.replace("<= 200", "<= 10").replace('duration = "1s"', 'duration = "3s"')
+    longer = 'inputs = { eventType = "view" }\nload = { duration = "9s" }'
+    text = text.replace('inputs = { eventType = "view" }', longer)
+    ended = loadcheck("run", scenario(tmp_path, text))
+    assert ended.code == 5, ended.stdout + ended.stderr
+    told = [line for line in ended.stderr.splitlines() if "of 4 thresholds broken so far" in line]
+    assert all("1 of 4 thresholds broken so far  started <= 10 (" in line for line in told)
+    alone = ended.stderr.rpartition("shop-buy ")[2].splitlines()[1:]
+    # also when the first flow has ended
+    assert sum(line in told for line in alone) > 1
+    assert len(told) <= ended.stderr.count(" acknowledged ")
 
 
 @pytest.mark.long

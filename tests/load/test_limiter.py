@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
@@ -137,9 +137,11 @@ def test_who_waits_is_woken_in_order_never_too_early_and_soon_after(
 ) -> None:
     timers = Timers(early_ns)
     woken: list[tuple[int, int]] = []
-    queue = WaitQueue[int](
-        lambda: timers.now_ns, lambda at: woken.append((at, timers.now_ns)), timers.later
-    )
+
+    def wake(instants: Sequence[int]) -> None:
+        woken.extend((at, timers.now_ns) for at in instants)
+
+    queue = WaitQueue[int](lambda: timers.now_ns, wake, timers.later)
     for begin_ns, length_ns in sorted(waits):
         timers.run(begin_ns)
         timers.now_ns = max(timers.now_ns, begin_ns)
@@ -149,13 +151,14 @@ def test_who_waits_is_woken_in_order_never_too_early_and_soon_after(
     for at_ns, now_ns in woken:
         assert 0 <= now_ns - at_ns <= 2_000_000
     for (first, then), (second, _) in itertools.pairwise(woken):
-        assert first <= second or then <= second  # the later one came when it had gone
+        # those who are due within a tick are woken together; or the later one came when it had gone
+        assert first <= second + 262_144 or then <= second
 
 
 def test_those_who_are_due_together_have_one_timer() -> None:
     timers = Timers()
     woken: list[int] = []
-    queue = WaitQueue[int](lambda: timers.now_ns, woken.append, timers.later)
+    queue = WaitQueue[int](lambda: timers.now_ns, woken.extend, timers.later)
     for number in range(1000):
         queue.add(10_000_000 + number * 100, number)
     assert timers.most == 1
@@ -166,7 +169,7 @@ def test_those_who_are_due_together_have_one_timer() -> None:
 def test_a_crowd_that_is_due_at_once_lets_the_loop_have_its_turn() -> None:
     timers = Timers()
     woken: list[int] = []
-    queue = WaitQueue[int](lambda: timers.now_ns, woken.append, timers.later)
+    queue = WaitQueue[int](lambda: timers.now_ns, woken.extend, timers.later)
     for number in range(200):
         queue.add(5_000_000, number)
     timers.run(6_000_000)
@@ -183,7 +186,8 @@ def test_who_is_woken_may_wait_again_and_nobody_is_woken_after_the_end() -> None
     timers = Timers()
     woken: list[int] = []
 
-    def wake(number: int) -> None:
+    def wake(numbers: Sequence[int]) -> None:
+        (number,) = numbers
         woken.append(number)
         if number < 5:
             queue.add(timers.now_ns, number + 1)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Clock, Rules, Runner
+from loadcheck.load.runner import Clock, Rules, Runner, wait_queue
 from loadcheck.load.slices import Slice, SlicedPlan, Wait
 from loadcheck.measure.record import Record
-from loadcheck.scenario.model import Retry
+from loadcheck.scenario.model import ClosedLoad, Retry
 from tests.load.stages import stage
 from tests.load.test_runner import FakeTransport, OneStep, Ran, TwoSteps, at_once, now_ns, run
 
@@ -177,7 +177,8 @@ def test_neither_a_retry_nor_a_plan_of_one_step_thinks() -> None:
 
 def test_whoever_still_thinks_when_the_load_was_abandoned_is_not_woken_by_its_timer() -> None:
     calls: list[Callable[[], None]] = []
-    clock = Clock(now_ns=now_ns, spin_ns=0, later=lambda _, call: calls.append(call))
+    waiting = wait_queue(now_ns, lambda _, call: calls.append(call))
+    clock = Clock(now_ns=now_ns, spin_ns=0, waiting=waiting)
 
     async def main() -> tuple[int, int]:
         plan: Any = TwoSteps()
@@ -199,6 +200,42 @@ def test_whoever_still_thinks_when_the_load_was_abandoned_is_not_woken_by_its_ti
 
     sent, later = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     assert sent == later > 10
+
+
+def test_loads_that_share_a_queue_end_apart() -> None:
+    async def main() -> tuple[Record, Record, int]:
+        records = [Record(TwoSteps.steps, 0) for _ in range(2)]
+        timers: list[float] = []
+        async with trio.open_nursery() as nursery:
+            transport = FakeTransport(nursery, at_once)
+
+            async def ring(seconds: float, call: Callable[[], None]) -> None:
+                await trio.sleep(seconds)
+                call()
+
+            def later(seconds: float, call: Callable[[], None]) -> None:
+                timers.append(seconds)
+                nursery.start_soon(ring, seconds, call)
+
+            clock = Clock(now_ns=now_ns, spin_ns=0, waiting=wait_queue(now_ns, later))
+            think = thinking(Spread(first=2.0))
+            rules = Rules(backoff=Backoff(Retry(attempts=1), seed=1), think=think)
+            plan: Any = TwoSteps()
+            first, second = (Runner(plan, transport, each, rules, clock) for each in records)
+
+            async def abandoned() -> None:
+                with trio.move_on_after(3.5):
+                    await first.run_closed(ClosedLoad(concurrency=5, copies=10_000), drain_s=60)
+
+            nursery.start_soon(abandoned)
+            await second.run_closed(ClosedLoad(concurrency=5, copies=50), drain_s=60)
+            nursery.cancel_scope.cancel()
+        return records[0], records[1], len(timers)
+
+    cut, whole, timers = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert whole.acknowledged == 50
+    assert (cut.started, cut.acknowledged) == (10, 5)
+    assert timers < 50
 
 
 def test_a_fault_in_a_copy_that_is_woken_ends_the_run() -> None:

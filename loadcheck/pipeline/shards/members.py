@@ -269,8 +269,11 @@ def ready_problems(members: Iterable[Member], fingerprint: str) -> Iterator[Prob
         for problem in member.problems or ():
             yield replace(problem, message=f"{member.name}: {problem.message}")
         if member.ready is not None and member.ready["fingerprint"] != fingerprint:
-            message = f"{member.name} has made another request of the same scenario"
-            remedy = "are the workflow's files and the variables the same there?"
+            message = f"{member.name} has made another load of the same scenario"
+            remedy = (
+                "are the workflow's files, the variables, and the versions of numpy and faker the "
+                "same there?"
+            )
             yield Problem(message=message, remedy=remedy)
     for together in hosts.values():
         yield from host_problems(together)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from loadcheck import scenario as scenarios
 from loadcheck.documents.files import noting, read_file
 from loadcheck.errors import InputError, Problem, ScenarioError
@@ -211,19 +213,38 @@ def agreed(load: LoadSpec) -> str:
     return repr((held, sorted(load.stages)))
 
 
+_PROBED: Final = 16
+
+
 def fingerprint(compiled: CompiledScenario) -> str:
-    """Return a hash of what copy 0 sends first, without what is secret: it tells plans apart."""
+    """Return a hash of what a load begins with, without what is secret: it tells plans apart.
+
+    It is of when the first copies fall due, and of the first request of some of them: what is drawn
+    at random comes out otherwise where another version of a library draws it.
+    """
+    plan, load = compiled.plan, compiled.load
+    most = compiled.planned or _PROBED
+    numbers = sorted({each * most // _PROBED for each in range(_PROBED)})
+    said = agreed(load).encode()
+    before = dict(plan.unsent)
     with compiled.run.shared.assumed():
-        flow = compiled.plan.copy(0, 0, Backoff(Retry(attempts=1), 0))
-        request = next(flow, None)
-        flow.close()
-    if not isinstance(request, Request):
-        return ""
-    load = agreed(compiled.load).encode()
-    said = b"\n".join((load, str(request.origin).encode(), request.head, request.body))
+        for number in numbers:
+            flow = plan.copy(number, 0, Backoff(Retry(attempts=1), 0))
+            request = next(flow, None)
+            flow.close()
+            if isinstance(request, Request):
+                origin = str(request.origin).encode()
+                said = b"\n".join((said, origin, request.head, request.body))
+    # none of them was to be sent
+    plan.unsent.clear()
+    plan.unsent.update(before)
     for value in sorted(compiled.secrets, key=len, reverse=True):
         said = said.replace(value.encode(), HIDDEN.encode())
-    return hashlib.sha256(said).hexdigest()
+    made = hashlib.sha256(said)
+    if load.pacer is not None:
+        due_ns = next(load.pacer.chunks(), np.array([], dtype=np.int64))
+        made.update((due_ns // 1000).tobytes())
+    return made.hexdigest()
 
 
 def _plain(value: Any) -> Any:
