@@ -127,8 +127,8 @@ class Stalls(Recorded):
     def __setstate__(self, state: tuple[bytes, tuple[Pause, ...]]) -> None:
         Stalls.__init__(self)
         edges, pauses = state
-        self._edges = array("q", edges)
-        lengths = np.diff(np.frombuffer(edges, dtype=np.int64))[0::2]
+        self._edges.frombytes(edges)
+        lengths: Instants = np.diff(np.frombuffer(edges, dtype=np.int64))[0::2]
         lost_ns = np.cumsum(lengths)
         self._totals = array("q", np.stack((lost_ns - lengths, lost_ns)).T.ravel().tolist())
         self.pauses = list(pauses)
