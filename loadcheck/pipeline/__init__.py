@@ -158,6 +158,8 @@ async def execute(
             )
             session = RunSession(compiled, writer, engine, channel, context.abort)
             session.gate, session.preflight = context.gate, context.preflight
+            if context.together is not None:
+                session.join(context.together)
             if context.shared is not None:
                 session.shared, session.alone = context.shared, False
             # 3. save the intent, before the first request

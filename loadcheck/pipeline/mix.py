@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,7 +50,14 @@ from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.query_client import QueryBudget
-from loadcheck.verify.thresholds import Aborted, Figures, ParsedThreshold, ThresholdAbort, parse
+from loadcheck.verify.thresholds import (
+    Aborted,
+    Figures,
+    Judged,
+    ParsedThreshold,
+    ThresholdAbort,
+    parse,
+)
 from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000
@@ -186,6 +193,7 @@ async def _together(
                     abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],
                     waiting=waiting,
+                    together=partial(whole.join, place) if limits else None,
                     preflight={} if place else context.preflight,  # once for all
                 )
                 try:
@@ -195,6 +203,7 @@ async def _together(
                     tasks.cancel_scope.cancel()
                 finally:
                     gate.leave(place)
+                    whole.leave(place)
 
             for place in range(len(compiled)):
                 tasks.start_soon(one, place)
@@ -273,6 +282,8 @@ class _Whole:
         self.aborted: Aborted | None = None
         self._rule = ThresholdAbort(limits, ())
         self._seen: list[RunFigures | None] = [None] * len(compiled)
+        self._now: list[Callable[[], RunFigures] | None] = [None] * len(compiled)
+        self._under_way = list(range(len(compiled)))
         self._steps = [
             {step.step_id for step in each.plan.steps if step.role is Role.COPY}
             for each in compiled
@@ -294,6 +305,26 @@ class _Whole:
                 told = replace(threshold, check=_told(threshold.check))
                 self.aborted = replace(found, judged=replace(found.judged, threshold=told))
         return self.aborted
+
+    def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
+        """Take what tells a flow's figures; return what judges all so far, for who shows it.
+
+        Only the first flow that goes on tells: it would be said, and cost, once for each.
+        """
+        self._now[place] = now
+
+        def so_far() -> Sequence[Judged]:
+            flows = [each() for each in self._now if each is not None]
+            if self._under_way[:1] != [place] or len(flows) < len(self._now):
+                return ()
+            figures = self._figures(flows)
+            return [limit.judge(figures) for limit in self.limits]
+
+        return so_far
+
+    def leave(self, place: int) -> None:
+        """Note that a flow has ended."""
+        self._under_way.remove(place)
 
     def judge(self, flows: Sequence[RunFigures]) -> list[dict[str, Any]]:
         """Return the thresholds as judged, as the results files hold them."""

@@ -69,6 +69,8 @@ Gate = Callable[[], Awaitable[Begin | None]]
 
 AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
 """Makes of a run's thresholds and stages what may stop its load early."""
+Together = Callable[[Callable[[], RunFigures]], Callable[[], Sequence[Judged]]]
+"""Takes what tells the figures of a flow, and gives what judges all flows by theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ class RunContext:
         shared: Runs what is run once for this run and others; None: it does so itself.
         preflight: What a look at keys and servers has sent and asked just before.
         waiting: Copies that think, of all runs that share it; None: it has its own.
+        together: Judges the flows of a mix together, if it is one of them.
     """
 
     emulator: Running | None
@@ -122,6 +125,7 @@ class RunContext:
     shared: SharedSteps | None = None
     preflight: Mapping[str, int] = field(default_factory=dict)
     waiting: Waiting | None = None
+    together: Together | None = None
 
 
 class RunSession:
@@ -186,6 +190,10 @@ class RunSession:
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
+
+    def join(self, together: Together) -> None:
+        """Let this flow be judged together with others while it goes on."""
+        self._progress.together = together(self._figures_so_far)
 
     async def save_intent(self) -> None:
         """Save what is to be done.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from loadcheck.errors import all_of, many, printable_document
@@ -80,11 +80,15 @@ def of_all(documents: Sequence[Document]) -> list[str]:
 
 def thresholds(document: Document) -> list[Mapping[str, Any]]:
     """Return how thresholds stand: the run's own, and those of all flows of its mix together."""
-    told = [
-        {**each, "expression": f"together: {each['expression']}"}
-        for each in together_thresholds(document)
+    return [
+        *document.get("thresholds", ()),
+        *named_together(together_thresholds(document)),
     ]
-    return [*document.get("thresholds", ()), *told]
+
+
+def named_together(thresholds: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return thresholds of all flows of a mix as they are called among those of one."""
+    return [{**each, "expression": f"together: {each['expression']}"} for each in thresholds]
 
 
 def together_thresholds(document: Document) -> Sequence[Mapping[str, Any]]:

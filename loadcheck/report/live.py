@@ -138,6 +138,9 @@ class Running(Protocol):
     def thresholds(self) -> Sequence[Judged]:
         """Return how the thresholds stand if the load ended now."""
 
+    def together(self) -> Sequence[Judged]:
+        """Return how those of all flows of a mix stand, if it is this flow that tells of them."""
+
     def cpu_share(self) -> float | None:
         """Return which share of a core this process used lately; None if not yet known."""
 
@@ -413,6 +416,24 @@ def line(run: Running) -> str:
     room = PLAIN_WIDTH - len(head) - 2
     shown = _fit(parts, room, gap="  ")
     return _clip(f"{head}  {shown}", PLAIN_WIDTH)
+
+
+def together_line(run: Running, width: int) -> str:
+    """Return how the thresholds of all flows of a mix stand, in one plain line, for logs.
+
+    "" if there are none, or another flow tells of them.
+    """
+    judged = run.together()
+    if not judged:
+        return ""
+    head = f"{words.clock(run.elapsed_s):>7}  {run.stage:<8}"
+    ranked = sorted(judged, key=lambda each: ["fail", "pass", "unknown"].index(each.verdict.value))
+    broken = sum(each.verdict.value == "fail" for each in ranked)
+    parts = [
+        f"{broken or 'none'} of {many(len(ranked), 'thresholds')} broken so far",
+        *(f"{each.threshold.check} ({_value(each)})" for each in ranked),
+    ]
+    return _clip(f"{head}  {_fit(parts, width - len(head) - 2, gap='  ')}", width)
 
 
 def probe_line(number: int, rate: str, run: Running, width: int) -> str:

@@ -74,6 +74,7 @@ class Progress:
         outline: What was known of it before.
         record: What has been measured.
         thresholds: Judges them as if the load ended now.
+        together: Judges those of all flows of a mix, if it is this flow that tells of them.
         phase: Where the run is.
         begin_ns: Monotonic instant at which the load began; 0 before.
         observation: What the service said last.
@@ -92,6 +93,7 @@ class Progress:
     outline: Outline
     record: Record
     thresholds: Callable[[], Sequence[Judged]] = _nothing
+    together: Callable[[], Sequence[Judged]] = field(init=False, default=_nothing)
     phase: Phase = field(init=False, default=Phase.STARTING)
     begin_ns: int = field(init=False, default=0)
     observation: Observation | None = field(init=False, default=None)

@@ -117,6 +117,7 @@ class Feed:
             "cpu_share": progress.cpu_share(),
             "p99_ms": progress.times.percentile_ms(99),
             "thresholds": [judged.to_json() for judged in progress.thresholds()],
+            "together": [judged.to_json() for judged in progress.together()],
             "workers": progress.workers(),
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from loadcheck.errors import many, printable_document
-from loadcheck.report import words
+from loadcheck.report import headline, words
 from loadcheck.report.html import content, render, update
 from loadcheck.report.metrics import exposition
 from loadcheck.report.pages import Page
@@ -114,7 +114,7 @@ class RunState:
         skipped = told["copies"]["skipped"]
         if self._changes("skips", bool(skipped)) and skipped:
             self._note("copies are skipped: too many are in flight, or we are late", "unknown")
-        self._look_at_thresholds(now["thresholds"])
+        self._look_at_thresholds([*now["thresholds"], *headline.named_together(now["together"])])
         self._look_at_workers((now["workers"] or {}).get("shards", ()))
         self._look_at_answers(asked)
 

@@ -197,6 +197,23 @@ def test_a_threshold_of_all_flows_fails_the_whole(loadcheck: Loadcheck, tmp_path
 
 
 @pytest.mark.long
+def test_how_thresholds_of_all_flows_stand_is_told_until_the_last_has_ended(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    text = MIX.replace("<= 200", "<= 10").replace('duration = "1s"', 'duration = "3s"')
+    longer = 'inputs = { eventType = "view" }\nload = { duration = "9s" }'
+    text = text.replace('inputs = { eventType = "view" }', longer)
+    ended = loadcheck("run", scenario(tmp_path, text))
+    assert ended.code == 5, ended.stdout + ended.stderr
+    told = [line for line in ended.stderr.splitlines() if "of 4 thresholds broken so far" in line]
+    assert all("1 of 4 thresholds broken so far  started <= 10 (" in line for line in told)
+    alone = ended.stderr.rpartition("shop-buy ")[2].splitlines()[1:]
+    # also when the first flow has ended
+    assert sum(line in told for line in alone) > 1
+    assert len(told) <= ended.stderr.count(" acknowledged ")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_threshold_of_all_flows_ends_their_loads(
     loadcheck: Loadcheck, tmp_path: Path, workers: str

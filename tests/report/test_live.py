@@ -70,6 +70,7 @@ class Run:
     checked: bool = True
     asked: int = 0
     standing: Sequence[Judged] = STANDING
+    standing_together: Sequence[Judged] = ()
     times: Histogram = field(default_factory=times)
 
     def spent(self) -> dict[str, int]:
@@ -100,6 +101,9 @@ class Run:
 
     def thresholds(self) -> Sequence[Judged]:
         return self.standing
+
+    def together(self) -> Sequence[Judged]:
+        return self.standing_together
 
     def cpu_share(self) -> float | None:
         return 0.58
@@ -243,6 +247,17 @@ def test_the_plain_line_tells_what_went_wrong_first() -> None:
     assert "1,234,567 rejected  123,456 indeterminate" in live.line(Run(record=BAD))
     assert "(refused)" in live.line(Run(trouble="refused"))
     assert "visible" not in live.line(Run(checked=False))
+
+
+def test_one_flow_of_a_mix_tells_how_the_thresholds_of_all_stand() -> None:
+    assert live.together_line(Run(), 100) == ""
+    held = judged("p99 < 500ms", 2.2, Verdict.PASS)
+    one = live.together_line(Run(standing_together=[held]), 100)
+    assert one == " 10.0 s  load      none of 1 threshold broken so far  p99 < 500ms (2.2 ms)"
+    broken = judged("p50 < 1ms", 1.2, Verdict.FAIL)
+    told = live.together_line(Run(standing_together=[held, broken, *[held] * 9]), 100)
+    assert "1 of 11 thresholds broken so far  p50 < 1ms (1.2 ms)  p99 < 500ms" in told
+    assert len(told) <= 100
 
 
 def test_what_becomes_of_workers_is_told_at_once() -> None:

@@ -42,6 +42,7 @@ def second(number: int, *, first: int | None = None, shards: int = 0, **now: Any
             "cpu_share": 0.5,
             "p99_ms": 3.0,
             "thresholds": [],
+            "together": [],
             "workers": {"shards": [_shard(index, number) for index in range(shards)]},
             **now,
         },

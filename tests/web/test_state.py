@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadcheck.report.html import update
+from loadcheck.report.html import render, update
 from loadcheck.report.pages import Cell, Table
 from loadcheck.report.pages.timeline import ROWS
 from loadcheck.web.state import State
@@ -124,6 +124,28 @@ def test_flows_of_a_mix_are_shown_beside_each_other() -> None:
     shown = update(page, number=1).decode()
     regions = re.findall(r'data-live=\\"([^\\]+)\\"', shown)
     assert len(regions) == len(set(regions)) > 8
+
+
+def test_thresholds_of_all_flows_are_shown_as_the_last_that_told_them_has_them() -> None:
+    state = State()
+    mix = {"name": "shop", "flows": ["buy", "look"]}
+    for key in ("buy", "look"):
+        told = second(3, together=[judged("pass")] if key == "buy" else [])
+        told |= {"key": key, "mix": {**mix, "flow": key}}
+        state.take({**told, "scenario": {"name": key, "load": {}}})
+    page = state.page()
+    assert page.because.endswith("Together: no threshold is broken so far, of 1.")
+    assert (page.badge, page.verdict) == ("running", "unknown")
+    (overview,) = page.sections
+    assert "holds" in render(page).decode().partition(overview.title)[2]
+    # the first flow has ended: what it said last holds no longer
+    state.take({**second(4, first=3, together=[judged("fail")]), "key": "look"})
+    page = state.page()
+    assert (page.badge, page.verdict) == ("failing", "fail")
+    assert page.because.endswith(f"Together: broken so far: {judged('fail')['expression']}.")
+    assert [each.text for each in state.runs[1].events if "together" in each.text] == [
+        f"broken: together: {judged('fail')['expression']}"
+    ]
 
 
 def test_what_a_service_says_is_no_markup() -> None:

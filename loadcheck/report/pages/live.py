@@ -122,10 +122,22 @@ def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
     said = dict.fromkeys(page.because for page in pages)
     because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
     document, now = _together(flows)
+    # the first flow that goes on tells; those before it have ended
+    limits = next((live.now["together"] for _, live in flows[::-1] if live.now["together"]), ())
+    broken = [each["expression"] for each in limits if each["verdict"] == "fail"]
+    whole = several_page(pages)
+    if limits:
+        told = f"broken so far: {', '.join(broken)}" if broken else _held(len(limits))
+        because = f"{next(iter(said)) if len(said) == 1 else because} Together: {told}."
+        said = {because: None}
+        overview = whole.sections[0]
+        blocks = [*overview.blocks, thresholds_table(limits)]
+        whole = replace(whole, sections=[replace(overview, blocks=blocks)])
     lost = [live.lost for _, live in flows if live.lost is not None]
     return replace(
-        several_page(pages),
-        badge="failing" if failing else "running",
+        whole,
+        verdict="fail" if broken else whole.verdict,
+        badge="failing" if failing or broken else "running",
         title=document["scenario"]["name"],
         because=next(iter(said)) if len(said) == 1 else because,
         origin=pages[0].origin[:1],
@@ -173,10 +185,14 @@ def _because(now: Mapping[str, Any], broken: Sequence[str]) -> str:
     if broken:
         verdict = f"broken so far: {', '.join(broken)}"
     elif held:
-        verdict = f"no threshold is broken so far, of {held}"
+        verdict = _held(held)
     else:
         verdict = "no verdict before the end"
     return f"{stage}: {words.clock(now['elapsed_s'])}{left}. {verdict[0].upper()}{verdict[1:]}."
+
+
+def _held(thresholds: int) -> str:
+    return f"no threshold is broken so far, of {thresholds}"
 
 
 def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list[Tile]:
