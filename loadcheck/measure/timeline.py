@@ -128,7 +128,8 @@ class Stalls(Recorded):
         Stalls.__init__(self)
         edges, pauses = state
         self._edges.frombytes(edges)
-        lengths: Instants = np.diff(np.frombuffer(edges, dtype=np.int64))[0::2]
+        begins, ends = np.frombuffer(edges, dtype=np.int64).reshape(-1, 2).T
+        lengths = ends - begins
         lost_ns = np.cumsum(lengths)
         self._totals = array("q", np.stack((lost_ns - lengths, lost_ns)).T.ravel().tolist())
         self.pauses = list(pauses)
