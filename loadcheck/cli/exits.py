@@ -25,13 +25,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TextIO
+from typing import ParamSpec, TextIO
 
 from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, printable
 from loadcheck.secrets import cover
-
-if TYPE_CHECKING:
-    from loadcheck.verify import Verdict
 
 _P = ParamSpec("_P")
 
@@ -65,25 +62,6 @@ MEANINGS = {
     "saves at once.",
 }
 """What each exit code means."""
-
-
-def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) -> Exit:
-    """Return the exit code of a run, or of asking again about one.
-
-    Args:
-        consistent: What the counts prove; None if they were not asked for.
-        verdict: What everything together proves.
-        interrupted: Whether a signal ended it early.
-    """
-    from loadcheck import verify  # noqa: PLC0415  # keeps --help quick
-
-    if interrupted:
-        return Exit.INTERRUPTED
-    if verdict is verify.Verdict.PASS:
-        return Exit.PASS
-    if verdict is verify.Verdict.UNKNOWN:
-        return Exit.UNKNOWN
-    return Exit.INCONSISTENT if consistent is verify.Verdict.FAIL else Exit.THRESHOLD
 
 
 def interruptible() -> None:

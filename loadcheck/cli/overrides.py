@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -74,9 +74,6 @@ def _fitting(folder: Path, prefix: str, begun: str, suffixes: tuple[str, ...]) -
         *(f"{prefix}{path.name}/" for path in names if path.is_dir()),
     ]
 
-
-if TYPE_CHECKING:
-    from loadcheck.scenario.model import Scenario
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
@@ -237,20 +234,6 @@ WithLabels = Annotated[
         text="Only those with this label. Repeatable: all of them.",
     ),
 ]
-
-
-def read_scenario(
-    path: Path, changes: Sequence[str], *, profile: str, environment: Mapping[str, str]
-) -> Scenario:
-    """Return a scenario as the options change it; passwords in its URLs are secrets from now on.
-
-    Raises:
-        ScenarioError: Something in it, or among the changes, cannot be used.
-    """
-    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
-
-    return hide_passwords(scenarios.load(path, overrides=changes, profile=profile, env=environment))
 
 
 def overrides(

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from loadcheck.cli.history import wanted
 from loadcheck.cli.overrides import (
     Force,
     Into,
@@ -21,6 +20,7 @@ from loadcheck.cli.overrides import (
     WithLabels,
     result_files,
 )
+from loadcheck.errors import Problem, ResultFileError, printable_json
 
 
 def show(
@@ -111,9 +111,8 @@ def list_results(
     import orjson  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
-    from loadcheck.errors import printable_json  # noqa: PLC0415
     from loadcheck.report import listing  # noqa: PLC0415
-    from loadcheck.result.catalogue import entries, ordered  # noqa: PLC0415
+    from loadcheck.result.catalogue import entries, ordered, wanted  # noqa: PLC0415
 
     chosen = wanted(labels, names, since, verdicts)
     every = entries(directory, listing.cause)
@@ -228,7 +227,6 @@ def export(
 ) -> None:
     """Convert a stored result to the format of another tool."""
     from loadcheck.cli.outputs import kind_of, naming, place, stored, write_out  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
     from loadcheck.report.export import FORMATS  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
     from loadcheck.result.store import of_flow  # noqa: PLC0415

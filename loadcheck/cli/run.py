@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from loadcheck.cli.overrides import (
     EnvFile,
@@ -34,11 +36,56 @@ from loadcheck.cli.overrides import (
     labelled,
     overrides,
     placed,
-    read_scenario,
     shared,
 )
-from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes, approve
-from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
+from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes
+
+ANY_PORT = "any"
+Web = Annotated[
+    str | None,
+    typer.Option(
+        "--web",
+        metavar="[=PORT]",
+        help="Show the run on a page while it goes on, and its report at the same address; "
+        "without a port at any that is free.",
+        show_default=False,
+    ),
+]
+Open = Annotated[bool, typer.Option("--open", help="Open that page in a browser.")]
+Linger = Annotated[
+    str | None,
+    typer.Option(
+        "--web-linger",
+        metavar="TIME",
+        help="Serve the finished report, and the last metrics, for so long, e.g. 10m; 0: end with "
+        "the run. Ctrl-C ends it earlier.",
+        show_default="until Ctrl-C on a terminal, else 0",
+    ),
+]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="[HOST:]PORT",
+        help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback unless "
+        "a host is named. Dashboard: loadcheck explain --grafana.",
+        show_default=False,
+    ),
+]
+
+
+class PortAfterWeb(TyperCommand):
+    """Lets ``--web`` stand without a port: what follows it is a port only if it is a number."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is click's
+        """Write the port that was left out."""
+        written: list[str] = []
+        for place, arg in enumerate(args):
+            follows = args[place + 1] if place + 1 < len(args) else ""
+            written.append(
+                f"--web={ANY_PORT}" if arg == "--web" and not follows.isdecimal() else arg
+            )
+        return super().parse_args(ctx, written)
 
 
 def reconcile(
@@ -70,13 +117,10 @@ def reconcile(
 
     A mix, named as it was to --output or by its id, is asked about flow by flow, and judged again.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -112,7 +156,9 @@ def reconcile(
                 quiet=quiet,
             )
     reports.check()
-    raise typer.Exit(exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False))
+    raise typer.Exit(
+        terminal.exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False)
+    )
 
 
 def shard() -> None:
@@ -120,10 +166,6 @@ def shard() -> None:
     from loadcheck.pipeline.shards.shard import main  # noqa: PLC0415  # keeps --help quick
 
     raise typer.Exit(main())
-
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.session import Watch
 
 
 def run(
@@ -157,15 +199,15 @@ def run(
     force_limits: ForceLimits = False,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
+    from loadcheck.cli.web import finish, live_page  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
+    from loadcheck.pipeline.session import Watch  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
@@ -181,7 +223,9 @@ def run(
     directory, file = placed(output)
     approved, flown = plan, dict[str, int]()
     if consent:
-        approved, flown = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
+        approved, flown = terminal.approve(
+            loaded, seed=seed, yes=yes, digest=plan, forced=force_limits
+        )
     options = pipeline.Options(
         results=directory,
         output=file,
@@ -247,7 +291,7 @@ def run(
         )
     judgement = finished.judgement
     raise typer.Exit(
-        exit_of(
+        terminal.exit_of(
             consistent=judgement.consistent,
             verdict=judgement.verdict,
             interrupted=finished.interrupted,

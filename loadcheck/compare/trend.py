@@ -22,7 +22,7 @@ from loadcheck.compare.changes import (
     require_ruptures,
 )
 from loadcheck.compare.figures import Figure
-from loadcheck.compare.history import Past, read_history, read_past
+from loadcheck.compare.history import Past, read_history, read_past, result_paths
 from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema_others import TREND, ended
 
@@ -91,7 +91,7 @@ def trend(
     }
 
 
-def baseline(directory: Path, paths: Sequence[Path], candidates: Sequence[Path]) -> list[Path]:
+def baseline(directory: Path, candidates: Sequence[Path], *, optional: bool = False) -> list[Path]:
     """Return the runs of a directory that candidates are to be compared with.
 
     Those are the ones that can be compared with the first candidate, are not candidates
@@ -99,14 +99,24 @@ def baseline(directory: Path, paths: Sequence[Path], candidates: Sequence[Path])
     the newest 30 of them at most.
 
     Args:
-        directory: Where they are, for messages.
-        paths: The files in it.
+        directory: Where they are.
         candidates: Files of the candidate.
+        optional: Whether there may be none.
 
     Raises:
         ResultFileError: There is none, or a candidate cannot be read.
         InputError: ``ruptures`` is not installed.
     """
+    try:
+        return _baseline(directory, candidates)
+    except ResultFileError:
+        if optional:
+            return []
+        raise
+
+
+def _baseline(directory: Path, candidates: Sequence[Path]) -> list[Path]:
+    paths = result_paths([directory])
     news = [run for run in map(read_past, candidates) if run is not None]
     if not news:
         return []

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from loadcheck.documents.document import format_pointer
 from loadcheck.draft import words
 from loadcheck.draft.fields import Field
 from loadcheck.draft.operations import Candidate
 from loadcheck.errors import DraftError, Problem, did_you_mean
+
+_Draft = TypeVar("_Draft")
 
 NOTHING: Final = "none"
 """What ``--count`` says where nothing counts."""
@@ -78,6 +80,32 @@ class UndecidedError(DraftError):
         super().__init__(problem)
         self.option = option
         self.choices = choices
+
+
+def decided(
+    draft_from: Callable[[Wishes], _Draft],
+    wishes: Wishes,
+    ask: Callable[[str, Sequence[tuple[str, str]]], str] | None,
+) -> _Draft:
+    """Draft, and have the user decide what cannot be known.
+
+    Args:
+        draft_from: Makes the draft.
+        wishes: What the user has decided.
+        ask: Returns the answer to a question, one of the choices if there are any; None if nobody
+            can be asked.
+
+    Raises:
+        UndecidedError: Nobody can be asked.
+    """
+    while True:
+        try:
+            return draft_from(wishes)
+        except UndecidedError as error:
+            if ask is None:
+                raise
+            answer = ask(error.problems[0].message, error.choices)
+            wishes = replace(wishes, **{error.option.removeprefix("--"): answer})
 
 
 def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:

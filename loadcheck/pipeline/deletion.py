@@ -489,7 +489,7 @@ class _Work:
         self._client = QueryClient(
             QueryChannel(send=self._asked),
             absent=spec.verify.absent,
-            estimates=spec.verify.approximate is not None,
+            approximate=spec.verify.approximate,
         )
         # answers that a cache holds are for numbers that were asked before, from 1
         self._client.queries = time.time_ns() // 1_000_000 % 1_000_000_000

@@ -200,7 +200,7 @@ class _Asking:
         client = QueryClient(
             QueryChannel(send=send),
             absent=verify.absent,
-            estimates=verify.approximate is not None,
+            approximate=verify.approximate,
         )
         template = [export.path, export.body, dict(export.headers), export.next]
         self._values |= await inputs_of(self._compiled, template, client, "verify.export")

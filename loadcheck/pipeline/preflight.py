@@ -136,7 +136,9 @@ class _Flight:
         self._plan, self._queries = spec.factory.sister(_SUFFIX)
         self._heard: list[tuple[Exchange, float]] = []
         self._channel = QueryChannel(send=self._listening)
-        self._asker = QueryClient(self._channel, absent=spec.verify.absent)
+        self._asker = QueryClient(
+            self._channel, absent=spec.verify.absent, approximate=spec.verify.approximate
+        )
         self._ingest = compiled.ingest
         self._filtered = spec.filtered
         self._uploads = 0

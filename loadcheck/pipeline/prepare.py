@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from loadcheck import scenario as scenarios
 from loadcheck import secrets
 from loadcheck.documents import split_http_url
 from loadcheck.documents.document import MAX_BYTES, dotted
@@ -138,6 +139,17 @@ def _download(url: str, until: float, *, consent: bool) -> bytes:
 
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def read_scenario(
+    path: Path, changes: Sequence[str], *, profile: str, environment: Mapping[str, str]
+) -> Scenario:
+    """Return a scenario as the options change it; passwords in its URLs are secrets from now on.
+
+    Raises:
+        ScenarioError: Something in it, or among the changes, cannot be used.
+    """
+    return hide_passwords(scenarios.load(path, overrides=changes, profile=profile, env=environment))
 
 
 def hide_passwords(scenario: Scenario) -> Scenario:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from loadcheck.documents.files import UnreadableError, exists
-from loadcheck.errors import Problem, ResultFileError
+from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.store import (
     UNFINISHED,
     in_progress,
@@ -21,6 +23,8 @@ from loadcheck.result.store import (
 )
 
 _SCHEMA = "loadcheck."
+_AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,47 @@ class Wanted:
             and (not self.verdicts or verdict in self.verdicts)
             and all(name in labels and value in (None, labels[name]) for name, value in self.labels)
         )
+
+
+def wanted(
+    labels: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    since: str | None = None,
+    verdicts: Sequence[str] | None = None,
+) -> Wanted:
+    """Return which runs the options choose.
+
+    Raises:
+        InputError: An instant is none.
+    """
+    pairs = [label.partition("=") for label in labels or ()]
+    return Wanted(
+        labels=[(name, value if equals else None) for name, equals, value in pairs],
+        scenarios=frozenset(names or ()),
+        verdicts=frozenset(verdicts or ()),
+        since=instant(since, "--since") if since is not None else "",
+    )
+
+
+def instant(text: str, option: str) -> str:
+    """Return an instant, or how long ago it was, as results files write instants.
+
+    Raises:
+        InputError: It is neither.
+    """
+    age = _AGE.fullmatch(text.strip())
+    try:
+        if age is not None:
+            found = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        else:
+            found = datetime.fromisoformat(text.strip())
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        remedy = "expected 2026-11-26, 2026-11-26T08:00, or an age: 90m, 12h, 7d, 4w"
+        raise InputError(
+            Problem(key=option, message=f'"{text}" is no instant', remedy=remedy)
+        ) from None
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Cause = Callable[[Mapping[str, Any]], str]

@@ -25,6 +25,7 @@ from pyroaring import BitMap
 
 from loadcheck.errors import many
 from loadcheck.verify import Advice, Finding, Verdict
+from loadcheck.verify.evidence import CERTAINTY, least_behind
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
 from loadcheck.verify.query_client import QueryClient, Send
@@ -33,13 +34,13 @@ from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
 FRESH = 3
 """Fresh control users at the least."""
-MOST_FRESH = 100
+MOST_FRESH = 300
+_AT_ONCE = 50
 PAIRED = 20
 """Of the missing, and of the others, so many are sent a second event at the most."""
-_RISK = 0.0001
-"""So many fresh users are sent that a late part of the service escapes with this probability,
-should it hold as many users as are missing."""
-_CERTAINTY = 0.95
+_RISKS = (0.0001, 1 - CERTAINTY)
+"""So many fresh users are sent that a late part of the service escapes with the first probability,
+should it hold as many users as are missing; with the second if that would be too many."""
 _CONTROL, _UNSENT, _MISSING, _PRESENT = "control", "unsent", "missing", "present"
 FRESH_RUN = _CONTROL
 """What the id of the run of fresh users ends in."""
@@ -64,7 +65,8 @@ class ControlResult:
         checked_visible: Those counted.
         share: Which share of the acknowledged users was missing when the controls were sent.
         unpaired: Why no missing user was sent a second event; "" if some were.
-        excess: How many more users of a kind are counted than were sent, at the most.
+        excess: How many more users of a kind are counted than were sent, at the most, beyond the
+            error that counts are declared to have.
     """
 
     acknowledged: int | None = None
@@ -103,6 +105,11 @@ class ControlResult:
     def proven(self) -> int:
         """Missing users of whom a second event is counted: lost, whatever else is late."""
         return max(0, (self.paired_visible or 0) - ((self.paired or 0) - self.still))
+
+    @property
+    def alone(self) -> int | None:
+        """Fresh users counted that nobody missing, with a second event, stands beside."""
+        return None if self.paired or self.acknowledged is None else self.visible or 0
 
     @property
     def escaped(self) -> float:
@@ -146,11 +153,13 @@ class Candidates:
     Attributes:
         missing: Numbers of copies whose users are missing.
         present: Numbers of acknowledged ones whose users are counted.
+        at_least: How many are missing, named or not.
         unnamed: Why nobody missing has a name; "" if somebody has.
     """
 
     missing: BitMap = field(default_factory=BitMap)
     present: BitMap = field(default_factory=BitMap)
+    at_least: int = 0
     unnamed: str = ""
 
 
@@ -189,7 +198,7 @@ class Controls:
         self._sent_of: dict[str, int] = {}
 
     async def send(self, first: int, share: float) -> None:
-        """Send fresh users.
+        """Send fresh users: more of them if nobody missing could be sent a second event.
 
         Args:
             first: The number of the first, which no copy of the run has: users whose ids are made
@@ -197,7 +206,8 @@ class Controls:
             share: Which share of the acknowledged users is missing.
         """
         plan, _ = self._runs.sister(_CONTROL)
-        fresh = range(first, first + fresh_users(share))
+        alone = not self.result.paired
+        fresh = range(first, first + fresh_users(share, alone=alone))
         acknowledged = await self._all(plan, fresh, {})
         self._sent_of[_CONTROL] = len(fresh)
         self._note(acknowledged=len(acknowledged), share=share)
@@ -260,7 +270,8 @@ class Controls:
         if count is None:
             return before
         # whoever answered from a results file was sent by another process, which knew
-        excess = count - self._sent_of.get(suffix, count)
+        least = least_behind(count, self._asker.approximate or 0.0)
+        excess = least - self._sent_of.get(suffix, count)
         if excess > self.result.excess:
             self._note(excess=excess)
         return count
@@ -281,14 +292,16 @@ class Controls:
         return None if not self._names.known else swaps
 
     async def _all(self, plan: Plan, numbers: Sequence[int], swaps: dict[str, str]) -> list[int]:
-        """Send some copies of a plan at once; return those that were acknowledged."""
+        """Send some copies of a plan; return those that were acknowledged."""
         taken: list[int] = []
         self.sent += len(numbers)
+        limit = anyio.CapacityLimiter(_AT_ONCE)
 
         async def one(number: int) -> None:
             flow = plan.copy(number, time.time_ns() // _NS_PER_MS, self._retry)
-            if await self._run(flow, swaps):
-                taken.append(number)
+            async with limit:
+                if await self._run(flow, swaps):
+                    taken.append(number)
 
         async with anyio.create_task_group() as group:
             for number in numbers:
@@ -316,12 +329,22 @@ class Controls:
                 exchange = await self._send(_swapped(effect, swaps) if swaps else effect)
 
 
-def fresh_users(share: float) -> int:
-    """Return how many fresh users are sent where so large a share of the users is missing."""
+def fresh_users(share: float, *, alone: bool = True) -> int:
+    """Return how many fresh users are sent.
+
+    Args:
+        share: Of the acknowledged users, how many are missing.
+        alone: Whether nobody missing is sent a second event, which would tell more.
+    """
     if not 0 < share < 1:
         return FRESH
-    needed = math.ceil(math.log(_RISK) / math.log1p(-share))
-    return max(FRESH, needed) if needed <= MOST_FRESH else FRESH
+    for risk in _RISKS:
+        needed = math.ceil(math.log(risk) / math.log1p(-share))
+        if needed <= MOST_FRESH:
+            return max(FRESH, needed)
+        if not alone:
+            break
+    return FRESH
 
 
 def _sample(numbers: BitMap) -> list[int]:
@@ -387,7 +410,7 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
         return Verdict.PASS, _NEGATIVE if asked else ""
     verdict, summary = _fresh(acknowledged, visible, advice.later())
     if visible:
-        summary += f" {_pairs(controlled)}"
+        summary = f"{summary} {_pairs(controlled)}".rstrip()
         verdict = Verdict.PASS if controlled.overtaken or controlled.proven else Verdict.UNKNOWN
     return verdict, summary
 
@@ -419,6 +442,8 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
 def _pairs(controlled: ControlResult) -> str:
     """Say what second events under the same user ids exclude, and what nothing does."""
     paired, found = controlled.paired, controlled.paired_visible
+    if not paired and not controlled.overtaken:
+        return ""
     if not paired:
         why = controlled.unpaired or "no second event of a missing user was acknowledged"
         return (
@@ -450,12 +475,12 @@ def _pairs(controlled: ControlResult) -> str:
     if not controlled.still:
         return f"All {events} are counted{check}, but by now so are their first ones."
     # of those whose second event is counted, none is late; of the others, so many can be
-    late = 1 - (1 - _CERTAINTY) ** (1 / controlled.still)
+    late = 1 - (1 - CERTAINTY) ** (1 / controlled.still)
     return (
         f"All {events} are counted{check}, but the first ones of {controlled.still:,} are not, so "
         "those are in no delayed partition. Of any other missing users, more than "
         f"{100 * late:.2g} %"
-        f" are in one with p < {1 - _CERTAINTY:.2g}. This assumes that the service partitions "
+        f" are in one with p < {1 - CERTAINTY:.2g}. This assumes that the service partitions "
         "events "
         "by user."
     )

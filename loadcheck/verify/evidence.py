@@ -56,6 +56,15 @@ class Observation:
         return self.uniques is not None
 
 
+_ROUNDING = 1e-9
+"""What a division of floats may be off by: 202 users are the 200 that 1 % more are told of."""
+
+
+def least_behind(count: int, error: float) -> int:
+    """Return the least that can be true behind a count that has this error at most, as a share."""
+    return math.ceil(count / (1 + error) - _ROUNDING)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What the answers are held against.
@@ -102,13 +111,15 @@ class Terms:
 
     def least(self, count: int) -> int:
         """Return the least that can be true where so much was counted."""
-        return math.ceil(count / (1 + self.approximate))
+        return least_behind(count, self.approximate)
 
     def most(self, count: int) -> int:
         """Return the most that can be true where so much was counted."""
-        return math.floor(count / (1 - self.approximate))
+        return math.floor(count / (1 - self.approximate) + _ROUNDING)
 
 
+CERTAINTY = 0.95
+"""How sure it must be that control users would have been late, had the missing been merely late."""
 _STEADY = 5
 """Answers that must be alike before users have disappeared: fewer may come from one replica."""
 
@@ -347,6 +358,7 @@ class Reason(enum.Enum):
     OLD = "the last response shows a state before the deadline"
     MOVING = "the count was still moving"
     CONTROLS = "users sent later are not counted either"
+    PART = "the missing users may be in a delayed part of the service"
     UNCONTROLLED = "without a filter for the run, no control users could be checked"
     UNSUPPORTED = "only the count of users suggests that any are missing"
     HIDDEN = "other users that were counted can hide missing ones"
@@ -414,6 +426,7 @@ def weigh(
     *,
     controls: bool | None = None,
     proven: int = 0,
+    alone: int | None = None,
     leaking: bool | None = False,
     inflated: bool = False,
 ) -> Proof:
@@ -426,6 +439,8 @@ def weigh(
         controls: Whether all users are counted that were sent after the missing; None if none were
             sent.
         proven: Users that are lost whatever else is late: of whom a later event is counted.
+        alone: Fresh users that are counted, if nobody missing could be sent a second event: only
+            chance keeps them out of a late part of the service. None if somebody was, or none were.
         leaking: Whether users are counted of a run that never was; None if that is not known.
         inflated: Whether more control users are counted than were sent.
     """
@@ -442,6 +457,7 @@ def weigh(
             missing_events=_UNKNOWN,
         )
     weighing = _Weighing(terms, stands, groups or Groups(), (controls, proven))
+    weighing.alone = alone
     return weighing.proof(filtering=leaking is not None)
 
 
@@ -452,7 +468,7 @@ def _nothing(terms: Terms, stands: Standing, *, leaking: bool, inflated: bool) -
         return Reason.NO_ANSWER
     for holds, reason in (
         (leaking, Reason.LEAKING),
-        (inflated and not terms.approximate, Reason.INFLATED),
+        (inflated, Reason.INFLATED),
         (terms.baseline is None and not filtered, Reason.NO_BASELINE),
         (terms.baseline and filtered, Reason.BROKEN_FILTER),
     ):
@@ -468,6 +484,8 @@ def _nothing(terms: Terms, stands: Standing, *, leaking: bool, inflated: bool) -
 
 class _Weighing:
     """The claims on one set of answers."""
+
+    alone: int | None = None
 
     def __init__(
         self, terms: Terms, stands: Standing, groups: Groups, controls: tuple[bool | None, int]
@@ -530,12 +548,14 @@ class _Weighing:
             if terms.lower <= self._most:
                 timely = groups.as_of_ns >= terms.deadline_ns
             doubt = self._doubt_of_loss(timely=timely)
+            if doubt is None and self._escaped(at_least):
+                doubt = Reason.PART
             if doubt is Reason.CONTROLS and self._proven:
                 at_least = min(self._proven, at_least)
                 return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most, reason=doubt)
             if doubt is not None:
-                frozen = doubt is Reason.CONTROLS and terms.approximate
-                most = terms.lower if frozen else at_most
+                # who tells of no control user may tell of an earlier state, whatever it claims
+                most = terms.lower if doubt is Reason.CONTROLS else at_most
                 return Claim(verdict=Verdict.UNKNOWN, at_most=most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
         doubt = self._doubt_of_arrival(at_most)
@@ -544,6 +564,12 @@ class _Weighing:
         if doubt is not None:
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
         return Claim(verdict=Verdict.PASS, at_most=at_most)
+
+    def _escaped(self, missing: int) -> bool:
+        """Return whether all fresh users may have missed a late part that has all the missing."""
+        if self.alone is None:
+            return False
+        return (1 - missing / self._terms.lower) ** self.alone > 1 - CERTAINTY
 
     def _doubt_of_loss(self, *, timely: bool) -> Reason | None:
         """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
@@ -644,6 +670,8 @@ class _Weighing:
         doubt = None
         if doubled and self._looks_approximate():
             doubt = Reason.APPROXIMATE
+        elif doubled and self._terms.isolation == "baseline":
+            doubt = Reason.FOREIGN
         elif not doubled and totals and (self._hides_events(2) or least > events.possible):
             doubt = Reason.HIDDEN
         if doubt is not None:
@@ -677,13 +705,23 @@ class _Weighing:
 
     def _hides_events(self, each: int) -> bool:
         """Return whether lost and duplicated events can make up for each other (rule 3)."""
-        return each > 1 and not self._groups.balanced and not self._terms.approximate
+        return each > 1 and not self._groups.balanced
 
     def _duplicated(self, totals: int, each: int) -> Claim:
-        doubled = max(0, self._terms.least(totals) - each * self._most, self._groups.duplicated)
+        terms, users = self._terms, self._most
+        doubled = max(0, terms.least(totals) - each * users, self._groups.duplicated)
+        unsplit = doubled > 0 and terms.splits and not self._grouped
+        if unsplit:
+            # users that the count leaves out would bring as many events as are too many
+            users = max(users, terms.upper + terms.sent.rejected)
+            doubled = max(0, terms.least(totals) - each * users)
         doubt = None
         if doubled and self._looks_approximate():
             doubt = Reason.APPROXIMATE
+        elif doubled and terms.isolation == "baseline":
+            doubt = Reason.FOREIGN
+        elif unsplit and not doubled:
+            doubt = Reason.UNSPLIT
         elif not doubled and totals and self._hides_events(each):
             doubt = Reason.HIDDEN
         if doubt is not None:
@@ -714,7 +752,8 @@ class _Weighing:
             if doubt is not None:
                 return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
-        if (deficit or (totals and self._hides_events(each))) and at_most:
+        aside = groups.missing_events > 0  # they may be of users who were not acknowledged
+        if (deficit or aside or (totals and self._hides_events(each))) and at_most:
             return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
         return Claim(verdict=Verdict.PASS)
 

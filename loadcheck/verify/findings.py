@@ -12,9 +12,18 @@ from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.naming import describe_losses
 
-_ESTIMATES = (
-    'If the service returns estimates, declare their error: verify.approximate = "1%", say.'
-)
+
+def _estimates(terms: Terms) -> str:
+    """Return what to do if the service estimates; "" if its error is declared."""
+    if terms.approximate:
+        return ""
+    return 'If the service returns estimates, declare their error: verify.approximate = "1%", say.'
+
+
+def _beyond(terms: Terms) -> str:
+    if not terms.approximate:
+        return ""
+    return f", beyond the {100 * terms.approximate:g} % that verify.approximate declares"
 
 
 def conclude(
@@ -140,9 +149,6 @@ _NOTHING = {
         "the query counts users of a run id that was never sent: its filter does not work"
     ),
     Reason.NO_BASELINE: "the baseline count failed, and the query has no filter for this run",
-    Reason.INFLATED: (
-        f"the service counts more control users than were sent. {_ESTIMATES.rstrip('.')}"
-    ),
 }
 
 
@@ -154,6 +160,10 @@ def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
         return f"{why} ({error})" if error else why
     if proof.nothing in _NOTHING:
         return _NOTHING[proof.nothing]
+    estimates = _estimates(terms).rstrip(".")
+    if proof.nothing is Reason.INFLATED:
+        why = f"the service counts more control users than were sent{_beyond(terms)}"
+        return ". ".join(part for part in (why, estimates) if part)
     if proof.nothing is Reason.BROKEN_FILTER:
         return (
             f"the query counted {many(terms.baseline, 'users')} of this run before it began: its "
@@ -161,10 +171,11 @@ def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
         )
     final = proof.standing.final
     assert final is not None
-    return (
+    why = (
         f"the service's responses do not add up: {many(proof.standing.totals or 0, 'events')} of "
-        f"{final.uniques or 0:,} users. {_ESTIMATES.rstrip('.')}"
+        f"{many(final.uniques, 'users')}"
     )
+    return ". ".join(part for part in (why, estimates) if part)
 
 
 class _Sentences:
@@ -195,8 +206,10 @@ class _Sentences:
             findings.append(self._unexpected())
         if proof.duplicated.reason is not Reason.UNCOUNTED:
             findings.append(self._duplicated())
-            missing = proof.missing_events
-            if missing.verdict is not Verdict.PASS and missing.reason not in _UNTOLD:
+            missing, doubled = proof.missing_events, proof.duplicated
+            # one sentence is enough where the counts of events tell nothing of either
+            both = missing.reason in _UNTOLD and doubled.verdict is Verdict.UNKNOWN
+            if missing.verdict is not Verdict.PASS and not both:
                 findings.append(self._missing_events())
         if self._sent.acknowledged == 0:
             findings.append(self._nobody())
@@ -226,6 +239,10 @@ class _Sentences:
             if number
         ]
         return " and ".join(hiding) or "users not sent by this run"
+
+    def _told_apart(self, later: str) -> str:
+        """Say how missing users get names, who can then be sent second events, or wait."""
+        return sentences(self._terms.advice.name_users(), later)
 
     def _split_remedy(self) -> str:
         found = self._localized
@@ -290,15 +307,10 @@ class _Sentences:
             most = f" (at most {claim.at_most:,}{hide})"
         found = self._localized
         trouble = f" Not all could be named: {found.trouble}." if found and found.trouble else ""
-        beyond = (
-            f", beyond the {100 * self._terms.approximate:g} % that verify.approximate declares"
-            if self._terms.approximate
-            else ""
-        )
         text = (
             f"{number} of {many(self._sent.acknowledged, 'acknowledged users')} "
             f"{'is' if number == '1' else 'are'} missing {self._when()}"
-            f"{most}{beyond}{describe_losses(self._told)}.{trouble}"
+            f"{most}{_beyond(self._terms)}{describe_losses(self._told)}.{trouble}"
         )
         told, advice = self._told, self._terms.advice
         named = told is not None and told["lost"]
@@ -315,7 +327,8 @@ class _Sentences:
         seen, sent, when = self._seen, self._sent, self._when()
         later = self._terms.advice.later()
         uniques = seen.uniques or 0
-        short = max(0, sent.acknowledged - uniques)
+        by_bucket = self._localized.lost_at_least if self._localized else 0
+        short = max(0, sent.acknowledged - uniques, by_bucket)
         counted = f"{many(uniques, 'users were')} counted {when}"
         missing = f"{short:,} of {many(sent.acknowledged, 'acknowledged users')} "
         missing += f"{'is' if short == 1 else 'are'} missing"
@@ -323,20 +336,24 @@ class _Sentences:
         stands, before = self._proof.standing, self._terms.before
         rows = self._localized.groups.contradiction if self._localized else ""
         controls = "so are all" if seen.overtaken is False else "so are some of the users"
-        sentences = {
+        estimates = _estimates(self._terms)
+        reasons = {
             Reason.CONFLICT: "Whether users are lost is unknown: the service contradicts itself. "
             f"It counted {many(stands.highest - before, 'users')}, and later only "
             f"{stands.lowest - before:,}; the last count is {uniques:,} ({when}), with "
-            f"{sent.acknowledged:,} acknowledged. {later} {_ESTIMATES}",
+            f"{sent.acknowledged:,} acknowledged. {later} {estimates}",
             Reason.ROWS: "Whether users are lost is unknown: the service's responses do not add "
-            f"up: {rows}. {_ESTIMATES}",
+            f"up: {rows}. {estimates}",
             Reason.APPROXIMATE: f"{missing} from the count of users, but all {seen.totals or 0:,} "
             "events are counted: the service contradicts itself, or its count of users is an "
-            f"estimate. {_ESTIMATES}",
+            f"estimate. {estimates}",
             Reason.OLD: f"{missing} by the last count, which shows the state "
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
             f"verify.deadline: {neither}. {later}",
             Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {later}",
+            Reason.PART: f"{missing} {when}; but a part of the service that is delayed, and has "
+            "none of the control users, may have them all, so "
+            f"{neither}. {self._told_apart(later)}",
             Reason.UNCONTROLLED: f"{missing} {when}; but without a filter for this run no "
             f"control users could be checked, so {neither}. Add the run id to the event and "
             "to the query's filter.",
@@ -358,7 +375,7 @@ class _Sentences:
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement. "
             f"{self._terms.advice.longer()}",
         }
-        return sentences[claim.reason]
+        return reasons[claim.reason].rstrip()
 
     def _disappeared(self) -> Finding:
         gone, stands = self._proof.disappeared.at_least, self._proof.standing
@@ -490,11 +507,12 @@ class _Sentences:
                 f"{many(seen.uniques, 'users were')} counted"
             )
         if claim.verdict is Verdict.FAIL:
-            number = f"{claim.at_least:,}"
+            number = many(claim.at_least, "events")
             if claim.at_least != claim.at_most:
                 number = f"At least {number}"
             summary = sentences(
-                f"{number} events of counted users are missing: {counted}.",
+                f"{number} of counted users {'is' if claim.at_least == 1 else 'are'} missing: "
+                f"{counted}.",
                 self._terms.advice.list_events(),
             )
         elif claim.reason is Reason.HIDDEN:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from anyio import sleep
 
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.exchange import MALFORMED, Exchange, Pause, Request
 from loadcheck.workflow.identity import read_label, size
 from loadcheck.workflow.runtime.plan import Query, QueryAnswer
 
@@ -244,7 +244,8 @@ class QueryClient:
     Args:
         channel: How they reach the service.
         absent: What an answer without the value means; None: it is no evidence.
-        estimates: Whether an answer from a sample is evidence: its error is declared.
+        approximate: The error that counts are declared to have, as a share: an answer from a
+            sample is evidence then. None: they are exact.
         clock: Monotonic nanoseconds.
 
     Attributes:
@@ -257,11 +258,11 @@ class QueryClient:
         channel: QueryChannel,
         *,
         absent: int | None = None,
-        estimates: bool = False,
+        approximate: float | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._absent = absent
-        self._estimates = estimates
+        self.approximate = approximate
         self._channel = channel
         self.clock = clock
         self.queries = 0
@@ -279,7 +280,10 @@ class QueryClient:
         error, status = "", answer.exchange.status
         if not answer.success:
             error = answer.exchange.reason or f"status {status}"
-        age_ms, objection = assess_evidence(answer.values, estimates=self._estimates)
+        elif answer.exchange.parsed is MALFORMED and answer.exchange.body.strip():
+            # verify.absent is for answers without the value, not for those that nobody can read
+            error = f"the answer ({len(answer.exchange.body):,} bytes) is not JSON"
+        age_ms, objection = assess_evidence(answer.values, estimates=self.approximate is not None)
         return QueryResult(
             asked_ns=asked_ns,
             answered_ns=answered_ns,

@@ -136,9 +136,7 @@ class Verification:
         if channel.budget is None and budget is not None:
             channel = replace(channel, budget=QueryBudget(budget.cost, budget.window_s))
         self._channel = channel
-        self._asker = QueryClient(
-            channel, absent=verify.absent, estimates=verify.approximate is not None
-        )
+        self._asker = QueryClient(channel, absent=verify.absent, approximate=verify.approximate)
         self.observer = Observer(
             spec.queries.counts, self._asker, every_s=self._pace_s(), seen=seen
         )
@@ -340,6 +338,7 @@ class Verification:
                 None if self.localized is None else self.localized.groups,
                 controls=self._controls_counted(),
                 proven=self.controlled.proven,
+                alone=self.controlled.alone,
                 leaking=self._leaking(),
                 inflated=bool(self.controlled.excess),
             )
@@ -474,17 +473,18 @@ class Verification:
             return
         ledger = people.ledger
         self._controls = controls = self._new_controls()
+        candidates = Candidates(unnamed="the counts by bucket took too long")
+        with anyio.move_on_after(self._slack_s):
+            candidates = await self._candidates(people, terms)
         counted = (self._standing().final or _NO_ANSWER).uniques
         short = terms.lower - max(0, (counted or 0) - terms.before)
-        if self.localized is not None:
-            short = max(short, self.localized.lost_at_least)
-        share = max(0, short) / max(1, terms.lower)
+        share = max(0, short, candidates.at_least) / max(1, terms.lower)
         touched = ledger.started | ledger.skipped
+        first = touched.max() + 1 if touched else 0
         with anyio.move_on_after(self._slack_s):
-            await controls.send(touched.max() + 1 if touched else 0, share)
-        self.controlled = controls.result
+            await controls.pair(candidates)
         with anyio.move_on_after(self._slack_s):
-            await controls.pair(await self._candidates(people, terms))
+            await controls.send(first, share)
         self.controlled = controls.result
 
     async def _candidates(self, people: People, terms: Terms) -> Candidates:
@@ -504,7 +504,12 @@ class Verification:
                     missing |= BitMap(range(first, self._spec.buckets.first(window.last + 1)))
             missing &= ledger.acknowledged
         present = ledger.acknowledged - missing if found.exact else BitMap()
-        return Candidates(missing=missing, present=present, unnamed=found.trouble)
+        return Candidates(
+            missing=missing,
+            present=present,
+            at_least=found.lost_at_least,
+            unnamed=found.trouble,
+        )
 
     def _new_controls(self) -> Controls:
         retry = Backoff(self._spec.retry, self._spec.seed)

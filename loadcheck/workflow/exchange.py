@@ -23,6 +23,7 @@ ACCEPTED_CODINGS: Final = "gzip, deflate"
 """What the transports understand of an answer: ``Accept-Encoding``, unless a workflow says it."""
 _BOM: Final = b"\xef\xbb\xbf"
 UNREAD: Final = object()
+MALFORMED: Final = object()
 _NO_HEADERS: Final[Sequence[tuple[bytes, bytes]]] = ()
 
 
@@ -134,7 +135,8 @@ class Exchange:
         body: Payload of the answer, content coding removed.
         failure: Why there is no answer; None if there is one.
         detail: The failure in words, for a person.
-        parsed: The body read as JSON; :data:`UNREAD` before :meth:`json` has.
+        parsed: The body read as JSON; :data:`UNREAD` before :meth:`json` has, :data:`MALFORMED` if
+            it could not.
         success: Whether all success criteria of the step held.
         reason: The first criterion that did not hold, or the failure; "" on success.
     """
@@ -194,10 +196,14 @@ class Exchange:
             try:
                 self.parsed = orjson.loads(self.body)
             except ValueError:
+                self.parsed = MALFORMED
                 # RFC 8259 section 8.1: a parser may ignore a byte order mark
                 if not self.body.startswith(_BOM):
                     raise
                 self.parsed = orjson.loads(self.body[len(_BOM) :])
+        elif self.parsed is MALFORMED:
+            message = "the body is not JSON"
+            raise ValueError(message)
         return self.parsed
 
     def header(self, name: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from loadcheck.emulator.config.faults import KINDS
+from loadcheck.errors import many
 from loadcheck.verify import Verdict
 from tests.pipeline.in_process_run import Judged, Mix, fight
 
@@ -78,7 +79,8 @@ def the_dropped_are_named(run: Judged) -> None:
     seen = run.seen
     assert seen["lost_at_least"] == seen["lost_at_most"] == len(dropped)
     summary = run.finding("lost")["summary"]
-    assert f"{len(dropped)} of {COPIES} acknowledged users are missing" in summary
+    are = "is" if len(dropped) == 1 else "are"
+    assert f"{len(dropped)} of {COPIES} acknowledged users {are} missing" in summary
     for user in seen["localized"]["lost"]:
         assert user["user_id"] in run.truth.hits["drop"]
         assert user["sent_at"]
@@ -104,10 +106,8 @@ def the_doubled_are_named(run: Judged) -> None:
     assert run.seen["duplicated"] == run.surplus == len(doubled) > 0
     assert run.named("duplicated") == doubled
     assert run.missing == set()
-    assert (
-        f"{len(doubled)} events were counted beyond one per user"
-        in (run.finding("duplicated")["summary"])
-    )
+    events = many(len(doubled), "events were")
+    assert f"{events} counted beyond one per user" in run.finding("duplicated")["summary"]
 
 
 def nothing_is_proven(run: Judged) -> None:

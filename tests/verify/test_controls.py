@@ -69,7 +69,7 @@ def test_a_few_fresh_users_are_enough_where_chance_decides_nothing(share: float)
     assert fresh_users(share) == FRESH
 
 
-@pytest.mark.parametrize("share", [0.125, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.0100, 0.02, 0.125, 0.5, 0.9])
 def test_as_many_fresh_users_as_exclude_a_late_part_of_the_size_that_is_missing(
     share: float,
 ) -> None:

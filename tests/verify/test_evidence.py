@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -245,6 +246,12 @@ def test_4_a_declared_error_widens_the_bounds_and_is_told() -> None:
     # estimates that waver within it do not contradict each other
     wavering = [at(second, 1000 + (-1) ** second * 9, 1000) for second in range(12)]
     assert weigh(about, wavering).lost.verdict is PASS
+    # at its very border, too
+    for error in (0.01, 0.03, 0.05, 0.07):
+        for sent in range(1, 3_000):
+            about = replace(terms(sent), approximate=error)
+            assert about.least(math.floor(sent * (1 + error) + 1e-9)) <= sent
+            assert about.most(math.ceil(sent * (1 - error) - 1e-9)) >= sent
     # unclear answers can hide more than the error
     assert weigh(replace(terms(1000, 100), approximate=0.01), steady(1000)).lost.verdict is UNKNOWN
 
@@ -528,4 +535,69 @@ def test_beside_duplicated_events_more_may_be_missing_than_were_found() -> None:
 def test_4_control_users_that_nobody_sent_take_the_evidence_from_all_counts() -> None:
     assert weigh(terms(100), steady(189), inflated=True).nothing is Reason.INFLATED
     approximate = replace(terms(100), approximate=0.5)
-    assert weigh(approximate, steady(100), inflated=True).nothing is None
+    assert weigh(approximate, steady(100), inflated=True).nothing is Reason.INFLATED
+
+
+def test_4_without_buckets_only_what_nobody_sent_is_a_duplicate() -> None:
+    split = replace(terms(36, 0, 1, each=3), splits=True)
+    # 94 events of 30 users: an estimate may leave a user out who sent them
+    found = weigh(split, steady(30, 94), controls=False).duplicated
+    assert (found.verdict, found.reason, found.at_least) == (UNKNOWN, Reason.UNSPLIT, 0)
+    # 37 copies can have sent 111
+    found = weigh(split, steady(36, 114)).duplicated
+    assert (found.verdict, found.at_least) == (FAIL, 3)
+
+
+def test_3_events_of_an_estimate_can_make_up_for_each_other() -> None:
+    about = replace(terms(100, each=3), approximate=0.01)
+    found = weigh(about, steady(100, 300))
+    assert (found.duplicated.verdict, found.missing_events.verdict) == (UNKNOWN, UNKNOWN)
+    one = replace(terms(100), approximate=0.01)
+    assert weigh(one, steady(100, 100)).duplicated.verdict is PASS
+
+
+def test_9_other_traffic_may_send_events_twice() -> None:
+    base = replace(terms(49), isolation="baseline")
+    found = weigh(base, steady(64, 70)).duplicated
+    assert (found.verdict, found.reason) == (UNKNOWN, Reason.FOREIGN)
+
+
+def test_3_events_that_users_who_were_not_sent_may_lack_are_open() -> None:
+    three = terms(133, 0, 13, each=3)
+    base = steady(143, 436)
+    groups = Groups(
+        uniques=143,
+        totals=436,
+        as_of_ns=base[-1].as_of_ns,
+        lost_at_least=3,
+        lost_at_most=3,
+        exact=True,
+        unexpected=13,
+        missing_events=1,
+        duplicated=8,
+        balanced=True,
+    )
+    found = weigh(three, base, groups=groups, controls=True).missing_events
+    assert found.verdict is UNKNOWN
+    assert found.at_most
+
+
+def test_4_a_single_impossible_count_of_events_leaves_missing_ones_told() -> None:
+    answers = [*steady(34, 65)[:-2], at(8.5, 34, 1_000_000), *steady(34, 65)[-2:]]
+    groups = Groups(uniques=34, totals=65, as_of_ns=DEADLINE_S * S, lost_at_most=0, balanced=True)
+    _, findings = told(terms(34, each=2), answers, groups, controls=True)
+    verdicts = {finding.check: finding.verdict for finding in findings}
+    assert (verdicts["duplicated"], verdicts["missing_events"]) == (PASS, UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("missing", "alone", "verdict"),
+    [(1, 3, UNKNOWN), (1, 300, FAIL), (10, 28, UNKNOWN), (10, 29, FAIL), (1, None, FAIL)],
+)
+def test_6_fresh_users_alone_prove_a_loss_that_chance_would_have_shown_them(
+    missing: int, alone: int | None, verdict: Verdict
+) -> None:
+    found = weigh(terms(100), steady(100 - missing), controls=True, alone=alone).lost
+    assert found.verdict is verdict
+    assert (found.reason is Reason.PART) == (verdict is UNKNOWN)
+    assert found.at_most == missing

@@ -108,10 +108,13 @@ def truth_of(trial: Trial) -> Truth:
     visible_s: dict[int, float] = {}
     why: dict[int, str] = {}
     vanish_s = service.last_upload_s + trial.mix.behaviour.vanish_at_s
+    frozen_s = trial.mix.behaviour.frozen_s
+    frozen_s = float("inf") if frozen_s is None else service.began_s + frozen_s
     for event in service.events:
         if event.run != service.main_run:
             continue
-        if event.vanishes and vanish_s < trial.over_s - _VANISHING_S:
+        gone = event.vanishes and vanish_s < trial.over_s - _VANISHING_S
+        if gone and vanish_s < frozen_s:  # what happens to frozen counts later, no count shows
             continue
         if not event.key:
             phantoms.add(event.user)
@@ -201,18 +204,24 @@ def _false_pass(trial: Trial, truth: Truth) -> Iterator[str]:
             yield f"false pass: {name}: {_told(truth)}"
 
 
+_CHANCE = 0.05
+
+
 def _risked(trial: Trial) -> bool:
-    """Tell whether a run says with which probability its controls exclude a late part.
+    """Tell whether chance alone, less than 5 % of it, kept all controls out of a late part.
 
     Without counts by bucket no missing user has a name, so none can be sent a second event: fresh
     users exclude a late part only as far as chance does (rule 6).
     """
     wrong = trial.mix.behaviour
     told = (
-        entry["summary"] for entry in trial.document["findings"] if entry["check"] == "controls"
+        found
+        for entry in trial.document["findings"]
+        if entry["check"] == "controls"
+        for found in re.findall(r"p = (\S+[0-9])", entry["summary"])
     )
     unnamed = wrong.late_shard is not None and not trial.mix.asking.get("localize")
-    return unnamed and any("p = " in text for text in told)
+    return unnamed and any(float(chance) <= _CHANCE for chance in told)
 
 
 def _tolerated(trial: Trial, truth: Truth) -> bool:

@@ -136,6 +136,35 @@ def test_an_error_that_is_declared(bias: float) -> None:
     assert said(trial) in ("pass", "unknown"), trial.findings()
 
 
+@pytest.mark.parametrize("copies", [31, 400])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_late_partition_of_unnamed_users_is_not_lost(seed: int, copies: int) -> None:
+    load = {"model": "closed", "concurrency": 13, "copies": copies}
+    trial = judged(Behaviour(late_shard=seed), load=load, verify={"approximate": "1%"}, seed=seed)
+    assert truth_of(trial).late
+    assert said(trial) == "unknown", trial.findings()
+
+
+def test_an_estimate_leaves_lost_and_duplicated_events_open() -> None:
+    trial = judged(
+        Behaviour(lose_event=Pick(first=4), duplicate=Pick(rate=0.1)),
+        load={"model": "open", "rate": 500, "duration": "1s", "events_per_copy": 3},
+        verify={"approximate": "1%"},
+    )
+    assert said(trial) != "pass", trial.findings()
+
+
+def test_control_users_beyond_a_declared_error_are_no_evidence() -> None:
+    absurd = Answers(rate=1.0, kinds=("control",))
+    trial = judged(
+        Behaviour(late_shard=4, absurd=absurd, absurd_value=1_000_000),
+        load={"model": "closed", "concurrency": 13, "copies": 31},
+        verify={"approximate": "1%"},
+    )
+    assert said(trial) == "unknown", trial.findings()
+    assert "verify.approximate =" not in trial.findings()
+
+
 def test_more_is_lost_than_the_error_that_is_declared() -> None:
     trial = judged(
         Behaviour(bias=0.005, lose=Pick(rate=0.15)),
@@ -311,6 +340,14 @@ def test_a_service_that_has_no_zeros(absent: dict[str, int]) -> None:
     assert said(trial) == "pass", trial.findings()
     trial = judged(Behaviour(no_zeros=True, lose=Pick(rate=1.0)), load=OPEN, verify=absent)
     assert said(trial) == ("fail" if absent else "unknown"), trial.findings()
+
+
+def test_what_is_no_json_is_no_zero_either() -> None:
+    wrong = Behaviour(fail=Answers(rate=0.3), fail_how="text", no_zeros=True)
+    trial = judged(wrong, verify={"absent": 0}, seed=3)
+    assert said(trial) == "pass", trial.findings()
+    errors = [seen["error"] for seen in trial.seen["observations"]]
+    assert any("is not JSON" in error for error in errors)
 
 
 def test_decimal_strings_are_counts() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-
 import pytest
 
 from tests.property.verdict_fuzz.court import Tally, sit, told
@@ -15,18 +12,10 @@ MOST_OPEN = 0.03
 CHUNK = 25
 
 
-def give_back() -> None:
-    """Give freed memory back: the threads of thousands of runs would keep gigabytes of it."""
-    with contextlib.suppress(OSError, AttributeError):  # it is glibc's
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def judge(seeds: range) -> Tally:
     """Play the mixes of some seeds, and say of each that went wrong how to see it again."""
     tally, wrong = Tally(), []
     for trial in sit(seeds):
-        if tally.trials % 100 == 0:
-            give_back()
         found = tally.add(trial)
         if found:
             again = f"python -m tests.benchmarks.verdict_fuzz --first {trial.mix.seed} --mixes 1"
