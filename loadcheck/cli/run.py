@@ -115,7 +115,8 @@ def reconcile(
 ) -> None:
     """Query the service again about a stored run, even one that was killed; update its verdict.
 
-    A mix, named as it was to --output or by its id, is asked about flow by flow, and judged again.
+    A mix, named as it was to --output, by its id or its folder, is asked about flow by flow, and
+    judged again.
     """
     import anyio  # noqa: PLC0415  # imports here keep --help quick
 
