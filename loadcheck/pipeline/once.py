@@ -86,9 +86,9 @@ def compile_once(scenario: Scenario, base: Settings) -> tuple[Run, OncePlans]:
         plan = _compiled(scenario, "setup.workflow", setup, base, problems)
         if setup.renew:
             own = {name: given.value for name, given in setup.inputs.items()}
-            beside = replace(base, once={**(base.once or {}), **own})
+            more = replace(base, once={**(base.once or {}), **own})
             again = replace(setup, workflow=setup.renew, inputs={})
-            renewal = _compiled(scenario, "setup.renew", again, beside, problems)
+            renewal = _compiled(scenario, "setup.renew", again, more, problems)
             problems += [
                 scenario.problem(
                     "setup.renew",
@@ -213,7 +213,7 @@ class SharedSteps:
 
     Args:
         compiled: What to do.
-        beside: Further flows whose set-up and tear-down are the same: they are run for all.
+        others: Further flows whose set-up and tear-down are the same: they are run for all.
 
     Attributes:
         notes: What is to be said of them.
@@ -222,9 +222,9 @@ class SharedSteps:
         ended: What the tear-down came to: "" for a success, else why not; None if it has not run.
     """
 
-    def __init__(self, compiled: CompiledScenario, *beside: CompiledScenario) -> None:
+    def __init__(self, compiled: CompiledScenario, *others: CompiledScenario) -> None:
         self._compiled = compiled
-        self._setup = _used_by_all([compiled, *beside])
+        self._setup = _used_by_all([compiled, *others])
         self._teardown = compiled.teardown
         self._takers: list[tuple[SharedOutputs, Spread | None]] = []
         self._one, self._keeper = anyio.Lock(), anyio.Lock()
@@ -234,9 +234,9 @@ class SharedSteps:
         self.notes: list[str] = []
         self.runs = self.failed = 0
         self.ended: str | None = None
-        if beside and _names_run(compiled):
+        if others and _names_run(compiled):
             self.notes.append(
-                f"[setup] and [teardown] run once for {1 + len(beside)} flows, and $run.id in them "
+                f"[setup] and [teardown] run once for {1 + len(others)} flows, and $run.id in them "
                 f"is that of {compiled.scenario.name}: data that is taken away by $run.id needs a "
                 "[teardown] in each flow"
             )

@@ -554,10 +554,10 @@ async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
         why = await shared.set_up()
         if why:
             raise TargetError(f"{why}; nobody was asked")
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(shared.keep_fresh)
+        async with anyio.create_task_group() as background:
+            background.start_soon(shared.keep_fresh)
             yield
-            beside.cancel_scope.cancel()
+            background.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         if len(group.exceptions) > 1:
             raise

@@ -183,7 +183,7 @@ class RunSession:
         self.gate: Gate | None = None
         self.preflight: Mapping[str, int] = {}
         self._saving = False
-        self._beside: anyio.abc.TaskGroup | None = None
+        self._background: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
@@ -239,10 +239,10 @@ class RunSession:
     @contextlib.asynccontextmanager
     async def fresh(self) -> AsyncIterator[None]:
         """Keep what the set-up gave from expiring, for the length of a block."""
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._attempt, "setup", self.shared.keep_fresh)
+        async with anyio.create_task_group() as background:
+            background.start_soon(self._attempt, "setup", self.shared.keep_fresh)
             yield
-            beside.cancel_scope.cancel()
+            background.cancel_scope.cancel()
 
     async def tear_down(self, signals: AsyncIterator[signal.Signals] | None = None) -> None:
         """Run what is run once when all is over; the third signal cuts it short, or two now.
@@ -410,8 +410,8 @@ class RunSession:
             self._sharded.notes = self._progress.notes
             self._sharded.announce = self._progress.announce
         await self._engine.warm()
-        async with anyio.create_task_group() as beside:
-            self._beside = beside
+        async with anyio.create_task_group() as background:
+            self._background = background
             try:
                 listener = Listener(began=self._began, second=self._second_over)
                 begin = None if self.gate is None else await self.gate()
@@ -424,7 +424,7 @@ class RunSession:
                     await self._engine.run(listener)
             finally:
                 self._take_over()
-            beside.cancel_scope.cancel()
+            background.cancel_scope.cancel()
 
     def _take_over(self) -> None:
         """Take over what workers alone know of the load."""
@@ -443,25 +443,25 @@ class RunSession:
         self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:
             self._writer.document["run"]["workers"] = self._sharded.summary()
-        verification, beside = self._verification, self._beside
-        if verification is not None and beside is not None:
+        verification, background = self._verification, self._background
+        if verification is not None and background is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock
-                beside.start_soon(verification.sample_acks, self._come_so_far)
+                background.start_soon(verification.sample_acks, self._come_so_far)
             for asks in (verification.observer.poll, verification.watch_order):
-                beside.start_soon(self._attempt, "asking", asks)
+                background.start_soon(self._attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
         """Look at what the load has come to, and have it saved."""
         self._abort_if_broken()
-        beside = self._beside
-        assert beside is not None
+        background = self._background
+        assert background is not None
         if not self._saving:
             self._saving = True
-            beside.start_soon(self._save)
+            background.start_soon(self._save)
         last = end_day(self._compiled.scenario, _now())
         if last > self._end_day and self._verification is not None:
             self._end_day = last
-            beside.start_soon(self._widen, self._verification, last)
+            background.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
         self._writer.document.update(self._moving(self._users_so_far()))
@@ -487,10 +487,10 @@ class RunSession:
         if verification is not None and awaited:
             since_ns = record.last_ack_ns
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(self._attempt, "asking", verification.watch_order)
+            async with anyio.create_task_group() as background:
+                background.start_soon(self._attempt, "asking", verification.watch_order)
                 await verification.settle_and_localize(self._sent(), self._people(), since_ns)
-                beside.cancel_scope.cancel()
+                background.cancel_scope.cancel()
             await verification.end_order()
 
     def _come_so_far(self) -> tuple[int, int, int]:

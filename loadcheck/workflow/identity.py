@@ -65,21 +65,21 @@ class SharedOutputs:
         """Return what gives an output, in whichever frame."""
         return lambda _: self.values.get(name, MISSING)
 
-    def take(self, values: Mapping[str, Any], beside: Iterable[Any] = ()) -> None:
+    def take(self, values: Mapping[str, Any], passed: Iterable[Any] = ()) -> None:
         """Take new values over.
 
         Args:
             values: The outputs by name.
-            beside: Further values that are secret: what single steps gave to each other.
+            passed: Further values that are secret: what single steps gave to each other.
         """
-        self.hide(values, beside)
+        self.hide(values, passed)
         self.values = dict(values)
 
-    def hide(self, values: Mapping[str, Any], beside: Iterable[Any] = ()) -> None:
+    def hide(self, values: Mapping[str, Any], passed: Iterable[Any] = ()) -> None:
         """Let values be shown nowhere, those of public outputs aside."""
         shown = {word for name in self._public for word in texts_in(values.get(name))}
         secret = [values[name] for name in values if name not in self._public]
-        self.hidden |= {word for value in (*secret, *beside) for word in texts_in(value)} - shown
+        self.hidden |= {word for value in (*secret, *passed) for word in texts_in(value)} - shown
         secrets.keep(self.hidden)
 
     @contextlib.contextmanager

@@ -223,20 +223,20 @@ class _Shard:
 
     async def _send(self, load: _Load, begin: Begin) -> None:
         await anyio.sleep(max(0.0, (begin.ns - _READY_NS - time.monotonic_ns()) / 1e9))
-        told = _Told(self._post)
-        async with anyio.create_task_group() as telling:
+        changes = _ChangeSender(self._post)
+        async with anyio.create_task_group() as sending:
 
             def second(_: int) -> None:
                 rows = len(load.engine.record.timeline)
-                telling.start_soon(told.tell, "snap", load.still(), rows)
+                sending.start_soon(changes.send, "snap", load.still(), rows)
 
             await load.run(begin, second)
         now, rows = load.still(), len(load.engine.record.timeline)
-        await told.tell("done", now, rows, end=load.end, digest=digest(now))
+        await changes.send("done", now, rows, end=load.end, digest=digest(now))
 
 
-class _Told:
-    """What the run has been told of the record.
+class _ChangeSender:
+    """Sends the run what has changed of the record.
 
     Args:
         post: Sends a message.
@@ -248,12 +248,12 @@ class _Told:
         self._sequence = 0
         self._turn = anyio.Lock()
 
-    async def tell(self, kind: str, now: Any, rows: int, **more: Any) -> None:
-        """Tell what has changed since the last time; copies that fall due have their turn between.
+    async def send(self, kind: str, now: Any, rows: int, **more: Any) -> None:
+        """Send what has changed since the last time; copies that fall due have their turn between.
 
         Args:
             kind: "snap" or "done".
-            now: The record, held still; the run is told in the order of these calls.
+            now: The record, held still; messages go out in the order of these calls.
             rows: Seconds that its timeline has.
             more: What else the message holds.
         """
@@ -315,13 +315,13 @@ class _Load:
         """Send the copies, from the instant on that was agreed."""
         self.has_begun = True
         self._acks.begin(begin.ns)
-        async with anyio.create_task_group() as beside:
+        async with anyio.create_task_group() as background:
 
             def began() -> None:
-                beside.start_soon(self._sample)
+                background.start_soon(self._sample)
 
             await self.engine.run(Listener(began=began, second=second), begin)
-            beside.cancel_scope.cancel()
+            background.cancel_scope.cancel()
         self._note()
 
     async def _sample(self) -> None:
