@@ -36,7 +36,7 @@ from loadcheck.cli.overrides import (
     WorkersOption,
     labelled,
     overrides,
-    placed,
+    resolve_output,
     shared,
 )
 from loadcheck.cli.plan import Yes
@@ -138,7 +138,7 @@ def capacity(
     )
     if consent:
         terminal.approve_search(loaded, yes=yes)
-    directory, file = placed(output)
+    directory, file = resolve_output(output)
     options = Options(
         results=directory,
         output=file,

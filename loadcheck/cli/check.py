@@ -177,8 +177,8 @@ def _lint(
         )
         problems += found
         if style is Format.TEXT:
-            told = printable(cover(f"{document}: {_counted(found)}"))
-            sys.stdout.write(f"{FORMATS[style](found)}{told}\n")
+            line = printable(cover(f"{document}: {_counted(found)}"))
+            sys.stdout.write(f"{FORMATS[style](found)}{line}\n")
     if style is not Format.TEXT:
         sys.stdout.write(FORMATS[style](problems))
     elif is_folder(file):

@@ -104,7 +104,8 @@ def compare(
 ) -> None:
     """Find out whether runs are worse than earlier ones, and whether that is more than chance.
 
-    A mix, named as it was to --output or by its id, is compared flow by flow, and together.
+    A mix, named as it was to --output, by its id or its folder, is compared flow by flow, and
+    together.
 
     Exit codes: 0 no figure is worse, 2 the runs cannot be compared, 3 inconclusive, 4 a figure
     is worse by more than the tolerance.

@@ -14,8 +14,6 @@ from loadcheck.cli.overrides import EnvFile, Json, Result
 from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem, many, printable
 
-_SHOWN = 400
-
 
 def delete(
     result: Result,
@@ -52,7 +50,7 @@ def delete(
     results file, under ids that no other run has. Progress is kept in that
     file: the same command goes on where it was left off, asks how far the
     service is, and counts in the end. What was deleted cannot be had back.
-    Of a mix, named as it was to --output or by its id, flow by flow.
+    Of a mix, named as it was to --output, by its id or its folder, flow by flow.
     """
     import anyio  # noqa: PLC0415  # imports here keep --help quick
 

@@ -90,7 +90,7 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
     return said
 
 
-def guarded(command: Callable[[], object]) -> int:
+def run_command(command: Callable[[], object]) -> int:
     """Call a command and turn what it raises into words on stderr and an exit code."""
     try:
         command()

@@ -22,7 +22,7 @@ from loadcheck.cli.overrides import (
     Tolerance,
     Verdicts,
     WithLabels,
-    placed,
+    resolve_output,
     result_files,
 )
 from loadcheck.errors import InputError, Problem, ResultFileError, many
@@ -233,7 +233,7 @@ def merge(
     overlap. Mixes, named as they were to --output or by their ids, are merged flow by flow.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.outputs import naming, spare  # noqa: PLC0415
+    from loadcheck.cli.outputs import error_naming, spare  # noqa: PLC0415
     from loadcheck.pipeline.merge import Part  # noqa: PLC0415
     from loadcheck.pipeline.merge import merge as merged_of  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -246,11 +246,11 @@ def merge(
         merge_flows(named, output, replace=force, as_json=as_json, quiet=quiet)
     parts = []
     for path in files:
-        with naming(path):
+        with error_naming(path):
             parts.append(Part(file=str(path), document=read(path)))
     merged = merged_of(parts)
     document = merged.document
-    folder, file = placed(output)
+    folder, file = resolve_output(output)
     if file is None:
         began = datetime.fromisoformat(document["run"]["started_at"])
         name = str(document["scenario"].get("name", "merged"))

@@ -15,8 +15,8 @@ import anyio
 import typer
 
 from loadcheck.cli import terminal
-from loadcheck.cli.outputs import Reports, laid_out, naming, spare
-from loadcheck.cli.overrides import placed
+from loadcheck.cli.outputs import Reports, error_naming, laid_out, spare
+from loadcheck.cli.overrides import resolve_output
 from loadcheck.cli.web import finish
 from loadcheck.compare import Stored, compare
 from loadcheck.compare.trend import baseline
@@ -25,14 +25,15 @@ from loadcheck.errors import Problem, ResultFileError
 from loadcheck.pipeline import Options
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.merge import Part, flows_together, merge
-from loadcheck.pipeline.mix import retold, run_mix
+from loadcheck.pipeline.mix import judge_again, run_mix
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
 from loadcheck.result.store import ResultFile, default_name, encoded, of_flow, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import worst
-from loadcheck.web import LivePage, Watch
+from loadcheck.verify.progress import Watch
+from loadcheck.web import LivePage
 
 
 def run_flows(
@@ -75,7 +76,7 @@ def run_flows(
         finish(served, *(flow.document for flow in finished.flows))
         documents = [flow.document for flow in finished.flows]
         paths = [None if flow.unsaved else flow.path for flow in finished.flows]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     for flow in finished.flows:
         if flow.fault is not None:
             raise flow.fault
@@ -111,7 +112,7 @@ def _reports(
     return made
 
 
-def _tell(
+def _report(
     reports: Sequence[Reports],
     documents: Sequence[Mapping[str, Any]],
     paths: Sequence[Path | None],
@@ -154,13 +155,13 @@ def reconcile_flows(
             anyio.run(partial(reconcile_run, file, options), backend_options={"use_uvloop": True})
             for file in files
         ]
-        documents, verdict = retold([each.document for each in asked])
+        documents, verdict = judge_again([each.document for each in asked])
         for document, each in zip(documents, asked, strict=True):
             if each.unsaved is None:
                 with ResultFile(each.path, replace=True) as file:
                     file.save(document)
         paths = [None if each.unsaved else each.path for each in asked]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     for each in asked:
         if each.unsaved is not None:
             terminal.offer(each.document, each.path)
@@ -187,7 +188,7 @@ def merge_flows(
     parts: dict[str, list[Part]] = {}
     hidden: set[str] = set()
     for path in (path for files in mixes for path in files):
-        with naming(path):
+        with error_naming(path):
             document = read(path)
         mix = document.get("mix") or {}
         parts.setdefault(str(mix.get("flow", "")), []).append(
@@ -203,8 +204,8 @@ def merge_flows(
     merged = [merge(each) for each in parts.values()]
     id_ = new_id()
     made = [{**m.document, "mix": {"id": id_, **m.document["mix"]}} for m in merged]
-    documents, verdict = retold(made, flows_together(made), hidden)
-    folder, whole = placed(output)
+    documents, verdict = judge_again(made, flows_together(made), hidden)
+    folder, whole = resolve_output(output)
     began = datetime.fromisoformat(documents[0]["run"]["started_at"])
     with ExitStack() as stack:
         files = []
@@ -219,7 +220,7 @@ def merge_flows(
         names = {each["mix"]["flow"]: None for each in documents}
         reports = _reports(stack, nothing, names, replace)
         paths = [file.path for file in files]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     known = [each.consistent for each in merged if each.consistent is not None]
     interrupted = any(each["run"]["interrupted"] for each in documents)
     consistent = worst(known) if known else None

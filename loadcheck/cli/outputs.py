@@ -15,13 +15,14 @@ import orjson
 from loadcheck.cli.terminal import has_color, width
 from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.report import comparison, trend
+from loadcheck.result import kind_of
 from loadcheck.result.schema_others import SCHEMAS
 from loadcheck.result.store import ResultFile, encoded, read_any
 
 _F = TypeVar("_F", bound=enum.StrEnum)
 
 
-def stored(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
     """Return the document of a run, a capacity search, a comparison or a trend.
 
     Raises:
@@ -30,12 +31,7 @@ def stored(path: Path) -> dict[str, Any]:
     return read_any(path, SCHEMAS)
 
 
-def kind_of(document: Mapping[str, Any]) -> str:
-    """Return "result", "capacity", "comparison" or "trend"."""
-    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
-
-
-def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
+def write_file(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
     """Write a file in one step.
 
     Args:
@@ -197,7 +193,7 @@ def spare(output: Path, inputs: Sequence[Path], used: str) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def error_naming(path: Path) -> Iterator[None]:
     """Add a file's name to what is said of its content.
 
     Raises:

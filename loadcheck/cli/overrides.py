@@ -324,7 +324,7 @@ def shared(workers: str | None, prefixes: Sequence[str] | None) -> list[str]:
     return changes
 
 
-def placed(output: Path | None) -> tuple[Path, Path | None]:
+def resolve_output(output: Path | None) -> tuple[Path, Path | None]:
     """Return the directory and the file that ``--output`` means; None: a file of any name."""
     if output is not None and (is_folder(output) or str(output).endswith("/")):
         return output, None

@@ -77,8 +77,8 @@ def preflight(
         terminal.write_json(found)
     else:
         for check in found["checks"]:
-            told = printable(f"{_MARKS[check['state']]}{check['name']:<14} {check['told']}")
-            sys.stdout.write(f"{told}\n")
+            line = printable(f"{_MARKS[check['state']]}{check['name']:<14} {check['told']}")
+            sys.stdout.write(f"{line}\n")
     raise typer.Exit(Exit.INCONSISTENT if found["state"] == "wrong" else Exit.PASS)
 
 

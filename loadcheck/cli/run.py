@@ -35,7 +35,7 @@ from loadcheck.cli.overrides import (
     WorkersOption,
     labelled,
     overrides,
-    placed,
+    resolve_output,
     shared,
 )
 from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes
@@ -115,7 +115,8 @@ def reconcile(
 ) -> None:
     """Query the service again about a stored run, even one that was killed; update its verdict.
 
-    A mix, named as it was to --output or by its id, is asked about flow by flow, and judged again.
+    A mix, named as it was to --output, by its id or its folder, is asked about flow by flow, and
+    judged again.
     """
     import anyio  # noqa: PLC0415  # imports here keep --help quick
 
@@ -207,10 +208,10 @@ def run(
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.cli.web import finish, live_page  # noqa: PLC0415
     from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
-    from loadcheck.pipeline.session import Watch  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
+    from loadcheck.verify.progress import Watch  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
@@ -220,7 +221,7 @@ def run(
         profile=profile,
         environment=environment,
     )
-    directory, file = placed(output)
+    directory, file = resolve_output(output)
     approved, flown = plan, dict[str, int]()
     if consent:
         approved, flown = terminal.approve(

@@ -60,8 +60,8 @@ def print_summary(document: Mapping[str, Any], *, paths: Sequence[Path], stream:
 
 def print_headline(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
     """Print the verdict in one line, and the files that it is in."""
-    told = [headline.line(document), *map(shown_path, paths)]
-    stream.write("  ".join(told) + "\n")
+    parts = [headline.line(document), *map(shown_path, paths)]
+    stream.write("  ".join(parts) + "\n")
 
 
 def print_run(
@@ -155,7 +155,7 @@ async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name
     try:
         while True:
             await run.wait(every_s)
-            news, seen = live.told(run, seen), len(run.news)
+            news, seen = live.news_since(run, seen), len(run.news)
             for each in () if quiet else news:
                 screen.show(f"{each}\n")
             if run.signals != heard:

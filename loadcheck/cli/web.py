@@ -21,7 +21,8 @@ from loadcheck.report import live
 from loadcheck.report import otel as telemetry
 from loadcheck.report.capacity import copies, probe_line, probe_row
 from loadcheck.result.store import encoded
-from loadcheck.web import LOOPBACK, Address, LivePage, Watch
+from loadcheck.verify.progress import Watch
+from loadcheck.web import LOOPBACK, Address, LivePage
 
 _MOST_PORT = 65535
 _REDRAW_S = 0.5

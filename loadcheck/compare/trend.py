@@ -225,8 +225,8 @@ def _history(
     enough = usable >= FEWEST_RUNS
     if enough:
         found = _aligned(find_changes(_series(figures, runs), tolerance, seed))
-    told = [_figure(figure, runs, found[figure.key], enough=enough) for figure in figures]
-    target = [figure for figure in told if figure["about"] == "target"]
+    rows = [_figure(figure, runs, found[figure.key], enough=enough) for figure in figures]
+    target = [figure for figure in rows if figure["about"] == "target"]
     words = {figure["word"] for figure in target}
     verdict = next((word for word in ("worse", "better") if word in words), "same")
     return {
@@ -247,7 +247,7 @@ def _history(
             for run in runs
         ],
         "changes": _events(target, runs),
-        "figures": told,
+        "figures": rows,
     }
 
 
@@ -282,7 +282,7 @@ def _figure(
     figure: Figure, runs: Sequence[Past], changes: Changes, *, enough: bool
 ) -> dict[str, Any]:
     ranges = [run.figures.get(figure) for run in runs]
-    told = [
+    points = [
         {
             "run": point.index,
             "kind": point.kind,
@@ -298,7 +298,7 @@ def _figure(
     ]
     return {
         **figure.named(),
-        "word": (told[-1]["word"] if told else "same") if enough else "unsure",
+        "word": (points[-1]["word"] if points else "same") if enough else "unsure",
         "values": [None if one is None else one.value for one in ranges],
         "low": [None if one is None else one.low for one in ranges],
         "high": [None if one is None else one.high for one in ranges],
@@ -306,7 +306,7 @@ def _figure(
         "level": changes.level,
         "level_low": changes.low,
         "level_high": changes.high,
-        "changes": told,
+        "changes": points,
     }
 
 

@@ -94,8 +94,8 @@ def read_api(source: str, *, consent: bool) -> Source:
         return open_description(source, partial(fetch, consent=consent))
     except ConsentError as error:
         (problem,) = error.problems
-        told = problem.message.partition(": ")[2].partition(": add")[0]
-        message = f"{without_userinfo(source)} is not read: {told}"
+        reason = problem.message.partition(": ")[2].partition(": add")[0]
+        message = f"{without_userinfo(source)} is not read: {reason}"
         remedy = "add --live to say that it may be, or save it and name the file"
         raise ConsentError(Problem(message=message, remedy=remedy)) from None
 
@@ -142,7 +142,7 @@ def from_description(
         EXAMPLE: texts.environment(_variables(requests), title),
         **copied,
     }
-    told = {
+    purposes = {
         f"{name}.toml": "the scenario: how much, where to, what must hold",
         document: "the workflow: what is sent, and what is asked",
         EXAMPLE: "variables to set" if _variables(requests) else "no variables needed",
@@ -151,7 +151,7 @@ def from_description(
     return Draft(
         name=name,
         files={name: text.encode() for name, text in files.items()},
-        texts=told,
+        texts=purposes,
         variables=_variables(requests),
         choice=choice,
         notes=tuple(requests.notes),
@@ -363,9 +363,9 @@ def _found(draft: Draft, shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what was found out, for the user to see whether it is right."""
     choice = draft.choice
     if choice is not None:
-        yield "sends", f"{choice.ingest.told}, the user's id at {choice.user.at}"
+        yield "sends", f"{choice.ingest.label}, the user's id at {choice.user.at}"
     if choice is not None and choice.count is not None:
-        yield "counts", f"{choice.count.told}, users at {choice.uniques}"
+        yield "counts", f"{choice.count.label}, users at {choice.uniques}"
         if choice.run is not None:
             yield "filters", f"by {choice.run[1].at}: only the users of a run are counted"
         else:

@@ -540,7 +540,9 @@ def _choose(
         return candidates[0]
     if wanted is None:
         problem = (
-            scenario.problem(path, f"the workflow has {len(names)} such steps", _one_of(names))
+            scenario.problem(
+                path, f"the workflow has {len(names)} such steps", f"say which: {', '.join(names)}"
+            )
             if names
             else scenario.problem(path, f"the workflow has no {role}", "see loadcheck check")
         )
@@ -552,10 +554,6 @@ def _choose(
     remedy = did_you_mean(wanted, names) if names else f"the workflow has no {role}"
     problems.append(scenario.problem(path, f'"{wanted}" is no {role}', remedy))
     return None
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return "say which: " + ", ".join(names)
 
 
 def _emulator_problems(scenario: Scenario) -> list[Problem]:
