@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import orjson
 import psutil
@@ -27,10 +28,11 @@ import psutil
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure import Outcome
-from loadcheck.measure.changes import change, decode, encode, still
+from loadcheck.measure.changes import change_by_parts, decode, encode, still
 from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
+from loadcheck.pipeline.shards.shard import by_turns
 from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.runtime.plan import Role, StepPlan
@@ -96,9 +98,8 @@ def stream(rate: int, seconds: int) -> list[dict[str, Any]]:
             record.settle(number, Outcome.ACKNOWLEDGED)
         record.close_second(second)
         now = still((record, Monitor(), AckCurve(), Counter[str]()))
-        messages.append(
-            {"is": "snap", "sequence": second, "rows": second + 1, "change": change(told, now)}
-        )
+        by = anyio.run(by_turns, change_by_parts(told, now))
+        messages.append({"is": "snap", "sequence": second, "rows": second + 1, "change": by})
         told = now
     return messages
 
