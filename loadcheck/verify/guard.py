@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from loadcheck.documents.files import exists
+from loadcheck.documents.files import NO_PATH, exists, reason_of
 from loadcheck.errors import Problem
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Guard, Scenario
@@ -172,8 +172,8 @@ def _stop_file(scenario: Scenario) -> Iterator[Problem]:
         (Path(scenario.file).parent / name).stat()
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        message = f"the file {name} cannot be looked for: {getattr(error, 'strerror', error)}"
+    except NO_PATH as error:
+        message = f"the file {name} cannot be looked for: {reason_of(error)}"
         remedy = "name a file that can appear, and that you may see"
         yield scenario.problem("guard.stop_file", message, remedy)
     else:
